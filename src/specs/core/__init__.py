@@ -1,0 +1,1 @@
+"""Numbers in, numbers out: laws, scores, selection, counts, statistics. No I/O, no clock."""

@@ -1,0 +1,73 @@
+"""Counter-based randomness: every draw is a pure function of what it is drawn for.
+
+Keyed by (seed, purpose, hash of prefix ids, candidate, token), so overlap, batching and order
+change no draw. Philox (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011)
+as numpy ships it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+_BLOCK_CANDIDATES = 16
+_BLOCK_TOKENS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A 128-bit key; `fold` derives independent keys from it."""
+
+    digest: bytes
+
+    @classmethod
+    def from_seed(cls, seed: int) -> Key:
+        return cls(blake2b(f"seed:{seed}".encode(), digest_size=16).digest())
+
+    def fold(self, purpose: str, prefix_ids: Sequence[int] = (), attempt: int = 0) -> Key:
+        """The key for one purpose at one prefix."""
+        content = blake2b(self.digest, digest_size=16)
+        content.update(f"{purpose}:{attempt}:{len(prefix_ids)}:".encode())
+        content.update(np.asarray(prefix_ids, np.int64).tobytes())
+        return Key(content.digest())
+
+    def uniform(self) -> float:
+        """One uniform in [0, 1)."""
+        return float(self._generator(0, 0).random())
+
+    def uniforms(self, candidates: int, token_block: int) -> NDArray[np.float64]:
+        """[candidates, 64] uniforms in [0, 1) for tokens `64 * token_block ...` of each candidate.
+
+        Row `candidate_idx` is the same for every number of candidates.
+        """
+        blocks = [
+            self._generator(block, token_block + 1).random((_BLOCK_CANDIDATES, _BLOCK_TOKENS))
+            for block in range(-(-candidates // _BLOCK_CANDIDATES))
+        ]
+        return np.concatenate(blocks)[:candidates]
+
+    def _generator(self, block: int, token_block: int) -> np.random.Generator:
+        words = np.frombuffer(self.digest, np.uint64)
+        # The low counter words advance with the stream; the high ones name the block.
+        counter = np.array([0, 0, token_block, block], np.uint64)
+        return np.random.Generator(np.random.Philox(key=words, counter=counter))
+
+
+class TokenUniforms:
+    """The uniforms of `n` candidates of one proposal, read token by token."""
+
+    def __init__(self, key: Key, n: int) -> None:
+        self._key, self._n = key, n
+        self._block_idx = -1
+        self._block: NDArray[np.float64]
+
+    def at(self, token_idx: int) -> NDArray[np.float64]:
+        """[n] uniforms for token `token_idx` of every candidate."""
+        block_idx, column = divmod(token_idx, _BLOCK_TOKENS)
+        if block_idx != self._block_idx:
+            self._block, self._block_idx = self._key.uniforms(self._n, block_idx), block_idx
+        return self._block[:, column]

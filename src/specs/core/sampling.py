@@ -1,0 +1,65 @@
+"""The law that tokens follow, and how one is drawn from it.
+
+One function turns logits into log-probabilities for `p`, for `q` and for the sampler, so the
+ratio `log p - log q` is 0 whenever the two models agree.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+
+
+def log_law(logits: ArrayLike, temperature: float = 1.0, top_p: float = 1.0) -> NDArray[np.floating]:
+    """Log-probabilities of the sampled distribution.
+
+    Args:
+        logits: [..., V] raw logits.
+        temperature: >= 0; 0 puts all mass on the most likely token (the first among equals).
+        top_p: nucleus in (0, 1]: the smallest set of most likely tokens whose mass, after
+            temperature, reaches `top_p`; its mass is scaled to 1.
+
+    Returns:
+        [..., V] nats, in the precision of the logits; -inf outside the nucleus.
+    """
+    rows = np.asarray(logits)
+    if rows.dtype.kind != "f":
+        rows = rows.astype(np.float64)
+    if temperature == 0:
+        law = np.full_like(rows, -np.inf)
+        np.put_along_axis(law, rows.argmax(-1, keepdims=True), 0.0, -1)
+        return law
+    law = _log_softmax(rows / rows.dtype.type(temperature))
+    if top_p < 1:
+        order = np.argsort(-law, axis=-1, kind="stable")
+        mass = np.exp(np.take_along_axis(law, order, -1).astype(np.float64)).cumsum(-1)
+        # A token stays if the mass before it has not reached top_p: the first always does.
+        outside = np.concatenate([np.zeros_like(mass[..., :1]), mass[..., :-1]], -1) >= top_p
+        cut = np.zeros(law.shape, bool)
+        np.put_along_axis(cut, order, outside, -1)
+        law = _log_softmax(np.where(cut, rows.dtype.type(-np.inf), law))
+    return law
+
+
+def _log_softmax(rows: NDArray[np.floating]) -> NDArray[np.floating]:
+    shifted = rows - rows.max(-1, keepdims=True)
+    total = np.exp(shifted).sum(-1, keepdims=True, dtype=np.float64)
+    return shifted - np.log(total).astype(rows.dtype)
+
+
+def draw(log_probabilities: NDArray[np.floating], uniforms: ArrayLike) -> NDArray[np.int64]:
+    """One token a row, by inversion: the first token whose cumulative mass exceeds the uniform.
+
+    Args:
+        log_probabilities: [R, V] nats, -inf allowed.
+        uniforms: [R] in [0, 1).
+
+    Returns:
+        [R] token ids, never one of probability 0.
+    """
+    mass = np.exp(log_probabilities, dtype=np.float64).cumsum(-1)
+    # Scaling by the total keeps a uniform near 1 inside the support under rounding.
+    target = np.asarray(uniforms, np.float64)[:, None] * mass[:, -1:]
+    return (mass <= target).sum(-1).astype(np.int64)

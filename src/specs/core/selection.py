@@ -1,0 +1,92 @@
+"""Reward-guided soft verification: scores, weights and the draw (docs/method.md, steps 4-6).
+
+s_i = beta * r_i + log p(y_i|c) - log q(y_i|c)      draft candidates
+s_i = beta * r_i                                    target candidates
+P(i) = softmax(s)_i
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specs.types import Candidate, Decision
+
+RewardAs = Literal["raw", "soft-value"]
+
+
+def log_ratio(candidate: Candidate) -> float:
+    """`log p(y|c) - log q(y|c)` in nats; 0 for a step that the draft did not write.
+
+    -inf where the target cannot write the step; nan never: a draft that gives its own sample
+    probability 0 has no weight either.
+    """
+    if candidate.log_q is None or candidate.log_p is None:
+        return 0.0
+    if math.isinf(candidate.log_p) or not math.isfinite(candidate.log_q):
+        return -math.inf
+    return candidate.log_p - candidate.log_q
+
+
+def tilt(reward: float, beta: float, reward_as: RewardAs = "raw") -> float:
+    """`beta * r`, or `beta * V` with the soft value `V = log(1 + (e^beta - 1) r) / beta`.
+
+    The soft value is what the optimum factorises through when r = P(correct | c).
+    """
+    if reward_as == "raw":
+        return beta * reward
+    # log(1 + (e^beta - 1) r) = beta + log(r + (1 - r) e^-beta), which cannot overflow
+    inside = reward + (1.0 - reward) * math.exp(-beta)
+    return beta + math.log(inside) if inside > 0 else -math.inf
+
+
+def softmax(scores: Sequence[float]) -> NDArray[np.float64] | None:
+    """[n] selection probabilities; None if no score is finite (no support)."""
+    values = np.asarray(scores, np.float64)
+    values = np.where(np.isnan(values), -np.inf, values)
+    if np.isposinf(values).any() or not np.isfinite(values).any():
+        return None
+    weights = np.exp(values - values.max())
+    return weights / weights.sum()
+
+
+def effective_sample_size(probabilities: NDArray[np.float64]) -> float:
+    """`1 / sum P(i)^2`, in [1, n]; counts draws, so duplicates carry their own share."""
+    return float(1.0 / np.square(probabilities).sum())
+
+
+def choose_soft(scores: Sequence[float], uniform: float) -> Decision:
+    """Draw one candidate from softmax(scores); `chosen` is None without support.
+
+    Every draw, duplicates included, carries its own score, so merging equal candidates adds
+    their weights and leaves the law as it is.
+
+    Args:
+        scores: [n] nats.
+        uniform: in [0, 1).
+    """
+    p = softmax(scores)
+    if p is None:
+        return Decision(tuple(scores), (0.0,) * len(scores), None)
+    chosen = int((p.cumsum() <= uniform * p.sum()).sum())
+    ess = effective_sample_size(p)
+    return Decision(tuple(scores), tuple(p.tolist()), chosen, ess, len(scores) / ess - 1.0)
+
+
+def choose_best(scores: Sequence[float]) -> Decision:
+    """The candidate of the highest score, the first among equals."""
+    finite = [s if math.isfinite(s) else -math.inf for s in scores]
+    if max(finite) == -math.inf:
+        return Decision(tuple(scores), (0.0,) * len(scores), None)
+    chosen = int(np.argmax(finite))
+    return Decision(tuple(scores), tuple(float(k == chosen) for k in range(len(scores))), chosen)
+
+
+def first_of_equals(rows: Sequence[tuple[int, ...]]) -> list[int | None]:
+    """For each row the index of the first equal one before it, else None."""
+    seen: dict[tuple[int, ...], int] = {}
+    return [None if (first := seen.setdefault(row, idx)) == idx else first for idx, row in enumerate(rows)]

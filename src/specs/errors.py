@@ -1,0 +1,38 @@
+"""Everything that specs raises on purpose.
+
+    SpecsError
+    |- InputError     the caller can mend it: a name, a path, a value (exit code 2)
+    |- ModelError     a model cannot do what is asked of it (exit code 2)
+    |- EngineError    a model failed while it ran (exit code 1)
+    |- Stopped        a solve was told to stop: deadline, cancellation (never leaves the driver)
+
+Every message is one line that names the input and the mend.
+"""
+
+from __future__ import annotations
+
+from specs.types import Finish
+
+
+class SpecsError(Exception):
+    """Base of all."""
+
+
+class InputError(SpecsError):
+    """A name, path or value that the caller can mend."""
+
+
+class ModelError(SpecsError):
+    """A model that cannot play its role."""
+
+
+class EngineError(SpecsError):
+    """A model that failed while it ran."""
+
+
+class Stopped(SpecsError):
+    """A solve must end now, with this reason."""
+
+    def __init__(self, reason: Finish) -> None:
+        super().__init__(str(reason))
+        self.reason = reason

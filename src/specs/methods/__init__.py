@@ -1,0 +1,28 @@
+"""Methods: generators that yield requests and receive replies; no I/O (docs/method.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, Protocol
+
+from specs.core.keys import Key
+from specs.types import Accept, Finish, Law, Propose, Role, Rollout
+
+Flow = Generator[Propose | Rollout | Accept, Any, Finish]
+"""Yields requests. `Propose` and `Rollout` are answered by a `Proposal`, `Accept` by the finish
+reason if the solve is over, else None."""
+
+
+class Method(Protocol):
+    """A configured method.
+
+    Attributes:
+        name: as on the command line.
+        roles: models that it needs.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def roles(self) -> frozenset[Role]: ...
+    def solve(self, question: str, law: Law, key: Key) -> Flow: ...

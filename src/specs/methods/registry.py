@@ -1,0 +1,45 @@
+"""Names of the methods and how a name and options become a configured method."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from specs.errors import InputError
+from specs.methods import Method
+from specs.methods.beam import Beam
+from specs.methods.single import Single
+from specs.methods.specs import Specs
+from specs.methods.whole import BestOfN, Majority
+from specs.types import Role
+
+_METHODS: dict[str, tuple[type, dict[str, Any]]] = {
+    "specs": (Specs, {}),
+    "random-switch": (Specs, {"draft_share": 0.5}),
+    "beam": (Beam, {"writer": Role.TARGET}),
+    "beam-draft": (Beam, {"writer": Role.DRAFT}),
+    "best-of-n": (BestOfN, {}),
+    "majority": (Majority, {}),
+    "target": (Single, {"writer": Role.TARGET}),
+    "draft": (Single, {"writer": Role.DRAFT}),
+}
+NAMES = tuple(_METHODS)
+
+
+def make(name: str, **options: Any) -> Method:
+    """The method called `name`; of `options` it takes those that it has, None means its default.
+
+    Raises:
+        InputError: an unknown name, an option that no method has, a value out of its range.
+    """
+    if name not in _METHODS:
+        raise InputError(f"unknown method {name!r}; choose from {', '.join(NAMES)}")
+    kind, fixed = _METHODS[name]
+    if unknown := options.keys() - {field.name for one, _ in _METHODS.values() for field in fields(one)}:
+        raise InputError(f"unknown option {', '.join(sorted(unknown))}; see 'specs solve --help'")
+    known = {field.name for field in fields(kind)} - {"writer"}
+    given = {key: value for key, value in options.items() if key in known and value is not None}
+    try:
+        return kind(**{**fixed, **given})
+    except ValueError as error:
+        raise InputError(str(error)) from None

@@ -1,0 +1,36 @@
+"""Plain sampling from one model, step by step so that it can be watched; no PRM.
+
+Model calls a step: one sample of the writer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from specs.core.keys import Key
+from specs.core.selection import choose_best
+from specs.methods import Flow
+from specs.types import Accept, Law, Propose, Role, Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """`target` and `draft`: one sample of one model."""
+
+    writer: Role = Role.TARGET
+
+    @property
+    def name(self) -> str:
+        return str(self.writer)
+
+    @property
+    def roles(self) -> frozenset[Role]:
+        return frozenset({self.writer})
+
+    def solve(self, question: str, law: Law, key: Key) -> Flow:
+        trace = Trace(question)
+        while True:
+            proposal = yield Propose(self.writer, trace, 1, frozenset(), law)
+            if finish := (yield Accept(choose_best([0.0]))):
+                return finish
+            trace = trace.extend(proposal.candidates[0], self.writer)

@@ -1,0 +1,118 @@
+"""SPECS: faster test-time scaling through speculative drafts (Cemri et al., arXiv 2506.15733).
+
+Per step, with draft `q`, target `p`, process reward model `r`, context `c`:
+
+1. The writer (the target for the first step) samples n candidate steps `y_1 .. y_n`.
+2. The PRM scores every extended trace; for draft steps the target gives `log p(y|c)`, at the
+   same time.
+3. Tilted score   s_i = beta * r_i + log p(y_i|c) - log q(y_i|c)     (target steps: beta * r_i)
+4. Soft verification: candidate i is drawn with probability softmax(s)_i.
+5. Switching: reward of the chosen trace >= tau -> the draft writes the next step, else the target.
+
+[paper] for the steps, [ours] for the scaling of s, `>=`, `rewrite`, argmax and the soft value:
+docs/method.md marks each.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from specs.core.keys import Key
+from specs.core.selection import RewardAs, choose_best, choose_soft, log_ratio, tilt
+from specs.methods import Flow
+from specs.types import Accept, Candidate, Decision, Finish, Law, Propose, Role, Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Specs:
+    """Configuration of SPECS.
+
+    Attributes:
+        n: candidates a step, >= 1.
+        beta: inverse temperature of soft verification, >= 0.
+        tau: switching threshold on the raw reward; <= 0 always drafts, > 1 never.
+        start: writer of the first step.
+        deferral: what a reward below tau does: `next` keeps the step and the target writes the
+            next one; `rewrite` throws a draft step away and the target writes it again.
+        select: `soft` draws from softmax(s), `best` takes the highest score.
+        score: `tilted` as above, `raw` leaves the log-ratio out.
+        reward_as: `raw`, or `soft-value`: V = log(1 + (e^beta - 1) r) / beta in place of r.
+        draft_share: None switches by reward; a number in [0, 1] is the control that lets the
+            draft write each later step with that probability.
+
+    Model calls a step: draft step = n draft samples, one target pass, one PRM pass; target
+    step = n target samples, one PRM pass; a rewritten step is both.
+    """
+
+    n: int = 8
+    beta: float = 8.0
+    tau: float = 0.5
+    start: Literal["target", "draft"] = "target"
+    deferral: Literal["next", "rewrite"] = "next"
+    select: Literal["soft", "best"] = "soft"
+    score: Literal["tilted", "raw"] = "tilted"
+    reward_as: RewardAs = "raw"
+    draft_share: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            raise ValueError(f"n is the number of candidates, at least 1, not {self.n}")
+        if not self.beta >= 0:
+            raise ValueError(f"beta is an inverse temperature, at least 0, not {self.beta}")
+        if self.draft_share is not None and not 0 <= self.draft_share <= 1:
+            raise ValueError(f"draft_share lies in [0, 1], not {self.draft_share}")
+
+    @property
+    def name(self) -> str:
+        return "specs" if self.draft_share is None else "random-switch"
+
+    @property
+    def roles(self) -> frozenset[Role]:
+        return frozenset(Role)
+
+    def solve(self, question: str, law: Law, key: Key) -> Flow:
+        trace, writer = Trace(question), Role(self.start)
+        while True:
+            proposal = yield Propose(writer, trace, self.n, self._verifiers(writer), law)
+            decision = self._choose(proposal.candidates, key.fold("select", trace.token_ids))
+            if writer is Role.DRAFT and self._rejected(proposal.candidates, decision):
+                yield Accept(decision, keep=False)
+                writer = Role.TARGET
+                proposal = yield Propose(writer, trace, self.n, self._verifiers(writer), law, attempt=1)
+                decision = self._choose(proposal.candidates, key.fold("select", trace.token_ids, attempt=1))
+            if decision.chosen is None:
+                yield Accept(decision, keep=False)
+                return Finish.NO_SUPPORT
+            if finish := (yield Accept(decision)):
+                return finish
+            step = proposal.candidates[decision.chosen]
+            trace = trace.extend(step, writer)
+            writer = self._next_writer(step, key.fold("switch", trace.token_ids))
+
+    def _verifiers(self, writer: Role) -> frozenset[Role]:
+        with_ratio = writer is Role.DRAFT and self.score == "tilted"
+        return frozenset({Role.PRM, Role.TARGET} if with_ratio else {Role.PRM})
+
+    def _choose(self, candidates: tuple[Candidate, ...], key: Key) -> Decision:
+        scores = [self._score(candidate) for candidate in candidates]
+        return choose_soft(scores, key.uniform()) if self.select == "soft" else choose_best(scores)
+
+    def _score(self, candidate: Candidate) -> float:
+        reward = math.nan if candidate.reward is None else candidate.reward
+        return tilt(reward, self.beta, self.reward_as) + (log_ratio(candidate) if self.score == "tilted" else 0.0)
+
+    def _rejected(self, candidates: tuple[Candidate, ...], decision: Decision) -> bool:
+        """Whether a draft step is written again: no support, or a low reward under `rewrite`."""
+        if decision.chosen is None:
+            return True
+        reward = candidates[decision.chosen].reward
+        return self.deferral == "rewrite" and (reward is None or not reward >= self.tau)
+
+    def _next_writer(self, step: Candidate, key: Key) -> Role:
+        if self.draft_share is not None:
+            return Role.DRAFT if key.uniform() < self.draft_share else Role.TARGET
+        if self.deferral == "rewrite":
+            return Role.DRAFT
+        return Role.DRAFT if step.reward is not None and step.reward >= self.tau else Role.TARGET

@@ -1,0 +1,1 @@
+"""Engines: models behind one narrow protocol (docs/engines.md)."""

@@ -1,0 +1,63 @@
+"""What an in-process model must offer: one forward pass over a tree of tokens.
+
+Everything that an in-process engine does (prompt, decoding of n candidates, scoring,
+rewards) is the same call: new tokens attend to the cached positions that are their
+ancestors. Because a mask says who sees whom, a fork copies nothing: candidates share the
+prefix, and one another's beginnings, by reference. `specs.models.tree` keeps the tree;
+a backend keeps the numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float32]
+
+
+class Backend(Protocol):
+    """One loaded decoder-only model.
+
+    Attributes:
+        name: what the user called it (path or hub id).
+        parameters: number of weights (a tied matrix counts once).
+        context: most positions that a sequence may have.
+        width: entries of an output row: the vocabulary (logits) or the labels (a reward head).
+        tolerance: largest difference, in nats on the summed log-probability of a step, between
+            cached and from-scratch evaluation that counts as equal (1e-4 in fp32).
+    """
+
+    name: str
+    parameters: int
+    context: int
+    width: int
+    tolerance: float
+
+    def cache(self) -> Any:
+        """A new, empty KV cache. Caches are independent; one backend serves many."""
+        ...
+
+    def forward(self, cache: Any, ids: Ints, positions: Ints, visible: Bools | None, want: Ints) -> Floats:
+        """Compute `M` new tokens, append their keys and values to `cache`, return output rows.
+
+        Args:
+            cache: from `cache()`; holds `S` entries, afterwards `S + M`.
+            ids: [M] tokens.
+            positions: [M] position of each token in its own sequence (the depth in the tree).
+            visible: [M, S + M], whether new token (row) attends to entry (column); None for
+                plain causal order (everything cached, and new tokens up to itself).
+            want: [K] rows of the new tokens whose output is wanted.
+
+        Returns:
+            [K, width] float32: raw logits before temperature, or the reward head's raw outputs.
+            The values are final when it returns (an accelerator is synchronised).
+        """
+        ...
+
+    def keep(self, cache: Any, length: int, moved: Ints) -> None:
+        """Keep entries `0 .. length-1`, then entries `moved` [J] (each >= length, ascending), drop the rest."""
+        ...

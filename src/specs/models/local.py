@@ -1,0 +1,71 @@
+"""Models in this process: a backend, its text, and what a solve opens on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from specs.errors import InputError
+from specs.models.backend import Backend
+from specs.models.sessions import PolicySession, RewardSession
+from specs.models.text import Text
+from specs.rewards.formats import RewardFormat
+
+
+@dataclass(frozen=True)
+class LocalPolicy:
+    """A language model in this process.
+
+    `system` is the system prompt that the model writes, and is scored, under; None for none.
+    """
+
+    backend: Backend
+    text: Text
+    system: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.backend.name
+
+    @property
+    def parameters(self) -> int:
+        return self.backend.parameters
+
+    @property
+    def fingerprint(self) -> str:
+        return self.text.fingerprint
+
+    def prompt(self, question: str) -> tuple[int, ...]:
+        return _fitting(self.text.prompt(question, self.system), self.backend)
+
+    def open(self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str]) -> PolicySession:
+        return PolicySession(self.backend, self.text, prompt_ids, fingerprints)
+
+
+@dataclass(frozen=True)
+class LocalReward:
+    """A process reward model in this process, read in its own format."""
+
+    backend: Backend
+    form: RewardFormat
+
+    @property
+    def name(self) -> str:
+        return self.backend.name
+
+    @property
+    def parameters(self) -> int:
+        return self.backend.parameters
+
+    def prompt(self, question: str) -> tuple[int, ...]:
+        return _fitting(self.form.prompt(question), self.backend)
+
+    def open(self, prompt_ids: tuple[int, ...]) -> RewardSession:
+        return RewardSession(self.backend, self.form, prompt_ids)
+
+
+def _fitting(ids: list[int], backend: Backend) -> tuple[int, ...]:
+    if len(ids) >= backend.context:
+        raise InputError(
+            f"the question takes {len(ids)} tokens and {backend.name} has room for {backend.context}; shorten it"
+        )
+    return tuple(ids)

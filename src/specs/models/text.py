@@ -1,0 +1,163 @@
+"""Text and token ids: a tokenizer, its chat template, and what each token adds to the text."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from specs.core.text import readable
+from specs.errors import ModelError
+
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+
+class Text(Protocol):
+    """What a session needs to know about a vocabulary."""
+
+    fingerprint: str
+    """Equal exactly for equal vocabularies."""
+    end_ids: frozenset[int]
+    """End-of-text tokens."""
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of `text`, no special tokens added."""
+        ...
+
+    def piece(self, token: int) -> bytes:
+        """Bytes that a token adds to the text; empty for special tokens."""
+        ...
+
+    def prompt(self, question: str, system: str | None = None, generation: bool = True) -> list[int]:
+        """Ids of the prompt for a question, up to where the answer begins."""
+        ...
+
+
+class HubText:
+    """A Hugging Face tokenizer folder (`tokenizer.json`), read without transformers.
+
+    The chat template is rendered with jinja as transformers does; `enable_thinking` is false
+    for templates that know it. A model without a template gets the question and a blank line.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        from tokenizers import Tokenizer
+
+        path = folder / "tokenizer.json"
+        if not path.is_file():
+            raise ModelError(f"{folder} has no tokenizer.json; save the model's fast tokenizer there")
+        self._tokenizer = Tokenizer.from_file(str(path))
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self._config: dict[str, Any] = _read(folder / "tokenizer_config.json")
+        template = folder / "chat_template.jinja"
+        source: str | None = template.read_text() if template.is_file() else self._config.get("chat_template")
+        self._template = None if source is None else _compile(source)
+        model = json.loads(path.read_text())
+        self._byte_level = "ByteLevel" in json.dumps([model.get("decoder"), model.get("pre_tokenizer")])
+        self._special = {entry["id"] for entry in model.get("added_tokens", []) if entry["special"]}
+        vocabulary = sorted(self._tokenizer.get_vocab(with_added_tokens=True).items())
+        self.fingerprint = hashlib.sha256(json.dumps(vocabulary).encode()).hexdigest()[:16]
+        self.end_ids = self._ends(folder)
+        self._pieces: dict[int, bytes] = {}
+
+    def _ends(self, folder: Path) -> frozenset[int]:
+        ends: set[int] = set()
+        for name in ("generation_config.json", "config.json"):
+            value = _read(folder / name).get("eos_token_id")
+            ends |= set(value) if isinstance(value, list) else set() if value is None else {value}
+        if (token := self._named("eos_token")) and (token_id := self._tokenizer.token_to_id(token)) is not None:
+            ends.add(token_id)
+        if not ends:
+            raise ModelError(f"{folder} names no end-of-text token; set eos_token_id in its config.json")
+        return frozenset(ends)
+
+    def _named(self, name: str) -> str | None:
+        value = self._config.get(name)
+        return value.get("content") if isinstance(value, dict) else value
+
+    def encode(self, text: str) -> list[int]:
+        return self._tokenizer.encode(readable(text), add_special_tokens=False).ids
+
+    def piece(self, token: int) -> bytes:
+        if (piece := self._pieces.get(token)) is None:
+            piece = self._pieces[token] = self._bytes(token)
+        return piece
+
+    def _bytes(self, token: int) -> bytes:
+        if token in self._special or token in self.end_ids:
+            return b""
+        content = self._tokenizer.id_to_token(token)
+        if content is None:  # rows beyond the vocabulary, which some models pad their head with
+            return b""
+        if self._byte_level:
+            table = _byte_table()
+            if all(character in table for character in content):
+                return bytes(table[character] for character in content)
+            return content.encode()
+        if len(content) == 6 and content.startswith("<0x") and content.endswith(">"):
+            return bytes([int(content[3:5], 16)])
+        return content.replace("\u2581", " ").encode()
+
+    def prompt(self, question: str, system: str | None = None, generation: bool = True) -> list[int]:
+        if self._template is None:
+            return self.encode("".join(f"{part}\n\n" for part in (system, question) if part))
+        messages = [{"role": "user", "content": question}]
+        if system is not None:
+            messages.insert(0, {"role": "system", "content": system})
+        from jinja2 import TemplateError
+
+        try:
+            rendered = self._template.render(
+                messages=messages,
+                add_generation_prompt=generation,
+                enable_thinking=False,
+                bos_token=self._named("bos_token") or "",
+                eos_token=self._named("eos_token") or "",
+            )
+        except TemplateError as error:
+            raise ModelError(f"the chat template refuses this conversation: {error}") from None
+        if generation and rendered.rstrip().endswith("<think>"):
+            raise ModelError(
+                "the chat template opens a <think> block, which cannot be stepped through; "
+                "use a model or template that can switch thinking off"
+            )
+        return self.encode(rendered)
+
+
+def _compile(source: str) -> Template:
+    from jinja2 import TemplateError
+    from jinja2.ext import loopcontrols
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    def refuse(message: str) -> str:
+        raise TemplateError(message)
+
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    environment.globals["raise_exception"] = refuse
+    try:
+        return environment.from_string(source)
+    except TemplateError as error:
+        raise ModelError(f"the chat template cannot be read: {error}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def _byte_table() -> dict[str, int]:
+    """Printable stand-ins of byte-level vocabularies: visible Latin-1 stands for itself, the rest from U+0100 on."""
+    visible = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    hidden = [byte for byte in range(256) if byte not in visible]
+    table = {chr(byte): byte for byte in visible}
+    table.update({chr(0x100 + place): byte for place, byte in enumerate(hidden)})
+    return table
+
+
+def to_text(pieces: Sequence[bytes]) -> str:
+    """Bytes of consecutive tokens as text, stray bytes as surrogates (`specs.core.text.readable` mends them)."""
+    return b"".join(pieces).decode("utf-8", "surrogateescape")

@@ -1,0 +1,332 @@
+"""The values that everything passes around: frozen, slotted, free of I/O.
+
+Notation as in docs/method.md: `q` draft model, `p` target model, `r` process reward model
+(PRM), `c` context, `y` one candidate step, `n` candidates a step.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+
+class Role(StrEnum):
+    """What a model does in a solve."""
+
+    DRAFT = "draft"
+    TARGET = "target"
+    PRM = "prm"
+
+
+class Finish(StrEnum):
+    """Why a solve ended."""
+
+    ANSWER = "answer"
+    END_OF_TEXT = "end_of_text"
+    MAX_STEPS = "max_steps"
+    MAX_TOKENS = "max_tokens"
+    CONTEXT = "context"
+    DEADLINE = "deadline"
+    CANCELLED = "cancelled"
+    NO_SUPPORT = "no_support"
+    ERROR = "error"
+
+
+class End(StrEnum):
+    """How one candidate step ended."""
+
+    DELIMITER = "delimiter"
+    END_OF_TEXT = "end_of_text"
+    CAP = "cap"
+
+
+@dataclass(frozen=True, slots=True)
+class StepPolicy:
+    """Where a step ends: at the first delimiter after non-blank text, at end-of-text, or at the cap.
+
+    Attributes:
+        delimiter: text that closes a step; None for none (fixed chunks of `max_tokens`).
+        pattern: regular expression that closes a step instead of `delimiter`; it is searched in
+            the step's text after each token.
+        max_tokens: cap on the tokens of one step, >= 1.
+    """
+
+    delimiter: str | None = "\n\n"
+    pattern: str | None = None
+    max_tokens: int = 64
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 1:
+            raise ValueError(f"a step needs room for at least one token, not {self.max_tokens}")
+        if self.delimiter == "" or self.pattern == "":
+            raise ValueError("an empty delimiter would close every step at once")
+        if self.pattern is not None:
+            try:
+                re.compile(self.pattern)
+            except re.error as error:
+                raise ValueError(f"step pattern {self.pattern!r} is not a regular expression: {error}") from None
+
+    @classmethod
+    def chunks(cls, tokens: int) -> StepPolicy:
+        """Fixed chunks of `tokens` tokens."""
+        return cls(delimiter=None, max_tokens=tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """The distribution that tokens are drawn from, the same for `p`, `q` and the sampler.
+
+    Attributes:
+        temperature: divides the logits, >= 0; 0 is the point mass on the most likely token.
+        top_p: nucleus in (0, 1]; the smallest set of most likely tokens whose mass reaches it.
+        steps: where a step ends.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    steps: StepPolicy = field(default_factory=StepPolicy)
+
+    def __post_init__(self) -> None:
+        if not self.temperature >= 0:
+            raise ValueError(f"temperature is at least 0, not {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top-p lies in (0, 1], not {self.top_p}")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One candidate step `y` of a trace.
+
+    Attributes:
+        token_ids: in the writer's vocabulary, end-of-text included where the step emits it.
+        text: the step for people, its delimiter included, end-of-text not.
+        end: how the step ended.
+        log_p: `log p(y|c)` in nats, summed over `token_ids`; None where not computed.
+        log_q: `log q(y|c)` in nats; None where the draft did not write the step.
+        reward: `r` in [0, 1]; None where not computed.
+        duplicates_of: index of the first candidate with the same tokens; None if this is it.
+    """
+
+    token_ids: tuple[int, ...]
+    text: str
+    end: End
+    log_p: float | None = None
+    log_q: float | None = None
+    reward: float | None = None
+    duplicates_of: int | None = None
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A question and the steps accepted so far; extending makes a new trace."""
+
+    question: str
+    steps: tuple[Candidate, ...] = ()
+    writers: tuple[Role, ...] = ()
+
+    def extend(self, step: Candidate, writer: Role) -> Trace:
+        return Trace(self.question, (*self.steps, step), (*self.writers, writer))
+
+    @cached_property
+    def token_ids(self) -> tuple[int, ...]:
+        """Tokens of all accepted steps, each in its writer's vocabulary."""
+        return tuple(token for step in self.steps for token in step.token_ids)
+
+    @cached_property
+    def text(self) -> str:
+        return "".join(step.text for step in self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Propose:
+    """Request: sample `n` candidate steps of `trace` from `writer` and verify each.
+
+    Attributes:
+        verify: roles that score the candidates: the target its log-probability, the PRM a reward.
+        attempt: 0 for the first proposal at this trace, 1 for its rewrite: fresh randomness.
+    """
+
+    writer: Role
+    trace: Trace
+    n: int
+    verify: frozenset[Role]
+    law: Law
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """Request: sample `n` whole solutions of `trace` from `writer` and verify each."""
+
+    writer: Role
+    trace: Trace
+    n: int
+    verify: frozenset[Role]
+    law: Law
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """How one candidate was chosen: all evidence, one entry a candidate.
+
+    Attributes:
+        scores: [n] selection scores in nats (of the candidate alone, duplicates apart).
+        probabilities: [n] selection probabilities; a duplicate carries its own share.
+        chosen: index of the candidate that was drawn; None where no candidate had support.
+        ess: effective sample size of the weights, in [1, n]; None where weights play no part.
+        chi2: estimated chi-square divergence of the weighted from the sampled law, >= 0.
+    """
+
+    scores: tuple[float, ...]
+    probabilities: tuple[float, ...]
+    chosen: int | None
+    ess: float | None = None
+    chi2: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """Request: candidate `decision.chosen` of the last proposal becomes a step of the trace.
+
+    With `keep` false the proposal is recorded and thrown away (a rewritten step).
+    """
+
+    decision: Decision
+    keep: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """Reply to `Propose` and `Rollout`.
+
+    Attributes:
+        candidates: the `n` candidates in sampling order, duplicates included.
+        remaining_s: seconds until the deadline; None without one.
+    """
+
+    candidates: tuple[Candidate, ...]
+    remaining_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """Busy seconds per phase of one step; phases may overlap, `wall` is the step's own time.
+
+    `orchestration` is `wall` minus the union of the engine calls.
+    """
+
+    draft: float = 0.0
+    target_generate: float = 0.0
+    target_score: float = 0.0
+    prm: float = 0.0
+    wall: float = 0.0
+    orchestration: float = 0.0
+
+    def __add__(self, other: Seconds) -> Seconds:
+        return Seconds(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts of one role over a solve.
+
+    Attributes:
+        prompt: tokens of the role's prompt.
+        processed: token positions computed, padding apart.
+        cached: prefix positions reused, summed over calls.
+        generated: tokens sampled.
+        discarded: tokens sampled that are no part of the final trace.
+        speculated: tokens drafted ahead and thrown away.
+        padded: positions computed for padding alone.
+        minimum: positions that had to be computed (docs/engines.md), recomputed from the trace;
+            None where it has no exact meaning (scoring through text).
+    """
+
+    prompt: int = 0
+    processed: int = 0
+    cached: int = 0
+    generated: int = 0
+    discarded: int = 0
+    speculated: int = 0
+    padded: int = 0
+    minimum: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """One step as it happened: every candidate, every score, every second.
+
+    Attributes:
+        accepted: false where the step was thrown away and written again (`rewrite`).
+        discarded: tokens sampled for this step that are no part of it.
+    """
+
+    step_idx: int
+    writer: Role
+    candidates: tuple[Candidate, ...]
+    decision: Decision
+    seconds: Seconds
+    accepted: bool = True
+
+    @property
+    def step(self) -> Candidate | None:
+        """The candidate that was chosen; None where none had support."""
+        return None if self.decision.chosen is None else self.candidates[self.decision.chosen]
+
+    @property
+    def discarded(self) -> int:
+        drawn = sum(len(c.token_ids) for c in self.candidates)
+        return drawn - (len(self.step.token_ids) if self.accepted and self.step else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A finished solve.
+
+    Attributes:
+        answer: content of the last `\\boxed{}`, else None.
+        latency_s: end to end, queue apart.
+        time_to_first_step_s: until the first step was accepted; None if none was.
+        prompt_token_ids: per role that took part.
+        settings: the method's options, the law and the limits, as plain values.
+        text_scoring: true where roles of different vocabularies met through text (inexact).
+        error: the message of what failed, with finish reason `error`.
+    """
+
+    answer: str | None
+    text: str
+    finish_reason: Finish
+    method: str
+    question: str
+    steps: tuple[StepRecord, ...]
+    usage: dict[Role, Usage]
+    flops: float
+    latency_s: float
+    time_to_first_step_s: float | None
+    seed: int
+    models: dict[Role, str]
+    prompt_token_ids: dict[Role, tuple[int, ...]]
+    settings: dict[str, Any] = field(default_factory=dict[str, Any])
+    text_scoring: bool = False
+    error: str | None = None
+
+    @property
+    def accepted(self) -> tuple[StepRecord, ...]:
+        return tuple(record for record in self.steps if record.accepted)
+
+    @property
+    def seconds(self) -> Seconds:
+        """Busy seconds of the whole solve, by phase."""
+        total = Seconds()
+        for record in self.steps:
+            total = total + record.seconds
+        return total
+
+    @property
+    def draft_share(self) -> float | None:
+        """Share of accepted steps that the draft wrote; None without steps."""
+        accepted = self.accepted
+        return sum(r.writer is Role.DRAFT for r in accepted) / len(accepted) if accepted else None

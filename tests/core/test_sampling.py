@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from specs.core.sampling import draw, log_law
+
+LOGITS = np.log(np.array([[0.5, 0.3, 0.15, 0.05]]))
+
+
+def test_temperature_one_is_softmax():
+    assert np.exp(log_law(LOGITS)) == pytest.approx(np.array([[0.5, 0.3, 0.15, 0.05]]))
+
+
+def test_temperature_raises_probabilities_to_its_inverse():
+    powered = np.array([0.5, 0.3, 0.15, 0.05]) ** (1 / 0.7)
+    assert np.exp(log_law(LOGITS, 0.7))[0] == pytest.approx(powered / powered.sum())
+
+
+def test_temperature_zero_is_the_first_of_the_most_likely():
+    law = log_law(np.array([[1.0, 3.0, 3.0]]), 0.0)
+    assert law.tolist() == [[-np.inf, 0.0, -np.inf]]
+
+
+@pytest.mark.parametrize(
+    ("top_p", "kept"),
+    [(0.4, [1.0, 0, 0, 0]), (0.5, [1.0, 0, 0, 0]), (0.51, [0.625, 0.375, 0, 0]), (0.96, [0.5, 0.3, 0.15, 0.05])],
+)
+def test_nucleus_is_the_smallest_set_that_reaches_top_p(top_p, kept):
+    assert np.exp(log_law(LOGITS, 1.0, top_p))[0] == pytest.approx(np.array(kept))
+
+
+def test_nucleus_is_taken_after_temperature():
+    # At temperature 0.25 the first token alone holds 0.88 of the mass.
+    assert np.exp(log_law(LOGITS, 0.25, 0.85))[0] == pytest.approx([1, 0, 0, 0])
+
+
+def test_equal_tokens_at_the_edge_keep_the_first():
+    assert np.exp(log_law(np.zeros((1, 4)), 1.0, 0.5))[0] == pytest.approx([0.5, 0.5, 0, 0])
+
+
+def test_integer_logits_are_read_as_numbers():
+    assert np.exp(log_law(np.array([[0, 0]])))[0] == pytest.approx([0.5, 0.5])
+
+
+def test_inversion_reads_the_uniform_as_cumulative_mass():
+    law = log_law(np.repeat(LOGITS, 5, 0))
+    assert draw(law, [0.0, 0.49, 0.51, 0.81, 0.9999999999]).tolist() == [0, 0, 1, 2, 3]
+
+
+@given(st.lists(st.floats(-30, 30), min_size=2, max_size=12), st.floats(0, 1, exclude_max=True), st.floats(0.05, 1))
+def test_a_draw_always_lies_in_the_support(logits, uniform, top_p):
+    law = log_law(np.array([logits], np.float32), 0.8, top_p)
+    assert np.isfinite(law[0, draw(law, [uniform])[0]])
+    assert np.exp(law.astype(np.float64)).sum() == pytest.approx(1, abs=1e-5)

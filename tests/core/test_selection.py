@@ -1,0 +1,98 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from specs.core.selection import choose_best, choose_soft, first_of_equals, log_ratio, softmax, tilt
+from specs.types import Candidate, End
+
+finite = st.floats(-50, 50)
+
+
+def candidate(log_p=None, log_q=None):
+    return Candidate((1,), "a", End.DELIMITER, log_p, log_q)
+
+
+def test_log_ratio_by_hand():
+    assert log_ratio(candidate(-2.0, -3.5)) == 1.5
+    assert log_ratio(candidate(-2.0, None)) == 0.0  # the target's own step
+    assert log_ratio(candidate(None, -3.0)) == 0.0  # scored by reward alone
+    assert log_ratio(candidate(-math.inf, -3.0)) == -math.inf  # outside the target's nucleus
+    assert log_ratio(candidate(-1.0, -math.inf)) == -math.inf
+
+
+def test_soft_value_is_the_log_mean_exp_of_a_correct_or_wrong_outcome():
+    beta, r = 3.0, 0.3
+    assert tilt(r, beta, "soft-value") == pytest.approx(math.log(r * math.exp(beta) + 1 - r))
+    assert tilt(r, beta) == pytest.approx(0.9)
+    assert tilt(0.5, 5000.0, "soft-value") == pytest.approx(5000 + math.log(0.5))
+    assert tilt(0.0, 5000.0, "soft-value") == -math.inf  # e^-5000 is 0 in floating point
+    assert tilt(1.0, 4.0, "soft-value") == pytest.approx(4.0)
+    assert tilt(0.0, 4.0, "soft-value") == pytest.approx(0.0)
+
+
+def test_selection_by_hand():
+    decision = choose_soft([math.log(1.0), math.log(3.0)], 0.3)
+    assert decision.probabilities == pytest.approx((0.25, 0.75))
+    assert decision.chosen == 1
+    assert choose_soft([math.log(1.0), math.log(3.0)], 0.2).chosen == 0
+    assert decision.ess == pytest.approx(1 / (0.0625 + 0.5625))
+    assert decision.chi2 == pytest.approx(2 / decision.ess - 1)
+
+
+def test_equal_weights_have_full_sample_size_and_no_divergence():
+    decision = choose_soft([0.7] * 5, 0.5)
+    assert decision.ess == pytest.approx(5)
+    assert decision.chi2 == pytest.approx(0)
+
+
+@pytest.mark.parametrize("scores", [[-math.inf, -math.inf], [math.nan], [math.inf, 0.0]])
+def test_no_support(scores):
+    decision = choose_soft(scores, 0.5)
+    assert decision.chosen is None
+    assert sum(decision.probabilities) == 0
+
+
+def test_best_without_support_and_with_gaps():
+    assert choose_best([math.nan, -math.inf]).chosen is None
+    assert choose_best([math.nan, 0.2, 0.2]).chosen == 1
+
+
+@given(st.lists(finite, min_size=1, max_size=9), finite)
+def test_a_common_shift_changes_nothing(scores, shift):
+    assert softmax([s + shift for s in scores]) == pytest.approx(softmax(scores), abs=1e-9)
+
+
+@given(st.lists(finite, min_size=1, max_size=6), st.floats(0, 1, exclude_max=True))
+def test_an_impossible_candidate_is_never_drawn(scores, uniform):
+    decision = choose_soft([*scores, -math.inf, math.nan], uniform)
+    assert decision.chosen is not None
+    assert decision.chosen < len(scores)
+    assert decision.probabilities[decision.chosen] > 0
+
+
+@given(st.lists(finite, min_size=1, max_size=5), st.integers(1, 4))
+def test_merging_m_equal_candidates_adds_log_m(scores, copies):
+    """Drawing among copies is drawing the merged one with +log m in its score (METHOD: duplicates)."""
+    apart = softmax(scores + [scores[0]] * (copies - 1))
+    merged = softmax([scores[0] + math.log(copies), *scores[1:]])
+    assert apart is not None
+    assert merged is not None
+    first = apart[0] + apart[len(scores) :].sum()
+    assert first == pytest.approx(merged[0])
+    assert apart[1 : len(scores)] == pytest.approx(merged[1:])
+
+
+def test_draws_follow_the_probabilities():
+    """Chi-square with 3 degrees; a right sampler fails with probability 1e-5 (fixed seed)."""
+    scores = [0.0, 1.0, -1.0, 2.0]
+    p = softmax(scores)
+    uniforms = np.random.default_rng(0).random(20_000)
+    counts = np.bincount([choose_soft(scores, u).chosen for u in uniforms], minlength=4)
+    assert ((counts - 20_000 * p) ** 2 / (20_000 * p)).sum() < 25.9
+
+
+def test_first_of_equals():
+    assert first_of_equals([(1,), (2,), (1,), (1,), (2,)]) == [None, None, 0, 0, 1]

@@ -1,0 +1,55 @@
+import pytest
+
+from specs.core.text import readable
+from specs.core.votes import boxed, majority, normal
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (r"so \boxed{27}.", "27"),
+        (r"\boxed{1} then \boxed{ 2 }", "2"),
+        (r"\boxed{\frac{1}{2}}", r"\frac{1}{2}"),
+        (r"\boxed{1} and \boxed{2", "1"),
+        ("27", None),
+        (r"\boxed {3}", "3"),
+    ],
+)
+def test_boxed(text, answer):
+    assert boxed(text) == answer
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("1,000", "1000"),
+        ("3.0", "3"),
+        ("$5$", "5"),
+        ("007", "7"),
+        ("-0", "0"),
+        ("+4", "4"),
+        ("X = 2", "x=2"),
+        ("0.50", ".5"),
+    ],
+)
+def test_spellings_of_one_answer(one, other):
+    if other == ".5":  # not written by any of our models: stays as it is
+        assert normal(one) == "0.5"
+    else:
+        assert normal(one) == normal(other)
+
+
+def test_different_answers_stay_apart():
+    assert len({normal(a) for a in ("1", "-1", "10", "1.5", "15", "x")}) == 6
+
+
+def test_majority_counts_equal_answers_together():
+    assert majority(["3", "3.0", "4", None]) == pytest.approx([2 / 3, 2 / 3, 1 / 3, 0.0])
+    assert majority([None, None]) == [0.0, 0.0]
+
+
+def test_a_character_cut_in_two_is_joined_again():
+    left, right = "caf\u00e9".encode()[:-1], "caf\u00e9".encode()[-1:]
+    cut = [part.decode("utf-8", "surrogateescape") for part in (left, right)]
+    assert readable("".join(cut)) == "caf\u00e9"
+    assert readable(cut[0]) == "caf\ufffd"
