@@ -1,0 +1,121 @@
+"""From a name to a model: `bundled`, a folder, or a hub id; on the light or the torch engine."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from specs.drive import Models
+from specs.errors import InputError, ModelError
+from specs.models.backend import Backend
+from specs.models.local import LocalPolicy, LocalReward
+from specs.models.text import HubText
+from specs.rewards.formats import format_for
+
+Engine = Literal["auto", "light", "torch"]
+BUNDLED = Path(__file__).parent.parent / "bundled" / "models"
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Which model plays which role: `bundled`, a folder or a hub id; None for none.
+
+    `system` is the system prompt of the writers (both, or one each).
+    """
+
+    draft: str | None = "bundled"
+    target: str | None = "bundled"
+    prm: str | None = "bundled"
+    draft_system: str | None = None
+    target_system: str | None = None
+
+
+def load_models(
+    names: Names,
+    *,
+    engine: Engine = "auto",
+    device: str = "auto",
+    dtype: str = "auto",
+    allow_text_scoring: bool = False,
+) -> Models:
+    """Load the models of a solve.
+
+    Args:
+        engine: `light` (numbers without torch; small Llama and Qwen2 models), `torch`
+            (transformers), or `auto`: light for the bundled trio, torch for all else.
+        device: of the torch engine: cpu, cuda, auto.
+        dtype: of the torch engine: fp32, bf16, fp16, auto.
+        allow_text_scoring: let target and draft of different vocabularies meet through text.
+
+    Raises:
+        InputError: draft and target have different vocabularies and may not meet through text.
+        ModelError: a name is no model, or a model cannot play its role.
+    """
+    folders = {role: _folder(getattr(names, role), role) for role in ("draft", "target", "prm") if getattr(names, role)}
+    texts = {role: HubText(folder) for role, folder in folders.items()}
+    if "draft" in texts and "target" in texts and not allow_text_scoring:
+        if texts["draft"].fingerprint != texts["target"].fingerprint:
+            raise InputError(
+                f"draft {names.draft} and target {names.target} have different vocabularies; choose a pair that "
+                "shares one, or accept inexact scores with --allow-text-scoring"
+            )
+
+    def backend(role: str) -> Backend:
+        name = getattr(names, role)
+        light = engine == "light" or (engine == "auto" and name == "bundled")
+        kind: Literal["lm", "prm"] = "prm" if role == "prm" else "lm"
+        if light:
+            from specs.models.light import load_light
+
+            loaded: Backend = load_light(folders[role])
+            if (kind == "prm") != _has_head(folders[role]):
+                raise ModelError(
+                    f"{name} is {'no reward model' if kind == 'prm' else 'a reward model, not a language model'}; "
+                    f"give --{role} a {'token classification' if kind == 'prm' else 'causal language'} model"
+                )
+        else:
+            from specs.models.hf import load_hf
+
+            loaded = load_hf(str(folders[role]), kind, device, dtype)
+        loaded.name = f"bundled:{role}" if name == "bundled" else name
+        return loaded
+
+    def policy(role: str, system: str | None) -> LocalPolicy | None:
+        return LocalPolicy(backend(role), texts[role], system) if role in folders else None
+
+    prm = None
+    if "prm" in folders:
+        form = format_for(_config(folders["prm"]).get("architectures") or [], texts["prm"])
+        prm = LocalReward(backend("prm"), form)
+    return Models(policy("draft", names.draft_system), policy("target", names.target_system), prm)
+
+
+def _folder(name: str, role: str) -> Path:
+    """The local folder of a model; hub ids are looked up in the hub's cache or fetched."""
+    if name == "bundled":
+        return BUNDLED / role
+    path = Path(name)
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ModelError(f"{name} is not a model folder: it has no config.json; give --{role} a saved model")
+        return path
+    if path.exists() or name.startswith((".", "/", "~")) or name.count("/") != 1:
+        raise ModelError(f"--{role} {name}: no such model folder; give a folder, a hub id (owner/name) or 'bundled'")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.model"]))
+    except (OSError, HFValidationError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"--{role} {name}: neither a folder nor reachable on the hub ({reason})") from None
+
+
+def _config(folder: Path) -> dict:
+    return json.loads((folder / "config.json").read_text())
+
+
+def _has_head(folder: Path) -> bool:
+    return any("TokenClassification" in name for name in _config(folder).get("architectures") or [])

@@ -1,0 +1,406 @@
+"""The laws that every in-process engine obeys (docs/engines.md), on tiny random models.
+
+Every test runs on the light engine and on transformers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import toy
+
+from specs.core.keys import Key
+from specs.core.sampling import log_law
+from specs.drive import Limits, Models, astream, stream
+from specs.methods.registry import make
+from specs.methods.specs import Specs
+from specs.models.tree import Tree
+from specs.types import Candidate, End, Finish, Law, Role, StepPolicy, Trace
+
+LAW = Law(0.8, 0.9, StepPolicy(max_tokens=10))
+LIMITS = Limits(max_steps=6, max_tokens=60)
+QUESTION = "a b c"
+
+
+def ignore():
+    """A watch that never stops anything."""
+
+
+def session(policy, question=QUESTION):
+    return policy.open(policy.prompt(question), frozenset({policy.fingerprint}))
+
+
+def from_scratch(policy, ids, law):
+    """[len(ids) - prompt, V] law of each token after the prompt, by one causal pass over everything."""
+    ids = np.asarray(ids, np.int64)
+    rows = policy.backend.forward(
+        policy.backend.cache(), ids, np.arange(len(ids)), None, np.arange(len(ids), dtype=np.int64)
+    )
+    return log_law(rows.astype(np.float64), law.temperature, law.top_p)
+
+
+def log_p(policy, prompt, path, law):
+    rows = from_scratch(policy, [*prompt, *path[:-1]], law)[len(prompt) - 1 :]
+    return float(rows[np.arange(len(path)), list(path)].sum())
+
+
+def solve(models, method, law=LAW, seed=0, limits=LIMITS):
+    return stream(QUESTION, models, method, law=law, limits=limits, seed=seed).result
+
+
+# 1. Same law ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("law", [Law(1.0), Law(0.6), Law(1.0, 0.7), Law(0.8, 0.9)])
+def test_first_tokens_follow_the_law(models, law):
+    """Chi-square of 4,000 first tokens against softmax(logits / temperature) with top-p, at 5 sigma."""
+    policy, law = models.draft, replace(law, steps=StepPolicy.chunks(1))
+    prompt = policy.prompt(QUESTION)
+    exact = np.exp(from_scratch(policy, prompt, law)[-1])
+    samples = session(policy).sample(Trace(QUESTION), 4000, law, Key.from_seed(1), ignore)
+    counts = Counter(sample.token_ids[0] for sample in samples)
+    statistic, degrees = toy.chi_square([counts[t] for t in range(len(exact))], 4000 * exact)
+    assert statistic < toy.chi_square_bound(max(degrees, 1))
+
+
+def test_pairs_of_tokens_follow_the_law(models):
+    """Rows that candidates share must not tie their later draws: chi-square of two tokens, at 5 sigma."""
+    policy, law = models.draft, Law(0.7, 1.0, StepPolicy.chunks(2))
+    prompt = policy.prompt(QUESTION)
+    first = np.exp(from_scratch(policy, prompt, law)[-1])
+    top = int(first.argmax())
+    second = np.exp(from_scratch(policy, [*prompt, top], law)[-1])
+    samples = session(policy).sample(Trace(QUESTION), 4000, law, Key.from_seed(2), ignore)
+    after = Counter(s.token_ids[1] for s in samples if s.token_ids[0] == top and len(s.token_ids) == 2)
+    statistic, degrees = toy.chi_square([after[t] for t in range(len(second))], sum(after.values()) * second)
+    assert statistic < toy.chi_square_bound(max(degrees, 1))
+
+
+@pytest.mark.parametrize("law", [LAW, Law(1.0, 1.0, StepPolicy(max_tokens=12))])
+def test_sampled_log_probabilities_are_those_of_scoring_and_of_scratch(models, law):
+    """What the sampler reports = what scoring says = one causal pass over the whole sequence."""
+    policy = models.target
+    writer, scorer = session(policy), session(policy)
+    trace = Trace(QUESTION)
+    for step_idx in range(3):
+        samples = writer.sample(trace, 5, law, Key.from_seed(step_idx), ignore)
+        candidates = [Candidate(s.token_ids, s.text, s.end) for s in samples]
+        scored = scorer.log_probabilities(trace, candidates, law)
+        for sample, score in zip(samples, scored, strict=True):
+            whole = [*trace.token_ids, *sample.token_ids]
+            rows = from_scratch(policy, [*policy.prompt(QUESTION), *whole[:-1]], law)[-len(sample.token_ids) :]
+            scratch = rows[np.arange(len(sample.token_ids)), list(sample.token_ids)].sum()
+            assert sample.log_probability == pytest.approx(scratch, abs=1e-4)
+            assert score == pytest.approx(scratch, abs=1e-4)
+        trace = trace.extend(candidates[2], Role.TARGET)
+        if candidates[2].end is End.END_OF_TEXT:
+            break
+
+
+def test_ratio_is_zero_when_draft_and_target_are_one(models):
+    same = Models(models.target, models.target, models.prm)
+    result = solve(same, Specs(n=4, tau=0.0, start="draft"))
+    for record in result.steps:
+        for candidate in record.candidates:
+            assert candidate.log_p == pytest.approx(candidate.log_q, abs=1e-4)
+
+
+def test_target_scores_under_the_prompt_it_would_write_under(models):
+    """A system prompt of the target's own changes its scores, to exactly what it would write with."""
+    own = replace(models.target, system="b a")
+    with_own = Models(models.draft, own, models.prm)
+    law = Law(0.9, 1.0, StepPolicy(max_tokens=8))
+    (record,) = solve(with_own, Specs(n=3, start="draft"), law=law, limits=Limits(max_steps=1)).steps
+    for candidate in record.candidates:
+        written_under = log_p(own, own.prompt(QUESTION), candidate.token_ids, law)
+        wrong = log_p(own, models.target.prompt(QUESTION), candidate.token_ids, law)
+        assert candidate.log_p == pytest.approx(written_under, abs=1e-4)
+        assert abs(wrong - written_under) > 1e-3
+
+
+def test_engines_agree(trio):
+    """The same folder on both engines: log-probabilities and rewards within 1e-4."""
+    pytest.importorskip("torch")
+    from specs.models.load import Names, load_models
+
+    names = Names(str(trio["draft"]), str(trio["target"]), str(trio["prm"]))
+    light, torch = (load_models(names, engine=engine, dtype="fp32", device="cpu") for engine in ("light", "torch"))
+    for seed in range(3):
+        one, other = (solve(models, Specs(n=4, tau=0.3), seed=seed) for models in (light, torch))
+        for a, b in zip(one.steps, other.steps, strict=True):
+            assert [c.token_ids for c in a.candidates] == [c.token_ids for c in b.candidates]
+            for x, y in zip(a.candidates, b.candidates, strict=True):
+                assert x.reward == pytest.approx(y.reward, abs=1e-4)
+                assert x.log_p == pytest.approx(y.log_p, abs=1e-4)
+                assert x.log_q == pytest.approx(y.log_q, abs=1e-4)
+
+
+# 2. No token twice ------------------------------------------------------------------------
+
+
+class CountingBackend:
+    """Counts positions by the shapes that reach the model, apart from any ledger."""
+
+    def __init__(self, backend):
+        self._backend, self.positions = backend, 0
+
+    def __getattr__(self, name):
+        return getattr(self._backend, name)
+
+    def forward(self, cache, ids, positions, visible, want):
+        self.positions += len(ids)
+        return self._backend.forward(cache, ids, positions, visible, want)
+
+
+SWITCHING = [
+    Specs(n=5, tau=0.5),
+    Specs(n=5, tau=0.5, start="draft"),
+    Specs(n=4, tau=0.6, deferral="rewrite"),
+    Specs(n=3, draft_share=0.5),
+    *(make(name, n=4) for name in ("beam", "beam-draft", "target", "draft", "best-of-n", "majority")),
+]
+
+
+@pytest.mark.parametrize("method", SWITCHING, ids=lambda m: f"{m.name}-{getattr(m, 'deferral', '')}")
+def test_no_token_twice(models, method):
+    """Over whole solves, writers switching back and forth: positions computed = the minimum, exactly."""
+    for seed in range(4):
+        counting = {role: CountingBackend(getattr(models, role).backend) for role in Role}
+        counted = Models(**{role: replace(getattr(models, role), backend=counting[role]) for role in Role})
+        result = solve(counted, method, seed=seed)
+        for role, use in result.usage.items():
+            assert use.processed == use.minimum == counting[role].positions, (role, seed)
+        drawn = dict.fromkeys(Role, 0)
+        for record in result.steps:
+            drawn[record.writer] += sum(len(c.token_ids) for c in record.candidates)
+        assert {role: use.generated for role, use in result.usage.items()} == {r: drawn[r] for r in result.usage}
+        kept = sum(len(r.step.token_ids) for r in result.accepted)
+        assert sum(u.generated - u.discarded for u in result.usage.values()) == kept
+
+
+def test_both_writers_take_part_in_the_switching_solves(models):
+    writers = [r.writer for seed in range(4) for r in solve(models, SWITCHING[0], seed=seed).steps]
+    assert {*writers} == {Role.DRAFT, Role.TARGET}
+
+
+def test_equal_candidates_are_verified_once(models):
+    """At a low temperature most candidates are equal; verification costs the distinct ones only."""
+    cold = Law(0.05, 1.0, StepPolicy(max_tokens=6))
+    (record,) = solve(models, Specs(n=16, start="draft"), law=cold, limits=Limits(max_steps=1)).steps
+    firsts = [c for c in record.candidates if c.duplicates_of is None]
+    assert len(firsts) < 8
+    for candidate in record.candidates:
+        if candidate.duplicates_of is not None:
+            first = record.candidates[candidate.duplicates_of]
+            assert first.duplicates_of is None
+            assert (first.token_ids, first.reward, first.log_p) == (
+                candidate.token_ids,
+                candidate.reward,
+                candidate.log_p,
+            )
+
+
+@pytest.mark.parametrize("role", ["draft", "target", "prm"])
+def test_tree_equals_scratch(models, role):
+    """Random trees, commits and returns: every output equals one causal pass, to 1e-4."""
+    backend = getattr(models, role).backend
+    rng = np.random.default_rng(7)
+    vocabulary = len("x" * 30)
+    ids = tuple(rng.integers(3, vocabulary, 9).tolist())
+    tree = Tree(backend, ids)
+
+    def scratch(sequence):
+        n = len(sequence)
+        return backend.forward(backend.cache(), np.array(sequence), np.arange(n), None, np.array([n - 1]))[0]
+
+    for _ in range(6):
+        tree.settle(ids)
+        paths = [tuple(rng.integers(3, vocabulary, rng.integers(1, 7)).tolist()) for _ in range(4)]
+        paths.append((*paths[0][:1], 5, 6))
+        rows, walks = tree.prefixes(paths)
+        for path, walk in zip(paths, walks, strict=True):
+            for k, row in enumerate(walk):
+                assert rows[row] == pytest.approx(scratch([*ids, *path[:k]]), abs=1e-4)
+        winner = paths[int(rng.integers(len(paths)))]
+        ids = (*ids, *winner, int(rng.integers(3, vocabulary)))
+    tree.settle(ids[:12])  # back into the accepted prefix
+    assert tree.root() == pytest.approx(scratch(ids[:12]), abs=1e-4)
+
+
+# 3. Token-exact ---------------------------------------------------------------------------
+
+
+def test_steps_end_at_the_first_token_that_completes_the_delimiter(models):
+    """By brute force over decoded prefixes; the vocabulary has tokens such as '.\\n\\n' and 'b.\\n'."""
+    text = models.draft.text
+    ends = Counter()
+    law = Law(1.2, 1.0, StepPolicy(max_tokens=14))
+    for sample in session(models.draft).sample(Trace(QUESTION), 600, law, Key.from_seed(5), ignore):
+        ids = sample.token_ids
+        written = [b"".join(text.piece(t) for t in ids[:k]) for k in range(1, len(ids) + 1)]
+        closed = [b"\n\n" in w.lstrip() for w in written]
+        ends[sample.end] += 1
+        assert not any(closed[:-1])
+        assert not any(token in text.end_ids for token in ids[:-1])
+        if sample.end is End.DELIMITER:
+            assert closed[-1]
+        elif sample.end is End.END_OF_TEXT:
+            assert ids[-1] in text.end_ids
+        else:
+            assert len(ids) == 14
+            assert not closed[-1]
+        assert sample.text.encode("utf-8", "surrogateescape") == written[-1]
+    assert min(ends.values()) > 5
+    assert len(ends) == 3
+
+
+def test_a_character_that_spans_steps_comes_out_whole(models):
+    """One-token steps cut multi-byte characters; ids travel, so the trace's text is right."""
+    law = Law(1.5, 1.0, StepPolicy.chunks(1))
+    seen = 0
+    for seed in range(30):
+        result = solve(models, make("draft"), law=law, seed=seed, limits=Limits(max_steps=12, max_tokens=12))
+        ids = [t for r in result.steps for t in r.step.token_ids]
+        data = b"".join(models.draft.text.piece(t) for t in ids)
+        assert result.text == data.decode("utf-8", "replace")
+        seen += any(ord(ch) > 127 and ch != "\ufffd" for ch in result.text)
+    assert seen
+
+
+def test_pieces_join_to_what_the_tokenizer_decodes(models):
+    text = models.draft.text
+    for sample in ("a b.\n\nc d.", "\u00e9 \u65e5\u672c a.\n\n", "12 {2}"):
+        assert b"".join(text.piece(t) for t in text.encode(sample)).decode() == sample
+
+
+# 4. Seeded --------------------------------------------------------------------------------
+
+
+def test_a_seed_gives_one_trace_whatever_the_driver(models):
+    one = solve(models, Specs(n=4), seed=3)
+    two = solve(models, Specs(n=4), seed=3)
+
+    async def run():
+        running = astream(QUESTION, models, Specs(n=4), law=LAW, limits=LIMITS, seed=3)
+        return [record async for record in running], running.result
+
+    steps, three = asyncio.run(run())
+    ids = [[c.token_ids for c in r.candidates] for r in one.steps]
+    assert ids == [[c.token_ids for c in r.candidates] for r in two.steps]
+    assert ids == [[c.token_ids for c in r.candidates] for r in three.steps]
+    assert [r.step for r in steps] == [r.step for r in one.steps]
+    assert ids != [[c.token_ids for c in r.candidates] for r in solve(models, Specs(n=4), seed=4).steps]
+
+
+def test_a_candidate_is_the_same_whatever_n_is(models):
+    few, many = (session(models.draft).sample(Trace(QUESTION), n, LAW, Key.from_seed(9), ignore) for n in (3, 11))
+    assert [s.token_ids for s in few] == [s.token_ids for s in many[:3]]
+
+
+# 5. Bounded -------------------------------------------------------------------------------
+
+
+def test_caps_end_a_solve_by_name(models):
+    long = Law(1.0, 1.0, StepPolicy.chunks(5))
+    reasons = {}
+    for name, limits in {
+        Finish.MAX_STEPS: Limits(max_steps=2, max_tokens=500),
+        Finish.MAX_TOKENS: Limits(max_steps=500, max_tokens=12),
+        Finish.CONTEXT: Limits(max_steps=500, max_tokens=5000),
+    }.items():
+        for seed in range(40):
+            result = solve(models, make("draft"), law=replace(long, temperature=0.3), seed=seed, limits=limits)
+            if result.finish_reason is name:
+                reasons[name] = result
+                break
+    assert set(reasons) == {Finish.MAX_STEPS, Finish.MAX_TOKENS, Finish.CONTEXT}
+    assert len(reasons[Finish.MAX_STEPS].steps) == 2
+    assert sum(len(r.step.token_ids) for r in reasons[Finish.MAX_TOKENS].steps) == 12
+    full = reasons[Finish.CONTEXT]
+    used = len(full.prompt_token_ids[Role.DRAFT]) + sum(len(r.step.token_ids) for r in full.steps)
+    assert used == models.draft.backend.context
+
+
+class SlowBackend(CountingBackend):
+    """Takes a known time for every pass."""
+
+    def __init__(self, backend, seconds):
+        super().__init__(backend)
+        self.seconds = seconds
+
+    def forward(self, *args):
+        time.sleep(self.seconds)
+        return super().forward(*args)
+
+
+def slow(models, **seconds):
+    return Models(
+        **{
+            r: replace(getattr(models, r), backend=SlowBackend(getattr(models, r).backend, seconds.get(r, 0.0)))
+            for r in Role
+        }
+    )
+
+
+def test_a_deadline_returns_the_best_trace_so_far(models):
+    limits = Limits(max_steps=200, max_tokens=200, deadline_s=0.25)
+    law = Law(1.0, 1.0, StepPolicy.chunks(4))
+    paced = slow(models, target=0.01, draft=0.01, prm=0.01)
+    results = [solve(paced, Specs(n=3), law=law, limits=limits, seed=seed) for seed in range(8)]
+    result = next(r for r in results if r.finish_reason is Finish.DEADLINE)  # the others met end-of-text
+    assert result.steps
+    assert result.text
+    assert 0.25 <= result.latency_s < 0.25 + 0.1
+
+
+def test_cancelling_ends_a_solve_within_a_token(models):
+    running = stream(
+        QUESTION, slow(models, target=0.02), make("target"), law=Law(1.0, 1.0, StepPolicy.chunks(50)), limits=LIMITS
+    )
+    threading.Timer(0.15, running.cancel).start()
+    start = time.perf_counter()
+    result = running.result
+    assert result.finish_reason in (Finish.CANCELLED, Finish.END_OF_TEXT)
+    assert time.perf_counter() - start < 0.5
+
+
+def test_too_long_a_question_is_refused_by_name(models):
+    from specs.errors import InputError
+
+    running = stream("a b " * 300, models, make("target"))
+    assert running.result.finish_reason is Finish.ERROR
+    assert "shorten it" in (running.result.error or "")
+    with pytest.raises(InputError, match="the question is empty"):
+        stream(" \n", models, make("target"))
+
+
+# 6. Honest clock --------------------------------------------------------------------------
+
+
+def test_phases_add_up_and_overlap_is_seen(models):
+    """Target scoring and PRM run at the same time: the wall shows the longer one, the phases both."""
+    paced = slow(models, target=0.05, prm=0.05)
+    law = Law(1.0, 1.0, StepPolicy(max_tokens=6))
+    result = solve(paced, Specs(n=3, tau=0.0, start="draft"), law=law, limits=Limits(max_steps=3))
+    for record in result.steps:
+        s = record.seconds
+        assert s.target_score >= 0.05
+        assert s.prm >= 0.05
+        assert s.wall < s.draft + s.target_score + s.prm - 0.02
+        assert 0 <= s.orchestration <= s.wall - s.draft - max(s.target_score, s.prm) + 1e-6
+    assert result.latency_s >= sum(r.seconds.wall for r in result.steps) - 1e-6
+
+
+def test_time_that_the_caller_takes_is_not_the_solves(models):
+    running = stream(QUESTION, models, make("target"), law=Law(0.3, 1.0, StepPolicy.chunks(2)), limits=LIMITS)
+    steps = 0
+    for _ in running:
+        time.sleep(0.05)
+        steps += 1
+    assert running.result.latency_s < 0.05 * steps

@@ -1,0 +1,123 @@
+"""Tiny random models with a real tokenizer, written to disk without torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save_file
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+SPECIAL = ["<pad>", "<bos>", "<eos>", "<sys>", "<user>", "<bot>"]
+TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}"
+    "{{ {'system': '<sys>', 'user': '<user>', 'assistant': '<bot>'}[m.role] + m.content }}{% endfor %}"
+    "{% if add_generation_prompt %}<bot>{% endif %}"
+)
+CORPUS = [
+    "a b.\n\nc d.\n\n",
+    "\u00e9 \u65e5\u672c a.\n\n",
+    "abc.\n\nabc \\boxed{1}.\n\n12 {2}",
+    "a\n\nb\n\n",
+    ".\n\n.\n\n",
+] * 20
+
+
+def write_tokenizer(folder: Path, extra: int = 0) -> int:
+    """A small byte-level vocabulary: parts of multi-byte characters and '.\\n\\n' are tokens.
+
+    `extra` asks for that many more merges, which makes another vocabulary. Returns its size.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=52 + extra, special_tokens=SPECIAL, show_progress=False, max_token_length=4
+    )
+    bpe.train_from_iterator(CORPUS, trainer)
+    bpe.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({"bos_token": "<bos>", "eos_token": "<eos>", "tokenizer_class": "PreTrainedTokenizerFast"})
+    )
+    (folder / "chat_template.jinja").write_text(TEMPLATE)
+    return bpe.get_vocab_size()
+
+
+def write_llama(
+    folder: Path,
+    vocabulary: int,
+    *,
+    seed: int,
+    hidden: int = 32,
+    layers: int = 2,
+    heads: int = 2,
+    labels: int | None = None,
+    context: int = 256,
+    scale: float = 0.35,
+) -> Path:
+    """A random Llama; with `labels` a token classification head instead of the language model's."""
+    rng = np.random.default_rng(seed)
+    inner = 2 * hidden
+
+    def matrix(*shape: int) -> np.ndarray:
+        return rng.normal(0, scale, shape).astype(np.float32)
+
+    tensors = {
+        "model.embed_tokens.weight": matrix(vocabulary, hidden),
+        "model.norm.weight": np.ones(hidden, np.float32),
+    }
+    for layer in range(layers):
+        prefix = f"model.layers.{layer}."
+        for name in "qkvo":
+            tensors[f"{prefix}self_attn.{name}_proj.weight"] = matrix(hidden, hidden)
+        tensors[f"{prefix}mlp.gate_proj.weight"] = matrix(inner, hidden)
+        tensors[f"{prefix}mlp.up_proj.weight"] = matrix(inner, hidden)
+        tensors[f"{prefix}mlp.down_proj.weight"] = matrix(hidden, inner)
+        tensors[f"{prefix}input_layernorm.weight"] = np.ones(hidden, np.float32)
+        tensors[f"{prefix}post_attention_layernorm.weight"] = np.ones(hidden, np.float32)
+    config = {
+        "architectures": ["LlamaForCausalLM" if labels is None else "LlamaForTokenClassification"],
+        "model_type": "llama",
+        "vocab_size": vocabulary,
+        "hidden_size": hidden,
+        "intermediate_size": inner,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "num_key_value_heads": heads,
+        "head_dim": hidden // heads,
+        "hidden_act": "silu",
+        "max_position_embeddings": context,
+        "rms_norm_eps": 1e-6,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+        "attention_bias": False,
+        "mlp_bias": False,
+        "tie_word_embeddings": labels is None,
+        "eos_token_id": 2,
+        "bos_token_id": 1,
+        "dtype": "float32",
+    }
+    if labels is not None:
+        tensors["score.weight"] = matrix(labels, hidden)
+        tensors["score.bias"] = np.zeros(labels, np.float32)
+        config["id2label"] = {str(k): f"LABEL_{k}" for k in range(labels)}
+        config["label2id"] = {f"LABEL_{k}": k for k in range(labels)}
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def write_trio(folder: Path) -> dict[str, Path]:
+    """draft, target and prm of one vocabulary, and `other`: a target of another one."""
+    paths = {}
+    for role, seed, options in (
+        ("draft", 1, {"hidden": 16, "layers": 1, "heads": 1}),
+        ("target", 2, {}),
+        ("prm", 3, {"labels": 2}),
+    ):
+        size = write_tokenizer(folder / role)
+        paths[role] = write_llama(folder / role, size, seed=seed, **options)
+    paths["other"] = write_llama(folder / "other", write_tokenizer(folder / "other", extra=3), seed=4)
+    return paths
