@@ -1,0 +1,33 @@
+"""SPECS: faster test-time scaling through speculative drafts (arXiv 2506.15733)."""
+
+from specs.api import asolve, astream, configure, load, solve, stream
+from specs.drive import Limits, Models
+from specs.errors import EngineError, InputError, ModelError, SpecsError
+from specs.methods.specs import Specs
+from specs.types import Candidate, Finish, Law, Result, Role, StepPolicy, StepRecord, Usage
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Candidate",
+    "EngineError",
+    "Finish",
+    "InputError",
+    "Law",
+    "Limits",
+    "ModelError",
+    "Models",
+    "Result",
+    "Role",
+    "Specs",
+    "SpecsError",
+    "StepPolicy",
+    "StepRecord",
+    "Usage",
+    "asolve",
+    "astream",
+    "configure",
+    "load",
+    "solve",
+    "stream",
+]

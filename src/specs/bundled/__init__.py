@@ -1,0 +1,1 @@
+"""The small draft, target and PRM shipped with the package, and their task."""

@@ -1,0 +1,43 @@
+"""`specs`: the entry point. Exit codes: 0 done, 1 failed, 2 wrong usage."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from specs import __version__
+from specs.cli import bench, problems, solve
+from specs.cli.options import Parser
+from specs.errors import InputError, ModelError, SpecsError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; every error is one line on standard error."""
+    try:
+        args = _parser().parse_args(argv)
+        return args.run(args)
+    except (InputError, ModelError) as error:
+        print(f"specs: {error}", file=sys.stderr)
+        return 2
+    except SpecsError as error:
+        print(f"specs: {error}", file=sys.stderr)
+        return 1
+    except MemoryError:
+        print("specs: out of memory; use smaller models, fewer candidates (--n) or a smaller --dtype", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("specs: interrupted", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="specs", description="Faster test-time scaling through speculative drafts (arXiv 2506.15733).")
+    parser.add_argument("--version", action="version", version=f"specs {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in (solve, problems, bench):
+        command.add(commands)
+    return parser

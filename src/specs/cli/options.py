@@ -1,0 +1,176 @@
+"""Options that several commands share, and how they become models and methods."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from typing import Any, NoReturn
+
+from specs import api
+from specs.core.selection import RewardAs
+from specs.drive import Limits, Models
+from specs.errors import InputError
+from specs.methods import Method
+from specs.methods.registry import NAMES
+from specs.methods.specs import Specs
+from specs.types import Law
+
+
+class Parser(argparse.ArgumentParser):
+    """Errors in one line, without the usage text."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see '{self.prog} --help'")
+
+
+def count(text: str) -> int:
+    """A whole number of at least 1."""
+    value = _number(text, int, "a whole number")
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is too small; give at least 1")
+    return value
+
+
+def above_zero(text: str) -> float:
+    """A finite number above 0."""
+    value = _number(text, float, "a number")
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is out of range; give a number above 0")
+    return value
+
+
+def not_negative(text: str) -> float:
+    """A finite number of at least 0."""
+    value = _number(text, float, "a number")
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is out of range; give a number of at least 0")
+    return value
+
+
+def share(text: str) -> float:
+    """A number in [0, 1]."""
+    value = _number(text, float, "a number")
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is out of range; give a number from 0 to 1")
+    return value
+
+
+def _number(text: str, kind: type, what: str) -> Any:
+    try:
+        return kind(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}") from None
+
+
+def add_models(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("models")
+    group.add_argument("--models", choices=["bundled"], default="bundled", help="a set of models (default: bundled)")
+    for role in ("draft", "target", "prm"):
+        group.add_argument(f"--{role}", metavar="MODEL", help=f"{role} model: a folder or a hub id")
+    group.add_argument("--draft-system", metavar="TEXT", help="system prompt of the draft")
+    group.add_argument("--target-system", metavar="TEXT", help="system prompt of the target")
+    group.add_argument(
+        "--engine",
+        choices=["auto", "light", "torch"],
+        default="auto",
+        help="light runs small Llama and Qwen2 models without torch; auto: light for the bundled models",
+    )
+    group.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="of the torch engine")
+    group.add_argument("--dtype", choices=["auto", "fp32", "bf16", "fp16"], default="auto", help="of the torch engine")
+    group.add_argument(
+        "--allow-text-scoring",
+        action="store_true",
+        help="let a draft and a target of different vocabularies meet through text (inexact)",
+    )
+
+
+def add_method(parser: argparse.ArgumentParser) -> None:
+    default = Specs()
+    group = parser.add_argument_group("method")
+    group.add_argument("--n", type=count, default=default.n, help="candidates a step (default: %(default)s)")
+    group.add_argument(
+        "--beta", type=above_zero, default=default.beta, help="inverse temperature of verification (%(default)s)"
+    )
+    group.add_argument(
+        "--tau", type=share, default=default.tau, help="reward from which the draft goes on (%(default)s)"
+    )
+    group.add_argument("--start", choices=["target", "draft"], default=default.start, help="writer of the first step")
+    group.add_argument(
+        "--deferral",
+        choices=["next", "rewrite"],
+        default=default.deferral,
+        help="after a low reward the target writes the next step, or this one again (%(default)s)",
+    )
+    group.add_argument(
+        "--select", choices=["soft", "best"], default=default.select, help="draw or argmax (%(default)s)"
+    )
+    group.add_argument(
+        "--score", choices=["tilted", "raw"], default=default.score, help="with or without the log-ratio (%(default)s)"
+    )
+    group.add_argument(
+        "--reward-as",
+        choices=list(RewardAs.__args__),
+        default=default.reward_as,
+        help="what beta multiplies (%(default)s)",
+    )
+    group.add_argument(
+        "--draft-share", type=share, default=None, help="of random-switch: how often the draft writes (default: 0.5)"
+    )
+    law = parser.add_argument_group("sampling and limits")
+    law.add_argument("--temperature", type=not_negative, default=api.TEMPERATURE, help="(default: %(default)s)")
+    law.add_argument("--top-p", type=share, default=1.0, help="nucleus (default: %(default)s)")
+    law.add_argument("--seed", type=int, default=0, help="of sampling (default: %(default)s)")
+    law.add_argument("--max-steps", type=count, default=32, help="(default: %(default)s)")
+    law.add_argument("--max-step-tokens", type=count, default=api.MAX_STEP_TOKENS, help="(default: %(default)s)")
+    law.add_argument("--max-tokens", type=count, default=2048, help="of the whole answer (default: %(default)s)")
+    law.add_argument("--deadline", type=above_zero, metavar="SECONDS", help="return the best trace so far by then")
+
+
+def method_of(args: argparse.Namespace, name: str) -> tuple[Method, Law, Limits]:
+    """The method called `name` with the options given."""
+    if name in NAMES and name not in ("target", "draft") and args.temperature == 0 and args.n > 1:
+        raise InputError(
+            f"--temperature 0 makes all {args.n} candidates equal; raise it, or use --n 1 or --method target"
+        )
+    return api.configure(
+        name,
+        temperature=args.temperature,
+        top_p=args.top_p,
+        max_steps=args.max_steps,
+        max_step_tokens=args.max_step_tokens,
+        max_tokens=args.max_tokens,
+        deadline_s=args.deadline,
+        n=args.n,
+        beta=args.beta,
+        tau=args.tau,
+        start=args.start,
+        deferral=args.deferral,
+        select=args.select,
+        score=args.score,
+        reward_as=args.reward_as,
+        draft_share=args.draft_share if name == "random-switch" else None,
+    )
+
+
+def models_of(args: argparse.Namespace, methods: list[Method]) -> Models:
+    """Load the models that the methods need; roles that nobody named are the bundled ones.
+
+    Naming one's own draft or target and leaving the other to the bundled trio makes no sense,
+    so naming any model means naming all that are needed.
+    """
+    needed = {str(role) for method in methods for role in method.roles}
+    given = {role: getattr(args, role) for role in ("draft", "target", "prm")}
+    if any(given.values()):
+        if missing := [role for role in ("draft", "target", "prm") if role in needed and not given[role]]:
+            raise InputError(f"{', '.join(m.name for m in methods)} also needs --{' and --'.join(missing)}")
+    else:
+        given = dict.fromkeys(given, args.models)
+    return api.load(
+        **{role: name if role in needed else None for role, name in given.items()},
+        engine=args.engine,
+        device=args.device,
+        dtype=args.dtype,
+        allow_text_scoring=args.allow_text_scoring,
+        draft_system=args.draft_system,
+        target_system=args.target_system,
+    )

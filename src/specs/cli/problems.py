@@ -1,0 +1,35 @@
+"""`specs problems`: problems of a data set as JSON lines (question, answer, solution)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from specs.bundled.problems import HELD_OUT_SEED
+from specs.cli.options import count
+from specs.eval.datasets import load_problems, problem_json
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("problems", help="print problems of a data set as JSON lines", description=__doc__)
+    add_dataset(parser)
+    parser.set_defaults(run=run)
+
+
+def add_dataset(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dataset",
+        default="bundled:medium",
+        metavar="NAME|FILE",
+        help="bundled:easy, bundled:medium, bundled:hard, gsm-symbolic or a JSONL file (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--problem-seed", type=int, default=HELD_OUT_SEED, help="picks generated problems (default: %(default)s)"
+    )
+    parser.add_argument("--limit", type=count, default=10, help="how many problems (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    for problem in load_problems(args.dataset, args.problem_seed, args.limit):
+        print(json.dumps(problem_json(problem), ensure_ascii=False))
+    return 0

@@ -1,0 +1,97 @@
+"""`specs solve`: one question, step by step."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from specs import drive
+from specs.bundled.problems import generate
+from specs.cli.options import add_method, add_models, method_of, models_of
+from specs.cli.show import Screen
+from specs.drive import Stream
+from specs.errors import InputError
+from specs.methods.registry import NAMES
+from specs.record import check_writable, result_json, write_json
+from specs.types import Finish
+
+EXAMPLE_SEED = 1_000_004
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("solve", help="solve one question, step by step", description=__doc__)
+    parser.add_argument("question", nargs="?", help="the question; - reads it from standard input")
+    parser.add_argument("--example", action="store_true", help="a built-in question (bundled task, medium)")
+    parser.add_argument("--method", choices=NAMES, default="specs", metavar="NAME", help=", ".join(NAMES))
+    parser.add_argument("--candidates", action="store_true", help="show all candidates of every step")
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    parser.add_argument("--trace", type=Path, metavar="FILE", help="write the full record as JSON")
+    add_method(parser)
+    add_models(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    question = _question(args)
+    method, law, limits = method_of(args, args.method)
+    if args.trace is not None:
+        check_writable(args.trace)
+    models = models_of(args, [method])
+    screen = None if args.json else Screen(sys.stdout, args.candidates)
+    running = drive.stream(question, models, method, law=law, limits=limits, seed=args.seed)
+    if screen:
+        screen.question(question, {str(role): getattr(models, role).name for role in sorted(method.roles)})
+    with _interruptible(running):
+        for step in running:
+            if screen:
+                screen.step(step)
+        result = running.result
+    if args.trace is not None:
+        write_json(args.trace, result_json(result, candidates=True))
+    if screen:
+        screen.result(result)
+        if args.trace is not None:
+            screen.line(f"trace    {args.trace}")
+    else:
+        print(json.dumps(result_json(result), ensure_ascii=False))
+    if result.finish_reason is Finish.CANCELLED:
+        print("specs: interrupted; this is the best trace so far", file=sys.stderr)
+    elif result.finish_reason is Finish.ERROR:
+        print(f"specs: {result.error}", file=sys.stderr)
+    return 1 if result.finish_reason in (Finish.CANCELLED, Finish.ERROR) else 0
+
+
+def _question(args: argparse.Namespace) -> str:
+    if args.example:
+        if args.question:
+            raise InputError("give a question or --example, not both")
+        return generate("medium", EXAMPLE_SEED).question
+    if args.question is None:
+        raise InputError("no question; give one, - for standard input, or --example")
+    try:
+        question = sys.stdin.read() if args.question == "-" else args.question
+    except UnicodeDecodeError:
+        raise InputError("standard input is not UTF-8 text") from None
+    if not question.strip():
+        raise InputError("the question is empty; say what is to be solved")
+    return question.strip()
+
+
+@contextmanager
+def _interruptible(running: Stream) -> Iterator[None]:
+    """Ctrl-C ends the solve within a token and keeps its trace; a second one ends the program."""
+
+    def stop(signum: int, frame: object) -> None:
+        running.cancel()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,1 @@
+"""Measuring: data sets, grading, the benchmark and its report."""

@@ -1,0 +1,109 @@
+"""A solve as JSON: the result that `--json` prints and the full trace that `--trace` writes."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from specs.core.selection import log_ratio
+from specs.core.text import readable
+from specs.errors import InputError
+from specs.types import Candidate, Result, Role, StepRecord
+
+
+def result_json(result: Result, candidates: bool = False) -> dict[str, Any]:
+    """The result as plain JSON values; with `candidates` the full trace.
+
+    Numbers that JSON cannot hold (a log-probability of minus infinity) become strings.
+    """
+    record: dict[str, Any] = {
+        "answer": result.answer,
+        "text": result.text,
+        "finish_reason": str(result.finish_reason),
+        "method": result.method,
+        "question": result.question,
+        "steps": [_step(step, candidates) for step in result.steps],
+        "usage": {str(role): asdict(use) for role, use in result.usage.items()},
+        "flops": result.flops,
+        "latency_s": result.latency_s,
+        "time_to_first_step_s": result.time_to_first_step_s,
+        "draft_share": result.draft_share,
+        "seed": result.seed,
+        "models": {str(role): name for role, name in result.models.items()},
+        "settings": result.settings,
+        "text_scoring": result.text_scoring,
+        "error": result.error,
+    }
+    if candidates:
+        record["prompt_token_ids"] = {str(role): list(ids) for role, ids in result.prompt_token_ids.items()}
+    return record
+
+
+def _step(record: StepRecord, candidates: bool) -> dict[str, Any]:
+    step, decision = record.step, record.decision
+    value: dict[str, Any] = {
+        "writer": str(record.writer),
+        "accepted": record.accepted,
+        "text": None if step is None else readable(step.text),
+        "n_tokens": None if step is None else len(step.token_ids),
+        "end": None if step is None else str(step.end),
+        "reward": None if step is None else _number(step.reward),
+        "log_ratio": None if step is None else _number(_ratio(record, step)),
+        "chosen": decision.chosen,
+        "n_candidates": len(record.candidates),
+        "n_distinct": sum(c.duplicates_of is None for c in record.candidates),
+        "ess": decision.ess,
+        "chi2": decision.chi2,
+        "discarded": record.discarded,
+        "seconds": asdict(record.seconds),
+    }
+    if candidates:
+        value["candidates"] = [
+            {
+                "token_ids": list(c.token_ids),
+                "text": readable(c.text),
+                "end": str(c.end),
+                "log_p": _number(c.log_p),
+                "log_q": _number(c.log_q),
+                "reward": _number(c.reward),
+                "score": _number(score),
+                "probability": probability,
+                "duplicates_of": c.duplicates_of,
+            }
+            for c, score, probability in zip(record.candidates, decision.scores, decision.probabilities, strict=True)
+        ]
+    return value
+
+
+def _ratio(record: StepRecord, step: Candidate) -> float | None:
+    """`log p - log q` of the chosen step; None for a draft step that the target did not score."""
+    return None if record.writer is Role.DRAFT and step.log_p is None else log_ratio(step)
+
+
+def _number(value: float | None) -> float | str | None:
+    return value if value is None or math.isfinite(value) else str(value)
+
+
+def check_writable(path: Path) -> None:
+    """Raise `InputError` if a file cannot be written there; leaves nothing behind."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name a file")
+    if not path.parent.is_dir():
+        raise InputError(f"{path.parent} is no folder; make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"{path.parent} cannot be written to; choose another place")
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write a file whole or not at all."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        beside.write_text(json.dumps(value, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(beside, path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise InputError(f"{path} could not be written: {error.strerror or error}") from None

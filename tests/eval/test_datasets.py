@@ -1,0 +1,143 @@
+"""Data sets: the same problem for the same seed, files read as they are meant, faults named by line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from itertools import islice
+
+import pytest
+
+from specs.bundled.problems import HELD_OUT_SEED, problems
+from specs.core.votes import boxed, normal
+from specs.errors import InputError
+from specs.eval.datasets import GENERATED, NAMES, load_problems, problem_json
+from specs.eval.grading import correct
+
+
+@pytest.mark.parametrize("tier", ["easy", "medium", "hard"])
+def test_bundled_problems_are_the_generator_s(tier):
+    found = load_problems(f"bundled:{tier}", limit=30)
+    wanted = list(islice(problems(tier, HELD_OUT_SEED), 30))
+    assert [(p.question, p.answer, p.solution) for p in found] == [(p.question, p.answer, p.solution) for p in wanted]
+    assert [p.id for p in found] == [f"bundled:{tier}:{p.seed}" for p in wanted]
+
+
+@pytest.mark.parametrize("dataset", NAMES)
+def test_generated_problems_are_a_function_of_their_seed(dataset):
+    """A later start leaves out the first problems and changes no other; a limit cuts the same list."""
+    found = load_problems(dataset)
+    assert len(found) == GENERATED
+    assert load_problems(dataset, limit=7) == found[:7]
+    third_seed = int(found[3].id.rpartition(":")[2])
+    assert load_problems(dataset, third_seed, limit=5) == found[3:8]
+
+
+@pytest.mark.parametrize("dataset", NAMES)
+def test_generated_problems_are_distinct_and_solved(dataset):
+    """No question and no id twice; a solution's steps hold text, its last one boxes the answer."""
+    found = load_problems(dataset)
+    assert len({p.question for p in found}) == len({p.id for p in found}) == len(found)
+    for problem in found:
+        steps = (problem.solution or "").split("\n\n")
+        assert len(steps) > 1
+        assert all(step == step.strip() != "" and "####" not in step for step in steps)
+        assert [boxed(step) for step in steps] == [None] * (len(steps) - 1) + [problem.answer]
+        assert problem.answer == normal(problem.answer)
+
+
+def test_gsm_symbolic_varies_its_templates():
+    openings = {p.question.split()[0] for p in load_problems("gsm-symbolic", limit=100)}
+    assert len(openings) > 30
+
+
+def test_gsm_symbolic_without_its_library(monkeypatch):
+    monkeypatch.setitem(sys.modules, "reasoning_gym", None)
+    with pytest.raises(InputError, match=r"pip install 'specs-llm\[eval\]'"):
+        load_problems("gsm-symbolic", limit=1)
+
+
+def _written(tmp_path, *lines):
+    path = tmp_path / "set.jsonl"
+    path.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines))
+    return str(path)
+
+
+def test_a_file_of_printed_problems_is_read_back(tmp_path):
+    wanted = load_problems("bundled:easy", limit=4)
+    found = load_problems(_written(tmp_path, *map(problem_json, wanted)))
+    assert list(map(problem_json, found)) == list(map(problem_json, wanted))
+
+
+def test_aliases_numbers_blank_lines_and_limit(tmp_path):
+    path = _written(
+        tmp_path, {"problem": "1+1?", "answer": 2}, "", {"question": " what ", "answer": " x^2 "}, "no json"
+    )
+    found = load_problems(path, limit=2)
+    assert [(p.question, p.answer, p.solution) for p in found] == [("1+1?", "2", None), (" what ", "x^2", None)]
+
+
+def test_gsm8k_answers_become_steps(tmp_path):
+    text = "Half of 48 is 48/2 = <<48/2=24>>24 clips.\nTogether 48+24 = <<48+24=72>>72.\n#### 72"
+    (found,) = load_problems(_written(tmp_path, {"question": "How many?", "answer": text}))
+    assert found.answer == "72"
+    assert found.solution == "Half of 48 is 48/2 = 24 clips.\n\nTogether 48+24 = 72.\n\nThe answer is \\boxed{72}."
+    (bare,) = load_problems(_written(tmp_path, {"question": "How many?", "answer": "#### 1,200"}))
+    assert (bare.answer, bare.solution) == ("1,200", None)
+
+
+def test_ids_in_a_file_follow_its_content(tmp_path):
+    rows = [{"question": "same", "answer": "1"}, {"question": "same", "answer": "1"}]
+    first = [p.id for p in load_problems(_written(tmp_path, *rows))]
+    assert len(set(first)) == 2
+    assert [p.id for p in load_problems(_written(tmp_path, *rows))] == first
+    rows[1]["answer"] = "2"
+    changed = [p.id for p in load_problems(_written(tmp_path, *rows))]
+    assert changed[0] == first[0]
+    assert changed[1] != first[1]
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("{", "not JSON"),
+        ("[1]", "not an object"),
+        ({"answer": "1"}, "'question'"),
+        ({"question": " ", "answer": "1"}, "'question'"),
+        ({"question": "q"}, "'answer'"),
+        ({"question": "q", "answer": ""}, "'answer'"),
+        ({"question": "q", "answer": True}, "'answer'"),
+        ({"question": "q", "answer": ["1"]}, "'answer'"),
+        ({"question": "q", "answer": "so ####"}, "####"),
+        ({"question": "q", "answer": "1", "solution": ["s"]}, "'solution'"),
+    ],
+)
+def test_a_malformed_line_is_named(tmp_path, line, fault):
+    path = _written(tmp_path, {"question": "q", "answer": "1"}, "", line)
+    with pytest.raises(InputError, match=rf"set\.jsonl, line 3: .*{fault}"):
+        load_problems(path)
+
+
+def test_what_is_no_data_set(tmp_path):
+    with pytest.raises(InputError, match=r"no data set 'bundled:simple'.*bundled:easy"):
+        load_problems("bundled:simple")
+    with pytest.raises(InputError, match="is no file"):
+        load_problems(str(tmp_path))
+    with pytest.raises(InputError, match="holds no problem"):
+        load_problems(_written(tmp_path, "", ""))
+    binary = tmp_path / "binary"
+    binary.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="cannot be read"):
+        load_problems(str(binary))
+    with pytest.raises(InputError, match="limit of 0"):
+        load_problems("bundled:easy", limit=0)
+    with pytest.raises(InputError, match="start at 0"):
+        load_problems("bundled:easy", -1)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "right"),
+    [("1234", True), ("1,234.0", True), ("$1234$", True), ("1235", False), ("", False), (None, False)],
+)
+def test_grading(prediction, right):
+    assert correct(prediction, "1234") is right

@@ -1,0 +1,144 @@
+"""The report's numbers, worked by hand from rows made by hand."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from specs.core.statistics import clustered_mean_interval, wilson
+from specs.eval.report import BenchReport
+from specs.eval.rows import Row
+
+PHASES = ("draft", "target_generate", "target_score", "prm", "wall", "orchestration")
+
+
+def _row(problem, method, right, latency, *, repeat=0, steps=4, draft=0, processed=10, minimum: int | None = 10):
+    usage = {"processed": processed, "generated": 6, "discarded": 2, "minimum": minimum}
+    return Row(
+        problem_id=problem,
+        method=method,
+        repeat=repeat,
+        correct=right,
+        answer="1",
+        finish_reason="answer" if right is not None else "error",
+        error=None if right is not None else "broke",
+        latency_s=latency,
+        time_to_first_step_s=latency / 2,
+        steps=steps,
+        draft_steps=draft,
+        seconds=dict.fromkeys(PHASES, 0.0) | {"wall": latency, "orchestration": latency / 10},
+        usage={"target": usage, "prm": usage},
+        flops=100.0 * latency,
+    )
+
+
+def _report(rows, *names, repeats=1, **options):
+    methods = {name: options.get(name, {"n": 4}) for name in names}
+    problems = len({row.problem_id for row in rows})
+    configuration = {
+        "dataset": "toy",
+        "models": {"target": "p"},
+        "methods": methods,
+        "law": {},
+        "limits": {},
+        "seed": 3,
+    }
+    return BenchReport(configuration, problems, repeats, tuple(rows))
+
+
+ROWS = [
+    _row("x", "beam", True, 1.0),
+    _row("x", "specs", True, 0.5, draft=3),
+    _row("y", "specs", False, 3.0, steps=2, draft=0, processed=14),
+    _row("y", "beam", True, 2.0),
+    _row("z", "beam", False, 4.0),
+    _row("z", "specs", True, 2.0, draft=2),
+]
+
+
+def test_a_method_by_hand():
+    found = _report(ROWS, "specs", "beam").to_json()["methods"]["specs"]
+    assert (found["solves"], found["failed"], found["first_error"]) == (3, 0, None)
+    assert found["accuracy"] == pytest.approx(2 / 3)
+    assert found["accuracy_interval"] == pytest.approx(list(wilson(2, 3)))
+    assert found["latency_s"] == pytest.approx({"mean": 5.5 / 3, "p50": 2.0, "p95": 2.9})
+    assert found["processed_over_minimum"] == pytest.approx({"draft": None, "target": 34 / 30, "prm": 34 / 30})
+    assert found["orchestration_share"] == pytest.approx(0.1)
+    assert found["draft_share"] == pytest.approx(5 / 10)
+    assert found["steps_mean"] == pytest.approx(10 / 3)
+    assert found["tokens"]["target"] == pytest.approx({"processed": 34 / 3, "generated": 6, "discarded": 2})
+    assert set(found["tokens"]) == {"target", "prm"}
+    assert found["flops"] == pytest.approx(550 / 3)
+    assert found["seconds"]["wall"] == pytest.approx(5.5 / 3)
+    assert set(found["seconds"]) == set(PHASES)
+
+
+def test_against_beam_by_hand():
+    found = _report(ROWS, "specs", "beam").to_json()["methods"]["specs"]
+    # ratios 0.5, 1.5, 0.5 and differences 0, -1, 1
+    ratio, difference = found["latency_ratio_to_beam"], found["accuracy_minus_beam"]
+    assert (ratio["median"], ratio["low"], ratio["high"]) == pytest.approx((0.5, 0.5, 1.5))
+    assert ratio["of_means"] == pytest.approx(5.5 / 7)
+    assert difference["mean"] == 0
+    assert difference["low"] < difference["lower_bound_one_sided"] < 0 < difference["high"]
+    assert difference["discordant_problems"] == 2
+
+
+def test_repeats_are_clusters_and_one_ratio_a_problem():
+    rows = [
+        _row(problem, method, problem < "d", latency * (1 + repeat), repeat=repeat)
+        for problem in "abcdef"
+        for method, latency in (("beam", 2.0), ("specs", 1.0 if problem < "e" else 3.0))
+        for repeat in range(3)
+    ]
+    found = _report(rows, "specs", "beam", repeats=3).to_json()["methods"]["specs"]
+    right, problems = [row.correct for row in rows[:18]], [row.problem_id for row in rows[:18]]
+    low, high = found["accuracy_interval"]
+    assert high - low > 1.4 * (wilson(9, 18).high - wilson(9, 18).low)
+    assert [low, high] == pytest.approx(list(clustered_mean_interval([p < "d" for p in "aaabbbcccdddeeefff"],
+                                                                     list("aaabbbcccdddeeefff"))))  # fmt: skip
+    assert (len(right), len(set(problems))) == (18, 3)
+    assert found["latency_ratio_to_beam"]["median"] == pytest.approx(0.5)
+
+
+def test_without_beam_there_is_no_comparison():
+    found = _report([row for row in ROWS if row.method == "specs"], "specs").to_json()["methods"]["specs"]
+    assert found["latency_ratio_to_beam"] is None
+    assert found["accuracy_minus_beam"] is None
+
+
+def test_unknown_is_none_never_zero():
+    rows = [_row("x", "beam", True, 1.0, minimum=None), _row("x", "specs", None, 9.0), _row("x", "target", True, 2.0)]
+    text = json.dumps(_report(rows, "specs", "beam", "target").to_json(), allow_nan=False)
+    found = json.loads(text)["methods"]
+    assert found["beam"]["processed_over_minimum"]["target"] is None
+    assert (found["specs"]["failed"], found["specs"]["first_error"]) == (1, "broke")
+    assert all(found["specs"][key] is None for key in ("accuracy", "latency_s", "draft_share", "tokens", "flops"))
+    assert found["specs"]["latency_ratio_to_beam"] is None
+    # one problem has a ratio, but nothing bounds it
+    assert found["target"]["latency_ratio_to_beam"] == {"median": 2.0, "low": None, "high": None, "of_means": 2.0}
+    assert found["target"]["accuracy_minus_beam"]["lower_bound_one_sided"] is None
+
+
+def test_what_the_run_was():
+    found = _report(ROWS, "specs", "beam").to_json()
+    assert (found["dataset"], found["limit"], found["n"], found["seed"], found["repeats"]) == ("toy", 3, 4, 3, 1)
+    assert found["models"] == {"target": "p"}
+    assert found["interrupted"] is False
+    assert found["methods"]["beam"]["options"] == {"n": 4}
+    assert _report(ROWS, "specs", "beam", specs={"n": 8}).to_json()["n"] is None
+    assert _report(ROWS, "specs", "beam", specs={}).to_json()["n"] == 4
+
+
+def test_the_table_lines_up():
+    text = _report(ROWS, "specs", "beam").table()
+    title, head, specs, beam = text.splitlines()
+    assert title == "toy: 3 problems x 1, seed 3"
+    assert len(head) == len(specs) == len(beam)
+    low, high = wilson(2, 3)
+    for cell in (f"66.7 [{100 * low:.1f}, {100 * high:.1f}]", "1833.3", "2900.0", "0.500 [0.500, 1.500]", " 50 "):
+        assert cell in specs
+    # right-aligned columns end where their heads end
+    for column, cell in (("latency ms", "1833.3"), ("p95 ms", "2900.0"), ("latency / beam", "1.500]")):
+        assert head.index(column) + len(column) == specs.rindex(cell) + len(cell)
