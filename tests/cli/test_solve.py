@@ -1,0 +1,300 @@
+"""`specs solve`, run as a person would, on tiny random models and on the bundled trio."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tiny
+
+from specs.cli import main
+from specs.core.sampling import log_law
+from specs.models.load import Names, load_models
+from specs.models.text import HubText
+
+
+@pytest.fixture(scope="module")
+def trio(tmp_path_factory):
+    return tiny.write_trio(tmp_path_factory.mktemp("trio"))
+
+
+@pytest.fixture
+def own(trio):
+    """Options that name the tiny trio on the light engine."""
+    return [
+        "--draft",
+        str(trio["draft"]),
+        "--target",
+        str(trio["target"]),
+        "--prm",
+        str(trio["prm"]),
+        "--engine",
+        "light",
+    ]
+
+
+SMALL = ["--n", "3", "--max-steps", "4", "--max-step-tokens", "8", "--temperature", "1"]
+
+
+def test_json_has_the_stated_fields(own, capsys):
+    assert main(["solve", "a b c", *own, *SMALL, "--json", "--seed", "5"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert set(result) >= {
+        "answer", "text", "finish_reason", "method", "steps", "usage", "latency_s", "time_to_first_step_s", "seed", "models",
+    }  # fmt: skip
+    assert result["seed"] == 5
+    assert set(result["usage"]) == {"draft", "target", "prm"}
+    for use in result["usage"].values():
+        assert set(use) >= {"prompt", "processed", "cached", "generated", "discarded"}
+    for step in result["steps"]:
+        assert set(step) >= {"writer", "text", "n_tokens", "reward", "log_ratio", "chosen", "n_candidates", "seconds"}
+        assert set(step["seconds"]) == {"draft", "target_generate", "target_score", "prm", "wall", "orchestration"}
+    assert result["text"] == "".join(step["text"] for step in result["steps"])
+
+
+def test_every_number_of_a_trace_can_be_recomputed(own, trio, tmp_path, capsys):
+    """From the three models and the trace alone: log p, log q, rewards, scores, probabilities."""
+    path = tmp_path / "trace.json"
+    options = ["--beta", "3", "--tau", "0.4", "--start", "draft", "--top-p", "0.95", "--trace", str(path)]
+    assert main(["solve", "a b c", *own, *SMALL, *options]) == 0
+    trace = json.loads(path.read_text())
+    names = Names(str(trio["draft"]), str(trio["target"]), str(trio["prm"]))
+    models = load_models(names, engine="light")
+
+    def outputs(model, ids):
+        ids = np.array(ids)
+        return model.backend.forward(model.backend.cache(), ids, np.arange(len(ids)), None, np.arange(len(ids)))
+
+    def log_p(role, accepted, tokens):
+        prompt = trace["prompt_token_ids"][role]
+        rows = log_law(outputs(getattr(models, role), [*prompt, *accepted, *tokens[:-1]]), 1.0, 0.95)[-len(tokens) :]
+        return float(rows[range(len(tokens)), tokens].sum())
+
+    def reward(steps):
+        ids = list(trace["prompt_token_ids"]["prm"])
+        for step in steps:
+            ids += [*models.prm.form.content(step, False, False), models.prm.form.separator]
+        return float(models.prm.form.rewards(outputs(models.prm, ids)[-1:])[0])
+
+    accepted: list[int] = []
+    text = ""
+    drafted = 0
+    for step in trace["steps"]:
+        for candidate in step["candidates"]:
+            tokens = candidate["token_ids"]
+            steps = [part.strip() for part in (text + candidate["text"]).split("\n\n") if part.strip()]
+            if candidate["text"].strip() and "\ufffd" not in text + candidate["text"]:
+                assert candidate["reward"] == pytest.approx(reward(steps), abs=1e-4)
+            score = 3 * candidate["reward"]
+            if step["writer"] == "draft":
+                drafted += 1
+                p, q = log_p("target", accepted, tokens), log_p("draft", accepted, tokens)
+                assert float(candidate["log_p"]) == pytest.approx(p, abs=1e-4)
+                assert float(candidate["log_q"]) == pytest.approx(q, abs=1e-4)
+                score += p - q
+            assert float(candidate["score"]) == pytest.approx(score, abs=1e-3)
+        scores = np.array([float(c["score"]) for c in step["candidates"]])
+        if step["chosen"] is not None:
+            weights = np.exp(scores - scores.max())
+            assert [c["probability"] for c in step["candidates"]] == pytest.approx((weights / weights.sum()).tolist())
+        if step["accepted"]:
+            accepted += step["candidates"][step["chosen"]]["token_ids"]
+            text += step["text"]
+    assert drafted
+
+
+def test_steps_are_shown_as_they_come(own, capsys):
+    assert main(["solve", "a b c", *own, *SMALL, "--candidates"]) == 0
+    shown = capsys.readouterr().out
+    assert "a b c" in shown
+    assert "target  " in shown
+    assert "effective samples" in shown
+    for total in ("answer ", "finish ", "latency ", "phases ", "steps "):
+        assert f"\n{total}" in shown
+    assert "\x1b[" not in shown
+
+
+def test_the_question_may_come_from_standard_input(own, capsys, monkeypatch):
+    import io
+
+    monkeypatch.setattr(sys, "stdin", io.StringIO("a b c\n"))
+    assert main(["solve", "-", *own, *SMALL, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["question"] == "a b c"
+
+
+def test_different_vocabularies_meet_through_text_when_allowed(own, trio, capsys):
+    """Refused by default; when allowed the result says so, and scores are finite."""
+    mixed = [*own[:2], "--target", str(trio["other"]), *own[4:]]
+    assert main(["solve", "a b c", *mixed, *SMALL]) == 2
+    assert "different vocabularies" in capsys.readouterr().err
+    assert main(["solve", "a b c", *mixed, *SMALL, "--start", "draft", "--allow-text-scoring", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["text_scoring"] is True
+    drafted = [step for step in result["steps"] if step["writer"] == "draft"]
+    assert drafted
+    assert all(isinstance(step["log_ratio"], float) for step in drafted)
+    assert result["usage"]["target"]["minimum"] is None
+
+
+def test_through_text_equals_through_ids_where_the_text_reads_the_same(trio):
+    """With one vocabulary, re-reading text whose tokens are the tokenizer's own gives the same log p."""
+    from specs.types import Candidate, End, Law, Trace
+
+    models = load_models(Names(str(trio["draft"]), str(trio["target"]), None), engine="light")
+    text = HubText(trio["target"])
+    prompt = models.target.prompt("a b c")
+    ids = tuple(text.encode("a b.\n\n"))
+    trace = Trace("a b c").extend(Candidate(tuple(text.encode("c d")), "c d", End.CAP), "draft")
+    candidate = Candidate(ids, "a b.\n\n", End.DELIMITER)
+    joined = text.encode("c da b.\n\n")
+    assert tuple(joined) == (*trace.token_ids, *ids)
+    by_ids = models.target.open(prompt, frozenset({text.fingerprint}))
+    by_text = models.target.open(prompt, frozenset({text.fingerprint, "another"}))
+    law = Law(0.7)
+    (one,), (two,) = (s.log_probabilities(trace, [candidate], law) for s in (by_ids, by_text))
+    assert one == pytest.approx(two, abs=1e-4)
+    assert math.isfinite(one)
+
+
+BAD = {
+    "unknown method": (["--method", "spex"], "invalid choice: 'spex'"),
+    "unknown option": (["--betta", "3"], "unrecognized arguments: --betta 3"),
+    "n too small": (["--n", "0"], "argument --n: 0 is too small; give at least 1"),
+    "beta not above 0": (["--beta", "0"], "argument --beta: 0 is out of range"),
+    "tau above 1": (["--tau", "1.5"], "argument --tau: 1.5 is out of range; give a number from 0 to 1"),
+    "tau no number": (["--tau", "high"], "'high' is not a number"),
+    "temperature 0 with candidates": (["--temperature", "0"], "makes all 8 candidates equal"),
+    "top-p 0": (["--top-p", "0"], "top-p lies in (0, 1]"),
+    "no such folder": (["--draft", "./nowhere", "--target", "./x", "--prm", "./y"], "--draft ./nowhere: no such model"),
+    "missing role": (["--draft", "."], "also needs --target and --prm"),
+    "not a model folder": (["--draft", ".", "--target", ".", "--prm", "."], ". is not a model folder"),
+    "trace into nowhere": (["--trace", "/nowhere/at/all.json"], "is no folder; make it first"),
+    "deadline": (["--deadline", "-1"], "argument --deadline: -1 is out of range"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_that_names_it(case, capsys):
+    options, message = BAD[case]
+    assert main(["solve", "a b c", *options]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert message in printed.err
+    assert printed.err.startswith("specs: ")
+    assert printed.err.count("\n") == 1
+
+
+def test_questions_that_are_none(capsys):
+    for words, message in (
+        ([], "no question; give one"),
+        (["  "], "the question is empty"),
+        (["a", "--example"], "not both"),
+    ):
+        assert main(["solve", *words]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_models_in_the_wrong_role(own, trio, capsys):
+    swapped = [
+        "--draft",
+        str(trio["draft"]),
+        "--target",
+        str(trio["target"]),
+        "--prm",
+        str(trio["draft"]),
+        "--engine",
+        "light",
+    ]
+    assert main(["solve", "a", *swapped]) == 2
+    assert "no reward format is known for LlamaForCausalLM" in capsys.readouterr().err
+    swapped = ["--draft", str(trio["prm"]), *own[2:]]
+    assert main(["solve", "a", *swapped]) == 2
+    assert "is a reward model, not a language model" in capsys.readouterr().err
+
+
+def test_too_long_a_question_is_a_failure_that_says_so(own, capsys):
+    assert main(["solve", "a b " * 400, *own, *SMALL]) == 1
+    printed = capsys.readouterr()
+    assert "shorten it" in printed.err
+    assert "Traceback" not in printed.err
+
+
+def test_ctrl_c_prints_the_best_trace_so_far(own, tmp_path):
+    """A real process, a real SIGINT in the middle: exit code 1, the steps so far, a whole trace file."""
+    trace = tmp_path / "trace.json"
+    command = [sys.executable, "-m", "specs", "solve", "a b c", *own, "--trace", str(trace)]
+    endless = [
+        "--method",
+        "beam-draft",
+        "--n",
+        "8",
+        "--max-steps",
+        "100000",
+        "--max-step-tokens",
+        "1",
+        "--max-tokens",
+        "200",
+    ]
+    process = subprocess.Popen(
+        [*command, *endless, "--temperature", "0.05", "--seed", "3"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout is not None
+    lines = [process.stdout.readline() for _ in range(6)]
+    process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate(timeout=20)
+    assert "Traceback" not in errors
+    if "interrupted" in errors:
+        assert process.returncode == 1
+        assert "finish   cancelled" in rest
+    else:  # it was faster than the signal
+        assert process.returncode == 0
+    assert json.loads(trace.read_text())["steps"]
+    assert len(lines) == 6
+
+
+def test_out_of_memory_is_one_line(own, capsys, monkeypatch):
+    from specs.models import light
+
+    def exhausted(*args, **kwargs):
+        raise MemoryError
+
+    monkeypatch.setattr(light, "load_light", exhausted)
+    assert main(["solve", "a", *own]) == 1
+    assert "out of memory; use smaller models" in capsys.readouterr().err
+
+
+def test_nothing_half_written_stays_behind(own, tmp_path, monkeypatch, capsys):
+    from specs import record
+
+    monkeypatch.setattr(record.os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    target = tmp_path / "trace.json"
+    assert main(["solve", "a b c", *own, *SMALL, "--trace", str(target)]) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_closed_reader_is_no_traceback(own):
+    command = [sys.executable, "-m", "specs", "solve", "a b c", *own, *SMALL, "--candidates"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert "Traceback" not in process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=20) == 1
+
+
+def test_help_and_version_start_quickly():
+    start = time.perf_counter()
+    run = subprocess.run([sys.executable, "-m", "specs", "--version"], capture_output=True, text=True, check=True)
+    assert run.stdout.startswith("specs 0.")
+    assert time.perf_counter() - start < 10
