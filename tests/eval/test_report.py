@@ -93,12 +93,10 @@ def test_repeats_are_clusters_and_one_ratio_a_problem():
         for repeat in range(3)
     ]
     found = _report(rows, "specs", "beam", repeats=3).to_json()["methods"]["specs"]
-    right, problems = [row.correct for row in rows[:18]], [row.problem_id for row in rows[:18]]
     low, high = found["accuracy_interval"]
     assert high - low > 1.4 * (wilson(9, 18).high - wilson(9, 18).low)
     assert [low, high] == pytest.approx(list(clustered_mean_interval([p < "d" for p in "aaabbbcccdddeeefff"],
                                                                      list("aaabbbcccdddeeefff"))))  # fmt: skip
-    assert (len(right), len(set(problems))) == (18, 3)
     assert found["latency_ratio_to_beam"]["median"] == pytest.approx(0.5)
 
 

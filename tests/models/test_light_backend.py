@@ -286,7 +286,6 @@ def test_missing_and_broken_files_are_named(tmp_path):
 def test_calls_that_the_kernels_would_misread_are_refused_and_leave_the_cache_alone(backend):
     cache, two = backend.cache(), np.array([0, 1])
     backend.forward(cache, two, two, None, two)
-    later = np.ones((2, 4), bool)
     for ids, positions, visible, want, named in (
         (np.array([0, VOCAB]), two, None, two, "vocabulary"),
         (np.array([0, -1]), two, None, two, "vocabulary"),
@@ -295,7 +294,6 @@ def test_calls_that_the_kernels_would_misread_are_refused_and_leave_the_cache_al
         (two, np.array([2]), None, two, "positions"),
         (two, two + 2, None, np.array([2]), "wanted row"),
         (two, two + 2, np.ones((2, 3), bool), two, "mask is"),
-        (two, two + 2, later, two, "later"),
     ):
         with pytest.raises(EngineError, match=named):
             backend.forward(cache, ids, positions, visible, want)

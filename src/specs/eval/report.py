@@ -158,15 +158,12 @@ def _against(rows: Sequence[Row], reference: Sequence[Row] | None, seed: int) ->
     return {
         "latency_ratio_to_beam": {
             "median": ratio.median,
-            "low": _known(ratio.low),
-            "high": _known(ratio.high),
+            **_bounds(low=ratio.low, high=ratio.high),
             "of_means": sum(ours.values()) / sum(theirs.values()),
         },
         "accuracy_minus_beam": {
             "mean": difference.mean,
-            "low": _known(difference.low),
-            "high": _known(difference.high),
-            "lower_bound_one_sided": _known(difference.lower_bound),
+            **_bounds(low=difference.low, high=difference.high, lower_bound_one_sided=difference.lower_bound),
             "discordant_problems": difference.discordant,
         },
     }
@@ -191,9 +188,10 @@ def _share(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 
-def _known(value: float) -> float | None:
-    """None in place of an unbounded end, which JSON cannot say."""
-    return value if math.isfinite(value) else None
+def _bounds(**ends: float) -> dict[str, float | None]:
+    """The ends of an interval; all None where one is infinite, since then there is no interval."""
+    known = all(map(math.isfinite, ends.values()))
+    return {name: end if known else None for name, end in ends.items()}
 
 
 def _shown(

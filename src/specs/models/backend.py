@@ -49,7 +49,8 @@ class Backend(Protocol):
             ids: [M] tokens.
             positions: [M] position of each token in its own sequence (the depth in the tree).
             visible: [M, S + M], whether new token (row) attends to entry (column); None for
-                plain causal order (everything cached, and new tokens up to itself).
+                plain causal order (everything cached, and new tokens up to itself). Every token
+                sees itself and none that comes after it.
             want: [K] rows of the new tokens whose output is wanted.
 
         Returns:

@@ -93,11 +93,11 @@ class LightBackend:
         return cache
 
     def forward(self, cache: LightCache, ids: Ints, positions: Ints, visible: Bools | None, want: Ints) -> Floats:
-        """See `Backend.forward`. A token must come after the tokens it sees, and see itself.
+        """See `Backend.forward`.
 
         Raises:
             EngineError: an id outside the vocabulary, a position outside the context, or a mask
-                of another shape, or in which a token sees a later one.
+                of another shape.
         """
         ids, positions, want = (np.ascontiguousarray(array, np.int64) for array in (ids, positions, want))
         new, used = len(ids), cache.used
@@ -150,8 +150,6 @@ class LightBackend:
         if visible is not None:
             if visible.shape != (new, held + new):
                 raise EngineError(f"the mask is {visible.shape}, not {(new, held + new)}: give [new, cached + new]")
-            if new > 1 and np.triu(visible[:, held:], 1).any():
-                raise EngineError("the mask lets a token see a later one: put tokens after those they see")
 
     def _reserve(self, cache: LightCache, entries: int) -> None:
         """Move the cache to a buffer for at least `entries`, twice as large as before or more."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from specs.core.text import readable
 from specs.errors import ModelError
 
-
 if TYPE_CHECKING:
     from jinja2 import Template
 

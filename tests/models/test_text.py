@@ -1,0 +1,132 @@
+"""Tokenizers, chat templates and step ends, apart from any model."""
+
+import json
+
+import pytest
+import tiny
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from specs.errors import ModelError
+from specs.models.stepping import Stepper
+from specs.models.tabular import TabularText
+from specs.models.text import HubText
+from specs.types import End, StepPolicy
+
+
+def folder_with(path, vocabulary, template=None, **config):
+    """A byte-fallback vocabulary in the manner of Llama 2 and Mistral: spaces are U+2581."""
+    path.mkdir(parents=True)
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], byte_fallback=True, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="\u2581", prepend_scheme="never")
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()])
+    tokenizer.add_special_tokens(["</s>"])
+    tokenizer.save(str(path / "tokenizer.json"))
+    (path / "tokenizer_config.json").write_text(json.dumps({"eos_token": "</s>", **config}))
+    if template is not None:
+        (path / "chat_template.jinja").write_text(template)
+    return path
+
+
+BYTES = {f"<0x{byte:02X}>": 10 + byte for byte in range(256)}
+VOCABULARY = {"<unk>": 0, "</s>": 1, "\u2581": 2, "a": 3, "b": 4, **BYTES}
+
+
+def test_byte_fallback_pieces_join_to_the_text(tmp_path):
+    text = HubText(folder_with(tmp_path / "model", VOCABULARY))
+    for sample in ("a b", "a\n\nb", "\u65e5 a"):
+        assert b"".join(text.piece(token) for token in text.encode(sample)).decode() == sample
+
+
+def test_special_tokens_add_nothing(tmp_path):
+    text = HubText(folder_with(tmp_path / "model", VOCABULARY))
+    assert text.piece(1) == b""
+    assert text.end_ids == {1}
+    assert text.piece(10_000) == b""  # a padded row of the head
+
+
+def test_fingerprints_tell_vocabularies_apart(tmp_path):
+    for name, extra in (("one", 0), ("same", 0), ("other", 3)):
+        tiny.write_tokenizer(tmp_path / name, extra)
+    one, same, other = (HubText(tmp_path / name).fingerprint for name in ("one", "same", "other"))
+    assert one == same != other
+
+
+def test_prompts(tmp_path):
+    tiny.write_tokenizer(tmp_path)
+    text = HubText(tmp_path)
+    backend = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+
+    def ids(rendered):
+        return backend.encode(rendered, add_special_tokens=False).ids
+
+    assert text.prompt("a b") == ids("<bos><user>a b<bot>")
+    assert text.prompt("a b", "c") == ids("<bos><sys>c<user>a b<bot>")
+    assert text.prompt("a b", generation=False) == ids("<bos><user>a b")
+
+
+def test_without_a_template_the_question_stands_alone(tmp_path):
+    text = HubText(folder_with(tmp_path / "model", VOCABULARY))
+    assert text.prompt("a", "b") == text.encode("b\n\na\n\n")
+
+
+def test_thinking_is_switched_off_where_the_template_can(tmp_path):
+    template = "{{ messages[0].content }}{% if enable_thinking is not defined or enable_thinking %}<think>\n{% endif %}"
+    assert HubText(folder_with(tmp_path / "can", VOCABULARY, template)).prompt("a") == [3]
+    always = HubText(folder_with(tmp_path / "cannot", VOCABULARY, "{{ messages[0].content }}<think>\n"))
+    with pytest.raises(ModelError, match="opens a <think> block"):
+        always.prompt("a")
+
+
+def test_templates_that_refuse_or_break_are_named(tmp_path):
+    refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}a"
+    text = HubText(folder_with(tmp_path / "refusing", VOCABULARY, refusing))
+    assert text.prompt("a") == [3]
+    with pytest.raises(ModelError, match="no system role"):
+        text.prompt("a", "b")
+    with pytest.raises(ModelError, match="cannot be read"):
+        HubText(folder_with(tmp_path / "broken", VOCABULARY, "{% if %}"))
+
+
+def test_folders_without_what_is_needed(tmp_path):
+    with pytest.raises(ModelError, match="has no tokenizer.json"):
+        HubText(tmp_path)
+    folder = folder_with(tmp_path / "endless", VOCABULARY)
+    (folder / "tokenizer_config.json").write_text("{}")
+    with pytest.raises(ModelError, match="names no end-of-text token"):
+        HubText(folder)
+    (folder / "generation_config.json").write_text('{"eos_token_id": [1, 3]}')
+    assert HubText(folder).end_ids == {1, 3}
+
+
+PIECES = TabularText(["a", "\n", "\n\n", ".\n\nb", " ", ""], end_id=5)
+
+
+def ends(policy, tokens, cap=9):
+    stepper = Stepper(policy, PIECES, cap)
+    return [stepper.push(token) for token in tokens]
+
+
+def test_a_step_ends_at_the_first_delimiter_after_text():
+    assert ends(StepPolicy(), [2, 1, 4, 0, 1, 1]) == [None] * 5 + [End.DELIMITER]
+    assert ends(StepPolicy(), [0, 2]) == [None, End.DELIMITER]
+    assert ends(StepPolicy(), [3]) == [End.DELIMITER]  # inside a token
+    assert ends(StepPolicy(), [1, 0, 4, 1]) == [None] * 4
+
+
+def test_end_of_text_and_the_cap_end_it_too():
+    assert ends(StepPolicy(), [0, 5]) == [None, End.END_OF_TEXT]
+    assert ends(StepPolicy(), [5], cap=1) == [End.END_OF_TEXT]
+    assert ends(StepPolicy(), [0, 0], cap=2) == [None, End.CAP]
+    assert ends(StepPolicy(), [0, 2], cap=2) == [None, End.DELIMITER]
+
+
+def test_chunks_and_patterns():
+    assert ends(StepPolicy.chunks(2), [2, 2], cap=2) == [None, End.CAP]
+    assert ends(StepPolicy(pattern=r"a{3}"), [0, 0, 2, 0, 0, 0]) == [None] * 5 + [End.DELIMITER]
+    assert ends(StepPolicy(pattern=r"^\s"), [1, 0, 1]) == [None] * 3
+
+
+def test_policies_that_make_no_sense():
+    for values in ({"max_tokens": 0}, {"delimiter": ""}, {"pattern": "("}, {"pattern": ""}):
+        with pytest.raises(ValueError, match=r"step|delimiter"):
+            StepPolicy(**values)
