@@ -278,11 +278,17 @@ def test_ctrl_c_reports_what_was_finished():
     json.dumps(nothing, allow_nan=False)
 
 
-def test_progress_counts_and_counts_down(tmp_path):
-    path, calls = tmp_path / "rows.jsonl", []
+def test_progress_counts_and_rows_are_on_disk_at_once(tmp_path):
+    path, calls, on_disk = tmp_path / "rows.jsonl", [], []
+
+    def progress(*call):
+        calls.append(call)
+        on_disk.append(len(path.read_text().splitlines()) - 1)
+
     _bench([BEAM], PROBLEMS[:2], rows=path)
-    _bench([BEAM], PROBLEMS[:6], rows=path, progress=lambda *call: calls.append(call))
+    _bench([BEAM], PROBLEMS[:6], rows=path, progress=progress)
     assert [(done, total) for done, total, _ in calls] == [(2, 6), (3, 6), (4, 6), (5, 6), (6, 6)]
+    assert on_disk == [2, 3, 4, 5, 6]
     assert calls[0][2] is None
     assert all(left > 0 for _, _, left in calls[1:-1])
     assert calls[-1][2] == 0

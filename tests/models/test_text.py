@@ -88,7 +88,7 @@ def test_templates_that_refuse_or_break_are_named(tmp_path):
 
 
 def test_folders_without_what_is_needed(tmp_path):
-    with pytest.raises(ModelError, match="has no tokenizer.json"):
+    with pytest.raises(ModelError, match=r"has no tokenizer\.json"):
         HubText(tmp_path)
     folder = folder_with(tmp_path / "endless", VOCABULARY)
     (folder / "tokenizer_config.json").write_text("{}")

@@ -6,6 +6,8 @@ ratio `log p - log q` is 0 whenever the two models agree.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -49,17 +51,18 @@ def _log_softmax(rows: NDArray[np.floating]) -> NDArray[np.floating]:
     return shifted - np.log(total).astype(rows.dtype)
 
 
-def draw(log_probabilities: NDArray[np.floating], uniforms: ArrayLike) -> NDArray[np.int64]:
-    """One token a row, by inversion: the first token whose cumulative mass exceeds the uniform.
+def draw(log_probabilities: NDArray[np.floating], rows: Sequence[int], uniforms: ArrayLike) -> list[int]:
+    """One token a draw, by inversion: the first token whose cumulative mass exceeds the uniform.
 
     Args:
         log_probabilities: [R, V] nats, -inf allowed.
-        uniforms: [R] in [0, 1).
+        rows: [n] the row that each draw is from.
+        uniforms: [n] in [0, 1).
 
     Returns:
-        [R] token ids, never one of probability 0.
+        [n] token ids, never one of probability 0.
     """
     mass = np.exp(log_probabilities, dtype=np.float64).cumsum(-1)
     # Scaling by the total keeps a uniform near 1 inside the support under rounding.
-    target = np.asarray(uniforms, np.float64)[:, None] * mass[:, -1:]
-    return (mass <= target).sum(-1).astype(np.int64)
+    targets = np.asarray(uniforms, np.float64) * mass[rows, -1]
+    return [int(mass[row].searchsorted(target, "right")) for row, target in zip(rows, targets, strict=True)]

@@ -68,32 +68,30 @@ class PolicySession:
         total = np.zeros(n)
         steppers = [Stepper(law.steps, self._text, cap) for _ in range(n)]
         ends: list[End | None] = [None] * n
-        live = np.arange(n)
-        row_of = np.zeros(n, np.int64)  # candidate -> row of `rows`
-        node_of = np.full(n, ROOT)
+        live = list(range(n))
+        row_of = [0] * n  # the row of `rows` that each live candidate goes on from
+        first_node = ROOT  # the tree's node of row 0
         rows = tree.root()[None]
-        nodes = 0
+        grown_before = 0
         for token_idx in range(cap):
-            log_p = log_law(rows, law.temperature, law.top_p)[row_of[live]]
-            tokens = draw(log_p, uniforms.at(token_idx)[live])
-            total[live] += log_p[np.arange(len(live)), tokens]
-            grown: dict[tuple[int, int], int] = {}
-            still = []
-            for candidate_idx, token in zip(live.tolist(), tokens.tolist(), strict=True):
+            log_p = log_law(rows, law.temperature, law.top_p)
+            tokens = draw(log_p, row_of, uniforms.at(token_idx)[live])
+            total[live] += log_p[row_of, tokens]
+            branches: dict[tuple[int, int], int] = {}  # (node, token) -> row of the next round
+            still, next_row = [], []
+            for candidate_idx, row, token in zip(live, row_of, tokens, strict=True):
                 drawn[candidate_idx].append(token)
                 end = ends[candidate_idx] = steppers[candidate_idx].push(token)
                 if end is None:
                     still.append(candidate_idx)
-                    branch = (int(node_of[candidate_idx]), token)
-                    row_of[candidate_idx] = grown.setdefault(branch, len(grown))
+                    next_row.append(branches.setdefault((first_node + row, token), len(branches)))
             if not still:
                 break
-            live = np.array(still)
-            node_of[live] = nodes + row_of[live]
-            nodes += len(grown)
+            live, row_of = still, next_row
             watch()
-            parents, new_tokens = zip(*grown, strict=True)
+            parents, new_tokens = zip(*branches, strict=True)
             rows = tree.grow(parents, new_tokens)
+            first_node, grown_before = grown_before, grown_before + len(branches)
         return [
             Sample(tuple(drawn[k]), steppers[k].text, end, float(total[k]))
             for k, end in enumerate(ends)
