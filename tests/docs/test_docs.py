@@ -1,0 +1,135 @@
+"""The docs cannot rot: help texts, names, links, files and figures in them are those of the code.
+
+python tests/docs/test_docs.py     writes the help texts in docs/cli.md anew
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import re
+import struct
+from contextlib import redirect_stdout, suppress
+from math import prod
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+import specs
+from specs import cli
+from specs.methods.registry import NAMES
+from specs.models.load import BUNDLED
+from specs.types import Finish, Role
+
+ROOT = Path(__file__).parents[2]
+CLI = ROOT / "docs/cli.md"
+DOCS = {str(path.relative_to(ROOT)): path.read_text() for path in (*sorted(ROOT.glob("*.md")), *ROOT.glob("docs/*.md"))}
+
+HELP = re.compile(r"(<!-- help(?:: (\w+))? -->\n```text\n)(.*?)(```\n<!-- end -->)", re.DOTALL)
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+FILE = re.compile(r"`((?:src|tests|training|docs|scripts|bench)/[\w./-]+)`")
+
+
+def help_of(command: str) -> str:
+    """What `specs [command] --help` prints, 100 columns wide."""
+    screen = io.StringIO()
+    with patch.dict(os.environ, COLUMNS="100", NO_COLOR="1"), redirect_stdout(screen), suppress(SystemExit):
+        cli.main([command, "--help"] if command else ["--help"])
+    return screen.getvalue()
+
+
+def prose(text: str) -> str:
+    """A page without its code blocks."""
+    return FENCE.sub("", text)
+
+
+def slugs(text: str) -> set[str]:
+    """Anchors of a page's headings, as code hosts make them."""
+    headings = re.findall(r"^#+ (.+)$", prose(text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_command_has_its_help_in_the_docs_word_for_word():
+    embedded = {command: text for _, command, text, _ in HELP.findall(CLI.read_text())}
+    commands = re.findall(r"^    (\w+)  ", help_of(""), re.MULTILINE)
+    assert set(embedded) == {"", *commands}
+    for command, text in embedded.items():
+        assert text == help_of(command), "run python tests/docs/test_docs.py"
+
+
+def test_every_public_name_is_explained():
+    code = " ".join(re.findall(r"`[^`\n]+`", " ".join(prose(text) for text in DOCS.values())))
+    assert [name for name in specs.__all__ if not re.search(rf"\b{name}\b", code)] == []
+
+
+def test_every_method_and_finish_reason_is_defined():
+    page = DOCS["docs/method.md"]
+    for name in (*NAMES, *Finish):
+        assert re.search(rf"^\|.*`{name}`.*\|", page, re.MULTILINE), name
+
+
+@pytest.mark.parametrize("page", DOCS)
+def test_links_and_files_exist(page):
+    for target in LINK.findall(prose(DOCS[page])):
+        if target.startswith("https://"):
+            continue
+        name, _, anchor = target.partition("#")
+        path = (ROOT / page).parent / name if name else ROOT / page
+        assert path.exists(), f"{page} links to {target}"
+        assert not anchor or anchor in slugs(path.read_text()), f"{page} links to {target}"
+    for name in FILE.findall(DOCS[page]):
+        assert (ROOT / name).exists(), f"{page} speaks of {name}"
+
+
+def test_tests_that_the_docs_name_exist():
+    defined = {
+        name for path in ROOT.glob("tests/**/*.py") for name in re.findall(r"^def (test_\w+)", path.read_text(), re.M)
+    }
+    named = {name for text in DOCS.values() for name in re.findall(r"`(test_\w+)`", text)}
+    assert named
+    assert named <= defined
+
+
+@pytest.mark.parametrize("page", DOCS)
+def test_nothing_is_left_to_be_filled_in(page):
+    assert re.findall(r"\{\{.*?\}\}", DOCS[page]) == []
+
+
+def test_the_changelog_knows_this_version():
+    assert f"## [{specs.__version__}]" in DOCS["CHANGELOG.md"]
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_parameters_of_the_bundled_models_are_those_of_their_weights(role):
+    with (BUNDLED / role / "model.safetensors").open("rb") as file:
+        (size,) = struct.unpack("<Q", file.read(8))
+        tensors = json.loads(file.read(size))
+    parameters = sum(prod(entry["shape"]) for name, entry in tensors.items() if name != "__metadata__")
+    rows = [line for line in DOCS["docs/bundled-models.md"].splitlines() if f"| {parameters:,} |" in line]
+    assert [row for row in rows if row.lower().startswith(f"| {role} ")]
+
+
+@pytest.mark.parametrize("block", [code for language, code in FENCE.findall(DOCS["README.md"]) if language == "python"])
+def test_python_in_the_readme_runs(block, monkeypatch, capsys):
+    """On exact models in place of those that are loaded."""
+    import toy
+
+    monkeypatch.setattr(specs, "load", lambda *names, **options: toy.models())
+    names: dict[str, object] = {}
+    exec(compile(block, "README.md", "exec"), names)
+    if "main" in names:
+        asyncio.run(names["main"]())  # type: ignore[operator]
+    assert capsys.readouterr().out
+
+
+def write_help() -> None:
+    """Put the help texts of today into docs/cli.md."""
+    CLI.write_text(HELP.sub(lambda found: found[1] + help_of(found[2] or "") + found[4], CLI.read_text()))
+
+
+if __name__ == "__main__":
+    write_help()
