@@ -1,6 +1,6 @@
 """Make the trio's shared tokenizer: byte-level BPE, digits one by one, a blank line one token.
 
-python training/tokenizer.py OUT_DIR
+python -m training.tokenizer OUT_DIR
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The driver: executes the requests of a method, keeps the clock and the ledger.
 
-    solve(question, models, method)        -> Result
     stream(question, models, method)       -> iterate StepRecords, then read `.result`
-    asolve / astream                       -> the same for asyncio
+    astream(question, models, method)      -> the same for asyncio
 
 One state machine (`_Solve.machine`) yields the engine calls that may run at the same time;
 the synchronous and the asynchronous driver differ only in how they run them.

@@ -1,8 +1,9 @@
-"""The fewest token positions that a solve can compute, recomputed from what it recorded.
+"""The fewest token positions that a solve had to compute, recomputed from what it recorded.
 
 Per role: the prompt once; per step each *distinct beginning* of the candidates once (their
 last token not, since nothing follows it yet); accepted tokens that the role has not seen
-once, when it is next asked. docs/engines.md derives it.
+once, when it is next asked. What was run through for candidates that were not accepted is
+kept until then and no longer. docs/engines.md derives it.
 """
 
 from __future__ import annotations
