@@ -2,7 +2,7 @@
 
     python -m training.sample_steps --model runs/draft/model --problems 8000 --out runs/steps-draft.jsonl
 
-Each line: question, steps, labels (this step and all before it are correct), model. Problem
+Each line: question, steps, labels (this step and all before it are correct), reference solution. Problem
 seeds lie below the held-out ones. Killed and started again it goes on where it stopped.
 """
 
@@ -65,8 +65,18 @@ def main() -> None:
                 text = tokenizer.decode(row[inputs.input_ids.shape[1] :], skip_special_tokens=True)
                 steps = [step.strip() for step in text.split("\n\n") if step.strip()]
                 labels = step_labels(steps, problem.solution)
-                lines.append({"question": problem.question, "steps": steps, "labels": labels, "tier": tier})
-            lines += [{"question": "", "steps": [], "labels": []}] * (BATCH - len(lines))  # keep the count
+                lines.append(
+                    {
+                        "question": problem.question,
+                        "steps": steps,
+                        "labels": labels,
+                        "solution": problem.solution,
+                        "tier": tier,
+                    }
+                )
+            lines += [{"question": "", "steps": [], "labels": [], "solution": ""}] * (
+                BATCH - len(lines)
+            )  # keep the count
             out.write("".join(json.dumps(line) + "\n" for line in lines))
             out.flush()
             good = [all(line["labels"]) for line in lines if line["steps"]]

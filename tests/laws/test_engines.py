@@ -159,8 +159,8 @@ class CountingBackend:
 
 
 SWITCHING = [
-    Specs(n=5, tau=0.5),
-    Specs(n=5, tau=0.5, start="draft"),
+    Specs(n=5, tau=0.5, deferral="next"),
+    Specs(n=5, tau=0.5, deferral="next", start="draft"),
     Specs(n=4, tau=0.6, deferral="rewrite"),
     Specs(n=3, draft_share=0.5),
     *(make(name, n=4) for name in ("beam", "beam-draft", "target", "draft", "best-of-n", "majority")),

@@ -56,7 +56,7 @@ def step_law(table, prefix, law):
 
 def test_scores_can_be_recomputed_from_the_three_models():
     """Every recorded number of a draft step equals the one worked out by hand."""
-    result = run(Specs(n=6, beta=3.0, tau=0.3, start="draft"), LONG, seed=4)
+    result = run(Specs(n=6, beta=3.0, tau=0.3, start="draft", deferral="next"), LONG, seed=4)
     draft_steps = [record for record in result.steps if record.writer is Role.DRAFT]
     assert draft_steps
     prefix = ()
@@ -80,7 +80,7 @@ def test_scores_can_be_recomputed_from_the_three_models():
 
 def test_switching_follows_the_reward_of_the_chosen_step():
     for seed in range(12):
-        steps = run(Specs(n=3, tau=0.5), LONG, seed=seed).steps
+        steps = run(Specs(n=3, tau=0.5, deferral="next"), LONG, seed=seed).steps
         assert steps[0].writer is Role.TARGET
         for before, after in pairwise(steps):
             assert (after.writer is Role.DRAFT) == (before.step.reward >= 0.5)
@@ -88,7 +88,7 @@ def test_switching_follows_the_reward_of_the_chosen_step():
 
 def test_the_threshold_itself_keeps_the_draft():
     models = toy.models(long_table(1), long_table(2), rate=lambda steps: 0.5)
-    assert [r.writer for r in run(Specs(n=2, tau=0.5), models).steps[1:]] == [Role.DRAFT] * 4
+    assert [r.writer for r in run(Specs(n=2, tau=0.5, deferral="next"), models).steps[1:]] == [Role.DRAFT] * 4
 
 
 def test_extreme_thresholds():
@@ -152,6 +152,13 @@ def test_random_switch_drafts_with_the_given_share():
     assert abs(writers[Role.DRAFT] / total - 0.3) < 4.5 * math.sqrt(0.3 * 0.7 / total)
 
 
+def test_random_switch_never_looks_at_the_reward():
+    models = toy.models(long_table(1), long_table(2), rate=lambda steps: 0.0)
+    steps = run(make("random-switch", n=2, draft_share=1.0), models).steps
+    assert all(record.accepted for record in steps)
+    assert [record.writer for record in steps[1:]] == [Role.DRAFT] * (len(steps) - 1)
+
+
 def test_reduction_n_one_beta_zero_is_plain_sampling_of_the_writer():
     """SPECS with n = 1 draws the very same trace as the writer alone, seed by seed."""
     for seed in range(10):
@@ -169,7 +176,9 @@ def test_reduction_equal_models_and_no_reward_keep_the_law():
     models = toy.models(toy.table(5), toy.table(5))
     exact = step_law(toy.table(5), (), LAW)
     counts = Counter(
-        run(Specs(n=3, beta=0.0, start="draft"), models, seed=seed, limits=Limits(max_steps=1)).steps[0].step.token_ids
+        run(Specs(n=3, beta=0.0, start="draft", deferral="next"), models, seed=seed, limits=Limits(max_steps=1))
+        .steps[0]
+        .step.token_ids
         for seed in range(1500)
     )
     statistic, degrees = toy.chi_square([counts[y] for y in exact], [1500 * p for p in exact.values()])
@@ -189,7 +198,7 @@ def test_chosen_draft_step_follows_the_exact_law_for_two_candidates():
             exact[one] += 2 * q[one] * q[two] * omega[one] / (omega[one] + omega[two])
     assert sum(exact.values()) == pytest.approx(1.0)
     runs = 2000
-    method = Specs(n=2, beta=beta, start="draft")
+    method = Specs(n=2, beta=beta, start="draft", deferral="next")
     counts = Counter(
         run(method, toy.models(), law=law, seed=seed, limits=Limits(max_steps=1)).steps[0].step.token_ids
         for seed in range(runs)

@@ -27,7 +27,7 @@ from specs.types import Accept, Candidate, Decision, Finish, Law, Propose, Role,
 
 @dataclass(frozen=True, slots=True)
 class Specs:
-    """Configuration of SPECS.
+    """Configuration of SPECS. The defaults come from a study on the bundled trio (docs/results).
 
     Attributes:
         n: candidates a step, >= 1.
@@ -40,17 +40,17 @@ class Specs:
         score: `tilted` as above, `raw` leaves the log-ratio out.
         reward_as: `raw`, or `soft-value`: V = log(1 + (e^beta - 1) r) / beta in place of r.
         draft_share: None switches by reward; a number in [0, 1] is the control that lets the
-            draft write each later step with that probability.
+            draft write each later step with that probability, whatever the rewards.
 
     Model calls a step: draft step = n draft samples, one target pass, one PRM pass; target
     step = n target samples, one PRM pass; a rewritten step is both.
     """
 
     n: int = 8
-    beta: float = 8.0
+    beta: float = 32.0
     tau: float = 0.5
     start: Literal["target", "draft"] = "target"
-    deferral: Literal["next", "rewrite"] = "next"
+    deferral: Literal["next", "rewrite"] = "rewrite"
     select: Literal["soft", "best"] = "soft"
     score: Literal["tilted", "raw"] = "tilted"
     reward_as: RewardAs = "raw"
@@ -107,8 +107,10 @@ class Specs:
         """Whether a draft step is written again: no support, or a low reward under `rewrite`."""
         if decision.chosen is None:
             return True
+        if self.deferral == "next" or self.draft_share is not None:
+            return False
         reward = candidates[decision.chosen].reward
-        return self.deferral == "rewrite" and (reward is None or not reward >= self.tau)
+        return reward is None or not reward >= self.tau
 
     def _next_writer(self, step: Candidate, key: Key) -> Role:
         if self.draft_share is not None:
