@@ -53,7 +53,7 @@ def test_json_has_the_stated_fields(own, capsys):
     for step in result["steps"]:
         assert set(step) >= {"writer", "text", "n_tokens", "reward", "log_ratio", "chosen", "n_candidates", "seconds"}
         assert set(step["seconds"]) == {"draft", "target_generate", "target_score", "prm", "wall", "orchestration"}
-    assert result["text"] == "".join(step["text"] for step in result["steps"])
+    assert result["text"] == "".join(step["text"] for step in result["steps"] if step["accepted"])
 
 
 def test_every_number_of_a_trace_can_be_recomputed(own, trio, tmp_path, capsys):

@@ -116,7 +116,7 @@ def test_target_scores_under_the_prompt_it_would_write_under(models):
     own = replace(models.target, system="b a")
     with_own = Models(models.draft, own, models.prm)
     law = Law(0.9, 1.0, StepPolicy(max_tokens=8))
-    (record,) = solve(with_own, Specs(n=3, start="draft"), law=law, limits=Limits(max_steps=1)).steps
+    (record,) = solve(with_own, Specs(n=3, start="draft", deferral="next"), law=law, limits=Limits(max_steps=1)).steps
     for candidate in record.candidates:
         written_under = log_p(own, own.prompt(QUESTION), candidate.token_ids, law)
         wrong = log_p(own, models.target.prompt(QUESTION), candidate.token_ids, law)
@@ -192,7 +192,7 @@ def test_both_writers_take_part_in_the_switching_solves(models):
 def test_equal_candidates_are_verified_once(models):
     """At a low temperature most candidates are equal; verification costs the distinct ones only."""
     cold = Law(0.05, 1.0, StepPolicy(max_tokens=6))
-    (record,) = solve(models, Specs(n=16, start="draft"), law=cold, limits=Limits(max_steps=1)).steps
+    (record,) = solve(models, Specs(n=16, start="draft", deferral="next"), law=cold, limits=Limits(max_steps=1)).steps
     firsts = [c for c in record.candidates if c.duplicates_of is None]
     assert len(firsts) < 8
     for candidate in record.candidates:

@@ -93,8 +93,8 @@ def test_the_threshold_itself_keeps_the_draft():
 
 def test_extreme_thresholds():
     for seed in range(4):
-        draft_only = run(Specs(n=2, tau=0.0, start="draft"), LONG, seed=seed)
-        target_only = run(Specs(n=2, tau=1.1), LONG, seed=seed)
+        draft_only = run(Specs(n=2, tau=0.0, start="draft", deferral="next"), LONG, seed=seed)
+        target_only = run(Specs(n=2, tau=1.1, deferral="next"), LONG, seed=seed)
         assert draft_only.draft_share == 1
         assert target_only.draft_share == 0
         assert target_only.usage[Role.DRAFT].processed == 0
@@ -163,7 +163,7 @@ def test_reduction_n_one_beta_zero_is_plain_sampling_of_the_writer():
     """SPECS with n = 1 draws the very same trace as the writer alone, seed by seed."""
     for seed in range(10):
         plain = run(make("target"), LONG, seed=seed)
-        for method in (Specs(n=1, beta=0.0, tau=1.1), make("beam", n=1)):
+        for method in (Specs(n=1, beta=0.0, tau=1.1, deferral="next"), make("beam", n=1)):
             assert run(method, LONG, seed=seed).text == plain.text
         assert (
             run(Specs(n=1, beta=0.0, tau=0.0, start="draft"), LONG, seed=seed).text
@@ -214,7 +214,7 @@ def test_raw_score_asks_the_target_for_nothing():
 
 
 def test_soft_value_changes_the_scores_as_stated():
-    result = run(Specs(n=4, beta=5.0, reward_as="soft-value", tau=1.1), LONG)
+    result = run(Specs(n=4, beta=5.0, reward_as="soft-value", tau=1.1, deferral="next"), LONG)
     for record in result.steps:
         for candidate, score in zip(record.candidates, record.decision.scores, strict=True):
             assert score == pytest.approx(math.log1p(math.expm1(5.0) * candidate.reward))
