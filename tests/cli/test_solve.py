@@ -199,16 +199,7 @@ def test_questions_that_are_none(capsys):
 
 
 def test_models_in_the_wrong_role(own, trio, capsys):
-    swapped = [
-        "--draft",
-        str(trio["draft"]),
-        "--target",
-        str(trio["target"]),
-        "--prm",
-        str(trio["draft"]),
-        "--engine",
-        "light",
-    ]
+    swapped = [*own[:4], "--prm", str(trio["draft"]), *own[6:]]
     assert main(["solve", "a", *swapped]) == 2
     assert "no reward format is known for LlamaForCausalLM" in capsys.readouterr().err
     swapped = ["--draft", str(trio["prm"]), *own[2:]]

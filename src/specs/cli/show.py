@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TextIO
 
 from specs.core.selection import log_ratio
@@ -105,7 +104,3 @@ def _tokens(use: Usage) -> str:
     if use.generated:
         parts.append(f"{use.generated} written, {use.discarded} of them discarded")
     return ", ".join(parts)
-
-
-def warn(message: str) -> None:
-    print(f"specs: {message}", file=sys.stderr, flush=True)

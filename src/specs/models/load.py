@@ -22,7 +22,7 @@ BUNDLED = Path(__file__).parent.parent / "bundled" / "models"
 class Names:
     """Which model plays which role: `bundled`, a folder or a hub id; None for none.
 
-    `system` is the system prompt of the writers (both, or one each).
+    `draft_system` and `target_system` are the writers' system prompts.
     """
 
     draft: str | None = "bundled"
@@ -69,12 +69,12 @@ def load_models(
         if light:
             from specs.models.light import load_light
 
-            loaded: Backend = load_light(folders[role])
-            if (kind == "prm") != _has_head(folders[role]):
+            # A model that is none of the PRMs was refused by its format before.
+            if kind == "lm" and any("TokenClassification" in one for one in _architectures(folders[role])):
                 raise ModelError(
-                    f"{name} is {'no reward model' if kind == 'prm' else 'a reward model, not a language model'}; "
-                    f"give --{role} a {'token classification' if kind == 'prm' else 'causal language'} model"
+                    f"{name} is a reward model, not a language model; give --{role} a causal language model"
                 )
+            loaded: Backend = load_light(folders[role])
         else:
             from specs.models.hf import load_hf
 
@@ -87,7 +87,7 @@ def load_models(
 
     prm = None
     if "prm" in folders:
-        form = format_for(_config(folders["prm"]).get("architectures") or [], texts["prm"])
+        form = format_for(_architectures(folders["prm"]), texts["prm"])
         prm = LocalReward(backend("prm"), form)
     return Models(policy("draft", names.draft_system), policy("target", names.target_system), prm)
 
@@ -113,9 +113,5 @@ def _folder(name: str, role: str) -> Path:
         raise ModelError(f"--{role} {name}: neither a folder nor reachable on the hub ({reason})") from None
 
 
-def _config(folder: Path) -> dict:
-    return json.loads((folder / "config.json").read_text())
-
-
-def _has_head(folder: Path) -> bool:
-    return any("TokenClassification" in name for name in _config(folder).get("architectures") or [])
+def _architectures(folder: Path) -> list[str]:
+    return json.loads((folder / "config.json").read_text()).get("architectures") or []
