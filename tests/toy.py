@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from specs.drive import Models
+from specs.engine import Models
 from specs.models.tabular import TabularPolicy, TabularReward, TabularText
 
 TEXT = TabularText(["a", "b", "c", "\n\n", ""], end_id=4)

@@ -10,8 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from specs import drive
-from specs.drive import AsyncStream, Limits, Models, Stream
+from specs.drive import AsyncStream, Stream
+from specs.engine import Models
 from specs.errors import InputError
+from specs.machine import Limits
 from specs.methods import Method
 from specs.methods.registry import make
 from specs.models.load import Engine, Names, load_models

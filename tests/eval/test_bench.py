@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 import specs.eval.bench as bench_module
-from specs.drive import Limits, Models, stream
+from specs.drive import stream
+from specs.engine import Models
 from specs.errors import EngineError, InputError
 from specs.eval.bench import bench
 from specs.eval.datasets import Problem
+from specs.machine import Limits
 from specs.methods.beam import Beam
 from specs.methods.single import Single
 from specs.methods.specs import Specs
@@ -142,7 +144,7 @@ def drifting_clock(monkeypatch):
         ticks.append(1e-3 * (1 + len(ticks) / 200))
         return sum(ticks)
 
-    monkeypatch.setattr("specs.drive.time", SimpleNamespace(perf_counter=perf_counter))
+    monkeypatch.setattr("specs.machine.time", SimpleNamespace(perf_counter=perf_counter))
     return ticks
 
 

@@ -17,7 +17,9 @@ import toy
 
 from specs.core.keys import Key
 from specs.core.sampling import log_law
-from specs.drive import Limits, Models, astream, stream
+from specs.drive import astream, stream
+from specs.engine import Models
+from specs.machine import Limits
 from specs.methods.registry import make
 from specs.methods.specs import Specs
 from specs.models.tree import Tree

@@ -10,8 +10,10 @@ import toy
 
 from specs.core.sampling import log_law
 from specs.core.selection import softmax
-from specs.drive import Limits, Models, stream
+from specs.drive import stream
+from specs.engine import Models
 from specs.errors import InputError
+from specs.machine import Limits
 from specs.methods.registry import NAMES, make
 from specs.methods.specs import Specs
 from specs.models.tabular import TabularPolicy, TabularReward

@@ -8,8 +8,9 @@ from typing import Any, NoReturn
 
 from specs import api
 from specs.core.selection import RewardAs
-from specs.drive import Limits, Models
+from specs.engine import Models
 from specs.errors import InputError
+from specs.machine import Limits
 from specs.methods import Method
 from specs.methods.registry import NAMES
 from specs.methods.specs import Specs

@@ -13,11 +13,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from specs.drive import Limits, Models, stream
+from specs.drive import stream
+from specs.engine import Models
 from specs.errors import InputError
 from specs.eval.datasets import Problem
 from specs.eval.report import BenchReport
 from specs.eval.rows import Key, Row, Rows
+from specs.machine import Limits
 from specs.methods import Method
 from specs.types import Law, Role
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from specs.drive import Models
+from specs.engine import Models
 from specs.errors import InputError, ModelError
 from specs.models.backend import Backend
 from specs.models.local import LocalPolicy, LocalReward

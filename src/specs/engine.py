@@ -1,0 +1,99 @@
+"""What the driver asks of an engine: sessions that sample and score, and the models that open them.
+
+A model is loaded once and keeps nothing of a solve; a session is one model in one solve and holds
+its cache. Engines implement these protocols (`specs.models`); methods never see them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from specs.core.keys import Key
+from specs.core.ledger import Turn
+from specs.errors import InputError
+from specs.methods import Method
+from specs.types import Candidate, End, Law, Trace
+
+
+class Counted(Protocol):
+    """Token positions of a session so far."""
+
+    prompt: int
+    processed: int
+    cached: int
+
+
+class Sampled(Protocol):
+    """One sampled step; `log_probability` in nats under the law it was drawn from."""
+
+    @property
+    def token_ids(self) -> tuple[int, ...]: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def end(self) -> End: ...
+    @property
+    def log_probability(self) -> float: ...
+
+
+class PolicySession(Protocol):
+    """A language model in one solve."""
+
+    through_text: bool
+
+    @property
+    def counts(self) -> Counted: ...
+    def sample(self, trace: Trace, n: int, law: Law, key: Key, watch: Callable[[], None]) -> Sequence[Sampled]: ...
+    def log_probabilities(self, trace: Trace, candidates: Sequence[Candidate], law: Law) -> list[float]: ...
+
+
+class RewardSession(Protocol):
+    """A process reward model in one solve."""
+
+    @property
+    def counts(self) -> Counted: ...
+    def rewards(self, trace: Trace, candidates: Sequence[Candidate], delimiter: str | None) -> list[float]: ...
+    def turn(
+        self, trace: Trace, asked: Sequence[Candidate] | None, kept: Candidate | None, delimiter: str | None
+    ) -> Turn: ...
+
+
+class Policy(Protocol):
+    """A language model on an engine; `fingerprint` is equal exactly for equal vocabularies."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def parameters(self) -> int: ...
+    @property
+    def fingerprint(self) -> str: ...
+    def prompt(self, question: str) -> tuple[int, ...]: ...
+    def open(self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str]) -> PolicySession: ...
+
+
+class RewardModel(Protocol):
+    """A process reward model on an engine."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def parameters(self) -> int: ...
+    def prompt(self, question: str) -> tuple[int, ...]: ...
+    def open(self, prompt_ids: tuple[int, ...]) -> RewardSession: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The models of a solve by role; a method may need only some of them."""
+
+    draft: Policy | None = None
+    target: Policy | None = None
+    prm: RewardModel | None = None
+
+    def require(self, method: Method) -> None:
+        """Raise `InputError` unless every role of the method is filled."""
+        for role in method.roles:
+            if getattr(self, role) is None:
+                raise InputError(f"method {method.name} needs a {role} model; give one (--{role})")

@@ -1,0 +1,310 @@
+"""One solve as a state machine: requests of a method in, engine calls out; the clock and the ledger.
+
+`Solve.machine` yields the engine calls that may run at the same time and the steps to hand out; it
+is sent what the calls returned. Whoever runs them (`specs.drive`) decides how.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, cast
+
+from specs.core.keys import Key
+from specs.core.ledger import Turn, minimum
+from specs.core.selection import first_of_equals
+from specs.core.text import readable
+from specs.core.votes import boxed
+from specs.engine import Models, Policy, PolicySession, RewardSession, Sampled
+from specs.errors import SpecsError, Stopped
+from specs.methods import Method
+from specs.types import (
+    Accept,
+    Candidate,
+    End,
+    Finish,
+    Law,
+    Proposal,
+    Propose,
+    Result,
+    Role,
+    Rollout,
+    Seconds,
+    StepPolicy,
+    StepRecord,
+    Trace,
+    Usage,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Where a solve ends at the latest.
+
+    Attributes:
+        max_steps: accepted steps, >= 1.
+        max_tokens: tokens of the accepted trace, >= 1.
+        deadline_s: seconds from the start; None for none.
+    """
+
+    max_steps: int = 32
+    max_tokens: int = 2048
+    deadline_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_steps < 1 or self.max_tokens < 1:
+            raise ValueError("max_steps and max_tokens are at least 1")
+        if self.deadline_s is not None and not self.deadline_s > 0:
+            raise ValueError(f"a deadline is a positive number of seconds, not {self.deadline_s}")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One engine call; `phase` is a field of `Seconds`."""
+
+    phase: str
+    run: Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    phase: str
+    value: Any
+    start: float
+    end: float
+
+
+Machine = Generator["list[Call] | StepRecord", "list[Done] | None", Result]
+
+
+@dataclass
+class Solve:
+    """State of one solve."""
+
+    question: str
+    models: Models
+    method: Method
+    law: Law
+    limits: Limits
+    seed: int
+    cancelled: threading.Event
+    records: list[StepRecord] = field(default_factory=list)
+    sessions: dict[Role, Any] = field(default_factory=dict)
+    prompts: dict[Role, tuple[int, ...]] = field(default_factory=dict)
+    turns: dict[Role, list[Turn]] = field(default_factory=dict)
+    paused: float = 0.0
+    """Seconds that the caller kept a step before it asked for the next one."""
+
+    def machine(self) -> Machine:
+        self.start = time.perf_counter()
+        self.first_step: float | None = None
+        self.step_start = self.start
+        self.spans: list[Done] = []
+        trace = Trace(self.question)
+        proposal, writer = Proposal(()), Role.TARGET
+        error: str | None = None
+        reply: Any = None
+        try:
+            self._open()
+            method = self.method.solve(self.question, self.law, Key.from_seed(self.seed))
+            while True:
+                try:
+                    request = method.send(reply)
+                except StopIteration as stop:
+                    finish = stop.value
+                    break
+                match request:
+                    case Accept():
+                        record = self._record(trace, proposal, writer, request)
+                        if record.accepted and record.step is not None:
+                            trace = trace.extend(record.step, writer)
+                        reply = self._finish(trace, record)
+                        yield from self._hand_out(record)
+                    case Propose() | Rollout():
+                        proposal, writer = (yield from self._propose(request)), request.writer
+                        reply = proposal
+        except Stopped as stop:
+            finish = stop.reason
+        except (SpecsError, MemoryError) as failure:
+            finish, error = Finish.ERROR, str(failure) or "out of memory"
+        return self._result(trace, finish, error)
+
+    def _open(self) -> None:
+        roles = self.method.roles
+        writers = [m for m in (self.models.draft, self.models.target) if m is not None]
+        used = frozenset(m.fingerprint for m in writers if self._role_of(m) in roles)
+        for role in roles:
+            model = getattr(self.models, role)
+            self.prompts[role] = model.prompt(self.question)
+            self.turns[role] = []
+            self.sessions[role] = (
+                model.open(self.prompts[role]) if role is Role.PRM else model.open(self.prompts[role], used)
+            )
+
+    def _role_of(self, model: Policy) -> Role:
+        return Role.DRAFT if model is self.models.draft else Role.TARGET
+
+    def watch(self) -> None:
+        """Raise `Stopped` once the solve is cancelled or out of time."""
+        if self.cancelled.is_set():
+            raise Stopped(Finish.CANCELLED)
+        if self.limits.deadline_s is not None and self._elapsed() >= self.limits.deadline_s:
+            raise Stopped(Finish.DEADLINE)
+
+    def _elapsed(self) -> float:
+        return time.perf_counter() - self.start - self.paused
+
+    def _propose(self, request: Propose | Rollout) -> Generator[list[Call], Any, Proposal]:
+        """Sample, then verify by all roles at the same time."""
+        self.watch()
+        trace, writer = request.trace, request.writer
+        law = self._capped(request)
+        attempt = request.attempt if isinstance(request, Propose) else 0
+        key = Key.from_seed(self.seed).fold(writer, (*self.prompts[writer], *trace.token_ids), attempt)
+        session: PolicySession = self.sessions[writer]
+        phase = "draft" if writer is Role.DRAFT else "target_generate"
+        (done,) = yield [Call(phase, lambda: session.sample(trace, request.n, law, key, self.watch))]
+        self.spans.append(done)
+        samples: Sequence[Sampled] = done.value
+        firsts = first_of_equals([sample.token_ids for sample in samples])
+        distinct_idx = [k for k, first in enumerate(firsts) if first is None]
+        own = "log_q" if writer is Role.DRAFT else "log_p"
+        candidates = [
+            Candidate(s.token_ids, s.text, s.end, duplicates_of=first, **{own: s.log_probability})
+            for s, first in zip(samples, firsts, strict=True)
+        ]
+        distinct = [candidates[k] for k in distinct_idx]
+        self.watch()
+        calls: list[Call] = []
+        if Role.TARGET in request.verify:
+            target: PolicySession = self.sessions[Role.TARGET]
+            calls.append(Call("target_score", lambda: target.log_probabilities(trace, distinct, law)))
+        if Role.PRM in request.verify:
+            prm: RewardSession = self.sessions[Role.PRM]
+            calls.append(Call("prm", lambda: prm.rewards(trace, distinct, self.law.steps.delimiter)))
+        if calls:
+            finished = yield calls
+            self.spans += finished
+            place = {k: row for row, k in enumerate(distinct_idx)}
+            rows = [place[k if first is None else first] for k, first in enumerate(firsts)]
+            for done in finished:
+                name = "reward" if done.phase == "prm" else "log_p"
+                candidates = [replace(c, **{name: done.value[row]}) for c, row in zip(candidates, rows, strict=True)]
+        remaining = None if self.limits.deadline_s is None else self.limits.deadline_s - self._elapsed()
+        return Proposal(tuple(candidates), remaining)
+
+    def _capped(self, request: Propose | Rollout) -> Law:
+        """The request's law, its steps cut to the tokens that the solve may still write."""
+        left = self.limits.max_tokens - len(request.trace.token_ids)
+        if isinstance(request, Rollout):
+            return replace(request.law, steps=StepPolicy(delimiter=None, max_tokens=left))
+        steps = request.law.steps
+        return replace(request.law, steps=replace(steps, max_tokens=min(steps.max_tokens, left)))
+
+    def _record(self, trace: Trace, proposal: Proposal, writer: Role, accept: Accept) -> StepRecord:
+        now = time.perf_counter()
+        busy: dict[str, float] = dict.fromkeys(("draft", "target_generate", "target_score", "prm"), 0.0)
+        for span in self.spans:
+            busy[span.phase] += span.end - span.start
+        wall = now - self.step_start
+        record = StepRecord(
+            step_idx=len(trace.steps),
+            writer=writer,
+            candidates=proposal.candidates,
+            decision=accept.decision,
+            seconds=Seconds(**busy, wall=wall, orchestration=wall - _union(self.spans)),
+            accepted=accept.keep,
+        )
+        self.spans = []
+        self.records.append(record)
+        self._take_turns(trace, record)
+        return record
+
+    def _take_turns(self, trace: Trace, record: StepRecord) -> None:
+        distinct = [c for c in record.candidates if c.duplicates_of is None]
+        kept = record.step if record.accepted else None
+        for role, turns in self.turns.items():
+            if role is Role.PRM:
+                asked = distinct if distinct[0].reward is not None else None
+                turns.append(self.sessions[role].turn(trace, asked, kept, self.law.steps.delimiter))
+            else:
+                asked = role is record.writer or (role is Role.TARGET and distinct[0].log_p is not None)
+                paths = [c.token_ids[:-1] for c in distinct] if asked else None
+                turns.append(Turn(paths, kept.token_ids if kept else None))
+
+    def _finish(self, trace: Trace, record: StepRecord) -> Finish | None:
+        """Why the solve ends with this record, if it does; `trace` holds the accepted step."""
+        step = record.step
+        if not record.accepted or step is None:
+            return None
+        if self.first_step is None:
+            self.first_step = self._elapsed()
+        if boxed(trace.text) is not None:
+            return Finish.ANSWER
+        if step.end is End.END_OF_TEXT:
+            return Finish.END_OF_TEXT
+        if len(trace.token_ids) >= self.limits.max_tokens:
+            return Finish.MAX_TOKENS
+        if len(trace.steps) >= self.limits.max_steps:
+            return Finish.MAX_STEPS
+        return None
+
+    def _hand_out(self, record: StepRecord) -> Generator[StepRecord, Any, None]:
+        """Give a step to the caller; the time that the caller takes is not the solve's."""
+        before = time.perf_counter()
+        yield record
+        self.step_start = time.perf_counter()
+        self.paused += self.step_start - before
+
+    def _result(self, trace: Trace, finish: Finish, error: str | None) -> Result:
+        text = readable(trace.text)
+        usage = {role: self._usage(role) for role in self.sessions}
+        models = {role: getattr(self.models, role) for role in self.sessions}
+        return Result(
+            answer=boxed(text),
+            text=text,
+            finish_reason=finish,
+            method=self.method.name,
+            question=self.question,
+            steps=tuple(self.records),
+            usage=usage,
+            flops=sum(2.0 * models[role].parameters * use.processed for role, use in usage.items()),
+            latency_s=self._elapsed(),
+            time_to_first_step_s=self.first_step,
+            seed=self.seed,
+            models={role: model.name for role, model in models.items()},
+            prompt_token_ids=dict(self.prompts),
+            settings={**asdict(cast(Any, self.method)), **asdict(self.law), **asdict(self.limits)},
+            text_scoring=any(getattr(session, "through_text", False) for session in self.sessions.values()),
+            error=error,
+        )
+
+    def _usage(self, role: Role) -> Usage:
+        session = self.sessions[role]
+        written = [record for record in self.records if record.writer is role]
+        counts = session.counts
+        return Usage(
+            prompt=counts.prompt,
+            processed=counts.processed,
+            cached=counts.cached,
+            generated=sum(len(c.token_ids) for record in written for c in record.candidates),
+            discarded=sum(record.discarded for record in written),
+            minimum=None if getattr(session, "through_text", False) else minimum(counts.prompt, self.turns[role]),
+        )
+
+
+def _union(spans: Sequence[Done]) -> float:
+    """Seconds covered by at least one span."""
+    total, reach = 0.0, float("-inf")
+    for span in sorted(spans, key=lambda s: s.start):
+        total += max(0.0, span.end - max(span.start, reach))
+        reach = max(reach, span.end)
+    return total
+
+
+def timed(call: Call) -> Done:
+    start = time.perf_counter()
+    value = call.run()
+    return Done(call.phase, value, start, time.perf_counter())
