@@ -131,7 +131,7 @@ def test_what_the_run_was():
 
 def test_the_table_lines_up():
     text = _report(ROWS, "specs", "beam").table()
-    title, head, specs, beam = text.splitlines()
+    title, head, specs, beam, verdict = text.splitlines()
     assert title == "toy: 3 problems x 1, seed 3"
     assert len(head) == len(specs) == len(beam)
     low, high = wilson(2, 3)
@@ -140,3 +140,19 @@ def test_the_table_lines_up():
     # right-aligned columns end where their heads end
     for column, cell in (("latency ms", "1833.3"), ("p95 ms", "2900.0"), ("latency / beam", "1.500]")):
         assert head.index(column) + len(column) == specs.rindex(cell) + len(cell)
+    assert verdict.startswith("specs: not shown to be not worse than beam by 2 points (lower bound -")
+
+
+def test_not_worse_is_the_one_sided_bound_against_the_margin():
+    """One discordant problem in favour of beam among 40 and among 400: a bound below and above -2 points."""
+    for problems, verdict in ((40, False), (400, True)):
+        rows = [
+            _row(str(k), method, method == "beam" or k > 0, 1.0)
+            for k in range(problems)
+            for method in ("beam", "specs")
+        ]
+        report = _report(rows, "specs", "beam")
+        difference = report.to_json()["methods"]["specs"]["accuracy_minus_beam"]
+        assert difference["not_worse_by_2_points"] is verdict
+        assert (difference["lower_bound_one_sided"] > -0.02) is verdict
+        assert report.table().splitlines()[-1].startswith("specs: not worse" if verdict else "specs: not shown")

@@ -8,12 +8,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from specs.core.statistics import clustered_mean_interval, median_ratio_interval, paired_difference, percentiles
+from specs.core.statistics import (
+    clustered_mean_interval,
+    median_ratio_interval,
+    non_inferior,
+    paired_difference,
+    percentiles,
+)
 from specs.eval.rows import Row
 from specs.types import Role, Seconds
 
 REFERENCE = "beam"
 """Method that the others are held against."""
+MARGIN = 0.02
+"""Accuracy that "not worse" may lose: non-inferiority by the one-sided 95% lower bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +76,38 @@ class BenchReport:
         """The report for people: one line a method, aligned."""
         found = self.to_json()
         lines: list[tuple[str, ...]] = [
-            ("method", "accuracy %", "latency ms", "p95 ms", "latency / beam", "draft %", "solves", "failed")
+            (
+                "method",
+                "accuracy %",
+                "latency ms",
+                "p95 ms",
+                "latency / beam",
+                "accuracy - beam",
+                "draft %",
+                "solves",
+                "failed",
+            )
         ]
         notes: list[str] = []
         for name, method in found["methods"].items():
             latency, ratio = method["latency_s"] or {}, method["latency_ratio_to_beam"] or {}
             low, high = method["accuracy_interval"] or (None, None)
+            minus = method["accuracy_minus_beam"] or {}
             lines.append((
                 name,
                 _shown("{:.1f}", method["accuracy"], low, high, scale=100),
                 _shown("{:.1f}", latency.get("mean"), scale=1000),
                 _shown("{:.1f}", latency.get("p95"), scale=1000),
                 _shown("{:.3f}", ratio.get("median"), ratio.get("low"), ratio.get("high")),
+                _shown("{:+.1f}", minus.get("mean"), minus.get("low"), minus.get("high"), scale=100),
                 _shown("{:.0f}", method["draft_share"], scale=100),
                 str(method["solves"]),
                 str(method["failed"]),
             ))  # fmt: skip
+            if name != REFERENCE and minus:
+                verdict = "not worse" if minus["not_worse_by_2_points"] else "not shown to be not worse"
+                bound = _shown("{:+.1f}", minus["lower_bound_one_sided"], scale=100)
+                notes.append(f"{name}: {verdict} than {REFERENCE} by {100 * MARGIN:.0f} points (lower bound {bound})")
             if method["failed"]:
                 notes.append(f"{name} is judged without {method['failed']} failed solves: {method['first_error']}")
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -165,6 +189,7 @@ def _against(rows: Sequence[Row], reference: Sequence[Row] | None, seed: int) ->
             "mean": difference.mean,
             **_bounds(low=difference.low, high=difference.high, lower_bound_one_sided=difference.lower_bound),
             "discordant_problems": difference.discordant,
+            "not_worse_by_2_points": non_inferior(difference.lower_bound, MARGIN),
         },
     }
 
