@@ -95,6 +95,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument(
+        "--name-tokens",
+        action="store_true",
+        help="also learn to tell from the last layer which token stands there (the base of the PRM)",
+    )
     args = parser.parse_args()
 
     torch.set_num_threads(args.threads)
@@ -110,6 +115,11 @@ def main() -> None:
         torch.optim.Muon(inside, lr=args.lr, momentum=0.95, weight_decay=0.01),
         torch.optim.AdamW(outside, lr=args.lr / 10, betas=(0.9, 0.95), weight_decay=0.0),
     ]
+    # What stands at a position is of no use for predicting the next token late in the model, and is
+    # forgotten there; a reward model on top has to compare it with what was expected.
+    naming = torch.nn.Linear(model.config.hidden_size, len(tokenizer), bias=False, device=device)
+    if args.name_tokens:
+        optimizers.append(torch.optim.AdamW(naming.parameters(), lr=args.lr / 10, weight_decay=0.0))
     total_steps = int(args.tokens / args.batch_tokens)
     schedules = [
         torch.optim.lr_scheduler.LambdaLR(
@@ -121,8 +131,10 @@ def main() -> None:
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=False, map_location=device)
         model.load_state_dict(state["model"])
-        for one, saved in zip(optimizers, state["optimizers"], strict=True):
+        for one, saved in zip(optimizers, state["optimizers"], strict=False):  # naming may begin or end here
             one.load_state_dict(saved)
+        if args.name_tokens and "naming" in state:
+            naming.load_state_dict(state["naming"])
         for one in schedules:
             one.last_epoch = state["step"]
         start = state["step"]
@@ -137,6 +149,7 @@ def main() -> None:
         state = {
             "model": model.state_dict(),
             "optimizers": [o.state_dict() for o in optimizers],
+            "naming": naming.state_dict(),
             "step": step,
         }
         torch.save(state, checkpoint.with_suffix(".new"))
@@ -149,10 +162,13 @@ def main() -> None:
         for step in range(start, total_steps):
             ids, labels = (x.to(device) for x in next(source))
             with torch.autocast(device, dtype=torch.bfloat16):
-                hidden = run(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
+                hidden = run(input_ids=ids, use_cache=False).last_hidden_state
                 where = labels[:, 1:] != -100
-                logits = model.lm_head(hidden[where])
-            loss = torch.nn.functional.cross_entropy(logits.float(), labels[:, 1:][where])
+                logits = model.lm_head(hidden[:, :-1][where])
+                loss = language = torch.nn.functional.cross_entropy(logits.float(), labels[:, 1:][where])
+                if args.name_tokens:
+                    named = naming(hidden[:, 1:][where]).float()
+                    loss = language + torch.nn.functional.cross_entropy(named, labels[:, 1:][where])
             loss.backward()
             torch.nn.utils.clip_grad_norm_(outside, 1.0)
             for one, schedule in zip(optimizers, schedules, strict=True):
@@ -160,7 +176,7 @@ def main() -> None:
                 schedule.step()
                 one.zero_grad(set_to_none=True)
             seen += ids.numel()
-            running += loss.item()
+            running += language.item()
             if (step + 1) % 25 == 0:
                 row = {
                     "step": step + 1,

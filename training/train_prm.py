@@ -1,24 +1,24 @@
 """Train the process reward model: token classification at the step delimiter.
 
     python -m training.train_prm --base runs/prm-base/model --steps runs/steps-*.jsonl \\
-        --updates 1500 --detect 0.45 --lr 3e-3 --out runs/prm-1
-    python -m training.train_prm --base runs/prm-base/model --start runs/prm-1/model --seed 1 \\
-        --steps runs/steps-*.jsonl --updates 900 --lr 2e-3 --out runs/prm
+        --detect 350 --updates 1600 --lr 2e-3 --out runs/prm
 
 Learns, at the delimiter that closes each step, whether this step and all before it are correct.
 The lower layers are those of a language model of the task, frozen: they know the arithmetic.
-What they would write at a position stands in their last layer only, where no layer of theirs can
-compare it with what was written, so new layers go on top. Left to themselves these find the
-comparison hardly at all; two helps make it quick to learn:
+What they would write at a position stands in their last layer, at the position before; no layer
+of theirs can compare it with what was written. Two new layers on top do, and each begins with the
+one thing wired that gradients take long to find:
 
-* **Surprisal.** A second head, dropped afterwards, has to say how likely the frozen model found
-  the token that stands there. In the first `--detect` share of the updates it is all that is
-  learned, on steps in which 15% of the tokens are replaced by others.
-* **Dense labels.** Every token of a step is labelled with whether all up to it is right, so a
-  wrong step says at which digit it went wrong.
+* **Expectation.** A head of the first new layer brings the digit logits of the token before
+  (`wire_expectations`). Its MLP learns to compare them with what stands here: a second output,
+  dropped afterwards, has to say how likely the frozen model found each digit. In the first
+  `--detect` updates this is all that is learned.
+* **The worst so far.** A head of the second one begins as a soft maximum of that surprise over all
+  tokens so far (`wire_worst`); the labels teach it the rest.
 
-Data: reference solutions with slips put in by hand (endless), and sampled solutions of the draft
-and the target (`sample_steps`). Two labels; class 1 is "good".
+Every token of a step is labelled with whether all up to it is right, so a wrong step says at which
+digit it went wrong. Data: sampled solutions of the draft and the target (`sample_steps`), and
+reference solutions with slips put in by hand (endless). Two labels; class 1 is "good".
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, LlamaForTokenClassification
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, LlamaForTokenClassification, LlamaModel
 
 from specs.bundled.problems import BOXED, EQUATION, HELD_OUT_SEED, facts, generate, step_labels
 from training.corpus import held_out_questions
@@ -42,6 +42,13 @@ from training.corpus import held_out_questions
 Example = tuple[str, list[str], list[bool], str]
 """Question, steps, whether each step and all before it are right, reference solution."""
 DECAY = 0.4
+SHRINK = 128.0
+"""A language model trained by Muon ends with hidden states of a root mean square around this; beside
+them all that a fresh layer writes at the usual learning rates is nothing. A power of two, so exact."""
+FAST = 8
+"""Rotary pairs that tell the token before from its neighbours."""
+SHARPNESS = 30.0
+"""Nats of attention for a rotary pair in step."""
 
 
 def slip(rng: random.Random, step: str) -> str:
@@ -138,56 +145,133 @@ def encode(tokenizer, example: Example) -> tuple[list[int], list[int], list[int]
     return ids, ends, dense
 
 
-def build(base: Path, start: Path | None, new_layers: int) -> LlamaForTokenClassification:
-    """The frozen layers of `base` (or all of `start`) under new ones that begin as the identity."""
-    config = LlamaConfig.from_pretrained(start or base, num_labels=2)
+@torch.no_grad()
+def shrink(model: LlamaModel, layers: int) -> None:
+    """Divide all that the first `layers` layers write by `SHRINK`: the norms see the same, in smaller numbers."""
+    model.embed_tokens.weight /= SHRINK
+    for layer in model.layers[:layers]:
+        layer.self_attn.o_proj.weight /= SHRINK
+        layer.mlp.down_proj.weight /= SHRINK
+
+
+def build(base: Path) -> LlamaForTokenClassification:
+    """The frozen layers of `base` under two new ones that begin as the identity."""
+    language_model = LlamaForCausalLM.from_pretrained(base, dtype=torch.float32)
+    config = LlamaConfig.from_pretrained(base, num_labels=2)
     below = config.num_hidden_layers
-    config.num_hidden_layers += new_layers
+    config.num_hidden_layers += 2
+    config.rms_norm_eps /= SHRINK**2
     model = LlamaForTokenClassification(config)
     model.config._attn_implementation = "eager"
-    if start is None:
-        language_model = LlamaForCausalLM.from_pretrained(base, dtype=torch.float32)
-        model.model.load_state_dict(language_model.model.state_dict(), strict=False)
-        torch.nn.init.zeros_(model.score.bias)
-    else:
-        earlier = LlamaForTokenClassification.from_pretrained(start, dtype=torch.float32)
-        model.load_state_dict(earlier.state_dict(), strict=False)
+    model.model.load_state_dict(language_model.model.state_dict(), strict=False)
+    torch.nn.init.zeros_(model.score.bias)
+    shrink(model.model, below)
     for layer in model.model.layers[below:]:
         torch.nn.init.zeros_(layer.self_attn.o_proj.weight)
         torch.nn.init.zeros_(layer.mlp.down_proj.weight)
+    model.model.embed_tokens.requires_grad_(False)
+    model.model.layers[:below].requires_grad_(False)
+    model.model.layers[below].self_attn.requires_grad_(False)  # `wire_expectations` says all it has to do
     return model
 
 
-class Surprise:
-    """How likely the frozen language model finds each token, relative to its favourite."""
+def unit(hidden: torch.Tensor) -> torch.Tensor:
+    """Hidden states [..., D] at a root mean square of 1, as the norms of a layer see them at first."""
+    hidden = hidden.float()
+    return hidden * torch.rsqrt(hidden.pow(2).mean(-1, keepdim=True) + 1e-6)
 
-    def __init__(self, base: Path, model: LlamaForTokenClassification, read_layer: int, device: str) -> None:
+
+def constant(states: torch.Tensor) -> torch.Tensor:
+    """The direction [D] on which the states [N, D] have the projection 1, as nearly as one can."""
+    moment = states.T @ states / len(states)
+    ridge = 1e-4 * moment.diagonal().mean() * torch.eye(len(moment), device=moment.device)
+    return torch.linalg.solve(moment + ridge, states.mean(0))
+
+
+class Surprise:
+    """How likely the frozen language model finds each digit of a step: what the first new layer learns.
+
+    A head, dropped afterwards, reads it from that layer's output.
+    """
+
+    def __init__(self, base: Path, model: LlamaForTokenClassification, digits: torch.Tensor, device: str) -> None:
         self.language_model = LlamaForCausalLM.from_pretrained(base, dtype=torch.float32).to(device).eval()
         self.frozen = self.language_model.config.num_hidden_layers
+        self.digits = digits.to(device)
         self.head = torch.nn.Linear(model.config.hidden_size, 1, device=device)
-        self._hidden: dict[str, torch.Tensor] = {}
-        for name, layer in (("frozen", self.frozen - 1), ("read", read_layer)):
+        self.hidden: dict[str, torch.Tensor] = {}
+        for name, layer in (("frozen", self.frozen - 1), ("new", self.frozen)):
             model.model.layers[layer].register_forward_hook(partial(self._keep, name))
 
     def _keep(self, name: str, module: object, inputs: object, output: torch.Tensor | tuple) -> None:
-        self._hidden[name] = output[0] if isinstance(output, tuple) else output
+        self.hidden[name] = output[0] if isinstance(output, tuple) else output
 
-    def loss(self, ids: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
-        """Cross-entropy of the head against the relative probability of the tokens at `where` [B, T]."""
+    def loss(self, ids: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy of the head, with the digits `inside` [B, T] steps and all other tokens weighted alike.
+
+        A digit is as good as its probability over that of the favourite; a word is always good,
+        since there are many ways to word a step, and so is what the question says.
+        """
         with torch.no_grad():
-            logits = self.language_model.lm_head(self.language_model.model.norm(self._hidden["frozen"][:, :-1])).float()
+            before = self.language_model.model.norm(self.hidden["frozen"][:, :-1])
+            logits = self.language_model.lm_head(before).float()
             likely = (logits.gather(-1, ids[:, 1:, None])[..., 0] - logits.max(-1).values).exp()
-        read = self._hidden["read"][:, 1:][where[:, 1:]].float()
-        read = read * torch.rsqrt(read.pow(2).mean(-1, keepdim=True) + 1e-6)
-        said = self.head(read)[:, 0].float()
-        return torch.nn.functional.binary_cross_entropy_with_logits(said, likely[where[:, 1:]])
+            judged = self.digits[ids[:, 1:]] & inside[:, 1:]
+            calm = ~judged & (ids[:, 1:] != 0)
+            likely = torch.where(judged, likely, 1.0)
+        said = self.head(unit(self.hidden["new"][:, 1:]))[..., 0].float()
+        each = torch.nn.functional.binary_cross_entropy_with_logits(said, likely, reduction="none")
+        return each[judged].mean() + each[calm].mean()
 
 
-def replaced(ids: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-    """15% of the tokens `inside` steps replaced by tokens of the same row."""
-    other = ids.gather(1, torch.randint(0, ids.shape[1], ids.shape, device=ids.device))
-    swap = (torch.rand(ids.shape, device=ids.device) < 0.15) & inside & (other != 0)
-    return torch.where(swap, other, ids)
+@torch.no_grad()
+def wire_expectations(model: LlamaForTokenClassification, surprise: Surprise, where: torch.Tensor) -> None:
+    """Let a head of the first new layer bring what the frozen model expected here: its digit logits one token before.
+
+    Query and key are about constant at `where` [B, T], the query turned back by one position, so
+    attention peaks at the token before. The logits go to the directions in which hidden states
+    vary least.
+    """
+    layer, language_model = model.model.layers[surprise.frozen].self_attn, surprise.language_model
+    width = model.config.hidden_size // model.config.num_attention_heads
+    hidden = surprise.hidden["frozen"][where].float()
+    one = constant(unit(hidden))
+    turn = model.model.rotary_emb.inv_freq.to(one)[:, None]
+    # Fast pairs are in step at the token before only; the slowest, always in step, takes off
+    # so much that their sum is above zero there and below zero elsewhere, whatever the key's size.
+    weights = torch.zeros_like(turn)
+    weights[:FAST] = 1.0
+    weights[-1] = -FAST + (1 - turn[:FAST].cos()).sum() / 2
+    layer.q_proj.weight[: width // 2] = SHARPNESS * width**0.5 * weights * turn.cos() * one
+    layer.q_proj.weight[width // 2 : width] = -SHARPNESS * width**0.5 * weights * turn.sin() * one
+    layer.k_proj.weight[: width // 2] = one
+    layer.k_proj.weight[width // 2 : width] = 0.0
+    logits = language_model.lm_head.weight[surprise.digits] * language_model.model.norm.weight
+    logits = logits - logits.mean(0)
+    quiet = torch.linalg.eigh(torch.cov(hidden.T)).eigenvectors[:, : len(logits)]
+    gain = 0.5 * hidden.norm(dim=-1).mean() / (unit(hidden) @ logits.T).norm(dim=-1).mean()
+    layer.v_proj.weight[: len(logits)] = logits
+    layer.o_proj.weight[:, : len(logits)] = gain * quiet
+
+
+@torch.no_grad()
+def wire_worst(model: LlamaForTokenClassification, surprise: Surprise, where: torch.Tensor) -> None:
+    """Let the next layer begin by carrying the surprise of the most surprising digit so far to every position.
+
+    Query and key use the rotary pair that turns least: the query is about constant at `where`
+    [B, T], the key grows with the surprise, so attention is a soft maximum over it; its value is
+    the surprise.
+    """
+    layer = model.model.layers[surprise.frozen + 1].self_attn
+    width = model.config.hidden_size // model.config.num_attention_heads
+    hidden = surprise.hidden["new"][where].float()
+    surprising = -surprise.head.weight[0]
+    layer.q_proj.weight[:width] = 0.0
+    layer.q_proj.weight[width // 2 - 1] = 2.0 * width**0.5 * constant(unit(hidden))
+    layer.k_proj.weight[width // 2 - 1] = surprising
+    layer.v_proj.weight[0] = surprising
+    quiet = torch.linalg.eigh(torch.cov(hidden.T)).eigenvectors[:, 0]
+    layer.o_proj.weight[:, 0] = 0.05 * hidden.norm(dim=-1).mean() * quiet
 
 
 def batches(tokenizer, steps: list[Path], seed: int, batch_tokens: int, device: str) -> Iterator[tuple]:
@@ -214,12 +298,10 @@ def batches(tokenizer, steps: list[Path], seed: int, batch_tokens: int, device: 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base", type=Path, required=True, help="the language model whose layers are frozen below")
-    parser.add_argument("--start", type=Path, help="an earlier reward model to put the new layers on")
     parser.add_argument("--steps", type=Path, nargs="+", required=True)
-    parser.add_argument("--new-layers", type=int, default=2)
     parser.add_argument("--updates", type=int, required=True)
-    parser.add_argument("--detect", type=float, default=0.0, help="share of the updates that learn surprisal alone")
-    parser.add_argument("--batch-tokens", type=int, default=6144)
+    parser.add_argument("--detect", type=int, required=True, help="updates that learn surprisal alone, at first")
+    parser.add_argument("--batch-tokens", type=int, default=4096)
     parser.add_argument("--lr", type=float, required=True)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True)
@@ -229,11 +311,9 @@ def main() -> None:
     torch.manual_seed(args.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tokenizer = AutoTokenizer.from_pretrained(args.base)
-    model = build(args.base, args.start, args.new_layers).to(device)
-    layers = model.config.num_hidden_layers
-    surprise = Surprise(args.base, model, layers - 1 - (args.new_layers if args.start else 0), device)
-    model.model.embed_tokens.requires_grad_(False)
-    model.model.layers[: surprise.frozen].requires_grad_(False)
+    model = build(args.base).to(device)
+    digits = torch.tensor([tokenizer.decode([k]).strip().isdigit() for k in range(len(tokenizer))])
+    surprise = Surprise(args.base, model, digits, device)
     trained = [p for p in model.parameters() if p.requires_grad] + list(surprise.head.parameters())
     optimizer = torch.optim.AdamW(trained, lr=args.lr, betas=(0.9, 0.95), weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -242,13 +322,14 @@ def main() -> None:
     )
     source = batches(tokenizer, args.steps, args.seed, args.batch_tokens, device)
     args.out.mkdir(parents=True, exist_ok=True)
+    ids, ends, dense = next(source)
+    model.model(input_ids=ids, use_cache=False)
+    wire_expectations(model, surprise, dense != -100)
     began, running = time.time(), [0.0, 0.0]
     with (args.out / "log.jsonl").open("w") as log:
         for update in range(args.updates):
             ids, ends, dense = next(source)
-            detecting = update < args.detect * args.updates
-            if detecting:
-                ids = replaced(ids, dense != -100)
+            detecting = update < args.detect
             with torch.autocast(device, dtype=torch.bfloat16):
                 logits = model.score(model.model(input_ids=ids, use_cache=False).last_hidden_state).float()
                 loss = surprise.loss(ids, dense != -100)
@@ -256,13 +337,15 @@ def main() -> None:
             if not detecting:
                 at_ends = torch.nn.functional.cross_entropy(logits[ends != -100], ends[ends != -100])
                 everywhere = torch.nn.functional.cross_entropy(logits[dense != -100], dense[dense != -100])
-                loss = loss * (2.0 if args.start else 1.0) + at_ends + everywhere
+                loss = loss + at_ends + everywhere
                 running[0] += at_ends.item() / 25
             loss.backward()
             torch.nn.utils.clip_grad_norm_(trained, 1.0)
             optimizer.step()
             schedule.step()
             optimizer.zero_grad(set_to_none=True)
+            if update == args.detect - 1:
+                wire_worst(model, surprise, ends != -100)
             if (update + 1) % 25 == 0:
                 row = {
                     "update": update + 1,

@@ -89,9 +89,9 @@ def test_no_token_twice_on_real_solves(models, method):
 
 
 def test_the_reward_model_prefers_right_steps(models):
-    """Rewards of reference steps against the same steps with a wrong result: right in 80 of 100 at least.
+    """Rewards of reference steps against the same steps with a wrong result: right in 95 of 100 at least.
 
-    It was 154 of 180 when the weights were made; a step whose result is off by 7 is a hard case.
+    It was 180 of 180 when the weights were made.
     """
     better = total = 0
     for seed in range(40):
@@ -110,7 +110,7 @@ def test_the_reward_model_prefers_right_steps(models):
             better += rewards[0] > rewards[1]
             total += 1
             trace = trace.extend(good, Role.TARGET)
-    assert better >= 0.8 * total
+    assert better >= 0.95 * total
 
 
 def test_specs_solves_most_easy_problems(models):
