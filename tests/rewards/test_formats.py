@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from specs.errors import ModelError
-from specs.rewards.formats import QwenMathPRM, RewardFormat, TokenClassification, format_for, split_steps
+from specs.rewards.formats import QwenMathPRM, RewardFormat, TokenClassification, format_for
 
 SYSTEM = "Please reason step by step, and put your final answer within \\boxed{}."
 QUESTION = "Ann has 3 apples and buys 41 more. How many apples has she?"
@@ -84,6 +84,11 @@ def card_ids(tokens: HubTokens, steps: list[str]) -> list[int]:
     """The card's recipe: the whole conversation through the template, then through the tokenizer."""
     answer = "<extra_0>".join(steps) + "<extra_0>"
     return tokens.encode(tokens.render([("system", SYSTEM), ("user", QUESTION), ("assistant", answer)]))
+
+
+def split_steps(text: str) -> list[str]:
+    """The steps of a written solution: stripped, blank ones dropped."""
+    return [step for part in text.split("\n\n") if (step := part.strip())]
 
 
 def joint_ids(tokens: HubTokens, steps: list[str]) -> list[int]:
@@ -269,9 +274,3 @@ def test_rewards_are_probabilities_of_good_even_where_they_underflow() -> None:
     assert form.rewards(np.zeros((0, 2), np.float32)).shape == (0,)
     with pytest.raises(ModelError, match="3 labels"):
         form.rewards(np.zeros((1, 3), np.float32))
-
-
-def test_splitting_strips_and_drops_blank_steps() -> None:
-    assert split_steps("\n\n a\nb \n\n \t \n\nc\n\n") == ["a\nb", "c"]
-    assert split_steps("a;b;;", ";") == ["a", "b"]
-    assert split_steps(" \n\n") == []

@@ -153,11 +153,6 @@ def format_for(architectures: Sequence[str], text: Tokens) -> RewardFormat:
     )
 
 
-def split_steps(text: str, delimiter: str = DELIMITER) -> list[str]:
-    """The steps of a written solution: split at `delimiter`, stripped, blank ones dropped."""
-    return [step for part in text.split(delimiter) if (step := part.strip())]
-
-
 def _single(text: Tokens, separator: str) -> int:
     ids = text.encode(separator)
     if len(ids) != 1:
