@@ -14,13 +14,16 @@ from specs.drive import stream
 from specs.engine import Models
 from specs.errors import InputError
 from specs.machine import Limits
+from specs.methods.gsi import Gsi
 from specs.methods.registry import NAMES, make
+from specs.methods.rsd import Rsd
 from specs.methods.specs import Specs
 from specs.models.tabular import TabularPolicy, TabularReward
 from specs.types import Finish, Law, Propose, Role, Rollout, StepPolicy
 
 LAW = Law(0.9, 1.0, StepPolicy(max_tokens=3))
 LIMITS = Limits(max_steps=5, max_tokens=40)
+ONE = Limits(max_steps=1)
 
 
 def run(method, models=None, law=LAW, seed=0, limits=LIMITS):
@@ -136,7 +139,9 @@ def test_draft_steps_without_support_are_rewritten_by_the_target():
     assert (second.writer, second.accepted, second.step_idx) == (Role.TARGET, True, 0)
 
 
-@pytest.mark.parametrize("name", ["specs", "beam", "beam-draft", "best-of-n"])
+@pytest.mark.parametrize(
+    "name", ["specs", "beam", "beam-draft", "best-of-n", "soft-best-of-n", "weighted-majority", "gsi"]
+)
 def test_rewards_that_are_no_numbers_end_the_solve_by_name(name):
     result = run(make(name, n=3), toy.models(long_table(1), long_table(2), rate=lambda steps: math.nan))
     assert result.finish_reason is Finish.NO_SUPPORT
@@ -251,28 +256,158 @@ def test_majority_takes_the_most_frequent_answer():
     assert result.finish_reason is Finish.ANSWER
 
 
+# name: what one kept or thrown away proposal may be: writer, samples, PRM pass, target pass
 CALLS = {
-    "specs": {"first": (Role.TARGET, {Role.PRM}), "draft": (Role.DRAFT, {Role.PRM, Role.TARGET})},
-    "beam": {"first": (Role.TARGET, {Role.PRM})},
-    "beam-draft": {"first": (Role.DRAFT, {Role.PRM})},
-    "target": {"first": (Role.TARGET, set())},
-    "draft": {"first": (Role.DRAFT, set())},
-    "best-of-n": {"first": (Role.TARGET, {Role.PRM})},
-    "majority": {"first": (Role.TARGET, set())},
+    "specs": {("draft", 4, True, True), ("target", 4, True, False)},
+    "random-switch": {("draft", 4, True, True), ("target", 4, True, False)},
+    "beam": {("target", 4, True, False)},
+    "beam-draft": {("draft", 4, True, False)},
+    "target": {("target", 1, False, False)},
+    "draft": {("draft", 1, False, False)},
+    "best-of-n": {("target", 4, True, False)},
+    "soft-best-of-n": {("target", 4, True, False)},
+    "majority": {("target", 4, False, False)},
+    "weighted-majority": {("target", 4, True, False)},
+    "rsd": {("draft", 1, True, False), ("target", 1, False, False)},
+    "gsi": {("draft", 4, True, True), ("target", 4, True, False)},
+    "hard-reject": {("draft", 1, False, True), ("target", 1, False, False)},
+    "prm-free": {("draft", 4, False, True)},
 }
+WHOLE = {"best-of-n", "soft-best-of-n", "majority", "weighted-majority"}
 
 
-@pytest.mark.parametrize("name", CALLS)
-def test_requests_are_those_of_the_definition(name):
-    """Model calls a step, as the docstrings state them."""
+@pytest.mark.parametrize("name", NAMES)
+def test_model_calls_a_step_are_those_of_the_docstring(name):
+    """Over 20 solves each kind of proposal occurs, and no other; a target step follows what the method says."""
+    found = set()
+    for seed in range(20):
+        steps = run(make(name, n=4), LONG, seed=seed).steps
+        assert not steps[1:] or name not in WHOLE
+        for before, record in zip((None, *steps), steps, strict=False):
+            first = record.candidates[0]
+            scored = record.writer is Role.DRAFT and first.log_p is not None
+            found.add((str(record.writer), len(record.candidates), first.reward is not None, scored))
+            if name in ("rsd", "gsi", "hard-reject") and record.writer is Role.TARGET:
+                assert before is not None
+                assert (before.writer, before.accepted, before.step_idx) == (Role.DRAFT, False, record.step_idx)
+    assert found == CALLS[name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_whole_solutions_are_asked_for_as_such(name):
     from specs.core.keys import Key
 
     flow = make(name, n=4).solve("q", LAW, Key.from_seed(0))
-    request = next(flow)
-    writer, verify = CALLS[name]["first"]
-    assert isinstance(request, Rollout if name in ("best-of-n", "majority") else Propose)
-    assert (request.writer, request.verify, request.n) == (writer, verify, 1 if name in ("target", "draft") else 4)
+    assert isinstance(next(flow), Rollout if name in WHOLE else Propose)
     flow.close()
+
+
+def test_reduction_rsd_is_specs_with_one_candidate_and_raw_scores():
+    """Trace by trace; SPECS also asks the PRM for a reward of target steps, and does nothing with it."""
+    for start, seed in [(start, seed) for start in ("draft", "target") for seed in range(15)]:
+        rsd = run(Rsd(tau=0.6, start=start), LONG, seed=seed)
+        specs = run(Specs(n=1, tau=0.6, start=start, score="raw", deferral="rewrite"), LONG, seed=seed)
+        assert [(r.writer, r.accepted, r.step.token_ids) for r in rsd.steps] == [
+            (r.writer, r.accepted, r.step.token_ids) for r in specs.steps
+        ]
+
+
+def test_rsd_keeps_a_draft_step_from_its_threshold_on():
+    records = [r for seed in range(10) for r in run(make("rsd"), LONG, seed=seed).steps if r.writer is Role.DRAFT]
+    assert {r.accepted for r in records} == {True, False}
+    assert all(r.accepted == (r.step.reward >= 0.7) for r in records)
+    same = toy.models(long_table(1), long_table(2), rate=lambda steps: 0.75)
+    assert run(Rsd(tau=0.75), same).draft_share == 1
+
+
+def test_reduction_gsi_without_rejection_is_specs_that_drafts_from_the_start():
+    for seed in range(15):
+        gsi = run(Gsi(n=4, threshold=-math.inf), LONG, seed=seed)
+        specs = run(Specs(n=4, beta=20.0, tau=0.0, start="draft", deferral="next"), LONG, seed=seed)
+        assert gsi.text == specs.text
+        assert [r.decision for r in gsi.steps] == [r.decision for r in specs.steps]
+
+
+def test_gsi_accepts_by_the_tilted_reward_of_the_selected_candidate():
+    kept = set()
+    for seed in range(15):
+        for record in run(Gsi(n=3, beta=4.0, threshold=0.5), LONG, seed=seed).steps:
+            if record.writer is Role.DRAFT:
+                step = record.step
+                tilted = step.reward + (step.log_p - step.log_q) / 4.0
+                assert record.accepted == (tilted >= 0.5)
+                kept.add(record.accepted)
+            else:
+                assert record.decision.scores == pytest.approx([4.0 * c.reward for c in record.candidates])
+    assert kept == {True, False}
+
+
+def test_hard_rejection_follows_its_exact_law():
+    """min(p, q) + (1 - sum min(p, q)) p for the first step, 2,000 solves. Chi-square at 5 sigma."""
+    law = Law(0.9, 1.0, StepPolicy(max_tokens=2))
+    p, q = step_law(toy.table(2), (), law), step_law(toy.table(1), (), law)
+    kept = sum(min(p[y], q[y]) for y in p)
+    assert 0.05 < kept < 0.95
+    exact = {y: min(p[y], q[y]) + (1 - kept) * p[y] for y in p}
+    assert sum(exact.values()) == pytest.approx(1.0)
+    counts = Counter(
+        next(
+            r for r in run(make("hard-reject"), toy.models(), law=law, seed=seed, limits=ONE).steps if r.accepted
+        ).step.token_ids
+        for seed in range(2000)
+    )
+    statistic, degrees = toy.chi_square([counts[y] for y in exact], [2000 * value for value in exact.values()])
+    assert statistic < toy.chi_square_bound(degrees)
+
+
+def test_reduction_hard_rejection_of_equal_models_is_the_draft():
+    same = toy.models(long_table(1), long_table(1))
+    for seed in range(5):
+        assert run(make("hard-reject"), same, seed=seed).text == run(make("draft"), same, seed=seed).text
+
+
+def test_reduction_prm_free_is_specs_at_beta_zero():
+    for seed in range(15):
+        alone = run(make("prm-free", n=4), LONG, seed=seed)
+        specs = run(Specs(n=4, beta=0.0, tau=0.0, start="draft", deferral="next"), LONG, seed=seed)
+        assert [r.decision for r in alone.steps] == [r.decision for r in specs.steps]
+        assert Role.PRM not in alone.usage
+
+
+def test_without_support_the_methods_without_a_reward_let_the_target_write():
+    def draft(ids):
+        return np.array([0.0, -np.inf, -np.inf, -np.inf, -np.inf])
+
+    def target(ids):
+        return np.array([-np.inf, 0.0, 0.0, -1.0, -1.0])
+
+    for name in ("prm-free", "hard-reject", "gsi"):
+        first, second = run(make(name, n=3), toy.models(draft, target)).steps[:2]
+        assert (first.writer, first.accepted) == (Role.DRAFT, False)
+        assert (second.writer, second.accepted, second.step_idx) == (Role.TARGET, True, 0)
+
+
+def test_soft_best_of_n_sharpens_to_best_of_n():
+    for seed in range(10):
+        hard, soft = (run(make(name, n=6, **o), LONG, seed=seed)
+                      for name, o in (("best-of-n", {}), ("soft-best-of-n", {"beta": 1e6})))  # fmt: skip
+        assert hard.steps[0].step.reward == soft.steps[0].step.reward
+        spread = run(make("soft-best-of-n", n=6, beta=0.0), LONG, seed=seed).steps[0]
+        assert spread.decision.probabilities == pytest.approx([1 / 6] * 6)
+
+
+def test_weighted_majority_counts_rewards():
+    from specs.models.tabular import TabularText
+
+    text = TabularText(["\\boxed{1}", "\\boxed{2}", ""], end_id=2)
+    policy = TabularPolicy("p", text, lambda ids: np.log([0.3, 0.7, 1e-9]) if not ids else np.log([1e-9, 1e-9, 1.0]))
+
+    def answer(rewards):
+        models = Models(target=policy, prm=TabularReward("r", text, lambda steps: rewards["1" in steps[-1]]))
+        return stream("q", models, make("weighted-majority", n=41), law=Law(), limits=LIMITS).result.answer
+
+    assert answer({True: 0.5, False: 0.5}) == "2"
+    assert answer({True: 0.9, False: 0.1}) == "1"
 
 
 def test_specs_asks_for_target_and_prm_at_once_on_draft_steps():
@@ -298,9 +433,12 @@ def test_names_and_options():
     for options in ({"n": 0}, {"beta": -1.0}, {"draft_share": 1.5}):
         with pytest.raises(InputError):
             make("random-switch", **options)
-    for name in ("beam", "majority", "best-of-n"):
+    for name in ("beam", "majority", "best-of-n", "soft-best-of-n", "weighted-majority", "gsi", "prm-free"):
         with pytest.raises(InputError, match="at least 1, not 0"):
             make(name, n=0)
+    for name, beta in (("gsi", 0.0), ("soft-best-of-n", -1.0)):
+        with pytest.raises(InputError, match="beta"):
+            make(name, beta=beta)
 
 
 def test_a_method_without_its_models_is_refused():

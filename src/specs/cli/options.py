@@ -12,7 +12,6 @@ from specs.engine import Models
 from specs.errors import InputError
 from specs.machine import Limits
 from specs.methods import Method
-from specs.methods.registry import NAMES
 from specs.methods.specs import Specs
 from specs.types import Law
 
@@ -87,33 +86,22 @@ def add_models(parser: argparse.ArgumentParser) -> None:
 
 def add_method(parser: argparse.ArgumentParser) -> None:
     default = Specs()
-    group = parser.add_argument_group("method")
-    group.add_argument("--n", type=count, default=default.n, help="candidates a step (default: %(default)s)")
-    group.add_argument(
-        "--beta", type=above_zero, default=default.beta, help="inverse temperature of verification (%(default)s)"
-    )
-    group.add_argument(
-        "--tau", type=share, default=default.tau, help="reward from which the draft goes on (%(default)s)"
-    )
-    group.add_argument("--start", choices=["target", "draft"], default=default.start, help="writer of the first step")
+    group = parser.add_argument_group("method", "Defaults are those of specs; other methods have their own.")
+    group.add_argument("--n", type=count, help=f"candidates a step ({default.n})")
+    group.add_argument("--beta", type=above_zero, help=f"inverse temperature of verification ({default.beta})")
+    group.add_argument("--tau", type=share, help=f"reward from which a draft step is good enough ({default.tau})")
+    group.add_argument("--start", choices=["target", "draft"], help=f"writer of the first step ({default.start})")
     group.add_argument(
         "--deferral",
         choices=["next", "rewrite"],
-        default=default.deferral,
-        help="after a low reward the target writes the next step, or this one again (%(default)s)",
+        help=f"after a low reward the target writes the next step, or this one again ({default.deferral})",
     )
+    group.add_argument("--select", choices=["soft", "best"], help=f"draw or argmax ({default.select})")
+    group.add_argument("--score", choices=["tilted", "raw"], help=f"with or without the log-ratio ({default.score})")
     group.add_argument(
-        "--select", choices=["soft", "best"], default=default.select, help="draw or argmax (%(default)s)"
+        "--reward-as", choices=list(RewardAs.__args__), help=f"what beta multiplies ({default.reward_as})"
     )
-    group.add_argument(
-        "--score", choices=["tilted", "raw"], default=default.score, help="with or without the log-ratio (%(default)s)"
-    )
-    group.add_argument(
-        "--reward-as",
-        choices=list(RewardAs.__args__),
-        default=default.reward_as,
-        help="what beta multiplies (%(default)s)",
-    )
+    group.add_argument("--threshold", type=float, help="of gsi: tilted reward from which a draft step stays (0.5)")
     group.add_argument(
         "--draft-share", type=share, default=None, help="of random-switch: how often the draft writes (default: 0.5)"
     )
@@ -129,11 +117,7 @@ def add_method(parser: argparse.ArgumentParser) -> None:
 
 def method_of(args: argparse.Namespace, name: str) -> tuple[Method, Law, Limits]:
     """The method called `name` with the options given."""
-    if name in NAMES and name not in ("target", "draft") and args.temperature == 0 and args.n > 1:
-        raise InputError(
-            f"--temperature 0 makes all {args.n} candidates equal; raise it, or use --n 1 or --method target"
-        )
-    return api.configure(
+    method, law, limits = api.configure(
         name,
         temperature=args.temperature,
         top_p=args.top_p,
@@ -149,8 +133,12 @@ def method_of(args: argparse.Namespace, name: str) -> tuple[Method, Law, Limits]
         select=args.select,
         score=args.score,
         reward_as=args.reward_as,
+        threshold=args.threshold,
         draft_share=args.draft_share if name == "random-switch" else None,
     )
+    if args.temperature == 0 and (n := getattr(method, "n", 1)) > 1:
+        raise InputError(f"--temperature 0 makes all {n} candidates equal; raise it, or use --n 1 or --method target")
+    return method, law, limits
 
 
 def models_of(args: argparse.Namespace, methods: list[Method]) -> Models:

@@ -32,8 +32,17 @@ def normal(answer: str) -> str:
     return plain
 
 
-def majority(answers: Sequence[str | None]) -> list[float]:
-    """Each row's share of all votes for its answer; rows without an answer get 0."""
+def majority(answers: Sequence[str | None], weights: Sequence[float] | None = None) -> list[float]:
+    """Each row's share of all votes for its answer; rows without an answer get 0 and have no vote.
+
+    Args:
+        answers: [n] the answer of each row.
+        weights: [n] >= 0, what each vote counts; 1 each if None. If no vote counts, all shares are 0.
+    """
     spelled = [None if answer is None else normal(answer) for answer in answers]
-    cast = sum(answer is not None for answer in spelled)
-    return [0.0 if answer is None else spelled.count(answer) / cast for answer in spelled]
+    votes: dict[str, float] = {}
+    for answer, weight in zip(spelled, weights or [1.0] * len(spelled), strict=True):
+        if answer is not None:
+            votes[answer] = votes.get(answer, 0.0) + weight
+    cast = sum(votes.values())
+    return [0.0 if answer is None or cast == 0 else votes[answer] / cast for answer in spelled]

@@ -8,9 +8,13 @@ from typing import Any
 from specs.errors import InputError
 from specs.methods import Method
 from specs.methods.beam import Beam
+from specs.methods.gsi import Gsi
+from specs.methods.hard_reject import HardReject
+from specs.methods.prm_free import PrmFree
+from specs.methods.rsd import Rsd
 from specs.methods.single import Single
 from specs.methods.specs import Specs
-from specs.methods.whole import BestOfN, Majority
+from specs.methods.whole import BestOfN, Majority, SoftBestOfN, WeightedMajority
 from specs.types import Role
 
 _METHODS: dict[str, tuple[type, dict[str, Any]]] = {
@@ -19,7 +23,13 @@ _METHODS: dict[str, tuple[type, dict[str, Any]]] = {
     "beam": (Beam, {"writer": Role.TARGET}),
     "beam-draft": (Beam, {"writer": Role.DRAFT}),
     "best-of-n": (BestOfN, {}),
+    "soft-best-of-n": (SoftBestOfN, {}),
     "majority": (Majority, {}),
+    "weighted-majority": (WeightedMajority, {}),
+    "rsd": (Rsd, {}),
+    "gsi": (Gsi, {}),
+    "hard-reject": (HardReject, {}),
+    "prm-free": (PrmFree, {}),
     "target": (Single, {"writer": Role.TARGET}),
     "draft": (Single, {"writer": Role.DRAFT}),
 }

@@ -1,7 +1,8 @@
-"""Methods over whole solutions: best-of-n by the final PRM reward, majority vote.
+"""Methods over whole solutions: best-of-n by the final PRM reward, votes, and both.
 
-`majority` is self-consistency (Wang et al., arXiv 2203.11171). Model calls: n whole samples of
-the target; best-of-n adds one PRM pass over them.
+`majority` is self-consistency (Wang et al., arXiv 2203.11171); weighted by reward it is the vote
+of Snell et al. (arXiv 2408.03314); `soft-best-of-n` is that of Verdun et al. (arXiv 2505.03156).
+Model calls: n whole samples of the target; all but `majority` add one PRM pass over them.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ import math
 from dataclasses import dataclass
 
 from specs.core.keys import Key
-from specs.core.selection import choose_best
+from specs.core.selection import choose_best, choose_soft
 from specs.core.votes import boxed, majority
 from specs.methods import Flow
-from specs.types import Accept, Finish, Law, Role, Rollout, Trace
+from specs.types import Accept, Finish, Law, Proposal, Role, Rollout, Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,29 @@ class BestOfN:
 
     def solve(self, question: str, law: Law, key: Key) -> Flow:
         proposal = yield Rollout(Role.TARGET, Trace(question), self.n, frozenset({Role.PRM}), law)
-        decision = choose_best([math.nan if c.reward is None else c.reward for c in proposal.candidates])
+        decision = choose_best(_rewards(proposal))
+        finish = yield Accept(decision, keep=decision.chosen is not None)
+        return finish or Finish.NO_SUPPORT
+
+
+@dataclass(frozen=True, slots=True)
+class SoftBestOfN:
+    """A sample drawn from softmax(beta * final reward); `n` samples, >= 1, `beta` >= 0."""
+
+    n: int = 8
+    beta: float = 32.0
+    name = "soft-best-of-n"
+    roles = frozenset({Role.TARGET, Role.PRM})
+
+    def __post_init__(self) -> None:
+        _check(self.n)
+        if not self.beta >= 0:
+            raise ValueError(f"beta is an inverse temperature, at least 0, not {self.beta}")
+
+    def solve(self, question: str, law: Law, key: Key) -> Flow:
+        proposal = yield Rollout(Role.TARGET, Trace(question), self.n, frozenset({Role.PRM}), law)
+        scores = [self.beta * reward for reward in _rewards(proposal)]
+        decision = choose_soft(scores, key.fold("select", ()).uniform())
         finish = yield Accept(decision, keep=decision.chosen is not None)
         return finish or Finish.NO_SUPPORT
 
@@ -50,6 +73,32 @@ class Majority:
         votes = majority([boxed(candidate.text) for candidate in proposal.candidates])
         finish = yield Accept(choose_best(votes))
         return finish or Finish.END_OF_TEXT
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedMajority:
+    """The first sample with the answer whose samples have the largest sum of final rewards; `n` samples, >= 1."""
+
+    n: int = 8
+    name = "weighted-majority"
+    roles = frozenset({Role.TARGET, Role.PRM})
+
+    def __post_init__(self) -> None:
+        _check(self.n)
+
+    def solve(self, question: str, law: Law, key: Key) -> Flow:
+        proposal = yield Rollout(Role.TARGET, Trace(question), self.n, frozenset({Role.PRM}), law)
+        rewards = _rewards(proposal)
+        weights = [0.0 if math.isnan(reward) else reward for reward in rewards]
+        votes = majority([boxed(c.text) for c in proposal.candidates], weights)
+        decision = choose_best([math.nan if math.isnan(r) else vote for r, vote in zip(rewards, votes, strict=True)])
+        finish = yield Accept(decision, keep=decision.chosen is not None)
+        return finish or Finish.NO_SUPPORT
+
+
+def _rewards(proposal: Proposal) -> list[float]:
+    """[n] final rewards; nan where there is none."""
+    return [math.nan if c.reward is None else c.reward for c in proposal.candidates]
 
 
 def _check(n: int) -> None:
