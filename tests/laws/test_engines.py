@@ -20,7 +20,7 @@ from specs.core.sampling import log_law
 from specs.drive import astream, stream
 from specs.engine import Models
 from specs.machine import Limits
-from specs.methods.registry import make
+from specs.methods.registry import NAMES, make
 from specs.methods.specs import Specs
 from specs.models.tree import Tree
 from specs.types import Candidate, End, Finish, Law, Role, StepPolicy, Trace
@@ -165,7 +165,7 @@ SWITCHING = [
     Specs(n=5, tau=0.5, deferral="next", start="draft"),
     Specs(n=4, tau=0.6, deferral="rewrite"),
     Specs(n=3, draft_share=0.5),
-    *(make(name, n=4) for name in ("beam", "beam-draft", "target", "draft", "best-of-n", "majority")),
+    *(make(name, n=4) for name in NAMES if name not in ("specs", "random-switch")),
 ]
 
 
