@@ -9,7 +9,6 @@ A first step by the target is that one sample alone.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,18 +30,15 @@ class Rsd:
     def solve(self, question: str, law: Law, key: Key) -> Flow:
         trace = Trace(question)
         while True:
-            writer = Role(self.start) if not trace.steps else Role.DRAFT
-            if writer is Role.DRAFT:
-                proposal = yield Propose(Role.DRAFT, trace, 1, frozenset({Role.PRM}), law)
-                reward = proposal.candidates[0].reward
-                decision = choose_best([math.nan if reward is None else reward])
-                if reward is None or not reward >= self.tau:
-                    yield Accept(decision, keep=False)
-                    writer = Role.TARGET
-            if writer is Role.TARGET:
-                # A rewrite takes fresh randomness, a first step does not.
-                attempt = int(bool(trace.steps) or self.start == "draft")
-                proposal = yield Propose(Role.TARGET, trace, 1, frozenset(), law, attempt)
+            writer = Role.DRAFT if trace.steps else Role(self.start)
+            verify = frozenset({Role.PRM} if writer is Role.DRAFT else ())
+            proposal = yield Propose(writer, trace, 1, verify, law)
+            reward = proposal.candidates[0].reward
+            decision = choose_best([0.0 if reward is None else reward])
+            if writer is Role.DRAFT and (reward is None or not reward >= self.tau):
+                yield Accept(decision, keep=False)
+                writer = Role.TARGET
+                proposal = yield Propose(writer, trace, 1, frozenset(), law, attempt=1)
                 decision = choose_best([0.0])
             if finish := (yield Accept(decision)):
                 return finish
