@@ -22,7 +22,7 @@ def boxed(text: str) -> str | None:
 def normal(answer: str) -> str:
     """One spelling for equal plain answers: case, white space, dollar signs, commas in numbers, 3.0 = 3."""
     plain = re.sub(r"[\s$]|\\[,;!]", "", answer.lower()).rstrip(".")
-    number = plain.replace(",", "")
+    number = plain.replace(",", "") if re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?", plain) else plain
     if re.fullmatch(r"[-+]?\d+(\.\d+)?", number):
         sign = "-" if number.startswith("-") else ""
         whole, _, part = number.lstrip("+-").partition(".")

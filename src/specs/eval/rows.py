@@ -25,7 +25,7 @@ class Row:
 
     Attributes:
         repeat: which repeat, from 0; it was sampled with seed + repeat.
-        correct: None where the solve failed (finish reason `error`).
+        correct: None where the solve failed (finish reason `error`) or its answer could not be graded.
         answer, error: as in `Result`.
         latency_s: seconds, end to end.
         steps, draft_steps: accepted steps, and those that the draft wrote.
@@ -55,14 +55,16 @@ class Row:
     @classmethod
     def of(cls, problem: Problem, method: str, repeat: int, result: Result) -> Row:
         failed = result.finish_reason is Finish.ERROR
+        right = None if failed else correct(result.answer, problem.answer)
+        ungraded = f"grading {result.answer!r} against {problem.answer!r} took too long" if right is None else None
         return cls(
             problem_id=problem.id,
             method=method,
             repeat=repeat,
-            correct=None if failed else correct(result.answer, problem.answer),
+            correct=right,
             answer=result.answer,
             finish_reason=str(result.finish_reason),
-            error=result.error,
+            error=result.error or ungraded,
             latency_s=result.latency_s,
             time_to_first_step_s=result.time_to_first_step_s,
             steps=len(result.accepted),
