@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from itertools import islice
+from pathlib import Path
 
 import pytest
 
 from specs.bundled.problems import HELD_OUT_SEED, problems
 from specs.core.votes import boxed, normal
 from specs.errors import InputError
-from specs.eval.datasets import GENERATED, NAMES, load_problems, problem_json
+from specs.eval.datasets import GENERATED, MADE, load_problems, problem_json
+from specs.eval.files import HUB
 from specs.eval.grading import correct
+
+DATA = Path(__file__).parents[2].parent / "shared" / "data"
 
 
 @pytest.mark.parametrize("tier", ["easy", "medium", "hard"])
@@ -23,7 +28,7 @@ def test_bundled_problems_are_the_generator_s(tier):
     assert [p.id for p in found] == [f"bundled:{tier}:{p.seed}" for p in wanted]
 
 
-@pytest.mark.parametrize("dataset", NAMES)
+@pytest.mark.parametrize("dataset", MADE)
 def test_generated_problems_are_a_function_of_their_seed(dataset):
     """A later start leaves out the first problems and changes no other; a limit cuts the same list."""
     found = load_problems(dataset)
@@ -33,7 +38,7 @@ def test_generated_problems_are_a_function_of_their_seed(dataset):
     assert load_problems(dataset, third_seed, limit=5) == found[3:8]
 
 
-@pytest.mark.parametrize("dataset", NAMES)
+@pytest.mark.parametrize("dataset", MADE)
 def test_generated_problems_are_distinct_and_solved(dataset):
     """No question and no id twice; a solution's steps hold text, its last one boxes the answer."""
     found = load_problems(dataset)
@@ -109,9 +114,10 @@ def test_ids_in_a_file_follow_its_content(tmp_path):
         ({"question": "q"}, "'answer'"),
         ({"question": "q", "answer": ""}, "'answer'"),
         ({"question": "q", "answer": True}, "'answer'"),
-        ({"question": "q", "answer": ["1"]}, "'answer'"),
+        ({"question": "q", "answer": [1]}, "'answer'"),
+        ({"question": "q", "final_answer": []}, "'answer'"),
         ({"question": "q", "answer": "so ####"}, "####"),
-        ({"question": "q", "answer": "1", "solution": ["s"]}, "'solution'"),
+        ({"question": "q", "answer": "1", "solution": 3}, "'solution'"),
     ],
 )
 def test_a_malformed_line_is_named(tmp_path, line, fault):
@@ -137,9 +143,62 @@ def test_what_is_no_data_set(tmp_path):
         load_problems("bundled:easy", -1)
 
 
+def test_csv_and_parquet_hold_the_same_problems_as_json_lines(tmp_path):
+    pyarrow, parquet = (pytest.importorskip(name) for name in ("pyarrow", "pyarrow.parquet"))
+    rows = [
+        {"problem": "1+1?", "answer": "2", "solution": "a\n\nb"},
+        {"problem": 'say "x, y"', "answer": "x", "solution": ""},
+    ]
+    (tmp_path / "set.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with (tmp_path / "set.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "set.parquet")
+    wanted = load_problems(str(tmp_path / "set.jsonl"))
+    assert [p.solution for p in wanted] == ["a\n\nb", None]
+    for suffix in ("csv", "parquet"):
+        assert load_problems(str(tmp_path / f"set.{suffix}")) == wanted
+    (tmp_path / "bad.parquet").write_text("no table")
+    with pytest.raises(InputError, match="is no parquet file"):
+        load_problems(str(tmp_path / "bad.parquet"))
+
+
+def test_several_answers_are_one_in_any_order(tmp_path):
+    (problem,) = load_problems(
+        _written(tmp_path, {"question": "q", "final_answer": ["$2$", "$x=-3$"], "solution": ["s", "t"]})
+    )
+    assert (problem.answer, problem.solution) == ("2, x=-3", "s\n\nt")
+    assert correct("-3, 2", problem.answer)
+    assert not correct("2", problem.answer)
+
+
+@pytest.mark.parametrize("name", HUB)
+def test_public_sets_come_from_the_hub_by_name(name, tmp_path, monkeypatch):
+    asked = []
+
+    def fetch(repository, file, repo_type):
+        asked.append((repository, file, repo_type))
+        return _written(tmp_path, {"question": "q", "answer": "1"})
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", fetch)
+    (problem,) = load_problems(name)
+    assert asked == [(*HUB[name], "dataset")]
+    assert problem.id.startswith(f"{name}:1:")
+
+    def offline(*_, **__):
+        raise OSError("no network\nmore")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
+    with pytest.raises(InputError, match=rf"{name} could not be fetched from the hub \(no network\); give a file"):
+        load_problems(name)
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the public test sets are not beside this checkout")
 @pytest.mark.parametrize(
-    ("prediction", "right"),
-    [("1234", True), ("1,234.0", True), ("$1234$", True), ("1235", False), ("", False), (None, False)],
+    ("name", "problems"), [("math500", 500), ("amc23", 40), ("olympiadbench", 675), ("gsm8k", 1319)]
 )
-def test_grading(prediction, right):
-    assert correct(prediction, "1234") is right
+def test_public_sets_are_read_whole(name, problems):
+    found = load_problems(str(DATA / f"{name}.jsonl"))
+    assert len(found) == len({p.id for p in found}) == problems
+    assert all(p.question.strip() and p.answer for p in found)

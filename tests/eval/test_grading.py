@@ -43,6 +43,9 @@ DATA = Path(__file__).parents[2].parent / "shared" / "data"
         ("x", "y", False),
         ("", "x", False),
         (None, "x", False),
+        ("1,234.0", "1234", True),
+        ("$1234$", "1234", True),
+        ("1235", "1234", False),
     ],
 )
 def test_what_is_the_same(prediction, answer, right):

@@ -7,7 +7,7 @@ import json
 
 from specs.bundled.problems import HELD_OUT_SEED
 from specs.cli.options import count
-from specs.eval.datasets import load_problems, problem_json
+from specs.eval.datasets import NAMES, load_problems, problem_json
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -21,7 +21,7 @@ def add_dataset(parser: argparse.ArgumentParser) -> None:
         "--dataset",
         default="bundled:medium",
         metavar="NAME|FILE",
-        help="bundled:easy, bundled:medium, bundled:hard, gsm-symbolic or a JSONL file (default: %(default)s)",
+        help=f"{', '.join(NAMES)}, or a JSONL, CSV or parquet file (default: %(default)s)",
     )
     parser.add_argument(
         "--problem-seed", type=int, default=HELD_OUT_SEED, help="picks generated problems (default: %(default)s)"

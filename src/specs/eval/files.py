@@ -1,0 +1,148 @@
+"""Problems from files: JSON lines, CSV, parquet; the public test sets are such files on the hub.
+
+A row has its question under `question` or `problem`, its answer under `answer` or `final_answer`
+(a list of answers is all of them, in any order) and, if it likes, its worked steps under
+`solution`. An answer as in GSM8K, "... #### 18", is the answer 18 and a solution.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from specs.errors import InputError
+
+HUB = {
+    "math500": ("HuggingFaceH4/MATH-500", "test.jsonl"),
+    "amc23": ("math-ai/amc23", "test-00000-of-00001.parquet"),
+    # open-ended, text only, mathematics, English
+    "olympiadbench": ("Hothan/OlympiadBench", "OlympiadBench/OE_TO_maths_en_COMP/OE_TO_maths_en_COMP.parquet"),
+    "gsm8k": ("openai/gsm8k", "main/test-00000-of-00001.parquet"),
+}
+"""Repository and file of the public test sets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One question with its reference answer.
+
+    Attributes:
+        solution: worked steps, separated by blank lines; None where the data set has none.
+        id: unique in its data set and the same on every machine; that of a problem from a file
+            also changes with its content.
+    """
+
+    question: str
+    answer: str
+    solution: str | None
+    id: str
+
+
+def from_hub(name: str) -> Iterator[Problem]:
+    """The problems of one of `HUB`, downloaded once."""
+    from huggingface_hub import hf_hub_download
+
+    repository, file = HUB[name]
+    try:
+        path = hf_hub_download(repository, file, repo_type="dataset")
+    except Exception as error:  # the library raises many kinds, all of them about getting this file
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"{name} could not be fetched from the hub ({reason}); give a file of it instead") from None
+    yield from _problems(Path(path), name)
+
+
+def from_file(dataset: str, names: tuple[str, ...]) -> Iterator[Problem]:
+    """Problems of a file; `names` are what else a data set may be, for the message."""
+    path = Path(dataset)
+    if not path.is_file():
+        raise InputError(
+            f"no data set {dataset!r}: it is no file; give a JSON-lines, CSV or parquet file or {', '.join(names)}"
+        )
+    yield from _problems(path, path.stem)
+
+
+def worked(text: str, answer: str) -> str:
+    """GSM8K's way to write a solution, a line a step and `#### answer`, as steps and a boxed answer."""
+    lines = (re.sub(r"<<.*?>>", "", line).strip() for line in text.partition("####")[0].splitlines())
+    return "\n\n".join([*filter(None, lines), f"The answer is \\boxed{{{answer}}}."])
+
+
+def _problems(path: Path, name: str) -> Iterator[Problem]:
+    found = False
+    for number, where, row in _rows(path):
+        found = True
+        yield _problem(row, name, number, f"{path}, {where}")
+    if not found:
+        raise InputError(f"{path} holds no problem; give one a row")
+
+
+def _rows(path: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
+    """Row number, its name in messages, and the row."""
+    try:
+        if path.suffix == ".parquet":
+            rows = [(k, f"row {k}", row) for k, row in enumerate(_parquet(path), 1)]
+        elif path.suffix == ".csv":
+            with path.open(encoding="utf-8-sig", newline="") as lines:
+                rows = [(k, f"row {k}", row) for k, row in enumerate(csv.DictReader(lines), 1)]
+        else:
+            lines = path.read_text(encoding="utf-8-sig").split("\n")
+            rows = ((k, f"line {k}", line) for k, line in enumerate(lines, 1) if line.strip())
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read ({error}); give JSON lines or CSV in UTF-8, or parquet") from None
+    for number, where, row in rows:
+        yield number, where, _parsed(row, f"{path}, {where}") if isinstance(row, str) else row
+
+
+def _parsed(line: str, where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise InputError(f"{where}: not JSON ({error}); give one object a line") from None
+    if not isinstance(row, dict):
+        raise InputError(f"{where}: not an object; give question and answer")
+    return row
+
+
+def _parquet(path: Path) -> list[dict[str, Any]]:
+    try:
+        import pyarrow.parquet
+    except ImportError:
+        raise InputError("parquet files need pyarrow: pip install 'specs-llm[eval]'") from None
+    try:
+        return pyarrow.parquet.read_table(path).to_pylist()
+    except pyarrow.ArrowException as error:
+        raise InputError(f"{path} is no parquet file ({error})") from None
+
+
+def _problem(row: dict[str, Any], name: str, number: int, where: str) -> Problem:
+    question = row.get("question", row.get("problem"))
+    if not isinstance(question, str) or not question.strip():
+        raise InputError(f"{where}: no text under 'question' (or 'problem')")
+    solution = row.get("solution")
+    if isinstance(solution, list):
+        solution = "\n\n".join(map(str, solution))
+    if solution is not None and not isinstance(solution, str):
+        raise InputError(f"{where}: 'solution' is no text; give the worked steps, or leave it out")
+    answer = _answer(row.get("answer", row.get("final_answer")), where)
+    if "####" in answer:
+        steps, _, final = answer.rpartition("####")
+        if not (answer := final.strip()):
+            raise InputError(f"{where}: nothing follows #### in 'answer'")
+        solution = solution or (worked(steps, answer) if steps.strip() else None)
+    digest = blake2b(f"{question}\0{answer}".encode(), digest_size=4).hexdigest()
+    return Problem(question, answer, solution or None, f"{name}:{number}:{digest}")
+
+
+def _answer(value: object, where: str) -> str:
+    """An answer as text; of a list, all of them."""
+    if isinstance(value, list) and value and all(isinstance(part, str) for part in value):
+        value = ", ".join(part.strip().strip("$") for part in value)
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)) or not (answer := str(value).strip()):
+        raise InputError(f"{where}: no text or number under 'answer' (or 'final_answer')")
+    return answer
