@@ -48,7 +48,7 @@ class Specs:
 
     n: int = 8
     beta: float = 32.0
-    tau: float = 0.7
+    tau: float = 0.8
     start: Literal["target", "draft"] = "target"
     deferral: Literal["next", "rewrite"] = "rewrite"
     select: Literal["soft", "best"] = "soft"
