@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from specs.cli import main
+from specs.eval.datasets import load_problems
 from specs.eval.grading import correct, extract
 from specs.eval.judge import parts
 
@@ -80,17 +81,6 @@ def test_lists_are_split_outside_brackets():
     assert parts("1,234") == ["1,234"]
 
 
-def _references(name):
-    for line in (DATA / f"{name}.jsonl").read_text().rstrip("\n").split("\n"):
-        row = json.loads(line)
-        if name == "gsm8k":
-            yield row["answer"].rpartition("####")[2].strip()
-        elif name == "olympiadbench":
-            yield ", ".join(part.strip().strip("$") for part in row["final_answer"])
-        else:
-            yield str(row["answer"])
-
-
 def _perturbed(answer):
     """The answer with its last digit changed; None without one."""
     found = re.search(r"\d(?=\D*$)", answer)
@@ -100,7 +90,7 @@ def _perturbed(answer):
 @pytest.mark.skipif(not DATA.is_dir(), reason="the public test sets are not beside this checkout")
 @pytest.mark.parametrize("name", ["math500", "amc23", "gsm8k", "olympiadbench"])
 def test_references_equal_themselves_rewritten_and_differ_when_perturbed(name):
-    answers = list(_references(name))
+    answers = [problem.answer for problem in load_problems(str(DATA / f"{name}.jsonl"))]
     same, rewritten, wrong, perturbed = 0, 0, 0, 0
     for answer in answers:
         same += correct(answer, answer) is True

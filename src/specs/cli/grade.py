@@ -14,7 +14,8 @@ from typing import Any
 
 from specs.core.statistics import wilson
 from specs.errors import InputError
-from specs.eval.grading import TIMEOUT_S, correct, extract
+from specs.eval.files import rows_of
+from specs.eval.grading import correct, extract
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -27,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     verdicts: list[bool | None] = []
     for prediction, answer in _pairs(args.file):
         extracted = answer_of(prediction)
-        verdicts.append(correct(extracted, answer, TIMEOUT_S))
+        verdicts.append(correct(extracted, answer))
         print(json.dumps({"correct": verdicts[-1], "extracted": extracted}, ensure_ascii=False), flush=True)
     right, decided = verdicts.count(True), len(verdicts) - verdicts.count(None)
     summary = {
@@ -50,21 +51,15 @@ def answer_of(prediction: str | None) -> str | None:
 
 
 def _pairs(path: Path) -> list[tuple[str | None, str]]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read ({error}); give a JSON-lines file in UTF-8") from None
-    pairs = [_pair(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+    if not path.is_file():
+        raise InputError(f"{path} is no file; give lines with answer and prediction")
+    pairs = [_pair(row, where) for _, where, row in rows_of(path)]
     if not pairs:
         raise InputError(f"{path} holds nothing to grade; give lines with answer and prediction")
     return pairs
 
 
-def _pair(line: str, where: str) -> tuple[str | None, str]:
-    try:
-        row: Any = json.loads(line)
-    except ValueError as error:
-        raise InputError(f"{where}: not JSON ({error}); give one object a line") from None
+def _pair(row: Any, where: str) -> tuple[str | None, str]:
     if not isinstance(row, dict) or "answer" not in row or "prediction" not in row:
         raise InputError(f"{where}: no 'answer' and 'prediction'; give an object with both")
     answer, prediction = row["answer"], row["prediction"]

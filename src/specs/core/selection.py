@@ -19,6 +19,11 @@ from specs.types import Candidate, Decision
 RewardAs = Literal["raw", "soft-value"]
 
 
+def rewards(candidates: Sequence[Candidate]) -> list[float]:
+    """[n] rewards; nan where there is none."""
+    return [math.nan if c.reward is None else c.reward for c in candidates]
+
+
 def log_ratio(candidate: Candidate) -> float:
     """`log p(y|c) - log q(y|c)` in nats; 0 for a step that the draft did not write.
 

@@ -75,15 +75,15 @@ def worked(text: str, answer: str) -> str:
 
 def _problems(path: Path, name: str) -> Iterator[Problem]:
     found = False
-    for number, where, row in _rows(path):
+    for number, where, row in rows_of(path):
         found = True
-        yield _problem(row, name, number, f"{path}, {where}")
+        yield _problem(row, name, number, where)
     if not found:
         raise InputError(f"{path} holds no problem; give one a row")
 
 
-def _rows(path: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
-    """Row number, its name in messages, and the row."""
+def rows_of(path: Path) -> Iterator[tuple[int, str, Any]]:
+    """Row number, its name in messages, and the row, of JSON lines, CSV or parquet; blank lines are no rows."""
     try:
         if path.suffix == ".parquet":
             rows = [(k, f"row {k}", row) for k, row in enumerate(_parquet(path), 1)]
@@ -96,17 +96,15 @@ def _rows(path: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} cannot be read ({error}); give JSON lines or CSV in UTF-8, or parquet") from None
     for number, where, row in rows:
-        yield number, where, _parsed(row, f"{path}, {where}") if isinstance(row, str) else row
+        where = f"{path}, {where}"
+        yield number, where, _parsed(row, where) if isinstance(row, str) else row
 
 
-def _parsed(line: str, where: str) -> dict[str, Any]:
+def _parsed(line: str, where: str) -> Any:
     try:
-        row = json.loads(line)
+        return json.loads(line)
     except ValueError as error:
         raise InputError(f"{where}: not JSON ({error}); give one object a line") from None
-    if not isinstance(row, dict):
-        raise InputError(f"{where}: not an object; give question and answer")
-    return row
 
 
 def _parquet(path: Path) -> list[dict[str, Any]]:
@@ -120,7 +118,9 @@ def _parquet(path: Path) -> list[dict[str, Any]]:
         raise InputError(f"{path} is no parquet file ({error})") from None
 
 
-def _problem(row: dict[str, Any], name: str, number: int, where: str) -> Problem:
+def _problem(row: Any, name: str, number: int, where: str) -> Problem:
+    if not isinstance(row, dict):
+        raise InputError(f"{where}: not an object; give question and answer")
     question = row.get("question", row.get("problem"))
     if not isinstance(question, str) or not question.strip():
         raise InputError(f"{where}: no text under 'question' (or 'problem')")

@@ -5,11 +5,10 @@ Model calls a step: n samples of the writer, one PRM pass.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from specs.core.keys import Key
-from specs.core.selection import choose_best
+from specs.core.selection import choose_best, rewards
 from specs.methods import Flow
 from specs.types import Accept, Finish, Law, Propose, Role, Trace
 
@@ -37,7 +36,7 @@ class Beam:
         trace = Trace(question)
         while True:
             proposal = yield Propose(self.writer, trace, self.n, frozenset({Role.PRM}), law)
-            decision = choose_best([math.nan if c.reward is None else c.reward for c in proposal.candidates])
+            decision = choose_best(rewards(proposal.candidates))
             if decision.chosen is None:
                 yield Accept(decision, keep=False)
                 return Finish.NO_SUPPORT

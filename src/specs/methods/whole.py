@@ -11,10 +11,10 @@ import math
 from dataclasses import dataclass
 
 from specs.core.keys import Key
-from specs.core.selection import choose_best, choose_soft
+from specs.core.selection import choose_best, choose_soft, rewards
 from specs.core.votes import boxed, majority
 from specs.methods import Flow
-from specs.types import Accept, Finish, Law, Proposal, Role, Rollout, Trace
+from specs.types import Accept, Finish, Law, Role, Rollout, Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class BestOfN:
 
     def solve(self, question: str, law: Law, key: Key) -> Flow:
         proposal = yield Rollout(Role.TARGET, Trace(question), self.n, frozenset({Role.PRM}), law)
-        decision = choose_best(_rewards(proposal))
+        decision = choose_best(rewards(proposal.candidates))
         finish = yield Accept(decision, keep=decision.chosen is not None)
         return finish or Finish.NO_SUPPORT
 
@@ -51,7 +51,7 @@ class SoftBestOfN:
 
     def solve(self, question: str, law: Law, key: Key) -> Flow:
         proposal = yield Rollout(Role.TARGET, Trace(question), self.n, frozenset({Role.PRM}), law)
-        scores = [self.beta * reward for reward in _rewards(proposal)]
+        scores = [self.beta * reward for reward in rewards(proposal.candidates)]
         decision = choose_soft(scores, key.fold("select", ()).uniform())
         finish = yield Accept(decision, keep=decision.chosen is not None)
         return finish or Finish.NO_SUPPORT
@@ -88,17 +88,12 @@ class WeightedMajority:
 
     def solve(self, question: str, law: Law, key: Key) -> Flow:
         proposal = yield Rollout(Role.TARGET, Trace(question), self.n, frozenset({Role.PRM}), law)
-        rewards = _rewards(proposal)
-        weights = [0.0 if math.isnan(reward) else reward for reward in rewards]
+        final = rewards(proposal.candidates)
+        weights = [0.0 if math.isnan(reward) else reward for reward in final]
         votes = majority([boxed(c.text) for c in proposal.candidates], weights)
-        decision = choose_best([math.nan if math.isnan(r) else vote for r, vote in zip(rewards, votes, strict=True)])
+        decision = choose_best([math.nan if math.isnan(r) else vote for r, vote in zip(final, votes, strict=True)])
         finish = yield Accept(decision, keep=decision.chosen is not None)
         return finish or Finish.NO_SUPPORT
-
-
-def _rewards(proposal: Proposal) -> list[float]:
-    """[n] final rewards; nan where there is none."""
-    return [math.nan if c.reward is None else c.reward for c in proposal.candidates]
 
 
 def _check(n: int) -> None:
