@@ -90,6 +90,11 @@ def add_method(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--n", type=count, help=f"candidates a step ({default.n})")
     group.add_argument("--beta", type=above_zero, help=f"inverse temperature of verification ({default.beta})")
     group.add_argument("--tau", type=share, help=f"reward from which a draft step is good enough ({default.tau})")
+    group.add_argument(
+        "--switch-on",
+        choices=["trace", "step"],
+        help=f"tau is for the reward of the trace, or for its share that the step kept ({default.switch_on})",
+    )
     group.add_argument("--start", choices=["target", "draft"], help=f"writer of the first step ({default.start})")
     group.add_argument(
         "--deferral",
@@ -128,6 +133,7 @@ def method_of(args: argparse.Namespace, name: str) -> tuple[Method, Law, Limits]
         n=args.n,
         beta=args.beta,
         tau=args.tau,
+        switch_on=args.switch_on,
         start=args.start,
         deferral=args.deferral,
         select=args.select,
