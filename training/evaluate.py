@@ -55,7 +55,7 @@ def main() -> None:
             trace = Trace(problem.question)
             texts = [record.step.text.strip() for record in result.steps]
             for record, label in zip(result.steps, step_labels(texts, problem.solution), strict=True):
-                (reward,) = session.rewards(trace, [record.step], "\n\n")
+                (reward,) = session.rewards([(trace, [record.step])], "\n\n")
                 trace = trace.extend(record.step, record.writer)
                 steps.append((k, writer, reward, label))
         if sys.stderr.isatty():

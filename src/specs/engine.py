@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from specs.core.keys import Key
-from specs.core.ledger import Turn
+from specs.core.ledger import Ask
 from specs.errors import InputError
 from specs.methods import Method
 from specs.types import Candidate, End, Law, Trace
+
+Group = tuple[Trace, Sequence[Candidate]]
+"""A trace and candidates that continue it. Replies are flat: group by group, candidate by candidate."""
 
 
 class Counted(Protocol):
@@ -45,8 +48,10 @@ class PolicySession(Protocol):
 
     @property
     def counts(self) -> Counted: ...
-    def sample(self, trace: Trace, n: int, law: Law, key: Key, watch: Callable[[], None]) -> Sequence[Sampled]: ...
-    def log_probabilities(self, trace: Trace, candidates: Sequence[Candidate], law: Law) -> list[float]: ...
+    def sample(
+        self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key], watch: Callable[[], None]
+    ) -> Sequence[Sampled]: ...
+    def log_probabilities(self, groups: Sequence[Group], law: Law) -> list[float]: ...
 
 
 class RewardSession(Protocol):
@@ -54,10 +59,8 @@ class RewardSession(Protocol):
 
     @property
     def counts(self) -> Counted: ...
-    def rewards(self, trace: Trace, candidates: Sequence[Candidate], delimiter: str | None) -> list[float]: ...
-    def turn(
-        self, trace: Trace, asked: Sequence[Candidate] | None, kept: Candidate | None, delimiter: str | None
-    ) -> Turn: ...
+    def rewards(self, groups: Sequence[Group], delimiter: str | None) -> list[float]: ...
+    def ask(self, groups: Sequence[Group], delimiter: str | None) -> Ask: ...
 
 
 class Policy(Protocol):

@@ -13,16 +13,18 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, cast
 
 from specs.core.keys import Key
-from specs.core.ledger import Turn, minimum
+from specs.core.ledger import Ask, minimum
 from specs.core.selection import first_of_equals
 from specs.core.text import readable
 from specs.core.votes import boxed
-from specs.engine import Models, Policy, PolicySession, RewardSession, Sampled
+from specs.engine import Group, Models, Policy, PolicySession, RewardSession, Sampled
 from specs.errors import SpecsError, Stopped
 from specs.methods import Method
 from specs.types import (
     Accept,
+    Branch,
     Candidate,
+    Decision,
     End,
     Finish,
     Law,
@@ -32,6 +34,7 @@ from specs.types import (
     Role,
     Rollout,
     Seconds,
+    Settle,
     StepPolicy,
     StepRecord,
     Trace,
@@ -93,7 +96,9 @@ class Solve:
     records: list[StepRecord] = field(default_factory=list)
     sessions: dict[Role, Any] = field(default_factory=dict)
     prompts: dict[Role, tuple[int, ...]] = field(default_factory=dict)
-    turns: dict[Role, list[Turn]] = field(default_factory=dict)
+    asks: dict[Role, list[Ask]] = field(default_factory=dict)
+    proposals: list[tuple[Proposal, Propose | Rollout]] = field(default_factory=list)
+    """Those that are neither accepted nor thrown away yet."""
     paused: float = 0.0
     """Seconds that the caller kept a step before it asked for the next one."""
 
@@ -103,7 +108,6 @@ class Solve:
         self.step_start = self.start
         self.spans: list[Done] = []
         trace = Trace(self.question)
-        proposal, writer = Proposal(()), Role.TARGET
         error: str | None = None
         reply: Any = None
         try:
@@ -117,18 +121,31 @@ class Solve:
                     break
                 match request:
                     case Accept():
-                        record = self._record(trace, proposal, writer, request)
+                        record = self._record(self._take(request.proposal), request.decision, accepted=request.keep)
+                        reply = None
                         if record.accepted and record.step is not None:
-                            trace = trace.extend(record.step, writer)
-                        reply = self._finish(trace, record)
+                            trace = trace.extend(record.step, record.writer)
+                            reply = self._over(trace)
+                            self.first_step = self.first_step or self._elapsed()
                         yield from self._hand_out(record)
+                    case Branch():
+                        taken = self._take(None)
+                        record = self._record(taken, request.decision, kept=request.kept)
+                        grown = {k: self._grown(taken, k) for k in request.kept}
+                        trace = grown[cast(int, request.decision.chosen)]
+                        if all(len(one.kept or ()) == 1 for one in self.records):
+                            self.first_step = self.first_step or self._elapsed()
+                        reply = tuple(map(self._over, grown.values()))
+                        yield from self._hand_out(record)
+                    case Settle():
+                        trace, reply = request.trace, None
                     case Propose() | Rollout():
-                        proposal, writer = (yield from self._propose(request)), request.writer
-                        reply = proposal
+                        reply = yield from self._propose(request)
         except Stopped as stop:
             finish = stop.reason
         except (SpecsError, MemoryError) as failure:
             finish, error = Finish.ERROR, str(failure) or "out of memory"
+        self._settle(trace)
         return self._result(trace, finish, error)
 
     def _open(self) -> None:
@@ -138,7 +155,7 @@ class Solve:
         for role in roles:
             model = getattr(self.models, role)
             self.prompts[role] = model.prompt(self.question)
-            self.turns[role] = []
+            self.asks[role] = []
             self.sessions[role] = (
                 model.open(self.prompts[role]) if role is Role.PRM else model.open(self.prompts[role], used)
             )
@@ -159,31 +176,37 @@ class Solve:
     def _propose(self, request: Propose | Rollout) -> Generator[list[Call], Any, Proposal]:
         """Sample, then verify by all roles at the same time."""
         self.watch()
-        trace, writer = request.trace, request.writer
+        writer, traces = request.writer, _traces(request)
         law = self._capped(request)
         attempt = request.attempt if isinstance(request, Propose) else 0
-        key = Key.from_seed(self.seed).fold(writer, (*self.prompts[writer], *trace.token_ids), attempt)
+        seed = Key.from_seed(self.seed)
+        keys = [
+            seed.fold(writer, (*self.prompts[writer], *trace.token_ids), attempt + k) for k, trace in enumerate(traces)
+        ]
         session: PolicySession = self.sessions[writer]
         phase = "draft" if writer is Role.DRAFT else "target_generate"
-        (done,) = yield [Call(phase, lambda: session.sample(trace, request.n, law, key, self.watch))]
+        (done,) = yield [Call(phase, lambda: session.sample(traces, request.n, law, keys, self.watch))]
         self.spans.append(done)
         samples: Sequence[Sampled] = done.value
-        firsts = first_of_equals([sample.token_ids for sample in samples])
+        firsts = first_of_equals([(k // request.n, *sample.token_ids) for k, sample in enumerate(samples)])
         distinct_idx = [k for k, first in enumerate(firsts) if first is None]
         own = "log_q" if writer is Role.DRAFT else "log_p"
         candidates = [
             Candidate(s.token_ids, s.text, s.end, duplicates_of=first, **{own: s.log_probability})
             for s, first in zip(samples, firsts, strict=True)
         ]
-        distinct = [candidates[k] for k in distinct_idx]
+        groups: list[Group] = [
+            (trace, [candidates[idx] for idx in distinct_idx if idx // request.n == k])
+            for k, trace in enumerate(traces)
+        ]
         self.watch()
         calls: list[Call] = []
         if Role.TARGET in request.verify:
             target: PolicySession = self.sessions[Role.TARGET]
-            calls.append(Call("target_score", lambda: target.log_probabilities(trace, distinct, law)))
+            calls.append(Call("target_score", lambda: target.log_probabilities(groups, law)))
         if Role.PRM in request.verify:
             prm: RewardSession = self.sessions[Role.PRM]
-            calls.append(Call("prm", lambda: prm.rewards(trace, distinct, self.law.steps.delimiter)))
+            calls.append(Call("prm", lambda: prm.rewards(groups, self.law.steps.delimiter)))
         if calls:
             finished = yield calls
             self.spans += finished
@@ -192,58 +215,88 @@ class Solve:
             for done in finished:
                 name = "reward" if done.phase == "prm" else "log_p"
                 candidates = [replace(c, **{name: done.value[row]}) for c, row in zip(candidates, rows, strict=True)]
+        self._note_asks(request, groups)
         remaining = None if self.limits.deadline_s is None else self.limits.deadline_s - self._elapsed()
-        return Proposal(tuple(candidates), remaining)
+        proposal = Proposal(tuple(candidates), remaining)
+        self.proposals.append((proposal, request))
+        return proposal
 
     def _capped(self, request: Propose | Rollout) -> Law:
         """The request's law, its steps cut to the tokens that the solve may still write."""
-        left = self.limits.max_tokens - len(request.trace.token_ids)
+        left = self.limits.max_tokens - max(len(trace.token_ids) for trace in _traces(request))
         if isinstance(request, Rollout):
             return replace(request.law, steps=StepPolicy(delimiter=None, max_tokens=left))
         steps = request.law.steps
         return replace(request.law, steps=replace(steps, max_tokens=min(steps.max_tokens, left)))
 
-    def _record(self, trace: Trace, proposal: Proposal, writer: Role, accept: Accept) -> StepRecord:
+    def _note_asks(self, request: Propose | Rollout, groups: Sequence[Group]) -> None:
+        for role, asks in self.asks.items():
+            if role is Role.PRM:
+                if role in request.verify:
+                    asks.append(self.sessions[role].ask(groups, self.law.steps.delimiter))
+            elif role is request.writer or role in request.verify:
+                asks.append([(trace.token_ids, [c.token_ids[:-1] for c in distinct]) for trace, distinct in groups])
+
+    def _take(self, proposal: Proposal | None) -> tuple[Proposal, Propose | Rollout]:
+        """The open proposal, the last one for None, which is then no longer open."""
+        idx = next((k for k, (one, _) in enumerate(self.proposals) if one is proposal), -1)
+        return self.proposals.pop(idx)
+
+    def _record(
+        self,
+        taken: tuple[Proposal, Propose | Rollout],
+        decision: Decision,
+        accepted: bool = True,
+        kept: tuple[int, ...] | None = None,
+    ) -> StepRecord:
+        (proposal, request), traces = taken, _traces(taken[1])
         now = time.perf_counter()
         busy: dict[str, float] = dict.fromkeys(("draft", "target_generate", "target_score", "prm"), 0.0)
         for span in self.spans:
             busy[span.phase] += span.end - span.start
         wall = now - self.step_start
         record = StepRecord(
-            step_idx=len(trace.steps),
-            writer=writer,
+            step_idx=len(request.trace.steps),
+            writer=request.writer,
             candidates=proposal.candidates,
-            decision=accept.decision,
+            decision=decision,
             seconds=Seconds(**busy, wall=wall, orchestration=wall - _union(self.spans)),
-            accepted=accept.keep,
+            accepted=accepted,
+            kept=kept,
+            parents=self._parents(traces, request.n) if len(traces) > 1 and traces[0].steps else None,
         )
         self.spans = []
         self.records.append(record)
-        self._take_turns(trace, record)
         return record
 
-    def _take_turns(self, trace: Trace, record: StepRecord) -> None:
-        distinct = [c for c in record.candidates if c.duplicates_of is None]
-        kept = record.step if record.accepted else None
-        for role, turns in self.turns.items():
-            if role is Role.PRM:
-                asked = distinct if distinct[0].reward is not None else None
-                turns.append(self.sessions[role].turn(trace, asked, kept, self.law.steps.delimiter))
-            else:
-                asked = role is record.writer or (role is Role.TARGET and distinct[0].log_p is not None)
-                paths = [c.token_ids[:-1] for c in distinct] if asked else None
-                turns.append(Turn(paths, kept.token_ids if kept else None))
+    def _parents(self, traces: Sequence[Trace], n: int) -> tuple[int, ...]:
+        """Of each candidate, the one of the record before that its trace ends with."""
+        before = {id(candidate): k for k, candidate in enumerate(self.records[-1].candidates)}
+        return tuple(before[id(trace.steps[-1])] for trace in traces for _ in range(n))
 
-    def _finish(self, trace: Trace, record: StepRecord) -> Finish | None:
-        """Why the solve ends with this record, if it does; `trace` holds the accepted step."""
-        step = record.step
-        if not record.accepted or step is None:
-            return None
-        if self.first_step is None:
-            self.first_step = self._elapsed()
+    def _grown(self, taken: tuple[Proposal, Propose | Rollout], idx: int) -> Trace:
+        """The trace that candidate `idx` continues, with it."""
+        proposal, request = taken
+        return _traces(request)[idx // request.n].extend(proposal.candidates[idx], request.writer)
+
+    def _settle(self, trace: Trace) -> None:
+        """Make the records of a search those of `trace`: its steps are chosen, what goes beyond it is thrown away."""
+        for record_idx, record in enumerate(self.records):
+            if record.kept is None:
+                continue
+            self.first_step = self.first_step or self._elapsed()
+            if record.step_idx >= len(trace.steps):
+                self.records[record_idx] = replace(record, accepted=False)
+                continue
+            step = trace.steps[record.step_idx]
+            chosen = next(k for k, candidate in enumerate(record.candidates) if candidate is step)
+            self.records[record_idx] = replace(record, decision=replace(record.decision, chosen=chosen))
+
+    def _over(self, trace: Trace) -> Finish | None:
+        """Why the solve ends with this trace, if it does."""
         if boxed(trace.text) is not None:
             return Finish.ANSWER
-        if step.end is End.END_OF_TEXT:
+        if trace.steps[-1].end is End.END_OF_TEXT:
             return Finish.END_OF_TEXT
         if len(trace.token_ids) >= self.limits.max_tokens:
             return Finish.MAX_TOKENS
@@ -291,8 +344,12 @@ class Solve:
             cached=counts.cached,
             generated=sum(len(c.token_ids) for record in written for c in record.candidates),
             discarded=sum(record.discarded for record in written),
-            minimum=None if getattr(session, "through_text", False) else minimum(counts.prompt, self.turns[role]),
+            minimum=None if getattr(session, "through_text", False) else minimum(counts.prompt, self.asks[role]),
         )
+
+
+def _traces(request: Propose | Rollout) -> tuple[Trace, ...]:
+    return request.traces if isinstance(request, Propose) else (request.trace,)
 
 
 def _union(spans: Sequence[Done]) -> float:

@@ -61,6 +61,8 @@ def _step(record: StepRecord, candidates: bool) -> dict[str, Any]:
         "discarded": record.discarded,
         "seconds": asdict(record.seconds),
     }
+    if record.kept is not None:
+        value |= {"kept": record.kept, "parents": record.parents}
     if candidates:
         value["candidates"] = [
             {

@@ -147,6 +147,8 @@ class Propose:
     Attributes:
         verify: roles that score the candidates: the target its log-probability, the PRM a reward.
         attempt: 0 for the first proposal at this trace, 1 for its rewrite: fresh randomness.
+        beside: further traces of a search, `n` candidates of each at the same time; trace k draws
+            as attempt `attempt + k`, so that equal traces differ.
     """
 
     writer: Role
@@ -155,6 +157,12 @@ class Propose:
     verify: frozenset[Role]
     law: Law
     attempt: int = 0
+    beside: tuple[Trace, ...] = ()
+
+    @property
+    def traces(self) -> tuple[Trace, ...]:
+        """All traces; candidate i of the proposal continues trace `i // n`."""
+        return (self.trace, *self.beside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,13 +197,36 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """Request: candidate `decision.chosen` of the last proposal becomes a step of the trace.
+    """Request: candidate `decision.chosen` of a proposal becomes a step of the trace.
 
-    With `keep` false the proposal is recorded and thrown away (a rewritten step).
+    Attributes:
+        keep: false where the proposal is recorded and thrown away (a rewritten step).
+        proposal: one that was neither accepted nor thrown away yet; None for the last.
     """
 
     decision: Decision
     keep: bool = True
+    proposal: Proposal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """Request: candidates `kept` of the last proposal go on as traces side by side.
+
+    Attributes:
+        decision: `chosen`, one of `kept`, leads for now.
+        kept: indices of different candidates, at least one.
+    """
+
+    decision: Decision
+    kept: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Request: a search is over and `trace`, grown by its branches, is the result."""
+
+    trace: Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +234,7 @@ class Proposal:
     """Reply to `Propose` and `Rollout`.
 
     Attributes:
-        candidates: the `n` candidates in sampling order, duplicates included.
+        candidates: the `n` candidates of each trace in sampling order, duplicates included.
         remaining_s: seconds until the deadline; None without one.
     """
 
@@ -262,6 +293,11 @@ class StepRecord:
     Attributes:
         accepted: false where the step was thrown away and written again (`rewrite`).
         discarded: tokens sampled for this step that are no part of it.
+        kept: candidates that went on as traces side by side (`Branch`); None without a search.
+            While a search runs, `decision.chosen` is the leader; in its result, the step that is
+            part of the answer.
+        parents: of each candidate, the one of the step before that it continues; None where all
+            continue the same trace.
     """
 
     step_idx: int
@@ -270,6 +306,8 @@ class StepRecord:
     decision: Decision
     seconds: Seconds
     accepted: bool = True
+    kept: tuple[int, ...] | None = None
+    parents: tuple[int, ...] | None = None
 
     @property
     def step(self) -> Candidate | None:

@@ -106,7 +106,7 @@ def test_the_reward_model_prefers_right_steps(models):
                 Candidate(tuple(models.draft.text.encode(text + "\n\n")), text + "\n\n", End.DELIMITER)
                 for text in (step, wrong)
             )
-            rewards = session.rewards(trace, [good, bad], "\n\n")
+            rewards = session.rewards([(trace, [good, bad])], "\n\n")
             better += rewards[0] > rewards[1]
             total += 1
             trace = trace.extend(good, Role.TARGET)

@@ -155,7 +155,7 @@ def test_through_text_equals_through_ids_where_the_text_reads_the_same(trio):
     by_ids = models.target.open(prompt, frozenset({text.fingerprint}))
     by_text = models.target.open(prompt, frozenset({text.fingerprint, "another"}))
     law = Law(0.7)
-    (one,), (two,) = (s.log_probabilities(trace, [candidate], law) for s in (by_ids, by_text))
+    (one,), (two,) = (s.log_probabilities([(trace, [candidate])], law) for s in (by_ids, by_text))
     assert one == pytest.approx(two, abs=1e-4)
     assert math.isfinite(one)
 

@@ -20,6 +20,7 @@ from specs.core.sampling import log_law
 from specs.drive import astream, stream
 from specs.engine import Models
 from specs.machine import Limits
+from specs.methods.beam import Beam
 from specs.methods.registry import NAMES, make
 from specs.methods.specs import Specs
 from specs.models.tree import Tree
@@ -65,7 +66,7 @@ def test_first_tokens_follow_the_law(models, law):
     policy, law = models.draft, replace(law, steps=StepPolicy.chunks(1))
     prompt = policy.prompt(QUESTION)
     exact = np.exp(from_scratch(policy, prompt, law)[-1])
-    samples = session(policy).sample(Trace(QUESTION), 4000, law, Key.from_seed(1), ignore)
+    samples = session(policy).sample([Trace(QUESTION)], 4000, law, [Key.from_seed(1)], ignore)
     counts = Counter(sample.token_ids[0] for sample in samples)
     statistic, degrees = toy.chi_square([counts[t] for t in range(len(exact))], 4000 * exact)
     assert statistic < toy.chi_square_bound(max(degrees, 1))
@@ -78,7 +79,7 @@ def test_pairs_of_tokens_follow_the_law(models):
     first = np.exp(from_scratch(policy, prompt, law)[-1])
     top = int(first.argmax())
     second = np.exp(from_scratch(policy, [*prompt, top], law)[-1])
-    samples = session(policy).sample(Trace(QUESTION), 4000, law, Key.from_seed(2), ignore)
+    samples = session(policy).sample([Trace(QUESTION)], 4000, law, [Key.from_seed(2)], ignore)
     after = Counter(s.token_ids[1] for s in samples if s.token_ids[0] == top and len(s.token_ids) == 2)
     statistic, degrees = toy.chi_square([after[t] for t in range(len(second))], sum(after.values()) * second)
     assert statistic < toy.chi_square_bound(max(degrees, 1))
@@ -91,9 +92,9 @@ def test_sampled_log_probabilities_are_those_of_scoring_and_of_scratch(models, l
     writer, scorer = session(policy), session(policy)
     trace = Trace(QUESTION)
     for step_idx in range(3):
-        samples = writer.sample(trace, 5, law, Key.from_seed(step_idx), ignore)
+        samples = writer.sample([trace], 5, law, [Key.from_seed(step_idx)], ignore)
         candidates = [Candidate(s.token_ids, s.text, s.end) for s in samples]
-        scored = scorer.log_probabilities(trace, candidates, law)
+        scored = scorer.log_probabilities([(trace, candidates)], law)
         for sample, score in zip(samples, scored, strict=True):
             whole = [*trace.token_ids, *sample.token_ids]
             rows = from_scratch(policy, [*policy.prompt(QUESTION), *whole[:-1]], law)[-len(sample.token_ids) :]
@@ -165,11 +166,14 @@ SWITCHING = [
     Specs(n=5, tau=0.5, deferral="next", start="draft"),
     Specs(n=4, tau=0.6, deferral="rewrite"),
     Specs(n=3, draft_share=0.5),
+    Beam(n=6, width=3),
     *(make(name, n=4) for name in NAMES if name not in ("specs", "random-switch")),
 ]
 
 
-@pytest.mark.parametrize("method", SWITCHING, ids=lambda m: f"{m.name}-{getattr(m, 'deferral', '')}")
+@pytest.mark.parametrize(
+    "method", SWITCHING, ids=lambda m: f"{m.name}-{getattr(m, 'deferral', getattr(m, 'width', ''))}"
+)
 def test_no_token_twice(models, method):
     """Over whole solves, writers switching back and forth: positions computed = the minimum, exactly."""
     for seed in range(4):
@@ -222,17 +226,53 @@ def test_tree_equals_scratch(models, role):
         return backend.forward(backend.cache(), np.array(sequence), np.arange(n), None, np.array([n - 1]))[0]
 
     for _ in range(6):
-        tree.settle(ids)
+        (tail,) = tree.settle(ids, outputs=True)
+        assert tail == ()
         paths = [tuple(rng.integers(3, vocabulary, rng.integers(1, 7)).tolist()) for _ in range(4)]
         paths.append((*paths[0][:1], 5, 6))
-        rows, walks = tree.prefixes(paths)
+        rows, walks = tree.prefixes([()] * len(paths), paths)
         for path, walk in zip(paths, walks, strict=True):
             for k, row in enumerate(walk):
                 assert rows[row] == pytest.approx(scratch([*ids, *path[:k]]), abs=1e-4)
         winner = paths[int(rng.integers(len(paths)))]
         ids = (*ids, *winner, int(rng.integers(3, vocabulary)))
-    tree.settle(ids[:12])  # back into the accepted prefix
-    assert tree.root() == pytest.approx(scratch(ids[:12]), abs=1e-4)
+    tree.settle(ids[:12], outputs=True)  # back into the accepted prefix
+    assert tree.tips([()])[0][0] == pytest.approx(scratch(ids[:12]), abs=1e-4)
+
+
+@pytest.mark.parametrize("role", ["draft", "target", "prm"])
+def test_sequences_side_by_side_equal_scratch(models, role):
+    """Traces that part, go on together and fall away: every output equals one causal pass, nothing is run twice."""
+    counting = CountingBackend(getattr(models, role).backend)
+    rng = np.random.default_rng(8)
+    tree = Tree(counting, ids := tuple(rng.integers(3, 30, 9).tolist()))
+    live = [ids]
+    seen: set[tuple[int, ...]] = set()
+
+    def scratch(sequence):
+        backend, n = getattr(models, role).backend, len(sequence)
+        return backend.forward(backend.cache(), np.array(sequence), np.arange(n), None, np.array([n - 1]))[0]
+
+    for width in (1, 3, 3, 2, 2, 1):
+        live = live[:width]
+        tails = tree.settle(*live, outputs=True)
+        paths = [[tuple(rng.integers(3, 30, rng.integers(2, 5)).tolist()) for _ in range(3)] for _ in live]
+        before = counting.positions
+        rows, walks = tree.prefixes(
+            [tail for tail in tails for _ in range(3)], [path for group in paths for path in group]
+        )
+        needed = {(*start, *path)[:k] for start, group in zip(live, paths, strict=True) for path in group
+                  for k in range(1, len(start) + len(path) + 1)}  # fmt: skip
+        held = {one for one in seen if any(start[: len(one)] == one for start in live)}
+        assert counting.positions - before == len(needed - held)
+        seen = needed
+        walk_of = iter(walks)
+        for start, group in zip(live, paths, strict=True):
+            for path in group:
+                for k, row in enumerate(next(walk_of)):
+                    assert rows[row] == pytest.approx(scratch([*start, *path[:k]]), abs=1e-4)
+        live = [(*start, *path, int(rng.integers(3, 30))) for start, group in zip(live, paths, strict=True)
+                for path in group[:2]]  # fmt: skip
 
 
 # 3. Token-exact ---------------------------------------------------------------------------
@@ -243,7 +283,7 @@ def test_steps_end_at_the_first_token_that_completes_the_delimiter(models):
     text = models.draft.text
     ends = Counter()
     law = Law(1.2, 1.0, StepPolicy(max_tokens=14))
-    for sample in session(models.draft).sample(Trace(QUESTION), 600, law, Key.from_seed(5), ignore):
+    for sample in session(models.draft).sample([Trace(QUESTION)], 600, law, [Key.from_seed(5)], ignore):
         ids = sample.token_ids
         written = [b"".join(text.piece(t) for t in ids[:k]) for k in range(1, len(ids) + 1)]
         closed = [b"\n\n" in w.lstrip() for w in written]
@@ -301,7 +341,7 @@ def test_a_seed_gives_one_trace_whatever_the_driver(models):
 
 
 def test_a_candidate_is_the_same_whatever_n_is(models):
-    few, many = (session(models.draft).sample(Trace(QUESTION), n, LAW, Key.from_seed(9), ignore) for n in (3, 11))
+    few, many = (session(models.draft).sample([Trace(QUESTION)], n, LAW, [Key.from_seed(9)], ignore) for n in (3, 11))
     assert [s.token_ids for s in few] == [s.token_ids for s in many[:3]]
 
 

@@ -288,6 +288,8 @@ CALLS = {
     "gsi": {("draft", 4, True, True), ("target", 4, True, False)},
     "hard-reject": {("draft", 1, False, True), ("target", 1, False, False)},
     "prm-free": {("draft", 4, False, True)},
+    "dvts": {("target", 4, True, False)},
+    "oracle-route": {("draft", 4, True, False), ("target", 4, True, False)},
 }
 WHOLE = {"best-of-n", "soft-best-of-n", "majority", "weighted-majority"}
 

@@ -106,6 +106,7 @@ def add_method(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--reward-as", choices=list(RewardAs.__args__), help=f"what beta multiplies ({default.reward_as})"
     )
+    group.add_argument("--width", type=count, help="of beam and dvts: traces side by side, divides n (1; dvts 2)")
     group.add_argument("--threshold", type=float, help="of gsi: tilted reward from which a draft step stays (0.5)")
     group.add_argument(
         "--draft-share", type=share, default=None, help="of random-switch: how often the draft writes (default: 0.5)"
@@ -139,6 +140,7 @@ def method_of(args: argparse.Namespace, name: str) -> tuple[Method, Law, Limits]
         select=args.select,
         score=args.score,
         reward_as=args.reward_as,
+        width=args.width,
         threshold=args.threshold,
         draft_share=args.draft_share if name == "random-switch" else None,
     )

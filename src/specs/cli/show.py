@@ -35,7 +35,9 @@ class Screen:
         chosen = record.step
         text = "(no candidate had support)" if chosen is None else " ".join(readable(chosen.text).split())
         if not record.accepted:
-            text += "   [thrown away, the target writes it again]"
+            text += "   [thrown away]"
+        if record.kept is not None and len(record.kept) > 1:
+            text += f"   [leads {len(record.kept)} traces]"
         reward = "   -  " if chosen is None or chosen.reward is None else f"{chosen.reward:6.3f}"
         scored = chosen is not None and record.writer is Role.DRAFT and chosen.log_p is not None
         ratio = f"{log_ratio(chosen):+8.2f}" if scored and chosen is not None else "     -  "
@@ -77,6 +79,8 @@ class Screen:
         seconds, accepted = result.seconds, result.accepted
         self.line()
         self.line(self._paint(f"answer   {result.answer if result.answer is not None else '(none)'}", "bold"))
+        if any(len(record.kept or ()) > 1 for record in accepted):  # the leaders shown were not all part of it
+            self.line("trace    " + " ".join(result.text.split()))
         self.line(f"finish   {result.finish_reason}" + (f": {result.error}" if result.error else ""))
         first = (
             ""

@@ -1,45 +1,45 @@
 """The fewest token positions that a solve had to compute, recomputed from what it recorded.
 
-Per role: the prompt once; per step each *distinct beginning* of the candidates once (their
-last token not, since nothing follows it yet); accepted tokens that the role has not seen
-once, when it is next asked. What was run through for candidates that were not accepted is
-kept until then and no longer. docs/engines.md derives it.
+Per role: the prompt once; per ask each *distinct beginning* of the traces and candidates that it
+was asked about once (a writer's or scorer's candidates without their last token, since nothing
+follows it yet). Of what it ran through, a role keeps what the traces of its next ask begin with.
+docs/engines.md derives it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+Ids = tuple[int, ...]
+Ask = Sequence[tuple[Ids, Sequence[Ids]]]
+"""One call of a role: per trace its tokens after the prompt, and the paths behind them to run through."""
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One role's part in one step.
+def minimum(prompt: int, asks: Iterable[Ask]) -> int:
+    """Positions that had to be computed for a prompt of `prompt` tokens and these asks."""
+    nodes: dict[tuple[int, int], int] = {}
 
-    Attributes:
-        paths: token sequences after the accepted prefix that the role had to run through; None
-            if it was not asked.
-        accepted: what the step added to the role's sequence; None if the step was thrown away.
-    """
+    def walk(start: int, path: Ids) -> list[int]:
+        """A number for each beginning of `path`, the same for equal beginnings."""
+        walked: list[int] = []
+        for token in path:
+            start = nodes.setdefault((start, token), len(nodes) + 1)
+            walked.append(start)
+        return walked
 
-    paths: Sequence[tuple[int, ...]] | None
-    accepted: tuple[int, ...] | None
-
-
-def minimum(prompt: int, turns: Iterable[Turn]) -> int:
-    """Positions that had to be computed for a prompt of `prompt` tokens and these turns."""
     total = 0
-    unseen = prompt
-    since: tuple[int, ...] = ()  # accepted after the role was last asked
-    beginnings: set[tuple[int, ...]] = set()  # what it ran through when it was last asked
-    for turn in turns:
-        if turn.paths is not None:
-            kept = 0
-            while kept < len(since) and since[: kept + 1] in beginnings:
-                kept += 1
-            beginnings = {path[:k] for path in turn.paths for k in range(1, len(path) + 1)}
-            total += unseen + len(since) - kept + len(beginnings)
-            unseen, since = 0, ()
-        if turn.accepted is not None:
-            since += turn.accepted
+    held: set[int] | None = None
+    for ask in asks:
+        if held is None:
+            total, held = prompt, set[int]()
+        traces: set[int] = set()
+        needed: set[int] = set()
+        for trace, paths in ask:
+            begun = walk(0, trace)
+            traces.update(begun)
+            for path in paths:
+                needed.update(walk(begun[-1] if begun else 0, path))
+        needed |= traces
+        total += len(needed) - len(held & traces)
+        held = needed
     return total

@@ -6,11 +6,12 @@ from collections.abc import Generator
 from typing import Any, Protocol
 
 from specs.core.keys import Key
-from specs.types import Accept, Finish, Law, Propose, Role, Rollout
+from specs.types import Accept, Branch, Finish, Law, Propose, Role, Rollout, Settle
 
-Flow = Generator[Propose | Rollout | Accept, Any, Finish]
+Flow = Generator[Propose | Rollout | Accept | Branch | Settle, Any, Finish]
 """Yields requests. `Propose` and `Rollout` are answered by a `Proposal`, `Accept` by the finish
-reason if the solve is over, else None."""
+reason if the solve is over, else None; `Branch` by one such reason or None for each kept
+candidate; `Settle` by None."""
 
 
 class Method(Protocol):

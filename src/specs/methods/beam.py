@@ -1,28 +1,46 @@
-"""Per-step best of n by PRM reward, one trace kept: the papers' "BS(B)" and "BS(S)".
+"""PRM beam search: per step the candidates with the highest reward go on.
 
-Model calls a step: n samples of the writer, one PRM pass.
+With one trace (`width` 1) this is per-step best of n, the papers' "BS(B)" and "BS(S)". With
+`width` m it is the usual beam search with a PRM (Snell et al., arXiv 2408.03314): the m best
+different candidates go on, each with n / m candidates of its own. `dvts`, diverse verifier tree
+search (Beeching et al., "Scaling test-time compute with open models", 2024), keeps the best
+candidate of each of m subtrees instead, which never meet again after the question. A trace that
+is complete is set aside; once m are, the one with the highest last reward is the result.
+
+Model calls a step: n samples of the writer, one PRM pass (n / m of each for every trace set aside
+less).
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from specs.core.keys import Key
 from specs.core.selection import choose_best, rewards
 from specs.methods import Flow
-from specs.types import Accept, Finish, Law, Propose, Role, Trace
+from specs.types import Accept, Branch, Candidate, Finish, Law, Proposal, Propose, Role, Settle, Trace
+
+Keep = Callable[[tuple[Candidate, ...], int], list[int]]
+"""Candidates and how many traces are still to be completed -> those that go on, the best first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Beam:
-    """`beam` (writer target) and `beam-draft` (writer draft); `n` candidates a step, >= 1."""
+    """`beam` (writer target) and `beam-draft` (writer draft).
+
+    Attributes:
+        n: candidates a step over all traces, >= 1.
+        width: traces side by side, >= 1; divides n.
+    """
 
     n: int = 8
+    width: int = 1
     writer: Role = Role.TARGET
 
     def __post_init__(self) -> None:
-        if self.n < 1:
-            raise ValueError(f"n is the number of candidates, at least 1, not {self.n}")
+        _check(self.n, self.width)
 
     @property
     def name(self) -> str:
@@ -33,13 +51,66 @@ class Beam:
         return frozenset({self.writer, Role.PRM})
 
     def solve(self, question: str, law: Law, key: Key) -> Flow:
-        trace = Trace(question)
-        while True:
-            proposal = yield Propose(self.writer, trace, self.n, frozenset({Role.PRM}), law)
-            decision = choose_best(rewards(proposal.candidates))
-            if decision.chosen is None:
-                yield Accept(decision, keep=False)
-                return Finish.NO_SUPPORT
-            if finish := (yield Accept(decision)):
-                return finish
-            trace = trace.extend(proposal.candidates[decision.chosen], self.writer)
+        return _search(self.writer, law, [Trace(question)], self.n, self.n // self.width, self.width, _best)
+
+
+@dataclass(frozen=True, slots=True)
+class Dvts:
+    """`n` candidates a step over all subtrees, `width` subtrees, >= 1; it divides n."""
+
+    n: int = 8
+    width: int = 2
+    name = "dvts"
+    roles = frozenset({Role.TARGET, Role.PRM})
+
+    def __post_init__(self) -> None:
+        _check(self.n, self.width)
+
+    def solve(self, question: str, law: Law, key: Key) -> Flow:
+        each = self.n // self.width
+        return _search(Role.TARGET, law, [Trace(question)] * self.width, each, each, self.width, _best_of_each(each))
+
+
+def _search(writer: Role, law: Law, live: list[Trace], first_n: int, n: int, width: int, keep: Keep) -> Flow:
+    """Grow the traces `live`, `first_n` candidates of each in the first step and `n` in later ones."""
+    complete: list[tuple[Trace, Finish]] = []
+    while live:
+        n_each = n if live[0].steps else first_n
+        verify = frozenset({Role.PRM})
+        proposal: Proposal = yield Propose(writer, live[0], n_each, verify, law, beside=tuple(live[1:]))
+        decision = choose_best(rewards(proposal.candidates))
+        kept = keep(proposal.candidates, width - len(complete))
+        if not kept:
+            yield Accept(decision, keep=False)
+            break
+        finishes: tuple[Finish | None, ...] = yield Branch(decision, tuple(kept))
+        grown = [live[k // n_each].extend(proposal.candidates[k], writer) for k in kept]
+        complete += [(trace, finish) for trace, finish in zip(grown, finishes, strict=True) if finish]
+        live = [trace for trace, finish in zip(grown, finishes, strict=True) if not finish]
+    if not complete:
+        return Finish.NO_SUPPORT
+    trace, finish = max(complete, key=lambda one: rewards(one[0].steps)[-1])
+    yield Settle(trace)
+    return finish
+
+
+def _best(candidates: tuple[Candidate, ...], room: int) -> list[int]:
+    scores = rewards(candidates)
+    different = [k for k, c in enumerate(candidates) if c.duplicates_of is None and math.isfinite(scores[k])]
+    return sorted(different, key=lambda k: -scores[k])[:room]
+
+
+def _best_of_each(n: int) -> Keep:
+    def keep(candidates: tuple[Candidate, ...], room: int) -> list[int]:
+        subtrees = [range(first, first + n) for first in range(0, len(candidates), n)]
+        best = [choose_best([rewards(candidates)[k] for k in subtree]).chosen for subtree in subtrees]
+        return [subtree[k] for subtree, k in zip(subtrees, best, strict=True) if k is not None]
+
+    return keep
+
+
+def _check(n: int, width: int) -> None:
+    if n < 1:
+        raise ValueError(f"n is the number of candidates, at least 1, not {n}")
+    if width < 1 or n % width:
+        raise ValueError(f"width is a number of traces that divides n = {n}, not {width}")

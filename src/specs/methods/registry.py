@@ -7,9 +7,10 @@ from typing import Any
 
 from specs.errors import InputError
 from specs.methods import Method
-from specs.methods.beam import Beam
+from specs.methods.beam import Beam, Dvts
 from specs.methods.gsi import Gsi
 from specs.methods.hard_reject import HardReject
+from specs.methods.oracle_route import OracleRoute
 from specs.methods.prm_free import PrmFree
 from specs.methods.rsd import Rsd
 from specs.methods.single import Single
@@ -22,6 +23,7 @@ _METHODS: dict[str, tuple[type, dict[str, Any]]] = {
     "random-switch": (Specs, {"draft_share": 0.5}),
     "beam": (Beam, {"writer": Role.TARGET}),
     "beam-draft": (Beam, {"writer": Role.DRAFT}),
+    "dvts": (Dvts, {}),
     "best-of-n": (BestOfN, {}),
     "soft-best-of-n": (SoftBestOfN, {}),
     "majority": (Majority, {}),
@@ -30,6 +32,7 @@ _METHODS: dict[str, tuple[type, dict[str, Any]]] = {
     "gsi": (Gsi, {}),
     "hard-reject": (HardReject, {}),
     "prm-free": (PrmFree, {}),
+    "oracle-route": (OracleRoute, {}),
     "target": (Single, {"writer": Role.TARGET}),
     "draft": (Single, {"writer": Role.DRAFT}),
 }

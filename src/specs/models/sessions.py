@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
 from specs.core.keys import Key, TokenUniforms
-from specs.core.ledger import Turn
+from specs.core.ledger import Ask, Ids
 from specs.core.sampling import draw, log_law
+from specs.engine import Group
 from specs.errors import Stopped
 from specs.models.backend import Backend
 from specs.models.stepping import Stepper
 from specs.models.text import Text
-from specs.models.tree import ROOT, Counts, Tree
+from specs.models.tree import Counts, Tree
 from specs.rewards.formats import RewardFormat
 from specs.types import Candidate, End, Finish, Law, Trace
 
@@ -52,30 +52,30 @@ class PolicySession:
     def counts(self) -> Counts:
         return self._tree.counts
 
-    def sample(self, trace: Trace, n: int, law: Law, key: Key, watch: Watch) -> list[Sample]:
-        """Draw `n` independent candidate steps.
+    def sample(self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key], watch: Watch) -> list[Sample]:
+        """Draw `n` independent candidate steps of each trace, trace by trace, each with its own key.
 
         Rows are distinct beginnings, not candidates: candidates that have drawn the same tokens
         so far share one row, and a finished candidate costs nothing more.
         """
         tree = self._tree
-        tree.settle(self._ids(trace))
-        cap = min(law.steps.max_tokens, tree.room)
+        sequences = [self._ids(trace) for trace in traces]
+        tails = tree.settle(*sequences, outputs=True)
+        cap = min(law.steps.max_tokens, tree.backend.context - max(map(len, sequences)))
         if cap < 1:
             raise Stopped(Finish.CONTEXT)
-        uniforms = TokenUniforms(key, n)
-        drawn: list[list[int]] = [[] for _ in range(n)]
-        total = np.zeros(n)
-        steppers = [Stepper(law.steps, self._text, cap) for _ in range(n)]
-        ends: list[End | None] = [None] * n
-        live = list(range(n))
-        row_of = [0] * n  # the row of `rows` that each live candidate goes on from
-        first_node = ROOT  # the tree's node of row 0
-        rows = tree.root()[None]
-        grown_before = 0
+        total_n = n * len(traces)
+        uniforms = [TokenUniforms(key, n) for key in keys]
+        drawn: list[list[int]] = [[] for _ in range(total_n)]
+        total = np.zeros(total_n)
+        steppers = [Stepper(law.steps, self._text, cap) for _ in range(total_n)]
+        ends: list[End | None] = [None] * total_n
+        live = list(range(total_n))
+        rows, nodes, row_of_trace = tree.tips(tails)
+        row_of = [row for row in row_of_trace for _ in range(n)]  # where each live candidate goes on from
         for token_idx in range(cap):
             log_p = log_law(rows, law.temperature, law.top_p)
-            tokens = draw(log_p, row_of, uniforms.at(token_idx)[live])
+            tokens = draw(log_p, row_of, np.concatenate([u.at(token_idx) for u in uniforms])[live])
             total[live] += log_p[row_of, tokens]
             branches: dict[tuple[int, int], int] = {}  # (node, token) -> row of the next round
             still, next_row = [], []
@@ -84,29 +84,40 @@ class PolicySession:
                 end = ends[candidate_idx] = steppers[candidate_idx].push(token)
                 if end is None:
                     still.append(candidate_idx)
-                    next_row.append(branches.setdefault((first_node + row, token), len(branches)))
+                    next_row.append(branches.setdefault((nodes[row], token), len(branches)))
             if not still:
                 break
             live, row_of = still, next_row
             watch()
             parents, new_tokens = zip(*branches, strict=True)
-            rows = tree.grow(parents, new_tokens)
-            first_node, grown_before = grown_before, grown_before + len(branches)
+            rows, nodes = tree.grow(parents, new_tokens)
         return [
             Sample(tuple(drawn[k]), steppers[k].text, end, float(total[k]))
             for k, end in enumerate(ends)
             if end is not None
         ]
 
-    def log_probabilities(self, trace: Trace, candidates: Sequence[Candidate], law: Law) -> list[float]:
-        """`log p(y|c)` of each candidate in nats, end-of-text included, in one forward pass."""
-        tree = self._tree
-        if not self.through_text:
-            tree.settle(self._ids(trace))
-            paths: list[tuple[int, ...]] = [candidate.token_ids for candidate in candidates]
-        else:
-            paths = self._reread(trace, candidates)
-        rows, walks = tree.prefixes([path[:-1] for path in paths])
+    def log_probabilities(self, groups: Sequence[Group], law: Law) -> list[float]:
+        """`log p(y|c)` of each candidate in nats, end-of-text included, in one forward pass.
+
+        (One pass a trace where candidates are read through their text.)
+        """
+        if self.through_text:
+            return [
+                log_p
+                for trace, candidates in groups
+                for log_p in self._score([()] * len(candidates), self._reread(trace, candidates), law)
+            ]
+        tails = self._tree.settle(*(self._ids(trace) for trace, _ in groups), outputs=True)
+        return self._score(
+            [tail for tail, (_, candidates) in zip(tails, groups, strict=True) for _ in candidates],
+            [candidate.token_ids for _, candidates in groups for candidate in candidates],
+            law,
+        )
+
+    def _score(self, tails: Sequence[tuple[int, ...]], paths: Sequence[tuple[int, ...]], law: Law) -> list[float]:
+        """Log-probability of each path behind its tail."""
+        rows, walks = self._tree.prefixes(tails, [path[:-1] for path in paths])
         law_rows = log_law(rows, law.temperature, law.top_p)
         return [
             float(law_rows[walk, list(path)].sum(dtype=np.float64)) for walk, path in zip(walks, paths, strict=True)
@@ -130,7 +141,7 @@ class PolicySession:
         for ids in whole:
             length = min(common, len(ids) - 1)
             common = next((k for k in range(length) if ids[k] != before[k]), length)
-        self._tree.settle(self._prompt + tuple(before[:common]))
+        self._tree.settle(self._prompt + tuple(before[:common]), outputs=True)
         return [ids[common:] for ids in whole]
 
 
@@ -147,33 +158,38 @@ class RewardSession:
     def counts(self) -> Counts:
         return self._tree.counts
 
-    def rewards(self, trace: Trace, candidates: Sequence[Candidate], delimiter: str | None) -> list[float]:
+    def rewards(self, groups: Sequence[Group], delimiter: str | None) -> list[float]:
         """Reward in [0, 1] of each trace extended by one candidate, read at its last step."""
-        prefix, continues = self._prefix(trace, delimiter)
-        paths = [self._path(trace, candidate, continues, delimiter) for candidate in candidates]
-        # A blank step closes nothing: the trace still ends with the step before it, if any.
-        before = trace.steps[-1].reward if trace.steps else None
-        rewards = [0.0 if before is None else before] * len(paths)
-        filled = [k for k, path in enumerate(paths) if path]
-        if filled:
-            self._tree.settle(prefix)
-            rows = self._tree.ends([paths[k] for k in filled])
+        rewards: list[float] = []
+        filled: list[int] = []
+        for (trace, _), (_, paths) in zip(groups, self._read_groups(groups, delimiter), strict=True):
+            # A blank step closes nothing: the trace still ends with the step before it, if any.
+            before = trace.steps[-1].reward if trace.steps else None
+            filled += [len(rewards) + k for k, path in enumerate(paths) if path]
+            rewards += [0.0 if before is None else before] * len(paths)
+        asked = self.ask(groups, delimiter)
+        if asked:
+            tails = self._tree.settle(*((*self._prompt, *prefix) for prefix, _ in asked))
+            rows = self._tree.ends([(*t, *path) for t, (_, paths) in zip(tails, asked, strict=True) for path in paths])
             for k, reward in zip(filled, self._form.rewards(rows), strict=True):
                 rewards[k] = float(reward)
         return rewards
 
-    def turn(
-        self, trace: Trace, asked: Sequence[Candidate] | None, kept: Candidate | None, delimiter: str | None
-    ) -> Turn:
-        """This model's part in a step, for the ledger."""
-        _, continues = self._prefix(trace, delimiter)
-        path = partial(self._path, trace, continues=continues, delimiter=delimiter)
-        accepted = None if kept is None else path(kept)[: -1 if kept.end is End.CAP else None]
-        paths = [] if asked is None else [p for candidate in asked if (p := path(candidate))]
-        return Turn(paths or None, accepted)
+    def ask(self, groups: Sequence[Group], delimiter: str | None) -> Ask:
+        """What these rewards have the model run through, for the ledger; nothing for blank steps."""
+        read = self._read_groups(groups, delimiter)
+        return [(prefix, filled) for prefix, paths in read if (filled := [path for path in paths if path])]
+
+    def _read_groups(self, groups: Sequence[Group], delimiter: str | None) -> list[tuple[Ids, list[Ids]]]:
+        """Tokens of each trace after the prompt, and what each of its candidates adds."""
+        read: list[tuple[Ids, list[Ids]]] = []
+        for trace, candidates in groups:
+            prefix, continues = self._prefix(trace, delimiter)
+            read.append((prefix, [self._path(trace, c, continues, delimiter) for c in candidates]))
+        return read
 
     def _prefix(self, trace: Trace, delimiter: str | None) -> tuple[tuple[int, ...], bool]:
-        ids = list(self._prompt)
+        ids: list[int] = []
         continues = False
         for step_idx, step in enumerate(trace.steps):
             content = self._content(step.text, continues, step_idx == 0, delimiter)

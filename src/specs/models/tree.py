@@ -2,7 +2,9 @@
 
 No position is computed twice: the prefix is held once and shared by all candidates, and
 candidates that begin alike share their beginning too (a fork is a new row in a mask). When a
-step is accepted its nodes move behind the prefix and the others are dropped.
+step is accepted its nodes move behind the prefix and the others are dropped. Of several
+sequences side by side (a search), what all begin with is the trunk; the rest of each, its tail,
+stays in the tree as nodes.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from specs.models.backend import Backend, Bools, Floats
 from specs.types import Finish
 
 ROOT = -1
-"""The parent of nodes that follow the accepted prefix directly."""
+"""The end of the trunk: the parent of nodes that follow it directly."""
 
 
 @dataclass(slots=True)
@@ -31,10 +33,11 @@ class Counts:
 
 
 class Tree:
-    """Token tree of one sequence on one backend.
+    """Token tree of one solve on one backend.
 
-    The cache holds the computed part of the accepted sequence, then the nodes in the order in
-    which they grew. Nodes are numbered from 0 in that order.
+    The cache holds the computed part of the trunk, then the nodes in the order in which they
+    grew. Nodes are numbered from 0 in that order. There are none before all of the trunk is
+    computed.
     """
 
     def __init__(self, backend: Backend, prompt_ids: Sequence[int]) -> None:
@@ -46,77 +49,131 @@ class Tree:
         self._root_row: Floats | None = None
         self._drop_nodes()
 
-    @property
-    def room(self) -> int:
-        """Tokens that may still follow the accepted sequence."""
-        return self.backend.context - len(self._ids)
+    def settle(self, *sequences: Sequence[int], outputs: bool = False) -> list[tuple[int, ...]]:
+        """Go on with these sequences: what was computed of them stays, all else is dropped.
 
-    def settle(self, ids: Sequence[int]) -> None:
-        """Make `ids` the accepted sequence and drop all nodes, keeping what was computed of it."""
-        ids = tuple(ids)
-        shared = _shared(ids, self._ids[: self._computed])
-        path: list[int] = []
-        if shared == len(self._ids):
-            node = ROOT
-            for token in ids[shared:]:
-                node = self._children.get((node, token), ROOT)
-                if node == ROOT:
-                    break
-                path.append(node)
+        Args:
+            outputs: whether the outputs after the sequences are wanted too. Those of candidates
+                are not kept, so a last token that was computed as part of one counts as missing.
+
+        Returns:
+            The tail of each sequence: its tokens after the trunk. All paths are taken from the trunk.
+        """
+        trunk, tails = _split([tuple(sequence) for sequence in sequences])
+        shared = _shared(trunk, self._ids[: self._computed])
+        from_root = shared == len(self._ids)  # else the nodes are no continuation of the trunk
+        path = self._walk(ROOT, trunk[shared:]) if from_root else []
+        stays = self._root_row is not None and from_root and len(trunk) == shared
+        if outputs and not stays and () in tails and shared + len(path) == len(trunk):
+            path, shared = (path[:-1], shared) if path else ([], shared - 1)
+        nodes: list[int] = []
+        if from_root and shared + len(path) == len(trunk):
+            end = path[-1] if path else ROOT
+            nodes = sorted({k for tail in tails for k in self._walk(end, tail[:-1] if outputs else tail)})
         if shared < self._computed or self._depth:
-            self.backend.keep(self._cache, shared, np.asarray(path, np.int64) + shared)
-        if ids != self._ids or shared < self._computed:
+            self.backend.keep(self._cache, shared, np.array([*path, *nodes], np.int64) + shared)
+        if not stays:
             self._root_row = None
-        self._ids = ids
+        self._ids = trunk
         self._computed = shared + len(path)
-        self._drop_nodes()
+        self._keep_nodes(nodes, path)
+        return tails
 
-    def root(self) -> Floats:
-        """[width] output after the accepted sequence."""
-        if self._root_row is not None:
-            return self._root_row
-        if self._computed == len(self._ids):  # computed as a candidate, its output not kept
-            self._computed -= 1
-            self.backend.keep(self._cache, self._computed, np.zeros(0, np.int64))
-        row = self._root_row = self._forward([], [], [ROOT])[0]
-        return row
+    def tips(self, tails: Sequence[Sequence[int]]) -> tuple[Floats, list[int], list[int]]:
+        """Outputs after settled sequences (`settle` with `outputs`).
 
-    def grow(self, parents: Sequence[int], tokens: Sequence[int]) -> Floats:
+        Returns:
+            Outputs [rows, width]; the node of each row; for each tail its row.
+        """
+        rows, walks = self.prefixes(tails, [()] * len(tails))
+        row_of = [walk[0] for walk in walks]
+        node_of = {row: self._walk(ROOT, tail)[-1] if tail else ROOT for row, tail in zip(row_of, tails, strict=True)}
+        return rows, [node_of[row] for row in range(len(rows))], row_of
+
+    def grow(self, parents: Sequence[int], tokens: Sequence[int]) -> tuple[Floats, range]:
         """Add one node a token below its parent (an earlier node or `ROOT`).
 
         Returns:
-            [len(tokens), width] outputs after the new nodes; they get the next numbers in order.
+            [len(tokens), width] outputs after the new nodes, and their numbers.
         """
-        return self._forward(parents, tokens, range(len(tokens)))
+        held = len(self._depth)
+        return self._forward(parents, tokens, range(len(tokens))), range(held, held + len(tokens))
 
-    def prefixes(self, paths: Sequence[Sequence[int]]) -> tuple[Floats, list[list[int]]]:
-        """Outputs after every prefix of every path, shared beginnings computed once, in one pass.
+    def prefixes(
+        self, tails: Sequence[Sequence[int]], paths: Sequence[Sequence[int]]
+    ) -> tuple[Floats, list[list[int]]]:
+        """Outputs after every prefix of every path behind its tail, in one pass.
 
-        The tree must have no nodes (`settle` first).
+        Shared beginnings are computed once. Tails come from `settle` with `outputs`, one a path.
 
         Returns:
             Outputs [rows, width]; for each path the row of each of its prefixes, the empty one
             first (`len(path) + 1` entries).
         """
-        parents, tokens, walks = _merge(paths)
-        if self._root_row is None and self._computed == len(self._ids):
-            self.root()
-        if self._root_row is None:
-            rows = self._forward(parents, tokens, [ROOT, *range(len(tokens))])
-            self._root_row = rows[0]
-        elif tokens:
-            rows = np.concatenate([self._root_row[None], self._forward(parents, tokens, range(len(tokens)))])
+        parents, tokens, walks = self._plan([(*tail, *path) for tail, path in zip(tails, paths, strict=True)])
+        wanted = [[ROOT, *walk][len(tail) :] for tail, walk in zip(tails, walks, strict=True)]
+        nodes = sorted({node for walk in wanted for node in walk})
+        held = len(self._depth)
+        known = nodes[0] == ROOT and self._root_row is not None
+        assert nodes[0] >= held or nodes[0] == ROOT, "no settled sequence begins another one"
+        if missing := [node - held if node != ROOT else ROOT for node in nodes[known:]]:
+            rows = self._forward(parents, tokens, missing)
+            if known:
+                rows = np.concatenate([np.asarray(self._root_row)[None], rows])
         else:
-            rows = self._root_row[None]
-        return rows, [[0, *(node + 1 for node in walk)] for walk in walks]
+            rows = np.asarray(self._root_row)[None]
+        if nodes[0] == ROOT:
+            self._root_row = rows[0]
+        place = {node: row for row, node in enumerate(nodes)}
+        return rows, [[place[node] for node in walk] for walk in wanted]
 
     def ends(self, paths: Sequence[Sequence[int]]) -> Floats:
-        """[len(paths), width] output after each whole, non-empty path, in one pass; `settle` first."""
-        parents, tokens, walks = _merge(paths)
-        last = [walk[-1] for walk in walks]
+        """[len(paths), width] output after each whole path, whose last token is new, in one pass."""
+        parents, tokens, walks = self._plan(paths)
+        held = len(self._depth)
+        last = [walk[-1] - held for walk in walks]
         distinct = sorted(set(last))
         rows = self._forward(parents, tokens, distinct)
         return rows[np.searchsorted(distinct, last)]
+
+    def _walk(self, node: int, path: Sequence[int]) -> list[int]:
+        """The nodes along `path`, as far as there are any."""
+        walked: list[int] = []
+        for token in path:
+            child = self._children.get((node, token))
+            if child is None:
+                break
+            walked.append(node := child)
+        return walked
+
+    def _plan(self, paths: Sequence[Sequence[int]]) -> tuple[list[int], list[int], list[list[int]]]:
+        """Parents and tokens of the nodes that the paths still need, and the nodes of each path."""
+        new: dict[tuple[int, int], int] = {}
+        held = len(self._depth)
+        walks: list[list[int]] = []
+        for path in paths:
+            node, walk = ROOT, []
+            for token in path:
+                known = self._children.get((node, token))
+                node = new.setdefault((node, token), held + len(new)) if known is None else known
+                walk.append(node)
+            walks.append(walk)
+        return [parent for parent, _ in new], [token for _, token in new], walks
+
+    def _keep_nodes(self, nodes: list[int], path: list[int]) -> None:
+        """Number the kept nodes anew; those on `path` have become part of the trunk."""
+        number = {path[-1] if path else ROOT: ROOT, **{node: k for k, node in enumerate(nodes)}}
+        children, depth, lineage = self._children, self._depth, self._lineage
+        self._drop_nodes()
+        self._children = {
+            (number[parent], token): number[node]
+            for (parent, token), node in children.items()
+            if node in number and parent in number
+        }
+        self._depth = [depth[node] - len(path) for node in nodes]
+        while len(nodes) > len(self._lineage):
+            self._lineage = np.pad(self._lineage, (0, len(self._lineage)))
+        self._lineage[: len(nodes), : len(nodes)] = lineage[np.ix_(nodes, nodes)]
 
     def _drop_nodes(self) -> None:
         self._children: dict[tuple[int, int], int] = {}
@@ -125,9 +182,9 @@ class Tree:
         """[node, node]: whether the row's node is the column's or descends from it."""
 
     def _forward(self, parents: Sequence[int], tokens: Sequence[int], want: Sequence[int]) -> Floats:
-        """One pass over what is missing of the accepted sequence and over new nodes.
+        """One pass over what is missing of the trunk and over new nodes.
 
-        `want` numbers the new nodes from 0; `ROOT` stands for the end of the accepted sequence.
+        `want` numbers the new nodes from 0; `ROOT` stands for the end of the trunk.
         """
         missing = self._ids[self._computed :]
         held, base = len(self._depth), len(self._ids)
@@ -166,23 +223,12 @@ class Tree:
         return visible
 
 
-def _merge(paths: Sequence[Sequence[int]]) -> tuple[list[int], list[int], list[list[int]]]:
-    """Parents and tokens of the distinct prefixes of all paths, and each path's nodes."""
-    found: dict[tuple[int, int], int] = {}
-    parents: list[int] = []
-    tokens: list[int] = []
-    walks: list[list[int]] = []
-    for path in paths:
-        node, walk = ROOT, []
-        for token in path:
-            child = found.setdefault((node, token), len(tokens))
-            if child == len(tokens):
-                parents.append(node)
-                tokens.append(token)
-            node = child
-            walk.append(node)
-        walks.append(walk)
-    return parents, tokens, walks
+def _split(sequences: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
+    """What all sequences begin with, and the rest of each."""
+    trunk = sequences[0]
+    for sequence in sequences[1:]:
+        trunk = trunk[: _shared(trunk, sequence)]
+    return trunk, [sequence[len(trunk) :] for sequence in sequences]
 
 
 def _shared(one: Sequence[int], other: Sequence[int]) -> int:

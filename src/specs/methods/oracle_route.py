@@ -1,0 +1,48 @@
+"""Oracle routing by reward: an upper bound of any rule that chooses the writer of a step.
+
+Per step both models write n candidates and the one with the highest reward stays, whoever wrote
+it; equal rewards go to the draft. No rule that has to decide before the target has written can
+route better by that reward (the oracle of Arbitrage, arXiv 2512.05033). Its latency says nothing,
+since it pays for both models in every step.
+
+Model calls a step: n draft samples, n target samples, two PRM passes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from specs.core.keys import Key
+from specs.core.selection import choose_best, rewards
+from specs.methods import Flow
+from specs.types import Accept, Finish, Law, Proposal, Propose, Role, Trace
+
+
+@dataclass(frozen=True, slots=True)
+class OracleRoute:
+    """`n` candidates of each model a step, >= 1."""
+
+    n: int = 8
+    name = "oracle-route"
+    roles = frozenset(Role)
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            raise ValueError(f"n is the number of candidates, at least 1, not {self.n}")
+
+    def solve(self, question: str, law: Law, key: Key) -> Flow:
+        trace = Trace(question)
+        while True:
+            drafted: Proposal = yield Propose(Role.DRAFT, trace, self.n, frozenset({Role.PRM}), law)
+            written: Proposal = yield Propose(Role.TARGET, trace, self.n, frozenset({Role.PRM}), law)
+            best = choose_best(rewards((*drafted.candidates, *written.candidates))).chosen
+            by_draft = best is not None and best < self.n
+            writer, winner, loser = (Role.DRAFT, drafted, written) if by_draft else (Role.TARGET, written, drafted)
+            yield Accept(choose_best(rewards(loser.candidates)), keep=False, proposal=loser)
+            decision = choose_best(rewards(winner.candidates))
+            if decision.chosen is None:
+                yield Accept(decision, keep=False, proposal=winner)
+                return Finish.NO_SUPPORT
+            if finish := (yield Accept(decision, proposal=winner)):
+                return finish
+            trace = trace.extend(winner.candidates[decision.chosen], writer)

@@ -1,0 +1,207 @@
+"""Searches with several traces side by side, and oracle routing, on exact models."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import toy
+
+from specs.core.selection import rewards
+from specs.drive import stream
+from specs.engine import Models
+from specs.errors import InputError
+from specs.machine import Limits
+from specs.methods.beam import Beam, Dvts
+from specs.methods.registry import make
+from specs.models.tabular import TabularPolicy, TabularReward
+from specs.types import Finish, Law, Role, StepPolicy
+
+LAW = Law(0.9, 1.0, StepPolicy(max_tokens=3))
+SEEDS = range(12)
+STEPS = 6
+
+
+def rarely_ending(seed):
+    """Like `toy.table`, but the end is rare, so that traces have several steps and different lengths."""
+
+    def look_up(ids):
+        row = toy.table(seed)(ids)
+        row[4] = -2.5
+        return row
+
+    return look_up
+
+
+MODELS = toy.models(rarely_ending(1), rarely_ending(2))
+
+
+def run(method, models=MODELS, seed=0):
+    limits = Limits(max_steps=STEPS, max_tokens=60)
+    return stream("q", models, method, law=LAW, limits=limits, seed=seed).result
+
+
+def path(result, record_idx, candidate_idx):
+    """A candidate's trace, back to the question: indices of candidates, the first step's first."""
+    walk = [candidate_idx]
+    for record in result.steps[record_idx:0:-1]:
+        before = result.steps[record.step_idx - 1]
+        (only,) = (
+            [k for k in before.kept if not over(result, record.step_idx - 1, k)] if not record.parents else (None,)
+        )
+        walk.append(only if record.parents is None else record.parents[walk[-1]])
+    return walk[::-1]
+
+
+def over(result, record_idx, candidate_idx):
+    """Whether the trace that this candidate ends is complete."""
+    return result.steps[record_idx].candidates[candidate_idx].token_ids[-1] == 4 or record_idx == STEPS - 1
+
+
+def test_the_best_different_candidates_go_on():
+    for seed in SEEDS:
+        result = run(Beam(n=6, width=3), seed=seed)
+        room = 3
+        for idx, record in enumerate(result.steps):
+            scores = rewards(record.candidates)
+            different = [k for k, c in enumerate(record.candidates) if c.duplicates_of is None]
+            assert [scores[k] for k in record.kept] == sorted((scores[k] for k in different), reverse=True)[:room]
+            room -= sum(over(result, idx, k) for k in record.kept)
+        assert room == 0 or not any(not over(result, idx, k) for k in record.kept)
+
+
+def test_candidates_continue_the_traces_that_went_on():
+    for seed in SEEDS:
+        result = run(Beam(n=6, width=3), seed=seed)
+        assert len(result.steps[0].candidates) == 6
+        assert result.steps[0].parents is None
+        for (idx, before), record in zip(enumerate(result.steps), result.steps[1:], strict=False):
+            live = [k for k in before.kept if not over(result, idx, k)]
+            assert len(record.candidates) == 2 * len(live)
+            if len(live) > 1:
+                assert record.parents == tuple(k for k in live for _ in range(2))
+
+
+def test_the_result_is_the_complete_trace_with_the_highest_reward():
+    ended_early = 0
+    for seed in SEEDS:
+        result = run(Beam(n=6, width=3), seed=seed)
+        complete = [
+            record.candidates[k].reward
+            for idx, record in enumerate(result.steps)
+            for k in record.kept
+            if over(result, idx, k)
+        ]
+        assert result.accepted[-1].step.reward == max(complete)
+        assert result.text == "".join(record.step.text for record in result.accepted)
+        last = len(result.accepted) - 1
+        assert [r.decision.chosen for r in result.accepted] == path(result, last, result.accepted[-1].decision.chosen)
+        assert [r.accepted for r in result.steps] == [k <= last for k in range(len(result.steps))]
+        ended_early += last + 1 < len(result.steps)
+        drawn = sum(len(c.token_ids) for r in result.steps for c in r.candidates)
+        assert result.usage[Role.TARGET].discarded == drawn - sum(len(r.step.token_ids) for r in result.accepted)
+    assert ended_early
+
+
+def test_one_trace_is_per_step_best_of_n():
+    for seed in SEEDS:
+        narrow, tree = (run(method, seed=seed) for method in (Beam(n=4), Dvts(n=4, width=1)))
+        assert [r.candidates for r in narrow.steps] == [r.candidates for r in tree.steps]
+        for record in narrow.steps:
+            assert record.step.reward == max(rewards(record.candidates))
+            assert record.accepted
+            assert record.parents is None
+        assert narrow.time_to_first_step_s < narrow.latency_s
+    assert run(Beam(n=6, width=3)).time_to_first_step_s == pytest.approx(run(Beam(n=6, width=3)).latency_s, rel=1.0)
+
+
+def test_subtrees_do_not_meet():
+    """Each subtree goes on with its own best candidate, even where another has better ones."""
+    beaten = 0
+    for seed in SEEDS:
+        result = run(Dvts(n=6, width=3), seed=seed)
+        subtrees = 3
+        for idx, record in enumerate(result.steps):
+            assert len(record.candidates) == 2 * subtrees
+            groups = [range(first, first + 2) for first in range(0, 2 * subtrees, 2)]
+            scores = rewards(record.candidates)
+            assert record.kept == tuple(max(group, key=lambda k: (scores[k], -k)) for group in groups)
+            beaten += sorted(scores)[-len(groups) :] != sorted(scores[k] for k in record.kept)
+            subtrees -= sum(over(result, idx, k) for k in record.kept)
+    assert beaten
+
+
+def test_subtrees_draw_apart_from_the_same_question():
+    first = run(Dvts(n=64, width=2), seed=1).steps[0]
+    one, other = ([c.token_ids for c in first.candidates[k : k + 32]] for k in (0, 32))
+    assert one != other
+
+
+def test_a_search_that_is_stopped_returns_its_leader():
+    def slow(ids):
+        if len(ids) > 8:
+            raise MemoryError
+        return rarely_ending(2)(ids)
+
+    for seed in SEEDS:
+        result = run(Beam(n=6, width=3), toy.models(target=slow), seed=seed)
+        if result.finish_reason is not Finish.ERROR:
+            continue
+        assert len(result.accepted) == len(result.steps)
+        record = result.steps[-1]
+        assert record.step.reward == max(rewards(record.candidates))
+        assert result.text == "".join(r.step.text for r in result.accepted)
+
+
+def test_a_search_without_support_ends_by_name():
+    def wordy(ids):  # a blank step would have the reward of no step
+        return np.array([0.0, 1.0, 0.0, -np.inf, -np.inf])
+
+    models = toy.models(wordy, wordy, rate=lambda steps: math.nan)
+    for method in (Beam(n=4, width=2), Dvts(n=4, width=2), make("oracle-route", n=2)):
+        result = run(method, models)
+        assert result.finish_reason is Finish.NO_SUPPORT
+        assert not result.accepted
+
+
+def test_a_search_goes_on_with_what_it_has_if_the_rest_has_no_support():
+    def rate(steps):
+        return math.nan if len(steps) > 1 else 0.5
+
+    def target(ids):  # the first step ends the text half of the time
+        return np.log([0.2, 0.2, 1e-9, 0.1, 0.5]) if not ids else np.log([0.3, 0.3, 0.2, 0.19, 0.01])
+
+    found = {run(Beam(n=8, width=4), toy.models(target=target, rate=rate), seed=seed).finish_reason for seed in SEEDS}
+    assert Finish.END_OF_TEXT in found
+
+
+@pytest.mark.parametrize(("name", "options"), [("beam", {"n": 6, "width": 4}), ("dvts", {"n": 5}), ("dvts", {"n": 0})])
+def test_widths_that_do_not_divide_n_are_refused(name, options):
+    with pytest.raises(InputError, match=f"{options['n']}"):
+        make(name, **options)
+
+
+def test_the_oracle_takes_the_better_of_both_writers():
+    writers = set()
+    for seed in SEEDS:
+        steps = run(make("oracle-route", n=2), seed=seed).steps
+        for loser, winner in pairwise(steps):
+            if winner.step_idx != loser.step_idx:
+                continue
+            assert (loser.accepted, winner.accepted) == (False, True)
+            assert {loser.writer, winner.writer} == {Role.DRAFT, Role.TARGET}
+            best, other = (max(rewards(record.candidates)) for record in (winner, loser))
+            assert winner.step.reward == best
+            assert best > other or (best == other and winner.writer is Role.DRAFT)
+            writers.add(winner.writer)
+        assert len(steps) == 2 * len([s for s in steps if s.accepted])
+    assert len(writers) == 2
+
+
+def test_the_oracle_prefers_the_draft_among_equals():
+    same = Models(
+        TabularPolicy("q", toy.TEXT, rarely_ending(1)),
+        TabularPolicy("p", toy.TEXT, rarely_ending(2)),
+        TabularReward("r", toy.TEXT, lambda steps: 0.5),
+    )
+    assert run(make("oracle-route", n=2), same).draft_share == 1
