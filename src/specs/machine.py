@@ -263,7 +263,7 @@ class Solve:
             seconds=Seconds(**busy, wall=wall, orchestration=wall - _union(self.spans)),
             accepted=accepted,
             kept=kept,
-            parents=self._parents(traces, request.n) if len(traces) > 1 and traces[0].steps else None,
+            parents=self._parents(traces, request.n) if kept is not None and traces[0].steps else None,
         )
         self.spans = []
         self.records.append(record)

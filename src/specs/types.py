@@ -296,8 +296,8 @@ class StepRecord:
         kept: candidates that went on as traces side by side (`Branch`); None without a search.
             While a search runs, `decision.chosen` is the leader; in its result, the step that is
             part of the answer.
-        parents: of each candidate, the one of the step before that it continues; None where all
-            continue the same trace.
+        parents: in a search, the candidate of the step before that each one continues; None in the
+            first step.
     """
 
     step_idx: int

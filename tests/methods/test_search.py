@@ -45,11 +45,7 @@ def path(result, record_idx, candidate_idx):
     """A candidate's trace, back to the question: indices of candidates, the first step's first."""
     walk = [candidate_idx]
     for record in result.steps[record_idx:0:-1]:
-        before = result.steps[record.step_idx - 1]
-        (only,) = (
-            [k for k in before.kept if not over(result, record.step_idx - 1, k)] if not record.parents else (None,)
-        )
-        walk.append(only if record.parents is None else record.parents[walk[-1]])
+        walk.append(record.parents[walk[-1]])
     return walk[::-1]
 
 
@@ -78,8 +74,7 @@ def test_candidates_continue_the_traces_that_went_on():
         for (idx, before), record in zip(enumerate(result.steps), result.steps[1:], strict=False):
             live = [k for k in before.kept if not over(result, idx, k)]
             assert len(record.candidates) == 2 * len(live)
-            if len(live) > 1:
-                assert record.parents == tuple(k for k in live for _ in range(2))
+            assert record.parents == tuple(k for k in live for _ in range(2))
 
 
 def test_the_result_is_the_complete_trace_with_the_highest_reward():
@@ -110,7 +105,6 @@ def test_one_trace_is_per_step_best_of_n():
         for record in narrow.steps:
             assert record.step.reward == max(rewards(record.candidates))
             assert record.accepted
-            assert record.parents is None
         assert narrow.time_to_first_step_s < narrow.latency_s
     assert run(Beam(n=6, width=3)).time_to_first_step_s == pytest.approx(run(Beam(n=6, width=3)).latency_s, rel=1.0)
 
