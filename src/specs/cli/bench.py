@@ -46,14 +46,14 @@ def run(args: argparse.Namespace) -> int:
         repeats=args.repeats,
         dataset=args.dataset,
         rows=args.rows,
-        progress=_Progress(),
+        progress=Progress(),
     )
     print(report.table())
     print(json.dumps(report.to_json()))
     return 1 if report.interrupted else 0
 
 
-class _Progress:
+class Progress:
     """One line that is rewritten, at most five times a second, on a terminal's standard error."""
 
     def __init__(self) -> None:

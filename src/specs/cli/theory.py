@@ -1,0 +1,52 @@
+"""`specs theory`: the law of the decoder on small exact models, checked.
+
+Computes how far the decoder is from its limit for 1 to 16,384 candidates, without sampling, then
+counts the answers of the running decoder and compares. Writes theory.json, theory.svg and
+theory.png. Exit code 1 if a check fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from specs.cli.bench import Progress
+from specs.cli.options import count
+from specs.errors import InputError
+from specs.record import check_writable, write_json
+from specs.theory import figure
+from specs.theory.study import study, table
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("theory", help="check the theory on small exact models", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for what is found")
+    parser.add_argument(
+        "--samples", type=count, default=200_000, help="solves of the running decoder, at least 1000 (default: 200000)"
+    )
+    parser.add_argument("--seed", type=_seed, default=0, help="of models and samples (default: %(default)s)")
+    parser.set_defaults(run=run)
+
+
+def _seed(text: str) -> int:
+    """A whole number of at least 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 0")
+    return int(text)
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.samples < 1000:
+        raise InputError(f"--samples {args.samples} would tell no law from another; give at least 1000")
+    figure.require_matplotlib()
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{args.out} is no folder and cannot be made: {error.strerror}") from None
+    record = args.out / "theory.json"
+    check_writable(record)
+    found = study(args.samples, args.seed, Progress())
+    write_json(record, found)
+    figure.draw(found, args.out)
+    print(table(found))
+    return 0 if found["passed"] else 1
