@@ -79,7 +79,7 @@ def runs(seed: int) -> Iterator[Run]:
     yield Run("draft", world, method, world.values(), Decoder(world, chooser.draft))
 
     world = World.random(rng, 3, blocks=3)
-    method = Specs(n=4, beta=2.0, tau=0.5, deferral="next", reward_as="soft-value")
+    method = Specs(n=4, beta=2.0, tau=0.5, switch_on="trace", deferral="next", reward_as="soft-value")
     chooser = Chooser(world, world.tilts(method.beta))
     exact = Decoder(world, chooser.switching(world.values(), method.tau))
     yield Run("switching", world, method, world.values(), exact, 0.25)
@@ -88,7 +88,7 @@ def runs(seed: int) -> Iterator[Run]:
     method = Specs()
     rewards = {context: float(rng.uniform(0.6, 0.9)) for context in world.values()}
     chooser = Chooser(world, {context: math.exp(method.beta * reward) for context, reward in rewards.items()})
-    exact = Decoder(world, chooser.rewriting(rewards, method.tau))
+    exact = Decoder(world, chooser.rewriting(rewards, method.tau, of_step=True))
     yield Run("rewrite, the defaults", world, method, rewards, exact, 0.25)
 
 

@@ -128,13 +128,16 @@ class Chooser:
         """`deferral="next"`: the target begins, then the draft writes after every reward from tau on."""
         return lambda context: self.draft(context) if context and rewards[context] >= tau else self.target(context)
 
-    def rewriting(self, rewards: Table, tau: float) -> Choose:
-        """`deferral="rewrite"`: the target begins, then writes again what the draft wrote below tau."""
+    def rewriting(self, rewards: Table, tau: float, of_step: bool = False) -> Choose:
+        """`deferral="rewrite"`: the target begins, then writes again what the draft wrote below tau.
+
+        With `of_step` tau is for the share of the reward that the step kept (`switch_on="step"`).
+        """
 
         def choose(context: Context) -> Selection:
             if not context:
                 return self.target(context)
-            kept = self._ahead(rewards, context) >= tau
+            kept = self._ahead(rewards, context) >= tau * (rewards[context] if of_step else 1.0)
             return Rewritten(self.draft(context), self.target(context), kept)
 
         return choose
