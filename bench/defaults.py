@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--n", default="8")
     parser.add_argument("--beta", default="4,8,16,32")
     parser.add_argument("--tau", default="0.5,0.7,0.9")
+    parser.add_argument("--switch-on", default="step")
     parser.add_argument("--deferral", default="next,rewrite")
     parser.add_argument("--temperature", default="0.7")
     parser.add_argument("--out", type=Path)
@@ -44,8 +45,9 @@ def main() -> None:
     rows = []
     for tier, temperature, n in itertools.product(args.tiers.split(","), numbers["temperature"], numbers["n"]):
         methods: list[Method] = [Beam(int(n))]
-        for deferral, beta, tau in itertools.product(args.deferral.split(","), numbers["beta"], numbers["tau"]):
-            methods.append(Specs(int(n), beta, tau, deferral=deferral))
+        rules = itertools.product(args.switch_on.split(","), args.deferral.split(","))
+        for (switch_on, deferral), beta, tau in itertools.product(rules, numbers["beta"], numbers["tau"]):
+            methods.append(Specs(int(n), beta, tau, switch_on, deferral=deferral))
         right, seconds, shares = (np.zeros((len(methods), args.limit)) for _ in range(3))
         for k in range(args.limit):
             problem = generate(tier, FIRST_SEED + k)
@@ -65,6 +67,7 @@ def main() -> None:
                 "n": int(n),
                 "beta": getattr(method, "beta", None),
                 "tau": getattr(method, "tau", None),
+                "switch_on": getattr(method, "switch_on", None),
                 "deferral": getattr(method, "deferral", None),
                 "temperature": temperature,
                 "accuracy": right[idx].mean(),
@@ -76,7 +79,7 @@ def main() -> None:
             rows.append(row)
             print(
                 f"{tier:7} {method.name:6} n {n:.0f} beta {row['beta'] or 0:5.1f} tau {row['tau'] or 0:4.2f} "
-                f"{row['deferral'] or '':7} T {temperature:.1f}  "
+                f"{row['switch_on'] or '':5} {row['deferral'] or '':7} T {temperature:.1f}  "
                 f"accuracy {row['accuracy']:.3f} [{low:.3f}, {high:.3f}]  "
                 f"minus beam {row['minus_beam']:+.3f}  ratio {row['latency_ratio_to_beam']:.2f}  "
                 f"drafted {row['draft_share']:.0%}",

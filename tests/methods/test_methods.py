@@ -453,7 +453,8 @@ def test_names_and_options():
     for options in ({"n": 0}, {"beta": -1.0}, {"draft_share": 1.5}):
         with pytest.raises(InputError):
             make("random-switch", **options)
-    for name in ("beam", "majority", "best-of-n", "soft-best-of-n", "weighted-majority", "gsi", "prm-free"):
+    of_several = "beam majority best-of-n soft-best-of-n weighted-majority gsi prm-free oracle-route"
+    for name in of_several.split():
         with pytest.raises(InputError, match="at least 1, not 0"):
             make(name, n=0)
     for name, beta in (("gsi", 0.0), ("soft-best-of-n", -1.0)):
