@@ -64,6 +64,9 @@ def test_the_page_needs_nothing_else(tmp_path):
     assert "<h1>&lt;toy&gt; &amp; more: 12 problems, 2 seeds</h1>" in text
     assert "--out &#39;&lt;run&gt;&#39;" in text
     assert "a sudden end" in text
+    ids = re.findall(r' id="([^"]+)"', text)
+    assert len(set(ids)) == len(ids)
+    assert set(re.findall(r'(?:href="|url\()#([^")]+)', text)) == set(ids)
     assert INK not in text
     assert "currentColor" in text
     assert "prefers-color-scheme: dark" in text

@@ -7,6 +7,7 @@ not know `currentColor`.
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -69,4 +70,6 @@ def figure_of(canvas: Canvas, title: str, caption: str) -> Figure:
         drawn = io.StringIO()
         canvas.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     svg = drawn.getvalue()
-    return Figure(svg[svg.index("<svg") :].replace(INK, "currentColor"), title, caption)
+    # Ids that nothing refers to would be there once a figure.
+    svg = re.sub(r' id="([^"]+)"', lambda found: found[0] if f"#{found[1]}" in svg else "", svg[svg.index("<svg") :])
+    return Figure(svg.replace(INK, "currentColor"), title, caption)
