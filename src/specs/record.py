@@ -100,11 +100,16 @@ def check_writable(path: Path) -> None:
         raise InputError(f"{path.parent} cannot be written to; choose another place")
 
 
-def write_json(path: Path, value: dict[str, Any]) -> None:
+def write_json(path: Path, value: dict[str, Any], indent: int | None = None) -> None:
+    """Write a file whole or not at all."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=indent) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        beside.write_text(json.dumps(value, ensure_ascii=False) + "\n", encoding="utf-8")
+        beside.write_text(text, encoding="utf-8")
         os.replace(beside, path)
     except OSError as error:
         beside.unlink(missing_ok=True)

@@ -202,3 +202,17 @@ def test_public_sets_are_read_whole(name, problems):
     found = load_problems(str(DATA / f"{name}.jsonl"))
     assert len(found) == len({p.id for p in found}) == problems
     assert all(p.question.strip() and p.answer for p in found)
+
+
+def test_columns_may_have_other_names(tmp_path):
+    path = _written(tmp_path, {"prompt": "How many?", "label": 3, "answer": "not this"})
+    (problem,) = load_problems(path, question_column="prompt", answer_column="label")
+    assert (problem.question, problem.answer) == ("How many?", "3")
+    (problem,) = load_problems(path, question_column="prompt")
+    assert problem.answer == "not this"
+    with pytest.raises(InputError, match=r"line 1: no text under 'query'$"):
+        load_problems(path, question_column="query")
+    with pytest.raises(InputError, match=r"line 1: no text or number under 'gold'$"):
+        load_problems(path, question_column="prompt", answer_column="gold")
+    with pytest.raises(InputError, match="math500 is none"):
+        load_problems("math500", answer_column="gold")

@@ -7,44 +7,56 @@ import json
 import pytest
 
 from specs.core.statistics import clustered_mean_interval, wilson
-from specs.eval.report import BenchReport
+from specs.eval.cells import Setting
+from specs.eval.report import Report
 from specs.eval.rows import Row
+from specs.eval.table import table
 
 PHASES = ("draft", "target_generate", "target_score", "prm", "wall", "orchestration")
 
 
-def _row(problem, method, right, latency, *, repeat=0, steps=4, draft=0, processed=10, minimum: int | None = 10):
+def _row(
+    problem,
+    method,
+    right,
+    latency,
+    *,
+    seed=0,
+    n: int | None = 4,
+    steps=4,
+    draft=0,
+    processed=10,
+    minimum: int | None = 10,
+):
     usage = {"processed": processed, "generated": 6, "discarded": 2, "minimum": minimum}
     return Row(
         problem_id=problem,
         method=method,
-        repeat=repeat,
+        n=n,
+        seed=seed,
         correct=right,
         answer="1",
+        reference="1",
         finish_reason="answer" if right is not None else "error",
         error=None if right is not None else "broke",
         latency_s=latency,
         time_to_first_step_s=latency / 2,
         steps=steps,
         draft_steps=draft,
+        trail=[],
         seconds=dict.fromkeys(PHASES, 0.0) | {"wall": latency, "orchestration": latency / 10},
         usage={"target": usage, "prm": usage},
         flops=100.0 * latency,
     )
 
 
-def _report(rows, *names, repeats=1, **options):
-    methods = {name: options.get(name, {"n": 4}) for name in names}
+def _report(rows, *names, repeats=1, one_machine=True, **options):
+    """Methods called as named; `name=options` for others than n = 4."""
+    chosen = [(name, options.get(name, {"n": 4})) for name in names]
+    settings = tuple(Setting(name, name, one.get("n"), one) for name, one in chosen)
+    configuration = {"dataset": "toy", "models": {"target": "p"}, "law": {}, "limits": {}, "seed": 3}
     problems = len({row.problem_id for row in rows})
-    configuration = {
-        "dataset": "toy",
-        "models": {"target": "p"},
-        "methods": methods,
-        "law": {},
-        "limits": {},
-        "seed": 3,
-    }
-    return BenchReport(configuration, problems, repeats, tuple(rows))
+    return Report(configuration, settings, problems, repeats, tuple(rows), one_machine=one_machine)
 
 
 ROWS = [
@@ -62,7 +74,10 @@ def test_a_method_by_hand():
     assert (found["solves"], found["failed"], found["first_error"]) == (3, 0, None)
     assert found["accuracy"] == pytest.approx(2 / 3)
     assert found["accuracy_interval"] == pytest.approx(list(wilson(2, 3)))
-    assert found["latency_s"] == pytest.approx({"mean": 5.5 / 3, "p50": 2.0, "p95": 2.9})
+    latency = found["latency_s"]
+    low, high = latency.pop("interval")
+    assert 0 < low < 5.5 / 3 < high
+    assert latency == pytest.approx({"mean": 5.5 / 3, "p50": 2.0, "p95": 2.9, "per_step": 5.5 / 10})
     assert found["processed_over_minimum"] == pytest.approx({"draft": None, "target": 34 / 30, "prm": 34 / 30})
     assert found["orchestration_share"] == pytest.approx(0.1)
     assert found["draft_share"] == pytest.approx(5 / 10)
@@ -83,14 +98,16 @@ def test_against_beam_by_hand():
     assert difference["mean"] == 0
     assert difference["low"] < difference["lower_bound_one_sided"] < 0 < difference["high"]
     assert difference["discordant_problems"] == 2
+    assert 0.5 < difference["p"] <= 1
+    assert found["reference"] == "beam"
 
 
 def test_repeats_are_clusters_and_one_ratio_a_problem():
     rows = [
-        _row(problem, method, problem < "d", latency * (1 + repeat), repeat=repeat)
+        _row(problem, method, problem < "d", latency * (1 + seed), seed=seed)
         for problem in "abcdef"
         for method, latency in (("beam", 2.0), ("specs", 1.0 if problem < "e" else 3.0))
-        for repeat in range(3)
+        for seed in range(3)
     ]
     found = _report(rows, "specs", "beam", repeats=3).to_json()["methods"]["specs"]
     low, high = found["accuracy_interval"]
@@ -117,6 +134,8 @@ def test_unknown_is_none_never_zero():
     # one problem has a ratio, but nothing bounds it
     assert found["target"]["latency_ratio_to_beam"] == {"median": 2.0, "low": None, "high": None, "of_means": 2.0}
     assert found["target"]["accuracy_minus_beam"]["lower_bound_one_sided"] is None
+    assert found["target"]["accuracy_minus_beam"]["p"] is None
+    assert found["target"]["latency_s"]["interval"] is None
 
 
 def test_what_the_run_was():
@@ -125,12 +144,12 @@ def test_what_the_run_was():
     assert found["models"] == {"target": "p"}
     assert found["interrupted"] is False
     assert found["methods"]["beam"]["options"] == {"n": 4}
-    assert _report(ROWS, "specs", "beam", specs={"n": 8}).to_json()["n"] is None
-    assert _report(ROWS, "specs", "beam", specs={}).to_json()["n"] == 4
+    assert _report(ROWS[:1], "specs", "beam", specs={"n": 8}).to_json()["n"] is None
+    assert _report(ROWS[:1], "target", "beam", target={}).to_json()["n"] == 4
 
 
 def test_the_table_lines_up():
-    text = _report(ROWS, "specs", "beam").table()
+    text = table(_report(ROWS, "specs", "beam").to_json())
     title, head, specs, beam, verdict = text.splitlines()
     assert title == "toy: 3 problems x 1, seed 3"
     assert len(head) == len(specs) == len(beam)
@@ -152,7 +171,55 @@ def test_not_worse_is_the_one_sided_bound_against_the_margin():
             for method in ("beam", "specs")
         ]
         report = _report(rows, "specs", "beam")
-        difference = report.to_json()["methods"]["specs"]["accuracy_minus_beam"]
+        found = report.to_json()
+        difference = found["methods"]["specs"]["accuracy_minus_beam"]
         assert difference["not_worse_by_2_points"] is verdict
         assert (difference["lower_bound_one_sided"] > -0.02) is verdict
-        assert report.table().splitlines()[-1].startswith("specs: not worse" if verdict else "specs: not shown")
+        assert table(found).splitlines()[-1].startswith("specs: not worse" if verdict else "specs: not shown")
+
+
+def _widths(*names):
+    """Rows of methods at n = 4 and 8, the wider always right and slower."""
+    return [
+        _row(problem, name, n == 8 or problem < "c", n / 10 + len(name) / 100, n=n)
+        for problem in "abcd"
+        for name in names
+        for n in (4, 8)
+    ]
+
+
+def test_the_reference_has_the_same_n():
+    rows = [*_widths("specs", "beam"), *(_row(problem, "target", True, 1.0, n=None) for problem in "abcd")]
+    settings = tuple(Setting(name, name, n, {"n": n}) for name in ("specs", "beam") for n in (4, 8))
+    settings += (Setting("target", "target", None, {}),)
+    found = Report({"dataset": "toy", "seed": 3}, settings, 4, 1, tuple(rows)).to_json()
+    assert found["n"] is None
+    assert {name: method["reference"] for name, method in found["methods"].items()} == {
+        "specs n=4": "beam n=4",
+        "specs n=8": "beam n=8",
+        "beam n=4": "beam n=4",
+        "beam n=8": "beam n=8",
+        "target": None,
+    }
+    assert found["methods"]["target"]["accuracy_minus_beam"] is None
+    assert found["methods"]["specs n=8"]["latency_ratio_to_beam"]["median"] == pytest.approx(0.85 / 0.84)
+    # beam of one n is what everything is held against
+    alone = Report({"dataset": "toy", "seed": 3}, settings[:3] + settings[4:], 4, 1, tuple(rows[:0])).to_json()
+    assert {method["reference"] for method in alone["methods"].values()} == {"beam n=4"}
+    assert table(found).splitlines()[-1].startswith("specs n=8: not worse than beam n=8")
+
+
+def test_a_reference_of_the_same_run_comes_first():
+    settings = tuple(
+        Setting(f"{name} ({run})", name, 4, {}, context=run) for run in ("x", "y") for name in ("specs", "beam")
+    )
+    found = Report({"dataset": "toy", "seed": 3}, settings, 4, 1, ()).to_json()["methods"]
+    assert [found[f"specs ({run})"]["reference"] for run in ("x", "y")] == ["beam (x)", "beam (y)"]
+
+
+def test_latencies_of_different_machines_are_not_compared():
+    found = _report(ROWS, "specs", "beam", one_machine=False).to_json()
+    assert found["methods"]["specs"]["latency_ratio_to_beam"] is None
+    assert found["methods"]["specs"]["latency_s"]["mean"] == pytest.approx(5.5 / 3)
+    assert found["methods"]["specs"]["accuracy_minus_beam"]["mean"] == 0
+    assert table(found).splitlines()[-1].startswith("the solves were made on different machines")

@@ -15,7 +15,7 @@ from specs.engine import Models
 from specs.errors import InputError
 from specs.machine import Limits
 from specs.methods.gsi import Gsi
-from specs.methods.registry import NAMES, make
+from specs.methods.registry import NAMES, make, options_of
 from specs.methods.rsd import Rsd
 from specs.methods.specs import Specs
 from specs.models.tabular import TabularPolicy, TabularReward
@@ -479,3 +479,14 @@ def test_a_reward_model_sees_stripped_steps_in_order():
     run(Specs(n=2, tau=0.0), toy.models(long_table(1), long_table(2), rate=rate))
     assert all(step == step.strip() for steps in seen for step in steps)
     assert isinstance(toy.models().prm, TabularReward)
+
+
+def test_options_are_those_that_a_method_takes():
+    for name in NAMES:
+        for option in options_of(name):
+            value = getattr(make(name), option)
+            assert getattr(make(name, **{option: value}), option) == value
+    assert options_of("target") == frozenset()
+    assert options_of("beam") == {"n"}
+    with pytest.raises(InputError, match="unknown method 'spex'"):
+        options_of("spex")

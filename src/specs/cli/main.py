@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 
 from specs import __version__
-from specs.cli import bench, grade, problems, solve, theory
+from specs.cli import bench, evaluate, grade, problems, report, solve, theory
 from specs.cli.options import Parser
 from specs.errors import InputError, ModelError, SpecsError
 
@@ -15,7 +16,9 @@ from specs.errors import InputError, ModelError, SpecsError
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; every error is one line on standard error."""
     try:
-        args = _parser().parse_args(argv)
+        words = sys.argv[1:] if argv is None else argv
+        args = _parser().parse_args(words)
+        args.command = shlex.join(["specs", *words])
         return args.run(args)
     except (InputError, ModelError) as error:
         print(f"specs: {error}", file=sys.stderr)
@@ -38,6 +41,6 @@ def _parser() -> Parser:
     parser = Parser(prog="specs", description="Faster test-time scaling through speculative drafts (arXiv 2506.15733).")
     parser.add_argument("--version", action="version", version=f"specs {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (solve, problems, bench, grade, theory):
+    for command in (solve, problems, bench, evaluate, report, grade, theory):
         command.add(commands)
     return parser

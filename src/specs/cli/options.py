@@ -10,8 +10,10 @@ from specs import api
 from specs.core.selection import RewardAs
 from specs.engine import Models
 from specs.errors import InputError
+from specs.eval.cells import Cell
 from specs.machine import Limits
 from specs.methods import Method
+from specs.methods.registry import options_of
 from specs.methods.specs import Specs
 from specs.types import Law
 
@@ -29,6 +31,11 @@ def count(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is too small; give at least 1")
     return value
+
+
+def counts(text: str) -> list[int]:
+    """Whole numbers of at least 1, parted by commas."""
+    return [count(part) for part in text.split(",")]
 
 
 def above_zero(text: str) -> float:
@@ -84,10 +91,26 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_method(parser: argparse.ArgumentParser) -> None:
-    default = Specs()
+def add_method(parser: argparse.ArgumentParser, several_n: bool = False) -> None:
     group = parser.add_argument_group("method", "Defaults are those of specs; other methods have their own.")
-    group.add_argument("--n", type=count, help=f"candidates a step ({default.n})")
+    if several_n:
+        group.add_argument("--n", type=counts, metavar="A,B,...", help=f"candidates a step ({Specs().n})")
+    else:
+        group.add_argument("--n", type=count, help=f"candidates a step ({Specs().n})")
+    _add_options(group)
+    law = parser.add_argument_group("sampling and limits")
+    law.add_argument("--temperature", type=not_negative, default=api.TEMPERATURE, help="(default: %(default)s)")
+    law.add_argument("--top-p", type=share, default=1.0, help="nucleus (default: %(default)s)")
+    law.add_argument("--seed", type=int, default=0, help="of sampling (default: %(default)s)")
+    law.add_argument("--max-steps", type=count, default=32, help="(default: %(default)s)")
+    law.add_argument("--max-step-tokens", type=count, default=api.MAX_STEP_TOKENS, help="(default: %(default)s)")
+    law.add_argument("--max-tokens", type=count, default=2048, help="of the whole answer (default: %(default)s)")
+    law.add_argument("--deadline", type=above_zero, metavar="SECONDS", help="return the best trace so far by then")
+
+
+def _add_options(group: argparse._ActionsContainer) -> None:
+    """The options of methods, n apart."""
+    default = Specs()
     group.add_argument("--beta", type=above_zero, help=f"inverse temperature of verification ({default.beta})")
     group.add_argument("--tau", type=share, help=f"reward from which a draft step is good enough ({default.tau})")
     group.add_argument(
@@ -108,21 +131,35 @@ def add_method(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--width", type=count, help="of beam and dvts: traces side by side, divides n (1; dvts 2)")
     group.add_argument("--threshold", type=float, help="of gsi: tilted reward from which a draft step stays (0.5)")
-    group.add_argument(
-        "--draft-share", type=share, default=None, help="of random-switch: how often the draft writes (default: 0.5)"
+    group.add_argument("--draft-share", type=share, help="of random-switch: how often the draft writes (default: 0.5)")
+
+
+def add_cells(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--methods",
+        default="specs,beam,target,draft",
+        metavar="A,B,...",
+        help="method names, each with options of its own if it has any: specs,specs:tau=0.7:start=draft,beam "
+        "(default: %(default)s)",
     )
-    law = parser.add_argument_group("sampling and limits")
-    law.add_argument("--temperature", type=not_negative, default=api.TEMPERATURE, help="(default: %(default)s)")
-    law.add_argument("--top-p", type=share, default=1.0, help="nucleus (default: %(default)s)")
-    law.add_argument("--seed", type=int, default=0, help="of sampling (default: %(default)s)")
-    law.add_argument("--max-steps", type=count, default=32, help="(default: %(default)s)")
-    law.add_argument("--max-step-tokens", type=count, default=api.MAX_STEP_TOKENS, help="(default: %(default)s)")
-    law.add_argument("--max-tokens", type=count, default=2048, help="of the whole answer (default: %(default)s)")
-    law.add_argument("--deadline", type=above_zero, metavar="SECONDS", help="return the best trace so far by then")
 
 
-def method_of(args: argparse.Namespace, name: str) -> tuple[Method, Law, Limits]:
-    """The method called `name` with the options given."""
+def method_of(args: argparse.Namespace, name: str, **own: Any) -> tuple[Method, Law, Limits]:
+    """The method called `name` with the options given; its `own` come before those of the command line."""
+    options = {
+        "n": args.n,
+        "beta": args.beta,
+        "tau": args.tau,
+        "switch_on": args.switch_on,
+        "start": args.start,
+        "deferral": args.deferral,
+        "select": args.select,
+        "score": args.score,
+        "reward_as": args.reward_as,
+        "width": args.width,
+        "threshold": args.threshold,
+        "draft_share": args.draft_share if name == "random-switch" else None,
+    }
     method, law, limits = api.configure(
         name,
         temperature=args.temperature,
@@ -131,39 +168,64 @@ def method_of(args: argparse.Namespace, name: str) -> tuple[Method, Law, Limits]
         max_step_tokens=args.max_step_tokens,
         max_tokens=args.max_tokens,
         deadline_s=args.deadline,
-        n=args.n,
-        beta=args.beta,
-        tau=args.tau,
-        switch_on=args.switch_on,
-        start=args.start,
-        deferral=args.deferral,
-        select=args.select,
-        score=args.score,
-        reward_as=args.reward_as,
-        width=args.width,
-        threshold=args.threshold,
-        draft_share=args.draft_share if name == "random-switch" else None,
+        **{**options, **own},
     )
     if args.temperature == 0 and (n := getattr(method, "n", 1)) > 1:
         raise InputError(f"--temperature 0 makes all {n} candidates equal; raise it, or use --n 1 or --method target")
     return method, law, limits
 
 
-def models_of(args: argparse.Namespace, methods: list[Method]) -> Models:
-    """Load the models that the methods need; roles that nobody named are the bundled ones.
+def cells_of(args: argparse.Namespace) -> tuple[list[Cell], Law, Limits]:
+    """What `--methods` and the options ask for: each method once for every n, or once if it has no n."""
+    cells: dict[tuple[str, int | None], Cell] = {}
+    configured = []
+    widths = args.n if isinstance(args.n, list) else [args.n]
+    for text in args.methods.split(","):
+        name, *changes = text.strip().split(":")
+        own = _own(name, changes)
+        label = " ".join([name, *(f"{key.replace('_', '-')}={value}" for key, value in own.items() if key != "n")])
+        new: dict[tuple[str, int | None], Cell] = {}
+        for n in [own["n"]] if "n" in own else widths:
+            configured.append(method_of(args, name, **{**own, "n": n}))
+            cell = Cell(label, configured[-1][0])
+            new[cell.setting.key] = cell
+        if cells.keys() & new.keys():
+            raise InputError(f"--methods {args.methods}: name each method once; {text.strip()} is there twice")
+        cells |= new
+    return list(cells.values()), *configured[0][1:]
+
+
+def _own(name: str, changes: list[str]) -> dict[str, Any]:
+    """Options that `--methods` gives to one method, `key=value` each, read as the command line reads its own."""
+    parser = Parser(prog="specs solve", add_help=False, argument_default=argparse.SUPPRESS, allow_abbrev=False)
+    parser.add_argument("--n", type=count)
+    _add_options(parser)
+    found = vars(parser.parse_args([f"--{change.replace('_', '-')}" for change in changes]))
+    if foreign := sorted(found.keys() - options_of(name)):
+        raise InputError(f"method {name} has no option {', '.join(foreign)}; see 'specs solve --help'")
+    return found
+
+
+def names_of(args: argparse.Namespace, methods: list[Method]) -> dict[str, str]:
+    """The models that the methods need by role; roles that nobody named are the bundled ones.
 
     Naming one's own draft or target and leaving the other to the bundled trio makes no sense,
     so naming any model means naming all that are needed.
     """
     needed = {str(role) for method in methods for role in method.roles}
-    given = {role: getattr(args, role) for role in ("draft", "target", "prm")}
+    given: dict[str, Any] = {role: getattr(args, role) for role in ("draft", "target", "prm")}
     if any(given.values()):
         if missing := [role for role in ("draft", "target", "prm") if role in needed and not given[role]]:
             raise InputError(f"{', '.join(m.name for m in methods)} also needs --{' and --'.join(missing)}")
     else:
         given = dict.fromkeys(given, args.models)
+    return {role: name for role, name in given.items() if role in needed}
+
+
+def models_of(args: argparse.Namespace, methods: list[Method]) -> Models:
+    """Load the models that the methods need."""
     return api.load(
-        **{role: name if role in needed else None for role, name in given.items()},
+        **dict.fromkeys(("draft", "target", "prm")) | names_of(args, methods),
         engine=args.engine,
         device=args.device,
         dtype=args.dtype,

@@ -10,9 +10,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from specs.cli.bench import Progress
 from specs.cli.options import count
+from specs.cli.progress import Shown
 from specs.errors import InputError
+from specs.eval.run import Standing
 from specs.record import check_writable, write_json
 from specs.theory import figure
 from specs.theory.study import study, table
@@ -45,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"{args.out} is no folder and cannot be made: {error.strerror}") from None
     record = args.out / "theory.json"
     check_writable(record)
-    found = study(args.samples, args.seed, Progress())
+    shown = Shown()
+    found = study(args.samples, args.seed, lambda *standing: shown(Standing(*standing)))
     write_json(record, found)
     figure.draw(found, args.out)
     print(table(found))

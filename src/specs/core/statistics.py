@@ -7,8 +7,8 @@ All bootstraps draw whole clusters with replacement and are seeded.
 
 Sources: Wilson (1927) for the score interval; Korn and Graubard (1998) for putting an effective
 sample size into an interval for proportions; Efron and Tibshirani (1993) for the percentile
-bootstrap; Hesterberg (2015) for its widening by sqrt(G / (G - 1)); Piaggio et al. (2012) for
-non-inferiority by a one-sided bound.
+bootstrap; Hesterberg (2015) for its widening by sqrt(G / (G - 1)); Davison and Hinkley (1997) for
+the p-value and its two added ones; Piaggio et al. (2012) for non-inferiority by a one-sided bound.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class Difference(NamedTuple):
         mean: over rows.
         low, high: two-sided 95% interval.
         lower_bound: one-sided 95% lower bound.
+        p: two-sided, of a mean of 0, in (0, 1].
         discordant: clusters in which `a` and `b` differ at all; below about ten of them the
             bootstrap is too sure of itself.
     """
@@ -50,6 +51,7 @@ class Difference(NamedTuple):
     low: float
     high: float
     lower_bound: float
+    p: float
     discordant: int
 
 
@@ -111,28 +113,43 @@ def clustered_mean_interval(values: ArrayLike, clusters: Sequence[Hashable], con
     return wilson(min(mean * effective, effective), effective, confidence)
 
 
+def mean_interval(values: ArrayLike, clusters: Sequence[Hashable], seed: int = 0) -> Interval:
+    """Two-sided 95% interval of a mean of any numbers, by a bootstrap over clusters.
+
+    One cluster says nothing about spread: its interval is unbounded.
+
+    Args:
+        values: [R] finite, R >= 1.
+        clusters: [R] the problem of each row.
+    """
+    means = _resampled_means(_rows(values, clusters), clusters, seed)
+    if means is None:
+        return Interval(-math.inf, math.inf)
+    low, high = percentiles(means, (2.5, 97.5))
+    return Interval(low, high)
+
+
 def paired_difference(a: ArrayLike, b: ArrayLike, clusters: Sequence[Hashable], seed: int = 0) -> Difference:
     """Mean of `a - b` over paired rows, by a bootstrap over clusters.
 
-    One cluster says nothing about spread: its interval is unbounded.
+    With B resampled means m, p = 2 min(1 + #{m <= 0}, 1 + #{m >= 0}) / (B + 1), at most 1: the
+    interval of confidence 1 - p just reaches 0. One cluster says nothing about spread: its
+    interval is unbounded and its p is 1.
 
     Args:
         a, b: [R] finite, R >= 1; row k of both is the same problem and repeat.
         clusters: [R] the problem of each row.
     """
     rows = _rows(a, clusters) - _rows(b, clusters)
-    owner, groups = _owners(clusters)
+    owner, _ = _owners(clusters)
     mean = float(rows.mean())
     discordant = int((np.bincount(owner, np.abs(rows)) > 0).sum())
-    if groups == 1:
-        return Difference(mean, -math.inf, math.inf, -math.inf, discordant)
-    sums, sizes = np.bincount(owner, rows), np.bincount(owner).astype(np.float64)
-    rng = np.random.default_rng(seed)
-    means = np.concatenate([sums[drawn].sum(-1) / sizes[drawn].sum(-1) for drawn in _resamples(rng, groups)])
-    # A resample's spread is that of G - 1 draws, not of G.
-    means = mean + (means - mean) * math.sqrt(groups / (groups - 1))
+    means = _resampled_means(rows, clusters, seed)
+    if means is None:
+        return Difference(mean, -math.inf, math.inf, -math.inf, 1.0, discordant)
     lower_bound, low, high = percentiles(means, (5.0, 2.5, 97.5))
-    return Difference(mean, low, high, lower_bound, discordant)
+    tail = 1 + min(int((means <= 0).sum()), int((means >= 0).sum()))
+    return Difference(mean, low, high, lower_bound, min(1.0, 2 * tail / (len(means) + 1)), discordant)
 
 
 def non_inferior(lower_bound: float, margin: float) -> bool:
@@ -188,6 +205,18 @@ def _owners(clusters: Sequence[Hashable]) -> tuple[NDArray[np.int64], int]:
     """[R] cluster index of each row, and the number of clusters."""
     index: dict[Hashable, int] = {}
     return np.array([index.setdefault(cluster, len(index)) for cluster in clusters], np.int64), len(index)
+
+
+def _resampled_means(rows: Floats, clusters: Sequence[Hashable], seed: int) -> Floats | None:
+    """[RESAMPLES] means of resampled clusters, spread as the mean itself; None for a single cluster."""
+    owner, groups = _owners(clusters)
+    if groups == 1:
+        return None
+    sums, sizes = np.bincount(owner, rows), np.bincount(owner).astype(np.float64)
+    rng = np.random.default_rng(seed)
+    means = np.concatenate([sums[drawn].sum(-1) / sizes[drawn].sum(-1) for drawn in _resamples(rng, groups)])
+    # A resample's spread is that of G - 1 draws, not of G.
+    return rows.mean() + (means - rows.mean()) * math.sqrt(groups / (groups - 1))
 
 
 def _resamples(rng: np.random.Generator, groups: int) -> Iterator[NDArray[np.int32]]:

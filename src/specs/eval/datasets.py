@@ -19,7 +19,7 @@ from specs.bundled.problems import HELD_OUT_SEED, TIERS
 from specs.bundled.problems import problems as bundled_problems
 from specs.core.votes import normal
 from specs.errors import InputError
-from specs.eval.files import HUB, Problem, from_file, from_hub, worked
+from specs.eval.files import HUB, Columns, Problem, from_file, from_hub, worked
 
 MADE = (*(f"bundled:{tier}" for tier in TIERS), "gsm-symbolic")
 NAMES = (*MADE, *HUB)
@@ -27,7 +27,13 @@ GENERATED = 200
 """Problems of a generated data set where no limit is given."""
 
 
-def load_problems(dataset: str, problem_seed: int = HELD_OUT_SEED, limit: int | None = None) -> list[Problem]:
+def load_problems(
+    dataset: str,
+    problem_seed: int = HELD_OUT_SEED,
+    limit: int | None = None,
+    question_column: str | None = None,
+    answer_column: str | None = None,
+) -> list[Problem]:
     """The first problems of a data set, no generated question twice.
 
     Args:
@@ -35,6 +41,7 @@ def load_problems(dataset: str, problem_seed: int = HELD_OUT_SEED, limit: int | 
         problem_seed: >= 0, of the first generated problem; training used those below 1,000,000.
             Only generated data sets have a use for it.
         limit: most problems, >= 1; None for `GENERATED`, or all there are.
+        question_column, answer_column: of a file that has names of its own for them.
 
     Raises:
         InputError: unknown data set, missing library, no network, or a malformed file (names the row).
@@ -43,8 +50,16 @@ def load_problems(dataset: str, problem_seed: int = HELD_OUT_SEED, limit: int | 
         raise InputError(f"a limit of {limit} problems leaves nothing to solve; give at least 1")
     if problem_seed < 0:
         raise InputError(f"problem seeds start at 0, not at {problem_seed}")
+    if dataset in NAMES and (question_column or answer_column):
+        raise InputError(f"columns are named for files; {dataset} is none")
+    if dataset in HUB:
+        return list(islice(from_hub(dataset), limit))
     if dataset not in MADE:
-        return list(islice(from_hub(dataset) if dataset in HUB else from_file(dataset, NAMES), limit))
+        own = Columns()
+        columns = Columns(
+            (question_column,) if question_column else own.question, (answer_column,) if answer_column else own.answer
+        )
+        return list(islice(from_file(dataset, NAMES, columns), limit))
     source = _gsm_symbolic(problem_seed) if dataset == "gsm-symbolic" else _bundled(dataset, problem_seed)
     return list(islice(source, limit or GENERATED))
 

@@ -1,8 +1,8 @@
 """Problems from files: JSON lines, CSV, parquet; the public test sets are such files on the hub.
 
 A row has its question under `question` or `problem`, its answer under `answer` or `final_answer`
-(a list of answers is all of them, in any order) and, if it likes, its worked steps under
-`solution`. An answer as in GSM8K, "... #### 18", is the answer 18 and a solution.
+(a list of answers is all of them, in any order), or under names that the caller gives, and, if it
+likes, its worked steps under `solution`. An answer as in GSM8K, "... #### 18", is the answer 18 and a solution.
 """
 
 from __future__ import annotations
@@ -26,6 +26,14 @@ HUB = {
     "gsm8k": ("openai/gsm8k", "main/test-00000-of-00001.parquet"),
 }
 """Repository and file of the public test sets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Where a file has question and answer; the first name that a row knows counts."""
+
+    question: tuple[str, ...] = ("question", "problem")
+    answer: tuple[str, ...] = ("answer", "final_answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +62,17 @@ def from_hub(name: str) -> Iterator[Problem]:
     except Exception as error:  # the library raises many kinds, all of them about getting this file
         reason = str(error).strip().partition("\n")[0]
         raise InputError(f"{name} could not be fetched from the hub ({reason}); give a file of it instead") from None
-    yield from _problems(Path(path), name)
+    yield from _problems(Path(path), name, Columns())
 
 
-def from_file(dataset: str, names: tuple[str, ...]) -> Iterator[Problem]:
+def from_file(dataset: str, names: tuple[str, ...], columns: Columns) -> Iterator[Problem]:
     """Problems of a file; `names` are what else a data set may be, for the message."""
     path = Path(dataset)
     if not path.is_file():
         raise InputError(
             f"no data set {dataset!r}: it is no file; give a JSON-lines, CSV or parquet file or {', '.join(names)}"
         )
-    yield from _problems(path, path.stem)
+    yield from _problems(path, path.stem, columns)
 
 
 def worked(text: str, answer: str) -> str:
@@ -73,11 +81,11 @@ def worked(text: str, answer: str) -> str:
     return "\n\n".join([*filter(None, lines), f"The answer is \\boxed{{{answer}}}."])
 
 
-def _problems(path: Path, name: str) -> Iterator[Problem]:
+def _problems(path: Path, name: str, columns: Columns) -> Iterator[Problem]:
     found = False
     for number, where, row in rows_of(path):
         found = True
-        yield _problem(row, name, number, where)
+        yield _problem(row, name, number, where, columns)
     if not found:
         raise InputError(f"{path} holds no problem; give one a row")
 
@@ -118,31 +126,39 @@ def _parquet(path: Path) -> list[dict[str, Any]]:
         raise InputError(f"{path} is no parquet file ({error})") from None
 
 
-def _problem(row: Any, name: str, number: int, where: str) -> Problem:
+def _problem(row: Any, name: str, number: int, where: str, columns: Columns) -> Problem:
     if not isinstance(row, dict):
         raise InputError(f"{where}: not an object; give question and answer")
-    question = row.get("question", row.get("problem"))
+    question = _first(row, columns.question)
     if not isinstance(question, str) or not question.strip():
-        raise InputError(f"{where}: no text under 'question' (or 'problem')")
+        raise InputError(f"{where}: no text under {_or(columns.question)}")
     solution = row.get("solution")
     if isinstance(solution, list):
         solution = "\n\n".join(map(str, solution))
     if solution is not None and not isinstance(solution, str):
         raise InputError(f"{where}: 'solution' is no text; give the worked steps, or leave it out")
-    answer = _answer(row.get("answer", row.get("final_answer")), where)
+    answer = _answer(_first(row, columns.answer), where, columns)
     if "####" in answer:
         steps, _, final = answer.rpartition("####")
         if not (answer := final.strip()):
-            raise InputError(f"{where}: nothing follows #### in 'answer'")
+            raise InputError(f"{where}: nothing follows #### in the answer")
         solution = solution or (worked(steps, answer) if steps.strip() else None)
     digest = blake2b(f"{question}\0{answer}".encode(), digest_size=4).hexdigest()
     return Problem(question, answer, solution or None, f"{name}:{number}:{digest}")
 
 
-def _answer(value: object, where: str) -> str:
+def _first(row: dict[str, Any], names: tuple[str, ...]) -> Any:
+    return next((row[name] for name in names if name in row), None)
+
+
+def _or(names: tuple[str, ...]) -> str:
+    return f"{names[0]!r}" + "".join(f" (or {name!r})" for name in names[1:])
+
+
+def _answer(value: object, where: str, columns: Columns) -> str:
     """An answer as text; of a list, all of them."""
     if isinstance(value, list) and value and all(isinstance(part, str) for part in value):
         value = ", ".join(part.strip().strip("$") for part in value)
     if isinstance(value, bool) or not isinstance(value, (str, int, float)) or not (answer := str(value).strip()):
-        raise InputError(f"{where}: no text or number under 'answer' (or 'final_answer')")
+        raise InputError(f"{where}: no text or number under {_or(columns.answer)}")
     return answer

@@ -1,4 +1,4 @@
-"""What a benchmark found: accuracy, latency and work of each method, and each against beam search."""
+"""What a run found: accuracy, latency and work of each method, and each against beam search."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import Any
 
 from specs.core.statistics import (
     clustered_mean_interval,
+    mean_interval,
     median_ratio_interval,
     non_inferior,
     paired_difference,
     percentiles,
 )
+from specs.eval.cells import Setting, names
 from specs.eval.rows import Row
 from specs.types import Role, Seconds
 
@@ -25,103 +27,81 @@ MARGIN = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class BenchReport:
-    """The rows of a benchmark and how they were made.
+class Report:
+    """The rows of a run and how they were made.
 
     Attributes:
-        configuration: `dataset`, `models` (name by role), `methods` (options by name), `law`,
-            `limits`, `seed`.
+        configuration: `dataset`, `models` (name by role), `law`, `limits`, `seed`, ...
+        settings: the configured methods, in the order of the report.
         limit: problems that were to be solved.
-        repeats: solves of each problem by each method.
-        rows: finished solves, in the order in which they were to be made.
+        repeats: sampling seeds of each problem and method.
+        rows: finished solves.
         interrupted: whether some are missing because the run was stopped.
+        one_machine: whether all solves were made on machines that are alike; otherwise latencies
+            are not compared.
     """
 
     configuration: dict[str, Any]
+    settings: tuple[Setting, ...]
     limit: int
     repeats: int
     rows: tuple[Row, ...]
     interrupted: bool = False
+    one_machine: bool = True
+
+    def by_name(self) -> dict[str, list[Row]]:
+        """The rows of each setting by its name in the report."""
+        called = names(self.settings)
+        rows: dict[str, list[Row]] = {name: [] for name in called.values()}
+        for row in self.rows:
+            rows[called[row.method, row.n]].append(row)
+        return rows
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain values; what is not known is None.
 
-        Failed solves (finish reason `error`) are counted as `failed` and are part of nothing
-        else; a comparison with beam search uses the solves of a problem and repeat that
-        neither method failed. Per method: `seconds`, `latency_s`, `flops`, `tokens` and
-        `steps_mean` are means a solve; shares and `processed_over_minimum` are ratios of sums.
-        All intervals are 95%, with problems, not solves, as what is independent.
+        Failed solves (finish reason `error`, or an answer that could not be graded) are counted
+        as `failed` and are part of nothing else. A method is compared with beam search of the
+        same n if there is one, else with the only one (`reference`), over the solves of a
+        problem and seed that neither failed. Per method: `seconds`, `latency_s`, `flops`,
+        `tokens` and `steps_mean` are means a solve; `latency_s.per_step`, shares and
+        `processed_over_minimum` are ratios of sums. All intervals are 95%, with problems, not
+        solves, as what is independent.
         """
         seed: int = self.configuration["seed"]
-        options: dict[str, dict[str, Any]] = self.configuration["methods"]
-        rows = {name: [row for row in self.rows if row.method == name] for name in options}
-        widths = {chosen["n"] for chosen in options.values() if "n" in chosen}
+        rows, called = self.by_name(), names(self.settings)
+        widths = {setting.n for setting in self.settings if setting.n is not None}
+        methods: dict[str, Any] = {}
+        for setting in self.settings:
+            name, reference = called[setting.key], self._reference(setting)
+            beam = None if reference is None else called[reference.key]
+            methods[name] = {
+                "method": setting.method,
+                "n": setting.n,
+                "options": setting.options,
+                **_alone(rows[name], seed),
+                "reference": beam,
+                **_against(rows[name], rows[beam] if beam else (), seed, self.one_machine),
+            }
         return {
             **self.configuration,
             "n": widths.pop() if len(widths) == 1 else None,
             "limit": self.limit,
             "repeats": self.repeats,
             "interrupted": self.interrupted,
-            "methods": {
-                name: {
-                    "options": options[name],
-                    **_alone(rows[name]),
-                    **_against(rows[name], rows.get(REFERENCE), seed),
-                }
-                for name in options
-            },
+            "one_machine": self.one_machine,
+            "methods": methods,
         }
 
-    def table(self) -> str:
-        """The report for people: one line a method, aligned."""
-        found = self.to_json()
-        lines: list[tuple[str, ...]] = [
-            (
-                "method",
-                "accuracy %",
-                "latency ms",
-                "p95 ms",
-                "latency / beam",
-                "accuracy - beam",
-                "draft %",
-                "solves",
-                "failed",
-            )
-        ]
-        notes: list[str] = []
-        for name, method in found["methods"].items():
-            latency, ratio = method["latency_s"] or {}, method["latency_ratio_to_beam"] or {}
-            low, high = method["accuracy_interval"] or (None, None)
-            minus = method["accuracy_minus_beam"] or {}
-            lines.append((
-                name,
-                _shown("{:.1f}", method["accuracy"], low, high, scale=100),
-                _shown("{:.1f}", latency.get("mean"), scale=1000),
-                _shown("{:.1f}", latency.get("p95"), scale=1000),
-                _shown("{:.3f}", ratio.get("median"), ratio.get("low"), ratio.get("high")),
-                _shown("{:+.1f}", minus.get("mean"), minus.get("low"), minus.get("high"), scale=100),
-                _shown("{:.0f}", method["draft_share"], scale=100),
-                str(method["solves"]),
-                str(method["failed"]),
-            ))  # fmt: skip
-            if name != REFERENCE and minus:
-                verdict = "not worse" if minus["not_worse_by_2_points"] else "not shown to be not worse"
-                bound = _shown("{:+.1f}", minus["lower_bound_one_sided"], scale=100)
-                notes.append(f"{name}: {verdict} than {REFERENCE} by {100 * MARGIN:.0f} points (lower bound {bound})")
-            if method["failed"]:
-                notes.append(f"{name} is judged without {method['failed']} failed solves: {method['first_error']}")
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        stopped = ", stopped early" if self.interrupted else ""
-        title = f"{found['dataset']}: {self.limit} problems x {self.repeats}, seed {found['seed']}{stopped}"
-        aligned = (
-            line[0].ljust(widths[0])
-            + "".join(f"  {cell:>{width}}" for cell, width in zip(line[1:], widths[1:], strict=True))
-            for line in lines
-        )
-        return "\n".join([title, *aligned, *notes])
+    def _reference(self, setting: Setting) -> Setting | None:
+        """The beam search that a setting is held against: of its own run before another's, of its own n."""
+        beams = [one for one in self.settings if one.method == REFERENCE]
+        beams = [one for one in beams if one.context == setting.context] or beams
+        alike = [one for one in beams if one.n == setting.n]
+        return alike[0] if alike else beams[0] if len(beams) == 1 else None
 
 
-def _alone(rows: Sequence[Row]) -> dict[str, Any]:
+def _alone(rows: Sequence[Row], seed: int) -> dict[str, Any]:
     """What a method did, whatever the others did."""
     good = [row for row in rows if row.correct is not None]
     errors = [row.error for row in rows if row.correct is None]
@@ -131,15 +111,23 @@ def _alone(rows: Sequence[Row]) -> dict[str, Any]:
                    "draft_share", "steps_mean", "tokens", "flops", "seconds")  # fmt: skip
         return {**counts, **dict.fromkeys(nothing)}
     right = [float(row.correct is True) for row in good]
+    problems = [row.problem_id for row in good]
     latency = [row.latency_s for row in good]
+    low, high = mean_interval(latency, problems, seed)
     p50, p95 = percentiles(latency, (50, 95))
     seconds = {phase: _mean([row.seconds[phase] for row in good]) for phase in Seconds.__slots__}
     used = [role for role in Role if all(role in row.usage for row in good)]
     return {
         **counts,
         "accuracy": _mean(right),
-        "accuracy_interval": list(clustered_mean_interval(right, [row.problem_id for row in good])),
-        "latency_s": {"mean": _mean(latency), "p50": p50, "p95": p95},
+        "accuracy_interval": list(clustered_mean_interval(right, problems)),
+        "latency_s": {
+            "mean": _mean(latency),
+            "interval": [low, high] if math.isfinite(low) else None,
+            "p50": p50,
+            "p95": p95,
+            "per_step": _share(sum(latency), sum(row.steps for row in good)),
+        },
         "processed_over_minimum": {str(role): _over_minimum(good, role) if role in used else None for role in Role},
         "orchestration_share": _share(seconds["orchestration"], seconds["wall"]),
         "draft_share": _share(sum(row.draft_steps for row in good), sum(row.steps for row in good)),
@@ -156,13 +144,13 @@ def _alone(rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def _against(rows: Sequence[Row], reference: Sequence[Row] | None, seed: int) -> dict[str, Any]:
+def _against(rows: Sequence[Row], reference: Sequence[Row], seed: int, one_machine: bool) -> dict[str, Any]:
     """A method and beam search on the solves that both finished."""
-    beam = {(row.problem_id, row.repeat): row for row in reference or () if row.correct is not None}
+    beam = {(row.problem_id, row.seed): row for row in reference if row.correct is not None}
     pairs = [
-        (row, beam[row.problem_id, row.repeat])
+        (row, beam[row.problem_id, row.seed])
         for row in rows
-        if row.correct is not None and (row.problem_id, row.repeat) in beam
+        if row.correct is not None and (row.problem_id, row.seed) in beam
     ]
     if not pairs:
         return {"latency_ratio_to_beam": None, "accuracy_minus_beam": None}
@@ -184,10 +172,14 @@ def _against(rows: Sequence[Row], reference: Sequence[Row] | None, seed: int) ->
             "median": ratio.median,
             **_bounds(low=ratio.low, high=ratio.high),
             "of_means": sum(ours.values()) / sum(theirs.values()),
-        },
+        }
+        if one_machine
+        else None,
         "accuracy_minus_beam": {
             "mean": difference.mean,
             **_bounds(low=difference.low, high=difference.high, lower_bound_one_sided=difference.lower_bound),
+            # One problem bounds nothing, so its p is no finding either.
+            "p": difference.p if math.isfinite(difference.low) else None,
             "discordant_problems": difference.discordant,
             "not_worse_by_2_points": non_inferior(difference.lower_bound, MARGIN),
         },
@@ -217,13 +209,3 @@ def _bounds(**ends: float) -> dict[str, float | None]:
     """The ends of an interval; all None where one is infinite, since then there is no interval."""
     known = all(map(math.isfinite, ends.values()))
     return {name: end if known else None for name, end in ends.items()}
-
-
-def _shown(
-    form: str, value: float | None, low: float | None = None, high: float | None = None, scale: float = 1
-) -> str:
-    """A number with its interval, where they are known."""
-    if value is None:
-        return "-"
-    interval = "" if low is None or high is None else f" [{form.format(scale * low)}, {form.format(scale * high)}]"
-    return form.format(scale * value) + interval

@@ -1,22 +1,21 @@
-"""One finished solve as one JSON line, and the file that collects them so that a run can go on."""
+"""One finished solve as one JSON line, and the collection of them that a run adds to."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from specs.errors import InputError
-from specs.eval.datasets import Problem
+from specs.eval.cells import Cell
+from specs.eval.files import Problem
 from specs.eval.grading import correct
+from specs.record import result_json
 from specs.types import Finish, Result, Role
 
-Key = tuple[str, str, int]
-"""Problem id, method, repeat."""
-
-FORMAT = 1
-"""Raised whenever `Row` changes, so that no old file is read wrongly."""
+Key = tuple[str, str, int | None, int]
+"""Problem id, label of the method, its n, sampling seed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,51 +23,63 @@ class Row:
     """What is kept of one solve.
 
     Attributes:
-        repeat: which repeat, from 0; it was sampled with seed + repeat.
+        method: label of the configured method (`specs.eval.cells`); n: None where it has none.
+        seed: of sampling.
         correct: None where the solve failed (finish reason `error`) or its answer could not be graded.
-        answer, error: as in `Result`.
+        answer, error: as in `Result`; reference: the data set's answer.
         latency_s: seconds, end to end.
         steps, draft_steps: accepted steps, and those that the draft wrote.
+        trail: every step, those thrown away too: `writer`, `accepted`, `reward`, `log_ratio`.
         seconds: busy seconds by phase (`specs.types.Seconds`).
         usage: token counts by role (`specs.types.Usage`).
+        trace: first byte of the full trace in the file of traces, and the one after its last;
+            None where no traces are kept.
     """
 
     problem_id: str
     method: str
-    repeat: int
+    n: int | None
+    seed: int
     correct: bool | None
     answer: str | None
+    reference: str
     finish_reason: str
     error: str | None
     latency_s: float
     time_to_first_step_s: float | None
     steps: int
     draft_steps: int
+    trail: list[dict[str, Any]]
     seconds: dict[str, float]
     usage: dict[str, dict[str, int | None]]
     flops: float
+    trace: list[int] | None = None
 
     @property
     def key(self) -> Key:
-        return self.problem_id, self.method, self.repeat
+        return self.problem_id, self.method, self.n, self.seed
 
     @classmethod
-    def of(cls, problem: Problem, method: str, repeat: int, result: Result) -> Row:
+    def of(cls, problem: Problem, cell: Cell, result: Result) -> Row:
         failed = result.finish_reason is Finish.ERROR
         right = None if failed else correct(result.answer, problem.answer)
         ungraded = f"grading {result.answer!r} against {problem.answer!r} took too long" if right is None else None
+        shown = ("writer", "accepted", "reward", "log_ratio")
         return cls(
             problem_id=problem.id,
-            method=method,
-            repeat=repeat,
+            method=cell.label,
+            n=cell.setting.n,
+            seed=result.seed,
             correct=right,
             answer=result.answer,
+            reference=problem.answer,
             finish_reason=str(result.finish_reason),
             error=result.error or ungraded,
             latency_s=result.latency_s,
             time_to_first_step_s=result.time_to_first_step_s,
             steps=len(result.accepted),
             draft_steps=sum(record.writer is Role.DRAFT for record in result.accepted),
+            trail=[{name: step[name] for name in shown} for step in result_json(result)["steps"]],
             seconds=asdict(result.seconds),
             usage={str(role): asdict(usage) for role, usage in result.usage.items()},
             flops=result.flops,
@@ -76,75 +87,36 @@ class Row:
 
 
 class Rows:
-    """Rows by key, each also written to a file, if one is given, as soon as it is added.
+    """Rows by key; of two with the same key the newer one counts."""
 
-    The file is JSON lines: a header that says how the rows were made, then the rows. A last
-    line that was cut off when a run was killed is dropped.
-    """
-
-    def __init__(self, path: Path | None, configuration: dict[str, Any]) -> None:
-        """Open `path` and take over its rows, or begin it; None keeps rows in memory alone.
-
-        Raises:
-            InputError: it holds rows of another configuration, or something else than rows.
-        """
+    def __init__(self) -> None:
         self.by_key: dict[Key, Row] = {}
-        self._file: BinaryIO | None = None
-        if path is None:
-            return
-        # What the file says is compared with what JSON makes of the configuration.
-        header = json.loads(json.dumps({"format": FORMAT, **configuration}))
-        try:
-            content = path.read_bytes() if path.exists() else b""
-            whole = content[: content.rfind(b"\n") + 1]
-            if content and not whole:
-                raise InputError(f"{path} holds no benchmark rows; give another file, or remove it")
-            if whole:
-                self._read(path, whole, header)
-            self._file = path.open("r+b" if content else "wb")
-        except OSError as error:
-            raise InputError(f"{path} cannot hold rows ({error.strerror}); give a file that can be written") from None
-        self._file.seek(len(whole))
-        self._file.truncate()
-        if not whole:
-            self._write(header)
 
-    def __enter__(self) -> Rows:
-        return self
+    def done(self, key: Key) -> bool:
+        """Whether there is a row that did not fail."""
+        return key in self.by_key and self.by_key[key].correct is not None
 
-    def __exit__(self, *exception: object) -> None:
-        if self._file:
-            self._file.close()
-
-    def add(self, row: Row) -> None:
+    def add(self, row: Row, result: Result) -> None:
         self.by_key[row.key] = row
-        self._write(asdict(row))
-
-    def _write(self, value: dict[str, Any]) -> None:
-        if self._file:
-            self._file.write(json.dumps(value).encode() + b"\n")
-            self._file.flush()
-
-    def _read(self, path: Path, content: bytes, header: dict[str, Any]) -> None:
-        lines = content.removesuffix(b"\n").split(b"\n")
-        found = _object(path, lines[0], 1)
-        if found != header:
-            changed = ", ".join(sorted(key for key in {*found, *header} if found.get(key) != header.get(key)))
-            raise InputError(f"{path} holds rows of another run (its {changed} differ); give another file")
-        for number, line in enumerate(lines[1:], 2):
-            try:
-                row = Row(**_object(path, line, number))
-            except TypeError:
-                wanted = ", ".join(field.name for field in fields(Row))
-                raise InputError(f"{path}, line {number}: a row has {wanted}; give another file") from None
-            self.by_key[row.key] = row
 
 
-def _object(path: Path, line: bytes, number: int) -> dict[str, Any]:
+def read_rows(path: Path) -> tuple[dict[Key, Row], int]:
+    """Rows of a file by key, and the bytes that they fill; a last line that was cut off is left out.
+
+    Raises:
+        InputError: a line that is no row (names it).
+    """
     try:
-        value = json.loads(line)
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise InputError(f"{path}, line {number}: not a JSON object, so no benchmark row; give another file")
-    return value
+        content = path.read_bytes() if path.exists() else b""
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})") from None
+    whole = content[: content.rfind(b"\n") + 1]
+    rows: dict[Key, Row] = {}
+    for number, line in enumerate(whole.splitlines(), 1):
+        try:
+            row = Row(**json.loads(line))
+        except (TypeError, ValueError):
+            wanted = ", ".join(field.name for field in fields(Row))
+            raise InputError(f"{path}, line {number}: no row ({wanted}); give another folder") from None
+        rows[row.key] = row
+    return rows, len(whole)

@@ -39,18 +39,27 @@ _METHODS: dict[str, tuple[type, dict[str, Any]]] = {
 NAMES = tuple(_METHODS)
 
 
+def options_of(name: str) -> frozenset[str]:
+    """The options that the method called `name` has.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    if name not in _METHODS:
+        raise InputError(f"unknown method {name!r}; choose from {', '.join(NAMES)}")
+    return frozenset(field.name for field in fields(_METHODS[name][0])) - {"writer"}
+
+
 def make(name: str, **options: Any) -> Method:
     """The method called `name`; of `options` it takes those that it has, None means its default.
 
     Raises:
         InputError: an unknown name, an option that no method has, a value out of its range.
     """
-    if name not in _METHODS:
-        raise InputError(f"unknown method {name!r}; choose from {', '.join(NAMES)}")
+    known = options_of(name)
     kind, fixed = _METHODS[name]
     if unknown := options.keys() - {field.name for one, _ in _METHODS.values() for field in fields(one)}:
         raise InputError(f"unknown option {', '.join(sorted(unknown))}; see 'specs solve --help'")
-    known = {field.name for field in fields(kind)} - {"writer"}
     given = {key: value for key, value in options.items() if key in known and value is not None}
     try:
         return kind(**{**fixed, **given})

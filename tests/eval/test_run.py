@@ -1,4 +1,4 @@
-"""The benchmark on exact models: turns, resume, failures, and what a method is against itself."""
+"""The runner on exact models: turns, growth, failures, and what a method is against itself."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-import specs.eval.bench as bench_module
+import specs.eval.run as run_module
 from specs.drive import stream
 from specs.engine import Models
 from specs.errors import EngineError, InputError
-from specs.eval.bench import bench
-from specs.eval.datasets import Problem
+from specs.eval.cells import Cell, names
+from specs.eval.files import Problem
+from specs.eval.report import Report
+from specs.eval.rows import Rows
+from specs.eval.run import Plan, solve_all
+from specs.eval.table import table
 from specs.machine import Limits
 from specs.methods.beam import Beam
 from specs.methods.single import Single
@@ -61,8 +65,16 @@ def _models(rate=_rate):
     )
 
 
-def _bench(methods, problems=PROBLEMS, models=None, seed=5, dataset="toy", law=LAW, **options):
-    return bench(problems, models or _models(), methods, law, LIMITS, seed, dataset=dataset, **options)
+def _plan(methods, problems=PROBLEMS, seed=5, seeds=1):
+    return Plan(problems, [Cell(method.name, method) for method in methods], LAW, LIMITS, seed, seeds)
+
+
+def _run(methods, problems=PROBLEMS, models=None, seeds=1, progress=None, rows=None):
+    """The report over what was solved."""
+    plan, rows = _plan(methods, problems, seeds=seeds), Rows() if rows is None else rows
+    interrupted = solve_all(plan, models or _models(), rows, progress)
+    configuration = plan.configuration("toy", {"target": "p"})
+    return Report(configuration, plan.settings, len(problems), seeds, tuple(rows.by_key.values()), interrupted)
 
 
 @dataclass(frozen=True)
@@ -86,7 +98,7 @@ def solves(monkeypatch):
         made.append((question, method.name, options["seed"]))
         return stream(question, models, method, **options)
 
-    monkeypatch.setattr(bench_module, "stream", recorded)
+    monkeypatch.setattr(run_module, "stream", recorded)
     return made
 
 
@@ -99,7 +111,7 @@ def test_methods_take_turns(solves):
     """Every problem is solved by all methods before the next; each of them goes first equally often."""
     methods = [SPECS, BEAM, Majority(n=3)]
     names = [method.name for method in methods]
-    report = _bench(methods, repeats=2)
+    report = _run(methods, seeds=2)
     warm, counted = solves[:3], solves[3:]
     assert sorted(name for _, name, _ in warm) == sorted(names)
     rounds = [counted[k : k + 3] for k in range(0, len(counted), 3)]
@@ -113,21 +125,21 @@ def test_methods_take_turns(solves):
 
 def test_rows_are_the_solves(solves):
     """What is reported of a solve is what the driver says of the same solve by itself."""
-    report = _bench([SPECS], repeats=2)
+    report = _run([SPECS], seeds=2)
     for row in report.rows:
         problem = next(p for p in PROBLEMS if p.id == row.problem_id)
-        alone = stream(problem.question, _models(), SPECS, law=LAW, limits=LIMITS, seed=5 + row.repeat).result
+        alone = stream(problem.question, _models(), SPECS, law=LAW, limits=LIMITS, seed=row.seed).result
         assert (row.answer, row.finish_reason, row.flops) == (alone.answer, alone.finish_reason, alone.flops)
         assert row.correct == (alone.answer == problem.answer)
         assert row.draft_steps / row.steps == alone.draft_share
         assert row.usage[Role.PRM]["processed"] == alone.usage[Role.PRM].processed
     assert {row.correct for row in report.rows} == {True, False}
-    again = [[row.usage for row in report.rows if row.repeat == repeat] for repeat in range(2)]
+    again = [[row.usage for row in report.rows if row.seed == seed] for seed in (5, 6)]
     assert again[0] != again[1]
 
 
 def test_nothing_is_computed_twice():
-    found = _bench([SPECS, Specs(n=3, draft_share=0.5), BEAM, Single(Role.DRAFT)]).to_json()["methods"]
+    found = _run([SPECS, Specs(n=3, draft_share=0.5), BEAM, Single(Role.DRAFT)]).to_json()["methods"]
     everything = {"draft": 1.0, "target": 1.0, "prm": 1.0}
     assert found["specs"]["processed_over_minimum"] == everything
     assert found["random-switch"]["processed_over_minimum"] == everything
@@ -150,11 +162,11 @@ def drifting_clock(monkeypatch):
 
 def test_a_method_against_itself(drifting_clock):
     """Same draws, so no difference at all; the same time, although the machine slows down tenfold."""
-    found = _bench([BEAM, _Twin()], repeats=2).to_json()["methods"]
+    found = _run([BEAM, _Twin()], seeds=2).to_json()["methods"]
     assert drifting_clock[-1] > 10 * drifting_clock[0]
     difference, ratio = found["twin"]["accuracy_minus_beam"], found["twin"]["latency_ratio_to_beam"]
     assert difference == dict(
-        mean=0, low=0, high=0, lower_bound_one_sided=0, discordant_problems=0, not_worse_by_2_points=True
+        mean=0, low=0, high=0, lower_bound_one_sided=0, p=1, discordant_problems=0, not_worse_by_2_points=True
     )
     assert ratio["low"] <= 1 <= ratio["high"]
     assert ratio["median"] == pytest.approx(1, abs=0.01)
@@ -163,99 +175,62 @@ def test_a_method_against_itself(drifting_clock):
 
 
 def _stopping_after(solves_done):
-    def progress(done, total, seconds_left):
-        if done == solves_done:
+    def progress(standing):
+        if standing.done == solves_done:
             raise KeyboardInterrupt
 
     return progress
 
 
-@pytest.mark.parametrize("cut", ["", '{"problem_id": "toy:3", "meth'])
-def test_resume_loses_and_repeats_nothing(tmp_path, solves, cut):
-    path = tmp_path / "rows.jsonl"
-    part = _bench([SPECS, BEAM], rows=path, progress=_stopping_after(17))
+def test_going_on_loses_and_repeats_nothing(solves):
+    rows = Rows()
+    part = _run([SPECS, BEAM], rows=rows, progress=_stopping_after(17))
     assert part.interrupted
     assert len(part.rows) == 17
-    assert len(path.read_text().splitlines()) == 1 + 17
-    with path.open("a") as file:  # as a killed process would leave it
-        file.write(cut)
     solves.clear()
-    whole = _bench([SPECS, BEAM], rows=path)
+    whole = _run([SPECS, BEAM], rows=rows)
     assert not whole.interrupted
     assert len(solves) == 2 + 48 - 17
     assert whole.rows[:17] == part.rows
-    assert _timeless(whole.rows) == _timeless(_bench([SPECS, BEAM]).rows)
+    assert _timeless(whole.rows) == _timeless(_run([SPECS, BEAM]).rows)
     solves.clear()
-    assert _bench([SPECS, BEAM], rows=path).rows == whole.rows
+    assert _run([SPECS, BEAM], rows=rows).rows == whole.rows
     assert solves == []
-    kept = [json.loads(line) for line in path.read_text().splitlines()[1:]]
-    assert len({(row["problem_id"], row["method"], row["repeat"]) for row in kept}) == len(kept) == 48
 
 
-def test_a_run_can_grow(tmp_path, solves):
-    """More problems and more repeats use the rows that are there; a smaller run reports its own alone."""
-    path = tmp_path / "rows.jsonl"
-    small = _bench([BEAM], PROBLEMS[:5], rows=path)
+def test_a_failed_solve_is_made_again_and_the_newer_row_counts(solves):
+    rows = Rows()
+    failed = {row.key for row in _run([BEAM, Single()], models=_models(_breaking), rows=rows).rows if row.error}
+    assert 4 < len(failed) < 20
     solves.clear()
-    grown = _bench([BEAM], PROBLEMS[:8], rows=path, repeats=2)
-    assert len(solves) == 1 + 16 - 5
-    assert grown.rows[:5] == small.rows
-    assert _bench([BEAM], PROBLEMS[:5], rows=path).rows == small.rows
+    mended = _run([BEAM, Single()], rows=rows)
+    assert len(solves) == 1 + len(failed)
+    assert sorted(_timeless(mended.rows), key=repr) == sorted(_timeless(_run([BEAM, Single()]).rows), key=repr)
 
 
-@pytest.mark.parametrize(
-    ("change", "named"),
-    [
-        ({"seed": 6}, "seed"),
-        ({"dataset": "other"}, "dataset"),
-        ({"law": Law(temperature=0.5)}, "law"),
-        ({"methods": [Beam(n=4)]}, "methods"),
-        ({"models": replace(_models(), draft=None)}, "models"),
-    ],
-)
-def test_rows_of_another_run_are_refused(tmp_path, change, named):
-    path = tmp_path / "rows.jsonl"
-    _bench([BEAM], PROBLEMS[:2], rows=path)
-    before = path.read_bytes()
-    with pytest.raises(InputError, match=rf"another run \(its {named} differ\)"):
-        _bench(**{"methods": [BEAM], "problems": PROBLEMS[:2], "rows": path, **change})
-    assert path.read_bytes() == before
+def test_one_method_in_two_configurations(solves):
+    """Labels and n tell cells apart; n is named in a report where there are several."""
+    cells = [Cell("specs", SPECS), Cell("specs tau=0.5", replace(SPECS, tau=0.5)), Cell("specs", Specs(n=2, beta=2.0))]
+    rows = Rows()
+    assert not solve_all(Plan(PROBLEMS[:3], cells, LAW, LIMITS), _models(), rows)
+    assert {(row.method, row.n) for row in rows.by_key.values()} == {("specs", 3), ("specs tau=0.5", 3), ("specs", 2)}
+    assert len(rows.by_key) == 9
+    settings = [cell.setting for cell in cells]
+    assert list(names(settings).values()) == ["specs n=3", "specs tau=0.5 n=3", "specs n=2"]
+    assert list(names(settings[:2]).values()) == ["specs", "specs tau=0.5"]
+    assert list(names([*settings, Cell("target", Single()).setting]).values())[-1] == "target"
 
 
-@pytest.mark.parametrize(
-    ("content", "fault"),
-    [("my notes", "no benchmark rows"), ("my notes\n", "line 1: not a JSON object"), ("[]\n{}\n", "line 1")],
-)
-def test_a_file_of_something_else_is_left_alone(tmp_path, content, fault):
-    path = tmp_path / "rows.jsonl"
-    path.write_text(content)
-    with pytest.raises(InputError, match=fault):
-        _bench([BEAM], PROBLEMS[:2], rows=path)
-    assert path.read_text() == content
-
-
-def test_a_broken_row_is_named(tmp_path):
-    path = tmp_path / "rows.jsonl"
-    _bench([BEAM], PROBLEMS[:2], rows=path)
-    header, first, _ = path.read_text().splitlines()
-    for broken, fault in (("{", "not a JSON object"), ('{"a": 1}', "a row has problem_id")):
-        path.write_text(f"{header}\n{first}\n{broken}\n")
-        with pytest.raises(InputError, match=f"line 3: {fault}"):
-            _bench([BEAM], PROBLEMS[:2], rows=path)
-    with pytest.raises(InputError, match="cannot hold rows"):
-        _bench([BEAM], PROBLEMS[:2], rows=tmp_path)
+def _breaking(steps):
+    if "bb" in steps[0]:
+        raise EngineError("the reward model broke")
+    return _rate(steps)
 
 
 def test_failed_is_not_wrong():
     """A reward model that breaks on some traces: those solves leave accuracy, latency and pairs."""
-
-    def breaking(steps):
-        if "bb" in steps[0]:
-            raise EngineError("the reward model broke")
-        return _rate(steps)
-
-    models = _models(breaking)
-    report = _bench([BEAM, Single()], models=models)
+    models = _models(_breaking)
+    report = _run([BEAM, Single()], models=models)
     alone = [stream(p.question, models, BEAM, law=LAW, limits=LIMITS, seed=5).result for p in PROBLEMS]
     good = [(r.answer == p.answer) for r, p in zip(alone, PROBLEMS, strict=True) if r.finish_reason is not Finish.ERROR]
     assert 5 < len(good) < 20
@@ -268,34 +243,30 @@ def test_failed_is_not_wrong():
     kept = {row.problem_id for row in report.rows if row.method == "beam" and row.correct is not None}
     target = [row.correct for row in report.rows if row.method == "target" and row.problem_id in kept]
     assert found["target"]["accuracy_minus_beam"]["mean"] == pytest.approx((sum(target) - sum(good)) / len(good))
-    assert "failed solves: the reward model broke" in report.table()
+    assert "failed solves: the reward model broke" in table(report.to_json())
 
 
 def test_ctrl_c_reports_what_was_finished():
-    report = _bench([SPECS, BEAM], progress=_stopping_after(9))
+    report = _run([SPECS, BEAM], progress=_stopping_after(9))
     found = report.to_json()
     assert found["interrupted"]
     assert sum(method["solves"] for method in found["methods"].values()) == 9
-    assert "stopped early" in report.table()
-    nothing = _bench([SPECS, BEAM], progress=_stopping_after(0)).to_json()
+    assert "stopped early" in table(found)
+    nothing = _run([SPECS, BEAM], progress=_stopping_after(0)).to_json()
     assert nothing["methods"]["specs"]["accuracy"] is None
     json.dumps(nothing, allow_nan=False)
 
 
-def test_progress_counts_and_rows_are_on_disk_at_once(tmp_path):
-    path, calls, on_disk = tmp_path / "rows.jsonl", [], []
-
-    def progress(*call):
-        calls.append(call)
-        on_disk.append(len(path.read_text().splitlines()) - 1)
-
-    _bench([BEAM], PROBLEMS[:2], rows=path)
-    _bench([BEAM], PROBLEMS[:6], rows=path, progress=progress)
-    assert [(done, total) for done, total, _ in calls] == [(2, 6), (3, 6), (4, 6), (5, 6), (6, 6)]
-    assert on_disk == [2, 3, 4, 5, 6]
-    assert calls[0][2] is None
-    assert all(left > 0 for _, _, left in calls[1:-1])
-    assert calls[-1][2] == 0
+def test_progress_counts():
+    calls, rows = [], Rows()
+    first = _run([BEAM], PROBLEMS[:2], rows=rows)
+    report = _run([BEAM], PROBLEMS[:6], rows=rows, progress=lambda standing: calls.append(replace(standing)))
+    assert [(standing.done, standing.total) for standing in calls] == [(2, 6), (3, 6), (4, 6), (5, 6), (6, 6)]
+    assert calls[0].seconds_left is None
+    assert all(standing.seconds_left > 0 for standing in calls[1:-1])
+    assert calls[-1].seconds_left == 0
+    assert calls[-1].graded == {"beam": (sum(row.correct for row in report.rows), 6)}
+    assert len(first.rows) == 2
 
 
 @pytest.mark.parametrize(
@@ -303,12 +274,13 @@ def test_progress_counts_and_rows_are_on_disk_at_once(tmp_path):
     [
         ({"problems": []}, "at least one problem"),
         ({"methods": []}, "one method"),
-        ({"repeats": 0}, "one repeat"),
-        ({"methods": [BEAM, Beam(n=5)]}, "method beam is given twice"),
+        ({"seeds": 0}, "one seed"),
+        ({"methods": [BEAM, BEAM]}, "method beam with n=3 is given twice"),
+        ({"methods": [Single(), Single()]}, "method target is given twice"),
         ({"problems": [PROBLEMS[0], PROBLEMS[0]]}, "same id"),
         ({"models": Models(target=_models().target)}, "method beam needs a prm model"),
     ],
 )
 def test_what_cannot_be_run_is_refused(change, fault):
     with pytest.raises(InputError, match=fault):
-        _bench(**{"methods": [BEAM], **change})
+        _run(**{"methods": [BEAM], **change})

@@ -1,0 +1,63 @@
+"""`specs eval`: methods compared on a data set, every solve kept. The same command goes on after a stop."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from specs.cli.options import add_cells, add_method, add_models, cells_of, count, models_of, names_of
+from specs.cli.problems import add_dataset, problems_of
+from specs.cli.progress import Shown
+from specs.cli.report import publish
+from specs.eval.drawing import require_matplotlib
+from specs.eval.environment import environment
+from specs.eval.folder import Folder
+from specs.eval.run import Plan, solve_all
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("eval", help="compare methods on a data set, and keep it", description=__doc__)
+    add_cells(parser)
+    add_dataset(parser)
+    parser.add_argument(
+        "--seeds", type=count, default=1, help="sampling seeds a problem, from --seed on (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder for results, traces, summary and report"
+    )
+    add_method(parser, several_n=True)
+    add_models(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    require_matplotlib()
+    cells, law, limits = cells_of(args)
+    plan = Plan(problems_of(args), cells, law, limits, args.seed, args.seeds)
+    loading = ("engine", "device", "dtype", "allow_text_scoring", "draft_system", "target_system")
+    configuration: dict[str, Any] = {
+        **plan.configuration(args.dataset, names_of(args, plan.methods)),
+        "problem_seed": args.problem_seed,
+        "loading": {name: getattr(args, name) for name in loading},
+    }
+    with Folder(args.out, configuration, plan.settings) as folder:
+        models = models_of(args, plan.methods)
+        options = {name: value for name, value in vars(args).items() if name not in ("run", "command")}
+        folder.begin(
+            {
+                "limit": len(plan.problems),
+                "seeds": args.seeds,
+                "command": args.command,
+                "options": {**options, "out": str(args.out)},
+                "environment": environment(),
+            }
+        )
+        interrupted = solve_all(plan, models, folder, Shown())
+        folder.end(interrupted)
+        if not interrupted or folder.by_key:
+            publish([args.out], args.out)
+    if interrupted:
+        print("specs: interrupted; the same command goes on from there", file=sys.stderr)
+    return 1 if interrupted else 0

@@ -1,0 +1,58 @@
+"""How far a run is, on standard error: one line that is rewritten on a terminal, else one every 30 seconds."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from specs.eval.run import Standing
+
+_EVERY_S = {True: 0.2, False: 30.0}
+"""Seconds between two lines, on a terminal and elsewhere."""
+
+
+class Shown:
+    """Shows the standing of a run whenever it is called with it, if it is time."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._last = time.monotonic() if not self._terminal else -1.0
+
+    def __call__(self, standing: Standing) -> None:
+        now, over = time.monotonic(), standing.done == standing.total
+        if now - self._last < _EVERY_S[self._terminal] and not (over and self._terminal):
+            return
+        self._last = now
+        if self._terminal:
+            text = line(standing, _columns())
+            print(f"\r{text}\x1b[K", end="\n" if over else "", file=sys.stderr, flush=True)
+        else:
+            print(line(standing), file=sys.stderr, flush=True)
+
+
+def line(standing: Standing, width: int = 200) -> str:
+    """Solves done, remaining time, and as many methods' shares of right answers as fit into `width`."""
+    text = f"{standing.done}/{standing.total} solves, {100 * standing.done // max(standing.total, 1)}%"
+    if standing.seconds_left is not None:
+        text += f", {_duration(standing.seconds_left)} left"
+    for name, (right, graded) in standing.graded.items():
+        more = f"{text}  {name} {100 * right / graded:.0f}%"
+        if len(more) > width:
+            break
+        text = more
+    return text
+
+
+def _columns() -> int:
+    """Columns that a line may fill without wrapping."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns - 1
+    except OSError:
+        return 79
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

@@ -1,0 +1,75 @@
+"""Drawings as SVG for a page of light or dark ground.
+
+What is drawn in the page's own text colour is drawn in a stand-in first, because matplotlib does
+not know `currentColor`.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from specs.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
+
+INK = "#010203"
+"""Stand-in for the page's text colour."""
+COLOURS = ("#3b7dd8", "#e0852b", "#2f9e62", "#c44e9b", "#8a6fd1", "#1ba3b8", "#b8960c", "#e05252", "#8c8c8c", "#a0703c")
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A drawing with its caption."""
+
+    svg: str
+    title: str
+    caption: str
+
+
+def require_matplotlib() -> None:
+    """Raise `InputError` if figures cannot be drawn."""
+    if find_spec("matplotlib") is None:
+        raise InputError("reports need matplotlib: pip install 'specs-llm[eval]'")
+
+
+def canvas_of(height: float) -> Canvas:
+    from matplotlib.figure import Figure as Canvas
+
+    return Canvas(figsize=(8.2, height), layout="constrained", facecolor="none")
+
+
+def dress(axes: Axes, x: str, y: str) -> None:
+    axes.set_xlabel(x, color=INK)
+    axes.set_ylabel(y, color=INK)
+    axes.set_facecolor("none")
+    axes.tick_params(colors=INK, labelsize=8)
+    axes.grid(color=INK, alpha=0.12, lw=0.6)
+    axes.set_axisbelow(True)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(INK)
+
+
+def legend(canvas: Canvas, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        canvas.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8, labelcolor=INK)
+
+
+def figure_of(canvas: Canvas, title: str, caption: str) -> Figure:
+    import matplotlib
+
+    # Text stays text, in the page's font; a fixed salt makes the same figure the same bytes.
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": title}):
+        drawn = io.StringIO()
+        canvas.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    svg = drawn.getvalue()
+    # Ids that nothing refers to would be there once a figure.
+    svg = re.sub(r' id="([^"]+)"', lambda found: found[0] if f"#{found[1]}" in svg else "", svg[svg.index("<svg") :])
+    return Figure(svg.replace(INK, "currentColor"), title, caption)

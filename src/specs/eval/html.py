@@ -1,0 +1,77 @@
+"""The report as one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from specs import __version__
+from specs.core.statistics import RESAMPLES
+from specs.eval.figures import figures
+from specs.eval.folder import Recorded
+from specs.eval.report import Report
+from specs.eval.table import notes, shown
+from specs.types import Role
+
+TEMPLATE = Path(__file__).with_name("report.html.jinja")
+
+
+def page(report: Report, found: dict[str, Any], runs: Sequence[Recorded]) -> str:
+    """The page for `report`, whose numbers (`to_json`) are `found`, made from `runs`."""
+    from jinja2 import Environment, StrictUndefined
+
+    template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return template.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        found=found,
+        figures=figures(report, found),
+        results=[_result(name, method) for name, method in found["methods"].items()],
+        work=[_work(name, method) for name, method in found["methods"].items() if method["solves"]],
+        notes=[note for name, method in found["methods"].items() for note in notes(name, method)],
+        problems=len({row.problem_id for row in report.rows}),
+        runs=runs,
+        resamples=RESAMPLES,
+        version=__version__,
+    )
+
+
+def _result(name: str, method: dict[str, Any]) -> list[str]:
+    """A row of the first table."""
+    latency, ratio = method["latency_s"] or {}, method["latency_ratio_to_beam"] or {}
+    minus = (method["accuracy_minus_beam"] or {}) if method["reference"] != name else {}
+    ratio = ratio if method["reference"] != name else {}
+    return [
+        name,
+        shown("{:.1f}", method["accuracy"], *(method["accuracy_interval"] or ()), scale=100),
+        shown("{:+.1f}", minus.get("mean"), minus.get("low"), minus.get("high"), scale=100),
+        _p(minus.get("p")),
+        shown("{:.0f}", latency.get("mean"), *(latency.get("interval") or ()), scale=1000),
+        shown("{:.0f}", latency.get("p50"), scale=1000),
+        shown("{:.0f}", latency.get("p95"), scale=1000),
+        shown("{:.1f}", latency.get("per_step"), scale=1000),
+        shown("{:.3f}", ratio.get("median"), ratio.get("low"), ratio.get("high")),
+        shown("{:.0f}", method["draft_share"], scale=100),
+        str(method["solves"]),
+        str(method["failed"]),
+    ]
+
+
+def _work(name: str, method: dict[str, Any]) -> list[str]:
+    """A row of the second table: time by phase, tokens by model."""
+    seconds, tokens = method["seconds"], method["tokens"]
+    phases = ("draft", "target_generate", "target_score", "prm", "orchestration")
+    return [
+        name,
+        *(shown("{:.1f}", seconds[phase], scale=1000) for phase in phases),
+        *(
+            f"{tokens[role]['processed']:.0f} / {tokens[role]['generated']:.0f}" if role in tokens else "-"
+            for role in map(str, (Role.DRAFT, Role.TARGET))
+        ),
+        f"{tokens[Role.PRM]['processed']:.0f}" if Role.PRM in tokens else "-",
+        shown("{:.1f}", method["steps_mean"]),
+        shown("{:.2f}", method["flops"], scale=1e-9),
+    ]
+
+
+def _p(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}" if value >= 0.001 else "< 0.001"

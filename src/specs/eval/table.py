@@ -1,0 +1,63 @@
+"""A report for people, as aligned lines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from specs.eval.report import MARGIN
+
+HEAD = ("method", "accuracy %", "latency ms", "p95 ms", "latency / beam", "accuracy - beam", "draft %", "solves",
+        "failed")  # fmt: skip
+
+
+def table(found: dict[str, Any]) -> str:
+    """The report (`Report.to_json`) with one line a method, and what has to be said about them."""
+    lines: list[tuple[str, ...]] = [HEAD]
+    said: list[str] = []
+    for name, method in found["methods"].items():
+        latency, ratio = method["latency_s"] or {}, method["latency_ratio_to_beam"] or {}
+        low, high = method["accuracy_interval"] or (None, None)
+        minus = method["accuracy_minus_beam"] or {}
+        lines.append((
+            name,
+            shown("{:.1f}", method["accuracy"], low, high, scale=100),
+            shown("{:.1f}", latency.get("mean"), scale=1000),
+            shown("{:.1f}", latency.get("p95"), scale=1000),
+            shown("{:.3f}", ratio.get("median"), ratio.get("low"), ratio.get("high")),
+            shown("{:+.1f}", minus.get("mean"), minus.get("low"), minus.get("high"), scale=100),
+            shown("{:.0f}", method["draft_share"], scale=100),
+            str(method["solves"]),
+            str(method["failed"]),
+        ))  # fmt: skip
+        said += notes(name, method)
+    if not found["one_machine"]:
+        said.append("the solves were made on different machines, so latencies are not compared")
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    stopped = ", stopped early" if found["interrupted"] else ""
+    title = f"{found['dataset']}: {found['limit']} problems x {found['repeats']}, seed {found['seed']}{stopped}"
+    aligned = (
+        line[0].ljust(widths[0])
+        + "".join(f"  {cell:>{width}}" for cell, width in zip(line[1:], widths[1:], strict=True))
+        for line in lines
+    )
+    return "\n".join([title, *aligned, *said])
+
+
+def notes(name: str, method: dict[str, Any]) -> list[str]:
+    """What has to be said of one method: whether it is not worse, and what it failed."""
+    said: list[str] = []
+    if method["reference"] not in (None, name) and (minus := method["accuracy_minus_beam"]):
+        verdict = "not worse" if minus["not_worse_by_2_points"] else "not shown to be not worse"
+        bound = shown("{:+.1f}", minus["lower_bound_one_sided"], scale=100)
+        said.append(f"{name}: {verdict} than {method['reference']} by {100 * MARGIN:.0f} points (lower bound {bound})")
+    if method["failed"]:
+        said.append(f"{name} is judged without {method['failed']} failed solves: {method['first_error']}")
+    return said
+
+
+def shown(form: str, value: float | None, low: float | None = None, high: float | None = None, scale: float = 1) -> str:
+    """A number with its interval, where they are known."""
+    if value is None:
+        return "-"
+    interval = "" if low is None or high is None else f" [{form.format(scale * low)}, {form.format(scale * high)}]"
+    return form.format(scale * value) + interval
