@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from specs import __version__
-from specs.cli import bench, grade, problems, solve
+from specs.cli import bench, grade, problems, replay, solve
 from specs.cli.options import Parser
 from specs.errors import InputError, ModelError, SpecsError
 
@@ -38,6 +38,6 @@ def _parser() -> Parser:
     parser = Parser(prog="specs", description="Faster test-time scaling through speculative drafts (arXiv 2506.15733).")
     parser.add_argument("--version", action="version", version=f"specs {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (solve, problems, bench, grade):
+    for command in (solve, problems, bench, replay, grade):
         command.add(commands)
     return parser
