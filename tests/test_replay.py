@@ -90,6 +90,7 @@ OPTIONS = st.fixed_dictionaries(
         "n": st.integers(1, 4),
         "beta": st.sampled_from([0.5, 1.0, 3.0, 3.2, 40.0]),
         "tau": st.sampled_from([0.0, 0.3, 0.5, 0.55, 1.0]),
+        "switch_on": st.sampled_from(["trace", "step"]),
         "start": st.sampled_from(["draft", "target"]),
         "deferral": st.sampled_from(["next", "rewrite"]),
         "select": st.sampled_from(["soft", "best"]),
@@ -125,21 +126,18 @@ def test_a_replay_says_what_a_solve_with_these_options_does(recorded, options, s
 
 
 def test_every_way_to_part_occurs_and_is_called_by_its_name():
-    found = {}
-    for change in (
-        {"beta": 40.0}, {"tau": 0.9}, {"tau": 0.0}, {"start": "draft"}, {"deferral": "next"}, {"n": 9}, {"tau": 0.5}
-    ):  # fmt: skip
-        endings = {replay(solve("specs", seed, n=4, beta=3.0, tau=0.5), **change).ended for seed in range(10)}
-        found[next(iter(change.items()))] = endings - {Ended.COMPLETE}
-    assert found == {
-        ("beta", 40.0): {Ended.CANDIDATE, Ended.KEPT},
-        ("tau", 0.9): {Ended.THROWN_AWAY},
-        ("tau", 0.0): {Ended.KEPT},
-        ("start", "draft"): {Ended.WRITER},
-        ("deferral", "next"): {Ended.KEPT, Ended.WRITER},
-        ("n", 9): {Ended.MORE_CANDIDATES},
-        ("tau", 0.5): set(),
-    }
+    solves = [solve("specs", seed, n=4, beta=3.0, tau=0.5) for seed in range(10)]
+    for change, ways in (
+        ({}, set()),
+        ({"beta": 40.0}, {Ended.CANDIDATE, Ended.KEPT}),
+        ({"tau": 0.9}, {Ended.THROWN_AWAY}),
+        ({"tau": 0.0}, {Ended.KEPT}),
+        ({"switch_on": "trace"}, {Ended.THROWN_AWAY}),
+        ({"start": "draft"}, {Ended.WRITER}),
+        ({"deferral": "next"}, {Ended.KEPT, Ended.WRITER}),
+        ({"n": 9}, {Ended.MORE_CANDIDATES}),
+    ):
+        assert {replay(result, **change).ended for result in solves} - {Ended.COMPLETE} == ways, change
     raw = solve("specs", n=4, score="raw")
     assert (replay(raw, score="tilted").ended, replay(raw, score="tilted").replayed) == (Ended.NO_LOG_P, 1)
 
@@ -198,7 +196,10 @@ def test_options_and_records_that_make_no_sense_are_refused_by_name():
     ):
         with pytest.raises(InputError, match=message):
             replay(replace(result, settings={**result.settings, **changed}))
-    with pytest.raises(InputError, match="settings: no 'top_p'"):
-        replay(replace(result, settings={"temperature": 1.0}))
+    for lost, message in (("top_p", "no 'top_p'; give a whole trace"), ("beta", "no 'beta'; another version made")):
+        rest = {name: value for name, value in result.settings.items() if name != lost}
+        with pytest.raises(InputError, match=message):
+            replay(replace(result, settings=rest))
+    assert replay(replace(result, settings=rest), beta=32.0).ended is Ended.COMPLETE
     with pytest.raises(InputError, match="unknown method 'mine'"):
         replay(replace(result, method="mine"))

@@ -10,9 +10,9 @@ seed takes these very steps. It ends where the method asks for something that wa
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
 from specs.core.keys import Key
 from specs.errors import InputError
@@ -155,7 +155,11 @@ def _changed(accept: Accept, record: StepRecord) -> Ended | None:
 def _recorded(result: Result, options: dict[str, Any]) -> tuple[Method, Law]:
     """The method and the law of a record, the method's options overridden."""
     usual = make(result.method)
-    settings = {name: value for name, value in result.settings.items() if hasattr(usual, name)}
+    given = {name: value for name, value in options.items() if value is not None}
+    names = [option.name for option in fields(cast(Any, usual))]
+    if missing := [name for name in names if name not in result.settings and name not in given]:
+        raise InputError(f"settings: no {missing[0]!r}; another version made this record, so give that option")
+    settings = {name: result.settings[name] for name in names if name in result.settings}
     for name, value in settings.items():
         if not _fits(value, getattr(usual, name)):
             raise InputError(f"settings: {name!r} is {value!r}, which no {result.method} has")
@@ -166,7 +170,7 @@ def _recorded(result: Result, options: dict[str, Any]) -> tuple[Method, Law]:
         raise InputError(f"settings: no {error}; give a whole trace, as 'specs solve --trace' writes it") from None
     except (TypeError, ValueError) as error:
         raise InputError(f"settings: {error}") from None
-    return make(result.method, **{**settings, **{k: v for k, v in options.items() if v is not None}}), law
+    return make(result.method, **{**settings, **given}), law
 
 
 def _fits(value: Any, default: Any) -> bool:

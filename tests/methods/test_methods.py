@@ -83,30 +83,46 @@ def test_scores_can_be_recomputed_from_the_three_models():
         text += record.step.text
 
 
-def test_switching_follows_the_reward_of_the_chosen_step():
+def test_switching_follows_the_reward_of_the_trace():
+    writers = set()
     for seed in range(12):
-        steps = run(Specs(n=3, tau=0.5, deferral="next"), LONG, seed=seed).steps
+        steps = run(Specs(n=3, tau=0.5, switch_on="trace", deferral="next"), LONG, seed=seed).steps
         assert steps[0].writer is Role.TARGET
         for before, after in pairwise(steps):
             assert (after.writer is Role.DRAFT) == (before.step.reward >= 0.5)
+            writers.add(after.writer)
+    assert len(writers) == 2
+
+
+def test_or_the_part_of_it_that_the_step_kept():
+    """A trace that was bad before the step does not bring the target back, a step that made it worse does."""
+    told_apart = 0
+    for seed in range(12):
+        steps = run(Specs(n=1, tau=0.7, switch_on="step", deferral="next"), LONG, seed=seed).steps
+        rewards = [1.0, *(record.step.reward for record in steps)]
+        for (earlier, reward), after in zip(pairwise(rewards), steps[1:], strict=False):
+            assert (after.writer is Role.DRAFT) == (reward >= 0.7 * earlier)
+            told_apart += (reward >= 0.7) != (reward >= 0.7 * earlier)
+    assert told_apart > 3
 
 
 def test_the_threshold_itself_keeps_the_draft():
     models = toy.models(long_table(1), long_table(2), rate=lambda steps: 0.5)
-    assert [r.writer for r in run(Specs(n=2, tau=0.5, deferral="next"), models).steps[1:]] == [Role.DRAFT] * 4
+    specs = Specs(n=2, tau=0.5, switch_on="trace", deferral="next")
+    assert [r.writer for r in run(specs, models).steps[1:]] == [Role.DRAFT] * 4
 
 
 def test_extreme_thresholds():
     for seed in range(4):
         draft_only = run(Specs(n=2, tau=0.0, start="draft", deferral="next"), LONG, seed=seed)
-        target_only = run(Specs(n=2, tau=1.1, deferral="next"), LONG, seed=seed)
+        target_only = run(Specs(n=2, tau=1.1, switch_on="trace", deferral="next"), LONG, seed=seed)
         assert draft_only.draft_share == 1
         assert target_only.draft_share == 0
         assert target_only.usage[Role.DRAFT].processed == 0
 
 
 def test_rewrite_throws_a_bad_draft_step_away_and_the_target_writes_it_again():
-    result = run(Specs(n=3, tau=0.6, deferral="rewrite", start="draft"), LONG, seed=2)
+    result = run(Specs(n=3, tau=0.6, switch_on="trace", deferral="rewrite", start="draft"), LONG, seed=2)
     rejected = [r for r in result.steps if not r.accepted]
     assert rejected
     assert all(r.writer is Role.DRAFT and r.step.reward < 0.6 for r in rejected)
@@ -122,7 +138,7 @@ def test_rewrite_throws_a_bad_draft_step_away_and_the_target_writes_it_again():
 
 def test_a_rewritten_step_is_drawn_with_fresh_randomness():
     same = toy.models(long_table(1), long_table(1), rate=lambda steps: 0.1)
-    first, second = run(Specs(n=8, tau=0.6, deferral="rewrite", start="draft"), same).steps[:2]
+    first, second = run(Specs(n=8, tau=0.6, switch_on="trace", deferral="rewrite", start="draft"), same).steps[:2]
     assert [c.token_ids for c in first.candidates] != [c.token_ids for c in second.candidates]
 
 
@@ -170,7 +186,7 @@ def test_reduction_n_one_beta_zero_is_plain_sampling_of_the_writer():
     """SPECS with n = 1 draws the very same trace as the writer alone, seed by seed."""
     for seed in range(10):
         plain = run(make("target"), LONG, seed=seed)
-        for method in (Specs(n=1, beta=0.0, tau=1.1, deferral="next"), make("beam", n=1)):
+        for method in (Specs(n=1, beta=0.0, tau=1.1, switch_on="trace", deferral="next"), make("beam", n=1)):
             assert run(method, LONG, seed=seed).text == plain.text
         assert (
             run(Specs(n=1, beta=0.0, tau=0.0, start="draft"), LONG, seed=seed).text
@@ -221,7 +237,7 @@ def test_raw_score_asks_the_target_for_nothing():
 
 
 def test_soft_value_changes_the_scores_as_stated():
-    result = run(Specs(n=4, beta=5.0, reward_as="soft-value", tau=1.1, deferral="next"), LONG)
+    result = run(Specs(n=4, beta=5.0, reward_as="soft-value", tau=1.1, switch_on="trace", deferral="next"), LONG)
     for record in result.steps:
         for candidate, score in zip(record.candidates, record.decision.scores, strict=True):
             assert score == pytest.approx(math.log1p(math.expm1(5.0) * candidate.reward))
@@ -306,7 +322,9 @@ def test_reduction_rsd_is_specs_with_one_candidate_and_raw_scores():
     """Trace by trace; SPECS also asks the PRM for a reward of target steps, and does nothing with it."""
     for start, seed in [(start, seed) for start in ("draft", "target") for seed in range(15)]:
         rsd = run(Rsd(tau=0.6, start=start), LONG, seed=seed)
-        specs = run(Specs(n=1, tau=0.6, start=start, score="raw", deferral="rewrite"), LONG, seed=seed)
+        specs = run(
+            Specs(n=1, tau=0.6, switch_on="trace", start=start, score="raw", deferral="rewrite"), LONG, seed=seed
+        )
         assert [(r.writer, r.accepted, r.step.token_ids) for r in rsd.steps] == [
             (r.writer, r.accepted, r.step.token_ids) for r in specs.steps
         ]

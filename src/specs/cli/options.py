@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any, NoReturn
 
 from specs import api
@@ -14,7 +12,6 @@ from specs.engine import Models
 from specs.errors import InputError
 from specs.machine import Limits
 from specs.methods import Method
-from specs.methods.gsi import Gsi
 from specs.methods.specs import Specs
 from specs.types import Law
 
@@ -87,27 +84,8 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     )
 
 
-_METHOD: dict[str, tuple[dict[str, Any], str]] = {
-    "n": ({"type": count}, "candidates a step"),
-    "beta": ({"type": above_zero}, "inverse temperature of verification"),
-    "tau": ({"type": share}, "reward from which a draft step is good enough"),
-    "start": ({"choices": ["target", "draft"]}, "writer of the first step"),
-    "deferral": (
-        {"choices": ["next", "rewrite"]},
-        "after a low reward the target writes the next step, or this one again",
-    ),
-    "select": ({"choices": ["soft", "best"]}, "draw or argmax"),
-    "score": ({"choices": ["tilted", "raw"]}, "with or without the log-ratio"),
-    "reward_as": ({"choices": list(RewardAs.__args__)}, "what beta multiplies"),
-    "threshold": ({"type": float}, "of gsi: tilted reward from which a draft step stays"),
-    "draft_share": ({"type": share}, "of random-switch: how often the draft writes"),
-}
-"""Options of methods: name in Python, what argparse has to know, help."""
-
-
 def add_method(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("method", "Defaults are those of specs; other methods have their own.")
-    add_method_options(group, {**asdict(Specs()), "threshold": Gsi().threshold, "draft_share": 0.5})
+    add_options(parser.add_argument_group("method", "Defaults are those of specs; other methods have their own."))
     law = parser.add_argument_group("sampling and limits")
     law.add_argument("--temperature", type=not_negative, default=api.TEMPERATURE, help="(default: %(default)s)")
     law.add_argument("--top-p", type=share, default=1.0, help="nucleus (default: %(default)s)")
@@ -118,21 +96,43 @@ def add_method(parser: argparse.ArgumentParser) -> None:
     law.add_argument("--deadline", type=above_zero, metavar="SECONDS", help="return the best trace so far by then")
 
 
-def add_method_options(group: argparse._ArgumentGroup, usual: Mapping[str, Any]) -> None:
-    """Options of methods, each with its `usual` value where there is one to name."""
-    for name, (kind, text) in _METHOD.items():
-        said = f"{text} ({usual[name]})" if name in usual else text
-        group.add_argument(f"--{name.replace('_', '-')}", **kind, help=said)
+def add_options(group: argparse._ArgumentGroup) -> None:
+    """The options of methods, which `given_options` reads."""
+    default = Specs()
+    group.add_argument("--n", type=count, help=f"candidates a step ({default.n})")
+    group.add_argument("--beta", type=above_zero, help=f"inverse temperature of verification ({default.beta})")
+    group.add_argument("--tau", type=share, help=f"reward from which a draft step is good enough ({default.tau})")
+    group.add_argument(
+        "--switch-on",
+        choices=["trace", "step"],
+        help=f"tau is for the reward of the trace, or for its share that the step kept ({default.switch_on})",
+    )
+    group.add_argument("--start", choices=["target", "draft"], help=f"writer of the first step ({default.start})")
+    group.add_argument(
+        "--deferral",
+        choices=["next", "rewrite"],
+        help=f"after a low reward the target writes the next step, or this one again ({default.deferral})",
+    )
+    group.add_argument("--select", choices=["soft", "best"], help=f"draw or argmax ({default.select})")
+    group.add_argument("--score", choices=["tilted", "raw"], help=f"with or without the log-ratio ({default.score})")
+    group.add_argument(
+        "--reward-as", choices=list(RewardAs.__args__), help=f"what beta multiplies ({default.reward_as})"
+    )
+    group.add_argument("--threshold", type=float, help="of gsi: tilted reward from which a draft step stays (0.5)")
+    group.add_argument(
+        "--draft-share", type=share, default=None, help="of random-switch: how often the draft writes (default: 0.5)"
+    )
 
 
-def method_options(args: argparse.Namespace) -> dict[str, Any]:
-    """What `add_method_options` added; None where nothing was given."""
-    return {name: getattr(args, name) for name in _METHOD}
+def given_options(args: argparse.Namespace) -> dict[str, Any]:
+    """What the options of `add_options` say; None where nothing was given."""
+    names = "n beta tau switch_on start deferral select score reward_as threshold draft_share"
+    return {name: getattr(args, name) for name in names.split()}
 
 
 def method_of(args: argparse.Namespace, name: str) -> tuple[Method, Law, Limits]:
     """The method called `name` with the options given."""
-    options = method_options(args)
+    options = given_options(args)
     if name != "random-switch":
         options["draft_share"] = None
     method, law, limits = api.configure(

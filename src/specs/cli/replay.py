@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from specs.cli.options import add_method_options, method_options
+from specs.cli.options import add_options, given_options
 from specs.errors import InputError
 from specs.replay import Ended, Replay, replay
 from specs.traces import read_traces
@@ -25,13 +25,13 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("replay", help="decide recorded steps anew, without models", description=__doc__)
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="traces: JSON or JSON lines, .gz too")
     parser.add_argument("--json", action="store_true", help="print one JSON object a trace, and at last a summary")
-    group = parser.add_argument_group("options to change", "What is not given stays as it was recorded.")
-    add_method_options(group, {})
+    note = "What is not given stays as it was recorded, whatever the defaults of specs (in brackets)."
+    add_options(parser.add_argument_group("options to change", note))
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    options = {name: value for name, value in method_options(args).items() if value is not None}
+    options = {name: value for name, value in given_options(args).items() if value is not None}
     replays: list[Replay] = []
     rows: list[dict[str, Any]] = []
     for path in args.files:

@@ -9,8 +9,8 @@ Per step, with draft `q`, target `p`, process reward model `r`, context `c`:
 4. Soft verification: candidate i is drawn with probability softmax(s)_i.
 5. Switching: reward of the chosen trace >= tau -> the draft writes the next step, else the target.
 
-[paper] for the steps, [ours] for the scaling of s, `>=`, `rewrite`, argmax and the soft value:
-docs/method.md marks each.
+[paper] for the steps, [ours] for the scaling of s, `>=`, `rewrite`, `switch_on="step"`, argmax and
+the soft value: docs/method.md marks each.
 """
 
 from __future__ import annotations
@@ -32,9 +32,12 @@ class Specs:
     Attributes:
         n: candidates a step, >= 1.
         beta: inverse temperature of soft verification, >= 0.
-        tau: switching threshold on the raw reward; <= 0 always drafts, > 1 never.
+        tau: switching threshold in [0, 1]; at 0 the draft always writes.
+        switch_on: what `tau` is held against. `trace`: the reward of the trace, r_t. `step`: that of
+            the step alone, r_t / r_(t-1): r estimates P(all steps right), so the quotient estimates
+            P(this step right | those before it), which is all that another writer can change.
         start: writer of the first step.
-        deferral: what a reward below tau does: `next` keeps the step and the target writes the
+        deferral: what falling below tau does: `next` keeps the step and the target writes the
             next one; `rewrite` throws a draft step away and the target writes it again.
         select: `soft` draws from softmax(s), `best` takes the highest score.
         score: `tilted` as above, `raw` leaves the log-ratio out.
@@ -49,6 +52,7 @@ class Specs:
     n: int = 8
     beta: float = 32.0
     tau: float = 0.8
+    switch_on: Literal["trace", "step"] = "step"
     start: Literal["target", "draft"] = "target"
     deferral: Literal["next", "rewrite"] = "rewrite"
     select: Literal["soft", "best"] = "soft"
@@ -77,7 +81,7 @@ class Specs:
         while True:
             proposal = yield Propose(writer, trace, self.n, self._verifiers(writer), law)
             decision = self._choose(proposal.candidates, key.fold("select", trace.token_ids))
-            if writer is Role.DRAFT and self._rejected(proposal.candidates, decision):
+            if writer is Role.DRAFT and self._rejected(trace, proposal.candidates, decision):
                 yield Accept(decision, keep=False)
                 writer = Role.TARGET
                 proposal = yield Propose(writer, trace, self.n, self._verifiers(writer), law, attempt=1)
@@ -88,8 +92,9 @@ class Specs:
             if finish := (yield Accept(decision)):
                 return finish
             step = proposal.candidates[decision.chosen]
+            good = self._good(trace, step)
             trace = trace.extend(step, writer)
-            writer = self._next_writer(step, key.fold("switch", trace.token_ids))
+            writer = self._next_writer(good, key.fold("switch", trace.token_ids))
 
     def _verifiers(self, writer: Role) -> frozenset[Role]:
         with_ratio = writer is Role.DRAFT and self.score == "tilted"
@@ -103,18 +108,20 @@ class Specs:
         reward = math.nan if candidate.reward is None else candidate.reward
         return tilt(reward, self.beta, self.reward_as) + (log_ratio(candidate) if self.score == "tilted" else 0.0)
 
-    def _rejected(self, candidates: tuple[Candidate, ...], decision: Decision) -> bool:
-        """Whether a draft step is written again: no support, or a low reward under `rewrite`."""
+    def _good(self, trace: Trace, step: Candidate) -> bool:
+        """Whether the step keeps the draft writing."""
+        before = trace.steps[-1].reward if trace.steps and self.switch_on == "step" else 1.0
+        return step.reward is not None and before is not None and step.reward >= self.tau * before
+
+    def _rejected(self, trace: Trace, candidates: tuple[Candidate, ...], decision: Decision) -> bool:
+        """Whether a draft step is written again: no support, or not good enough under `rewrite`."""
         if decision.chosen is None:
             return True
         if self.deferral == "next" or self.draft_share is not None:
             return False
-        reward = candidates[decision.chosen].reward
-        return reward is None or not reward >= self.tau
+        return not self._good(trace, candidates[decision.chosen])
 
-    def _next_writer(self, step: Candidate, key: Key) -> Role:
+    def _next_writer(self, good: bool, key: Key) -> Role:
         if self.draft_share is not None:
             return Role.DRAFT if key.uniform() < self.draft_share else Role.TARGET
-        if self.deferral == "rewrite":
-            return Role.DRAFT
-        return Role.DRAFT if step.reward is not None and step.reward >= self.tau else Role.TARGET
+        return Role.DRAFT if good or self.deferral == "rewrite" else Role.TARGET
