@@ -30,6 +30,13 @@ def test_recorded_settings_come_out_as_recorded(files, capsys):
     assert "steps come out as recorded (100.0%)" in shown
 
 
+def test_a_share_of_the_targets_work_sets_tau(files, capsys):
+    assert main(["replay", *files, "--target-share", "0", "--json"]) == 0
+    tau = json.loads(capsys.readouterr().out.splitlines()[-1])["summary"]["options"]["tau"]
+    assert main(["replay", *files, "--target-share", "0"]) == 0
+    assert f"tau {tau:.6g}: 0.0% of the draft steps fell below it" in capsys.readouterr().out
+
+
 def test_json_has_a_line_a_trace_and_a_summary(files, capsys):
     assert main(["replay", *files, "--start", "draft", "--json"]) == 0
     *rows, summary = map(json.loads, capsys.readouterr().out.splitlines())
@@ -44,6 +51,7 @@ def test_json_has_a_line_a_trace_and_a_summary(files, capsys):
         "replayed": rows[0]["replayed"],
         "recorded": sum(row["recorded"] for row in rows),
         "ended": {"complete": 1, "another writer": 3},
+        "options": {"start": "draft"},
     }
 
 
@@ -53,6 +61,8 @@ def test_json_has_a_line_a_trace_and_a_summary(files, capsys):
         (["--threshold", "0.4"], "--threshold: no trace here is of a method with that option"),
         (["--temperature", "0.4"], "unrecognized arguments: --temperature 0.4"),
         (["--tau", "2"], "argument --tau: 2 is out of range"),
+        (["--tau", "0.5", "--target-share", "0.1"], "give --tau or --target-share, not both"),
+        (["--target-share", "1"], "a share of draft steps lies in [0, 1), not 1.0"),
         (["nowhere.json"], "nowhere.json is no file"),
     ],
 )

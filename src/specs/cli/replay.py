@@ -14,9 +14,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from specs.cli.options import add_options, given_options
+from specs.cli.options import add_options, given_options, share
 from specs.errors import InputError
 from specs.replay import Ended, Replay, replay
+from specs.spending import tau_for_share
 from specs.traces import read_traces
 from specs.types import Result
 
@@ -27,11 +28,19 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object a trace, and at last a summary")
     note = "What is not given stays as it was recorded, whatever the defaults of specs (in brackets)."
     add_options(parser.add_argument_group("options to change", note))
+    parser.add_argument(
+        "--target-share", type=share, help="instead of --tau: the tau that this share of the draft steps fell below"
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     options = {name: value for name, value in given_options(args).items() if value is not None}
+    if args.target_share is not None:
+        if args.tau is not None:
+            raise InputError("give --tau or --target-share, not both")
+        results = (result for path in args.files for _, result in read_traces(path))
+        options["tau"] = tau_for_share(results, args.target_share, args.switch_on)
     replays: list[Replay] = []
     rows: list[dict[str, Any]] = []
     for path in args.files:
@@ -45,9 +54,11 @@ def run(args: argparse.Namespace) -> int:
         flags = " and ".join(f"--{name.replace('_', '-')}" for name in unused)
         raise InputError(f"{flags}: no trace here is of a method with that option; leave it out")
     if args.json:
-        for row in (*rows, {"summary": _summary(replays)}):
+        for row in (*rows, {"summary": {**_summary(replays), "options": options}}):
             print(json.dumps(row, ensure_ascii=False))
     else:
+        if args.target_share is not None:
+            print(f"tau {options['tau']:.6g}: {args.target_share:.1%} of the draft steps fell below it")
         print(_table(replays))
     return 0
 
