@@ -1,4 +1,4 @@
-"""The command line, thin: `specs solve | problems | bench`."""
+"""The command line, thin: `specs solve | problems | bench | replay | grade`."""
 
 from specs.cli.main import main
 

@@ -93,11 +93,7 @@ def add_models(parser: argparse.ArgumentParser) -> None:
 
 def add_method(parser: argparse.ArgumentParser, several_n: bool = False) -> None:
     group = parser.add_argument_group("method", "Defaults are those of specs; other methods have their own.")
-    if several_n:
-        group.add_argument("--n", type=counts, metavar="A,B,...", help=f"candidates a step ({Specs().n})")
-    else:
-        group.add_argument("--n", type=count, help=f"candidates a step ({Specs().n})")
-    _add_options(group)
+    add_options(group, several_n)
     law = parser.add_argument_group("sampling and limits")
     law.add_argument("--temperature", type=not_negative, default=api.TEMPERATURE, help="(default: %(default)s)")
     law.add_argument("--top-p", type=share, default=1.0, help="nucleus (default: %(default)s)")
@@ -108,9 +104,13 @@ def add_method(parser: argparse.ArgumentParser, several_n: bool = False) -> None
     law.add_argument("--deadline", type=above_zero, metavar="SECONDS", help="return the best trace so far by then")
 
 
-def _add_options(group: argparse._ActionsContainer) -> None:
-    """The options of methods, n apart."""
+def add_options(group: argparse._ActionsContainer, several_n: bool = False) -> None:
+    """The options of methods, which `given_options` reads."""
     default = Specs()
+    if several_n:
+        group.add_argument("--n", type=counts, metavar="A,B,...", help=f"candidates a step ({default.n})")
+    else:
+        group.add_argument("--n", type=count, help=f"candidates a step ({default.n})")
     group.add_argument("--beta", type=above_zero, help=f"inverse temperature of verification ({default.beta})")
     group.add_argument("--tau", type=share, help=f"reward from which a draft step is good enough ({default.tau})")
     group.add_argument(
@@ -144,22 +144,17 @@ def add_cells(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def given_options(args: argparse.Namespace) -> dict[str, Any]:
+    """What the options of `add_options` say; None where nothing was given."""
+    names = "n beta tau switch_on start deferral select score reward_as width threshold draft_share"
+    return {name: getattr(args, name) for name in names.split()}
+
+
 def method_of(args: argparse.Namespace, name: str, **own: Any) -> tuple[Method, Law, Limits]:
     """The method called `name` with the options given; its `own` come before those of the command line."""
-    options = {
-        "n": args.n,
-        "beta": args.beta,
-        "tau": args.tau,
-        "switch_on": args.switch_on,
-        "start": args.start,
-        "deferral": args.deferral,
-        "select": args.select,
-        "score": args.score,
-        "reward_as": args.reward_as,
-        "width": args.width,
-        "threshold": args.threshold,
-        "draft_share": args.draft_share if name == "random-switch" else None,
-    }
+    options = given_options(args)
+    if name != "random-switch":
+        options["draft_share"] = None
     method, law, limits = api.configure(
         name,
         temperature=args.temperature,
@@ -198,8 +193,7 @@ def cells_of(args: argparse.Namespace) -> tuple[list[Cell], Law, Limits]:
 def _own(name: str, changes: list[str]) -> dict[str, Any]:
     """Options that `--methods` gives to one method, `key=value` each, read as the command line reads its own."""
     parser = Parser(prog="specs solve", add_help=False, argument_default=argparse.SUPPRESS, allow_abbrev=False)
-    parser.add_argument("--n", type=count)
-    _add_options(parser)
+    add_options(parser)
     found = vars(parser.parse_args([f"--{change.replace('_', '-')}" for change in changes]))
     if foreign := sorted(found.keys() - options_of(name)):
         raise InputError(f"method {name} has no option {', '.join(foreign)}; see 'specs solve --help'")

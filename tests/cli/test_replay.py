@@ -1,0 +1,82 @@
+"""`specs replay`, run as a person would, on traces of the bundled models."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from specs.cli import main
+
+
+@pytest.fixture(scope="module")
+def traces(tmp_path_factory):
+    """Three solves with specs and one with beam, a file each."""
+    folder = tmp_path_factory.mktemp("traces")
+    for method, seed in (("specs", 1), ("specs", 2), ("specs", 3), ("beam", 1)):
+        trace = str(folder / f"{method}{seed}.json")
+        assert main(["solve", "--example", "--method", method, "--seed", str(seed), "--json", "--trace", trace]) == 0
+    return folder
+
+
+@pytest.fixture
+def files(traces):
+    return [str(path) for path in sorted(traces.glob("*.json"))]
+
+
+def test_recorded_settings_come_out_as_recorded(files, capsys):
+    assert main(["replay", *files]) == 0
+    shown = capsys.readouterr().out
+    assert "complete                                           4   100.0%" in shown
+    assert "steps come out as recorded (100.0%)" in shown
+
+
+def test_a_share_of_the_targets_work_sets_tau(files, capsys):
+    assert main(["replay", *files, "--target-share", "0", "--json"]) == 0
+    tau = json.loads(capsys.readouterr().out.splitlines()[-1])["summary"]["options"]["tau"]
+    assert main(["replay", *files, "--target-share", "0"]) == 0
+    assert f"tau {tau:.6g}: 0.0% of the draft steps fell below it" in capsys.readouterr().out
+
+
+def test_json_has_a_line_a_trace_and_a_summary(files, capsys):
+    assert main(["replay", *files, "--start", "draft", "--json"]) == 0
+    *rows, summary = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [row["trace"] for row in rows] == [f"{file}, line 1" for file in files]
+    assert [(row["method"], row["ended"]) for row in rows] == [("beam", "complete")] + [("specs", "another writer")] * 3
+    beam = json.loads(Path(files[0]).read_text())
+    assert (rows[0]["answer"], rows[0]["replayed"]) == (beam["answer"], len(beam["steps"]))
+    assert (rows[1]["answer"], rows[1]["replayed"], rows[1]["seed"]) == (None, 0, 1)
+    assert summary["summary"] == {
+        "traces": 4,
+        "complete": 1,
+        "replayed": rows[0]["replayed"],
+        "recorded": sum(row["recorded"] for row in rows),
+        "ended": {"complete": 1, "another writer": 3},
+        "options": {"start": "draft"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--threshold", "0.4"], "--threshold: no trace here is of a method with that option"),
+        (["--temperature", "0.4"], "unrecognized arguments: --temperature 0.4"),
+        (["--tau", "2"], "argument --tau: 2 is out of range"),
+        (["--tau", "0.5", "--target-share", "0.1"], "give --tau or --target-share, not both"),
+        (["--target-share", "1"], "a share of draft steps lies in [0, 1), not 1.0"),
+        (["nowhere.json"], "nowhere.json is no file"),
+    ],
+)
+def test_bad_input_is_one_line_that_names_it(options, message, files, capsys):
+    assert main(["replay", *files, *options]) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+
+
+def test_a_trace_that_cannot_be_replayed_is_named_by_its_line(files, tmp_path, capsys):
+    good = json.loads(Path(files[1]).read_text())
+    bad = {**good, "settings": {**good["settings"], "n": "eight"}}
+    (tmp_path / "t.jsonl").write_text("\n".join(json.dumps(row) for row in (good, bad)))
+    assert main(["replay", str(tmp_path / "t.jsonl")]) == 2
+    assert f"{tmp_path / 't.jsonl'}, line 2: settings: 'n' is 'eight'" in capsys.readouterr().err

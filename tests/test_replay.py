@@ -1,0 +1,205 @@
+"""Replays are exact: what they say a solve would do is what the solve does."""
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+import toy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from specs import api
+from specs.bundled.problems import generate
+from specs.drive import stream
+from specs.errors import InputError
+from specs.machine import Limits
+from specs.methods.registry import NAMES, make
+from specs.record import result_json
+from specs.replay import Ended, replay
+from specs.traces import result_from
+from specs.types import Finish, Law, StepPolicy
+
+LAW = Law(0.9, 1.0, StepPolicy(max_tokens=3))
+LIMITS = Limits(max_steps=5, max_tokens=12)
+
+
+def lasting(seed):
+    """A table whose end is rare, so that traces have several steps."""
+
+    def look_up(ids):
+        row = toy.table(seed)(ids)
+        row[4] = -3.0
+        return row
+
+    return look_up
+
+
+def only_a(ids):
+    return [0.0, -99.0, -99.0, -99.0, -99.0]
+
+
+MODELS = toy.models(lasting(1), lasting(2))
+
+
+def solve(name, seed=0, models=MODELS, **options):
+    return stream("q", models, make(name, **options), law=LAW, limits=LIMITS, seed=seed).result
+
+
+def from_file(result):
+    return result_from(json.loads(json.dumps(result_json(result, candidates=True))), "file")
+
+
+def steps(result):
+    """What happened in each step, apart from its clock, its scores and what only one method asked for."""
+    return [
+        (r.writer, r.accepted, tuple(c.token_ids for c in r.candidates), r.step.token_ids if r.accepted else None)
+        for r in result.steps
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_recorded_settings_reproduce_every_decision_bit_for_bit(name):
+    """Scores, probabilities and choices of 20 solves, from memory and through JSON."""
+    for seed in range(20):
+        result = solve(name, seed, n=4)
+        for record in (result, from_file(result)):
+            again = replay(record)
+            assert again.ended is Ended.COMPLETE
+            assert again.replayed == again.recorded == len(result.steps)
+            assert again.decisions == tuple(record.decision for record in result.steps)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_solves_of_the_bundled_models_are_reproduced_bit_for_bit(name, trio):
+    for seed in range(2):
+        result = api.solve(generate("medium", 7).question, trio, name, seed=seed, n=4)
+        again = replay(from_file(result))
+        assert again.ended is Ended.COMPLETE
+        assert again.decisions == tuple(record.decision for record in result.steps)
+
+
+@pytest.fixture(scope="module")
+def trio():
+    return api.load()
+
+
+OPTIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "n": st.integers(1, 4),
+        "beta": st.sampled_from([0.5, 1.0, 3.0, 3.2, 40.0]),
+        "tau": st.sampled_from([0.0, 0.3, 0.5, 0.55, 1.0]),
+        "switch_on": st.sampled_from(["trace", "step"]),
+        "start": st.sampled_from(["draft", "target"]),
+        "deferral": st.sampled_from(["next", "rewrite"]),
+        "select": st.sampled_from(["soft", "best"]),
+        "score": st.sampled_from(["tilted", "raw"]),
+        "reward_as": st.sampled_from(["raw", "soft-value"]),
+        "draft_share": st.sampled_from([0.3, 0.5, 0.8]),
+    },
+)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(recorded=OPTIONS, options=OPTIONS, seed=st.integers(0, 9), name=st.sampled_from(["specs", "specs", "gsi"]))
+def test_a_replay_says_what_a_solve_with_these_options_does(recorded, options, seed, name):
+    """Up to the end of the replay both solves are one; there they part, or the record has no more to say."""
+    result = solve(name, seed, **{"n": 4, "beta": 3.0, "tau": 0.5, **recorded})
+    found = replay(result, **options)
+    other = solve(name, seed, **{"n": 4, "beta": 3.0, "tau": 0.5, **recorded, **options})
+    n = min(len(other.steps[0].candidates), len(result.steps[0].candidates))
+
+    def cut(rows):
+        return [(writer, accepted, drawn[:n], chosen) for writer, accepted, drawn, chosen in rows]
+
+    was, is_now = cut(steps(result)), cut(steps(other))
+    assert found.recorded == len(was)
+    assert was[: found.replayed] == is_now[: found.replayed]
+    assert found.decisions == tuple(record.decision for record in other.steps[: len(found.decisions)])
+    if found.ended is Ended.COMPLETE:
+        assert (was, result.text, result.finish_reason) == (is_now, other.text, other.finish_reason)
+    elif found.ended in (Ended.CANDIDATE, Ended.KEPT, Ended.THROWN_AWAY, Ended.WRITER):
+        assert was[found.replayed] != is_now[found.replayed]
+    else:
+        assert found.ended in (Ended.MORE_CANDIDATES, Ended.NO_LOG_P)
+
+
+def test_every_way_to_part_occurs_and_is_called_by_its_name():
+    solves = [solve("specs", seed, n=4, beta=3.0, tau=0.5) for seed in range(10)]
+    for change, ways in (
+        ({}, set()),
+        ({"beta": 40.0}, {Ended.CANDIDATE, Ended.KEPT}),
+        ({"tau": 0.9}, {Ended.THROWN_AWAY}),
+        ({"tau": 0.0}, {Ended.KEPT}),
+        ({"switch_on": "trace"}, {Ended.THROWN_AWAY}),
+        ({"start": "draft"}, {Ended.WRITER}),
+        ({"deferral": "next"}, {Ended.KEPT, Ended.WRITER}),
+        ({"n": 9}, {Ended.MORE_CANDIDATES}),
+    ):
+        assert {replay(result, **change).ended for result in solves} - {Ended.COMPLETE} == ways, change
+    raw = solve("specs", n=4, score="raw")
+    assert (replay(raw, score="tilted").ended, replay(raw, score="tilted").replayed) == (Ended.NO_LOG_P, 1)
+
+
+def test_a_method_sees_no_more_than_it_asked_for():
+    """A tilted record, replayed raw, is decided without the log-probabilities that stand in it."""
+    result = solve("specs", n=4, start="draft", beta=3.0)
+    decision = replay(result, score="raw").decisions[0]
+    assert decision.scores == tuple(3.0 * c.reward for c in result.steps[0].candidates)
+
+
+def test_equal_candidates_are_one_and_choices_in_a_step_thrown_away_do_not_last():
+    result = solve("beam", n=4, models=toy.models(target=only_a))
+    first = result.steps[0]
+    other = replace(first, decision=replace(first.decision, chosen=3))
+    assert replay(replace(result, steps=(other, *result.steps[1:]))).ended is Ended.COMPLETE
+    thrown = solve("specs", n=4, start="draft", tau=1.0, beta=3.0)
+    assert not thrown.steps[0].accepted
+    for chosen in range(4):
+        step = replace(thrown.steps[0], decision=replace(thrown.steps[0].decision, chosen=chosen))
+        assert replay(replace(thrown, steps=(step, *thrown.steps[1:]))).ended is Ended.COMPLETE
+
+
+def test_a_cut_solve_is_replayed_to_its_cut_and_not_called_complete():
+    running = stream("q", MODELS, make("specs", n=3), law=LAW, limits=LIMITS, seed=1)
+    next(iter(running))
+    running.cancel()
+    result = running.result
+    assert result.finish_reason is Finish.CANCELLED
+    again = replay(result)
+    assert (again.ended, again.replayed) == (Ended.CUT, len(result.steps))
+
+
+def test_what_a_record_cannot_answer_ends_the_replay():
+    """Records that no solve has made: without rewards, and with a finish that its steps do not lead to."""
+    result = solve("specs", n=3, beta=3.0)
+    first = result.steps[0]
+    bare = replace(first, candidates=tuple(replace(c, reward=None) for c in first.candidates))
+    assert replay(replace(result, steps=(bare,))).ended is Ended.NO_REWARD
+    unsupported = solve("beam", n=3, models=toy.models(target=only_a, rate=lambda steps: math.nan))
+    assert replay(unsupported).ended is Ended.COMPLETE
+    assert replay(replace(unsupported, finish_reason=Finish.ANSWER)).ended is Ended.PROPOSAL
+
+
+def test_options_and_records_that_make_no_sense_are_refused_by_name():
+    result = solve("specs", n=3)
+    for options, message in (({"taw": 1}, "unknown option taw"), ({"n": 0}, "at least 1, not 0")):
+        with pytest.raises(InputError, match=message):
+            replay(result, **options)
+    for changed, message in (
+        ({"n": "8"}, "settings: 'n' is '8', which no specs has"),
+        ({"tau": None}, "settings: 'tau' is None"),
+        ({"deferral": 3}, "settings: 'deferral' is 3"),
+        ({"temperature": -1}, "settings: temperature is at least 0"),
+        ({"steps": None}, "settings: "),
+    ):
+        with pytest.raises(InputError, match=message):
+            replay(replace(result, settings={**result.settings, **changed}))
+    for lost, message in (("top_p", "no 'top_p'; give a whole trace"), ("beta", "no 'beta'; another version made")):
+        rest = {name: value for name, value in result.settings.items() if name != lost}
+        with pytest.raises(InputError, match=message):
+            replay(replace(result, settings=rest))
+    assert replay(replace(result, settings=rest), beta=32.0).ended is Ended.COMPLETE
+    with pytest.raises(InputError, match="unknown method 'mine'"):
+        replay(replace(result, method="mine"))

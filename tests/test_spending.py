@@ -1,0 +1,85 @@
+"""`tau` as a quantile of what was met hands over the share that was asked for."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import toy
+
+from specs.drive import stream
+from specs.errors import InputError
+from specs.machine import Limits
+from specs.methods.rsd import Rsd
+from specs.methods.specs import Specs
+from specs.spending import tau_for_share
+from specs.types import Law, Role, StepPolicy
+
+LAW = Law(0.9, 1.0, StepPolicy(max_tokens=3))
+LIMITS = Limits(max_steps=5, max_tokens=40)
+
+
+def lasting(seed):
+    """A table whose end is rare, so that traces have several steps."""
+
+    def look_up(ids):
+        row = toy.table(seed)(ids)
+        row[4] = -6.0
+        return row
+
+    return look_up
+
+
+MODELS = toy.models(lasting(1), lasting(2))
+
+
+def solves(method, seeds, models=MODELS):
+    return [stream("q", models, method, law=LAW, limits=LIMITS, seed=seed).result for seed in seeds]
+
+
+def drafted(results):
+    return [record for result in results for record in result.steps if record.writer is Role.DRAFT]
+
+
+@pytest.mark.parametrize("switch_on", ["trace", "step"])
+def test_later_solves_hand_over_the_share_that_was_asked_for(switch_on):
+    """100 solves set tau, 100 others use it; a right quantile leaves 5 standard errors of both 1 time in 10^6."""
+    share = 0.3
+    tau = tau_for_share(solves(Specs(n=2, tau=0.4, switch_on=switch_on), range(100)), share)
+    later = solves(Specs(n=2, tau=tau, switch_on=switch_on), range(100, 200))
+    handed = [[not record.accepted for record in drafted([result])] for result in later]
+    drafts = sum(map(len, handed))
+    error = math.sqrt(2 * len(handed) * np.var([sum(row) - share * len(row) for row in handed])) / drafts
+    assert abs(sum(map(sum, handed)) / drafts - share) < 5 * error
+
+
+def test_the_threshold_is_one_of_the_values_met():
+    """Of rewards 0.9, 0.6, 0.3 in order the steps kept 0.9, 2/3 and 1/2; thrown away ones do not count as before."""
+    (result,) = solves(Specs(n=1, tau=0.0, start="draft"), [3])
+    first = result.steps[0]
+
+    def step(reward, accepted=True, writer=Role.DRAFT):
+        return replace(first, writer=writer, accepted=accepted, candidates=(replace(first.step, reward=reward),))
+
+    good = replace(result, steps=(step(0.9), step(0.6), step(0.3)))
+    assert [tau_for_share([good], share) for share in (0, 0.34, 0.99)] == pytest.approx([0.5, 2 / 3, 0.9])
+    assert [tau_for_share([good], share, "trace") for share in (0, 0.34, 0.99)] == [0.3, 0.6, 0.9]
+    mixed = replace(result, steps=(step(0.8, accepted=False), step(0.5, writer=Role.TARGET), step(0.45)))
+    assert [tau_for_share([mixed], share) for share in (0, 0.5)] == pytest.approx([0.8, 0.9])
+    hopeless = replace(result, steps=(step(0.0), step(0.0)))
+    assert [tau_for_share([hopeless], share) for share in (0, 0.5)] == [0.0, math.inf]
+    assert tau_for_share([good, mixed, good], 0.0) == pytest.approx(0.5)
+
+
+def test_methods_that_hold_tau_against_the_reward_itself():
+    results = solves(Rsd(tau=0.5), range(20))
+    rewards = sorted(record.step.reward for record in drafted(results))
+    assert tau_for_share(results, 0.25) == rewards[len(rewards) // 4]
+
+
+def test_nothing_met_and_shares_that_are_none():
+    with pytest.raises(InputError, match="no draft step with a reward"):
+        tau_for_share([], 0.1)
+    for share in (-0.1, 1.0, math.nan):
+        with pytest.raises(InputError, match=r"lies in \[0, 1\)"):
+            tau_for_share([], share)

@@ -1,0 +1,121 @@
+"""What `specs.record` writes is read back whole, and what is wrong with a file is said by its place."""
+
+import gzip
+import json
+import math
+
+import pytest
+import toy
+
+from specs import api
+from specs.errors import InputError
+from specs.methods.registry import NAMES
+from specs.record import result_json, write_json
+from specs.traces import read_traces, result_from
+
+OPTIONS = dict(n=3, max_steps=4, max_step_tokens=4, temperature=0.9)
+
+
+def only_a(ids):
+    """The target of a trace in which -inf occurs: it cannot write what the draft writes."""
+    return [0.0, -math.inf, -math.inf, -math.inf, -math.inf]
+
+
+def solve(name="specs", seed=0, models=None):
+    return api.solve("q", models or toy.models(), name, seed=seed, **OPTIONS)
+
+
+def written(result):
+    return json.loads(json.dumps(result_json(result, candidates=True)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_trace_read_back_is_the_result(name):
+    for seed in range(5):
+        result = solve(name, seed)
+        assert result_from(written(result), "file") == result
+
+
+def test_numbers_that_json_cannot_hold_come_back():
+    result = api.solve("q", toy.models(target=only_a), start="draft", **OPTIONS)
+    assert any(c.log_p == -math.inf for step in result.steps for c in step.candidates)
+    assert result_from(written(result), "file") == result
+    unsupported = api.solve("q", toy.models(target=only_a, rate=lambda steps: math.nan), "beam", **OPTIONS)
+    assert written(result_from(written(unsupported), "file")) == written(unsupported)
+
+
+def test_files_are_one_solve_a_line_and_may_be_gzipped(tmp_path):
+    results = [solve(seed=seed) for seed in range(3)]
+    lines = "\n\n".join(json.dumps({**written(result), "correct": True}) for result in results)
+    plain, zipped, single = tmp_path / "t.jsonl", tmp_path / "t.jsonl.gz", tmp_path / "t.json"
+    plain.write_text(lines)
+    zipped.write_bytes(gzip.compress(lines.encode()))
+    write_json(single, result_json(results[0], candidates=True))
+    assert [result for _, result in read_traces(plain)] == results
+    assert [result for _, result in read_traces(zipped)] == results
+    assert list(read_traces(single)) == [(f"{single}, line 1", results[0])]
+    assert [place for place, _ in read_traces(plain)][-1] == f"{plain}, line 5"
+
+
+def without(value, *path):
+    del inner(value, path[:-1])[path[-1]]
+
+
+def set_to(value, new, *path):
+    inner(value, path[:-1])[path[-1]] = new
+
+
+def inner(value, path):
+    for name in path:
+        value = value[name]
+    return value
+
+
+WRONG = {
+    "t, line 1: no 'seed'; give a whole trace": lambda v: without(v, "seed"),
+    "t, line 1: 'seed' is not a whole number": lambda v: set_to(v, True, "seed"),
+    "t, line 1: 'finish_reason' is 'bored', none of answer": lambda v: set_to(v, "bored", "finish_reason"),
+    "t, line 1: 'text' is not text": lambda v: set_to(v, None, "text"),
+    "t, line 1: 'settings' is not an object": lambda v: set_to(v, [], "settings"),
+    "t, line 1, usage: 'judge' is none of draft": lambda v: set_to(v, {}, "usage", "judge"),
+    "t, line 1, usage, draft: no 'cached'": lambda v: without(v, "usage", "draft", "cached"),
+    "t, line 1, step 1 is no object": lambda v: set_to(v, 3, "steps", 0),
+    "t, line 1, step 1: no 'candidates'; give a whole trace": lambda v: without(v, "steps", 0, "candidates"),
+    "t, line 1, step 1: 'writer' is 'me', none of draft": lambda v: set_to(v, "me", "steps", 0, "writer"),
+    "t, line 1, step 1: 'chosen' is 3 of 3 candidates": lambda v: set_to(v, 3, "steps", 0, "chosen"),
+    "t, line 1, step 1: 'chosen' is None of 0 candidates": lambda v: v["steps"][0].update(chosen=None, candidates=[]),
+    "t, line 1, step 1, candidate 2: 'reward' is not a number": lambda v: set_to(
+        v, "high", "steps", 0, "candidates", 1, "reward"
+    ),
+    "t, line 1, step 1, candidate 1: 'token_ids' are not all whole numbers": lambda v: set_to(
+        v, [1.5], "steps", 0, "candidates", 0, "token_ids"
+    ),
+}
+
+
+@pytest.mark.parametrize("message", WRONG)
+def test_a_field_that_is_wrong_is_named(message):
+    value = written(solve())
+    WRONG[message](value)
+    with pytest.raises(InputError) as caught:
+        result_from(value, "t, line 1")
+    assert str(caught.value).startswith(message)
+
+
+def test_files_that_are_none(tmp_path):
+    file = tmp_path / "t.jsonl"
+    for content, message in (
+        (b"", "holds no trace; give what 'specs solve --trace' writes"),
+        (b"{", "line 1: not JSON"),
+        (b"[1]", "line 1 is no object"),
+        (b"\xff\xfe", "cannot be read"),
+    ):
+        file.write_bytes(content)
+        with pytest.raises(InputError, match=message):
+            list(read_traces(file))
+    with pytest.raises(InputError, match="is no file"):
+        list(read_traces(tmp_path / "nowhere"))
+    for content in (b"{}", gzip.compress(b"{}" * 99)[:-9]):
+        (tmp_path / "t.gz").write_bytes(content)
+        with pytest.raises(InputError, match="cannot be read"):
+            list(read_traces(tmp_path / "t.gz"))
