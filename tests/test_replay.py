@@ -58,25 +58,30 @@ def steps(result):
     ]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_recorded_settings_reproduce_every_decision_bit_for_bit(name):
+def assert_reproduced(again, result):
+    """Decided as it was; in a search the result's choice is of the answer, a decision's of the leader."""
+    assert again.ended is Ended.COMPLETE
+    assert again.replayed == again.recorded == len(again.decisions) == len(result.steps)
+    for decision, record in zip(again.decisions, result.steps, strict=True):
+        assert (decision if record.kept is None else replace(decision, chosen=record.decision.chosen)) == record.decision
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [*((name, {}) for name in NAMES), ("beam", {"width": 2}), ("dvts", {"width": 4})]
+)
+def test_recorded_settings_reproduce_every_decision_bit_for_bit(name, options):
     """Scores, probabilities and choices of 20 solves, from memory and through JSON."""
     for seed in range(20):
-        result = solve(name, seed, n=4)
+        result = solve(name, seed, n=4, **options)
         for record in (result, from_file(result)):
-            again = replay(record)
-            assert again.ended is Ended.COMPLETE
-            assert again.replayed == again.recorded == len(result.steps)
-            assert again.decisions == tuple(record.decision for record in result.steps)
+            assert_reproduced(replay(record), record)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_solves_of_the_bundled_models_are_reproduced_bit_for_bit(name, trio):
     for seed in range(2):
         result = api.solve(generate("medium", 7).question, trio, name, seed=seed, n=4)
-        again = replay(from_file(result))
-        assert again.ended is Ended.COMPLETE
-        assert again.decisions == tuple(record.decision for record in result.steps)
+        assert_reproduced(replay(from_file(result)), result)
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +145,18 @@ def test_every_way_to_part_occurs_and_is_called_by_its_name():
         assert {replay(result, **change).ended for result in solves} - {Ended.COMPLETE} == ways, change
     raw = solve("specs", n=4, score="raw")
     assert (replay(raw, score="tilted").ended, replay(raw, score="tilted").replayed) == (Ended.NO_LOG_P, 1)
+
+
+def test_searches_are_replayed_as_far_as_their_traces_are_the_same():
+    """One candidate fewer leaves the first step, where nothing is side by side yet, or changes who goes on."""
+    solves = [solve("beam", seed, n=4, width=2) for seed in range(20)]
+    ways = {replay(result, n=2).ended for result in solves}
+    assert ways - {Ended.COMPLETE} == {Ended.TRACES, Ended.CANDIDATE}
+    assert {replay(result, width=1).ended for result in solves} == {Ended.CANDIDATE}
+    assert {replay(solve("dvts", n=4, width=2), width=4).ended} == {Ended.TRACES}
+    result = solves[0]
+    first = replace(result.steps[0], kept=result.steps[0].kept[::-1])
+    assert replay(replace(result, steps=(first, *result.steps[1:]))).ended is Ended.CANDIDATE
 
 
 def test_a_method_sees_no_more_than_it_asked_for():

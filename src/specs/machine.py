@@ -125,7 +125,7 @@ class Solve:
                         reply = None
                         if record.accepted and record.step is not None:
                             trace = trace.extend(record.step, record.writer)
-                            reply = self._over(trace)
+                            reply = finish_of(trace, self.limits)
                             self.first_step = self.first_step or self._elapsed()
                         yield from self._hand_out(record)
                     case Branch():
@@ -135,7 +135,7 @@ class Solve:
                         trace = grown[cast(int, request.decision.chosen)]
                         if all(len(one.kept or ()) == 1 for one in self.records):
                             self.first_step = self.first_step or self._elapsed()
-                        reply = tuple(map(self._over, grown.values()))
+                        reply = tuple(finish_of(one, self.limits) for one in grown.values())
                         yield from self._hand_out(record)
                     case Settle():
                         trace, reply = request.trace, None
@@ -176,7 +176,7 @@ class Solve:
     def _propose(self, request: Propose | Rollout) -> Generator[list[Call], Any, Proposal]:
         """Sample, then verify by all roles at the same time."""
         self.watch()
-        writer, traces = request.writer, _traces(request)
+        writer, traces = request.writer, request.traces
         law = self._capped(request)
         attempt = request.attempt if isinstance(request, Propose) else 0
         seed = Key.from_seed(self.seed)
@@ -223,7 +223,7 @@ class Solve:
 
     def _capped(self, request: Propose | Rollout) -> Law:
         """The request's law, its steps cut to the tokens that the solve may still write."""
-        left = self.limits.max_tokens - max(len(trace.token_ids) for trace in _traces(request))
+        left = self.limits.max_tokens - max(len(trace.token_ids) for trace in request.traces)
         if isinstance(request, Rollout):
             return replace(request.law, steps=StepPolicy(delimiter=None, max_tokens=left))
         steps = request.law.steps
@@ -249,7 +249,7 @@ class Solve:
         accepted: bool = True,
         kept: tuple[int, ...] | None = None,
     ) -> StepRecord:
-        (proposal, request), traces = taken, _traces(taken[1])
+        (proposal, request), traces = taken, taken[1].traces
         now = time.perf_counter()
         busy: dict[str, float] = dict.fromkeys(("draft", "target_generate", "target_score", "prm"), 0.0)
         for span in self.spans:
@@ -277,7 +277,7 @@ class Solve:
     def _grown(self, taken: tuple[Proposal, Propose | Rollout], idx: int) -> Trace:
         """The trace that candidate `idx` continues, with it."""
         proposal, request = taken
-        return _traces(request)[idx // request.n].extend(proposal.candidates[idx], request.writer)
+        return request.traces[idx // request.n].extend(proposal.candidates[idx], request.writer)
 
     def _settle(self, trace: Trace) -> None:
         """Make the records of a search those of `trace`: its steps are chosen, what goes beyond it is thrown away."""
@@ -291,18 +291,6 @@ class Solve:
             step = trace.steps[record.step_idx]
             chosen = next(k for k, candidate in enumerate(record.candidates) if candidate is step)
             self.records[record_idx] = replace(record, decision=replace(record.decision, chosen=chosen))
-
-    def _over(self, trace: Trace) -> Finish | None:
-        """Why the solve ends with this trace, if it does."""
-        if boxed(trace.text) is not None:
-            return Finish.ANSWER
-        if trace.steps[-1].end is End.END_OF_TEXT:
-            return Finish.END_OF_TEXT
-        if len(trace.token_ids) >= self.limits.max_tokens:
-            return Finish.MAX_TOKENS
-        if len(trace.steps) >= self.limits.max_steps:
-            return Finish.MAX_STEPS
-        return None
 
     def _hand_out(self, record: StepRecord) -> Generator[StepRecord, Any, None]:
         """Give a step to the caller; the time that the caller takes is not the solve's."""
@@ -348,8 +336,17 @@ class Solve:
         )
 
 
-def _traces(request: Propose | Rollout) -> tuple[Trace, ...]:
-    return request.traces if isinstance(request, Propose) else (request.trace,)
+def finish_of(trace: Trace, limits: Limits) -> Finish | None:
+    """Why a solve ends with a trace of at least one step, if it does."""
+    if boxed(trace.text) is not None:
+        return Finish.ANSWER
+    if trace.steps[-1].end is End.END_OF_TEXT:
+        return Finish.END_OF_TEXT
+    if len(trace.token_ids) >= limits.max_tokens:
+        return Finish.MAX_TOKENS
+    if len(trace.steps) >= limits.max_steps:
+        return Finish.MAX_STEPS
+    return None
 
 
 def _union(spans: Sequence[Done]) -> float:

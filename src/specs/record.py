@@ -46,6 +46,7 @@ def result_json(result: Result, candidates: bool = False) -> dict[str, Any]:
 def _step(record: StepRecord, candidates: bool) -> dict[str, Any]:
     step, decision = record.step, record.decision
     value: dict[str, Any] = {
+        "step_idx": record.step_idx,
         "writer": str(record.writer),
         "accepted": record.accepted,
         "text": None if step is None else readable(step.text),

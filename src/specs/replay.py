@@ -16,10 +16,12 @@ from typing import Any, cast
 
 from specs.core.keys import Key
 from specs.errors import InputError
+from specs.machine import Limits, finish_of
 from specs.methods import Method
 from specs.methods.registry import make
 from specs.types import (
     Accept,
+    Branch,
     Candidate,
     Decision,
     Finish,
@@ -29,6 +31,7 @@ from specs.types import (
     Result,
     Role,
     Rollout,
+    Settle,
     StepPolicy,
     StepRecord,
 )
@@ -44,6 +47,7 @@ class Ended(StrEnum):
     KEPT = "a step thrown away is kept"
     WRITER = "another writer"
     PROPOSAL = "another proposal"
+    TRACES = "other traces side by side"
     MORE_CANDIDATES = "more candidates than recorded"
     NO_REWARD = "rewards not recorded"
     NO_LOG_P = "target's log-probability not recorded"
@@ -55,7 +59,8 @@ class Replay:
 
     Attributes:
         method: as replayed.
-        decisions: of the steps that were decided again; one that changed is the last.
+        decisions: of the steps that were decided again; one that changed is the last. In a search
+            `chosen` is the leader at that step.
         replayed: how many recorded steps a solve with these options takes as they were, in
             [0, recorded]. The solves part at step `replayed`, if they do.
         recorded: steps of the record, those thrown away included.
@@ -79,59 +84,107 @@ def replay(result: Result, **options: Any) -> Replay:
     Raises:
         InputError: a method or an option that does not exist, or recorded settings that make no sense.
     """
-    method, law = _recorded(result, options)
-    flow = method.solve(result.question, law, Key.from_seed(result.seed))
-    decisions: list[Decision] = []
-    done, reply = 0, None
-    prefix: tuple[int, ...] = ()
+    return _Replaying(result, *_recorded(result, options)).run()
 
-    def parted(ended: Ended) -> Replay:
-        flow.close()
-        return Replay(method, tuple(decisions), done, len(result.steps), ended)
 
-    while True:
+class _Parted(Exception):
+    """The replay goes no further."""
+
+    def __init__(self, ended: Ended) -> None:
+        self.ended = ended
+
+
+class _Replaying:
+    """A replay under way: the method, and the record that answers it."""
+
+    def __init__(self, result: Result, method: Method, law: Law, limits: Limits) -> None:
+        self.result, self.method, self.law, self.limits = result, method, law, limits
+        self.decisions: list[Decision] = []
+        self.open: list[tuple[Proposal, Propose | Rollout, StepRecord]] = []
+        """Proposals that were answered and not decided yet."""
+        self.done = 0
+        """Records that came out as they were."""
+
+    def run(self) -> Replay:
+        flow = self.method.solve(self.result.question, self.law, Key.from_seed(self.result.seed))
         try:
-            request = flow.send(reply)
+            reply = None
+            while True:
+                request = flow.send(reply)
+                match request:
+                    case Propose() | Rollout():
+                        reply = self._propose(request)
+                    case Accept():
+                        reply = self._accept(request)
+                    case Branch():
+                        reply = self._branch(request)
+                    case Settle():
+                        reply = None
         except StopIteration as stop:
-            same = done == len(result.steps) and stop.value is result.finish_reason
-            return parted(Ended.COMPLETE if same else Ended.PROPOSAL)
-        if done == len(result.steps):
-            return parted(Ended.CUT)
-        record = result.steps[done]
-        match request:
-            case Propose() | Rollout():
-                if missing := _missing(request, record, prefix):
-                    return parted(missing)
-                reply = Proposal(tuple(_verified(c, request) for c in record.candidates[: request.n]))
-            case Accept():
-                decisions.append(request.decision)
-                if changed := _changed(request, record):
-                    return parted(changed)
-                done += 1
-                if record.accepted and record.step is not None:
-                    prefix += record.step.token_ids
-                reply = result.finish_reason if done == len(result.steps) and _by_itself(result) else None
+            same = self.done == len(self.result.steps) and stop.value is self.result.finish_reason
+            ended = Ended.COMPLETE if same else Ended.PROPOSAL
+        except _Parted as parted:
+            flow.close()
+            ended = parted.ended
+        return Replay(self.method, tuple(self.decisions), self.done, len(self.result.steps), ended)
 
+    def _propose(self, request: Propose | Rollout) -> Proposal:
+        place = self.done + len(self.open)
+        if place == len(self.result.steps):
+            raise _Parted(Ended.CUT)
+        record = self.result.steps[place]
+        if missing := self._missing(request, record):
+            raise _Parted(missing)
+        each = len(record.candidates) // len(request.traces)
+        drawn = [c for k, c in enumerate(record.candidates) if k % each < request.n]
+        proposal = Proposal(tuple(_verified(candidate, request) for candidate in drawn))
+        self.open.append((proposal, request, record))
+        return proposal
 
-def _by_itself(result: Result) -> bool:
-    """Whether the last accepted step ended the solve."""
-    return result.finish_reason in (Finish.ANSWER, Finish.END_OF_TEXT, Finish.MAX_STEPS, Finish.MAX_TOKENS)
+    def _missing(self, request: Propose | Rollout, record: StepRecord) -> Ended | None:
+        """What the record lacks to answer a request; None if nothing."""
+        first = record.candidates[0]
+        if request.writer is not record.writer:
+            return Ended.WRITER
+        if len(request.trace.steps) != record.step_idx:
+            return Ended.PROPOSAL
+        if len(request.traces) > 1:
+            if any(getattr(self.method, name) != self.result.settings.get(name) for name in ("n", "width")):
+                return Ended.TRACES
+            if len(request.traces) * request.n != len(record.candidates):
+                return Ended.PROPOSAL
+        if request.n > len(record.candidates):
+            return Ended.MORE_CANDIDATES
+        if Role.PRM in request.verify and first.reward is None:
+            return Ended.NO_REWARD
+        if Role.TARGET in request.verify and first.log_p is None:
+            return Ended.NO_LOG_P
+        return None
 
+    def _accept(self, accept: Accept) -> Finish | None:
+        proposal, request, record = self._take(accept.proposal)
+        self.decisions.append(accept.decision)
+        if accept.keep is not record.accepted:
+            raise _Parted(Ended.KEPT if accept.keep else Ended.THROWN_AWAY)
+        chosen = accept.decision.chosen if accept.keep else None
+        step = None if chosen is None else proposal.candidates[chosen]
+        if accept.keep and (step and step.token_ids) != (record.step and record.step.token_ids):
+            raise _Parted(Ended.CANDIDATE)
+        self.done += 1
+        return None if step is None else finish_of(request.trace.extend(step, request.writer), self.limits)
 
-def _missing(request: Propose | Rollout, record: StepRecord, prefix: tuple[int, ...]) -> Ended | None:
-    """What the record lacks to answer a request; None if nothing."""
-    first = record.candidates[0]
-    if request.writer is not record.writer:
-        return Ended.WRITER
-    if request.trace.token_ids != prefix:
-        return Ended.PROPOSAL
-    if request.n > len(record.candidates):
-        return Ended.MORE_CANDIDATES
-    if Role.PRM in request.verify and first.reward is None:
-        return Ended.NO_REWARD
-    if Role.TARGET in request.verify and first.log_p is None:
-        return Ended.NO_LOG_P
-    return None
+    def _branch(self, branch: Branch) -> tuple[Finish | None, ...]:
+        proposal, request, record = self._take(None)
+        self.decisions.append(branch.decision)
+        if branch.kept != record.kept:
+            raise _Parted(Ended.CANDIDATE)
+        self.done += 1
+        traces = [request.traces[k // request.n].extend(proposal.candidates[k], request.writer) for k in branch.kept]
+        return tuple(finish_of(trace, self.limits) for trace in traces)
+
+    def _take(self, proposal: Proposal | None) -> tuple[Proposal, Propose | Rollout, StepRecord]:
+        idx = next((k for k, (one, *_) in enumerate(self.open) if one is proposal), -1)
+        return self.open.pop(idx)
 
 
 def _verified(candidate: Candidate, request: Propose | Rollout) -> Candidate:
@@ -141,19 +194,8 @@ def _verified(candidate: Candidate, request: Propose | Rollout) -> Candidate:
     return replace(candidate, reward=candidate.reward if rewarded else None, log_p=candidate.log_p if scored else None)
 
 
-def _changed(accept: Accept, record: StepRecord) -> Ended | None:
-    """How a decision departs from the recorded one; None if the solve goes on as it did."""
-    if accept.keep is not record.accepted:
-        return Ended.KEPT if accept.keep else Ended.THROWN_AWAY
-    if not accept.keep:
-        return None
-    chosen = accept.decision.chosen
-    step = None if chosen is None else record.candidates[chosen].token_ids
-    return None if step == (record.step and record.step.token_ids) else Ended.CANDIDATE
-
-
-def _recorded(result: Result, options: dict[str, Any]) -> tuple[Method, Law]:
-    """The method and the law of a record, the method's options overridden."""
+def _recorded(result: Result, options: dict[str, Any]) -> tuple[Method, Law, Limits]:
+    """The method, the law and the limits of a record, the method's options overridden."""
     usual = make(result.method)
     given = {name: value for name, value in options.items() if value is not None}
     names = [option.name for option in fields(cast(Any, usual))]
@@ -166,11 +208,12 @@ def _recorded(result: Result, options: dict[str, Any]) -> tuple[Method, Law]:
     try:
         recorded = result.settings
         law = Law(recorded["temperature"], recorded["top_p"], StepPolicy(**recorded["steps"]))
+        limits = Limits(recorded["max_steps"], recorded["max_tokens"])
     except KeyError as error:
         raise InputError(f"settings: no {error}; give a whole trace, as 'specs solve --trace' writes it") from None
     except (TypeError, ValueError) as error:
         raise InputError(f"settings: {error}") from None
-    return make(result.method, **{**settings, **given}), law
+    return make(result.method, **{**settings, **given}), law, limits
 
 
 def _fits(value: Any, default: Any) -> bool:

@@ -63,10 +63,9 @@ def _parsed(line: str, where: str) -> Any:
 def result_from(value: Any, where: str) -> Result:
     """The inverse of `result_json(result, candidates=True)`; `where` names the value in messages."""
     solve = _Object(value, where)
-    steps: list[StepRecord] = []
-    for number, step in enumerate(solve.take("steps", list), 1):
-        step_idx = sum(record.accepted for record in steps)
-        steps.append(_step(_Object(step, f"{where}, step {number}"), step_idx))
+    steps = [
+        _step(_Object(step, f"{where}, step {number}")) for number, step in enumerate(solve.take("steps", list), 1)
+    ]
     usage, models, prompts = (solve.part(name) for name in ("usage", "models", "prompt_token_ids"))
     return Result(
         answer=solve.optional("answer", str),
@@ -88,16 +87,19 @@ def result_from(value: Any, where: str) -> Result:
     )
 
 
-def _step(step: _Object, step_idx: int) -> StepRecord:
+def _step(step: _Object) -> StepRecord:
     rows = [
         _Object(row, f"{step.where}, candidate {number}") for number, row in enumerate(step.take("candidates", list), 1)
     ]
     chosen = step.optional("chosen", int)
     if not rows or (chosen is not None and not 0 <= chosen < len(rows)):
         raise InputError(f"{step.where}: 'chosen' is {chosen} of {len(rows)} candidates")
+    kept = step.ids("kept") if step.has("kept") else None
+    if any(not 0 <= idx < len(rows) for idx in kept or ()):
+        raise InputError(f"{step.where}: 'kept' is {list(kept or ())} of {len(rows)} candidates")
     seconds = step.part("seconds")
     return StepRecord(
-        step_idx=step_idx,
+        step_idx=step.take("step_idx", int),
         writer=step.name("writer", Role),
         candidates=tuple(
             Candidate(
@@ -120,6 +122,8 @@ def _step(step: _Object, step_idx: int) -> StepRecord:
         ),
         seconds=Seconds(*(seconds.number(phase) for phase in Seconds.__slots__)),
         accepted=step.take("accepted", bool),
+        kept=kept,
+        parents=step.ids("parents") if step.has("parents") else None,
     )
 
 
@@ -147,9 +151,13 @@ class _Object:
 
     def optional(self, name: str, kind: type) -> Any:
         """The same, or None where the field holds null."""
-        if self._value.get(name, ...) is None:
+        if name in self._value and not self.has(name):
             return None
         return self.number(name) if kind is float else self.take(name, kind)
+
+    def has(self, name: str) -> bool:
+        """Whether a field is there and holds more than null."""
+        return self._value.get(name) is not None
 
     def number(self, name: str) -> float:
         """A number, of which JSON holds the infinite and the undefined as text."""
@@ -168,7 +176,7 @@ class _Object:
         return names(value)
 
     def ids(self, name: str) -> tuple[int, ...]:
-        """Token ids."""
+        """Token ids, or places of candidates."""
         values = self.take(name, list)
         if not all(isinstance(value, int) and not isinstance(value, bool) for value in values):
             raise InputError(f"{self.where}: {name!r} are not all whole numbers")

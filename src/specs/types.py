@@ -175,6 +175,11 @@ class Rollout:
     verify: frozenset[Role]
     law: Law
 
+    @property
+    def traces(self) -> tuple[Trace, ...]:
+        """The one trace."""
+        return (self.trace,)
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:

@@ -36,13 +36,12 @@ class OracleRoute:
             drafted: Proposal = yield Propose(Role.DRAFT, trace, self.n, frozenset({Role.PRM}), law)
             written: Proposal = yield Propose(Role.TARGET, trace, self.n, frozenset({Role.PRM}), law)
             best = choose_best(rewards((*drafted.candidates, *written.candidates))).chosen
-            by_draft = best is not None and best < self.n
-            writer, winner, loser = (Role.DRAFT, drafted, written) if by_draft else (Role.TARGET, written, drafted)
-            yield Accept(choose_best(rewards(loser.candidates)), keep=False, proposal=loser)
-            decision = choose_best(rewards(winner.candidates))
-            if decision.chosen is None:
-                yield Accept(decision, keep=False, proposal=winner)
-                return Finish.NO_SUPPORT
-            if finish := (yield Accept(decision, proposal=winner)):
+            finish = Finish.NO_SUPPORT if best is None else None
+            for writer, proposal in ((Role.DRAFT, drafted), (Role.TARGET, written)):
+                decision = choose_best(rewards(proposal.candidates))
+                stays = best is not None and (best < self.n) == (writer is Role.DRAFT)
+                finish = (yield Accept(decision, stays, proposal)) or finish
+                if stays and decision.chosen is not None:
+                    trace = trace.extend(proposal.candidates[decision.chosen], writer)
+            if finish:
                 return finish
-            trace = trace.extend(winner.candidates[decision.chosen], writer)
