@@ -13,7 +13,7 @@ from specs.methods.registry import NAMES
 from specs.record import result_json, write_json
 from specs.traces import read_traces, result_from
 
-OPTIONS = dict(n=3, max_steps=4, max_step_tokens=4, temperature=0.9)
+OPTIONS = dict(n=4, max_steps=4, max_step_tokens=4, temperature=0.9)
 
 
 def only_a(ids):

@@ -487,6 +487,6 @@ def test_options_are_those_that_a_method_takes():
             value = getattr(make(name), option)
             assert getattr(make(name, **{option: value}), option) == value
     assert options_of("target") == frozenset()
-    assert options_of("beam") == {"n"}
+    assert options_of("beam") == {"n", "width"}
     with pytest.raises(InputError, match="unknown method 'spex'"):
         options_of("spex")
