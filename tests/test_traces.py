@@ -82,7 +82,9 @@ WRONG = {
     "t, line 1, step 1 is no object": lambda v: set_to(v, 3, "steps", 0),
     "t, line 1, step 1: no 'candidates'; give a whole trace": lambda v: without(v, "steps", 0, "candidates"),
     "t, line 1, step 1: 'writer' is 'me', none of draft": lambda v: set_to(v, "me", "steps", 0, "writer"),
-    "t, line 1, step 1: 'chosen' is 3 of 3 candidates": lambda v: set_to(v, 3, "steps", 0, "chosen"),
+    "t, line 1, step 1: 'chosen' is 4 of 4 candidates": lambda v: set_to(v, 4, "steps", 0, "chosen"),
+    "t, line 1, step 1: 'kept' is [0, 4] of 4 candidates": lambda v: set_to(v, [0, 4], "steps", 0, "kept"),
+    "t, line 1, step 1: no 'step_idx'": lambda v: without(v, "steps", 0, "step_idx"),
     "t, line 1, step 1: 'chosen' is None of 0 candidates": lambda v: v["steps"][0].update(chosen=None, candidates=[]),
     "t, line 1, step 1, candidate 2: 'reward' is not a number": lambda v: set_to(
         v, "high", "steps", 0, "candidates", 1, "reward"
