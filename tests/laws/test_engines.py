@@ -427,14 +427,15 @@ def test_too_long_a_question_is_refused_by_name(models):
 
 def test_phases_add_up_and_overlap_is_seen(models):
     """Target scoring and PRM run at the same time: the wall shows the longer one, the phases both."""
-    paced = slow(models, target=0.05, prm=0.05)
+    paced = slow(models, target=0.15, prm=0.15)
     law = Law(1.0, 1.0, StepPolicy(max_tokens=6))
     result = solve(paced, Specs(n=3, tau=0.0, start="draft"), law=law, limits=Limits(max_steps=3))
     for record in result.steps:
         s = record.seconds
-        assert s.target_score >= 0.05
-        assert s.prm >= 0.05
-        assert s.wall < s.draft + s.target_score + s.prm - 0.02
+        assert s.target_score >= 0.15
+        assert s.prm >= 0.15
+        # Busy time overlaps by far more than a thread may take to be woken on a busy machine.
+        assert s.wall - s.orchestration < s.draft + s.target_score + s.prm - 0.02
         assert 0 <= s.orchestration <= s.wall - s.draft - max(s.target_score, s.prm) + 1e-6
     assert result.latency_s >= sum(r.seconds.wall for r in result.steps) - 1e-6
 
