@@ -10,6 +10,7 @@ from specs.theory.decoder import runs
 
 DOCS = Path(__file__).parents[2] / "docs"
 FOUND = json.loads((DOCS / "results/theory.json").read_text())
+OPTIONS = ("n", "beta", "tau", "switch_on", "start", "deferral", "reward_as")
 PAGE = (DOCS / "theory.md").read_text()
 
 
@@ -27,7 +28,7 @@ def case_rows():
 def run_rows():
     for run in FOUND["decoder"]:
         method = run["method"]
-        options = ", ".join(f"{name} {method[name]}" for name in ("n", "beta", "tau", "start", "deferral", "reward_as"))
+        options = ", ".join(f"{name} {method[name]}" for name in OPTIONS)
         equal = run["proposals_with_duplicates"] / run["proposals"]
         test = f"{run['statistic']:.1f} | {run['degrees']} | {run['p_value']:.2g}"
         yield f"| `{run['name']}` | {options} | {run['samples']:,} | {equal:.0%} | {test} |"

@@ -86,7 +86,11 @@ def runs(seed: int) -> Iterator[Run]:
 
     world = World.random(rng, 3, length=2, blocks=2)
     method = Specs()
-    rewards = {context: float(rng.uniform(0.6, 0.9)) for context in world.values()}
+    # Shares about tau, so that a good part of the draft's steps is written again.
+    rewards: dict[Context, float] = {(): 1.0}
+    for depth, (low, high) in enumerate(((0.6, 0.9), (0.74, 0.82)), 1):
+        for context in world.contexts(depth):
+            rewards[context] = rewards[context[: -world.length]] * float(rng.uniform(low, high))
     chooser = Chooser(world, {context: math.exp(method.beta * reward) for context, reward in rewards.items()})
     exact = Decoder(world, chooser.rewriting(rewards, method.tau, of_step=True))
     yield Run("rewrite, the defaults", world, method, rewards, exact, 0.25)
