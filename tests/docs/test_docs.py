@@ -31,7 +31,7 @@ DOCS = {str(path.relative_to(ROOT)): path.read_text() for path in (*sorted(ROOT.
 HELP = re.compile(r"(<!-- help(?:: (\w+))? -->\n```text\n)(.*?)(```\n<!-- end -->)", re.DOTALL)
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-FILE = re.compile(r"`((?:src|tests|training|docs|scripts|bench)/[\w./-]+)`")
+FILE = re.compile(r"`((?:src|tests|training|docs|scripts|bench|recipes)/[\w./-]+)`")
 
 
 def help_of(command: str) -> str:

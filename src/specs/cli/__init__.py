@@ -1,4 +1,4 @@
-"""The command line, thin: `specs solve | problems | bench | replay | grade`."""
+"""The command line, thin: a module a command."""
 
 from specs.cli.main import main
 

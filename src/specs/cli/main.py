@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; every error is one line on standard error."""
     try:
         words = sys.argv[1:] if argv is None else argv
-        args = _parser().parse_args(words)
+        args = parser().parse_args(words)
         args.command = shlex.join(["specs", *words])
         return args.run(args)
     except (InputError, ModelError) as error:
@@ -37,10 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _parser() -> Parser:
-    parser = Parser(prog="specs", description="Faster test-time scaling through speculative drafts (arXiv 2506.15733).")
-    parser.add_argument("--version", action="version", version=f"specs {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+def parser() -> Parser:
+    """Reads the arguments of all commands."""
+    top = Parser(prog="specs", description="Faster test-time scaling through speculative drafts (arXiv 2506.15733).")
+    top.add_argument("--version", action="version", version=f"specs {__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (solve, problems, bench, evaluate, report, replay, grade, theory):
         command.add(commands)
-    return parser
+    return top
