@@ -13,6 +13,9 @@ from pathlib import Path
 from specs.cli.options import above_zero, count
 from specs.cli.progress import Shown, duration
 from specs.eval.drawing import require_matplotlib
+from specs.record import write_json, write_text
+from specs.study.figures import draw
+from specs.study.markdown import tables
 from specs.study.plan import TITLES
 from specs.study.study import Study
 
@@ -21,7 +24,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("study", help="the paper's study on the bundled models", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for runs, tables and figures")
     parser.add_argument(
-        "--parts", type=_parts, default="".join(TITLES), metavar="A,B,...",
+        "--parts", type=_parts, default=",".join(TITLES), metavar="A,B,...",
         help="parts to make, of a to h (docs/study); settings are tuned first in any case (default: all)",
     )  # fmt: skip
     parser.add_argument(
@@ -48,6 +51,12 @@ def run(args: argparse.Namespace) -> int:
     if study.make(args.command, Shown(), _say):
         print("specs: interrupted; the same command goes on from there", file=sys.stderr)
         return 1
+    found = study.findings()
+    write_json(args.out / "study.json", found)
+    write_text(args.out / "study.md", tables(found))
+    drawn = draw(found, args.out)
+    print(f"numbers  {args.out / 'study.json'}\ntables   {args.out / 'study.md'}")
+    print("figures  " + " ".join(str(args.out / f"{name}.svg") for name in drawn))
     return 0
 
 

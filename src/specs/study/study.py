@@ -6,10 +6,12 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from specs.errors import InputError
 from specs.record import write_json
 from specs.study.cost import Board, seconds_per_unit
+from specs.study.findings import findings
 from specs.study.plan import GRIDS, STAGES, TITLES, Known, Run, stage
 from specs.study.running import Show, make_all, missing
 from specs.study.settings import draft_shares, tuned
@@ -65,6 +67,11 @@ class Study:
             label: GRIDS[label][found["chosen"]] for label, found in tuned(self.out).items()
         })  # fmt: skip
         return replace(known, draft_share=known.draft_share | draft_shares(known, self.out))
+
+    def findings(self) -> dict[str, Any]:
+        """All numbers of what the folder holds, whichever parts made it."""
+        known = self.known()
+        return findings(replace(self, parts="".join(TITLES)).runs(known), known, self.scale, self.out)
 
     def runs(self, known: Known) -> list[Run]:
         """All runs of the study."""
