@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from specs.bundled.problems import TIERS
 from specs.core.statistics import paired_difference
 from specs.eval.folder import RUN
 from specs.eval.gather import gather
@@ -36,7 +37,7 @@ def tables(part: str, runs: Sequence[Run], out: Path) -> dict[str, list[dict[str
         runs: of the whole study.
     """
     found: dict[str, list[dict[str, Any]]] = {}
-    for tier in dict.fromkeys(run.tier for run in runs if run.part == part):
+    for tier in TIERS:
         own = [run for run in runs if (run.part, run.tier) == (part, tier)]
         main = [run for run in runs if (run.part, run.tier) == ("a", tier) and not run.alone]
         keys = [cell.setting.key for run in own for cell in run.cells]
@@ -45,7 +46,7 @@ def tables(part: str, runs: Sequence[Run], out: Path) -> dict[str, list[dict[str
         timed = methods([run for run in own if run.alone], keys, out)
         rows = [table_row(key, counted[key], timed.get(key)) for key in keys if key in counted]
         if rows:
-            found[tier] = sorted(rows, key=lambda row: row["n"] or 0)
+            found[tier] = sorted(rows, key=lambda row: row["n"] or 0) if part in "af" else rows
     return found
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from specs.eval.drawing import COLOURS, INK, canvas_of, dress, legend
-from specs.study.plan import BETAS, TAUS, TITLES
+from specs.study.plan import BETAS, TAUS, TITLES, N
 from specs.study.special import DRAFTING
 
 if TYPE_CHECKING:
@@ -54,6 +54,12 @@ def _bars(rows: Sequence[dict[str, Any]], name: str) -> tuple[list[float], list[
     return means, ends
 
 
+def _place(label: str) -> tuple[int, str]:
+    """Where a method stands in a legend."""
+    base = label.removesuffix(" default")
+    return (LABELS.index(base) if base in LABELS else len(LABELS)), label
+
+
 def _colour(label: str) -> str:
     base = label.removesuffix(" default")
     return COLOURS[LABELS.index(base)] if base in LABELS else COLOURS[-1]
@@ -71,13 +77,16 @@ def _main(part: dict[str, Any]) -> Canvas | None:
     canvas = canvas_of(4.4, width=4.2 * len(tiers) + 1.6)
     panels = canvas.subplots(1, len(tiers), squeeze=False)[0]
     for axes, (tier, rows) in zip(panels, tiers.items(), strict=True):
-        for label in dict.fromkeys(row["label"] for row in rows):
-            own = [row for row in rows if row["label"] == label]
+        for label in sorted({row["label"] for row in rows}, key=_place):
+            default = label.endswith(" default")
+            own = [row for row in rows if row["label"] == label and (not default or row["n"] in (None, N))]
+            if not own:
+                continue
             xs, across = _bars(own, "latency")
             ys, up = _bars(own, "accuracy")
-            hollow = {"mfc": "white", "ls": ":"} if label.endswith(" default") else {}
             axes.errorbar(xs, ys, up, across, "o-", color=_colour(label), label=label, ms=4, lw=1, elinewidth=0.7,
-                          **hollow)  # fmt: skip
+                          mfc="white" if default else _colour(label),
+                          )  # fmt: skip
             if len(own) > 1:
                 axes.annotate(f"n={own[-1]['n']}", (xs[-1], ys[-1]), (4, 4), textcoords="offset points", fontsize=7,
                               color=_colour(label))  # fmt: skip
@@ -103,7 +112,7 @@ def _differences(part: dict[str, Any]) -> Canvas | None:
     tiers = {tier: rows for tier, rows in part.get("tiers", {}).items() if any(r["accuracy_minus_specs"] for r in rows)}
     if not tiers:
         return None
-    labels = list(dict.fromkeys(row["label"] for rows in tiers.values() for row in rows if row["label"] != "specs"))
+    labels = list(dict.fromkeys(row["label"] for rows in tiers.values() for row in rows))
     canvas = canvas_of(1.8 + 0.42 * len(labels), width=8.6)
     left, right = canvas.subplots(1, 2, sharey=True)
     for k, (tier, rows) in enumerate(tiers.items()):
