@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from specs.study.analysis import methods, table_row, tables
-from specs.study.plan import GRIDS, TEST_SEED, TITLES, TUNING_SEED, Known, N, Run
+from specs.study.plan import GRIDS, START_DRAFT, TEST_SEED, TITLES, TUNING_SEED, Known, N, Run
 from specs.study.running import missing
 from specs.study.settings import tuned
 from specs.study.special import cost_ratio, drafted
@@ -50,8 +50,8 @@ def weaker_models(runs: Sequence[Run], out: Path) -> dict[str, Any]:
 def step_lengths(runs: Sequence[Run], out: Path) -> dict[str, Any]:
     """Weights and lengths of draft proposals by step length, and of lines on the same problems."""
     own = [run for run in runs if run.part == "h"]
-    made = {f"{run.law.steps.max_tokens} tokens": drafted(run, out, "specs", N, run.problems) for run in own}
+    made = {f"{run.law.steps.max_tokens} tokens": drafted(run, out, START_DRAFT, run.problems) for run in own}
     for run in runs if own else ():
-        if run.path == f"a/{own[0].tier}":
-            made["a line"] = drafted(run, out, "specs", N, own[0].problems)
+        if run.path == f"b/{own[0].tier}":
+            made["a line"] = drafted(run, out, START_DRAFT, own[0].problems)
     return {"steps": {name: found for name, found in made.items() if found}}

@@ -39,6 +39,7 @@ WIDTHS = (4, 8, 16)
 ALL_WIDTHS = (1, 2, 4, 8, 16, 32, 64)
 BETAS, TAUS = (2.0, 8.0, 32.0, 128.0), (0.5, 0.7, 0.8, 0.9, 0.95)
 CHUNKS = (10, 20, 50, 100, 200)
+START_DRAFT = "specs start=draft"
 
 TITLES = {
     "a": "The main table",
@@ -180,7 +181,7 @@ def ablation(known: Known) -> list[Run]:
     specs, rsd = known.specs, known.tuned["rsd"]
     assert isinstance(rsd, Rsd)
     cells = (
-        Cell("specs start=draft", replace(specs, start="draft")),
+        Cell(START_DRAFT, replace(specs, start="draft")),
         Cell("specs score=raw", replace(specs, score="raw")),
         Cell("specs score=raw start=draft", replace(specs, score="raw", start="draft")),
         Cell("rsd start=target", replace(rsd, start="target")),
@@ -240,9 +241,10 @@ def weaker_models(known: Known) -> list[Run]:
 
 
 def step_lengths(known: Known) -> list[Run]:
-    """Steps of a fixed number of tokens in place of lines."""
+    """Steps of a fixed number of tokens in place of lines; the draft begins, or long steps would leave it none."""
+    cell = Cell(START_DRAFT, replace(known.specs, start="draft"))
     return [
-        Run("h", f"chunks-{tokens}", "hard", 80, (known.at("specs", N),),
+        Run("h", f"chunks-{tokens}", "hard", 80, (cell,),
             law=replace(LAW, steps=StepPolicy.chunks(tokens)))
         for tokens in CHUNKS
     ]  # fmt: skip

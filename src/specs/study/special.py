@@ -70,14 +70,13 @@ def break_even(rows: Sequence[Row], beam: Sequence[float], measured: float) -> f
     return measured * (1 + (sum(beam) - sum(row.latency_s for row in rows)) / drafting)
 
 
-def drafted(run: Run, out: Path, label: str, n: int, problems: int) -> dict[str, Any] | None:
+def drafted(run: Run, out: Path, label: str, problems: int) -> dict[str, Any] | None:
     """Means over the draft's proposals in the traces of a method: `ess`, log-ratios, lengths, and accuracy.
 
     `log_ratio` is the mean of |log p - log q| over distinct candidates, in nats; `tokens` and `chosen` are the
     mean length of all draws and the length of the chosen one. Intervals are 95%, over problems.
     """
-    rows = [row for row in rows_of(run, out) if (row.method, row.n) == (label, n)]
-    rows = rows[:problems]
+    rows = [row for row in rows_of(run, out) if row.method == label][:problems]
     if not (out / run.path / RUN).exists() or len(rows) < 2:
         return None
     recorded = read(out / run.path)
