@@ -14,7 +14,7 @@ from specs.study import cost, running
 
 QUESTIONS = [f"q{k}" for k in range(40)]
 PIECES = ["a", "b", "\n\n", "\\boxed{1}", "\\boxed{2}", "", *QUESTIONS]
-BIAS = np.array([0, 0, 1, 1, 1, 1])
+BIAS = np.array([0.5, 0.5, 2, 0, 0, 0])
 
 
 class _Text(TabularText):

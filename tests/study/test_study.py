@@ -77,6 +77,7 @@ def test_the_record_says_which_runs_time(made):
         assert read(made / run.path).configuration["measures"] == ("latency" if run.alone else "accuracy")
 
 
+@pytest.mark.usefixtures("_world")
 def test_any_run_has_a_report_of_its_own(made, tmp_path, capsys):
     assert main(["report", str(made / "a/medium"), str(made / "b/medium"), "--out", str(tmp_path)]) == 0
     assert "specs start=draft" in capsys.readouterr().out
@@ -203,7 +204,7 @@ def test_a_study_that_is_stopped_goes_on_and_ends_the_same(made, tmp_path):
         assert 0 < wall <= cpu * 1.01
 
     study = Study(tmp_path, "d", 0.004)
-    for limit in (30, 120):  # while tuning, and while part d is made
+    for limit in (30, 75):  # while tuning, and while part d is made
         calls = 0
         assert study.make("test", stop_after(limit), say)
     assert not study.make("test", lambda standing: None, say)
