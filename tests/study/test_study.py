@@ -98,6 +98,8 @@ def test_tables_say_what_the_rows_say(made):
             elif part != "g":
                 right.setdefault((tier, row["method"], row["n"]), {})[row["problem_id"]] = row["correct"]
     shown = 0
+    assert [list(found["parts"][part]["tiers"]) for part in "af"] == [["easy", "medium", "hard"], ["medium"]]
+    assert {row["n"] for row in found["parts"]["f"]["tiers"]["medium"] if row["latency_s"]} == {1, 2, 4, 8, 16, 32, 64}
     for part in "abcdef":
         for tier, rows in found["parts"][part]["tiers"].items():
             for row in rows:
@@ -168,6 +170,7 @@ def test_a_dearer_draft_adds_its_own_seconds_and_nothing_else():
     assert break_even([row], [1.5], 0.1) == pytest.approx(0.35)
     assert slowed(row, 0.35 / 0.1) == pytest.approx(1.5)
     assert break_even([_solve(1.0, 0.0)], [1.5], 0.1) is None
+    assert break_even([row], [0.5], 0.1) is None, "too slow with a draft that costs nothing"
 
 
 def test_cost_ratios_are_those_of_the_timed_rows(made):

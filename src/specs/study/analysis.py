@@ -39,6 +39,8 @@ def tables(part: str, runs: Sequence[Run], out: Path) -> dict[str, list[dict[str
     found: dict[str, list[dict[str, Any]]] = {}
     for tier in TIERS:
         own = [run for run in runs if (run.part, run.tier) == (part, tier)]
+        if not own:
+            continue
         main = [run for run in runs if (run.part, run.tier) == ("a", tier) and not run.alone]
         keys = [cell.setting.key for run in own for cell in run.cells]
         keys = list(dict.fromkeys([*BESIDE.get(part, ()), *keys]))

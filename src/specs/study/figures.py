@@ -185,7 +185,7 @@ def _over_n(part: dict[str, Any]) -> Canvas | None:
             own = [row for row in rows if row["label"] == label and (name == "accuracy" or row["latency_s"])]
             if own:
                 means, ends = _bars(own, name)
-                axes.errorbar([row["n"] for row in own], means, ends, fmt="o-", color=_colour(label), label=label, ms=4,
+                axes.errorbar([row["n"] * 1.04 ** _place(label)[0] for row in own], means, ends, fmt="o-", color=_colour(label), label=label, ms=4,
                               lw=1.2, capsize=2)  # fmt: skip
         axes.set_xscale("log", base=2)
         widths = sorted({row["n"] for row in rows})

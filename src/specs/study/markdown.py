@@ -100,9 +100,9 @@ def _costs(cost: dict[str, Any]) -> list[str]:
                                   for label in methods))
         for k, one in enumerate(next(iter(methods.values()))["at"])
     ]  # fmt: skip
-    even = (shown("{:.2f}", methods[label]["break_even"]) for label in methods)
+    even = ("at none" if (one := methods[label]["break_even"]) is None else f"{one:.2f}" for label in methods)
     head = ("draft / target", *(f"`{label}` over `beam`" for label in methods))
-    return table(head, [*rows, ("as fast as `beam` at", *even)])
+    return table(head, [*rows, ("as fast as `beam`, by the means, at", *even)])
 
 
 def _step(one: dict[str, Any]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from specs.core.statistics import mean_interval, median_ratio_interval
+from specs.core.statistics import clustered_mean_interval, mean_interval, median_ratio_interval
 from specs.eval.folder import RUN, read
 from specs.eval.rows import Row
 from specs.study.plan import Run
@@ -63,11 +63,12 @@ def slowed(row: Row, factor: float) -> float:
 
 
 def break_even(rows: Sequence[Row], beam: Sequence[float], measured: float) -> float | None:
-    """The cost ratio at which mean latencies are equal; None where the draft never wrote."""
+    """The cost ratio at which mean latencies are equal; None where there is none above 0."""
     drafting = sum(row.seconds["draft"] for row in rows)
     if drafting == 0:
         return None
-    return measured * (1 + (sum(beam) - sum(row.latency_s for row in rows)) / drafting)
+    ratio = measured * (1 + (sum(beam) - sum(row.latency_s for row in rows)) / drafting)
+    return ratio if ratio > 0 else None
 
 
 def drafted(run: Run, out: Path, label: str, problems: int) -> dict[str, Any] | None:
@@ -88,7 +89,8 @@ def drafted(run: Run, out: Path, label: str, problems: int) -> dict[str, Any] | 
             for name, value in step.items():
                 found[name].append(value)
     right = [float(row.correct is True) for row in rows]
-    accuracy = _mean(right, [row.problem_id for row in rows])
+    low, high = clustered_mean_interval(right, [row.problem_id for row in rows])
+    accuracy = {"mean": sum(right) / len(right), "low": low, "high": high}
     return {
         "problems": len(rows), "proposals": len(owners), "accuracy": accuracy,
         **{name: _mean(values, owners) if len(set(owners)) > 1 else None for name, values in found.items()},
