@@ -30,7 +30,8 @@ def draw(found: dict[str, Any], out: Path) -> list[str]:
         with matplotlib.rc_context({"font.size": 9, "svg.hashsalt": part}):
             canvas = drawing(found["parts"].get(part, {}))
             if canvas is not None:
-                canvas.suptitle(TITLES[part], color=INK, fontsize=11)
+                joined = " (lines join n = 4, 8, 16; hollow: untuned, n = 8)" if part == "a" else ""
+                canvas.suptitle(TITLES[part] + joined, color=INK, fontsize=11)
                 for ending in ("svg", "png"):
                     metadata = {"Date": None} if ending == "svg" else {}
                     canvas.savefig(out / f"{part}.{ending}", facecolor="white", dpi=130, metadata=metadata)
@@ -66,7 +67,7 @@ def _colour(label: str) -> str:
 
 
 def _main(part: dict[str, Any]) -> Canvas | None:
-    """Accuracy against latency for each tier; a line joins the n of a method."""
+    """Accuracy against latency for each tier; a line joins the n of a method, defaults are hollow."""
     tiers = {
         tier: rows
         for tier, found in part.get("tiers", {}).items()
@@ -87,9 +88,6 @@ def _main(part: dict[str, Any]) -> Canvas | None:
             axes.errorbar(xs, ys, up, across, "o-", color=_colour(label), label=label, ms=4, lw=1, elinewidth=0.7,
                           mfc="white" if default else _colour(label),
                           )  # fmt: skip
-            if len(own) > 1:
-                axes.annotate(f"n={own[-1]['n']}", (xs[-1], ys[-1]), (4, 4), textcoords="offset points", fontsize=7,
-                              color=_colour(label))  # fmt: skip
         axes.set_xscale("log")
         dress(axes, LATENCY, ACCURACY if axes is panels[0] else "")
         axes.set_title(tier, color=INK, fontsize=9)
@@ -153,10 +151,13 @@ def _maps(part: dict[str, Any]) -> Canvas | None:
         return None
     canvas = canvas_of(3.4, width=3.4 * len(panels) + 0.6)
     for axes, (title, values, form) in zip(canvas.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        axes.imshow(values, cmap="viridis", aspect="auto")
+        # Colours span 10 points, or latencies from 0, at least: noise must not look like a landscape.
+        low = 0.0 if form == "{:.2f}" else min(np.nanmin(values), np.nanmax(values) - 10)
+        high = max(np.nanmax(values), 1.0)
+        axes.imshow(values, cmap="viridis", aspect="auto", vmin=low, vmax=high)
         for (row, column), value in np.ndenumerate(values):
             if np.isfinite(value):
-                light = value < np.nanmin(values) + 0.6 * (np.nanmax(values) - np.nanmin(values))
+                light = value < low + 0.6 * (high - low)
                 axes.text(column, row, form.format(value), ha="center", va="center", fontsize=8,
                           color="white" if light else "black")  # fmt: skip
         axes.set_xticks(range(len(TAUS)), [f"{tau:g}" for tau in TAUS])
@@ -181,12 +182,12 @@ def _over_n(part: dict[str, Any]) -> Canvas | None:
     canvas = canvas_of(3.6, width=8.6)
     panels = canvas.subplots(1, 2)
     for axes, name, title in zip(panels, ("accuracy", "latency"), (ACCURACY, LATENCY), strict=True):
-        for label in dict.fromkeys(row["label"] for row in rows):
+        for k, label in enumerate(dict.fromkeys(row["label"] for row in rows)):
             own = [row for row in rows if row["label"] == label and (name == "accuracy" or row["latency_s"])]
             if own:
                 means, ends = _bars(own, name)
-                axes.errorbar([row["n"] * 1.04 ** _place(label)[0] for row in own], means, ends, fmt="o-", color=_colour(label), label=label, ms=4,
-                              lw=1.2, capsize=2)  # fmt: skip
+                axes.errorbar([1.05 ** (k - 1) * row["n"] for row in own], means, ends, fmt="o-", color=_colour(label),
+                              label=label, ms=4, lw=1.2, capsize=2)  # fmt: skip
         axes.set_xscale("log", base=2)
         widths = sorted({row["n"] for row in rows})
         axes.set_xticks(widths, [str(n) for n in widths])
