@@ -219,6 +219,7 @@ def test_a_study_that_is_stopped_goes_on_and_ends_the_same(made, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_study_that_is_killed_goes_on_and_ends_the_same(tmp_path):
     """Two processes, the bundled trio, killed while both are at work."""
     words = [sys.executable, "-m", "specs", "study", "--scale", "1e-9", "--parts", "h", "--jobs", "2", "--out"]
@@ -227,12 +228,8 @@ def test_a_study_that_is_killed_goes_on_and_ends_the_same(tmp_path):
         while len(list(killed.rglob("results.jsonl"))) < 2 or len(_rows(killed)) < 6:
             time.sleep(0.2)
         os.kill(process.pid, signal.SIGKILL)
-    deadline = time.monotonic() + 60
-    while (again := subprocess.run([*words, str(killed)], capture_output=True, text=True)).returncode == 2:
-        assert "is in use by another run" in again.stderr, "its processes end after the solve under way"
-        assert time.monotonic() < deadline
-        time.sleep(1)
-    assert again.returncode == 0, again.stderr
+    time.sleep(1)  # its processes end with it
+    subprocess.run([*words, str(killed)], check=True, capture_output=True)
     subprocess.run([*words, str(whole)], check=True, capture_output=True)
     assert _rows(killed) == _rows(whole)
 

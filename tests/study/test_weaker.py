@@ -70,8 +70,8 @@ def test_solves_with_a_noisy_prm_can_be_made_again():
     def steps(trio):
         return [
             [(c.token_ids, c.reward) for c in record.candidates]
-            for record in drive.stream("q", trio, Specs(n=4), law=Law()).result.steps
-        ]
+            for seed in range(5) for record in drive.stream("q", trio, Specs(n=4), law=Law(), seed=seed).result.steps
+        ]  # fmt: skip
 
     assert steps(noisy) == steps(noisy)
     assert steps(noisy) != steps(models)

@@ -1,12 +1,14 @@
 """Making the runs of a study: each one into its folder, one after the other or several at a time.
 
 What is killed goes on: a run is its folder, and finished solves are never made again. Runs that time
-are left to the end of the plan and made one by one, whatever the number of jobs.
+are made one by one, whatever the number of jobs.
 """
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from functools import lru_cache
@@ -108,17 +110,21 @@ _shared: dict[str, Any] = {}
 
 
 def _begin(stop: Any, left: Any) -> None:
-    """In a new process: Ctrl-C is the parent's, which then tells everyone to stop."""
+    """In a new process: Ctrl-C is the parent's, which then tells everyone to stop; without a parent it ends at once."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _shared.update(stop=stop, left=left)
+    threading.Thread(target=_end_with, args=(parent_process(),), daemon=True).start()
+
+
+def _end_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
 
 
 def _job(idx: int, run: Run, out: Path, jobs: int, command: str) -> None:
-    parent = parent_process()
-
     def tell(standing: Standing) -> None:
         _shared["left"][idx] = standing.total - standing.done
-        if _shared["stop"].is_set() or (parent is not None and not parent.is_alive()):
+        if _shared["stop"].is_set():
             raise KeyboardInterrupt
 
     make(run, out, jobs, command, tell)
