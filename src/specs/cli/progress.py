@@ -33,9 +33,10 @@ class Shown:
 
 def line(standing: Standing, width: int = 200) -> str:
     """Solves done, remaining time, and as many methods' shares of right answers as fit into `width`."""
-    text = f"{standing.done}/{standing.total} solves, {100 * standing.done // max(standing.total, 1)}%"
+    text = f"{standing.title}: " if standing.title else ""
+    text += f"{standing.done}/{standing.total} solves, {100 * standing.done // max(standing.total, 1)}%"
     if standing.seconds_left is not None:
-        text += f", {_duration(standing.seconds_left)} left"
+        text += f", {duration(standing.seconds_left)} left"
     for name, (right, graded) in standing.graded.items():
         more = f"{text}  {name} {100 * right / graded:.0f}%"
         if len(more) > width:
@@ -52,7 +53,7 @@ def _columns() -> int:
         return 79
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

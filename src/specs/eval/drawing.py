@@ -38,10 +38,10 @@ def require_matplotlib() -> None:
         raise InputError("reports need matplotlib: pip install 'specs-llm[eval]'")
 
 
-def canvas_of(height: float) -> Canvas:
+def canvas_of(height: float, width: float = 8.2) -> Canvas:
     from matplotlib.figure import Figure as Canvas
 
-    return Canvas(figsize=(8.2, height), layout="constrained", facecolor="none")
+    return Canvas(figsize=(width, height), layout="constrained", facecolor="none")
 
 
 def dress(axes: Axes, x: str, y: str) -> None:

@@ -98,12 +98,14 @@ class Standing:
         done, total: solves.
         seconds_left: None while unknown.
         graded: (right, graded) solves by the name of the cell.
+        title: what is under way, where several runs belong together.
     """
 
     done: int
     total: int
     seconds_left: float | None = None
     graded: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+    title: str = ""
 
 
 Progress = Callable[[Standing], None]

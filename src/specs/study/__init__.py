@@ -1,0 +1,1 @@
+"""The paper's study on the bundled trio: what is run, how, and what was found."""

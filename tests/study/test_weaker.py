@@ -1,0 +1,101 @@
+"""Weaker models: worse by a known amount, and still functions of what they are given."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import toy
+
+from specs import drive
+from specs.methods.specs import Specs
+from specs.models.load import BUNDLED
+from specs.study.plan import Weaker
+from specs.study.weaker import NoisyReward, models_for, names_for, noisy_draft
+from specs.types import Candidate, End, Law, Trace
+
+
+def _session(nats, rate=toy.reward):
+    models = toy.models(rate=rate)
+    assert models.prm is not None
+    noisy = NoisyReward(models.prm, nats)
+    return noisy.open(noisy.prompt("q"))
+
+
+def _candidate(ids):
+    return Candidate(ids, "".join(toy.TEXT.pieces[k] for k in ids), End.DELIMITER)
+
+
+STEPS = [_candidate((a, b, c, 3)) for a in range(3) for b in range(3) for c in range(3)]
+
+
+def test_noise_is_a_function_of_the_text():
+    trace = Trace("q")
+    first = _session(2.0).rewards([(trace, STEPS)], "\n\n")
+    again = _session(2.0)
+    assert [again.rewards([(trace, [step])], "\n\n")[0] for step in STEPS] == pytest.approx(first)
+    assert again.rewards([(trace, [STEPS[3], STEPS[3]])], "\n\n") == pytest.approx([first[3]] * 2)
+    other = _session(2.0).rewards([(Trace("another question"), STEPS)], "\n\n")
+    assert not np.allclose(other, first)
+
+
+def test_noise_has_the_spread_that_it_says():
+    """On 729 rewards of 0.5: mean and variance of a normal sample leave these bounds with probability 1e-6."""
+    session = _session(2.0, rate=lambda steps: 0.5)
+    noise = []
+    for before in STEPS:
+        trace = Trace("q").extend(before, "draft")
+        noise += [math.log(r / (1 - r)) for r in session.rewards([(trace, STEPS)], "\n\n")]
+    assert abs(np.mean(noise)) < 5 * 2.0 / math.sqrt(len(noise))
+    assert abs(np.var(noise) / 4.0 - 1) < 5 * math.sqrt(2 / len(noise))
+
+
+def test_no_noise_and_blank_steps_leave_the_reward():
+    exact = toy.models()
+    assert exact.prm is not None
+    plain = exact.prm.open(exact.prm.prompt("q"))
+    groups = [(Trace("q"), STEPS)]
+    assert _session(0.0).rewards(groups, "\n\n") == pytest.approx(plain.rewards(groups, "\n\n"), abs=2e-6)
+    assert _session(2.0).ask(groups, "\n\n") == plain.ask(groups, "\n\n")
+    blank = [(Trace("q"), [_candidate((3,))])]
+    assert _session(2.0).rewards(blank, "\n\n") == plain.rewards(blank, "\n\n")
+
+
+def test_solves_with_a_noisy_prm_can_be_made_again():
+    models = toy.models()
+    assert models.prm is not None
+    noisy = type(models)(models.draft, models.target, NoisyReward(models.prm, 4.0))
+
+    def steps(trio):
+        return [
+            [(c.token_ids, c.reward) for c in record.candidates]
+            for seed in range(5) for record in drive.stream("q", trio, Specs(n=4), law=Law(), seed=seed).result.steps
+        ]  # fmt: skip
+
+    assert steps(noisy) == steps(noisy)
+    assert steps(noisy) != steps(models)
+
+
+def test_a_noisy_draft_is_the_same_every_time_and_not_the_bundled_one(tmp_path):
+    weights = "model.safetensors"
+    one = (noisy_draft(0.07, tmp_path / "one") / weights).read_bytes()
+    assert one == (noisy_draft(0.07, tmp_path / "two") / weights).read_bytes()
+    assert one != (noisy_draft(0.1, tmp_path / "three") / weights).read_bytes()
+    assert one != (BUNDLED / "draft" / weights).read_bytes()
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_what_is_weaker_is_named_and_the_rest_is_the_trio(tmp_path):
+    prm = models_for(Weaker("prm", 2.0), tmp_path)
+    assert prm.prm is not None
+    assert prm.prm.name == "bundled:prm noise=2"
+    assert not list(tmp_path.iterdir())
+    draft = models_for(Weaker("draft", 0.07), tmp_path)
+    assert draft.draft is not None
+    assert draft.target is not None
+    assert draft.draft.name.endswith("draft-noise-0.07")
+    assert draft.draft.fingerprint == draft.target.fingerprint
+    assert names_for(Weaker("draft", 0.07)) == {
+        "draft": "bundled:draft-noise-0.07", "target": "bundled:target", "prm": "bundled:prm",
+    }  # fmt: skip
