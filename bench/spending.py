@@ -61,11 +61,9 @@ def main() -> None:
         methods = {name: Specs(tau=tau) for name, tau in taus.items()}
         fresh = _solve(models, tier, FRESH_SEED, args.limit, {"beam": Beam(), **methods}, args.runs / f"{tier}-fresh")
         found[tier] = {
-            "tuning": {str(tau): dict(zip(("accuracy", "latency_s"), _mean(rows[f"tau {tau}"]), strict=True)) for tau in GRID},
-            "fresh": {
-                name: {"tau": taus.get(name), **_found(name, fresh)} for name in fresh
-            },
-        }  # fmt: skip
+            "tuning": {name: dict(zip(("accuracy", "latency_s"), _mean(of), strict=True)) for name, of in rows.items()},
+            "fresh": {name: {"tau": taus.get(name), **_found(name, fresh)} for name in fresh},
+        }
     if args.out is not None:
         write_json(args.out, found)
     print(json.dumps(found))
@@ -84,8 +82,10 @@ def _solve(
         folder.end(interrupted)
         if interrupted:
             raise SystemExit("interrupted; the same command goes on from there")
-        keys = {name: [(problem.id, name, method.n, plan.seed) for problem in problems] for name, method in methods.items()}  # fmt: skip
-        return {name: [folder.by_key[key] for key in keys[name]] for name in methods}
+    return {
+        name: [folder.by_key[problem.id, name, method.n, plan.seed] for problem in problems]
+        for name, method in methods.items()
+    }
 
 
 def _mean(rows: Sequence[Row]) -> tuple[float, float]:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from specs import __version__
-from specs.cli import bench, evaluate, grade, problems, replay, report, solve, theory
+from specs.cli import bench, calibrate, evaluate, grade, problems, replay, report, solve, theory
 from specs.cli.options import Parser
 from specs.errors import InputError, ModelError, SpecsError
 
@@ -41,6 +41,6 @@ def _parser() -> Parser:
     parser = Parser(prog="specs", description="Faster test-time scaling through speculative drafts (arXiv 2506.15733).")
     parser.add_argument("--version", action="version", version=f"specs {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (solve, problems, bench, evaluate, report, replay, grade, theory):
+    for command in (solve, problems, bench, evaluate, report, calibrate, replay, grade, theory):
         command.add(commands)
     return parser
