@@ -1,4 +1,4 @@
-"""The command line, thin: `specs solve | problems | bench | replay | grade`."""
+"""The command line, thin: `specs solve | problems | bench | eval | report | calibrate | replay | grade | theory`."""
 
 from specs.cli.main import main
 

@@ -48,6 +48,7 @@ from specs.methods.specs import Specs
 from specs.presets import LAW, Preset
 from specs.record import write_json
 from specs.traces import result_from
+from specs.types import Result
 
 LIMIT, PILOT = 150, 30
 """Problems of the design where no limit is given; problems that set its taus."""
@@ -132,6 +133,8 @@ def _calibrate(
         "environment": environment(),
     }
     print(_table(record))
+    preset = args.out / "preset.json"
+    preset.unlink(missing_ok=True)  # of an earlier goal
     if choice.met:
         record["prediction"] = {name: one._asdict() for name, one in expected[choice.idx].items()}
         print(f"picked {called[choice.idx]}: {choice.why}")
@@ -139,7 +142,7 @@ def _calibrate(
         check = Evidence.of(solver.rows("check", further, pair), pair)
         record["check"] = _checked(check, record["prediction"], goal)
         print(_verdict(record))
-        _preset(record, cells[choice.idx], solver).write(args.out / "preset.json")
+        _preset(record, cells[choice.idx], solver).write(preset)
     write_json(args.out / "calibration.json", record, indent=1)
     front.draw(record, args.out)
     print(f"record   {args.out / 'calibration.json'}\nfigure   {args.out / 'front.svg'}")
@@ -151,7 +154,7 @@ def _calibrate(
             file=sys.stderr,
         )
         return 1
-    print(f"preset   {args.out / 'preset.json'}")
+    print(f"preset   {preset}")
     return 0
 
 
@@ -179,7 +182,7 @@ class _Solver:
                 raise Interrupted
             return [folder.by_key[turn.key] for turn in plan.turns()]
 
-    def pilot(self, problems: Sequence[Problem]) -> list[Any]:
+    def pilot(self, problems: Sequence[Problem]) -> list[Result]:
         """Traces of the default configuration."""
         rows = self.rows("pilot", problems, [Cell("specs", Specs(self._args.n[0]))])
         folder = read(self._args.out / "pilot")

@@ -38,7 +38,7 @@ BETAS = (8.0, 128.0)
 FEWEST = 20
 """Problems without which nothing can be said."""
 CONFIDENCE = 0.95
-_RESAMPLES = 2_000
+RESAMPLES = 2_000
 
 
 def design(pilot: Iterable[Result], widths: Sequence[int]) -> list[Cell]:
@@ -155,12 +155,12 @@ def estimates(evidence: Evidence, future: int | None = None, seed: int = 0) -> E
     problems = evidence.right.shape[1]
     drawn = np.random.default_rng(seed)
     here = _statistics(evidence, np.arange(problems)[None])[:, :, 0]
-    past = _statistics(evidence, drawn.integers(problems, size=(_RESAMPLES, problems)))
+    past = _statistics(evidence, drawn.integers(problems, size=(RESAMPLES, problems)))
     # A resample's spread is that of P - 1 draws, not of P.
     errors = (past - here[..., None]) * math.sqrt(problems / (problems - 1))
     effective = float(problems)
     if future is not None:
-        errors = _statistics(evidence, drawn.integers(problems, size=(_RESAMPLES, future))) - here[..., None] - errors
+        errors = _statistics(evidence, drawn.integers(problems, size=(RESAMPLES, future))) - here[..., None] - errors
         effective = problems * future / (problems + future)
     spread = errors.std(-1)
     steps = np.abs(errors) / np.where(spread > 0, spread, np.inf)[..., None]
@@ -170,9 +170,11 @@ def estimates(evidence: Evidence, future: int | None = None, seed: int = 0) -> E
     made: Estimates = []
     for k in range(len(evidence.right)):
         share, *logs = map(float, here[:, k])
-        found: dict[Statistic, Estimate] = {
-            "accuracy": Estimate(share, *wilson(min(share, 1.0) * effective, effective, confidence))
-        }
+        low, high = wilson(share * effective, effective, confidence)
+        if future is not None:
+            # Outward to shares that so many problems can show: with few of them all may be right.
+            low, high = math.floor(low * future) / future, math.ceil(high * future) / future
+        found: dict[Statistic, Estimate] = {"accuracy": Estimate(share, low, high)}
         for name, log, half in zip(LATENCIES, logs, (widths * spread[:, k])[1:], strict=True):
             found[name] = Estimate(math.exp(log), math.exp(log - half), math.exp(log + half))
         made.append(found)
