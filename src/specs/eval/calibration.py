@@ -164,8 +164,9 @@ def estimates(evidence: Evidence, future: int | None = None, seed: int = 0) -> E
         effective = problems * future / (problems + future)
     spread = errors.std(-1)
     steps = np.abs(errors) / np.where(spread > 0, spread, np.inf)[..., None]
-    # [3] half widths in standard errors, one for all configurations.
-    widths = np.quantile(steps.max(1), CONFIDENCE, axis=-1)
+    # [3] half widths in standard errors, one for all configurations; never less than that for one alone,
+    # which the bootstrap forgets where all answers are right.
+    widths = np.maximum(np.quantile(steps.max(1), CONFIDENCE, axis=-1), NormalDist().inv_cdf(0.5 + CONFIDENCE / 2))
     confidence = 2 * NormalDist().cdf(float(widths[0])) - 1
     made: Estimates = []
     for k in range(len(evidence.right)):
