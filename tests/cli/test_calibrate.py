@@ -52,6 +52,7 @@ def test_the_check_is_on_other_problems(made):
     ]
     assert ids[0] == ids[1]
     assert not ids[1] & ids[2]
+    assert all(int(name.rpartition(":")[2]) >= 2_000_000 for name in ids[1] | ids[2])
 
 
 def test_another_goal_solves_nothing_anew_and_one_that_is_not_met_leaves_no_preset(made, tmp_path, capsys):
