@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
+import numpy as np
 import pytest
 
 from specs.cli import main
+from specs.cli.calibrate import _checked, _verdict
+from specs.eval.calibration import Estimate, Evidence, Goal
 from specs.methods.specs import Specs
 from specs.presets import Preset
 
@@ -70,6 +73,24 @@ def test_another_goal_solves_nothing_anew_and_one_that_is_not_met_leaves_no_pres
     assert main([*SMALL, "--latency-p95", "1000", "--out", str(made)]) == 0
     assert (made / "design" / "results.jsonl").read_bytes() == rows
     assert Preset.of(made / "preset.json").options == json.loads(preset)["options"]
+
+
+def test_a_machine_that_changed_is_told_from_a_prediction_that_was_wrong():
+    """The reference itself is three times as quick as expected, or just as expected."""
+    seconds = np.array([[0.3] * 20, [0.2] * 20])
+    check = Evidence(np.ones((2, 20)), seconds, seconds[0])
+    prediction = {name: {"value": 0.6, "low": 0.5, "high": 1.0} for name in ("accuracy", "latency_ratio", "p95_s")}
+    record = {"prediction": prediction, "reference": "beam", "goal": {"text": "a goal"},
+              "configurations": [{"p95_s": {"value": 0.9}}]}  # fmt: skip
+    goal = Goal("latency_ratio", 0.7)
+    record["check"] = _checked(check, prediction, goal, Estimate(0.9, 0.8, 1.0))
+    assert record["check"]["held"] == {"accuracy": True, "latency_ratio": True, "p95_s": False}
+    assert _verdict(record).endswith(
+        "beam itself had a p95 of 0.900 s before and of 0.300 s now: the machine or its load changed, so latencies do "
+        "not compare"
+    )
+    record["check"] = _checked(check, prediction, goal, Estimate(0.3, 0.2, 0.4))
+    assert _verdict(record).endswith("a goal: met")
 
 
 @pytest.mark.parametrize(

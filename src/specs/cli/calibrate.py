@@ -142,7 +142,7 @@ def _calibrate(
         print(f"picked {called[choice.idx]}: {choice.why}")
         pair = [cells[0], cells[choice.idx]]
         check = Evidence.of(solver.rows("check", further, pair), pair)
-        record["check"] = _checked(check, record["prediction"], goal)
+        record["check"] = _checked(check, record["prediction"], goal, expected[0]["p95_s"])
         print(_verdict(record))
         _preset(record, cells[choice.idx], solver).write(preset)
     write_json(args.out / "calibration.json", record, indent=1)
@@ -250,8 +250,14 @@ def _table(record: dict[str, Any]) -> str:
     return "\n".join([title, *aligned, note])
 
 
-def _checked(check: Evidence, prediction: dict[str, dict[str, float]], goal: Goal) -> dict[str, Any]:
-    """What the picked configuration, the second of two, did on further problems."""
+def _checked(
+    check: Evidence, prediction: dict[str, dict[str, float]], goal: Goal, reference: Estimate
+) -> dict[str, Any]:
+    """What the picked configuration, the second of two, did on further problems.
+
+    `reference`: the p95 to be expected of the reference. If that is missed as well, it is not the pick.
+    """
+    p95 = float(values(check)["p95_s"][0])
     found = {name: float(each[1]) for name, each in values(check).items()}
     return {
         "problems": check.right.shape[1],
@@ -259,6 +265,8 @@ def _checked(check: Evidence, prediction: dict[str, dict[str, float]], goal: Goa
         "found": found,
         "held": {name: one["low"] <= found[name] <= one["high"] for name, one in prediction.items()},
         "goal_met": goal.met_by(found[goal.statistic]),
+        "reference_p95_s": p95,
+        "same_load": reference.low <= p95 <= reference.high,
     }
 
 
@@ -273,6 +281,12 @@ def _verdict(record: dict[str, Any]) -> str:
             f"  {title:13}  expected {expected}, found {shown(form, check['found'][name], scale=scale)}: {held}"
         )
     lines.append(f"  {record['goal']['text']}: {'met' if check['goal_met'] else 'NOT met'}")
+    if not check["same_load"]:
+        was = record["configurations"][0]["p95_s"]["value"]
+        lines.append(
+            f"  {record['reference']} itself had a p95 of {was:.3f} s before and of {check['reference_p95_s']:.3f} s now: "
+            "the machine or its load changed, so latencies do not compare"
+        )
     return "\n".join(lines)
 
 
