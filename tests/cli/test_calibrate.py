@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from specs.cli import main
-from specs.cli.calibrate import _checked, _verdict
+from specs.cli.calibrate import _checked
+from specs.cli.calibration_table import verdict
 from specs.eval.calibration import Estimate, Evidence, Goal
 from specs.methods.specs import Specs
 from specs.presets import Preset
@@ -85,12 +86,12 @@ def test_a_machine_that_changed_is_told_from_a_prediction_that_was_wrong():
     goal = Goal("latency_ratio", 0.7)
     record["check"] = _checked(check, prediction, goal, Estimate(0.9, 0.8, 1.0))
     assert record["check"]["held"] == {"accuracy": True, "latency_ratio": True, "p95_s": False}
-    assert _verdict(record).endswith(
+    assert verdict(record).endswith(
         "beam itself had a p95 of 0.900 s before and of 0.300 s now: the machine or its load changed, so latencies do "
         "not compare"
     )
     record["check"] = _checked(check, prediction, goal, Estimate(0.3, 0.2, 0.4))
-    assert _verdict(record).endswith("a goal: met")
+    assert verdict(record).endswith("a goal: met")
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from specs import __version__
+from specs.cli.calibration_table import spoken, table, verdict
 from specs.cli.evaluate import configuration_of, start_of
 from specs.cli.options import above_zero, add_models, add_sampling, count, counts, law_of, models_of, names_of, share
 from specs.cli.problems import add_dataset
@@ -43,7 +44,6 @@ from specs.eval.files import Problem
 from specs.eval.folder import Folder, read
 from specs.eval.rows import Row
 from specs.eval.run import Plan, solve_all
-from specs.eval.table import shown
 from specs.methods.specs import Specs
 from specs.presets import LAW, Preset
 from specs.record import write_json
@@ -60,12 +60,6 @@ GOALS: dict[str, Statistic] = {
     "latency_p95": "p95_s",
     "min_accuracy": "accuracy",
 }
-FORMS: dict[Statistic, tuple[str, str, float]] = {
-    "accuracy": ("right %", "{:.1f}", 100),
-    "latency_ratio": ("latency ratio", "{:.3f}", 1),
-    "p95_s": ("p95 s", "{:.3f}", 1),
-}
-"""Title, format and scale."""
 
 
 class Interrupted(Exception):
@@ -134,7 +128,7 @@ def _calibrate(
         "check": None,
         "environment": environment(),
     }
-    print(_table(record))
+    print(table(record))
     preset = args.out / "preset.json"
     preset.unlink(missing_ok=True)  # of an earlier goal
     if choice.met:
@@ -143,13 +137,13 @@ def _calibrate(
         pair = [cells[0], cells[choice.idx]]
         check = Evidence.of(solver.rows("check", further, pair), pair)
         record["check"] = _checked(check, record["prediction"], goal, expected[0]["p95_s"])
-        print(_verdict(record))
+        print(verdict(record))
         _preset(record, cells[choice.idx], solver).write(preset)
     write_json(args.out / "calibration.json", record, indent=1)
     front.draw(record, args.out)
     print(f"record   {args.out / 'calibration.json'}\nfigure   {args.out / 'front.svg'}")
     if not choice.met:
-        nearest = _spoken(goal.statistic, found[choice.idx][goal.statistic])
+        nearest = spoken(goal.statistic, found[choice.idx][goal.statistic])
         print(
             f"specs: nothing meets the goal ({goal}) by its whole interval; nearest is {called[choice.idx]}, "
             f"{nearest}; {choice.why}",
@@ -227,29 +221,6 @@ def _configurations(
     ]
 
 
-def _table(record: dict[str, Any]) -> str:
-    lines = [("configuration", *(title for title, _, _ in FORMS.values()), "front", "goal")]
-    lines += [
-        (
-            one["name"],
-            *(shown(form, *one[name].values(), scale=scale) for name, (_, form, scale) in FORMS.items()),
-            "front" if one["on_front"] else "",
-            "meets" if one["meets_goal"] else "",
-        )
-        for one in record["configurations"]
-    ]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    aligned = (
-        line[0].ljust(widths[0])
-        + "".join(f"  {cell:>{width}}" for cell, width in zip(line[1:], widths[1:], strict=True))
-        for line in lines
-    )
-    left = f", {record['dropped']} left out because a solve failed" if record["dropped"] else ""
-    title = f"{record['dataset']}: {record['problems']} problems{left}; goal: {record['goal']['text']}"
-    note = f"latency ratios are to {record['reference']}; intervals are 95%, for all configurations at once"
-    return "\n".join([title, *aligned, note])
-
-
 def _checked(
     check: Evidence, prediction: dict[str, dict[str, float]], goal: Goal, reference: Estimate
 ) -> dict[str, Any]:
@@ -268,31 +239,6 @@ def _checked(
         "reference_p95_s": p95,
         "same_load": reference.low <= p95 <= reference.high,
     }
-
-
-def _verdict(record: dict[str, Any]) -> str:
-    """Prediction and check side by side."""
-    check = record["check"]
-    lines = [f"on {check['problems']} further problems"]
-    for name, (title, form, scale) in FORMS.items():
-        expected = shown(form, *record["prediction"][name].values(), scale=scale)
-        held = "held" if check["held"][name] else "DID NOT HOLD"
-        lines.append(
-            f"  {title:13}  expected {expected}, found {shown(form, check['found'][name], scale=scale)}: {held}"
-        )
-    lines.append(f"  {record['goal']['text']}: {'met' if check['goal_met'] else 'NOT met'}")
-    if not check["same_load"]:
-        was = record["configurations"][0]["p95_s"]["value"]
-        lines.append(
-            f"  {record['reference']} itself had a p95 of {was:.3f} s before and of {check['reference_p95_s']:.3f} s now: "
-            "the machine or its load changed, so latencies do not compare"
-        )
-    return "\n".join(lines)
-
-
-def _spoken(name: Statistic, one: Estimate) -> str:
-    title, form, scale = FORMS[name]
-    return f"{title} {shown(form, *one, scale=scale)}"
 
 
 def _preset(record: dict[str, Any], cell: Cell, solver: _Solver) -> Preset:
