@@ -18,7 +18,7 @@ from specs.core.keys import Key
 from specs.errors import InputError
 from specs.machine import Limits, finish_of
 from specs.methods import Method
-from specs.methods.registry import make
+from specs.methods.registry import fits, make
 from specs.types import (
     Accept,
     Branch,
@@ -203,7 +203,7 @@ def _recorded(result: Result, options: dict[str, Any]) -> tuple[Method, Law, Lim
         raise InputError(f"settings: no {missing[0]!r}; another version made this record, so give that option")
     settings = {name: result.settings[name] for name in names if name in result.settings}
     for name, value in settings.items():
-        if not _fits(value, getattr(usual, name)):
+        if not fits(result.method, name, value):
             raise InputError(f"settings: {name!r} is {value!r}, which no {result.method} has")
     try:
         recorded = result.settings
@@ -214,11 +214,3 @@ def _recorded(result: Result, options: dict[str, Any]) -> tuple[Method, Law, Lim
     except (TypeError, ValueError) as error:
         raise InputError(f"settings: {error}") from None
     return make(result.method, **{**settings, **given}), law, limits
-
-
-def _fits(value: Any, default: Any) -> bool:
-    """Whether a value read from a file is of an option's kind."""
-    if default is None and value is None:
-        return True
-    kinds = (str,) if isinstance(default, str) else (int,) if isinstance(default, int) else (int, float)
-    return isinstance(value, kinds) and not isinstance(value, bool)

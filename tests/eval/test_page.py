@@ -12,9 +12,9 @@ import pytest
 
 from specs.core.statistics import clustered_mean_interval
 from specs.eval.cells import Setting
-from specs.eval.drawing import INK
+from specs.eval.drawing import INK, pareto
 from specs.eval.environment import environment, machine
-from specs.eval.figures import _front, _share_at, figures
+from specs.eval.figures import _share_at, figures
 from specs.eval.folder import Recorded
 from specs.eval.html import page
 from specs.eval.report import Report
@@ -121,7 +121,7 @@ def test_a_page_of_failures_and_of_one_problem(tmp_path):
 
 
 def test_the_front_is_what_nothing_beats():
-    assert _front([(2, 50), (1, 40), (3, 50), (2, 45), (4, 60), (5, 55)]) == [(1, 40), (2, 50), (4, 60)]
+    assert pareto([(2, 50), (1, 40), (3, 50), (2, 45), (4, 60), (5, 55)]) == [1, 0, 4]
 
 
 def test_shares_of_a_step_are_over_the_solves_that_reach_it():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -36,24 +37,9 @@ def run(args: argparse.Namespace) -> int:
     require_matplotlib()
     cells, law, limits = cells_of(args)
     plan = Plan(problems_of(args), cells, law, limits, args.seed, args.seeds)
-    loading = ("engine", "device", "dtype", "allow_text_scoring", "draft_system", "target_system")
-    configuration: dict[str, Any] = {
-        **plan.configuration(args.dataset, names_of(args, plan.methods)),
-        "problem_seed": args.problem_seed,
-        "loading": {name: getattr(args, name) for name in loading},
-    }
-    with Folder(args.out, configuration, plan.settings) as folder:
+    with Folder(args.out, configuration_of(args, plan), plan.settings) as folder:
         models = models_of(args, plan.methods)
-        options = {name: value for name, value in vars(args).items() if name not in ("run", "command")}
-        folder.begin(
-            {
-                "limit": len(plan.problems),
-                "seeds": args.seeds,
-                "command": args.command,
-                "options": {**options, "out": str(args.out)},
-                "environment": environment(),
-            }
-        )
+        folder.begin(start_of(args, plan))
         interrupted = solve_all(plan, models, folder, Shown())
         folder.end(interrupted)
         if not interrupted or folder.by_key:
@@ -61,3 +47,25 @@ def run(args: argparse.Namespace) -> int:
     if interrupted:
         print("specs: interrupted; the same command goes on from there", file=sys.stderr)
     return 1 if interrupted else 0
+
+
+def configuration_of(args: argparse.Namespace, plan: Plan) -> dict[str, Any]:
+    """What all starts of a run share: data set, models and how they are loaded, law, limits, seeds."""
+    loading = ("engine", "device", "dtype", "allow_text_scoring", "draft_system", "target_system")
+    return {
+        **plan.configuration(args.dataset, names_of(args, plan.methods)),
+        "problem_seed": args.problem_seed,
+        "loading": {name: getattr(args, name) for name in loading},
+    }
+
+
+def start_of(args: argparse.Namespace, plan: Plan) -> dict[str, Any]:
+    """What one start of a run is."""
+    options = {name: value for name, value in vars(args).items() if name not in ("run", "command")}
+    return {
+        "limit": len(plan.problems),
+        "seeds": plan.seeds,
+        "command": args.command,
+        "options": {**options, "out": str(args.out), "preset": args.preset and asdict(args.preset)},
+        "environment": environment(),
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from typing import Any, NoReturn
 
 from specs import api
@@ -13,8 +14,9 @@ from specs.errors import InputError
 from specs.eval.cells import Cell
 from specs.machine import Limits
 from specs.methods import Method
-from specs.methods.registry import options_of
+from specs.methods.registry import make, options_of
 from specs.methods.specs import Specs
+from specs.presets import LAW, Preset
 from specs.types import Law
 
 
@@ -92,14 +94,21 @@ def add_models(parser: argparse.ArgumentParser) -> None:
 
 
 def add_method(parser: argparse.ArgumentParser, several_n: bool = False) -> None:
+    parser.add_argument(
+        "--preset", type=Preset.of, metavar="FILE", help="what 'specs calibrate' wrote; options given here come first"
+    )
     group = parser.add_argument_group("method", "Defaults are those of specs; other methods have their own.")
     add_options(group, several_n)
+    add_sampling(parser)
+
+
+def add_sampling(parser: argparse.ArgumentParser) -> None:
     law = parser.add_argument_group("sampling and limits")
-    law.add_argument("--temperature", type=not_negative, default=api.TEMPERATURE, help="(default: %(default)s)")
-    law.add_argument("--top-p", type=share, default=1.0, help="nucleus (default: %(default)s)")
+    law.add_argument("--temperature", type=not_negative, help=f"(default: {api.TEMPERATURE})")
+    law.add_argument("--top-p", type=share, help="nucleus (default: 1.0)")
     law.add_argument("--seed", type=int, default=0, help="of sampling (default: %(default)s)")
     law.add_argument("--max-steps", type=count, default=32, help="(default: %(default)s)")
-    law.add_argument("--max-step-tokens", type=count, default=api.MAX_STEP_TOKENS, help="(default: %(default)s)")
+    law.add_argument("--max-step-tokens", type=count, help=f"(default: {api.MAX_STEP_TOKENS})")
     law.add_argument("--max-tokens", type=count, default=2048, help="of the whole answer (default: %(default)s)")
     law.add_argument("--deadline", type=above_zero, metavar="SECONDS", help="return the best trace so far by then")
 
@@ -151,23 +160,26 @@ def given_options(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def method_of(args: argparse.Namespace, name: str, **own: Any) -> tuple[Method, Law, Limits]:
-    """The method called `name` with the options given; its `own` come before those of the command line."""
+    """The method called `name`: its `own` options come before those of the command line, these before a preset's."""
     options = given_options(args)
     if name != "random-switch":
         options["draft_share"] = None
-    method, law, limits = api.configure(
-        name,
-        temperature=args.temperature,
-        top_p=args.top_p,
-        max_steps=args.max_steps,
-        max_step_tokens=args.max_step_tokens,
-        max_tokens=args.max_tokens,
-        deadline_s=args.deadline,
-        **{**options, **own},
-    )
-    if args.temperature == 0 and (n := getattr(method, "n", 1)) > 1:
+    options |= own
+    if args.preset and args.preset.method == name:
+        options = args.preset.options | {key: value for key, value in options.items() if value is not None}
+    law, limits = law_of(args)
+    method = make(name, **options)
+    if law.temperature == 0 and (n := getattr(method, "n", 1)) > 1:
         raise InputError(f"--temperature 0 makes all {n} candidates equal; raise it, or use --n 1 or --method target")
     return method, law, limits
+
+
+def law_of(args: argparse.Namespace) -> tuple[Law, Limits]:
+    """The law and the limits: what is given, else the preset's, else the default."""
+    given = {name: getattr(args, name) for name in LAW if getattr(args, name) is not None}
+    law = {**(args.preset.law if args.preset else {}), **given}
+    limits = {"max_steps": args.max_steps, "max_tokens": args.max_tokens, "deadline_s": args.deadline}
+    return api.configure(**limits, **law)[1:]
 
 
 def cells_of(args: argparse.Namespace) -> tuple[list[Cell], Law, Limits]:
@@ -187,6 +199,8 @@ def cells_of(args: argparse.Namespace) -> tuple[list[Cell], Law, Limits]:
         if cells.keys() & new.keys():
             raise InputError(f"--methods {args.methods}: name each method once; {text.strip()} is there twice")
         cells |= new
+    if args.preset and args.preset.method not in (cell.method.name for cell in cells.values()):
+        raise InputError(f"the preset is for {args.preset.method}, which --methods {args.methods} does not name")
     return list(cells.values()), *configured[0][1:]
 
 
@@ -217,9 +231,12 @@ def names_of(args: argparse.Namespace, methods: list[Method]) -> dict[str, str]:
 
 
 def models_of(args: argparse.Namespace, methods: list[Method]) -> Models:
-    """Load the models that the methods need."""
+    """Load the models that the methods need; says so where a preset was made with others."""
+    names = names_of(args, methods)
+    if args.preset is not None and (foreign := args.preset.foreign(names)):
+        print(f"specs: the preset was made with other models ({', '.join(foreign)})", file=sys.stderr)
     return api.load(
-        **dict.fromkeys(("draft", "target", "prm")) | names_of(args, methods),
+        **dict.fromkeys(("draft", "target", "prm")) | names,
         engine=args.engine,
         device=args.device,
         dtype=args.dtype,

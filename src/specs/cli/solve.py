@@ -27,7 +27,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("solve", help="solve one question, step by step", description=__doc__)
     parser.add_argument("question", nargs="?", help="the question; - reads it from standard input")
     parser.add_argument("--example", action="store_true", help="a built-in question (bundled task, medium)")
-    parser.add_argument("--method", choices=NAMES, default="specs", metavar="NAME", help=", ".join(NAMES))
+    parser.add_argument("--method", choices=NAMES, metavar="NAME", help=f"{', '.join(NAMES)} (default: specs)")
     parser.add_argument("--candidates", action="store_true", help="show all candidates of every step")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.add_argument("--trace", type=Path, metavar="FILE", help="write the full record as JSON")
@@ -38,7 +38,10 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     question = _question(args)
-    method, law, limits = method_of(args, args.method)
+    name = args.method or (args.preset.method if args.preset else "specs")
+    if args.preset and args.preset.method != name:
+        raise InputError(f"the preset is for {args.preset.method}, not for {name}; leave one of them out")
+    method, law, limits = method_of(args, name)
     if args.trace is not None:
         check_writable(args.trace)
     models = models_of(args, [method])

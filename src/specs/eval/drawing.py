@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -73,3 +74,12 @@ def figure_of(canvas: Canvas, title: str, caption: str) -> Figure:
     # Ids that nothing refers to would be there once a figure.
     svg = re.sub(r' id="([^"]+)"', lambda found: found[0] if f"#{found[1]}" in svg else "", svg[svg.index("<svg") :])
     return Figure(svg.replace(INK, "currentColor"), title, caption)
+
+
+def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Indices of the points that no other beats in one of (lower x, higher y) without losing in the other, by x."""
+    found: list[int] = []
+    for idx in sorted(range(len(points)), key=lambda k: (points[k][0], -points[k][1])):
+        if not found or points[idx][1] > points[found[-1]][1]:
+            found.append(idx)
+    return found

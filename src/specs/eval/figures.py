@@ -9,7 +9,7 @@ import numpy as np
 
 from specs.core.statistics import Interval, clustered_mean_interval
 from specs.eval.cells import Setting, names
-from specs.eval.drawing import COLOURS, INK, Figure, canvas_of, dress, figure_of, legend
+from specs.eval.drawing import COLOURS, INK, Figure, canvas_of, dress, figure_of, legend, pareto
 from specs.eval.report import Report
 from specs.eval.rows import Row
 from specs.types import Role
@@ -92,7 +92,8 @@ def _trade_off(world: _World) -> Figure:
                 axes.annotate(str(one.n), (x, y), (5, 5), textcoords="offset points", color=world.colour(label))
     caption = "Mean latency of a solve and share of right answers; numbers at points are n. Bars are 95% intervals."
     if world.one_machine:
-        front = _front([(world.latency(one)[0], world.accuracy(one)[0]) for one in world.settings])
+        means = [(world.latency(one)[0], world.accuracy(one)[0]) for one in world.settings]
+        front = [means[k] for k in pareto(means)]
         axes.plot(*zip(*front, strict=True), "--", color=INK, lw=0.8, alpha=0.6, zorder=0)
         axes.errorbar(*zip(*front, strict=True), fmt="o", mfc="none", mec=INK, ms=11, label="Pareto front")
         caption += (
@@ -104,15 +105,6 @@ def _trade_off(world: _World) -> Figure:
     axes.set_xlim(left=0)
     legend(canvas, axes)
     return figure_of(canvas, "Accuracy against latency", caption)
-
-
-def _front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Points that no other beats in one of (lower x, higher y) without losing in the other, by rising x."""
-    front: list[tuple[float, float]] = []
-    for point in sorted(points, key=lambda point: (point[0], -point[1])):
-        if not front or point[1] > front[-1][1]:
-            front.append(point)
-    return front
 
 
 def _phases(world: _World) -> Figure:

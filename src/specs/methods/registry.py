@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from specs.errors import InputError
 from specs.methods import Method
@@ -65,3 +66,18 @@ def make(name: str, **options: Any) -> Method:
         return kind(**{**fixed, **given})
     except ValueError as error:
         raise InputError(str(error)) from None
+
+
+def fits(name: str, option: str, value: Any) -> bool:
+    """Whether a value read from a file is of the kind that an option of a method is; its range apart."""
+    return _of_kind(value, get_type_hints(_METHODS[name][0])[option])
+
+
+def _of_kind(value: Any, kind: Any) -> bool:
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if get_origin(kind) is UnionType:
+        return any(_of_kind(value, one) for one in get_args(kind))
+    if kind is Role:
+        return value in list(Role)
+    return isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)

@@ -1,0 +1,85 @@
+"""Presets: what was calibrated is what is solved with, and a broken file is one line."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+import toy
+
+from specs import presets, solve
+from specs.errors import InputError
+from specs.methods.registry import NAMES, fits, make, options_of
+from specs.methods.specs import Specs
+from specs.presets import Preset
+
+LAW = {"temperature": 0.9, "top_p": 0.95, "max_step_tokens": 5}
+MADE = Preset("specs", asdict(Specs(n=2, tau=0.3, start="draft")), LAW, {"models": {"draft": "q", "prm": "r"}})
+
+
+def _written(path, **changes):
+    """A file with fields changed, those that are None left out."""
+    value = {name: one for name, one in {**asdict(MADE), **changes}.items() if one is not None}
+    path.write_text(json.dumps(value))
+    return path
+
+
+def test_solve_takes_what_read_gives(tmp_path):
+    MADE.write(tmp_path / "preset.json")
+    assert Preset.of(tmp_path / "preset.json") == MADE
+    settings = solve("q", toy.models(), **presets.read(tmp_path / "preset.json")).settings
+    assert {**asdict(Specs(n=2, tau=0.3, start="draft"))}.items() <= settings.items()
+    assert (settings["temperature"], settings["top_p"], settings["steps"]["max_tokens"]) == (0.9, 0.95, 5)
+
+
+def test_options_that_are_left_out_are_the_defaults(tmp_path):
+    read = presets.read(_written(tmp_path / "preset.json", method="rsd", options={"tau": 1}))
+    assert read == {"method": "rsd", "tau": 1, **LAW}
+
+
+def test_other_models_are_named():
+    assert MADE.foreign({"draft": "q", "target": "p", "prm": "other"}) == ["prm is other, not r"]
+    assert MADE.foreign({"draft": "q", "prm": "r"}) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method": "spex"}, "unknown method 'spex'"),
+        ({"method": 7}, "'method' is 7; give a name"),
+        ({"method": None}, "it has no field 'method'"),
+        ({"colour": "red"}, "it has an unknown field 'colour'; there are method, options, law, provenance"),
+        ({"options": [1]}, "'options' is not an object"),
+        ({"options": {"tua": 0.7}}, "method specs has no option 'tua'"),
+        ({"options": {"tau": "0.7"}}, "'tau' is '0.7', which no specs has"),
+        ({"options": {"n": 0}}, "n is the number of candidates"),
+        ({"options": {"start": "prm"}}, "'start' is 'prm', which no specs has"),
+        ({"law": {"temperature": 0.7}}, "'law' has no field 'top_p'"),
+        ({"law": {**LAW, "seed": 1}}, "'law' has an unknown field 'seed'"),
+        ({"law": {**LAW, "temperature": "hot"}}, "'temperature' is 'hot'; give a number"),
+        ({"law": {**LAW, "max_step_tokens": 1.5}}, "'max_step_tokens' is 1.5; give a number"),
+        ({"law": {**LAW, "top_p": 7}}, r"top-p lies in \(0, 1\], not 7"),
+        ({"provenance": {"models": "q"}}, "the models of 'provenance' are 'q'"),
+    ],
+)
+def test_broken_presets_are_named(changes, message, tmp_path):
+    with pytest.raises(InputError, match=rf"^preset \S*preset.json: {message}[^\n]*$"):
+        Preset.of(_written(tmp_path / "preset.json", **changes))
+
+
+def test_files_that_are_no_presets(tmp_path):
+    path = tmp_path / "preset.json"
+    for content, message in ((None, "cannot be read"), ("{", "is not JSON"), ("[]", "not an object")):
+        if content is not None:
+            path.write_text(content)
+        with pytest.raises(InputError, match=message):
+            Preset.of(path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_default_fits_its_option_and_text_for_a_number_does_not(name):
+    method = make(name)
+    for option in options_of(name):
+        assert fits(name, option, getattr(method, option))
+    if "n" in options_of(name):
+        for wrong in ("8", 8.0, True, None, [8]):
+            assert not fits(name, "n", wrong)
