@@ -19,18 +19,7 @@ LAW = Law(0.9, 1.0, StepPolicy(max_tokens=3))
 LIMITS = Limits(max_steps=5, max_tokens=40)
 
 
-def lasting(seed):
-    """A table whose end is rare, so that traces have several steps."""
-
-    def look_up(ids):
-        row = toy.table(seed)(ids)
-        row[4] = -6.0
-        return row
-
-    return look_up
-
-
-MODELS = toy.models(lasting(1), lasting(2))
+MODELS = toy.models(toy.table(1, end=-6.0), toy.table(2, end=-6.0))
 
 
 def solves(method, seeds, models=MODELS):

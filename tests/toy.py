@@ -10,11 +10,17 @@ from specs.models.tabular import TabularPolicy, TabularReward, TabularText
 TEXT = TabularText(["a", "b", "c", "\n\n", ""], end_id=4)
 
 
-def table(seed, sharp=1.0):
-    """Random logits for every context; the same context always has the same row."""
+def table(seed, sharp=1.0, end=None):
+    """Random logits for every context; the same context always has the same row.
+
+    `end` is the logit of end-of-text everywhere: low, for traces of several steps.
+    """
 
     def look_up(ids):
-        return sharp * np.random.default_rng([seed, len(ids), *ids]).normal(size=5)
+        row = sharp * np.random.default_rng([seed, len(ids), *ids]).normal(size=5)
+        if end is not None:
+            row[4] = end
+        return row
 
     return look_up
 

@@ -30,18 +30,8 @@ def run(method, models=None, law=LAW, seed=0, limits=LIMITS):
     return stream("q", models or toy.models(), method, law=law, limits=limits, seed=seed).result
 
 
-def long_table(seed):
-    """Like `toy.table`, but the end is rare, so that traces have several steps."""
-
-    def look_up(ids):
-        row = toy.table(seed)(ids)
-        row[4] = -6.0
-        return row
-
-    return look_up
-
-
-LONG = toy.models(long_table(1), long_table(2))
+LONG_Q, LONG_P = toy.table(1, end=-6.0), toy.table(2, end=-6.0)
+LONG = toy.models(LONG_Q, LONG_P)
 
 
 def step_law(table, prefix, law):
@@ -68,7 +58,7 @@ def test_scores_can_be_recomputed_from_the_three_models():
     text = ""
     for record in result.steps:
         for candidate, score in zip(record.candidates, record.decision.scores, strict=True):
-            p, q = (step_law(table, prefix, LAW)[candidate.token_ids] for table in (long_table(2), long_table(1)))
+            p, q = (step_law(table, prefix, LAW)[candidate.token_ids] for table in (LONG_P, LONG_Q))
             written = [part.strip() for part in (text + candidate.text).split("\n\n") if part.strip()]
             reward = toy.reward(tuple(written)) if written else 0.0
             assert candidate.reward == pytest.approx(reward, abs=1e-6)
@@ -107,7 +97,7 @@ def test_or_the_part_of_it_that_the_step_kept():
 
 
 def test_the_threshold_itself_keeps_the_draft():
-    models = toy.models(long_table(1), long_table(2), rate=lambda steps: 0.5)
+    models = toy.models(LONG_Q, LONG_P, rate=lambda steps: 0.5)
     specs = Specs(n=2, tau=0.5, switch_on="trace", deferral="next")
     assert [r.writer for r in run(specs, models).steps[1:]] == [Role.DRAFT] * 4
 
@@ -137,7 +127,7 @@ def test_rewrite_throws_a_bad_draft_step_away_and_the_target_writes_it_again():
 
 
 def test_a_rewritten_step_is_drawn_with_fresh_randomness():
-    same = toy.models(long_table(1), long_table(1), rate=lambda steps: 0.1)
+    same = toy.models(LONG_Q, LONG_Q, rate=lambda steps: 0.1)
     first, second = run(Specs(n=8, tau=0.6, switch_on="trace", deferral="rewrite", start="draft"), same).steps[:2]
     assert [c.token_ids for c in first.candidates] != [c.token_ids for c in second.candidates]
 
@@ -159,7 +149,7 @@ def test_draft_steps_without_support_are_rewritten_by_the_target():
     "name", ["specs", "beam", "beam-draft", "best-of-n", "soft-best-of-n", "weighted-majority", "gsi"]
 )
 def test_rewards_that_are_no_numbers_end_the_solve_by_name(name):
-    result = run(make(name, n=3), toy.models(long_table(1), long_table(2), rate=lambda steps: math.nan))
+    result = run(make(name, n=3), toy.models(LONG_Q, LONG_P, rate=lambda steps: math.nan))
     assert result.finish_reason is Finish.NO_SUPPORT
     assert result.text == ""
 
@@ -176,7 +166,7 @@ def test_random_switch_drafts_with_the_given_share():
 
 
 def test_random_switch_never_looks_at_the_reward():
-    models = toy.models(long_table(1), long_table(2), rate=lambda steps: 0.0)
+    models = toy.models(LONG_Q, LONG_P, rate=lambda steps: 0.0)
     steps = run(make("random-switch", n=2, draft_share=1.0), models).steps
     assert all(record.accepted for record in steps)
     assert [record.writer for record in steps[1:]] == [Role.DRAFT] * (len(steps) - 1)
@@ -336,7 +326,7 @@ def test_rsd_keeps_a_draft_step_from_its_threshold_on():
     records = [r for seed in range(10) for r in run(make("rsd"), LONG, seed=seed).steps if r.writer is Role.DRAFT]
     assert {r.accepted for r in records} == {True, False}
     assert all(r.accepted == (r.step.reward >= 0.7) for r in records)
-    same = toy.models(long_table(1), long_table(2), rate=lambda steps: 0.75)
+    same = toy.models(LONG_Q, LONG_P, rate=lambda steps: 0.75)
     assert run(Rsd(tau=0.75), same).draft_share == 1
 
 
@@ -381,7 +371,7 @@ def test_hard_rejection_follows_its_exact_law():
 
 
 def test_reduction_hard_rejection_of_equal_models_is_the_draft():
-    same = toy.models(long_table(1), long_table(1))
+    same = toy.models(LONG_Q, LONG_Q)
     for seed in range(5):
         assert run(make("hard-reject"), same, seed=seed).text == run(make("draft"), same, seed=seed).text
 
@@ -476,7 +466,7 @@ def test_a_reward_model_sees_stripped_steps_in_order():
         seen.append(steps)
         return 0.5
 
-    run(Specs(n=2, tau=0.0), toy.models(long_table(1), long_table(2), rate=rate))
+    run(Specs(n=2, tau=0.0), toy.models(LONG_Q, LONG_P, rate=rate))
     assert all(step == step.strip() for steps in seen for step in steps)
     assert isinstance(toy.models().prm, TabularReward)
 

@@ -21,18 +21,7 @@ SEEDS = range(12)
 STEPS = 6
 
 
-def rarely_ending(seed):
-    """Like `toy.table`, but the end is rare, so that traces have several steps and different lengths."""
-
-    def look_up(ids):
-        row = toy.table(seed)(ids)
-        row[4] = -2.5
-        return row
-
-    return look_up
-
-
-MODELS = toy.models(rarely_ending(1), rarely_ending(2))
+MODELS = toy.models(toy.table(1, end=-2.5), toy.table(2, end=-2.5))
 
 
 def run(method, models=MODELS, seed=0):
@@ -134,7 +123,7 @@ def test_a_search_that_is_stopped_returns_its_leader():
     def slow(ids):
         if len(ids) > 8:
             raise MemoryError
-        return rarely_ending(2)(ids)
+        return toy.table(2, end=-2.5)(ids)
 
     for seed in SEEDS:
         result = run(Beam(n=6, width=3), toy.models(target=slow), seed=seed)
@@ -192,8 +181,8 @@ def test_the_oracle_takes_the_better_of_both_writers():
 
 def test_the_oracle_prefers_the_draft_among_equals():
     same = Models(
-        TabularPolicy("q", toy.TEXT, rarely_ending(1)),
-        TabularPolicy("p", toy.TEXT, rarely_ending(2)),
+        TabularPolicy("q", toy.TEXT, toy.table(1, end=-2.5)),
+        TabularPolicy("p", toy.TEXT, toy.table(2, end=-2.5)),
         TabularReward("r", toy.TEXT, lambda steps: 0.5),
     )
     assert run(make("oracle-route", n=2), same).draft_share == 1
