@@ -1,7 +1,6 @@
 """`specs theory`, run as a person would."""
 
 import json
-import sys
 
 import pytest
 
@@ -60,7 +59,7 @@ def test_bad_input_is_one_line(options, message, capsys, tmp_path):
 
 
 def test_without_matplotlib_the_extra_is_named_before_anything_runs(capsys, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setattr("specs.eval.drawing.find_spec", lambda name: None)
     assert main(["theory", "--out", str(tmp_path / "out")]) == 2
     assert "pip install 'specs-llm[eval]'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import world
 
 import specs.eval.run as run_module
 from specs.drive import stream
@@ -24,45 +25,18 @@ from specs.methods.beam import Beam
 from specs.methods.single import Single
 from specs.methods.specs import Specs
 from specs.methods.whole import Majority
-from specs.models.tabular import TabularPolicy, TabularReward, TabularText
 from specs.types import Finish, Law, Role, StepPolicy
 
-QUESTIONS = [f"q{k}" for k in range(24)]
-PIECES = ["a", "b", "\n\n", "\\boxed{1}", "\\boxed{2}", "", *QUESTIONS]
-
-
-class _Text(TabularText):
-    """The prompt is the question's own token, so every problem has draws of its own."""
-
-    def prompt(self, question, system=None, generation=True):
-        return [PIECES.index(question)]
-
-
+QUESTIONS = world.QUESTIONS[:24]
 BIAS = np.array([1, 1, 2, -1, -1, -3])
-TEXT = _Text(PIECES, end_id=5)
 PROBLEMS = [Problem(question, str(1 + k % 2), None, f"toy:{k}") for k, question in enumerate(QUESTIONS)]
 LAW = Law(steps=StepPolicy(max_tokens=6))
 LIMITS = Limits(max_steps=5, max_tokens=24)
 SPECS, BEAM = Specs(n=3, beta=2.0), Beam(n=3)
 
 
-def _table(seed):
-    def look_up(ids):
-        logits = np.full(len(PIECES), -np.inf)
-        logits[:6] = BIAS + np.random.default_rng([seed, len(ids), *ids]).normal(size=6)
-        return logits
-
-    return look_up
-
-
-def _rate(steps):
-    return float(np.random.default_rng([len(steps), *"|".join(steps).encode()]).random())
-
-
-def _models(rate=_rate):
-    return Models(
-        TabularPolicy("q", TEXT, _table(1)), TabularPolicy("p", TEXT, _table(2)), TabularReward("r", TEXT, rate)
-    )
+def _models(rate=world.rate):
+    return world.models(BIAS, rate)
 
 
 def _plan(methods, problems=PROBLEMS, seed=5, seeds=1):
@@ -224,7 +198,7 @@ def test_one_method_in_two_configurations(solves):
 def _breaking(steps):
     if "bb" in steps[0]:
         raise EngineError("the reward model broke")
-    return _rate(steps)
+    return world.rate(steps)
 
 
 def test_failed_is_not_wrong():

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import study_world as world
+import world
 
 from specs.cli import main
 from specs.core import statistics

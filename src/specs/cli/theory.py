@@ -13,6 +13,7 @@ from pathlib import Path
 from specs.cli.options import count
 from specs.cli.progress import Shown
 from specs.errors import InputError
+from specs.eval.drawing import require_matplotlib
 from specs.eval.run import Standing
 from specs.record import check_writable, write_json
 from specs.theory import figure
@@ -39,7 +40,7 @@ def _seed(text: str) -> int:
 def run(args: argparse.Namespace) -> int:
     if args.samples < 1000:
         raise InputError(f"--samples {args.samples} would tell no law from another; give at least 1000")
-    figure.require_matplotlib()
+    require_matplotlib()
     try:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

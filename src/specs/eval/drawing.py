@@ -36,7 +36,7 @@ class Figure:
 def require_matplotlib() -> None:
     """Raise `InputError` if figures cannot be drawn."""
     if find_spec("matplotlib") is None:
-        raise InputError("reports need matplotlib: pip install 'specs-llm[eval]'")
+        raise InputError("figures need matplotlib: pip install 'specs-llm[eval]'")
 
 
 def canvas_of(height: float, width: float = 8.2) -> Canvas:

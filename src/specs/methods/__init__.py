@@ -27,3 +27,9 @@ class Method(Protocol):
     @property
     def roles(self) -> frozenset[Role]: ...
     def solve(self, question: str, law: Law, key: Key) -> Flow: ...
+
+
+def check_n(n: int) -> None:
+    """Raise `ValueError` unless `n` is a number of candidates."""
+    if n < 1:
+        raise ValueError(f"n is the number of candidates, at least 1, not {n}")

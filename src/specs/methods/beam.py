@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from specs.core.keys import Key
 from specs.core.selection import choose_best, rewards
-from specs.methods import Flow
+from specs.methods import Flow, check_n
 from specs.types import Accept, Branch, Candidate, Finish, Law, Proposal, Propose, Role, Settle, Trace
 
 Keep = Callable[[tuple[Candidate, ...], int], list[int]]
@@ -102,15 +102,15 @@ def _best(candidates: tuple[Candidate, ...], room: int) -> list[int]:
 
 def _best_of_each(n: int) -> Keep:
     def keep(candidates: tuple[Candidate, ...], room: int) -> list[int]:
+        scores = rewards(candidates)
         subtrees = [range(first, first + n) for first in range(0, len(candidates), n)]
-        best = [choose_best([rewards(candidates)[k] for k in subtree]).chosen for subtree in subtrees]
+        best = [choose_best([scores[k] for k in subtree]).chosen for subtree in subtrees]
         return [subtree[k] for subtree, k in zip(subtrees, best, strict=True) if k is not None]
 
     return keep
 
 
 def _check(n: int, width: int) -> None:
-    if n < 1:
-        raise ValueError(f"n is the number of candidates, at least 1, not {n}")
+    check_n(n)
     if width < 1 or n % width:
         raise ValueError(f"width is a number of traces that divides n = {n}, not {width}")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from specs.core.keys import Key
 from specs.core.selection import choose_soft, log_ratio
-from specs.methods import Flow
+from specs.methods import Flow, check_n
 from specs.types import Accept, Candidate, Finish, Law, Propose, Role, Trace
 
 
@@ -33,8 +33,7 @@ class Gsi:
     roles = frozenset(Role)
 
     def __post_init__(self) -> None:
-        if self.n < 1:
-            raise ValueError(f"n is the number of candidates, at least 1, not {self.n}")
+        check_n(self.n)
         if not self.beta > 0:
             raise ValueError(f"beta divides the log-ratio, so it is above 0, not {self.beta}")
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from specs.core.keys import Key
 from specs.core.selection import choose_best, rewards
-from specs.methods import Flow
+from specs.methods import Flow, check_n
 from specs.types import Accept, Finish, Law, Proposal, Propose, Role, Trace
 
 
@@ -27,8 +27,7 @@ class OracleRoute:
     roles = frozenset(Role)
 
     def __post_init__(self) -> None:
-        if self.n < 1:
-            raise ValueError(f"n is the number of candidates, at least 1, not {self.n}")
+        check_n(self.n)
 
     def solve(self, question: str, law: Law, key: Key) -> Flow:
         trace = Trace(question)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from specs.core.keys import Key
 from specs.core.selection import choose_soft, log_ratio
-from specs.methods import Flow
+from specs.methods import Flow, check_n
 from specs.types import Accept, Law, Propose, Role, Trace
 
 
@@ -26,8 +26,7 @@ class PrmFree:
     roles = frozenset({Role.DRAFT, Role.TARGET})
 
     def __post_init__(self) -> None:
-        if self.n < 1:
-            raise ValueError(f"n is the number of candidates, at least 1, not {self.n}")
+        check_n(self.n)
 
     def solve(self, question: str, law: Law, key: Key) -> Flow:
         trace = Trace(question)

@@ -21,7 +21,7 @@ from typing import Literal
 
 from specs.core.keys import Key
 from specs.core.selection import RewardAs, choose_best, choose_soft, log_ratio, tilt
-from specs.methods import Flow
+from specs.methods import Flow, check_n
 from specs.types import Accept, Candidate, Decision, Finish, Law, Propose, Role, Trace
 
 
@@ -61,8 +61,7 @@ class Specs:
     draft_share: float | None = None
 
     def __post_init__(self) -> None:
-        if self.n < 1:
-            raise ValueError(f"n is the number of candidates, at least 1, not {self.n}")
+        check_n(self.n)
         if not self.beta >= 0:
             raise ValueError(f"beta is an inverse temperature, at least 0, not {self.beta}")
         if self.draft_share is not None and not 0 <= self.draft_share <= 1:

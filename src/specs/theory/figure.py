@@ -6,8 +6,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-from specs.errors import InputError
-
 # Okabe and Ito's colours, told apart by colour-blind readers and in print.
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#777777"
 PLAIN = {"marker": "o", "markersize": 3, "linewidth": 1.2}
@@ -26,21 +24,13 @@ LIMITS = {
 }
 
 
-def require_matplotlib() -> Any:
-    """matplotlib's `Figure`, or `InputError` with the extra that brings it."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise InputError("the figure needs the library matplotlib: pip install 'specs-llm[eval]'") from None
-    return Figure
-
-
 def draw(found: dict[str, Any], folder: Path) -> None:
     """Write `theory.svg` and `theory.png` into a folder; the same values give the same files."""
     from matplotlib import rc_context
+    from matplotlib.figure import Figure
 
     with rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "theory"}):
-        figure = require_matplotlib()(figsize=(10, 7.6), layout="constrained")
+        figure = Figure(figsize=(10, 7.6), layout="constrained")
         divergence, variation, limits, decoder = figure.subplots(2, 2).flat
         cases = {case["name"]: case for case in found["cases"]}
         _fall(divergence, cases, "kl", "KL(π* ‖ πₙ), nats", -2)

@@ -1,4 +1,4 @@
-"""The study on exact models: questions that are one token each, answers that are 1 or 2."""
+"""Exact models for whole runs: questions that are one token each, answers that are 1 or 2."""
 
 from __future__ import annotations
 
@@ -27,23 +27,26 @@ class _Text(TabularText):
 TEXT = _Text(PIECES, end_id=5)
 
 
-def _table(seed):
+def _table(seed, bias):
     @cache
     def look_up(ids):
         logits = np.full(len(PIECES), -np.inf)
-        logits[:6] = BIAS + np.random.default_rng([seed, len(ids), *ids]).normal(size=6)
+        logits[:6] = bias + np.random.default_rng([seed, len(ids), *ids]).normal(size=6)
         return logits
 
     return look_up
 
 
-def _rate(steps):
+def rate(steps):
     return float(np.random.default_rng([len(steps), *"|".join(steps).encode()]).random())
 
 
-def models(**names):
+def models(bias=BIAS, rate=rate, **names):
+    """What `load` gives for any names."""
     return Models(
-        TabularPolicy("q", TEXT, _table(1)), TabularPolicy("p", TEXT, _table(2)), TabularReward("r", TEXT, _rate)
+        TabularPolicy("q", TEXT, _table(1, bias)),
+        TabularPolicy("p", TEXT, _table(2, bias)),
+        TabularReward("r", TEXT, rate),
     )
 
 
