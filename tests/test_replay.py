@@ -31,7 +31,8 @@ def only_a(ids):
 MODELS = toy.models(toy.table(1, end=-3.0), toy.table(2, end=-3.0))
 
 
-def solve(name, seed=0, models=MODELS, **options):
+def solve(name, seed=0, models=None, **options):
+    models = models or toy.models_for(name, toy.table(1, end=-3.0), toy.table(2, end=-3.0))
     return stream("q", models, make(name, **options), law=LAW, limits=LIMITS, seed=seed).result
 
 

@@ -22,7 +22,7 @@ def only_a(ids):
 
 
 def solve(name="specs", seed=0, models=None):
-    return api.solve("q", models or toy.models(), name, seed=seed, **OPTIONS)
+    return api.solve("q", models or toy.models_for(name), name, seed=seed, **OPTIONS)
 
 
 def written(result):

@@ -21,6 +21,7 @@ CORPUS = [
     "abc.\n\nabc \\boxed{1}.\n\n12 {2}",
     "a\n\nb\n\n",
     ".\n\n.\n\n",
+    "0 3 4 5 6 7 8 9",
 ] * 20
 
 
@@ -34,7 +35,7 @@ def write_tokenizer(folder: Path, extra: int = 0) -> int:
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=52 + extra, special_tokens=SPECIAL, show_progress=False, max_token_length=4
+        vocab_size=60 + extra, special_tokens=SPECIAL, show_progress=False, max_token_length=4
     )
     bpe.train_from_iterator(CORPUS, trainer)
     bpe.save(str(folder / "tokenizer.json"))

@@ -8,6 +8,9 @@ from specs.engine import Models
 from specs.models.tabular import TabularPolicy, TabularReward, TabularText
 
 TEXT = TabularText(["a", "b", "c", "\n\n", ""], end_id=4)
+RATED = TabularText([*TEXT.pieces, *"0123456789"], end_id=4)
+JUDGED = ("specreason", "ssr")
+"""Methods that ask the target for ratings."""
 
 
 def table(seed, sharp=1.0, end=None):
@@ -36,6 +39,29 @@ def models(draft=None, target=None, rate=reward, text=TEXT):
         TabularPolicy("p", text, target or table(2)),
         TabularReward("r", text, rate),
     )
+
+
+def models_for(name, draft=None, target=None):
+    """`models` that can rate steps if the method called `name` asks for it."""
+    if name not in JUDGED:
+        return models(draft, target)
+    return models(rating(draft or table(1)), rating(target or table(2)), text=RATED)
+
+
+def rating(table, rate=None):
+    """The table over `RATED`: after end-of-text a pseudo-random digit is likely, or `rate(tokens before)`."""
+
+    def look_up(ids):
+        row = np.full(len(RATED.pieces), -np.inf)
+        if 4 not in ids:
+            row[:5] = table(ids)
+        elif rate is None:
+            row[5:] = np.random.default_rng([9, len(ids), *ids]).normal(size=10)
+        else:
+            row[5 + rate(ids[: ids.index(4)])] = 0.0
+        return row
+
+    return look_up
 
 
 def chi_square(counts, expected):

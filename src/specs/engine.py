@@ -14,7 +14,7 @@ from specs.core.keys import Key
 from specs.core.ledger import Ask
 from specs.errors import InputError
 from specs.methods import Method
-from specs.types import Candidate, End, Law, Trace
+from specs.types import Candidate, End, Judge, Law, Trace
 
 Group = tuple[Trace, Sequence[Candidate]]
 """A trace and candidates that continue it. Replies are flat: group by group, candidate by candidate."""
@@ -52,6 +52,8 @@ class PolicySession(Protocol):
         self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key], watch: Callable[[], None]
     ) -> Sequence[Sampled]: ...
     def log_probabilities(self, groups: Sequence[Group], law: Law) -> list[float]: ...
+    def ratings(self, groups: Sequence[Group], judge: Judge) -> list[float]: ...
+    def ask(self, groups: Sequence[Group], judge: Judge) -> Ask: ...
 
 
 class RewardSession(Protocol):

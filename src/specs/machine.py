@@ -27,6 +27,7 @@ from specs.types import (
     Decision,
     End,
     Finish,
+    Judge,
     Law,
     Proposal,
     Propose,
@@ -133,7 +134,7 @@ class Solve:
                         record = self._record(taken, request.decision, kept=request.kept)
                         grown = {k: self._grown(taken, k) for k in request.kept}
                         trace = grown[cast(int, request.decision.chosen)]
-                        if all(len(one.kept or ()) == 1 for one in self.records):
+                        if all(len(one.kept or (0,)) == 1 for one in self.records):
                             self.first_step = self.first_step or self._elapsed()
                         reply = tuple(finish_of(one, self.limits) for one in grown.values())
                         yield from self._hand_out(record)
@@ -200,26 +201,33 @@ class Solve:
             for k, trace in enumerate(traces)
         ]
         self.watch()
-        calls: list[Call] = []
-        if Role.TARGET in request.verify:
-            target: PolicySession = self.sessions[Role.TARGET]
-            calls.append(Call("target_score", lambda: target.log_probabilities(groups, law)))
-        if Role.PRM in request.verify:
-            prm: RewardSession = self.sessions[Role.PRM]
-            calls.append(Call("prm", lambda: prm.rewards(groups, self.law.steps.delimiter)))
-        if calls:
-            finished = yield calls
+        if calls := self._verifying(request, groups, law):
+            finished = yield list(calls.values())
             self.spans += finished
             place = {k: row for row, k in enumerate(distinct_idx)}
             rows = [place[k if first is None else first] for k, first in enumerate(firsts)]
-            for done in finished:
-                name = "reward" if done.phase == "prm" else "log_p"
+            for name, done in zip(calls, finished, strict=True):
                 candidates = [replace(c, **{name: done.value[row]}) for c, row in zip(candidates, rows, strict=True)]
         self._note_asks(request, groups)
         remaining = None if self.limits.deadline_s is None else self.limits.deadline_s - self._elapsed()
         proposal = Proposal(tuple(candidates), remaining)
         self.proposals.append((proposal, request))
         return proposal
+
+    def _verifying(self, request: Propose | Rollout, groups: Sequence[Group], law: Law) -> dict[str, Call]:
+        """The calls that verify candidates, by the field of a candidate that each one fills."""
+        calls: dict[str, Call] = {}
+        judge = _judge(request)
+        if Role.TARGET in request.verify or judge is not None:
+            target: PolicySession = self.sessions[Role.TARGET]
+            if judge is None:
+                calls["log_p"] = Call("target_score", lambda: target.log_probabilities(groups, law))
+            else:
+                calls["reward"] = Call("target_score", lambda: target.ratings(groups, judge))
+        if Role.PRM in request.verify:
+            prm: RewardSession = self.sessions[Role.PRM]
+            calls["reward"] = Call("prm", lambda: prm.rewards(groups, self.law.steps.delimiter))
+        return calls
 
     def _capped(self, request: Propose | Rollout) -> Law:
         """The request's law, its steps cut to the tokens that the solve may still write."""
@@ -236,6 +244,8 @@ class Solve:
                     asks.append(self.sessions[role].ask(groups, self.law.steps.delimiter))
             elif role is request.writer or role in request.verify:
                 asks.append([(trace.token_ids, [c.token_ids[:-1] for c in distinct]) for trace, distinct in groups])
+            elif (judge := _judge(request)) is not None:
+                asks.append(self.sessions[role].ask(groups, judge))
 
     def _take(self, proposal: Proposal | None) -> tuple[Proposal, Propose | Rollout]:
         """The open proposal, the last one for None, which is then no longer open."""
@@ -249,12 +259,13 @@ class Solve:
         accepted: bool = True,
         kept: tuple[int, ...] | None = None,
     ) -> StepRecord:
-        (proposal, request), traces = taken, taken[1].traces
+        proposal, request = taken
         now = time.perf_counter()
         busy: dict[str, float] = dict.fromkeys(("draft", "target_generate", "target_score", "prm"), 0.0)
         for span in self.spans:
             busy[span.phase] += span.end - span.start
         wall = now - self.step_start
+        searching = kept is not None or any(one.kept is not None for one in self.records)
         record = StepRecord(
             step_idx=len(request.trace.steps),
             writer=request.writer,
@@ -263,15 +274,17 @@ class Solve:
             seconds=Seconds(**busy, wall=wall, orchestration=wall - _union(self.spans)),
             accepted=accepted,
             kept=kept,
-            parents=self._parents(traces, request.n) if kept is not None and traces[0].steps else None,
+            parents=self._parents(request.traces, request.n) if searching and request.trace.steps else None,
         )
         self.spans = []
         self.records.append(record)
         return record
 
     def _parents(self, traces: Sequence[Trace], n: int) -> tuple[int, ...]:
-        """Of each candidate, the one of the record before that its trace ends with."""
-        before = {id(candidate): k for k, candidate in enumerate(self.records[-1].candidates)}
+        """Of each candidate, the one of the step before that its trace ends with, over all records of that step."""
+        step_idx = len(traces[0].steps) - 1
+        drawn = [candidate for record in self.records if record.step_idx == step_idx for candidate in record.candidates]
+        before = {id(candidate): k for k, candidate in enumerate(drawn)}
         return tuple(before[id(trace.steps[-1])] for trace in traces for _ in range(n))
 
     def _grown(self, taken: tuple[Proposal, Propose | Rollout], idx: int) -> Trace:
@@ -285,12 +298,12 @@ class Solve:
             if record.kept is None:
                 continue
             self.first_step = self.first_step or self._elapsed()
-            if record.step_idx >= len(trace.steps):
+            step = trace.steps[record.step_idx] if record.step_idx < len(trace.steps) else None
+            chosen = next((k for k, candidate in enumerate(record.candidates) if candidate is step), None)
+            if chosen is None:
                 self.records[record_idx] = replace(record, accepted=False)
-                continue
-            step = trace.steps[record.step_idx]
-            chosen = next(k for k, candidate in enumerate(record.candidates) if candidate is step)
-            self.records[record_idx] = replace(record, decision=replace(record.decision, chosen=chosen))
+            else:
+                self.records[record_idx] = replace(record, decision=replace(record.decision, chosen=chosen))
 
     def _hand_out(self, record: StepRecord) -> Generator[StepRecord, Any, None]:
         """Give a step to the caller; the time that the caller takes is not the solve's."""
@@ -347,6 +360,10 @@ def finish_of(trace: Trace, limits: Limits) -> Finish | None:
     if len(trace.steps) >= limits.max_steps:
         return Finish.MAX_STEPS
     return None
+
+
+def _judge(request: Propose | Rollout) -> Judge | None:
+    return request.judge if isinstance(request, Propose) else None
 
 
 def _union(spans: Sequence[Done]) -> float:

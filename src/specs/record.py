@@ -62,7 +62,7 @@ def _step(record: StepRecord, candidates: bool) -> dict[str, Any]:
         "discarded": record.discarded,
         "seconds": asdict(record.seconds),
     }
-    if record.kept is not None:
+    if record.kept is not None or record.parents is not None:
         value |= {"kept": record.kept, "parents": record.parents}
     if candidates:
         value["candidates"] = [

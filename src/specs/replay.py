@@ -149,13 +149,13 @@ class _Replaying:
         if len(request.trace.steps) != record.step_idx:
             return Ended.PROPOSAL
         if len(request.traces) > 1:
-            if any(getattr(self.method, name) != self.result.settings.get(name) for name in ("n", "width")):
+            if any(getattr(self.method, name, None) != self.result.settings.get(name) for name in ("n", "width")):
                 return Ended.TRACES
             if len(request.traces) * request.n != len(record.candidates):
                 return Ended.PROPOSAL
         if request.n > len(record.candidates):
             return Ended.MORE_CANDIDATES
-        if Role.PRM in request.verify and first.reward is None:
+        if _rewarded(request) and first.reward is None:
             return Ended.NO_REWARD
         if Role.TARGET in request.verify and first.log_p is None:
             return Ended.NO_LOG_P
@@ -164,6 +164,8 @@ class _Replaying:
     def _accept(self, accept: Accept) -> Finish | None:
         proposal, request, record = self._take(accept.proposal)
         self.decisions.append(accept.decision)
+        if record.kept is not None:
+            raise _Parted(Ended.THROWN_AWAY)
         if accept.keep is not record.accepted:
             raise _Parted(Ended.KEPT if accept.keep else Ended.THROWN_AWAY)
         chosen = accept.decision.chosen if accept.keep else None
@@ -189,9 +191,13 @@ class _Replaying:
 
 def _verified(candidate: Candidate, request: Propose | Rollout) -> Candidate:
     """A candidate with no more than what was asked for: a method must not see what it would not pay for."""
-    rewarded = Role.PRM in request.verify
     scored = Role.TARGET in request.verify or request.writer is Role.TARGET
-    return replace(candidate, reward=candidate.reward if rewarded else None, log_p=candidate.log_p if scored else None)
+    reward = candidate.reward if _rewarded(request) else None
+    return replace(candidate, reward=reward, log_p=candidate.log_p if scored else None)
+
+
+def _rewarded(request: Propose | Rollout) -> bool:
+    return Role.PRM in request.verify or (isinstance(request, Propose) and request.judge is not None)
 
 
 def _recorded(result: Result, options: dict[str, Any]) -> tuple[Method, Law, Limits]:

@@ -106,7 +106,7 @@ class Candidate:
         end: how the step ended.
         log_p: `log p(y|c)` in nats, summed over `token_ids`; None where not computed.
         log_q: `log q(y|c)` in nats; None where the draft did not write the step.
-        reward: `r` in [0, 1]; None where not computed.
+        reward: `r` in [0, 1], or the rating of a `Judge`; None where not computed.
         duplicates_of: index of the first candidate with the same tokens; None if this is it.
     """
 
@@ -141,6 +141,21 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True)
+class Judge:
+    """A question to the target about the last step of a trace, answered by one token.
+
+    Attributes:
+        instruction: what the user asks after the trace.
+        opening: what the answer begins with.
+        labels: the answers that count, the worst first; each one more token behind the opening.
+    """
+
+    instruction: str
+    opening: str
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Propose:
     """Request: sample `n` candidate steps of `trace` from `writer` and verify each.
 
@@ -149,6 +164,8 @@ class Propose:
         attempt: 0 for the first proposal at this trace, 1 for its rewrite: fresh randomness.
         beside: further traces of a search, `n` candidates of each at the same time; trace k draws
             as attempt `attempt + k`, so that equal traces differ.
+        judge: what the target is asked about each candidate; its rating in [0, 1] takes the place
+            of the PRM's reward. Not beside scores of the target or of the PRM.
     """
 
     writer: Role
@@ -158,6 +175,7 @@ class Propose:
     law: Law
     attempt: int = 0
     beside: tuple[Trace, ...] = ()
+    judge: Judge | None = None
 
     @property
     def traces(self) -> tuple[Trace, ...]:
@@ -301,8 +319,8 @@ class StepRecord:
         kept: candidates that went on as traces side by side (`Branch`); None without a search.
             While a search runs, `decision.chosen` is the leader; in its result, the step that is
             part of the answer.
-        parents: in a search, the candidate of the step before that each one continues; None in the
-            first step.
+        parents: in a search, the candidate of the step before that each one continues, counted over
+            all records of that step; None in the first step.
     """
 
     step_idx: int

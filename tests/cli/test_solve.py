@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -143,6 +144,7 @@ def test_different_vocabularies_meet_through_text_when_allowed(own, trio, capsys
 
 def test_through_text_equals_through_ids_where_the_text_reads_the_same(trio):
     """With one vocabulary, re-reading text whose tokens are the tokenizer's own gives the same log p."""
+    from specs.methods.specreason import RATING
     from specs.types import Candidate, End, Law, Trace
 
     models = load_models(Names(str(trio["draft"]), str(trio["target"]), None), engine="light")
@@ -159,6 +161,8 @@ def test_through_text_equals_through_ids_where_the_text_reads_the_same(trio):
     (one,), (two,) = (s.log_probabilities([(trace, [candidate])], law) for s in (by_ids, by_text))
     assert one == pytest.approx(two, abs=1e-4)
     assert math.isfinite(one)
+    groups = [(trace, [candidate, replace(candidate, token_ids=(*ids, 2), end=End.END_OF_TEXT)])]
+    assert by_ids.ratings(groups, RATING) == by_text.ratings(groups, RATING)
 
 
 BAD = {

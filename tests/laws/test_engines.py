@@ -22,6 +22,7 @@ from specs.engine import Models
 from specs.machine import Limits
 from specs.methods.beam import Beam
 from specs.methods.registry import NAMES, make
+from specs.methods.specreason import RATING
 from specs.methods.specs import Specs
 from specs.models.tree import Tree
 from specs.types import Candidate, End, Finish, Law, Role, StepPolicy, Trace
@@ -212,6 +213,28 @@ def test_equal_candidates_are_verified_once(models):
             )
 
 
+def test_ratings_are_those_of_scratch(models):
+    """The most likely token after the whole conversation, for several traces at once, whichever engine."""
+    policy = models.target
+    asked, labels = policy.text.judgement(RATING)
+    rater, trace, ratings = session(policy), Trace(QUESTION), Counter()
+    for step_idx in range(4):
+        samples = rater.sample([trace], 6, LAW, [Key.from_seed(step_idx)], ignore)
+        candidates = [Candidate(s.token_ids, s.text, s.end) for s in samples]
+        other = trace.extend(candidates[0], Role.DRAFT)
+        groups = [(trace, candidates), *([(other, candidates)] if candidates[0].end is not End.END_OF_TEXT else [])]
+        pairs = [(start, candidate) for start, group in groups for candidate in group]
+        for (start, candidate), rating in zip(pairs, rater.ratings(groups, RATING), strict=True):
+            said = [t for t in (*start.token_ids, *candidate.token_ids) if t not in policy.text.end_ids]
+            likely = int(from_scratch(policy, [*policy.prompt(QUESTION), *said, *asked], Law(1.0))[-1].argmax())
+            assert rating == (labels.index(likely) / 9 if likely in labels else 0)
+            ratings[rating] += 1
+        trace = trace.extend(candidates[1], Role.TARGET)
+        if candidates[1].end is End.END_OF_TEXT:
+            break
+    assert len(ratings) > 1
+
+
 @pytest.mark.parametrize("role", ["draft", "target", "prm"])
 def test_tree_equals_scratch(models, role):
     """Random trees, commits and returns: every output equals one causal pass, to 1e-4."""
@@ -304,7 +327,7 @@ def test_steps_end_at_the_first_token_that_completes_the_delimiter(models):
 
 def test_a_character_that_spans_steps_comes_out_whole(models):
     """One-token steps cut multi-byte characters; ids travel, so the trace's text is right."""
-    law = Law(1.5, 1.0, StepPolicy.chunks(1))
+    law = Law(3.0, 1.0, StepPolicy.chunks(1))
     seen = 0
     for seed in range(30):
         result = solve(models, make("draft"), law=law, seed=seed, limits=Limits(max_steps=12, max_tokens=12))

@@ -280,6 +280,8 @@ CALLS = {
     "prm-free": {("draft", 4, False, True)},
     "dvts": {("target", 4, True, False)},
     "oracle-route": {("draft", 4, True, False), ("target", 4, True, False)},
+    "specreason": {("draft", 1, True, False), ("target", 1, False, False)},
+    "ssr": {("draft", 4, True, False), *(("target", k, False, False) for k in (1, 2, 3, 4))},
 }
 WHOLE = {"best-of-n", "soft-best-of-n", "majority", "weighted-majority"}
 
@@ -289,13 +291,13 @@ def test_model_calls_a_step_are_those_of_the_docstring(name):
     """Over 20 solves each kind of proposal occurs, and no other; a target step follows what the method says."""
     found = set()
     for seed in range(20):
-        steps = run(make(name, n=4), LONG, seed=seed).steps
+        steps = run(make(name, n=4), toy.models_for(name, LONG_Q, LONG_P), seed=seed).steps
         assert not steps[1:] or name not in WHOLE
         for before, record in zip((None, *steps), steps, strict=False):
             first = record.candidates[0]
             scored = record.writer is Role.DRAFT and first.log_p is not None
             found.add((str(record.writer), len(record.candidates), first.reward is not None, scored))
-            if name in ("rsd", "gsi", "hard-reject") and record.writer is Role.TARGET:
+            if name in ("rsd", "gsi", "hard-reject", "specreason") and record.writer is Role.TARGET:
                 assert before is not None
                 assert (before.writer, before.accepted, before.step_idx) == (Role.DRAFT, False, record.step_idx)
     assert found == CALLS[name]

@@ -10,7 +10,7 @@ from specs.errors import ModelError
 from specs.models.stepping import Stepper
 from specs.models.tabular import TabularText
 from specs.models.text import HubText
-from specs.types import End, StepPolicy
+from specs.types import End, Judge, StepPolicy
 
 
 def folder_with(path, vocabulary, template=None, **config):
@@ -67,6 +67,28 @@ def test_prompts(tmp_path):
 def test_without_a_template_the_question_stands_alone(tmp_path):
     text = HubText(folder_with(tmp_path / "model", VOCABULARY))
     assert text.prompt("a", "b") == text.encode("b\n\na\n\n")
+
+
+def judge(*labels):
+    return Judge("how good?", "say {", labels)
+
+
+def test_a_question_about_a_trace_is_a_turn_of_its_own(tmp_path):
+    """What the template puts after an answer, the question, and the beginning of the reply; then one label."""
+    folder = tmp_path / "model"
+    tiny.write_tokenizer(folder)
+    text = HubText(folder)
+    asked, labels = text.judgement(judge("1", "2"))
+    assert asked == text.encode("<user>how good?<bot>say {")
+    assert labels == [text.encode("1")[0], text.encode("2")[0]]
+    (folder / "chat_template.jinja").unlink()
+    asked, labels = HubText(folder).judgement(judge("1", "2"))
+    assert asked == text.encode("\n\nhow good?\n\nsay {")
+    with pytest.raises(ModelError, match="does not write each of 1, 2 3 as one token"):
+        text.judgement(judge("1", "2 3"))
+    (folder / "chat_template.jinja").write_text("{{ messages[-1].content }}")
+    with pytest.raises(ModelError, match="drops answers"):
+        HubText(folder).judgement(judge("1", "2"))
 
 
 def test_thinking_is_switched_off_where_the_template_can(tmp_path):

@@ -140,6 +140,9 @@ def add_options(group: argparse._ActionsContainer, several_n: bool = False) -> N
     )
     group.add_argument("--width", type=count, help="of beam and dvts: traces side by side, divides n (1; dvts 2)")
     group.add_argument("--threshold", type=float, help="of gsi: tilted reward from which a draft step stays (0.5)")
+    group.add_argument(
+        "--fast", type=int, choices=[0, 1, 2], help="of ssr: end once so many complete tracks agree (0: all)"
+    )
     group.add_argument("--draft-share", type=share, help="of random-switch: how often the draft writes (default: 0.5)")
 
 
@@ -155,7 +158,7 @@ def add_cells(parser: argparse.ArgumentParser) -> None:
 
 def given_options(args: argparse.Namespace) -> dict[str, Any]:
     """What the options of `add_options` say; None where nothing was given."""
-    names = "n beta tau switch_on start deferral select score reward_as width threshold draft_share"
+    names = "n beta tau switch_on start deferral select score reward_as width threshold fast draft_share"
     return {name: getattr(args, name) for name in names.split()}
 
 

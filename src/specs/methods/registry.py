@@ -15,7 +15,9 @@ from specs.methods.oracle_route import OracleRoute
 from specs.methods.prm_free import PrmFree
 from specs.methods.rsd import Rsd
 from specs.methods.single import Single
+from specs.methods.specreason import SpecReason
 from specs.methods.specs import Specs
+from specs.methods.ssr import Ssr
 from specs.methods.whole import BestOfN, Majority, SoftBestOfN, WeightedMajority
 from specs.types import Role
 
@@ -33,6 +35,8 @@ _METHODS: dict[str, tuple[type, dict[str, Any]]] = {
     "gsi": (Gsi, {}),
     "hard-reject": (HardReject, {}),
     "prm-free": (PrmFree, {}),
+    "specreason": (SpecReason, {}),
+    "ssr": (Ssr, {}),
     "oracle-route": (OracleRoute, {}),
     "target": (Single, {"writer": Role.TARGET}),
     "draft": (Single, {"writer": Role.DRAFT}),

@@ -21,7 +21,7 @@ from specs.models.stepping import Stepper
 from specs.models.text import Text
 from specs.models.tree import Counts, Tree
 from specs.rewards.formats import RewardFormat
-from specs.types import Candidate, End, Finish, Law, Trace
+from specs.types import Candidate, End, Finish, Judge, Law, Trace
 
 Watch = Callable[[], None]
 """Called between tokens; raises `Stopped` when the solve must end."""
@@ -38,7 +38,7 @@ class Sample:
 
 
 class PolicySession:
-    """A language model in one solve: samples steps, scores steps."""
+    """A language model in one solve: samples steps, scores steps, rates steps."""
 
     def __init__(self, backend: Backend, text: Text, prompt_ids: Sequence[int], fingerprints: frozenset[str]) -> None:
         """`fingerprints` are the vocabularies of all writers of this solve: with more than one,
@@ -123,6 +123,45 @@ class PolicySession:
             float(law_rows[walk, list(path)].sum(dtype=np.float64)) for walk, path in zip(walks, paths, strict=True)
         ]
 
+    def ratings(self, groups: Sequence[Group], judge: Judge) -> list[float]:
+        """Rating in [0, 1] of each trace extended by one candidate: the place of the label that is
+        the most likely next token, 0 where another token is. In one forward pass.
+
+        (One pass a trace where candidates are read through their text.)
+        """
+        if self.through_text:
+            return [
+                rating
+                for trace, candidates in groups
+                for rating in self._rate([()] * len(candidates), self._reread(trace, candidates), judge)
+            ]
+        tails = self._tree.settle(*(self._ids(trace) for trace, _ in groups), outputs=True)
+        return self._rate(
+            [tail for tail, (_, candidates) in zip(tails, groups, strict=True) for _ in candidates],
+            [candidate.token_ids for _, candidates in groups for candidate in candidates],
+            judge,
+        )
+
+    def ask(self, groups: Sequence[Group], judge: Judge) -> Ask:
+        """What these ratings have the model run through, for the ledger."""
+        asked, _ = self._text.judgement(judge)
+        return [
+            (trace.token_ids, [(*self._said(candidate.token_ids), *asked) for candidate in candidates])
+            for trace, candidates in groups
+        ]
+
+    def _rate(self, tails: Sequence[tuple[int, ...]], paths: Sequence[tuple[int, ...]], judge: Judge) -> list[float]:
+        asked, labels = self._text.judgement(judge)
+        said = [(*tail, *self._said(path)) for tail, path in zip(tails, paths, strict=True)]
+        # The target may have to write the next step after any of these, or this one again.
+        keep = [(len(tail), len(path)) for tail, path in zip(tails, said, strict=True)]
+        likely = self._tree.ends([(*path, *asked) for path in said], keep).argmax(axis=1).tolist()
+        return [labels.index(token) / (len(labels) - 1) if token in labels else 0.0 for token in likely]
+
+    def _said(self, path: tuple[int, ...]) -> tuple[int, ...]:
+        """A step without end-of-text: what asks about it ends the turn in the template's own way."""
+        return path[:-1] if path[-1] in self._text.end_ids else path
+
     def _ids(self, trace: Trace) -> tuple[int, ...]:
         return self._prompt + (tuple(self._text.encode(trace.text)) if self.through_text else trace.token_ids)
 
@@ -170,7 +209,10 @@ class RewardSession:
         asked = self.ask(groups, delimiter)
         if asked:
             tails = self._tree.settle(*((*self._prompt, *prefix) for prefix, _ in asked))
-            rows = self._tree.ends([(*t, *path) for t, (_, paths) in zip(tails, asked, strict=True) for path in paths])
+            whole = [(*tail, *path) for tail, (_, paths) in zip(tails, asked, strict=True) for path in paths]
+            # A step that was cut short may yet end as one of another trace has ended.
+            closed = [[k for k, token in enumerate(path, 1) if token == self._form.separator] for path in whole]
+            rows = self._tree.ends(whole, closed)
             for k, reward in zip(filled, self._form.rewards(rows), strict=True):
                 rewards[k] = float(reward)
         return rewards

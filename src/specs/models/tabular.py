@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from specs.models.backend import Bools, Floats, Ints
 from specs.models.sessions import PolicySession, RewardSession
+from specs.types import Judge
 
 Table = Callable[[tuple[int, ...]], ArrayLike]
 """Tokens after the prompt -> [V] logits (-inf allowed), or a single reward."""
@@ -56,6 +57,10 @@ class TabularText:
 
     def prompt(self, question: str, system: str | None = None, generation: bool = True) -> list[int]:
         return [self.end_id]
+
+    def judgement(self, judge: Judge) -> tuple[list[int], list[int]]:
+        """End-of-text asks about a trace; the table then says the label."""
+        return [self.end_id], [self.pieces.index(label) for label in judge.labels]
 
 
 @dataclass

@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from specs.core.text import readable
 from specs.errors import ModelError
+from specs.types import Judge
 
 if TYPE_CHECKING:
     from jinja2 import Template
+
+_ANSWER = "{the answer}"
+"""Stands for a trace while a template is rendered."""
 
 
 class Text(Protocol):
@@ -33,6 +37,10 @@ class Text(Protocol):
 
     def prompt(self, question: str, system: str | None = None, generation: bool = True) -> list[int]:
         """Ids of the prompt for a question, up to where the answer begins."""
+        ...
+
+    def judgement(self, judge: Judge) -> tuple[list[int], list[int]]:
+        """Ids that follow a trace to ask about it, up to the label; and the id of each label."""
         ...
 
 
@@ -63,6 +71,7 @@ class HubText:
         self.fingerprint = hashlib.sha256(json.dumps(vocabulary).encode()).hexdigest()[:16]
         self.end_ids = self._ends(folder)
         self._pieces: dict[int, bytes] = {}
+        self._judgements: dict[Judge, tuple[list[int], list[int]]] = {}
 
     def _ends(self, folder: Path) -> frozenset[int]:
         ends: set[int] = set()
@@ -108,10 +117,43 @@ class HubText:
         messages = [{"role": "user", "content": question}]
         if system is not None:
             messages.insert(0, {"role": "system", "content": system})
+        return self.encode(self._rendered(self._template, messages, generation))
+
+    def judgement(self, judge: Judge) -> tuple[list[int], list[int]]:
+        """See `Text.judgement`.
+
+        Raises:
+            ModelError: a label is not one token of its own behind the opening, or the chat
+                template cannot go on after an answer.
+        """
+        if (known := self._judgements.get(judge)) is None:
+            known = self._judgements[judge] = self._judgement(judge)
+        return known
+
+    def _judgement(self, judge: Judge) -> tuple[list[int], list[int]]:
+        if self._template is None:
+            asked = f"\n\n{judge.instruction}\n\n"
+        else:
+            turns = zip(("user", "assistant", "user"), ("", _ANSWER, judge.instruction), strict=True)
+            messages = [{"role": role, "content": content} for role, content in turns]
+            _, found, asked = self._rendered(self._template, messages).rpartition(_ANSWER)
+            if not found:
+                raise ModelError("the chat template drops answers, so the model cannot be asked about one")
+        whole = [self.encode(asked + judge.opening + label) for label in judge.labels]
+        before = whole[0][:-1]
+        labels = [ids[-1] for ids in whole]
+        if any(ids[:-1] != before for ids in whole) or len(set(labels)) < len(labels):
+            raise ModelError(
+                f"this vocabulary does not write each of {', '.join(judge.labels)} as one token behind "
+                f"{judge.opening!r}; methods that let the target rate steps need another target"
+            )
+        return before, labels
+
+    def _rendered(self, template: Template, messages: list[dict[str, str]], generation: bool = True) -> str:
         from jinja2 import TemplateError
 
         try:
-            rendered = self._template.render(
+            rendered = template.render(
                 messages=messages,
                 add_generation_prompt=generation,
                 enable_thinking=False,
@@ -125,7 +167,7 @@ class HubText:
                 "the chat template opens a <think> block, which cannot be stepped through; "
                 "use a model or template that can switch thinking off"
             )
-        return self.encode(rendered)
+        return rendered
 
 
 def _compile(source: str) -> Template:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,8 @@ class Tree:
         self._ids: tuple[int, ...] = tuple(prompt_ids)
         self._cache: Any = backend.cache()
         self._computed = 0
-        self._root_row: Floats | None = None
+        self._outputs: dict[int, Floats] = {}
+        """Outputs that are known for later, by node."""
         self._drop_nodes()
 
     def settle(self, *sequences: Sequence[int], outputs: bool = False) -> list[tuple[int, ...]]:
@@ -54,7 +56,8 @@ class Tree:
 
         Args:
             outputs: whether the outputs after the sequences are wanted too. Those of candidates
-                are not kept, so a last token that was computed as part of one counts as missing.
+                are not kept unless asked for (`ends`), so a last token that was computed as part
+                of one counts as missing.
 
         Returns:
             The tail of each sequence: its tokens after the trunk. All paths are taken from the trunk.
@@ -63,17 +66,22 @@ class Tree:
         shared = _shared(trunk, self._ids[: self._computed])
         from_root = shared == len(self._ids)  # else the nodes are no continuation of the trunk
         path = self._walk(ROOT, trunk[shared:]) if from_root else []
-        stays = self._root_row is not None and from_root and len(trunk) == shared
-        if outputs and not stays and () in tails and shared + len(path) == len(trunk):
+        known = from_root and (path[-1] if path else ROOT) in self._outputs
+        if outputs and not known and () in tails and shared + len(path) == len(trunk):
             path, shared = (path[:-1], shared) if path else ([], shared - 1)
         nodes: list[int] = []
-        if from_root and shared + len(path) == len(trunk):
-            end = path[-1] if path else ROOT
-            nodes = sorted({k for tail in tails for k in self._walk(end, tail[:-1] if outputs else tail)})
+        whole = from_root and shared + len(path) == len(trunk)
+        if whole:
+            walks = [self._walk(path[-1] if path else ROOT, tail) for tail in tails]
+            if outputs:
+                last = {walk[-1] for walk, tail in zip(walks, tails, strict=True) if walk and len(walk) == len(tail)}
+                again = last - self._outputs.keys()
+                walks = [list(takewhile(lambda node: node not in again, walk)) for walk in walks]
+            nodes = sorted({node for walk in walks for node in walk})
         if shared < self._computed or self._depth:
             self.backend.keep(self._cache, shared, np.array([*path, *nodes], np.int64) + shared)
-        if not stays:
-            self._root_row = None
+        if not whole:
+            self._outputs = {}
         self._ids = trunk
         self._computed = shared + len(path)
         self._keep_nodes(nodes, path)
@@ -113,28 +121,44 @@ class Tree:
         parents, tokens, walks = self._plan([(*tail, *path) for tail, path in zip(tails, paths, strict=True)])
         wanted = [[ROOT, *walk][len(tail) :] for tail, walk in zip(tails, walks, strict=True)]
         nodes = sorted({node for walk in wanted for node in walk})
-        held = len(self._depth)
-        known = nodes[0] == ROOT and self._root_row is not None
-        assert nodes[0] >= held or nodes[0] == ROOT, "no settled sequence begins another one"
-        if missing := [node - held if node != ROOT else ROOT for node in nodes[known:]]:
-            rows = self._forward(parents, tokens, missing)
-            if known:
-                rows = np.concatenate([np.asarray(self._root_row)[None], rows])
-        else:
-            rows = np.asarray(self._root_row)[None]
+        rows = self._rows(parents, tokens, nodes)
         if nodes[0] == ROOT:
-            self._root_row = rows[0]
+            self._outputs[ROOT] = rows[0]
         place = {node: row for row, node in enumerate(nodes)}
         return rows, [[place[node] for node in walk] for walk in wanted]
 
-    def ends(self, paths: Sequence[Sequence[int]]) -> Floats:
-        """[len(paths), width] output after each whole path, whose last token is new, in one pass."""
+    def ends(self, paths: Sequence[Sequence[int]], keep: Sequence[Sequence[int]] = ()) -> Floats:
+        """Output after each whole path, in one pass.
+
+        Args:
+            keep: for each path, after how many of its tokens the output stays known, for a later
+                sequence or path that ends there.
+
+        Returns:
+            [len(paths), width]
+        """
         parents, tokens, walks = self._plan(paths)
+        last = [walk[-1] for walk in walks]
+        stops = {[ROOT, *walk][count] for walk, counts in zip(walks, keep, strict=True) for count in counts}
+        nodes = sorted(stops.union(last))
+        rows = self._rows(parents, tokens, nodes)
+        self._outputs |= {node: rows[row].copy() for row, node in enumerate(nodes) if node in stops}
+        return rows[np.searchsorted(nodes, last)]
+
+    def _rows(self, parents: Sequence[int], tokens: Sequence[int], nodes: Sequence[int]) -> Floats:
+        """Add new nodes and return the outputs after `nodes`, which ascend: [len(nodes), width].
+
+        An old node's output must be known, that of the trunk's end known or missing with the trunk.
+        """
         held = len(self._depth)
-        last = [walk[-1] - held for walk in walks]
-        distinct = sorted(set(last))
-        rows = self._forward(parents, tokens, distinct)
-        return rows[np.searchsorted(distinct, last)]
+        known = [node for node in nodes if node in self._outputs]
+        missing = [node for node in nodes if node not in self._outputs]
+        assert all(node >= held or node == ROOT for node in missing), "outputs are kept or computed again"
+        before = np.array([self._outputs[node] for node in known])
+        if not missing:
+            return before
+        rows = self._forward(parents, tokens, [node - held if node != ROOT else ROOT for node in missing])
+        return np.insert(rows, np.searchsorted(missing, known), before, axis=0) if known else rows
 
     def _walk(self, node: int, path: Sequence[int]) -> list[int]:
         """The nodes along `path`, as far as there are any."""
@@ -163,6 +187,7 @@ class Tree:
     def _keep_nodes(self, nodes: list[int], path: list[int]) -> None:
         """Number the kept nodes anew; those on `path` have become part of the trunk."""
         number = {path[-1] if path else ROOT: ROOT, **{node: k for k, node in enumerate(nodes)}}
+        self._outputs = {number[node]: row for node, row in self._outputs.items() if node in number}
         children, depth, lineage = self._children, self._depth, self._lineage
         self._drop_nodes()
         self._children = {

@@ -1,0 +1,100 @@
+"""SSR: speculative parallel scaling reasoning (Chu et al., arXiv 2505.15340).
+
+n tracks go on side by side, each one as in SpecReason: a draft step, a rating by the target in one
+token, and from 7 on the step is kept, otherwise the target writes it, which counts as a rating of 9.
+The tracks vote over their answers; among equally frequent ones the track of the highest mean rating
+wins. `fast` 1 ends with the first track that is complete, `fast` 2 once two complete tracks agree
+(the paper's fast modes). All tracks have the same prompt here: the paper's module that gives each
+one a strategy of its own is no part of this.
+
+Model calls a step, over all tracks: n draft samples and one target pass over the steps and their
+questions; rejected steps add one target sample each, drawn together.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from specs.core.keys import Key
+from specs.core.selection import choose_best, rewards
+from specs.core.votes import boxed, majority, normal
+from specs.methods import Flow, check_n
+from specs.methods.specreason import KEPT, RATING
+from specs.types import Accept, Branch, Candidate, Finish, Law, Proposal, Propose, Role, Settle, Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A trace, the sum of its steps' ratings, and why it is over, if it is."""
+
+    trace: Trace
+    rated: float = 0.0
+    finish: Finish | None = None
+
+    @property
+    def mean_rating(self) -> float:
+        return self.rated / len(self.trace.steps)
+
+    def extend(self, step: Candidate, writer: Role, rating: float, finish: Finish | None) -> Track:
+        return Track(self.trace.extend(step, writer), self.rated + rating, finish)
+
+
+@dataclass(frozen=True, slots=True)
+class Ssr:
+    """`n` tracks, >= 1. `tau`: rating from which a draft step is kept, as a share of the highest.
+
+    `fast`: how many complete tracks with the same answer end the solve (1: any one); 0 waits for all.
+    """
+
+    n: int = 8
+    tau: float = KEPT
+    fast: Literal[0, 1, 2] = 0
+    name = "ssr"
+    roles = frozenset({Role.DRAFT, Role.TARGET})
+
+    def __post_init__(self) -> None:
+        check_n(self.n)
+
+    def solve(self, question: str, law: Law, key: Key) -> Flow:
+        tracks = [Track(Trace(question))] * self.n
+        while (live := [k for k, track in enumerate(tracks) if not track.finish]) and not self._agreed(tracks):
+            first, *beside = (tracks[k].trace for k in live)
+            drafted: Proposal = yield Propose(
+                Role.DRAFT, first, 1, frozenset(), law, beside=tuple(beside), judge=RATING
+            )
+            ratings = rewards(drafted.candidates)
+            good = tuple(k for k, rating in enumerate(ratings) if rating >= self.tau)
+            bad = [live[k] for k in range(len(live)) if k not in good]
+            if good:
+                finishes: Sequence[Finish | None] = yield Branch(choose_best(ratings), good)
+                for k, finish in zip(good, finishes, strict=True):
+                    tracks[live[k]] = tracks[live[k]].extend(drafted.candidates[k], Role.DRAFT, ratings[k], finish)
+            else:
+                yield Accept(choose_best(ratings), keep=False)
+            if bad:
+                first, *beside = (tracks[k].trace for k in bad)
+                written: Proposal = yield Propose(
+                    Role.TARGET, first, 1, frozenset(), law, attempt=1, beside=tuple(beside)
+                )
+                finishes = yield Branch(choose_best([0.0] * len(bad)), tuple(range(len(bad))))
+                for k, step, finish in zip(bad, written.candidates, finishes, strict=True):
+                    tracks[k] = tracks[k].extend(step, Role.TARGET, 1.0, finish)
+        complete = [track for track in tracks if track.finish]
+        votes = majority([boxed(track.trace.text) for track in complete])
+        ranked = sorted(range(len(complete)), key=lambda k: (-votes[k], -complete[k].mean_rating))
+        winner = complete[ranked[0]]
+        yield Settle(winner.trace)
+        assert winner.finish is not None
+        return winner.finish
+
+    def _agreed(self, tracks: Sequence[Track]) -> bool:
+        """Whether `fast` has enough."""
+        complete = [track for track in tracks if track.finish]
+        if self.fast < 2:
+            return self.fast == 1 and bool(complete)
+        answers = [boxed(track.trace.text) for track in complete]
+        counts = Counter(normal(answer) for answer in answers if answer is not None)
+        return any(count > 1 for count in counts.values())
