@@ -20,6 +20,7 @@ from specs import load, stream
 from specs.bundled.problems import HELD_OUT_SEED, generate, step_labels
 from specs.core.statistics import wilson
 from specs.core.votes import boxed
+from specs.engine import unwatched
 from specs.types import Trace
 
 
@@ -51,7 +52,7 @@ def main() -> None:
         for writer in passed:
             result = stream_result(problem.question, models, writer, args.temperature)
             passed[writer] += boxed(result.text) == problem.answer
-            session = models.prm.open(models.prm.prompt(problem.question))
+            session = models.prm.open(models.prm.prompt(problem.question), unwatched)
             trace = Trace(problem.question)
             texts = [record.step.text.strip() for record in result.steps]
             for record, label in zip(result.steps, step_labels(texts, problem.solution), strict=True):

@@ -157,9 +157,8 @@ class Solve:
             model = getattr(self.models, role)
             self.prompts[role] = model.prompt(self.question)
             self.asks[role] = []
-            self.sessions[role] = (
-                model.open(self.prompts[role]) if role is Role.PRM else model.open(self.prompts[role], used)
-            )
+            args = (self.prompts[role], self.watch) if role is Role.PRM else (self.prompts[role], used, self.watch)
+            self.sessions[role] = model.open(*args)
 
     def _role_of(self, model: Policy) -> Role:
         return Role.DRAFT if model is self.models.draft else Role.TARGET
@@ -186,7 +185,7 @@ class Solve:
         ]
         session: PolicySession = self.sessions[writer]
         phase = "draft" if writer is Role.DRAFT else "target_generate"
-        (done,) = yield [Call(phase, lambda: session.sample(traces, request.n, law, keys, self.watch))]
+        (done,) = yield [Call(phase, lambda: session.sample(traces, request.n, law, keys))]
         self.spans.append(done)
         samples: Sequence[Sampled] = done.value
         firsts = first_of_equals([(k // request.n, *sample.token_ids) for k, sample in enumerate(samples)])

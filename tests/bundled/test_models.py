@@ -7,6 +7,7 @@ import pytest
 
 from specs import load, solve, stream
 from specs.bundled.problems import HELD_OUT_SEED, generate, step_labels
+from specs.engine import unwatched
 from specs.models.load import BUNDLED
 from specs.types import Candidate, End, Role, Trace
 
@@ -96,7 +97,7 @@ def test_the_reward_model_prefers_right_steps(models):
     better = total = 0
     for seed in range(40):
         problem = generate("medium", HELD_OUT_SEED + 50_000 + seed)
-        session = models.prm.open(models.prm.prompt(problem.question))
+        session = models.prm.open(models.prm.prompt(problem.question), unwatched)
         trace = Trace(problem.question)
         for step in problem.solution.split("\n\n")[:-1]:
             number = step.rsplit("= ", 1)[1].split()[0]

@@ -16,6 +16,7 @@ import tiny
 
 from specs.cli import main
 from specs.core.sampling import log_law
+from specs.engine import unwatched
 from specs.models.load import Names, load_models
 from specs.models.text import HubText
 
@@ -155,8 +156,8 @@ def test_through_text_equals_through_ids_where_the_text_reads_the_same(trio):
     candidate = Candidate(ids, "a b.\n\n", End.DELIMITER)
     joined = text.encode("c da b.\n\n")
     assert tuple(joined) == (*trace.token_ids, *ids)
-    by_ids = models.target.open(prompt, frozenset({text.fingerprint}))
-    by_text = models.target.open(prompt, frozenset({text.fingerprint, "another"}))
+    by_ids = models.target.open(prompt, frozenset({text.fingerprint}), unwatched)
+    by_text = models.target.open(prompt, frozenset({text.fingerprint, "another"}), unwatched)
     law = Law(0.7)
     (one,), (two,) = (s.log_probabilities([(trace, [candidate])], law) for s in (by_ids, by_text))
     assert one == pytest.approx(two, abs=1e-4)

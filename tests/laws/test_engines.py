@@ -18,7 +18,7 @@ import toy
 from specs.core.keys import Key
 from specs.core.sampling import log_law
 from specs.drive import astream, stream
-from specs.engine import Models
+from specs.engine import Models, unwatched
 from specs.machine import Limits
 from specs.methods.beam import Beam
 from specs.methods.registry import NAMES, make
@@ -32,12 +32,8 @@ LIMITS = Limits(max_steps=6, max_tokens=60)
 QUESTION = "a b c"
 
 
-def ignore():
-    """A watch that never stops anything."""
-
-
 def session(policy, question=QUESTION):
-    return policy.open(policy.prompt(question), frozenset({policy.fingerprint}))
+    return policy.open(policy.prompt(question), frozenset({policy.fingerprint}), unwatched)
 
 
 def from_scratch(policy, ids, law):
@@ -67,7 +63,7 @@ def test_first_tokens_follow_the_law(models, law):
     policy, law = models.draft, replace(law, steps=StepPolicy.chunks(1))
     prompt = policy.prompt(QUESTION)
     exact = np.exp(from_scratch(policy, prompt, law)[-1])
-    samples = session(policy).sample([Trace(QUESTION)], 4000, law, [Key.from_seed(1)], ignore)
+    samples = session(policy).sample([Trace(QUESTION)], 4000, law, [Key.from_seed(1)])
     counts = Counter(sample.token_ids[0] for sample in samples)
     statistic, degrees = toy.chi_square([counts[t] for t in range(len(exact))], 4000 * exact)
     assert statistic < toy.chi_square_bound(max(degrees, 1))
@@ -80,7 +76,7 @@ def test_pairs_of_tokens_follow_the_law(models):
     first = np.exp(from_scratch(policy, prompt, law)[-1])
     top = int(first.argmax())
     second = np.exp(from_scratch(policy, [*prompt, top], law)[-1])
-    samples = session(policy).sample([Trace(QUESTION)], 4000, law, [Key.from_seed(2)], ignore)
+    samples = session(policy).sample([Trace(QUESTION)], 4000, law, [Key.from_seed(2)])
     after = Counter(s.token_ids[1] for s in samples if s.token_ids[0] == top and len(s.token_ids) == 2)
     statistic, degrees = toy.chi_square([after[t] for t in range(len(second))], sum(after.values()) * second)
     assert statistic < toy.chi_square_bound(max(degrees, 1))
@@ -93,7 +89,7 @@ def test_sampled_log_probabilities_are_those_of_scoring_and_of_scratch(models, l
     writer, scorer = session(policy), session(policy)
     trace = Trace(QUESTION)
     for step_idx in range(3):
-        samples = writer.sample([trace], 5, law, [Key.from_seed(step_idx)], ignore)
+        samples = writer.sample([trace], 5, law, [Key.from_seed(step_idx)])
         candidates = [Candidate(s.token_ids, s.text, s.end) for s in samples]
         scored = scorer.log_probabilities([(trace, candidates)], law)
         for sample, score in zip(samples, scored, strict=True):
@@ -219,7 +215,7 @@ def test_ratings_are_those_of_scratch(models):
     asked, labels = policy.text.judgement(RATING)
     rater, trace, ratings = session(policy), Trace(QUESTION), Counter()
     for step_idx in range(4):
-        samples = rater.sample([trace], 6, LAW, [Key.from_seed(step_idx)], ignore)
+        samples = rater.sample([trace], 6, LAW, [Key.from_seed(step_idx)])
         candidates = [Candidate(s.token_ids, s.text, s.end) for s in samples]
         other = trace.extend(candidates[0], Role.DRAFT)
         groups = [(trace, candidates), *([(other, candidates)] if candidates[0].end is not End.END_OF_TEXT else [])]
@@ -306,7 +302,7 @@ def test_steps_end_at_the_first_token_that_completes_the_delimiter(models):
     text = models.draft.text
     ends = Counter()
     law = Law(1.2, 1.0, StepPolicy(max_tokens=14))
-    for sample in session(models.draft).sample([Trace(QUESTION)], 600, law, [Key.from_seed(5)], ignore):
+    for sample in session(models.draft).sample([Trace(QUESTION)], 600, law, [Key.from_seed(5)]):
         ids = sample.token_ids
         written = [b"".join(text.piece(t) for t in ids[:k]) for k in range(1, len(ids) + 1)]
         closed = [b"\n\n" in w.lstrip() for w in written]
@@ -364,7 +360,7 @@ def test_a_seed_gives_one_trace_whatever_the_driver(models):
 
 
 def test_a_candidate_is_the_same_whatever_n_is(models):
-    few, many = (session(models.draft).sample([Trace(QUESTION)], n, LAW, [Key.from_seed(9)], ignore) for n in (3, 11))
+    few, many = (session(models.draft).sample([Trace(QUESTION)], n, LAW, [Key.from_seed(9)]) for n in (3, 11))
     assert [s.token_ids for s in few] == [s.token_ids for s in many[:3]]
 
 

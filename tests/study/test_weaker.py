@@ -9,6 +9,7 @@ import pytest
 import toy
 
 from specs import drive
+from specs.engine import unwatched
 from specs.methods.specs import Specs
 from specs.models.load import BUNDLED
 from specs.study.plan import Weaker
@@ -20,7 +21,7 @@ def _session(nats, rate=toy.reward):
     models = toy.models(rate=rate)
     assert models.prm is not None
     noisy = NoisyReward(models.prm, nats)
-    return noisy.open(noisy.prompt("q"))
+    return noisy.open(noisy.prompt("q"), unwatched)
 
 
 def _candidate(ids):
@@ -54,7 +55,7 @@ def test_noise_has_the_spread_that_it_says():
 def test_no_noise_and_blank_steps_leave_the_reward():
     exact = toy.models()
     assert exact.prm is not None
-    plain = exact.prm.open(exact.prm.prompt("q"))
+    plain = exact.prm.open(exact.prm.prompt("q"), unwatched)
     groups = [(Trace("q"), STEPS)]
     assert _session(0.0).rewards(groups, "\n\n") == pytest.approx(plain.rewards(groups, "\n\n"), abs=2e-6)
     assert _session(2.0).ask(groups, "\n\n") == plain.ask(groups, "\n\n")

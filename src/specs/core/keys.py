@@ -39,6 +39,10 @@ class Key:
         """One uniform in [0, 1)."""
         return float(self._generator(0, 0).random())
 
+    def integer(self) -> int:
+        """One integer in [0, 2^62), for engines that draw from a seed of their own."""
+        return int.from_bytes(self.digest[:8], "little") >> 2
+
     def uniforms(self, candidates: int, token_block: int) -> NDArray[np.float64]:
         """[candidates, 64] uniforms in [0, 1) for tokens `64 * token_block ...` of each candidate.
 

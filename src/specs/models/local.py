@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from specs.engine import Watch
 from specs.errors import InputError
 from specs.models.backend import Backend
 from specs.models.sessions import PolicySession, RewardSession
@@ -37,8 +38,8 @@ class LocalPolicy:
     def prompt(self, question: str) -> tuple[int, ...]:
         return _fitting(self.text.prompt(question, self.system), self.backend)
 
-    def open(self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str]) -> PolicySession:
-        return PolicySession(self.backend, self.text, prompt_ids, fingerprints)
+    def open(self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str], watch: Watch) -> PolicySession:
+        return PolicySession(self.backend, self.text, prompt_ids, fingerprints, watch)
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class LocalReward:
     def prompt(self, question: str) -> tuple[int, ...]:
         return _fitting(self.form.prompt(question), self.backend)
 
-    def open(self, prompt_ids: tuple[int, ...]) -> RewardSession:
+    def open(self, prompt_ids: tuple[int, ...], watch: Watch) -> RewardSession:
         return RewardSession(self.backend, self.form, prompt_ids)
 
 

@@ -6,7 +6,7 @@ computed before is kept. The same code serves every backend (light, transformers
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,17 +14,15 @@ import numpy as np
 from specs.core.keys import Key, TokenUniforms
 from specs.core.ledger import Ask, Ids
 from specs.core.sampling import draw, log_law
-from specs.engine import Group
+from specs.engine import Group, Watch
 from specs.errors import Stopped
 from specs.models.backend import Backend
+from specs.models.reading import Reader
 from specs.models.stepping import Stepper
 from specs.models.text import Text
 from specs.models.tree import Counts, Tree
 from specs.rewards.formats import RewardFormat
 from specs.types import Candidate, End, Finish, Judge, Law, Trace
-
-Watch = Callable[[], None]
-"""Called between tokens; raises `Stopped` when the solve must end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,29 +35,34 @@ class Sample:
     log_probability: float
 
 
-class PolicySession:
+class PolicySession(Reader):
     """A language model in one solve: samples steps, scores steps, rates steps."""
 
-    def __init__(self, backend: Backend, text: Text, prompt_ids: Sequence[int], fingerprints: frozenset[str]) -> None:
-        """`fingerprints` are the vocabularies of all writers of this solve: with more than one,
-        traces and candidates are read through their text."""
+    def __init__(
+        self,
+        backend: Backend,
+        text: Text,
+        prompt_ids: Sequence[int],
+        fingerprints: frozenset[str],
+        watch: Watch,
+    ) -> None:
+        """`watch` is called between tokens; for the rest see `Reader`."""
+        super().__init__(text, prompt_ids, fingerprints)
         self._tree = Tree(backend, prompt_ids)
-        self._text = text
-        self._prompt = tuple(prompt_ids)
-        self.through_text = fingerprints != {text.fingerprint}
+        self._watch = watch
 
     @property
     def counts(self) -> Counts:
         return self._tree.counts
 
-    def sample(self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key], watch: Watch) -> list[Sample]:
+    def sample(self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key]) -> list[Sample]:
         """Draw `n` independent candidate steps of each trace, trace by trace, each with its own key.
 
         Rows are distinct beginnings, not candidates: candidates that have drawn the same tokens
         so far share one row, and a finished candidate costs nothing more.
         """
         tree = self._tree
-        sequences = [self._ids(trace) for trace in traces]
+        sequences = [self.ids(trace) for trace in traces]
         tails = tree.settle(*sequences, outputs=True)
         cap = min(law.steps.max_tokens, tree.backend.context - max(map(len, sequences)))
         if cap < 1:
@@ -88,7 +91,7 @@ class PolicySession:
             if not still:
                 break
             live, row_of = still, next_row
-            watch()
+            self._watch()
             parents, new_tokens = zip(*branches, strict=True)
             rows, nodes = tree.grow(parents, new_tokens)
         return [
@@ -102,86 +105,37 @@ class PolicySession:
 
         (One pass a trace where candidates are read through their text.)
         """
-        if self.through_text:
-            return [
-                log_p
-                for trace, candidates in groups
-                for log_p in self._score([()] * len(candidates), self._reread(trace, candidates), law)
+        scores: list[float] = []
+        for tails, paths in self._settled(groups):
+            rows, walks = self._tree.prefixes(tails, [path[:-1] for path in paths])
+            law_rows = log_law(rows, law.temperature, law.top_p)
+            scores += [
+                float(law_rows[walk, list(path)].sum(dtype=np.float64)) for walk, path in zip(walks, paths, strict=True)
             ]
-        tails = self._tree.settle(*(self._ids(trace) for trace, _ in groups), outputs=True)
-        return self._score(
-            [tail for tail, (_, candidates) in zip(tails, groups, strict=True) for _ in candidates],
-            [candidate.token_ids for _, candidates in groups for candidate in candidates],
-            law,
-        )
-
-    def _score(self, tails: Sequence[tuple[int, ...]], paths: Sequence[tuple[int, ...]], law: Law) -> list[float]:
-        """Log-probability of each path behind its tail."""
-        rows, walks = self._tree.prefixes(tails, [path[:-1] for path in paths])
-        law_rows = log_law(rows, law.temperature, law.top_p)
-        return [
-            float(law_rows[walk, list(path)].sum(dtype=np.float64)) for walk, path in zip(walks, paths, strict=True)
-        ]
+        return scores
 
     def ratings(self, groups: Sequence[Group], judge: Judge) -> list[float]:
         """Rating in [0, 1] of each trace extended by one candidate: the place of the label that is
-        the most likely next token, 0 where another token is. In one forward pass.
-
-        (One pass a trace where candidates are read through their text.)
+        the most likely next token, 0 where another token is. In passes as `log_probabilities`.
         """
-        if self.through_text:
-            return [
-                rating
-                for trace, candidates in groups
-                for rating in self._rate([()] * len(candidates), self._reread(trace, candidates), judge)
-            ]
-        tails = self._tree.settle(*(self._ids(trace) for trace, _ in groups), outputs=True)
-        return self._rate(
-            [tail for tail, (_, candidates) in zip(tails, groups, strict=True) for _ in candidates],
-            [candidate.token_ids for _, candidates in groups for candidate in candidates],
-            judge,
-        )
+        ratings: list[float] = []
+        for tails, paths in self._settled(groups):
+            pairs = list(zip(tails, paths, strict=True))
+            # The target may have to write the next step after any of these, or this one again.
+            keep = [(len(tail), len(tail) + len(self.said(path))) for tail, path in pairs]
+            rows = self._tree.ends([(*tail, *self.asked(path, judge)) for tail, path in pairs], keep)
+            ratings += [self.rating(token, judge) for token in rows.argmax(axis=1).tolist()]
+        return ratings
 
-    def ask(self, groups: Sequence[Group], judge: Judge) -> Ask:
-        """What these ratings have the model run through, for the ledger."""
-        asked, _ = self._text.judgement(judge)
-        return [
-            (trace.token_ids, [(*self._said(candidate.token_ids), *asked) for candidate in candidates])
-            for trace, candidates in groups
-        ]
-
-    def _rate(self, tails: Sequence[tuple[int, ...]], paths: Sequence[tuple[int, ...]], judge: Judge) -> list[float]:
-        asked, labels = self._text.judgement(judge)
-        said = [(*tail, *self._said(path)) for tail, path in zip(tails, paths, strict=True)]
-        # The target may have to write the next step after any of these, or this one again.
-        keep = [(len(tail), len(path)) for tail, path in zip(tails, said, strict=True)]
-        likely = self._tree.ends([(*path, *asked) for path in said], keep).argmax(axis=1).tolist()
-        return [labels.index(token) / (len(labels) - 1) if token in labels else 0.0 for token in likely]
-
-    def _said(self, path: tuple[int, ...]) -> tuple[int, ...]:
-        """A step without end-of-text: what asks about it ends the turn in the template's own way."""
-        return path[:-1] if path[-1] in self._text.end_ids else path
-
-    def _ids(self, trace: Trace) -> tuple[int, ...]:
-        return self._prompt + (tuple(self._text.encode(trace.text)) if self.through_text else trace.token_ids)
-
-    def _reread(self, trace: Trace, candidates: Sequence[Candidate]) -> list[tuple[int, ...]]:
-        """Candidates of another vocabulary as tokens of this one (inexact, said in the result).
-
-        Prefix and candidate are tokenised together and scored from where the candidates, and the
-        prefix as it stands, first differ; what lies before is common to all and cancels.
-        """
-        end = min(self._text.end_ids)
-        whole = [
-            (*self._text.encode(trace.text + c.text), *([end] if c.end is End.END_OF_TEXT else [])) for c in candidates
-        ]
-        before = self._text.encode(trace.text)
-        common = len(before)
-        for ids in whole:
-            length = min(common, len(ids) - 1)
-            common = next((k for k in range(length) if ids[k] != before[k]), length)
-        self._tree.settle(self._prompt + tuple(before[:common]), outputs=True)
-        return [ids[common:] for ids in whole]
+    def _settled(self, groups: Sequence[Group]) -> Iterator[tuple[list[Ids], list[Ids]]]:
+        """Candidates that go through one pass together, as the tail of each one's trace and its tokens behind it."""
+        read = [self.paths(trace, candidates) for trace, candidates in groups]
+        for together in [[one] for one in read] if self.through_text else [read]:
+            tails = self._tree.settle(*(before for before, _ in together), outputs=True)
+            yield (
+                [tail for tail, (_, paths) in zip(tails, together, strict=True) for _ in paths],
+                [path for _, paths in together for path in paths],
+            )
 
 
 class RewardSession:

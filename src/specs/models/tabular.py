@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from specs.engine import Watch
 from specs.models.backend import Bools, Floats, Ints
 from specs.models.sessions import PolicySession, RewardSession
 from specs.types import Judge
@@ -110,8 +111,8 @@ class TabularPolicy:
     def prompt(self, question: str) -> tuple[int, ...]:
         return tuple(self.text.prompt(question))
 
-    def open(self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str]) -> PolicySession:
-        return PolicySession(self.backend, self.text, prompt_ids, fingerprints)
+    def open(self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str], watch: Watch) -> PolicySession:
+        return PolicySession(self.backend, self.text, prompt_ids, fingerprints, watch)
 
 
 class _StepsFormat:
@@ -153,5 +154,5 @@ class TabularReward:
     def prompt(self, question: str) -> tuple[int, ...]:
         return tuple(self._form.prompt(question))
 
-    def open(self, prompt_ids: tuple[int, ...]) -> RewardSession:
+    def open(self, prompt_ids: tuple[int, ...], watch: Watch) -> RewardSession:
         return RewardSession(self.backend, self._form, prompt_ids)

@@ -18,7 +18,7 @@ import numpy as np
 from specs import api
 from specs.core.keys import Key
 from specs.core.ledger import Ask
-from specs.engine import Counted, Group, Models, RewardModel, RewardSession
+from specs.engine import Counted, Group, Models, RewardModel, RewardSession, Watch
 from specs.models.load import BUNDLED
 from specs.study.plan import Weaker
 
@@ -48,8 +48,8 @@ class NoisyReward:
     def prompt(self, question: str) -> tuple[int, ...]:
         return self.inner.prompt(question)
 
-    def open(self, prompt_ids: tuple[int, ...]) -> NoisySession:
-        return NoisySession(self.inner.open(prompt_ids), self.nats)
+    def open(self, prompt_ids: tuple[int, ...], watch: Watch) -> NoisySession:
+        return NoisySession(self.inner.open(prompt_ids, watch), self.nats)
 
 
 @dataclass(frozen=True, slots=True)

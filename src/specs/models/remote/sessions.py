@@ -1,0 +1,128 @@
+"""Sessions on servers: a model's view of one solve, asked over HTTP.
+
+A server keeps no session: every request carries the whole sequence, and what the server still has of
+it in its cache it does not compute again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from specs.core.keys import Key
+from specs.core.ledger import Ids
+from specs.engine import Group, Watch
+from specs.errors import EngineError, InputError, Stopped
+from specs.models.reading import Reader
+from specs.models.remote.client import together, wait
+from specs.models.remote.vllm import Drawn, Server, Tally
+from specs.models.sessions import Sample
+from specs.models.stepping import Stepper
+from specs.models.text import Text
+from specs.models.tree import Counts
+from specs.types import Finish, Judge, Law, Trace
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RemotePolicy:
+    """A language model on a server.
+
+    Attributes:
+        parameters: 0: a server does not say.
+        system: system prompt that the model writes, and is scored, under; None for none.
+    """
+
+    server: Server
+    text: Text
+    system: str | None = None
+    parameters: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.server.client.url}#{self.server.facts.model}"
+
+    @property
+    def fingerprint(self) -> str:
+        return self.text.fingerprint
+
+    def prompt(self, question: str) -> tuple[int, ...]:
+        ids, room = self.text.prompt(question, self.system), self.server.facts.context
+        if len(ids) >= room:
+            raise InputError(f"the question takes {len(ids)} tokens and {self.name} has room for {room}; shorten it")
+        return tuple(ids)
+
+    def open(self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str], watch: Watch) -> RemotePolicySession:
+        return RemotePolicySession(self.server, self.text, prompt_ids, fingerprints, watch)
+
+
+class RemotePolicySession(Reader):
+    """A language model on a server in one solve: `specs.engine.PolicySession`."""
+
+    def __init__(
+        self,
+        server: Server,
+        text: Text,
+        prompt_ids: tuple[int, ...],
+        fingerprints: frozenset[str],
+        watch: Watch,
+    ) -> None:
+        """`watch` is called while a request is under way; for the rest see `Reader`."""
+        super().__init__(text, prompt_ids, fingerprints)
+        self._server, self._watch = server, watch
+        self.counts = Counts(prompt=len(prompt_ids))
+
+    def sample(self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key]) -> list[Sample]:
+        """Draw `n` candidate steps of each trace, trace by trace, each trace with a seed of its own."""
+        work = (self._sample(self.ids(trace), n, law, key) for trace, key in zip(traces, keys, strict=True))
+        return [sample for samples in wait(together(work), self._watch) for sample in samples]
+
+    async def _sample(self, ids: Ids, n: int, law: Law, key: Key) -> list[Sample]:
+        cap = min(law.steps.max_tokens, self._server.facts.context - len(ids))
+        if cap < 1:
+            raise Stopped(Finish.CONTEXT)
+        drawn = self._counted(await self._server.sample(ids, n, law, cap, key.fold("server").integer()))
+        keys = [key.fold("more", attempt=k) for k in range(n)]
+        return await together(self._step(ids, one, law, cap, own) for one, own in zip(drawn, keys, strict=True))
+
+    async def _step(self, ids: Ids, drawn: Drawn, law: Law, cap: int, key: Key) -> Sample:
+        """A continuation as a step: cut where the step ends, gone on with where the server stopped too early.
+
+        A server stops at any delimiter, a step ends at the first one after text.
+        """
+        stepper = Stepper(law.steps, self._text, cap)
+        tokens: list[int] = []
+        total = 0.0
+        while True:
+            for token, log_probability in zip(drawn.token_ids, drawn.log_probabilities, strict=True):
+                tokens.append(token)
+                total += log_probability
+                if end := stepper.push(token):
+                    return Sample(tuple(tokens), stepper.text, end, total)
+            if not drawn.token_ids:
+                raise EngineError(f"{self._server.client.url} sampled no token; see its log")
+            so_far = (*ids, *tokens)
+            seed = key.fold("server", so_far).integer()
+            (drawn,) = self._counted(await self._server.sample(so_far, 1, law, cap - len(tokens), seed))
+
+    def log_probabilities(self, groups: Sequence[Group], law: Law) -> list[float]:
+        """`log p(y|c)` of each candidate in nats, end-of-text included; all at the same time."""
+        read = [self.paths(trace, candidates) for trace, candidates in groups]
+        work = (self._server.score(before, path, law) for before, paths in read for path in paths)
+        return [sum(self._counted(one)) for one in wait(together(work), self._watch)]
+
+    def ratings(self, groups: Sequence[Group], judge: Judge) -> list[float]:
+        """See `specs.models.sessions.PolicySession.ratings`; all at the same time."""
+        read = [self.paths(trace, candidates) for trace, candidates in groups]
+        asked = ((*before, *self.asked(path, judge)) for before, paths in read for path in paths)
+        work = (self._server.next_token(ids) for ids in asked)
+        return [self.rating(self._counted(one), judge) for one in wait(together(work), self._watch)]
+
+    def _counted(self, answer: tuple[T, Tally]) -> T:
+        """What was asked for, its positions counted."""
+        value, tally = answer
+        self.counts.processed += tally.processed
+        self.counts.cached += tally.cached
+        return value

@@ -1,0 +1,203 @@
+"""A vLLM server: what it can do, found out once, and the requests that a solve makes of it.
+
+Token ids go out and come back; text is never sent. Every sampling parameter that a model's own
+generation_config could change is set, or the tokens would follow another law.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from specs.errors import EngineError, InputError, ModelError
+from specs.models.remote.client import Client, Refused
+from specs.types import Law
+from specs.vllm_plugins.scoring import METRIC, START
+
+NEUTRAL = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
+"""Switches off what generation_config.json may have switched on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a server is.
+
+    Attributes:
+        model: name that requests carry.
+        root: where the server read the model from: a folder of its machine, or a hub id.
+        context: most tokens of a sequence.
+        block_size: tokens of a block of its cache; only whole blocks are found again. 0 if unknown.
+        scale_out: whether /inference/v1/generate is there (--enable-scale-out).
+        plugin: whether `specs.vllm_plugins.scoring` runs in it.
+        processed: whether log-probabilities of sampled tokens follow the request's temperature and top-p.
+    """
+
+    version: str
+    model: str
+    root: str
+    context: int
+    block_size: int
+    scale_out: bool
+    plugin: bool
+    processed: bool
+
+    @property
+    def suffix(self) -> bool:
+        """Whether scoring reads the prefix from the cache."""
+        return self.scale_out and self.plugin
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One sampled continuation and the log-probability of each of its tokens, in nats."""
+
+    token_ids: tuple[int, ...]
+    log_probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Token positions of a request: computed, and read from the cache."""
+
+    processed: int
+    cached: int
+
+
+@dataclass(frozen=True)
+class Server:
+    """One server that runs a language model."""
+
+    client: Client
+    facts: Facts
+
+    async def sample(self, prompt: Sequence[int], n: int, law: Law, cap: int, seed: int) -> tuple[list[Drawn], Tally]:
+        """`n` continuations of at most `cap` tokens, each ended by end-of-text or by the first delimiter.
+
+        Continuation i depends on `seed` and i, not on `n`.
+        """
+        greedy = law.temperature == 0  # all would be equal, and the server refuses to draw several
+        stop = law.steps.delimiter if law.steps.pattern is None else None
+        body = {
+            **NEUTRAL,
+            "model": self.facts.model,
+            "prompt": list(prompt),
+            "n": 1 if greedy else n,
+            "seed": seed,
+            "temperature": law.temperature,
+            "top_p": law.top_p,
+            "max_tokens": cap,
+            "stop": [] if stop is None else [stop],
+            "include_stop_str_in_output": True,
+            "logprobs": 0,
+            "return_token_ids": True,
+        }
+        answer = await self.client.post("/v1/completions", body)
+        choices = sorted(_at(answer, "choices"), key=lambda choice: choice["index"])
+        drawn = [Drawn(tuple(_at(c, "token_ids")), tuple(_at(c, "logprobs")["token_logprobs"])) for c in choices]
+        fresh, cached = _prompt(answer)
+        # Every continuation computes what the cache lacks of the prompt, and all of its tokens but the last.
+        tally = Tally(sum(fresh + len(one.token_ids) - 1 for one in drawn), cached * len(drawn))
+        return drawn * n if greedy else drawn, tally
+
+    async def score(self, prompt: Sequence[int], path: Sequence[int], law: Law) -> tuple[list[float], Tally]:
+        """Log-probability of each token of `path` after `prompt`, in nats."""
+        whole, first = [*prompt, *path], len(prompt)
+        params: dict[str, Any] = {**NEUTRAL, "max_tokens": 1, "prompt_logprobs": 0, "detokenize": False}
+        if self.facts.processed and self.facts.plugin:
+            params |= {"temperature": law.temperature, "top_p": law.top_p}
+        if self.facts.suffix:
+            params |= {"skip_reading_prefix_cache": False, "extra_args": {START: first}}
+        if self.facts.scale_out:
+            body = {"model": self.facts.model, "token_ids": whole, "sampling_params": params}
+            answer = await self.client.post("/inference/v1/generate", body)
+            rows = _at(answer, "prompt_logprobs")
+        else:
+            body = {**params, "model": self.facts.model, "prompt": whole}
+            answer = await self.client.post("/v1/completions", body)
+            rows = _at(_at(answer, "choices")[0], "prompt_logprobs")
+        fresh, cached = _prompt(answer)
+        pairs = [(str(token), row or {}) for token, row in zip(path, rows[first:], strict=False)]
+        if len(rows) != len(whole) or cached > first - 1 or any(token not in row for token, row in pairs):
+            raise EngineError(f"{self.client.url} scored other tokens than it was given; see its log")
+        return [float(row[token]["logprob"]) for token, row in pairs], Tally(fresh, cached)
+
+    async def next_token(self, prompt: Sequence[int]) -> tuple[int, Tally]:
+        """The most likely token after `prompt`."""
+        law = Law(temperature=0.0)
+        (drawn,), tally = await self.sample(prompt, 1, law, 1, 0)
+        return drawn.token_ids[0], tally
+
+
+async def connect(url: str, api_key: str | None, timeout_s: float) -> Server:
+    """Find out what runs at `url`; `url#name` names one of several models there.
+
+    Raises:
+        InputError: no such model there.
+        EngineError: nothing answers, or it is no vLLM.
+    """
+    address, _, wanted = url.partition("#")
+    client = Client(address.rstrip("/").removesuffix("/v1"), api_key, timeout_s)
+    models = (await _json(client, "/v1/models"))["data"]
+    named = [one for one in models if wanted in ("", one["id"])]
+    if not named:
+        raise InputError(f"{address} serves {', '.join(one['id'] for one in models)}, not {wanted}")
+    entry = named[0]
+    version = (await _json(client, "/version")).get("version", "unknown")
+    metrics = (await client.get("/metrics")).text
+    block = re.search(r'vllm:cache_config_info\{[^}]*block_size="(\d+)"', metrics)
+    model = entry["id"]
+    facts = Facts(
+        version=version,
+        model=model,
+        root=entry.get("root") or model,
+        context=entry.get("max_model_len") or 0,
+        block_size=int(block[1]) if block else 0,
+        scale_out=await _has_generate(client, model),
+        plugin=re.search(rf"^{METRIC}(\{{[^}}]*\}})? 1", metrics, re.MULTILINE) is not None,
+        processed=await _is_processed(client, model),
+    )
+    if not facts.context:
+        raise ModelError(f"{address}: {model} does not say how long its context is; is it vLLM?")
+    return Server(client, facts)
+
+
+async def _json(client: Client, path: str) -> dict[str, Any]:
+    try:
+        return (await client.get(path)).json()
+    except ValueError:
+        raise EngineError(f"{client.url}{path} answered with something that is no JSON; is it vLLM?") from None
+
+
+async def _has_generate(client: Client, model: str) -> bool:
+    body = {"model": model, "token_ids": [0], "sampling_params": {"max_tokens": 1}}
+    try:
+        await client.post("/inference/v1/generate", body)
+    except Refused:
+        return False
+    return True
+
+
+async def _is_processed(client: Client, model: str) -> bool:
+    """Whether the only token that is allowed has probability 1."""
+    body = {"model": model, "prompt": [0], "max_tokens": 1, "logprobs": 0, "allowed_token_ids": [0]}
+    answer = await client.post("/v1/completions", body)
+    return _at(_at(answer, "choices")[0], "logprobs")["token_logprobs"][0] == 0.0
+
+
+def _prompt(answer: dict[str, Any]) -> tuple[int, int]:
+    """Tokens of the prompt that were computed and that were cached.
+
+    A server that does not say (--enable-prompt-tokens-details) counts as having computed all.
+    """
+    usage = _at(answer, "usage")
+    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+    return usage["prompt_tokens"] - cached, cached
+
+
+def _at(answer: dict[str, Any], name: str) -> Any:
+    """A field that vLLM's answers have."""
+    if answer.get(name) is None:
+        raise EngineError(f"the server's answer has no {name!r}; is it vLLM 0.32 or newer?")
+    return answer[name]

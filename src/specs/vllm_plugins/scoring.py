@@ -1,0 +1,105 @@
+"""Prompt log-probabilities from a given token on, read through the prefix cache, under the request's law.
+
+vLLM computes a whole prompt anew when its log-probabilities are asked for. With this plugin a request
+that says `extra_args: {"specs_score_from": P}` and `skip_reading_prefix_cache: false` takes as much of
+the tokens before P - 1 from the cache as whole blocks allow, so that every row from P on is computed;
+rows before that are zero. On servers with `--logprobs-mode processed_logprobs` the rows follow the
+request's temperature and top-p, like those of sampled tokens do; vLLM itself leaves prompts raw.
+
+For vLLM's model runner V1; V2 scores from a given row on without help, though not under a law.
+"""
+
+from __future__ import annotations
+
+from functools import wraps
+from typing import Any
+
+METRIC = "specs_scoring_plugin"
+START = "specs_score_from"
+
+
+def register() -> None:
+    """Entry point; vLLM calls it once in each of its processes, or more often."""
+    from prometheus_client import REGISTRY, Gauge
+    from vllm.v1.core.kv_cache_manager import KVCacheManager
+    from vllm.v1.outputs import LogprobsTensors
+    from vllm.v1.worker.gpu_model_runner import GPUModelRunner
+
+    if hasattr(KVCacheManager.get_computed_blocks, "__wrapped__"):
+        return
+    KVCacheManager.get_computed_blocks = _from_start(KVCacheManager.get_computed_blocks)
+    LogprobsTensors.empty_cpu = staticmethod(_zeroed(LogprobsTensors.empty_cpu))
+    GPUModelRunner._get_prompt_logprobs_dict = _by_law(GPUModelRunner._get_prompt_logprobs_dict)
+    if METRIC not in REGISTRY._names_to_collectors:
+        Gauge(METRIC, "Prompt log-probabilities can be read through the prefix cache").set(1)
+
+
+class _Shorter:
+    """A request that looks to the prefix cache as if it had only `num_tokens` tokens."""
+
+    def __init__(self, request: Any, num_tokens: int) -> None:
+        self._request, self.num_tokens = request, num_tokens
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._request, name)
+
+
+def _from_start(original: Any) -> Any:
+    @wraps(original)
+    def get_computed_blocks(self: Any, request: Any) -> Any:
+        params = request.sampling_params
+        start = ((params and params.extra_args) or {}).get(START)
+        # The cache is read up to one token less than there are.
+        return original(self, request if start is None else _Shorter(request, int(start)))
+
+    return get_computed_blocks
+
+
+def _zeroed(original: Any) -> Any:
+    """Rows of cached tokens are never written: they would be whatever the memory held."""
+
+    @wraps(original)
+    def empty_cpu(*args: Any, **kwargs: Any) -> Any:
+        tensors = original(*args, **kwargs)
+        for tensor in (tensors.logprob_token_ids, tensors.logprobs, tensors.selected_token_ranks):
+            tensor.zero_()
+        return tensors
+
+    return empty_cpu
+
+
+def _by_law(original: Any) -> Any:
+    @wraps(original)
+    def _get_prompt_logprobs_dict(self: Any, hidden_states: Any, num_scheduled_tokens: Any) -> Any:
+        if self.model_config.logprobs_mode != "processed_logprobs":
+            return original(self, hidden_states, num_scheduled_tokens)
+        waiting, plain = self.num_prompt_logprobs, self.sampler.compute_logprobs
+        found: dict[str, Any] = {}
+        try:
+            for req_id in list(waiting):
+                params = self.requests[req_id].sampling_params
+                self.sampler.compute_logprobs = lambda logits, params=params: plain(_processed(logits, params))
+                self.num_prompt_logprobs = {req_id: waiting[req_id]}
+                found |= original(self, hidden_states, num_scheduled_tokens)
+                if not self.num_prompt_logprobs:
+                    del waiting[req_id]
+        finally:
+            self.num_prompt_logprobs = waiting
+            del self.sampler.compute_logprobs
+        return found
+
+    return _get_prompt_logprobs_dict
+
+
+def _processed(logits: Any, params: Any) -> Any:
+    """Logits [rows, V] under a request's temperature and top-p; greedy requests stay raw, as in vLLM's sampler."""
+    import torch
+    from vllm.v1.sample.ops.topk_topp_sampler import apply_top_k_top_p
+
+    if params.temperature < 1e-5:
+        return logits
+    logits = logits.to(torch.float32) / params.temperature
+    if params.top_p < 1:
+        top_p = torch.full((len(logits),), params.top_p, device=logits.device)
+        logits = apply_top_k_top_p(logits, None, top_p)
+    return logits
