@@ -34,13 +34,22 @@ def load(
     allow_text_scoring: bool = False,
     draft_system: str | None = None,
     target_system: str | None = None,
+    tokenizer: str | None = None,
+    timeout_s: float = 120.0,
 ) -> Models:
-    """Load a draft, a target and a PRM: `bundled`, a folder, a hub id, or None for none.
+    """Load a draft, a target and a PRM: `bundled`, a folder, a hub id, a server's URL, or None for none.
 
     See `specs.models.load.load_models` for the engines and for what it raises.
     """
-    names = Names(draft, target, prm, draft_system, target_system)
-    return load_models(names, engine=engine, device=device, dtype=dtype, allow_text_scoring=allow_text_scoring)
+    names = Names(draft, target, prm, draft_system, target_system, tokenizer)
+    return load_models(
+        names,
+        engine=engine,
+        device=device,
+        dtype=dtype,
+        allow_text_scoring=allow_text_scoring,
+        timeout_s=timeout_s,
+    )
 
 
 def configure(

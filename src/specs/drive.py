@@ -126,5 +126,6 @@ def astream(
 def _new(question: str, models: Models, method: Method, law: Law | None, limits: Limits | None, seed: int) -> Solve:
     if not question.strip():
         raise InputError("the question is empty; say what is to be solved")
-    models.require(method)
-    return Solve(question, models, method, law or Law(), limits or Limits(), seed, threading.Event())
+    law = law or Law()
+    models.require(method, law)
+    return Solve(question, models, method, law, limits or Limits(), seed, threading.Event())

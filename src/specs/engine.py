@@ -14,7 +14,7 @@ from specs.core.keys import Key
 from specs.core.ledger import Ask
 from specs.errors import InputError
 from specs.methods import Method
-from specs.types import Candidate, End, Judge, Law, Trace
+from specs.types import Candidate, End, Judge, Law, Role, Trace
 
 Watch = Callable[[], None]
 """Called now and then while a session works; raises `Stopped` when the solve must end."""
@@ -72,7 +72,12 @@ class RewardSession(Protocol):
 
 
 class Policy(Protocol):
-    """A language model on an engine; `fingerprint` is equal exactly for equal vocabularies."""
+    """A language model on an engine.
+
+    Attributes:
+        fingerprint: equal exactly for equal vocabularies.
+        raw: whether its log-probabilities are at temperature 1 and over all tokens, whatever law it samples under.
+    """
 
     @property
     def name(self) -> str: ...
@@ -80,6 +85,8 @@ class Policy(Protocol):
     def parameters(self) -> int: ...
     @property
     def fingerprint(self) -> str: ...
+    @property
+    def raw(self) -> bool: ...
     def prompt(self, question: str) -> tuple[int, ...]: ...
     def open(self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str], watch: Watch) -> PolicySession: ...
 
@@ -103,8 +110,21 @@ class Models:
     target: Policy | None = None
     prm: RewardModel | None = None
 
-    def require(self, method: Method) -> None:
-        """Raise `InputError` unless every role of the method is filled."""
+    def require(self, method: Method, law: Law) -> None:
+        """Raise `InputError` unless every role of the method is filled, and `p` and `q` are of the same law."""
         for role in method.roles:
             if getattr(self, role) is None:
                 raise InputError(f"method {method.name} needs a {role} model; give one (--{role})")
+        writers = [model for model in (self.draft, self.target) if model is not None]
+        raw = [model.name for model in writers if model.raw]
+        exact = [model.name for model in writers if not model.raw]
+        if self.inexact(law) and exact and method.roles >= {Role.DRAFT, Role.TARGET}:
+            raise InputError(
+                f"{raw[0]} gives log-probabilities at temperature 1 only and {exact[0]} at {law.temperature:g}, so "
+                "their ratio means nothing; sample at --temperature 1 without --top-p, or see docs/engines.md"
+            )
+
+    def inexact(self, law: Law) -> bool:
+        """Whether a model's log-probabilities are of another law than its steps."""
+        neutral = law.temperature == 1 and law.top_p == 1
+        return not neutral and any(model is not None and model.raw for model in (self.draft, self.target))

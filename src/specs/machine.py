@@ -331,6 +331,7 @@ class Solve:
             prompt_token_ids=dict(self.prompts),
             settings={**asdict(cast(Any, self.method)), **asdict(self.law), **asdict(self.limits)},
             text_scoring=any(getattr(session, "through_text", False) for session in self.sessions.values()),
+            raw_scoring=self.models.inexact(self.law),
             error=error,
         )
 

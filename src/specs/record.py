@@ -36,6 +36,7 @@ def result_json(result: Result, candidates: bool = False) -> dict[str, Any]:
         "models": {str(role): name for role, name in result.models.items()},
         "settings": result.settings,
         "text_scoring": result.text_scoring,
+        "raw_scoring": result.raw_scoring,
         "error": result.error,
     }
     if candidates:

@@ -83,6 +83,7 @@ def result_from(value: Any, where: str) -> Result:
         prompt_token_ids={role: prompts.ids(role) for role in prompts.roles()},
         settings=solve.take("settings", dict),
         text_scoring=solve.take("text_scoring", bool),
+        raw_scoring=solve.has("raw_scoring") and solve.take("raw_scoring", bool),
         error=solve.optional("error", str),
     )
 

@@ -354,6 +354,8 @@ class Result:
         prompt_token_ids: per role that took part.
         settings: the method's options, the law and the limits, as plain values.
         text_scoring: true where roles of different vocabularies met through text (inexact).
+        raw_scoring: true where a server's log-probabilities are at temperature 1 although steps
+            were drawn under another law (inexact).
         error: the message of what failed, with finish reason `error`.
     """
 
@@ -372,6 +374,7 @@ class Result:
     prompt_token_ids: dict[Role, tuple[int, ...]]
     settings: dict[str, Any] = field(default_factory=dict[str, Any])
     text_scoring: bool = False
+    raw_scoring: bool = False
     error: str | None = None
 
     @property

@@ -75,9 +75,13 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("models")
     group.add_argument("--models", choices=["bundled"], default="bundled", help="a set of models (default: bundled)")
     for role in ("draft", "target", "prm"):
-        group.add_argument(f"--{role}", metavar="MODEL", help=f"{role} model: a folder or a hub id")
+        group.add_argument(f"--{role}", metavar="MODEL", help=f"{role} model: a folder, a hub id or http://host:port")
     group.add_argument("--draft-system", metavar="TEXT", help="system prompt of the draft")
     group.add_argument("--target-system", metavar="TEXT", help="system prompt of the target")
+    group.add_argument("--tokenizer", metavar="MODEL", help="of models on servers: a folder or a hub id that has it")
+    group.add_argument(
+        "--timeout", type=above_zero, default=120.0, metavar="SECONDS", help="of one request (default: %(default)g)"
+    )
     group.add_argument(
         "--engine",
         choices=["auto", "light", "torch"],
@@ -246,4 +250,6 @@ def models_of(args: argparse.Namespace, methods: list[Method]) -> Models:
         allow_text_scoring=args.allow_text_scoring,
         draft_system=args.draft_system,
         target_system=args.target_system,
+        tokenizer=args.tokenizer,
+        timeout_s=args.timeout,
     )

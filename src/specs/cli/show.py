@@ -99,6 +99,8 @@ class Screen:
         for role in Role:
             if role in result.usage:
                 self.line(f"{role:<8} {_tokens(result.usage[role])}")
+        if result.raw_scoring:
+            self.line("note     log-probabilities are at temperature 1, steps are not: log-ratios are inexact")
         if result.text_scoring:
             self.line("note     models of different vocabularies met through text: log-ratios are inexact")
 

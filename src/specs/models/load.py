@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from specs.engine import Models
+from specs.engine import Models, Policy, unwatched
 from specs.errors import InputError, ModelError
 from specs.models.backend import Backend
 from specs.models.local import LocalPolicy, LocalReward
+from specs.models.remote.client import together, wait
+from specs.models.remote.sessions import RemotePolicy
+from specs.models.remote.vllm import Server, connect
 from specs.models.text import HubText
 from specs.rewards.formats import format_for
 
@@ -20,9 +24,12 @@ BUNDLED = Path(__file__).parent.parent / "bundled" / "models"
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Which model plays which role: `bundled`, a folder or a hub id; None for none.
+    """Which model plays which role: `bundled`, a folder, a hub id, or the URL of a vLLM server; None for none.
 
-    `draft_system` and `target_system` are the writers' system prompts.
+    Attributes:
+        draft_system, target_system: the writers' system prompts.
+        tokenizer: folder or hub id that has the tokenizer of draft and target where they are on
+            servers; None for where the servers have read them from.
     """
 
     draft: str | None = "bundled"
@@ -30,6 +37,7 @@ class Names:
     prm: str | None = "bundled"
     draft_system: str | None = None
     target_system: str | None = None
+    tokenizer: str | None = None
 
 
 def load_models(
@@ -39,6 +47,7 @@ def load_models(
     device: str = "auto",
     dtype: str = "auto",
     allow_text_scoring: bool = False,
+    timeout_s: float = 120.0,
 ) -> Models:
     """Load the models of a solve.
 
@@ -48,12 +57,18 @@ def load_models(
         device: of the torch engine: cpu, cuda, auto.
         dtype: of the torch engine: fp32, bf16, fp16, auto.
         allow_text_scoring: let target and draft of different vocabularies meet through text.
+        timeout_s: longest that one request to a server may take.
 
     Raises:
         InputError: draft and target have different vocabularies and may not meet through text.
         ModelError: a name is no model, or a model cannot play its role.
     """
-    folders = {role: _folder(getattr(names, role), role) for role in ("draft", "target", "prm") if getattr(names, role)}
+    given = {role: name for role in ("draft", "target", "prm") if (name := getattr(names, role))}
+    servers = _connected({role: name for role, name in given.items() if _is_url(name)}, timeout_s)
+    folders = {
+        role: _tokenizer(names, role, servers[role]) if role in servers else _folder(name, role)
+        for role, name in given.items()
+    }
     texts = {role: HubText(folder) for role, folder in folders.items()}
     if "draft" in texts and "target" in texts and not allow_text_scoring:
         if texts["draft"].fingerprint != texts["target"].fingerprint:
@@ -82,7 +97,11 @@ def load_models(
         loaded.name = f"bundled:{role}" if name == "bundled" else name
         return loaded
 
-    def policy(role: str, system: str | None) -> LocalPolicy | None:
+    def policy(role: str, system: str | None) -> Policy | None:
+        if role in servers:
+            facts = servers[role].facts
+            raw = not facts.processed if role == "draft" else facts.raw_scores
+            return RemotePolicy(servers[role], texts[role], raw, system)
         return LocalPolicy(backend(role), texts[role], system) if role in folders else None
 
     prm = None
@@ -111,6 +130,31 @@ def _folder(name: str, role: str) -> Path:
     except (OSError, HFValidationError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ModelError(f"--{role} {name}: neither a folder nor reachable on the hub ({reason})") from None
+
+
+def _is_url(name: str) -> bool:
+    return name.startswith(("http://", "https://"))
+
+
+def _connected(urls: dict[str, str], timeout_s: float) -> dict[str, Server]:
+    """The servers, all asked at the same time what they are."""
+    if not urls:
+        return {}
+    key = os.environ.get("SPECS_API_KEY")
+    servers = wait(together(connect(url, key, timeout_s) for url in urls.values()), unwatched)
+    return dict(zip(urls, servers, strict=True))
+
+
+def _tokenizer(names: Names, role: str, server: Server) -> Path:
+    """The folder of a tokenizer whose model is on a server."""
+    name = server.facts.root if names.tokenizer is None else names.tokenizer
+    try:
+        return _folder(name, role)
+    except ModelError:
+        raise ModelError(
+            f"--{role} {server.client.url} has its tokenizer at {name}, which is not here; "
+            "give --tokenizer a folder or a hub id that has it"
+        ) from None
 
 
 def _architectures(folder: Path) -> list[str]:

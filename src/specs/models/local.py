@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from specs.engine import Watch
 from specs.errors import InputError
@@ -22,6 +23,7 @@ class LocalPolicy:
     backend: Backend
     text: Text
     system: str | None = None
+    raw: ClassVar[bool] = False
 
     @property
     def name(self) -> str:

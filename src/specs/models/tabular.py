@@ -103,6 +103,8 @@ class TabularBackend:
 class TabularPolicy:
     """A language model whose law is `softmax(table(tokens))`."""
 
+    raw = False
+
     def __init__(self, name: str, text: TabularText, table: Table) -> None:
         self.name, self.text, self.parameters = name, text, 0
         self.fingerprint = text.fingerprint

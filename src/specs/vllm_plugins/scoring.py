@@ -9,6 +9,8 @@ request's temperature and top-p, like those of sampled tokens do; vLLM itself le
 For vLLM's model runner V1; V2 scores from a given row on without help, though not under a law.
 """
 
+# pyright: reportMissingImports=false
+# vLLM is there where this runs, in a server; nowhere else is it needed.
 from __future__ import annotations
 
 from functools import wraps
@@ -71,7 +73,7 @@ def _zeroed(original: Any) -> Any:
 def _by_law(original: Any) -> Any:
     @wraps(original)
     def _get_prompt_logprobs_dict(self: Any, hidden_states: Any, num_scheduled_tokens: Any) -> Any:
-        if self.model_config.logprobs_mode != "processed_logprobs":
+        if not self.num_prompt_logprobs or self.model_config.logprobs_mode != "processed_logprobs":
             return original(self, hidden_states, num_scheduled_tokens)
         waiting, plain = self.num_prompt_logprobs, self.sampler.compute_logprobs
         found: dict[str, Any] = {}

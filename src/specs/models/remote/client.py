@@ -110,14 +110,7 @@ class Client:
             Refused: an HTTP error, with the server's own message.
             EngineError: unreachable, dead, silent for too long, or no JSON.
         """
-        for pause in (*PAUSES_S, None):
-            try:
-                response = await self._guarded(self._request("POST", path, body))
-                break
-            except _Busy as busy:
-                if pause is None:
-                    raise EngineError(str(busy)) from None
-                await asyncio.sleep(pause * random.uniform(0.5, 1.5))
+        response = await self._taken(path, body)
         try:
             answer = response.json()
         except ValueError:
@@ -125,6 +118,15 @@ class Client:
         if not isinstance(answer, dict):
             raise EngineError(f"{self.url}{path} answered with no JSON object; is it vLLM?")
         return answer
+
+    async def _taken(self, path: str, body: dict[str, Any]) -> httpx2.Response:
+        """The response to a request that is made again while the server does not take it."""
+        for pause in PAUSES_S:
+            try:
+                return await self._guarded(self._request("POST", path, body))
+            except _Busy:
+                await asyncio.sleep(pause * random.uniform(0.5, 1.5))
+        return await self._guarded(self._request("POST", path, body))
 
     async def _guarded(self, work: Coroutine[Any, Any, httpx2.Response]) -> httpx2.Response:
         """The response, unless the server dies or takes too long."""

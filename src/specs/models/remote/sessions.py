@@ -31,12 +31,14 @@ class RemotePolicy:
     """A language model on a server.
 
     Attributes:
-        parameters: 0: a server does not say.
+        raw: whether the log-probabilities that this role needs are at temperature 1 rather than of the law.
         system: system prompt that the model writes, and is scored, under; None for none.
+        parameters: 0: a server does not say.
     """
 
     server: Server
     text: Text
+    raw: bool
     system: str | None = None
     parameters: int = 0
 

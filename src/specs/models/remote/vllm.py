@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from specs.errors import EngineError, InputError, ModelError
-from specs.models.remote.client import Client, Refused
+from specs.models.remote.client import Client
 from specs.types import Law
 from specs.vllm_plugins.scoring import METRIC, START
 
@@ -42,6 +42,11 @@ class Facts:
     scale_out: bool
     plugin: bool
     processed: bool
+
+    @property
+    def raw_scores(self) -> bool:
+        """Whether log-probabilities of given tokens are at temperature 1 whatever the law."""
+        return not (self.processed and self.plugin)
 
     @property
     def suffix(self) -> bool:
@@ -105,7 +110,7 @@ class Server:
         """Log-probability of each token of `path` after `prompt`, in nats."""
         whole, first = [*prompt, *path], len(prompt)
         params: dict[str, Any] = {**NEUTRAL, "max_tokens": 1, "prompt_logprobs": 0, "detokenize": False}
-        if self.facts.processed and self.facts.plugin:
+        if not self.facts.raw_scores:
             params |= {"temperature": law.temperature, "top_p": law.top_p}
         if self.facts.suffix:
             params |= {"skip_reading_prefix_cache": False, "extra_args": {START: first}}
@@ -154,7 +159,7 @@ async def connect(url: str, api_key: str | None, timeout_s: float) -> Server:
         root=entry.get("root") or model,
         context=entry.get("max_model_len") or 0,
         block_size=int(block[1]) if block else 0,
-        scale_out=await _has_generate(client, model),
+        scale_out="/inference/v1/generate" in (await _json(client, "/openapi.json")).get("paths", {}),
         plugin=re.search(rf"^{METRIC}(\{{[^}}]*\}})? 1", metrics, re.MULTILINE) is not None,
         processed=await _is_processed(client, model),
     )
@@ -168,15 +173,6 @@ async def _json(client: Client, path: str) -> dict[str, Any]:
         return (await client.get(path)).json()
     except ValueError:
         raise EngineError(f"{client.url}{path} answered with something that is no JSON; is it vLLM?") from None
-
-
-async def _has_generate(client: Client, model: str) -> bool:
-    body = {"model": model, "token_ids": [0], "sampling_params": {"max_tokens": 1}}
-    try:
-        await client.post("/inference/v1/generate", body)
-    except Refused:
-        return False
-    return True
 
 
 async def _is_processed(client: Client, model: str) -> bool:
