@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
@@ -170,6 +172,42 @@ def test_going_on_loses_and_repeats_nothing(solves):
     solves.clear()
     assert _run([SPECS, BEAM], rows=rows).rows == whole.rows
     assert solves == []
+
+
+def test_solves_at_the_same_time_are_the_same_solves():
+    """Never more than asked for, sometimes as many; the rows are those of one after the other."""
+    lock, under_way, most = threading.Lock(), 0, 0
+
+    def rate(steps):
+        nonlocal under_way, most
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+        time.sleep(0.002)
+        with lock:
+            under_way -= 1
+        return world.rate(steps)
+
+    plan, rows = _plan([SPECS, BEAM]), Rows()
+    assert not solve_all(plan, _models(rate), rows, concurrency=3)
+    # One engine call of a solve asks for several rewards, one after the other.
+    assert most == 3
+    apart = Rows()
+    solve_all(plan, _models(), apart)
+    assert {key: _timeless([row]) for key, row in rows.by_key.items()} == {
+        key: _timeless([row]) for key, row in apart.by_key.items()
+    }
+
+
+def test_a_stop_ends_all_solves_under_way_and_drops_them():
+    rows = Rows()
+    started = time.perf_counter()
+    plan = _plan([SPECS, BEAM])
+    assert solve_all(plan, _models(), rows, _stopping_after(7), concurrency=3)
+    assert len(rows.by_key) == 7
+    assert not solve_all(plan, _models(), rows, concurrency=3)
+    assert len(rows.by_key) == 48
+    assert time.perf_counter() - started < 120
 
 
 def test_a_failed_solve_is_made_again_and_the_newer_row_counts(solves):

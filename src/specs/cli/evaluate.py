@@ -28,6 +28,12 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="folder for results, traces, summary and report"
     )
+    parser.add_argument(
+        "--concurrency",
+        type=count,
+        default=1,
+        help="solves at the same time, for models on servers; part of what latencies mean (default: %(default)s)",
+    )
     add_method(parser, several_n=True)
     add_models(parser)
     parser.set_defaults(run=run)
@@ -40,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     with Folder(args.out, configuration_of(args, plan), plan.settings) as folder:
         models = models_of(args, plan.methods)
         folder.begin(start_of(args, plan))
-        interrupted = solve_all(plan, models, folder, Shown())
+        interrupted = solve_all(plan, models, folder, Shown(), args.concurrency)
         folder.end(interrupted)
         if not interrupted or folder.by_key:
             publish([args.out], args.out)
@@ -56,6 +62,7 @@ def configuration_of(args: argparse.Namespace, plan: Plan) -> dict[str, Any]:
         **plan.configuration(args.dataset, names_of(args, plan.methods)),
         "problem_seed": args.problem_seed,
         "loading": {name: getattr(args, name) for name in loading},
+        "concurrency": args.concurrency,
     }
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from typing import Any
 
-from specs.drive import stream
+from specs.drive import Stream, stream
 from specs.engine import Models
 from specs.errors import InputError
 from specs.eval.cells import Cell, Setting, names
@@ -20,7 +22,7 @@ from specs.eval.files import Problem
 from specs.eval.rows import Key, Row, Rows
 from specs.machine import Limits
 from specs.methods import Method
-from specs.types import Law
+from specs.types import Law, Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,30 +111,31 @@ class Standing:
 
 
 Progress = Callable[[Standing], None]
-"""Called before each solve and at the end."""
+"""Called before the first solve and after each one."""
 
 
-def solve_all(plan: Plan, models: Models, rows: Rows, progress: Progress | None = None) -> bool:
+def solve_all(plan: Plan, models: Models, rows: Rows, progress: Progress | None = None, concurrency: int = 1) -> bool:
     """Make the solves of `plan` that `rows` does not hold or holds as failed, adding each as it ends.
 
+    Args:
+        concurrency: solves at the same time, >= 1.
+
     Returns:
-        Whether Ctrl-C ended the run early; the solve under way is dropped then.
+        Whether Ctrl-C ended the run early; solves under way are dropped then.
 
     Raises:
         InputError: a method without its models.
     """
     for cell in plan.cells:
-        models.require(cell.method)
+        models.require(cell.method, plan.law)
     called = names(plan.settings)
     turns = list(plan.turns())
     ahead = [turn for turn in turns if not rows.done(turn.key)]
     standing = Standing(len(turns) - len(ahead), len(turns))
 
-    def solve(turn: Turn) -> None:
-        running = stream(
-            turn.problem.question, models, turn.cell.method, law=plan.law, limits=plan.limits, seed=turn.seed
-        )
-        rows.add(Row.of(turn.problem, turn.cell, running.result), running.result)
+    def begin(turn: Turn) -> Stream:
+        question, method = turn.problem.question, turn.cell.method
+        return stream(question, models, method, law=plan.law, limits=plan.limits, seed=turn.seed)
 
     def grade(turn: Turn) -> None:
         if rows.done(turn.key):
@@ -147,17 +150,42 @@ def solve_all(plan: Plan, models: Models, rows: Rows, progress: Progress | None 
                 question = plan.problems[0].question
                 _ = stream(question, models, cell.method, law=plan.law, limits=plan.limits, seed=plan.seed).result
         start = time.perf_counter()
-        for solved, turn in enumerate(ahead):
-            if solved:
-                standing.seconds_left = (time.perf_counter() - start) / solved * (len(ahead) - solved)
-            if progress:
-                progress(standing)
-            solve(turn)
-            grade(turn)
-            standing.done += 1
-        standing.seconds_left = 0.0
         if progress:
             progress(standing)
+        for solved, (turn, result) in enumerate(_solved(ahead, begin, concurrency), 1):
+            rows.add(Row.of(turn.problem, turn.cell, result), result)
+            grade(turn)
+            standing.done += 1
+            standing.seconds_left = (time.perf_counter() - start) / solved * (len(ahead) - solved)
+            if progress:
+                progress(standing)
     except KeyboardInterrupt:
         return True
     return False
+
+
+def _solved(turns: Sequence[Turn], begin: Callable[[Turn], Stream], concurrency: int) -> Iterator[tuple[Turn, Result]]:
+    """Each turn with its result as it ends, so many at the same time; those under way end if nobody asks further."""
+    if concurrency == 1:
+        for turn in turns:
+            yield turn, begin(turn).result
+        return
+    waiting = iter(turns)
+    running: dict[Future[Result], tuple[Turn, Stream]] = {}
+    with ThreadPoolExecutor(concurrency) as pool:
+
+        def start() -> None:
+            for turn in islice(waiting, concurrency - len(running)):
+                solve = begin(turn)
+                running[pool.submit(lambda solve=solve: solve.result)] = turn, solve
+
+        try:
+            start()
+            while running:
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    turn, _ = running.pop(future)
+                    start()
+                    yield turn, future.result()
+        finally:
+            for _, solve in running.values():
+                solve.cancel()

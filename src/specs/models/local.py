@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from specs.engine import Watch
 from specs.errors import InputError
@@ -23,7 +22,10 @@ class LocalPolicy:
     backend: Backend
     text: Text
     system: str | None = None
-    raw: ClassVar[bool] = False
+
+    @property
+    def raw(self) -> bool:
+        return False
 
     @property
     def name(self) -> str:

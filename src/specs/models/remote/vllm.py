@@ -6,16 +6,21 @@ generation_config could change is set, or the tokens would follow another law.
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from specs.errors import EngineError, InputError, ModelError
-from specs.models.remote.client import Client
+from specs.models.remote.client import Client, Refused
 from specs.types import Law
 from specs.vllm_plugins.scoring import METRIC, START
 
+GENERATE = "/inference/v1/generate"
 NEUTRAL = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
 """Switches off what generation_config.json may have switched on."""
 
@@ -30,6 +35,7 @@ class Facts:
         context: most tokens of a sequence.
         block_size: tokens of a block of its cache; only whole blocks are found again. 0 if unknown.
         scale_out: whether /inference/v1/generate is there (--enable-scale-out).
+        v2: whether its model runner V2 scores given tokens from a given row on, which needs `scale_out`.
         plugin: whether `specs.vllm_plugins.scoring` runs in it.
         processed: whether log-probabilities of sampled tokens follow the request's temperature and top-p.
     """
@@ -40,18 +46,19 @@ class Facts:
     context: int
     block_size: int
     scale_out: bool
+    v2: bool
     plugin: bool
     processed: bool
 
     @property
     def raw_scores(self) -> bool:
         """Whether log-probabilities of given tokens are at temperature 1 whatever the law."""
-        return not (self.processed and self.plugin)
+        return self.v2 or not (self.processed and self.plugin)
 
     @property
     def suffix(self) -> bool:
         """Whether scoring reads the prefix from the cache."""
-        return self.scale_out and self.plugin
+        return self.v2 or (self.scale_out and self.plugin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +114,9 @@ class Server:
         return drawn * n if greedy else drawn, tally
 
     async def score(self, prompt: Sequence[int], path: Sequence[int], law: Law) -> tuple[list[float], Tally]:
-        """Log-probability of each token of `path` after `prompt`, in nats."""
+        """Log-probability of each token of `path` after `prompt`, in nats; under `law` unless `facts.raw_scores`."""
+        if self.facts.v2:
+            return await self._score_rows(prompt, path)
         whole, first = [*prompt, *path], len(prompt)
         params: dict[str, Any] = {**NEUTRAL, "max_tokens": 1, "prompt_logprobs": 0, "detokenize": False}
         if not self.facts.raw_scores:
@@ -116,17 +125,43 @@ class Server:
             params |= {"skip_reading_prefix_cache": False, "extra_args": {START: first}}
         if self.facts.scale_out:
             body = {"model": self.facts.model, "token_ids": whole, "sampling_params": params}
-            answer = await self.client.post("/inference/v1/generate", body)
+            answer = await self.client.post(GENERATE, body)
             rows = _at(answer, "prompt_logprobs")
         else:
-            body = {**params, "model": self.facts.model, "prompt": whole}
-            answer = await self.client.post("/v1/completions", body)
+            answer = await self.client.post("/v1/completions", {**params, "model": self.facts.model, "prompt": whole})
             rows = _at(_at(answer, "choices")[0], "prompt_logprobs")
         fresh, cached = _prompt(answer)
         pairs = [(str(token), row or {}) for token, row in zip(path, rows[first:], strict=False)]
-        if len(rows) != len(whole) or cached > first - 1 or any(token not in row for token, row in pairs):
+        if len(rows) != len(whole) or cached >= first or any(token not in row for token, row in pairs):
             raise EngineError(f"{self.client.url} scored other tokens than it was given; see its log")
         return [float(row[token]["logprob"]) for token, row in pairs], Tally(fresh, cached)
+
+    async def _score_rows(self, prompt: Sequence[int], path: Sequence[int]) -> tuple[list[float], Tally]:
+        """On model runner V2: exactly the rows that are wanted, read behind the cached prefix.
+
+        Where the cache holds more than the prefix, the rows are not there and the whole is computed.
+        """
+        params = {
+            **NEUTRAL,
+            "max_tokens": 1,
+            "detokenize": False,
+            "prompt_logprob_token_ids": [[token] for token in path],
+            "prompt_logprob_start": len(prompt) - 1,
+        }
+        fresh = cached = 0
+        for skip in (False, True):
+            body = {
+                "model": self.facts.model,
+                "token_ids": [*prompt, *path],
+                "sampling_params": {**params, "skip_reading_prefix_cache": skip},
+            }
+            answer = await self.client.post(GENERATE, body)
+            computed, read = _prompt(answer)
+            fresh, cached = fresh + computed, cached + read
+            if packed := answer.get("prompt_token_id_logprobs"):
+                rows = np.load(io.BytesIO(base64.b64decode(packed)), allow_pickle=False)
+                return rows[:, 0].tolist(), Tally(fresh, cached)
+        raise EngineError(f"{self.client.url} scored nothing; see its log")
 
     async def next_token(self, prompt: Sequence[int]) -> tuple[int, Tally]:
         """The most likely token after `prompt`."""
@@ -153,13 +188,15 @@ async def connect(url: str, api_key: str | None, timeout_s: float) -> Server:
     metrics = (await client.get("/metrics")).text
     block = re.search(r'vllm:cache_config_info\{[^}]*block_size="(\d+)"', metrics)
     model = entry["id"]
+    scale_out = GENERATE in (await _json(client, "/openapi.json")).get("paths", {})
     facts = Facts(
         version=version,
         model=model,
         root=entry.get("root") or model,
         context=entry.get("max_model_len") or 0,
         block_size=int(block[1]) if block else 0,
-        scale_out="/inference/v1/generate" in (await _json(client, "/openapi.json")).get("paths", {}),
+        scale_out=scale_out,
+        v2=scale_out and await _is_v2(client, model),
         plugin=re.search(rf"^{METRIC}(\{{[^}}]*\}})? 1", metrics, re.MULTILINE) is not None,
         processed=await _is_processed(client, model),
     )
@@ -173,6 +210,15 @@ async def _json(client: Client, path: str) -> dict[str, Any]:
         return (await client.get(path)).json()
     except ValueError:
         raise EngineError(f"{client.url}{path} answered with something that is no JSON; is it vLLM?") from None
+
+
+async def _is_v2(client: Client, model: str) -> bool:
+    params = {"max_tokens": 1, "prompt_logprob_token_ids": [[0]]}
+    try:
+        await client.post(GENERATE, {"model": model, "token_ids": [0, 0], "sampling_params": params})
+    except Refused:
+        return False
+    return True
 
 
 async def _is_processed(client: Client, model: str) -> bool:
