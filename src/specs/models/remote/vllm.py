@@ -34,6 +34,7 @@ class Facts:
         root: where the server read the model from: a folder of its machine, or a hub id.
         context: most tokens of a sequence.
         block_size: tokens of a block of its cache; only whole blocks are found again. 0 if unknown.
+        generates: whether it writes text; a pooling server does not.
         scale_out: whether /inference/v1/generate is there (--enable-scale-out).
         v2: whether its model runner V2 scores given tokens from a given row on, which needs `scale_out`.
         plugin: whether `specs.vllm_plugins.scoring` runs in it.
@@ -45,6 +46,7 @@ class Facts:
     root: str
     context: int
     block_size: int
+    generates: bool
     scale_out: bool
     v2: bool
     plugin: bool
@@ -163,6 +165,37 @@ class Server:
                 return rows[:, 0].tolist(), Tally(fresh, cached)
         raise EngineError(f"{self.client.url} scored nothing; see its log")
 
+    async def pooled(self, sequences: Sequence[Sequence[int]]) -> tuple[list[list[float]], Tally]:
+        """Probability of each label after each whole sequence, of a pooling server.
+
+        Servers that pool the last token (`--pooler-config '{"task": "classify"}'`) read beginnings from
+        their cache; those that pool every token compute all of it, and their last row is taken. Neither
+        says what it had cached, so all counts as computed.
+        """
+        body = {"model": self.facts.model, "input": [list(one) for one in sequences]}
+        answer = await self.client.post("/pooling", body)
+        entries = sorted(_at(answer, "data"), key=lambda entry: entry["index"])
+        rows = [entry["data"][-1] if isinstance(entry["data"][0], list) else entry["data"] for entry in entries]
+        return rows, Tally(*_prompt(answer))
+
+    async def labelled(self, prompt: Sequence[int], labels: Sequence[int]) -> tuple[list[float], Tally]:
+        """Log-probability of each of `labels` as the token after `prompt`, in nats."""
+        body = {
+            **NEUTRAL,
+            "model": self.facts.model,
+            "prompt": list(prompt),
+            "max_tokens": 1,
+            "temperature": 1.0,
+            "top_p": 1.0,
+            "seed": 0,
+            "logprobs": len(labels),
+            "logprob_token_ids": list(labels),
+            "return_tokens_as_token_ids": True,
+        }
+        answer = await self.client.post("/v1/completions", body)
+        (row,) = _at(_at(answer, "choices")[0], "logprobs")["top_logprobs"]
+        return [row[f"token_id:{label}"] for label in labels], Tally(*_prompt(answer))
+
     async def next_token(self, prompt: Sequence[int]) -> tuple[int, Tally]:
         """The most likely token after `prompt`."""
         law = Law(temperature=0.0)
@@ -189,16 +222,18 @@ async def connect(url: str, api_key: str | None, timeout_s: float) -> Server:
     block = re.search(r'vllm:cache_config_info\{[^}]*block_size="(\d+)"', metrics)
     model = entry["id"]
     scale_out = GENERATE in (await _json(client, "/openapi.json")).get("paths", {})
+    processed = await _is_processed(client, model)
     facts = Facts(
         version=version,
         model=model,
         root=entry.get("root") or model,
         context=entry.get("max_model_len") or 0,
         block_size=int(block[1]) if block else 0,
+        generates=processed is not None,
         scale_out=scale_out,
-        v2=scale_out and await _is_v2(client, model),
+        v2=scale_out and processed is not None and await _is_v2(client, model),
         plugin=re.search(rf"^{METRIC}(\{{[^}}]*\}})? 1", metrics, re.MULTILINE) is not None,
-        processed=await _is_processed(client, model),
+        processed=bool(processed),
     )
     if not facts.context:
         raise ModelError(f"{address}: {model} does not say how long its context is; is it vLLM?")
@@ -221,10 +256,13 @@ async def _is_v2(client: Client, model: str) -> bool:
     return True
 
 
-async def _is_processed(client: Client, model: str) -> bool:
-    """Whether the only token that is allowed has probability 1."""
+async def _is_processed(client: Client, model: str) -> bool | None:
+    """Whether the only token that is allowed has probability 1; None where no tokens are written."""
     body = {"model": model, "prompt": [0], "max_tokens": 1, "logprobs": 0, "allowed_token_ids": [0]}
-    answer = await client.post("/v1/completions", body)
+    try:
+        answer = await client.post("/v1/completions", body)
+    except Refused:
+        return None
     return _at(_at(answer, "choices")[0], "logprobs")["token_logprobs"][0] == 0.0
 
 
