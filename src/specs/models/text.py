@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -44,72 +44,26 @@ class Text(Protocol):
         ...
 
 
-class HubText:
-    """A Hugging Face tokenizer folder (`tokenizer.json`), read without transformers.
+def fingerprint(vocabulary: Mapping[str, int]) -> str:
+    """Equal exactly for equal vocabularies, whichever kind of file they come from."""
+    return hashlib.sha256(json.dumps(sorted(vocabulary.items())).encode()).hexdigest()[:16]
 
-    The chat template is rendered with jinja as transformers does; `enable_thinking` is false
-    for templates that know it. A model without a template gets the question and a blank line.
+
+class Templated:
+    """What a chat template makes of a vocabulary: prompts, and questions about an answer.
+
+    It is rendered with jinja as transformers does; `enable_thinking` is false for templates that
+    know it. A model without a template gets the question and a blank line.
     """
 
-    def __init__(self, folder: Path) -> None:
-        from tokenizers import Tokenizer
-
-        path = folder / "tokenizer.json"
-        if not path.is_file():
-            raise ModelError(f"{folder} has no tokenizer.json; save the model's fast tokenizer there")
-        self._tokenizer = Tokenizer.from_file(str(path))
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
-        self._config: dict[str, Any] = _read(folder / "tokenizer_config.json")
-        template = folder / "chat_template.jinja"
-        source: str | None = template.read_text() if template.is_file() else self._config.get("chat_template")
-        self._template = None if source is None else _compile(source)
-        model = json.loads(path.read_text())
-        self._byte_level = "ByteLevel" in json.dumps([model.get("decoder"), model.get("pre_tokenizer")])
-        self._special = {entry["id"] for entry in model.get("added_tokens", []) if entry["special"]}
-        vocabulary = sorted(self._tokenizer.get_vocab(with_added_tokens=True).items())
-        self.fingerprint = hashlib.sha256(json.dumps(vocabulary).encode()).hexdigest()[:16]
-        self.end_ids = self._ends(folder)
-        self._pieces: dict[int, bytes] = {}
+    def __init__(self, template: str | None, bos: str, eos: str) -> None:
+        self._template = None if template is None else _compile(template)
+        self._bos, self._eos = bos, eos
         self._judgements: dict[Judge, tuple[list[int], list[int]]] = {}
 
-    def _ends(self, folder: Path) -> frozenset[int]:
-        ends: set[int] = set()
-        for name in ("generation_config.json", "config.json"):
-            value = _read(folder / name).get("eos_token_id")
-            ends |= set(value) if isinstance(value, list) else set() if value is None else {value}
-        if (token := self._named("eos_token")) and (token_id := self._tokenizer.token_to_id(token)) is not None:
-            ends.add(token_id)
-        if not ends:
-            raise ModelError(f"{folder} names no end-of-text token; set eos_token_id in its config.json")
-        return frozenset(ends)
-
-    def _named(self, name: str) -> str | None:
-        value = self._config.get(name)
-        return value.get("content") if isinstance(value, dict) else value
-
     def encode(self, text: str) -> list[int]:
-        return self._tokenizer.encode(readable(text), add_special_tokens=False).ids
-
-    def piece(self, token: int) -> bytes:
-        if (piece := self._pieces.get(token)) is None:
-            piece = self._pieces[token] = self._bytes(token)
-        return piece
-
-    def _bytes(self, token: int) -> bytes:
-        if token in self._special or token in self.end_ids:
-            return b""
-        content = self._tokenizer.id_to_token(token)
-        if content is None:  # rows beyond the vocabulary, which some models pad their head with
-            return b""
-        if self._byte_level:
-            table = _byte_table()
-            if all(character in table for character in content):
-                return bytes(table[character] for character in content)
-            return content.encode()
-        if len(content) == 6 and content.startswith("<0x") and content.endswith(">"):
-            return bytes([int(content[3:5], 16)])
-        return content.replace("\u2581", " ").encode()
+        """See `Text.encode`."""
+        raise NotImplementedError
 
     def prompt(self, question: str, system: str | None = None, generation: bool = True) -> list[int]:
         if self._template is None:
@@ -157,8 +111,8 @@ class HubText:
                 messages=messages,
                 add_generation_prompt=generation,
                 enable_thinking=False,
-                bos_token=self._named("bos_token") or "",
-                eos_token=self._named("eos_token") or "",
+                bos_token=self._bos,
+                eos_token=self._eos,
             )
         except TemplateError as error:
             raise ModelError(f"the chat template refuses this conversation: {error}") from None
@@ -168,6 +122,68 @@ class HubText:
                 "use a model or template that can switch thinking off"
             )
         return rendered
+
+
+class HubText(Templated):
+    """A Hugging Face tokenizer folder (`tokenizer.json`), read without transformers."""
+
+    def __init__(self, folder: Path) -> None:
+        from tokenizers import Tokenizer
+
+        path = folder / "tokenizer.json"
+        if not path.is_file():
+            raise ModelError(f"{folder} has no tokenizer.json; save the model's fast tokenizer there")
+        self._tokenizer = Tokenizer.from_file(str(path))
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self._config: dict[str, Any] = _read(folder / "tokenizer_config.json")
+        template = folder / "chat_template.jinja"
+        source: str | None = template.read_text() if template.is_file() else self._config.get("chat_template")
+        super().__init__(source, self._named("bos_token") or "", self._named("eos_token") or "")
+        model = json.loads(path.read_text())
+        self._byte_level = "ByteLevel" in json.dumps([model.get("decoder"), model.get("pre_tokenizer")])
+        self._special = {entry["id"] for entry in model.get("added_tokens", []) if entry["special"]}
+        self.fingerprint = fingerprint(self._tokenizer.get_vocab(with_added_tokens=True))
+        self.end_ids = self._ends(folder)
+        self._pieces: dict[int, bytes] = {}
+
+    def _ends(self, folder: Path) -> frozenset[int]:
+        ends: set[int] = set()
+        for name in ("generation_config.json", "config.json"):
+            value = _read(folder / name).get("eos_token_id")
+            ends |= set(value) if isinstance(value, list) else set() if value is None else {value}
+        if (token := self._named("eos_token")) and (token_id := self._tokenizer.token_to_id(token)) is not None:
+            ends.add(token_id)
+        if not ends:
+            raise ModelError(f"{folder} names no end-of-text token; set eos_token_id in its config.json")
+        return frozenset(ends)
+
+    def _named(self, name: str) -> str | None:
+        value = self._config.get(name)
+        return value.get("content") if isinstance(value, dict) else value
+
+    def encode(self, text: str) -> list[int]:
+        return self._tokenizer.encode(readable(text), add_special_tokens=False).ids
+
+    def piece(self, token: int) -> bytes:
+        if (piece := self._pieces.get(token)) is None:
+            piece = self._pieces[token] = self._bytes(token)
+        return piece
+
+    def _bytes(self, token: int) -> bytes:
+        if token in self._special or token in self.end_ids:
+            return b""
+        content = self._tokenizer.id_to_token(token)
+        if content is None:  # rows beyond the vocabulary, which some models pad their head with
+            return b""
+        if self._byte_level:
+            table = _byte_table()
+            if all(character in table for character in content):
+                return bytes(table[character] for character in content)
+            return content.encode()
+        if len(content) == 6 and content.startswith("<0x") and content.endswith(">"):
+            return bytes([int(content[3:5], 16)])
+        return content.replace("\u2581", " ").encode()
 
 
 def _compile(source: str) -> Template:
