@@ -122,3 +122,64 @@ def write_trio(folder: Path) -> dict[str, Path]:
         paths[role] = write_llama(folder / role, size, seed=seed, **options)
     paths["other"] = write_llama(folder / "other", write_tokenizer(folder / "other", extra=3), seed=4)
     return paths
+
+
+def write_gguf(folder: Path, path: Path) -> Path:
+    """The language model in `folder` as a GGUF file in F32, as llama.cpp's converter would write it."""
+    from gguf import GGUFWriter, TokenType
+    from safetensors.numpy import load_file
+
+    config = json.loads((folder / "config.json").read_text())
+    heads, hidden = config["num_attention_heads"], config["hidden_size"]
+    writer = GGUFWriter(path, "llama")
+    writer.add_file_type(0)
+    writer.add_context_length(config["max_position_embeddings"])
+    writer.add_embedding_length(hidden)
+    writer.add_block_count(config["num_hidden_layers"])
+    writer.add_feed_forward_length(config["intermediate_size"])
+    writer.add_head_count(heads)
+    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    writer.add_rope_freq_base(config["rope_parameters"]["rope_theta"])
+    writer.add_vocab_size(config["vocab_size"])
+
+    model = json.loads((folder / "tokenizer.json").read_text())["model"]
+    tokens = sorted(model["vocab"], key=model["vocab"].get)
+    padding = [f"[PAD{token}]" for token in range(len(tokens), config["vocab_size"])]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("superbpe")  # parts the text before digits only
+    kinds = dict.fromkeys(tokens, TokenType.NORMAL)
+    kinds |= dict.fromkeys(SPECIAL, TokenType.CONTROL) | dict.fromkeys(padding, TokenType.UNUSED)
+    writer.add_token_list([*tokens, *padding])
+    writer.add_token_types(list(kinds.values()))
+    writer.add_token_merges([" ".join(pair) for pair in model["merges"]])
+    writer.add_bos_token_id(config["bos_token_id"])
+    writer.add_eos_token_id(config["eos_token_id"])
+    writer.add_chat_template((folder / "chat_template.jinja").read_text())
+
+    names = {
+        "self_attn.q_proj": "attn_q",
+        "self_attn.k_proj": "attn_k",
+        "self_attn.v_proj": "attn_v",
+        "self_attn.o_proj": "attn_output",
+        "mlp.gate_proj": "ffn_gate",
+        "mlp.up_proj": "ffn_up",
+        "mlp.down_proj": "ffn_down",
+        "input_layernorm": "attn_norm",
+        "post_attention_layernorm": "ffn_norm",
+        "model.embed_tokens": "token_embd",
+        "model.norm": "output_norm",
+    }
+    for name, tensor in load_file(folder / "model.safetensors").items():
+        part = name.removesuffix(".weight")
+        if part.startswith("model.layers."):
+            layer, part = part.removeprefix("model.layers.").split(".", 1)
+            if part in ("self_attn.q_proj", "self_attn.k_proj"):  # the rotated pairs stand side by side there
+                tensor = tensor.reshape(heads, 2, hidden // heads // 2, hidden).swapaxes(1, 2).reshape(hidden, hidden)
+            writer.add_tensor(f"blk.{layer}.{names[part]}.weight", np.ascontiguousarray(tensor))
+        else:
+            writer.add_tensor(f"{names[part]}.weight", tensor)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path

@@ -37,7 +37,7 @@ def load(
     tokenizer: str | None = None,
     timeout_s: float = 120.0,
 ) -> Models:
-    """Load a draft, a target and a PRM: `bundled`, a folder, a hub id, a server's URL, or None for none.
+    """Load a draft, a target and a PRM: `bundled`, a folder, a hub id, a GGUF file, a server's URL, or None for none.
 
     See `specs.models.load.load_models` for the engines and for what it raises.
     """

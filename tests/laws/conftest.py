@@ -9,9 +9,25 @@ def trio(tmp_path_factory):
     return tiny.write_trio(tmp_path_factory.mktemp("trio"))
 
 
-@pytest.fixture(scope="session", params=["light", "torch"])
+@pytest.fixture(scope="session")
+def gguf_pair(trio, tmp_path_factory):
+    """Draft and target of the trio as GGUF files."""
+    needs_llama()
+    folder = tmp_path_factory.mktemp("gguf")
+    return {role: tiny.write_gguf(trio[role], folder / f"{role}.gguf") for role in ("draft", "target")}
+
+
+def needs_llama():
+    pytest.importorskip("llama_cpp", reason="needs the extra llama")
+    pytest.importorskip("gguf", reason="needs the extra dev")
+
+
+@pytest.fixture(scope="session", params=["light", "torch", "llama"])
 def models(request, trio):
-    """The tiny random trio on each in-process engine."""
+    """The tiny random trio on each in-process engine; beside llama.cpp the PRM is on the light one."""
+    if request.param == "llama":
+        files = request.getfixturevalue("gguf_pair")
+        return load_models(Names(str(files["draft"]), str(files["target"]), str(trio["prm"])), engine="light")
     if request.param == "torch":
         pytest.importorskip("torch")
     names = Names(str(trio["draft"]), str(trio["target"]), str(trio["prm"]))

@@ -1,6 +1,6 @@
 """The laws that every in-process engine obeys (docs/engines.md), on tiny random models.
 
-Every test runs on the light engine and on transformers.
+Every test runs on the light engine, on transformers and on llama.cpp.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from specs.engine import Models, unwatched
 from specs.machine import Limits
 from specs.methods.beam import Beam
 from specs.methods.registry import NAMES, make
-from specs.methods.specreason import RATING
 from specs.methods.specs import Specs
 from specs.models.tree import Tree
-from specs.types import Candidate, End, Finish, Law, Role, StepPolicy, Trace
+from specs.types import Candidate, End, Finish, Judge, Law, Role, StepPolicy, Trace
 
 LAW = Law(0.8, 0.9, StepPolicy(max_tokens=10))
 LIMITS = Limits(max_steps=6, max_tokens=60)
 QUESTION = "a b c"
+JUDGE = Judge("abc", "{", tuple("0123456789"))  # in letters of the tiny vocabulary: one reading on all engines
 
 
 def session(policy, question=QUESTION):
@@ -124,15 +124,21 @@ def test_target_scores_under_the_prompt_it_would_write_under(models):
         assert abs(wrong - written_under) > 1e-3
 
 
-def test_engines_agree(trio):
-    """The same folder on both engines: log-probabilities and rewards within 1e-4."""
-    pytest.importorskip("torch")
+@pytest.mark.parametrize("engine", ["torch", "llama"])
+def test_engines_agree(trio, engine, request):
+    """The same weights on two engines: log-probabilities and rewards within 1e-4."""
     from specs.models.load import Names, load_models
 
-    names = Names(str(trio["draft"]), str(trio["target"]), str(trio["prm"]))
-    light, torch = (load_models(names, engine=engine, dtype="fp32", device="cpu") for engine in ("light", "torch"))
+    paths = {role: trio[role] for role in Role}
+    if engine == "llama":
+        paths |= request.getfixturevalue("gguf_pair")
+    else:
+        pytest.importorskip("torch")
+    light = load_models(Names(*(str(trio[role]) for role in Role)), engine="light")
+    beside = "light" if engine == "llama" else "torch"
+    compared = load_models(Names(*(str(paths[role]) for role in Role)), engine=beside, dtype="fp32", device="cpu")
     for seed in range(3):
-        one, other = (solve(models, Specs(n=4, tau=0.3), seed=seed) for models in (light, torch))
+        one, other = (solve(models, Specs(n=4, tau=0.3), seed=seed) for models in (light, compared))
         for a, b in zip(one.steps, other.steps, strict=True):
             assert [c.token_ids for c in a.candidates] == [c.token_ids for c in b.candidates]
             for x, y in zip(a.candidates, b.candidates, strict=True):
@@ -212,7 +218,7 @@ def test_equal_candidates_are_verified_once(models):
 def test_ratings_are_those_of_scratch(models):
     """The most likely token after the whole conversation, for several traces at once, whichever engine."""
     policy = models.target
-    asked, labels = policy.text.judgement(RATING)
+    asked, labels = policy.text.judgement(JUDGE)
     rater, trace, ratings = session(policy), Trace(QUESTION), Counter()
     for step_idx in range(4):
         samples = rater.sample([trace], 6, LAW, [Key.from_seed(step_idx)])
@@ -220,7 +226,7 @@ def test_ratings_are_those_of_scratch(models):
         other = trace.extend(candidates[0], Role.DRAFT)
         groups = [(trace, candidates), *([(other, candidates)] if candidates[0].end is not End.END_OF_TEXT else [])]
         pairs = [(start, candidate) for start, group in groups for candidate in group]
-        for (start, candidate), rating in zip(pairs, rater.ratings(groups, RATING), strict=True):
+        for (start, candidate), rating in zip(pairs, rater.ratings(groups, JUDGE), strict=True):
             said = [t for t in (*start.token_ids, *candidate.token_ids) if t not in policy.text.end_ids]
             likely = int(from_scratch(policy, [*policy.prompt(QUESTION), *said, *asked], Law(1.0))[-1].argmax())
             assert rating == (labels.index(likely) / 9 if likely in labels else 0)
@@ -302,7 +308,8 @@ def test_steps_end_at_the_first_token_that_completes_the_delimiter(models):
     text = models.draft.text
     ends = Counter()
     law = Law(1.2, 1.0, StepPolicy(max_tokens=14))
-    for sample in session(models.draft).sample([Trace(QUESTION)], 600, law, [Key.from_seed(5)]):
+    rounds = [session(models.draft).sample([Trace(QUESTION)], 200, law, [Key.from_seed(seed)]) for seed in range(3)]
+    for sample in (sample for samples in rounds for sample in samples):
         ids = sample.token_ids
         written = [b"".join(text.piece(t) for t in ids[:k]) for k in range(1, len(ids) + 1)]
         closed = [b"\n\n" in w.lstrip() for w in written]

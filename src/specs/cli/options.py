@@ -75,7 +75,8 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("models")
     group.add_argument("--models", choices=["bundled"], default="bundled", help="a set of models (default: bundled)")
     for role in ("draft", "target", "prm"):
-        group.add_argument(f"--{role}", metavar="MODEL", help=f"{role} model: a folder, a hub id or http://host:port")
+        places = "a folder, a hub id" if role == "prm" else "a folder, a hub id, a GGUF file"
+        group.add_argument(f"--{role}", metavar="MODEL", help=f"{role} model: {places} or http://host:port")
     group.add_argument("--draft-system", metavar="TEXT", help="system prompt of the draft")
     group.add_argument("--target-system", metavar="TEXT", help="system prompt of the target")
     group.add_argument("--tokenizer", metavar="MODEL", help="of models on servers: a folder or a hub id that has it")
@@ -86,9 +87,11 @@ def add_models(parser: argparse.ArgumentParser) -> None:
         "--engine",
         choices=["auto", "light", "torch"],
         default="auto",
-        help="light runs small Llama and Qwen2 models without torch; auto: light for the bundled models",
+        help="of folders: light runs small Llama and Qwen2 models without torch; auto: light for the bundled models",
     )
-    group.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="of the torch engine")
+    group.add_argument(
+        "--device", choices=["auto", "cpu", "cuda"], default="auto", help="of the torch engine and of llama.cpp"
+    )
     group.add_argument("--dtype", choices=["auto", "fp32", "bf16", "fp16"], default="auto", help="of the torch engine")
     group.add_argument(
         "--allow-text-scoring",

@@ -12,7 +12,16 @@ from typing import Any
 
 from specs import __version__
 
-LIBRARIES = ("numpy", "onnxruntime", "tokenizers", "torch", "transformers", "math-verify", "reasoning-gym")
+LIBRARIES = (
+    "numpy",
+    "onnxruntime",
+    "tokenizers",
+    "torch",
+    "transformers",
+    "llama-cpp-python",
+    "math-verify",
+    "reasoning-gym",
+)
 
 
 def environment() -> dict[str, Any]:

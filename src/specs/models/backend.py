@@ -62,3 +62,17 @@ class Backend(Protocol):
     def keep(self, cache: Any, length: int, moved: Ints) -> None:
         """Keep entries `0 .. length-1`, then entries `moved` [J] (each >= length, ascending), drop the rest."""
         ...
+
+
+def tree_error(backend: Backend, vocabulary: int) -> float:
+    """How far a tree of three tokens is from its paths, relative to the largest output; NaN counts as far.
+
+    Finds models that read masks, positions or caches in a way of their own.
+    """
+    root, left, right = (vocabulary * k // 4 for k in (1, 2, 3))
+    tree, path = backend.cache(), backend.cache()
+    branches = np.array([[True, True, False], [True, False, True]])
+    first = backend.forward(tree, np.array([root]), np.array([0]), None, np.array([0]))
+    second = backend.forward(tree, np.array([left, right]), np.array([1, 1]), branches, np.array([1]))
+    plain = backend.forward(path, np.array([root, right]), np.array([0, 1]), None, np.array([0, 1]))
+    return float(np.abs(np.concatenate([first, second]) - plain).max() / np.abs(plain).max())

@@ -1,4 +1,4 @@
-"""From a name to a model: `bundled`, a folder, or a hub id; on the light or the torch engine."""
+"""From a name to a model: `bundled`, a folder, a hub id, a GGUF file or a server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from specs.models.remote.client import together, wait
 from specs.models.remote.replicas import Replicas
 from specs.models.remote.sessions import RemotePolicy
 from specs.models.remote.vllm import connect
-from specs.models.text import HubText
+from specs.models.text import HubText, Text
 from specs.rewards.formats import format_for
 
 Engine = Literal["auto", "light", "torch"]
@@ -25,8 +25,9 @@ BUNDLED = Path(__file__).parent.parent / "bundled" / "models"
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Which model plays which role: `bundled`, a folder, a hub id, or the URL of a vLLM server (several
-    of the same model with commas between); None for none.
+    """Which model plays which role: `bundled`, a folder, a hub id, a GGUF file (`model.gguf`, on the hub
+    `owner/name/model.gguf`), or the URL of a vLLM server (several of the same model with commas between);
+    None for none.
 
     Attributes:
         draft_system, target_system: the writers' system prompts.
@@ -54,9 +55,10 @@ def load_models(
     """Load the models of a solve.
 
     Args:
-        engine: `light` (numbers without torch; small Llama and Qwen2 models), `torch`
-            (transformers), or `auto`: light for the bundled trio, torch for all else.
-        device: of the torch engine: cpu, cuda, auto.
+        engine: of folders and hub ids: `light` (numbers without torch; small Llama and Qwen2
+            models), `torch` (transformers), or `auto`: light for the bundled trio, torch for all
+            else. GGUF files run on llama.cpp.
+        device: of the torch and the llama.cpp engine: cpu, cuda, auto.
         dtype: of the torch engine: fp32, bf16, fp16, auto.
         allow_text_scoring: let target and draft of different vocabularies meet through text.
         timeout_s: longest that one request to a server may take.
@@ -71,7 +73,7 @@ def load_models(
         role: _tokenizer(names, role, servers[role]) if role in servers else _folder(name, role)
         for role, name in given.items()
     }
-    texts = {role: HubText(folder) for role, folder in folders.items()}
+    texts = {role: _text(folder) for role, folder in folders.items()}
     if "draft" in texts and "target" in texts and not allow_text_scoring:
         if texts["draft"].fingerprint != texts["target"].fingerprint:
             raise InputError(
@@ -83,7 +85,11 @@ def load_models(
         name = getattr(names, role)
         light = engine == "light" or (engine == "auto" and name == "bundled")
         kind: Literal["lm", "prm"] = "prm" if role == "prm" else "lm"
-        if light:
+        if _is_gguf(folders[role]):
+            from specs.models.llama import load_llama
+
+            loaded: Backend = load_llama(folders[role], name, device)
+        elif light:
             from specs.models.light import load_light
 
             # A model that is none of the PRMs was refused by its format before.
@@ -91,7 +97,7 @@ def load_models(
                 raise ModelError(
                     f"{name} is a reward model, not a language model; give --{role} a causal language model"
                 )
-            loaded: Backend = load_light(folders[role])
+            loaded = load_light(folders[role])
         else:
             from specs.models.hf import load_hf
 
@@ -108,16 +114,20 @@ def load_models(
 
     prm = None
     if "prm" in folders:
+        if _is_gguf(folders["prm"]):
+            raise ModelError(f"--prm {names.prm}: a GGUF file has no reward head; give a folder or a hub id")
         form = format_for(_architectures(folders["prm"]), texts["prm"])
         prm = LocalReward(backend("prm"), form)
     return Models(policy("draft", names.draft_system), policy("target", names.target_system), prm)
 
 
 def _folder(name: str, role: str) -> Path:
-    """The local folder of a model; hub ids are looked up in the hub's cache or fetched."""
+    """The local folder, or GGUF file, of a model; hub ids are looked up in the hub's cache or fetched."""
     if name == "bundled":
         return BUNDLED / role
     path = Path(name)
+    if _is_gguf(path):
+        return path if path.is_file() else _fetched(name, role)
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise ModelError(f"{name} is not a model folder: it has no config.json; give --{role} a saved model")
@@ -132,6 +142,34 @@ def _folder(name: str, role: str) -> Path:
     except (OSError, HFValidationError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ModelError(f"--{role} {name}: neither a folder nor reachable on the hub ({reason})") from None
+
+
+def _fetched(name: str, role: str) -> Path:
+    """A GGUF file in the hub's cache, or fetched."""
+    owner, _, rest = name.partition("/")
+    repository, _, file = rest.partition("/")
+    if not file or owner in ("", ".", "..", "~"):
+        raise ModelError(f"--{role} {name}: no such file; give a GGUF file, or one on the hub (owner/name/file.gguf)")
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return Path(hf_hub_download(f"{owner}/{repository}", file))
+    except (OSError, HFValidationError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"--{role} {name}: neither a file nor reachable on the hub ({reason})") from None
+
+
+def _is_gguf(path: Path) -> bool:
+    return path.suffix == ".gguf"
+
+
+def _text(path: Path) -> Text:
+    if _is_gguf(path):
+        from specs.models.gguf import GgufText
+
+        return GgufText(path)
+    return HubText(path)
 
 
 def _is_url(name: str) -> bool:

@@ -1,0 +1,142 @@
+"""GGUF files: llama.cpp's library, a file that it has open, and the vocabulary in it.
+
+Needs the extra `specs-llm[llama]`; nothing here imports llama.cpp before a file is opened.
+"""
+
+# pyright: reportMissingImports=false
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import weakref
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from specs.core.text import readable
+from specs.errors import ModelError
+from specs.models.text import Templated, fingerprint
+
+_ERROR = 3
+_PADDING = re.compile(r"\[PAD\d+\]")
+"""What converters call rows of the embedding that stand for no token."""
+
+_said: list[str] = []
+"""Errors in llama.cpp's log since a file was last opened."""
+
+_kept: list[object] = []
+"""What llama.cpp goes on calling."""
+
+
+def _listen(level: int, text: bytes, _: object) -> None:
+    if level == _ERROR:
+        _said.append(text.decode("utf-8", "replace").strip())
+
+
+@cache
+def library() -> Any:
+    """llama.cpp's functions; its log is silent.
+
+    Raises:
+        ModelError: the extra is missing.
+    """
+    # Threads that wait must sleep: spinning ones beside another engine's make a token many times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    try:
+        import llama_cpp
+    except ImportError as error:
+        raise ModelError(
+            f"GGUF files need the extra: pip install 'specs-llm[llama]' ({error.name} is missing)"
+        ) from None
+    listener = llama_cpp.llama_log_callback(_listen)
+    _kept.append(listener)
+    llama_cpp.llama_log_set(listener, None)
+    llama_cpp.llama_backend_init()
+    return llama_cpp
+
+
+class Gguf:
+    """A file that llama.cpp has open, closed with this object.
+
+    Attributes:
+        model: llama.cpp's model.
+        vocabulary: llama.cpp's vocabulary, a part of the model.
+    """
+
+    def __init__(self, path: Path, *, vocabulary_only: bool = False, gpu: bool = False) -> None:
+        """With `gpu` all layers go there, if llama.cpp was built for one.
+
+        Raises:
+            ModelError: the extra is missing, or the file cannot be read.
+        """
+        lib = library()
+        params = lib.llama_model_default_params()
+        params.vocab_only = vocabulary_only
+        params.n_gpu_layers = -1 if gpu else 0
+        _said.clear()
+        model = lib.llama_model_load_from_file(os.fsencode(path), params)
+        if model is None:
+            reason = _said[0] if _said else "its memory may not suffice"
+            raise ModelError(f"{path}: llama.cpp cannot load it ({reason}); give a complete GGUF file of a known model")
+        self.model = model
+        self.vocabulary = lib.llama_model_get_vocab(model)
+        weakref.finalize(self, lib.llama_model_free, model)
+
+    def value(self, key: str) -> str | None:
+        """Metadata as text; None where the file has no such key."""
+        buffer = ctypes.create_string_buffer(256)
+        length = library().llama_model_meta_val_str(self.model, key.encode(), buffer, len(buffer))
+        return buffer.value.decode() if length >= 0 else None
+
+
+class GgufText(Templated):
+    """The vocabulary and the chat template of a GGUF file."""
+
+    def __init__(self, path: Path) -> None:
+        self._lib = lib = library()
+        self._file = file = Gguf(path, vocabulary_only=True)
+        self._pieces: dict[int, bytes] = {}
+        template = lib.llama_model_chat_template(file.model, None)
+        super().__init__(
+            None if template is None else template.decode(),
+            self._content(lib.llama_vocab_bos(file.vocabulary)),
+            self._content(lib.llama_vocab_eos(file.vocabulary)),
+        )
+        tokens = range(lib.llama_vocab_n_tokens(file.vocabulary))
+        # The strings are those of `tokenizer.json`: the same vocabulary has the same fingerprint there.
+        contents = {self._content(token): token for token in tokens}
+        self.fingerprint = fingerprint({text: id_ for text, id_ in contents.items() if not _PADDING.fullmatch(text)})
+        self.end_ids = frozenset(token for token in tokens if lib.llama_vocab_is_eog(file.vocabulary, token))
+        if not self.end_ids:
+            raise ModelError(f"{path} names no end-of-text token; convert the model with its tokenizer")
+
+    def _content(self, token: int) -> str:
+        """A token as the vocabulary writes it; empty for none (-1)."""
+        return (
+            "" if token < 0 else self._lib.llama_vocab_get_text(self._file.vocabulary, token).decode("utf-8", "replace")
+        )
+
+    def encode(self, text: str) -> list[int]:
+        data = readable(text).encode()
+        room = len(data) + 8  # no token without a byte, but for a space that some put in front
+        tokens = (ctypes.c_int32 * room)()
+        count = self._lib.llama_tokenize(self._file.vocabulary, data, len(data), tokens, room, False, True)
+        assert 0 <= count <= room
+        return tokens[:count]
+
+    def piece(self, token: int) -> bytes:
+        if (piece := self._pieces.get(token)) is None:
+            piece = self._pieces[token] = self._bytes(token)
+        return piece
+
+    def _bytes(self, token: int) -> bytes:
+        if token in self.end_ids:
+            return b""
+        for room in (64, 4096):
+            buffer = ctypes.create_string_buffer(room)
+            length = self._lib.llama_token_to_piece(self._file.vocabulary, token, buffer, room, 0, False)
+            if length >= 0:
+                return buffer.raw[:length]
+        raise ModelError(f"token {token} of the vocabulary is {-length} bytes long")
