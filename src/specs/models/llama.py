@@ -74,9 +74,10 @@ class _Context:
         size = lib.llama_state_get_size(self.pointer)
         state = (ctypes.c_uint8 * size)()
         lib.llama_state_get_data(self.pointer, state, size)
-        self._close()
+        close = self._close
         self._open(max(cells, 2 * self.cells))
         lib.llama_state_set_data(self.pointer, state, size)
+        close()
 
     def decode(self, ids: Ints, positions: Ints, sequences: list[list[int]], rows: Ints) -> Floats:
         """Compute tokens, each in these sequences; a view of the outputs after `rows`, until the next call."""
@@ -192,7 +193,10 @@ class LlamaBackend:
         """Contexts of caches that are gone: a new one takes longer than a short solve."""
 
     def cache(self) -> LlamaCache:
-        context = self._idle.pop() if self._idle else _Context(self._file, self.name, self._exact)
+        try:
+            context = self._idle.pop()
+        except IndexError:
+            context = _Context(self._file, self.name, self._exact)
         library().llama_memory_clear(context.memory, False)
         cache = LlamaCache(context)
         weakref.finalize(cache, self._idle.append, context).atexit = False
