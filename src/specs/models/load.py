@@ -111,8 +111,8 @@ def load_models(
     return Models(policy("draft", names.draft_system), policy("target", names.target_system), prm)
 
 
-def _folder(name: str, role: str) -> Path:
-    """The local folder of a model; hub ids are looked up in the hub's cache or fetched."""
+def local_folder(name: str, role: str) -> Path | None:
+    """The folder that a name stands for; None if it may be a hub id."""
     if name == "bundled":
         return BUNDLED / role
     path = Path(name)
@@ -122,6 +122,13 @@ def _folder(name: str, role: str) -> Path:
         return path
     if path.exists() or name.startswith((".", "/", "~")) or name.count("/") != 1:
         raise ModelError(f"--{role} {name}: no such model folder; give a folder, a hub id (owner/name) or 'bundled'")
+    return None
+
+
+def _folder(name: str, role: str) -> Path:
+    """The folder of a model; hub ids are looked up in the hub's cache or fetched."""
+    if (folder := local_folder(name, role)) is not None:
+        return folder
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
