@@ -169,8 +169,8 @@ def test_no_room_says_how_much_is_asked_for():
 
 
 def test_a_context_that_a_model_cannot_read_is_refused_by_name():
-    short = QWEN | {Role.PRM: replace(PRM, context=4096)}
+    Load(4096, 512, 8).check(Role.PRM, replace(PRM, context=4096))
     with pytest.raises(InputError, match="--context 8192: prm PRM reads at most 4096 tokens"):
-        plan(short, gpus(80), Load(8192, 512, 8))
+        Load(8192, 512, 8).check(Role.PRM, replace(PRM, context=4096))
     with pytest.raises(InputError, match="steps of 512 tokens leave nothing of a context of 512"):
         Load(512, 512, 8)

@@ -52,19 +52,22 @@ def load_of(args: argparse.Namespace) -> Load:
     return Load(args.context, args.max_step_tokens, args.n)
 
 
-def models_of(args: argparse.Namespace) -> dict[Role, Model]:
+def models_of(args: argparse.Namespace, load: Load) -> dict[Role, Model]:
     """The models by role; the bundled ones if none is named."""
     given = {role: getattr(args, role) for role in ORDER}
     if not any(given.values()):
         given = dict.fromkeys(ORDER, "bundled")
     if missing := [f"--{role}" for role, name in given.items() if not name]:
         raise InputError(f"give {' and '.join(missing)} too: a plan is for three models")
-    return {role: read_model(name, role) for role, name in given.items()}
+    models = {role: read_model(name, role) for role, name in given.items()}
+    for role, model in models.items():
+        load.check(role, model)
+    return models
 
 
 def plan_of(args: argparse.Namespace) -> Plan:
     load, gpus = load_of(args), gpus_of(args.gpus)  # bad values are told before the hub is asked
-    return plan(models_of(args), gpus, load)
+    return plan(models_of(args, load), gpus, load)
 
 
 def table(plan: Plan) -> str:

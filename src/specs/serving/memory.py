@@ -112,6 +112,13 @@ class Load:
         own = -(-(block - 1 + self.step_tokens) // block)
         return (shared + self.n * own) * block
 
+    def check(self, role: Role, model: Model) -> None:
+        """Raises InputError where a model reads fewer tokens than the context has."""
+        if self.context > model.context:
+            raise InputError(
+                f"--context {self.context}: {role} {model.name} reads at most {model.context} tokens; give at most that"
+            )
+
     @property
     def sequences(self) -> int:
         """Sequences that each server must be able to run at once."""
@@ -163,14 +170,8 @@ def plan(models: Mapping[Role, Model], gpus: Sequence[Gpu], load: Load) -> Plan:
         models: one of each role.
 
     Raises:
-        InputError: a model reads fewer tokens than the context has.
         NoRoom: no placement fits.
     """
-    for role, model in models.items():
-        if load.context > model.context:
-            raise InputError(
-                f"--context {load.context}: {role} {model.name} reads at most {model.context} tokens; give at most that"
-            )
     for splits in _splits(models, gpus):
         plans = [fitted for placed in _placements(gpus, splits) if (fitted := _fit(models, placed, load))]
         if plans:
