@@ -1,27 +1,29 @@
 """`specs launch`: the commands that serve draft, target and PRM with vLLM.
 
 Plans as `specs plan` does and prints a command a server, and the line that solves a question on them.
-An API key is taken from SPECS_API_KEY.
+With `--start` it runs the servers itself: starts those that share a GPU one after another, waits until
+all answer, and ends all on Ctrl-C, SIGTERM, or when one ends. An API key is taken from SPECS_API_KEY.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
 
+from specs.cli.options import above_zero
 from specs.cli.plan import add_servers, load_of, models_of, plan_of
+from specs.engine import unwatched
 from specs.errors import InputError
+from specs.models.remote.client import wait
+from specs.models.remote.vllm import connect
 from specs.serving.commands import Command, on_cpu, on_gpus, solve_line
 from specs.serving.memory import Load
-
-LAW = (
-    "Given tokens are scored at temperature 1. For scores under --temperature and --top-p install this package",
-    "beside vLLM (pip install specs-llm) and set VLLM_USE_V2_MODEL_RUNNER=0 for the servers.",
-)
-CPU_LAW = (
-    "Given tokens are scored at temperature 1, and their whole prefix with them. For scores under --temperature",
-    "and --top-p that read the prefix from the cache install this package beside vLLM (pip install specs-llm).",
-)
+from specs.serving.running import SIGNALS, Servers
+from specs.types import Role
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -32,6 +34,14 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--port", type=_port, default=8000, help="of the draft; the others follow (default: %(default)s)"
     )
+    parser.add_argument("--start", action="store_true", help="run the servers until this command ends")
+    parser.add_argument(
+        "--logs", type=Path, default=Path("logs"), metavar="DIR", help="of --start: a log a server (default: logs)"
+    )
+    parser.add_argument(
+        "--wait", type=above_zero, default=1800.0, metavar="SECONDS",
+        help="of --start: until all answer, downloads included (default: %(default)g)",
+    )  # fmt: skip
     parser.set_defaults(run=run)
 
 
@@ -43,8 +53,33 @@ def _port(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    print(script(commands_of(args), load_of(args), args.cpu))
+    commands = commands_of(args)
+    if args.start:
+        return _start(args, commands)
+    print(script(commands, load_of(args), args.cpu))
     return 0
+
+
+def _start(args: argparse.Namespace, commands: list[Command]) -> int:
+    """Servers until a signal comes: the ordinary end, unless they are still starting."""
+    for one in SIGNALS:
+        signal.signal(one, signal.default_int_handler)
+    key = os.environ.get("SPECS_API_KEY")
+    with Servers(commands, args.logs, _say) as servers:
+        servers.start(args.wait, {"VLLM_API_KEY": key} if key else {})
+        target = next(command for command in commands if command.role is Role.TARGET)
+        raw = wait(connect(target.url, key, 60.0), unwatched).facts.raw_scores
+        with suppress(KeyboardInterrupt):
+            print(solve_line(commands, load_of(args)), flush=True)
+            for note in (*_openness(commands, bool(key)), *(_law(args.cpu) if raw else ())):
+                _say(note)
+            servers.watch()
+    _say("all servers have ended")
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def commands_of(args: argparse.Namespace) -> list[Command]:
@@ -64,13 +99,22 @@ def script(commands: list[Command], load: Load, cpu: bool) -> str:
         after = f", once {' and '.join(command.after)} answer{'s' * (len(command.after) == 1)}" if command.after else ""
         lines += [f"# {command.role}{after}", command.line(secret)]
     lines += ["# when all answer /health", solve_line(commands, load)]
-    return "\n".join([*lines, *(f"# {note}" for note in notes(commands, cpu, secret))])
-
-
-def notes(commands: list[Command], cpu: bool, secret: bool) -> list[str]:
-    found = []
     if any(command.after for command in commands):
-        found.append("vLLM measures the memory of a GPU while it starts: one server after another on each.")
-    if commands[0].host != "127.0.0.1" and not secret:
-        found.append("Whoever reaches this host may use the servers: set SPECS_API_KEY, here and where specs runs.")
-    return [*found, *(CPU_LAW if cpu else LAW)]
+        lines.append("# vLLM measures the memory of a GPU while it starts: one server after another on each.")
+    return "\n".join([*lines, *(f"# {note}" for note in (*_openness(commands, secret), *_law(cpu)))])
+
+
+def _openness(commands: list[Command], secret: bool) -> list[str]:
+    if secret or commands[0].host == "127.0.0.1":
+        return []
+    return ["Whoever reaches this host may use the servers: set SPECS_API_KEY, here and where specs runs."]
+
+
+def _law(cpu: bool) -> list[str]:
+    """What the servers' scores are without the plugin, and how to have more."""
+    prefix = ", and their whole prefix is computed with them" if cpu else ""
+    runner = "" if cpu else " and set VLLM_USE_V2_MODEL_RUNNER=0 for the servers"
+    return [
+        f"Tokens that a server is given are scored at temperature 1{prefix}. For scores under --temperature and",
+        f"--top-p{' behind a cached prefix' * cpu} install this package beside vLLM (pip install specs-llm){runner}.",
+    ]

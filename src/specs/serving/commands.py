@@ -101,6 +101,7 @@ def _prm_flags(model: Model) -> list[str]:
         # Pools the last token, so that rewards too read what they have in common from the cache.
         return ["--runner", "pooling", "--pooler-config", json.dumps({"task": "classify"})]
     if model.architecture == "Qwen2ForProcessRewardModel":
+        # Rewards every token; its default, step pooling, would take no prompt longer than a batch.
         pooler = {"task": "token_classify", "tok_pooling_type": "ALL"}
         return ["--runner", "pooling", "--pooler-config", json.dumps(pooler)]
     if model.architecture.endswith("ForCausalLM"):  # its labels are tokens
