@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import toy
+from live.servers import PROCESSED
 
 from specs import api
 from specs.bundled.problems import generate
@@ -21,7 +22,6 @@ from specs.types import Candidate, End, Finish, Law, Role, StepPolicy, Trace
 
 LAW = Law(0.7, 0.95, StepPolicy(max_tokens=64))
 QUESTION = generate("medium", 2_300_007).question
-PROCESSED = "--logprobs-mode=processed_logprobs"
 
 
 @pytest.fixture(scope="module")
