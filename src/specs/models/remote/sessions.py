@@ -78,8 +78,13 @@ class RemotePolicySession(Reader):
         self._server, self._context, self._watch = replicas.next(), replicas.facts.context, watch
         self.counts = Counts(prompt=len(prompt_ids))
 
-    def sample(self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key]) -> list[Sample]:
-        """Draw `n` candidate steps of each trace, trace by trace, each trace with a seed of its own."""
+    def sample(
+        self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key], keep: Sequence[Trace] = ()
+    ) -> list[Sample]:
+        """Draw `n` candidate steps of each trace, trace by trace, each trace with a seed of its own.
+
+        A server keeps what it has room for, whatever `keep` says.
+        """
         work = (self._sample(self.ids(trace), n, law, key) for trace, key in zip(traces, keys, strict=True))
         return [sample for samples in wait(together(work), self._watch) for sample in samples]
 
