@@ -13,8 +13,9 @@ from specs.errors import InputError, ModelError
 from specs.models.backend import Backend
 from specs.models.local import LocalPolicy, LocalReward
 from specs.models.remote.client import together, wait
+from specs.models.remote.replicas import Replicas
 from specs.models.remote.sessions import RemotePolicy
-from specs.models.remote.vllm import Server, connect
+from specs.models.remote.vllm import connect
 from specs.models.text import HubText
 from specs.rewards.formats import format_for
 
@@ -24,7 +25,8 @@ BUNDLED = Path(__file__).parent.parent / "bundled" / "models"
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Which model plays which role: `bundled`, a folder, a hub id, or the URL of a vLLM server; None for none.
+    """Which model plays which role: `bundled`, a folder, a hub id, or the URL of a vLLM server (several
+    of the same model with commas between); None for none.
 
     Attributes:
         draft_system, target_system: the writers' system prompts.
@@ -143,23 +145,23 @@ def _is_url(name: str) -> bool:
     return name.startswith(("http://", "https://"))
 
 
-def _connected(urls: dict[str, str], timeout_s: float) -> dict[str, Server]:
-    """The servers, all asked at the same time what they are."""
-    if not urls:
-        return {}
+def _connected(urls: dict[str, str], timeout_s: float) -> dict[str, Replicas]:
+    """The servers of each role, all asked at the same time what they are."""
     key = os.environ.get("SPECS_API_KEY")
-    servers = wait(together(connect(url, key, timeout_s) for url in urls.values()), unwatched)
-    return dict(zip(urls, servers, strict=True))
+    each = {role: [url.strip() for url in text.split(",")] for role, text in urls.items()}
+    work = [connect(url, key, timeout_s) for several in each.values() for url in several]
+    servers = iter(wait(together(work), unwatched) if work else ())
+    return {role: Replicas([next(servers) for _ in several]) for role, several in each.items()}
 
 
-def _tokenizer(names: Names, role: str, server: Server) -> Path:
+def _tokenizer(names: Names, role: str, server: Replicas) -> Path:
     """The folder of a tokenizer whose model is on a server."""
     name = server.facts.root if names.tokenizer is None else names.tokenizer
     try:
         return _folder(name, role)
     except ModelError:
         raise ModelError(
-            f"--{role} {server.client.url} has its tokenizer at {name}, which is not here; "
+            f"--{role} {server.name} has its tokenizer at {name}, which is not here; "
             "give --tokenizer a folder or a hub id that has it"
         ) from None
 

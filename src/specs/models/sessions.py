@@ -55,7 +55,9 @@ class PolicySession(Reader):
     def counts(self) -> Counts:
         return self._tree.counts
 
-    def sample(self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key]) -> list[Sample]:
+    def sample(
+        self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key], keep: Sequence[Trace] = ()
+    ) -> list[Sample]:
         """Draw `n` independent candidate steps of each trace, trace by trace, each with its own key.
 
         Rows are distinct beginnings, not candidates: candidates that have drawn the same tokens
@@ -63,7 +65,7 @@ class PolicySession(Reader):
         """
         tree = self._tree
         sequences = [self.ids(trace) for trace in traces]
-        tails = tree.settle(*sequences, outputs=True)
+        tails = tree.settle(*sequences, *map(self.ids, keep), outputs=True)[: len(sequences)]
         cap = min(law.steps.max_tokens, tree.backend.context - max(map(len, sequences)))
         if cap < 1:
             raise Stopped(Finish.CONTEXT)

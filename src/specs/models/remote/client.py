@@ -12,6 +12,7 @@ import concurrent.futures
 import random
 import threading
 from collections.abc import Coroutine, Iterable
+from functools import cache
 from typing import Any, TypeVar
 
 import httpx2
@@ -28,17 +29,21 @@ HEALTH_S = 2.0
 MISSES = 3
 """Health checks in a row that must fail before a server counts as dead."""
 PAUSES_S = (0.2, 1.0)
-"""Before each further try of a request that a server did not take; drawn from half to one and a half of it."""
+"""Before each further try of a request that got no answer; drawn from half to one and a half of it."""
 
 
-class _Loop:
-    """The event loop, started when it is first needed."""
+class _Network:
+    """The event loop and the connections of this process, made when they are first needed."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        # Timeouts are this module's: a server may be silent for long while it computes.
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=256)
+        self.http = httpx2.AsyncClient(timeout=httpx2.Timeout(None, connect=5.0), limits=limits)
 
-    def get(self) -> asyncio.AbstractEventLoop:
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
@@ -46,12 +51,12 @@ class _Loop:
             return self._loop
 
 
-_loop = _Loop()
+_network = cache(_Network)
 
 
 def wait(work: Coroutine[Any, Any, T], watch: Watch) -> T:
     """Run a coroutine on the loop and wait for it; it is cancelled if `watch` raises."""
-    future = asyncio.run_coroutine_threadsafe(work, _loop.get())
+    future = asyncio.run_coroutine_threadsafe(work, _network().loop)
     try:
         while not concurrent.futures.wait([future], POLL_S).done:
             watch()
@@ -79,7 +84,7 @@ class Refused(EngineError):
 
 
 class _Busy(EngineError):
-    """The request was not taken: it can be made again."""
+    """The request was not answered: it can be made again."""
 
 
 class Client:
@@ -93,10 +98,7 @@ class Client:
         """`timeout_s` is the longest that one request may take."""
         self.url = url.rstrip("/")
         self._timeout_s = timeout_s
-        headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
-        # Timeouts are this module's: a server may be silent for long while it computes.
-        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=64)
-        self._http = httpx2.AsyncClient(headers=headers, timeout=httpx2.Timeout(None, connect=5.0), limits=limits)
+        self._headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
 
     async def get(self, path: str) -> httpx2.Response:
         return await self._guarded(self._request("GET", path, None))
@@ -104,7 +106,7 @@ class Client:
     async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """The JSON object that the server answers with.
 
-        Requests are repeated if the server did not take them; they must be safe to repeat.
+        Requests are repeated if the server was busy or broke off; they must be safe to repeat.
 
         Raises:
             Refused: an HTTP error, with the server's own message.
@@ -120,7 +122,7 @@ class Client:
         return answer
 
     async def _taken(self, path: str, body: dict[str, Any]) -> httpx2.Response:
-        """The response to a request that is made again while the server does not take it."""
+        """The response to a request that is made again while the server does not answer it."""
         for pause in PAUSES_S:
             try:
                 return await self._guarded(self._request("POST", path, body))
@@ -148,7 +150,7 @@ class Client:
         while True:
             await asyncio.sleep(HEALTH_S)
             try:
-                answer = await self._http.get(f"{self.url}/health", timeout=5 * HEALTH_S)
+                answer = await _network().http.get(f"{self.url}/health", timeout=5 * HEALTH_S)
                 reason = "" if answer.is_success else f"health {answer.status_code}"
             except httpx2.HTTPError as error:
                 reason = _reason(error)
@@ -158,13 +160,13 @@ class Client:
 
     async def _request(self, method: str, path: str, body: dict[str, Any] | None) -> httpx2.Response:
         try:
-            response = await self._http.request(method, f"{self.url}{path}", json=body)
+            response = await _network().http.request(method, f"{self.url}{path}", json=body, headers=self._headers)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise _Busy(f"{self.url} cannot be reached ({_reason(error)}); is the server running there?") from None
-        except httpx2.InvalidURL as error:
+        except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
             raise EngineError(f"{self.url} is no address ({error}); give http://host:port") from None
         except httpx2.HTTPError as error:
-            raise EngineError(f"{self.url} broke off its answer ({_reason(error)}); see its log") from None
+            raise _Busy(f"{self.url} broke off its answer ({_reason(error)}); see its log") from None
         if response.status_code in (429, 503):
             raise _Busy(f"{self.url} takes no more requests ({response.status_code}); try fewer at a time")
         if response.status_code in (401, 403):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from specs.core.keys import Key
@@ -16,6 +17,7 @@ from specs.engine import Group, Watch
 from specs.errors import EngineError, InputError, Stopped
 from specs.models.reading import Reader
 from specs.models.remote.client import together, wait
+from specs.models.remote.replicas import Replicas
 from specs.models.remote.vllm import Drawn, Server, Tally
 from specs.models.sessions import Sample
 from specs.models.stepping import Stepper
@@ -36,7 +38,7 @@ class RemotePolicy:
         parameters: 0: a server does not say.
     """
 
-    server: Server
+    replicas: Replicas
     text: Text
     raw: bool
     system: str | None = None
@@ -44,20 +46,20 @@ class RemotePolicy:
 
     @property
     def name(self) -> str:
-        return f"{self.server.client.url}#{self.server.facts.model}"
+        return self.replicas.name
 
     @property
     def fingerprint(self) -> str:
         return self.text.fingerprint
 
     def prompt(self, question: str) -> tuple[int, ...]:
-        ids, room = self.text.prompt(question, self.system), self.server.facts.context
+        ids, room = self.text.prompt(question, self.system), self.replicas.facts.context
         if len(ids) >= room:
             raise InputError(f"the question takes {len(ids)} tokens and {self.name} has room for {room}; shorten it")
         return tuple(ids)
 
     def open(self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str], watch: Watch) -> RemotePolicySession:
-        return RemotePolicySession(self.server, self.text, prompt_ids, fingerprints, watch)
+        return RemotePolicySession(self.replicas, self.text, prompt_ids, fingerprints, watch)
 
 
 class RemotePolicySession(Reader):
@@ -65,7 +67,7 @@ class RemotePolicySession(Reader):
 
     def __init__(
         self,
-        server: Server,
+        replicas: Replicas,
         text: Text,
         prompt_ids: tuple[int, ...],
         fingerprints: frozenset[str],
@@ -73,19 +75,25 @@ class RemotePolicySession(Reader):
     ) -> None:
         """`watch` is called while a request is under way; for the rest see `Reader`."""
         super().__init__(text, prompt_ids, fingerprints)
-        self._server, self._watch = server, watch
+        self._server, self._context, self._watch = replicas.next(), replicas.facts.context, watch
         self.counts = Counts(prompt=len(prompt_ids))
 
-    def sample(self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key]) -> list[Sample]:
-        """Draw `n` candidate steps of each trace, trace by trace, each trace with a seed of its own."""
+    def sample(
+        self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key], keep: Sequence[Trace] = ()
+    ) -> list[Sample]:
+        """Draw `n` candidate steps of each trace, trace by trace, each trace with a seed of its own.
+
+        A server keeps what it has room for, whatever `keep` says.
+        """
         work = (self._sample(self.ids(trace), n, law, key) for trace, key in zip(traces, keys, strict=True))
         return [sample for samples in wait(together(work), self._watch) for sample in samples]
 
     async def _sample(self, ids: Ids, n: int, law: Law, key: Key) -> list[Sample]:
-        cap = min(law.steps.max_tokens, self._server.facts.context - len(ids))
+        # Scoring asks for one token more than it scores.
+        cap = min(law.steps.max_tokens, self._context - len(ids) - 1)
         if cap < 1:
             raise Stopped(Finish.CONTEXT)
-        drawn = self._counted(await self._server.sample(ids, n, law, cap, key.fold("server").integer()))
+        drawn = self._counted(await self._draw(ids, n, law, cap, key))
         keys = [key.fold("more", attempt=k) for k in range(n)]
         return await together(self._step(ids, one, law, cap, own) for one, own in zip(drawn, keys, strict=True))
 
@@ -104,22 +112,25 @@ class RemotePolicySession(Reader):
                 if end := stepper.push(token):
                     return Sample(tuple(tokens), stepper.text, end, total)
             if not drawn.token_ids:
-                raise EngineError(f"{self._server.client.url} sampled no token; see its log")
-            so_far = (*ids, *tokens)
-            seed = key.fold("server", so_far).integer()
-            (drawn,) = self._counted(await self._server.sample(so_far, 1, law, cap - len(tokens), seed))
+                raise EngineError("the server sampled no token; see its log")
+            (drawn,) = self._counted(await self._draw((*ids, *tokens), 1, law, cap - len(tokens), key))
+
+    async def _draw(self, ids: Ids, n: int, law: Law, cap: int, key: Key) -> tuple[list[Drawn], Tally]:
+        seed = key.fold("server", ids).integer()
+        return await self._server.ask(lambda server: server.sample(ids, n, law, cap, seed))
 
     def log_probabilities(self, groups: Sequence[Group], law: Law) -> list[float]:
         """`log p(y|c)` of each candidate in nats, end-of-text included; all at the same time."""
         read = [self.paths(trace, candidates) for trace, candidates in groups]
-        work = (self._server.score(before, path, law) for before, paths in read for path in paths)
+        pairs = [(before, path) for before, paths in read for path in paths]
+        work = (self._server.ask(partial(Server.score, prompt=b, path=p, law=law)) for b, p in pairs)
         return [sum(self._counted(one)) for one in wait(together(work), self._watch)]
 
     def ratings(self, groups: Sequence[Group], judge: Judge) -> list[float]:
         """See `specs.models.sessions.PolicySession.ratings`; all at the same time."""
         read = [self.paths(trace, candidates) for trace, candidates in groups]
         asked = ((*before, *self.asked(path, judge)) for before, paths in read for path in paths)
-        work = (self._server.next_token(ids) for ids in asked)
+        work = (self._server.ask(partial(Server.next_token, prompt=ids)) for ids in asked)
         return [self.rating(self._counted(one), judge) for one in wait(together(work), self._watch)]
 
     def _counted(self, answer: tuple[T, Tally]) -> T:

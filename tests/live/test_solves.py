@@ -1,0 +1,208 @@
+"""Whole solves over HTTP on real servers: the same law as in this process, no prefix twice, faults with names."""
+
+import threading
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+import toy
+from live.servers import PROCESSED
+
+from specs import api
+from specs.bundled.problems import generate
+from specs.core.keys import Key
+from specs.core.sampling import log_law
+from specs.drive import stream
+from specs.engine import Models, unwatched
+from specs.errors import InputError
+from specs.machine import Limits
+from specs.methods.registry import make
+from specs.types import Candidate, End, Finish, Law, Role, StepPolicy, Trace
+
+LAW = Law(0.7, 0.95, StepPolicy(max_tokens=64))
+QUESTION = generate("medium", 2_300_007).question
+
+
+@pytest.fixture(scope="module")
+def local():
+    """The bundled trio in this process."""
+    return api.load()
+
+
+@pytest.fixture(scope="module")
+def remote(servers):
+    """The same trio on three servers that know the plugin."""
+    return api.load(*(servers[role].url for role in ("draft", "target", "prm")))
+
+
+def opened(policy):
+    return policy.open(policy.prompt(QUESTION), frozenset({policy.fingerprint}), unwatched)
+
+
+def test_first_tokens_follow_the_law(remote, local):
+    """Chi-square of 3,000 tokens against softmax(logits) at temperature 1, false alarms 3e-7."""
+    law = Law(1.0, 1.0, StepPolicy.chunks(1))
+    draft = local.draft
+    prompt = np.asarray(draft.prompt(QUESTION))
+    rows = draft.backend.forward(
+        draft.backend.cache(), prompt, np.arange(len(prompt)), None, np.array([len(prompt) - 1])
+    )
+    exact = np.exp(log_law(rows[0].astype(np.float64)))
+    traces = [Trace(QUESTION)] * 6
+    keys = [Key.from_seed(seed) for seed in range(6)]
+    drawn = Counter(sample.token_ids[0] for sample in opened(remote.draft).sample(traces, 500, law, keys))
+    statistic, degrees = toy.chi_square([drawn[t] for t in range(len(exact))], 3000 * exact)
+    assert statistic < toy.chi_square_bound(max(degrees, 1))
+
+
+def test_log_probabilities_are_those_of_the_law_and_of_this_process(remote, local):
+    """Sampled and scored, under temperature and top-p, step after step behind a cached prefix."""
+    writer, scorer = opened(remote.draft), opened(remote.target)
+    own_draft, own_target = opened(local.draft), opened(local.target)
+    trace = Trace(QUESTION)
+    for step_idx in range(4):
+        samples = writer.sample([trace], 6, LAW, [Key.from_seed(step_idx)])
+        groups = [(trace, [Candidate(s.token_ids, s.text, s.end) for s in samples])]
+        reported = [sample.log_probability for sample in samples]
+        assert reported == pytest.approx(own_draft.log_probabilities(groups, LAW), abs=1e-3)
+        assert scorer.log_probabilities(groups, LAW) == pytest.approx(
+            own_target.log_probabilities(groups, LAW), abs=1e-3
+        )
+        if samples[0].end is not End.DELIMITER:
+            break
+        trace = trace.extend(groups[0][1][0], Role.DRAFT)
+    assert trace.steps
+
+
+def test_steps_end_where_they_end_in_this_process(remote, local):
+    """At the first delimiter after text, at end-of-text or at the cap; ids and text say the same."""
+    law, ends = Law(1.3, 1.0, StepPolicy(max_tokens=20)), Counter()
+    for sample in opened(remote.draft).sample([Trace(QUESTION)], 200, law, [Key.from_seed(3)]):
+        text = b"".join(local.draft.text.piece(token) for token in sample.token_ids).decode()
+        assert text == sample.text
+        ends[sample.end] += 1
+        if sample.end is End.DELIMITER:
+            assert "\n\n" in text.lstrip()
+            assert "\n\n" not in text.lstrip()[:-2]
+        elif sample.end is End.CAP:
+            assert len(sample.token_ids) == 20
+        else:
+            assert sample.token_ids[-1] in local.draft.text.end_ids
+    assert len(ends) > 1
+
+
+@pytest.mark.parametrize("name", ["specs", "beam", "gsi", "specreason", "ssr", "best-of-n"])
+def test_what_a_solve_records_is_what_this_process_computes(remote, local, name):
+    """Every log-probability and reward of the record, worked out again on the light engine."""
+    result = stream(QUESTION, remote, make(name, n=4), law=LAW, limits=Limits(max_steps=12), seed=1).result
+    assert result.error is None
+    assert not result.raw_scoring
+    draft, target = opened(local.draft), opened(local.target)
+    prm = local.prm.open(local.prm.prompt(QUESTION), unwatched)
+    trace, whole = Trace(QUESTION), name == "best-of-n"
+    law = Law(0.7, 0.95, StepPolicy(delimiter=None, max_tokens=2048)) if whole else LAW
+    for record in result.steps if name != "ssr" else ():
+        candidates = list(record.candidates)
+        groups = [(trace, candidates)]
+        own = draft if record.writer is Role.DRAFT else target
+        written = [c.log_q if record.writer is Role.DRAFT else c.log_p for c in candidates]
+        assert written == pytest.approx(own.log_probabilities(groups, law), abs=1e-3)
+        if record.writer is Role.DRAFT and candidates[0].log_p is not None:
+            assert [c.log_p for c in candidates] == pytest.approx(target.log_probabilities(groups, law), abs=1e-3)
+        if Role.PRM in result.usage and candidates[0].reward is not None:
+            assert [c.reward for c in candidates] == pytest.approx(prm.rewards(groups, "\n\n"), abs=1e-3)
+        if record.accepted and record.step is not None:
+            trace = trace.extend(record.step, record.writer)
+    assert all(use.processed > 0 and use.minimum is not None for use in result.usage.values())
+
+
+def test_scoring_reads_the_prefix_from_the_cache(remote, servers):
+    """Eight candidates behind a long prefix cost little more than a block each; the server's own count agrees."""
+    scorer = opened(remote.target)
+    text = remote.target.text
+    step = tuple(text.encode("Tom has 12 + 30 = 42 nuts.\n\n"))
+    trace = Trace(QUESTION)
+    for _ in range(40):
+        trace = trace.extend(Candidate(step, "", End.DELIMITER), Role.TARGET)
+    candidates = [Candidate((*text.encode(f"That is {k}."), 5), "", End.CAP) for k in range(8)]
+    scorer.log_probabilities([(trace, candidates[:1])], LAW)
+    before, counted = servers["target"].metrics(), scorer.counts.processed
+    scorer.log_probabilities([(trace, candidates)], LAW)
+    after, computed = servers["target"].metrics(), scorer.counts.processed - counted
+    longest = max(len(candidate.token_ids) for candidate in candidates)
+    assert computed <= 8 * (32 + longest + 1)
+    whole = len(remote.target.prompt(QUESTION)) + len(trace.token_ids)
+    assert after["prefix_cache_hits_total"] - before["prefix_cache_hits_total"] >= 8 * (whole - 64)
+
+
+def test_a_deadline_ends_the_work_on_the_server_too(remote, servers):
+    start = time.perf_counter()
+    result = stream(QUESTION, remote, make("beam", n=16), law=LAW, limits=Limits(deadline_s=0.3), seed=1).result
+    assert result.finish_reason is Finish.DEADLINE
+    assert time.perf_counter() - start < 3
+    for _ in range(50):
+        if servers["target"].metrics()["num_requests_running"] == 0:
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail("the server goes on with what nobody waits for")
+
+
+@pytest.mark.parametrize("way", ["kill", "terminate"])
+def test_a_server_that_goes_ends_the_solve_by_name_and_keeps_the_trace(start, local, way):
+    server = start("target", PROCESSED)
+    models = Models(local.draft, api.load(None, server.url, None).target, local.prm)
+    running = stream(QUESTION, models, make("beam", n=8), law=LAW, seed=2)
+    steps = []
+    for step in running:
+        steps.append(step)
+        threading.Thread(target=getattr(server, way)).start()
+    begun = time.perf_counter()
+    result = running.result
+    assert result.finish_reason is Finish.ERROR
+    assert server.url in result.error
+    assert len(result.accepted) == len(steps) >= 1
+    assert time.perf_counter() - begun < 60
+
+
+def test_an_unmodified_server_is_exact_at_temperature_1_and_says_so_elsewhere(start, local):
+    """Without plugin and flags: raw log-probabilities, whole prompts computed, never mixed with exact ones."""
+    server = start("target", VLLM_PLUGINS="none")
+    target = api.load(None, server.url, None).target
+    facts = target.replicas.facts
+    assert (facts.plugin, facts.processed, facts.suffix) == (False, False, False)
+    mixed = Models(local.draft, target, local.prm)
+    with pytest.raises(InputError, match=r"gives log-probabilities at temperature 1 only and bundled:draft at 0\.7"):
+        stream(QUESTION, mixed, make("specs"), law=LAW)
+    result = stream(QUESTION, mixed, make("specs", n=4, start="draft"), law=Law(1.0, 1.0, LAW.steps), seed=1).result
+    assert result.error is None
+    assert not result.raw_scoring
+    alone = stream(QUESTION, Models(target=target), make("target"), law=LAW).result
+    assert alone.raw_scoring
+    groups = [(Trace(QUESTION), list(result.steps[0].candidates))]
+    plain = Law(1.0, 1.0, LAW.steps)
+    assert [c.log_p for c in result.steps[0].candidates] == pytest.approx(
+        opened(local.target).log_probabilities(groups, plain), abs=1e-3
+    )
+
+
+def test_a_solve_moves_on_to_the_other_server_and_loses_nothing(start, servers, local):
+    """One of two drafts is killed in mid-solve: the trace is the one of an undisturbed solve."""
+    other = start("draft", PROCESSED)
+    draft = api.load(f"{other.url},{servers['draft'].url}", None, None).draft
+    models = Models(draft, local.target, local.prm)
+    method, limits = make("specs", n=4, start="draft", tau=0.0), Limits(max_steps=6)
+    running = stream(QUESTION, models, method, law=LAW, limits=limits, seed=3)  # begins at the first one
+    for idx, _ in enumerate(running):
+        if idx == 0:
+            other.kill()
+    result = running.result
+    assert result.error is None
+    alone = Models(api.load(servers["draft"].url, None, None).draft, local.target, local.prm)
+    assert result.text == stream(QUESTION, alone, method, law=LAW, limits=limits, seed=3).result.text
+
+
+def test_wrong_servers_are_named(servers):
+    with pytest.raises(InputError, match="serves draft, not nothing"):
+        api.load(f"{servers['draft'].url}#nothing", None, None)
