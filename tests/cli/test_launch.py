@@ -4,7 +4,7 @@ import json
 import shlex
 
 import pytest
-from serving.checkpoints import QWEN_1_5B, QWEN_7B, QWEN_PRM, write_checkpoint
+from serving.checkpoints import QWEN_7B, QWEN_PRM, write_checkpoint
 
 from specs.cli import main
 from specs.models.load import BUNDLED
@@ -51,7 +51,8 @@ def test_each_model_gets_a_command_for_its_gpu(printed):
     assert value(solve, "--n") == "16"
     assert "# prm, once draft answers" in text
     assert "one server after another" in text
-    assert "VLLM_USE_V2_MODEL_RUNNER=0" in text
+    assert "scored at temperature 1" in text
+    assert "--plugins" in text
 
 
 def test_shares_are_those_of_the_plan(printed, capsys):
@@ -70,17 +71,25 @@ def test_a_target_that_needs_several_gpus_is_split(printed, tmp_path):
         "hidden_size": 8192,
         "num_hidden_layers": 80,
     }
-    names = {
-        "draft": write_checkpoint(tmp_path / "draft", QWEN_1_5B, {}),
-        "target": write_checkpoint(tmp_path / "target", large, {"model.weight": (72_700, 1_000_000)}),
-        "prm": write_checkpoint(tmp_path / "prm", QWEN_PRM, {}),
-    }
-    options = [word for role, name in names.items() for word in (f"--{role}", name)]
-    environments, (_, target, prm), _, _ = printed(*options, "--gpus", "80,80,80,80")
-    assert value(target, "--tensor-parallel-size") == "4"
+    target = write_checkpoint(tmp_path / "target", large, {"model.weight": (72_700, 1_000_000)})
+    names = ["--draft", "bundled", "--target", target, "--prm", "bundled"]
+    environments, servers, _, _ = printed(*names, "--gpus", "80,80,80,80")
+    assert value(servers[1], "--tensor-parallel-size") == "4"
     assert environments[1]["CUDA_VISIBLE_DEVICES"] == "0,1,2,3"
-    # The Qwen class of vLLM rewards tokens, not sequences.
+
+
+def test_plugins_change_the_servers_that_they_are_for(printed, tmp_path):
+    prm = write_checkpoint(tmp_path / "prm", QWEN_PRM, {})
+    names = ["--draft", "bundled", "--target", "bundled", "--prm", prm, "--gpus", "80"]
+    environments, (*_, prm), _, _ = printed(*names)
+    assert ["VLLM_USE_V2_MODEL_RUNNER" in environment for environment in environments] == [False, False, False]
+    # The class that vLLM has for it rewards tokens, not sequences.
     assert json.loads(value(prm, "--pooler-config")) == {"task": "token_classify", "tok_pooling_type": "ALL"}
+    environments, (*_, prm), _, text = printed(*names, "--plugins")
+    assert [environment.get("VLLM_USE_V2_MODEL_RUNNER") for environment in environments] == [None, "0", "0"]
+    assert json.loads(value(prm, "--pooler-config")) == {"task": "classify"}
+    assert json.loads(value(prm, "--hf-overrides")) == {"architectures": ["Qwen2ForLastStepReward"]}
+    assert "temperature" not in text
 
 
 def test_reward_models_are_served_by_their_head(printed, tmp_path):
@@ -108,7 +117,6 @@ def test_without_gpus_memory_is_given_in_bytes(printed):
         assert value(words, "--dtype") == "float32"
         assert "--gpu-memory-utilization" not in words
     assert "one server after another" not in text
-    assert "VLLM_USE_V2_MODEL_RUNNER" not in text
 
 
 def test_the_api_key_is_named_and_never_printed(printed, monkeypatch):

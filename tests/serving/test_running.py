@@ -100,7 +100,7 @@ def test_a_signal_ends_all_servers_and_what_they_started(ending, launch, tmp_pat
     _, said = process.communicate(timeout=30)
     assert process.returncode == 0
     assert said.splitlines()[-1] == "all servers have ended"
-    assert "Tokens that a server is given are scored at temperature 1" in said
+    assert "Tokens that the target is given are scored at temperature 1" in said
     assert "Traceback" not in said
     assert gone(found)
 

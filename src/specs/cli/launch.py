@@ -25,11 +25,21 @@ from specs.serving.memory import Load
 from specs.serving.running import SIGNALS, Servers
 from specs.types import Role
 
+LAW = (
+    "Tokens that the target is given are scored at temperature 1. For scores under --temperature and --top-p",
+    "install this package beside vLLM (pip install specs-llm) and give --plugins.",
+)
+"""What scores are without the plugin."""
+
 
 def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("launch", help="serve the models with vLLM", description=__doc__)
     add_servers(parser)
     parser.add_argument("--cpu", action="store_true", help="without GPUs: small models, in float32")
+    parser.add_argument(
+        "--plugins", action="store_true",
+        help="this package is installed beside vLLM: scores at any temperature, rewards behind a cached prefix",
+    )  # fmt: skip
     parser.add_argument("--host", default="127.0.0.1", help="address to serve at (default: %(default)s)")
     parser.add_argument(
         "--port", type=_port, default=8000, help="of the draft; the others follow (default: %(default)s)"
@@ -56,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     commands = commands_of(args)
     if args.start:
         return _start(args, commands)
-    print(script(commands, load_of(args), args.cpu))
+    print(script(commands, load_of(args), args.plugins))
     return 0
 
 
@@ -71,7 +81,7 @@ def _start(args: argparse.Namespace, commands: list[Command]) -> int:
         raw = wait(connect(target.url, key, 60.0), unwatched).facts.raw_scores
         with suppress(KeyboardInterrupt):
             print(solve_line(commands, load_of(args)), flush=True)
-            for note in (*_openness(commands, bool(key)), *(_law(args.cpu) if raw else ())):
+            for note in (*_openness(commands, bool(key)), *(LAW if raw else ())):
                 _say(note)
             servers.watch()
     _say("all servers have ended")
@@ -84,14 +94,14 @@ def _say(line: str) -> None:
 
 def commands_of(args: argparse.Namespace) -> list[Command]:
     if not args.cpu:
-        return on_gpus(plan_of(args), args.host, args.port)
+        return on_gpus(plan_of(args), args.host, args.port, args.plugins)
     if args.gpus != "auto":
         raise InputError("--cpu is for a machine without GPUs; leave out --gpus, or --cpu")
     load = load_of(args)
-    return on_cpu(models_of(args, load), load, args.host, args.port)
+    return on_cpu(models_of(args, load), load, args.host, args.port, args.plugins)
 
 
-def script(commands: list[Command], load: Load, cpu: bool) -> str:
+def script(commands: list[Command], load: Load, plugins: bool) -> str:
     """Lines for a shell, and comments."""
     secret = "SPECS_API_KEY" in os.environ
     lines = []
@@ -101,20 +111,10 @@ def script(commands: list[Command], load: Load, cpu: bool) -> str:
     lines += ["# when all answer /health", solve_line(commands, load)]
     if any(command.after for command in commands):
         lines.append("# vLLM measures the memory of a GPU while it starts: one server after another on each.")
-    return "\n".join([*lines, *(f"# {note}" for note in (*_openness(commands, secret), *_law(cpu)))])
+    return "\n".join([*lines, *(f"# {note}" for note in (*_openness(commands, secret), *(() if plugins else LAW)))])
 
 
 def _openness(commands: list[Command], secret: bool) -> list[str]:
     if secret or commands[0].host == "127.0.0.1":
         return []
     return ["Whoever reaches this host may use the servers: set SPECS_API_KEY, here and where specs runs."]
-
-
-def _law(cpu: bool) -> list[str]:
-    """What the servers' scores are without the plugin, and how to have more."""
-    prefix = ", and their whole prefix is computed with them" if cpu else ""
-    runner = "" if cpu else " and set VLLM_USE_V2_MODEL_RUNNER=0 for the servers"
-    return [
-        f"Tokens that a server is given are scored at temperature 1{prefix}. For scores under --temperature and",
-        f"--top-p{' behind a cached prefix' * cpu} install this package beside vLLM (pip install specs-llm){runner}.",
-    ]

@@ -14,9 +14,16 @@ from specs.types import Role
 
 WRITER = "--enable-scale-out --enable-prompt-tokens-details --logprobs-mode processed_logprobs".split()
 """Scores behind a cached prefix, what was cached, and log-probabilities of the law that is sampled from."""
-CPU = "--dtype float32 --enforce-eager --block-size 32".split()
-CPU_ENVIRONMENT = {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1"}
+QWEN_PRM = "Qwen2ForProcessRewardModel"
+V1 = {"VLLM_USE_V2_MODEL_RUNNER": "0"}
+"""The model runner that the plugins of `specs.vllm_plugins` are made for."""
+CPU = "--dtype float32 --enforce-eager --distributed-executor-backend uni --block-size 32".split()
 CPU_BLOCK, CPU_SEQUENCES, CPU_SOLVES = 32, 16, 4
+CPU_ENVIRONMENT = {
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # a process less a server
+    "OMP_NUM_THREADS": "1",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,32 +54,33 @@ class Command:
         return " ".join([*['VLLM_API_KEY="$SPECS_API_KEY"'][:secret], *before, shlex.join(self.words)])
 
 
-def on_gpus(plan: Plan, host: str, port: int) -> list[Command]:
-    """The commands of a plan on ports from `port` on."""
+def on_gpus(plan: Plan, host: str, port: int, plugins: bool) -> list[Command]:
+    """The commands of a plan on ports from `port` on; `plugins` tells whether this package is beside vLLM."""
     # Where GPUs differ, CUDA would count the fastest first, and not as nvidia-smi does.
     sizes = {gpu.memory for server in plan.servers for gpu in server.gpus}
     order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if len(sizes) > 1 else {}
     commands = []
     for at, server in enumerate(plan.servers):
         words = [
-            *_serve(server.role, server.model, plan.load, host, port + at),
+            *_serve(server.role, server.model, plan.load, host, port + at, plugins),
             *("--max-num-seqs", str(plan.load.sequences), "--max-num-batched-tokens", str(BATCH_TOKENS)),
             *("--gpu-memory-utilization", str(server.utilisation)),
             *(("--tensor-parallel-size", str(len(server.gpus))) if len(server.gpus) > 1 else ()),
         ]
-        environment = {**order, "CUDA_VISIBLE_DEVICES": ",".join(gpu.name for gpu in server.gpus)}
+        runner = V1 if plugins and _plugin(server.role, server.model) else {}
+        environment = {**order, **runner, "CUDA_VISIBLE_DEVICES": ",".join(gpu.name for gpu in server.gpus)}
         after = tuple(other.role for other in plan.shared(server))
         commands.append(Command(server.role, tuple(words), environment, host, port + at, after))
     return commands
 
 
-def on_cpu(models: Mapping[Role, Model], load: Load, host: str, port: int) -> list[Command]:
+def on_cpu(models: Mapping[Role, Model], load: Load, host: str, port: int, plugins: bool) -> list[Command]:
     """Commands for a machine without GPUs: small models, in float32, with room for a few solves."""
     commands = []
     for at, (role, model) in enumerate(models.items()):
         kv = CPU_SOLVES * load.kv_tokens(CPU_BLOCK) * model.kv_per_token(itemsize=4)
         words = [
-            *_serve(role, model, load, host, port + at),
+            *_serve(role, model, load, host, port + at, plugins),
             *("--max-num-seqs", str(max(CPU_SEQUENCES, load.n)), "--kv-cache-memory-bytes", str(kv)),
             *CPU,
         ]
@@ -88,24 +96,32 @@ def solve_line(commands: list[Command], load: Load) -> str:
     )
 
 
-def _serve(role: Role, model: Model, load: Load, host: str, port: int) -> list[str]:
+def _serve(role: Role, model: Model, load: Load, host: str, port: int, plugins: bool) -> list[str]:
     folder = local_folder(model.name, role)
     name = model.name if folder is None else str(folder.resolve())
-    flags = _prm_flags(model) if role is Role.PRM else WRITER
+    flags = _prm_flags(model, plugins) if role is Role.PRM else WRITER
     words = ["vllm", "serve", name, "--host", host, "--port", str(port), "--max-model-len", str(load.context)]
     return [*words, *flags]
 
 
-def _prm_flags(model: Model) -> list[str]:
+def _plugin(role: Role, model: Model) -> bool:
+    """Whether a plugin has a part in what this server does."""
+    return role is Role.TARGET or model.architecture == QWEN_PRM
+
+
+def _prm_flags(model: Model, plugins: bool) -> list[str]:
+    if model.architecture.endswith("ForCausalLM"):  # its labels are tokens
+        return ["--enable-prompt-tokens-details"]
+    # Pooling the last token lets rewards read what they have in common from the cache.
+    last = ["--runner", "pooling", "--pooler-config", json.dumps({"task": "classify"})]
     if model.architecture.endswith("ForTokenClassification"):
-        # Pools the last token, so that rewards too read what they have in common from the cache.
-        return ["--runner", "pooling", "--pooler-config", json.dumps({"task": "classify"})]
-    if model.architecture == "Qwen2ForProcessRewardModel":
+        return last
+    if model.architecture == QWEN_PRM and plugins:
+        return [*last, "--hf-overrides", json.dumps({"architectures": ["Qwen2ForLastStepReward"]})]
+    if model.architecture == QWEN_PRM:
         # Rewards every token; its default, step pooling, would take no prompt longer than a batch.
         pooler = {"task": "token_classify", "tok_pooling_type": "ALL"}
         return ["--runner", "pooling", "--pooler-config", json.dumps(pooler)]
-    if model.architecture.endswith("ForCausalLM"):  # its labels are tokens
-        return ["--enable-prompt-tokens-details"]
     raise ModelError(
         f"--prm {model.name} is {model.architecture}, which vLLM does not serve as a reward model: choose a "
         "...ForTokenClassification model, Qwen2.5-Math-PRM or a language model"
