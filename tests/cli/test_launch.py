@@ -51,7 +51,8 @@ def test_each_model_gets_a_command_for_its_gpu(printed):
     assert value(solve, "--n") == "16"
     assert "# prm, once draft answers" in text
     assert "one server after another" in text
-    assert "scored at temperature 1" in text
+    assert value(solve, "--temperature") == "1"
+    assert "scores at temperature 1" in text
     assert "--plugins" in text
 
 
@@ -85,10 +86,11 @@ def test_plugins_change_the_servers_that_they_are_for(printed, tmp_path):
     assert ["VLLM_USE_V2_MODEL_RUNNER" in environment for environment in environments] == [False, False, False]
     # The class that vLLM has for it rewards tokens, not sequences.
     assert json.loads(value(prm, "--pooler-config")) == {"task": "token_classify", "tok_pooling_type": "ALL"}
-    environments, (*_, prm), _, text = printed(*names, "--plugins")
+    environments, (*_, prm), solve, text = printed(*names, "--plugins")
     assert [environment.get("VLLM_USE_V2_MODEL_RUNNER") for environment in environments] == [None, "0", "0"]
     assert json.loads(value(prm, "--pooler-config")) == {"task": "classify"}
     assert json.loads(value(prm, "--hf-overrides")) == {"architectures": ["Qwen2ForLastStepReward"]}
+    assert "--temperature" not in solve
     assert "temperature" not in text
 
 

@@ -93,6 +93,7 @@ def test_a_signal_ends_all_servers_and_what_they_started(ending, launch, tmp_pat
     assert process.stdout is not None
     line = process.stdout.readline()
     assert line.startswith("specs solve --example --draft http://127.0.0.1:")
+    assert line.endswith(" --temperature 1\n")  # what answers here has no plugin
     found = pids(tmp_path)
     assert len(found) == 6
     assert all(alive(pid) for pid in found)
@@ -100,7 +101,7 @@ def test_a_signal_ends_all_servers_and_what_they_started(ending, launch, tmp_pat
     _, said = process.communicate(timeout=30)
     assert process.returncode == 0
     assert said.splitlines()[-1] == "all servers have ended"
-    assert "Tokens that the target is given are scored at temperature 1" in said
+    assert "The target scores at temperature 1" in said
     assert "Traceback" not in said
     assert gone(found)
 

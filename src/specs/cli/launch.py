@@ -26,7 +26,7 @@ from specs.serving.running import SIGNALS, Servers
 from specs.types import Role
 
 LAW = (
-    "Tokens that the target is given are scored at temperature 1. For scores under --temperature and --top-p",
+    "The target scores at temperature 1, so steps have to be sampled there. For another --temperature, or --top-p,",
     "install this package beside vLLM (pip install specs-llm) and give --plugins.",
 )
 """What scores are without the plugin."""
@@ -80,7 +80,7 @@ def _start(args: argparse.Namespace, commands: list[Command]) -> int:
         target = next(command for command in commands if command.role is Role.TARGET)
         raw = wait(connect(target.url, key, 60.0), unwatched).facts.raw_scores
         with suppress(KeyboardInterrupt):
-            print(solve_line(commands, load_of(args)), flush=True)
+            print(solve_line(commands, load_of(args), raw), flush=True)
             for note in (*_openness(commands, bool(key)), *(LAW if raw else ())):
                 _say(note)
             servers.watch()
@@ -108,7 +108,7 @@ def script(commands: list[Command], load: Load, plugins: bool) -> str:
     for command in commands:
         after = f", once {' and '.join(command.after)} answer{'s' * (len(command.after) == 1)}" if command.after else ""
         lines += [f"# {command.role}{after}", command.line(secret)]
-    lines += ["# when all answer /health", solve_line(commands, load)]
+    lines += ["# when all answer /health", solve_line(commands, load, not plugins)]
     if any(command.after for command in commands):
         lines.append("# vLLM measures the memory of a GPU while it starts: one server after another on each.")
     return "\n".join([*lines, *(f"# {note}" for note in (*_openness(commands, secret), *(() if plugins else LAW)))])

@@ -88,12 +88,15 @@ def on_cpu(models: Mapping[Role, Model], load: Load, host: str, port: int, plugi
     return commands
 
 
-def solve_line(commands: list[Command], load: Load) -> str:
-    """The command that solves a built-in question on the servers."""
+def solve_line(commands: list[Command], load: Load, raw: bool) -> str:
+    """The command that solves a built-in question on the servers.
+
+    Where the target scores at temperature 1 only (`raw`), the draft has to sample there.
+    """
     servers = [word for command in commands for word in (f"--{command.role}", command.url)]
-    return shlex.join(
-        ["specs", "solve", "--example", *servers, "--n", str(load.n), "--max-step-tokens", str(load.step_tokens)]
-    )
+    law = ["--temperature", "1"] if raw else []
+    sizes = ["--n", str(load.n), "--max-step-tokens", str(load.step_tokens)]
+    return shlex.join(["specs", "solve", "--example", *servers, *sizes, *law])
 
 
 def _serve(role: Role, model: Model, load: Load, host: str, port: int, plugins: bool) -> list[str]:
