@@ -80,9 +80,9 @@ def _start(args: argparse.Namespace, commands: list[Command]) -> int:
         target = next(command for command in commands if command.role is Role.TARGET)
         raw = wait(connect(target.url, key, 60.0), unwatched).facts.raw_scores
         with suppress(KeyboardInterrupt):
-            print(solve_line(commands, load_of(args), raw), flush=True)
             for note in (*_openness(commands, bool(key)), *(LAW if raw else ())):
                 _say(note)
+            print(solve_line(commands, load_of(args), raw), flush=True)  # last: who reads it may go on
             servers.watch()
     _say("all servers have ended")
     return 0
