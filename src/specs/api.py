@@ -17,6 +17,7 @@ from specs.machine import Limits
 from specs.methods import Method
 from specs.methods.registry import make
 from specs.models.load import Engine, Names, load_models
+from specs.rewards.families import PRMFormat
 from specs.types import Law, Result, StepPolicy
 
 TEMPERATURE = 0.7
@@ -34,12 +35,14 @@ def load(
     allow_text_scoring: bool = False,
     draft_system: str | None = None,
     target_system: str | None = None,
+    prm_format: PRMFormat = "auto",
 ) -> Models:
     """Load a draft, a target and a PRM: `bundled`, a folder, a hub id, or None for none.
 
-    See `specs.models.load.load_models` for the engines and for what it raises.
+    See `specs.models.load.load_models` for the engines and for what it raises, and
+    `specs.rewards.families` for the formats that a PRM may read a trace in.
     """
-    names = Names(draft, target, prm, draft_system, target_system)
+    names = Names(draft, target, prm, draft_system, target_system, prm_format)
     return load_models(names, engine=engine, device=device, dtype=dtype, allow_text_scoring=allow_text_scoring)
 
 

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
 def configuration_of(args: argparse.Namespace, plan: Plan) -> dict[str, Any]:
     """What all starts of a run share: data set, models and how they are loaded, law, limits, seeds."""
-    loading = ("engine", "device", "dtype", "allow_text_scoring", "draft_system", "target_system")
+    loading = ("engine", "device", "dtype", "allow_text_scoring", "draft_system", "target_system", "prm_format")
     return {
         **plan.configuration(args.dataset, names_of(args, plan.methods)),
         "problem_seed": args.problem_seed,

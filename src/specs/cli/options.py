@@ -17,6 +17,7 @@ from specs.methods import Method
 from specs.methods.registry import make, options_of
 from specs.methods.specs import Specs
 from specs.presets import LAW, Preset
+from specs.rewards.families import FAMILIES
 from specs.types import Law
 
 
@@ -78,6 +79,22 @@ def add_models(parser: argparse.ArgumentParser) -> None:
         group.add_argument(f"--{role}", metavar="MODEL", help=f"{role} model: a folder or a hub id")
     group.add_argument("--draft-system", metavar="TEXT", help="system prompt of the draft")
     group.add_argument("--target-system", metavar="TEXT", help="system prompt of the target")
+    add_engine(group)
+    group.add_argument(
+        "--allow-text-scoring",
+        action="store_true",
+        help="let a draft and a target of different vocabularies meet through text (inexact)",
+    )
+
+
+def add_engine(group: argparse._ActionsContainer) -> None:
+    """How a PRM is read and where models run."""
+    group.add_argument(
+        "--prm-format",
+        choices=["auto", *FAMILIES],
+        default="auto",
+        help="how the PRM reads a trace; auto: as its architecture or its published name tells",
+    )
     group.add_argument(
         "--engine",
         choices=["auto", "light", "torch"],
@@ -86,11 +103,6 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="of the torch engine")
     group.add_argument("--dtype", choices=["auto", "fp32", "bf16", "fp16"], default="auto", help="of the torch engine")
-    group.add_argument(
-        "--allow-text-scoring",
-        action="store_true",
-        help="let a draft and a target of different vocabularies meet through text (inexact)",
-    )
 
 
 def add_method(parser: argparse.ArgumentParser, several_n: bool = False) -> None:
@@ -246,4 +258,5 @@ def models_of(args: argparse.Namespace, methods: list[Method]) -> Models:
         allow_text_scoring=args.allow_text_scoring,
         draft_system=args.draft_system,
         target_system=args.target_system,
+        prm_format=args.prm_format,
     )

@@ -12,7 +12,7 @@ from specs.errors import InputError, ModelError
 from specs.models.backend import Backend
 from specs.models.local import LocalPolicy, LocalReward
 from specs.models.text import HubText
-from specs.rewards.formats import format_for
+from specs.rewards.families import PRMFormat, family_for
 
 Engine = Literal["auto", "light", "torch"]
 BUNDLED = Path(__file__).parent.parent / "bundled" / "models"
@@ -22,7 +22,8 @@ BUNDLED = Path(__file__).parent.parent / "bundled" / "models"
 class Names:
     """Which model plays which role: `bundled`, a folder or a hub id; None for none.
 
-    `draft_system` and `target_system` are the writers' system prompts.
+    `draft_system` and `target_system` are the writers' system prompts, `prm_format` is how the PRM
+    reads a trace (`specs.rewards.families`; `auto` where its architecture or name tells).
     """
 
     draft: str | None = "bundled"
@@ -30,6 +31,7 @@ class Names:
     prm: str | None = "bundled"
     draft_system: str | None = None
     target_system: str | None = None
+    prm_format: PRMFormat = "auto"
 
 
 def load_models(
@@ -50,7 +52,8 @@ def load_models(
         allow_text_scoring: let target and draft of different vocabularies meet through text.
 
     Raises:
-        InputError: draft and target have different vocabularies and may not meet through text.
+        InputError: draft and target have different vocabularies and may not meet through text, or
+            there is no such PRM format.
         ModelError: a name is no model, or a model cannot play its role.
     """
     folders = {role: _folder(getattr(names, role), role) for role in ("draft", "target", "prm") if getattr(names, role)}
@@ -62,23 +65,23 @@ def load_models(
                 "shares one, or accept inexact scores with --allow-text-scoring"
             )
 
-    def backend(role: str) -> Backend:
+    def backend(role: str, labels: tuple[int, int] | None = None) -> Backend:
         name = getattr(names, role)
+        writes = role != "prm" or labels is not None
         light = engine == "light" or (engine == "auto" and name == "bundled")
-        kind: Literal["lm", "prm"] = "prm" if role == "prm" else "lm"
         if light:
-            from specs.models.light import load_light
+            from specs.models.light import HEADS, load_light
 
-            # A model that is none of the PRMs was refused by its format before.
-            if kind == "lm" and any("TokenClassification" in one for one in _architectures(folders[role])):
+            # A PRM that is none was refused by its format before.
+            if writes and any(HEADS.get(one, "lm_head") != "lm_head" for one in _architectures(folders[role])):
                 raise ModelError(
                     f"{name} is a reward model, not a language model; give --{role} a causal language model"
                 )
-            loaded: Backend = load_light(folders[role])
+            loaded: Backend = load_light(folders[role], labels=labels)
         else:
             from specs.models.hf import load_hf
 
-            loaded = load_hf(str(folders[role]), kind, device, dtype)
+            loaded = load_hf(str(folders[role]), "lm" if writes else "prm", device, dtype, labels)
         loaded.name = f"bundled:{role}" if name == "bundled" else name
         return loaded
 
@@ -86,9 +89,10 @@ def load_models(
         return LocalPolicy(backend(role), texts[role], system) if role in folders else None
 
     prm = None
-    if "prm" in folders:
-        form = format_for(_architectures(folders["prm"]), texts["prm"])
-        prm = LocalReward(backend("prm"), form)
+    if names.prm:
+        family, why = family_for(_architectures(folders["prm"]), names.prm, names.prm_format)
+        form = family(texts["prm"])
+        prm = LocalReward(backend("prm", form.labels), form, why)
     return Models(policy("draft", names.draft_system), policy("target", names.target_system), prm)
 
 
@@ -106,8 +110,12 @@ def _folder(name: str, role: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
+    files = ["*.json", "*.safetensors", "*.jinja", "*.model"]
     try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.model"]))
+        folder = Path(snapshot_download(name, allow_patterns=files))
+        if not any(folder.glob("*.safetensors")):  # an older format; torch reads its tensors and runs none of its code
+            folder = Path(snapshot_download(name, allow_patterns=[*files, "pytorch_model*.bin"]))
+        return folder
     except (OSError, HFValidationError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ModelError(f"--{role} {name}: neither a folder nor reachable on the hub ({reason})") from None

@@ -211,7 +211,7 @@ class RewardSession:
             tails = self._tree.settle(*((*self._prompt, *prefix) for prefix, _ in asked))
             whole = [(*tail, *path) for tail, (_, paths) in zip(tails, asked, strict=True) for path in paths]
             # A step that was cut short may yet end as one of another trace has ended.
-            closed = [[k for k, token in enumerate(path, 1) if token == self._form.separator] for path in whole]
+            closed = [self._asked(path) for path in whole]
             rows = self._tree.ends(whole, closed)
             for k, reward in zip(filled, self._form.rewards(rows), strict=True):
                 rewards[k] = float(reward)
@@ -227,38 +227,43 @@ class RewardSession:
         read: list[tuple[Ids, list[Ids]]] = []
         for trace, candidates in groups:
             prefix, continues = self._prefix(trace, delimiter)
-            read.append((prefix, [self._path(trace, c, continues, delimiter) for c in candidates]))
+            read.append((prefix, [self._path(prefix, c, continues, delimiter) for c in candidates]))
         return read
+
+    def _asked(self, path: Ids) -> list[int]:
+        """After how many tokens of a path a reward can be asked for."""
+        ask = self._form.ask
+        return [k for k, token in enumerate(path, 1) if token == ask[-1] and path[k - len(ask) : k] == ask]
 
     def _prefix(self, trace: Trace, delimiter: str | None) -> tuple[tuple[int, ...], bool]:
         ids: list[int] = []
         continues = False
-        for step_idx, step in enumerate(trace.steps):
-            content = self._content(step.text, continues, step_idx == 0, delimiter)
+        for step in trace.steps:
+            content = self._content(step.text, continues, not ids, delimiter)
             ids += content
             closes = step.end is not End.CAP and bool(content or continues)
             continues = step.end is End.CAP and bool(content or continues)
             if closes:
-                ids.append(self._form.separator)
+                ids += self._form.join
         return tuple(ids), continues
 
-    def _path(self, trace: Trace, candidate: Candidate, continues: bool, delimiter: str | None) -> tuple[int, ...]:
-        """What a step adds to the model's input, its separator last; nothing for a blank step.
+    def _path(self, prefix: Ids, candidate: Candidate, continues: bool, delimiter: str | None) -> tuple[int, ...]:
+        """What a step adds to the model's input to read its reward; nothing for a blank step.
 
-        An unfinished step is read through a separator too, which is no part of the sequence
-        that goes on.
+        An unfinished step is asked about too, but that is no part of the sequence that goes on.
         """
-        content = self._content(candidate.text, continues, not trace.steps, delimiter)
-        return (*content, self._form.separator) if content or continues else ()
+        content = self._content(candidate.text, continues, not prefix, delimiter)
+        return (*content, *self._form.ask) if content or continues else ()
 
     def _content(self, text: str, continues: bool, first: bool, delimiter: str | None) -> tuple[int, ...]:
         key = (text, continues, first)
         if key not in self._read:
             ids: list[int] = []
-            for part_idx, part in enumerate(text.split(delimiter) if delimiter else [text]):
-                content = self._form.content(part, first and not part_idx, continues and not part_idx)
+            breaks = self._form.breaks or delimiter
+            for part_idx, part in enumerate(text.split(breaks) if breaks else [text]):
+                content = self._form.content(part, first and not ids, continues and not part_idx)
                 if part_idx and content and (ids or continues):
-                    ids.append(self._form.separator)
+                    ids += self._form.join
                 ids += content
             self._read[key] = tuple(ids)
         return self._read[key]
