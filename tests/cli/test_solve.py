@@ -80,7 +80,7 @@ def test_every_number_of_a_trace_can_be_recomputed(own, trio, tmp_path, capsys):
     def reward(steps):
         ids = list(trace["prompt_token_ids"]["prm"])
         for step in steps:
-            ids += [*models.prm.form.content(step, False, False), models.prm.form.separator]
+            ids += [*models.prm.form.content(step, False, False), *models.prm.form.ask]
         return float(models.prm.form.rewards(outputs(models.prm, ids)[-1:])[0])
 
     accepted: list[int] = []
@@ -207,7 +207,7 @@ def test_questions_that_are_none(capsys):
 def test_models_in_the_wrong_role(own, trio, capsys):
     swapped = [*own[:4], "--prm", str(trio["draft"]), *own[6:]]
     assert main(["solve", "a", *swapped]) == 2
-    assert "no reward format is known for LlamaForCausalLM" in capsys.readouterr().err
+    assert "is a language model (LlamaForCausalLM), which can be read in several ways" in capsys.readouterr().err
     swapped = ["--draft", str(trio["prm"]), *own[2:]]
     assert main(["solve", "a", *swapped]) == 2
     assert "is a reward model, not a language model" in capsys.readouterr().err
