@@ -108,15 +108,15 @@ def test_what_breaks_a_law_is_named_and_fails(case, monkeypatch, capsys):
     assert sum(line.startswith("BROKEN   ") for line in shown) == len(laws)
 
 
-@pytest.mark.parametrize("engine", ["light", "torch"])
-def test_every_family_keeps_its_laws(engine, tmp_path, capsys):
+@pytest.mark.parametrize(("engine", "dtype"), [("light", "fp32"), ("torch", "fp32"), ("torch", "bf16")])
+def test_every_family_keeps_its_laws(engine, dtype, tmp_path, capsys):
     pytest.importorskip("torch")
     import prms
 
     for form in prms.FORMATS:
         folder = prms.write(form, tmp_path, max_position_embeddings=1024)
         options = ["--prm-format", "judge"] if form == "judge" else []
-        assert main(["check-prm", str(folder), "--engine", engine, "--json", *options]) == 0
+        assert main(["check-prm", str(folder), "--engine", engine, "--dtype", dtype, "--json", *options]) == 0
         found = json.loads(capsys.readouterr().out)
         assert found["format"] == form
         laws = {law["law"] for law in found["laws"]}
@@ -135,7 +135,7 @@ def test_models_that_cannot_be_checked_are_one_line(tmp_path, capsys):
     capsys.readouterr()
     for options, message in (
         ([str(tmp_path / "none")], "no such model folder"),
-        ([chat], "which can be read in several ways: say which with --prm-format math-shepherd, rlhflow or judge"),
+        ([chat], "which can be read in several ways: say which with --prm-format, among math-shepherd, rlhflow, judge"),
         ([chat, "--prm-format", "skywork"], "has no head for --prm-format skywork"),
         ([chat, "--prm-format", "math-shepherd"], "names no bos_token"),
         ([chat, "--prm-format", "judge"], "has room for 300 tokens, too few for the check"),

@@ -213,6 +213,21 @@ def test_models_in_the_wrong_role(own, trio, capsys):
     assert "is a reward model, not a language model" in capsys.readouterr().err
 
 
+def test_a_chat_model_can_be_the_prm(own, tmp_path, capsys):
+    pytest.importorskip("torch")
+    import prms
+
+    chat = str(prms.write("judge", tmp_path))
+    capsys.readouterr()
+    mixed = [*own[:4], "--prm", chat, *own[6:]]
+    assert main(["solve", "a", *mixed, *SMALL]) == 2
+    assert "say which with --prm-format" in capsys.readouterr().err
+    assert main(["solve", "a", *mixed, *SMALL, "--prm-format", "judge", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert all(0 < step["reward"] < 1 for step in result["steps"])
+    assert result["usage"]["prm"]["processed"] == result["usage"]["prm"]["minimum"] > 0
+
+
 def test_too_long_a_question_is_a_failure_that_says_so(own, capsys):
     assert main(["solve", "a b " * 400, *own, *SMALL]) == 1
     printed = capsys.readouterr()

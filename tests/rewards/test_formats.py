@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from specs.errors import InputError, ModelError
-from specs.rewards.families import HEADS, QwenMathPRM, TokenClassification, family_for
+from specs.rewards.families import QwenMathPRM, TokenClassification, family_for
 from specs.rewards.formats import RewardFormat
 
 SYSTEM = "Please reason step by step, and put your final answer within \\boxed{}."
@@ -207,7 +207,7 @@ def test_rewards_equal_the_recipe(
     expected = probabilities[ids == separator].numpy()
 
     # Ours: appended step by step over one cache.
-    form = HEADS.get(architecture, TokenClassification)(tokens)
+    form = (QwenMathPRM if is_qwen else TokenClassification)(tokens)
     backend = load_hf(str(tmp_path), "prm", device="cpu")
     cache, done, rewards = backend.cache(), 0, []
     for part_idx, part in enumerate(parts(form, solution)):
@@ -275,10 +275,14 @@ def test_each_model_has_its_format(architecture: str, name: str, wanted: Any, fa
         (
             ["MistralForCausalLM"],
             "auto",
-            r"a/math is a language model \(Mistral.*--prm-format math-shepherd, rlhflow or ju",
+            r"a/math is a language model \(Mistral.*--prm-format, among math-shepherd, rlhflow, judge",
         ),
-        (["MistralForCausalLM"], "qwen", "no head for --prm-format qwen: choose math-shepherd, rlhflow or judge"),
-        (["Qwen2ForPrmModel"], "judge", "no head for --prm-format judge: choose qwen, skywork or token-classification"),
+        (["MistralForCausalLM"], "qwen", "no head for --prm-format qwen: choose among math-shepherd, rlhflow, judge"),
+        (
+            ["Qwen2ForPrmModel"],
+            "judge",
+            "no head for --prm-format judge: choose among qwen, skywork, token-classification",
+        ),
     ],
 )
 def test_models_that_tell_no_format_are_refused_with_the_mend(

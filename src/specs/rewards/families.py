@@ -37,6 +37,7 @@ class QwenMathPRM(Family):
     """
 
     name = "qwen"
+    architecture = "Qwen2ForProcessRewardModel"
     SYSTEM = r"Please reason step by step, and put your final answer within \boxed{}."
     SEPARATOR = "<extra_0>"
     OPENING = "<|im_start|>assistant\n"
@@ -62,6 +63,7 @@ class Skywork(Family):
     """
 
     name = "skywork"
+    architecture = "Qwen2ForPrmModel"
     breaks = "\n"
 
     def __init__(self, text: Tokens) -> None:
@@ -86,6 +88,7 @@ class TokenClassification(Family):
     """
 
     name = "token-classification"
+    architecture = "ForTokenClassification"
 
     def __init__(self, text: Tokens) -> None:
         super().__init__(text)
@@ -107,6 +110,7 @@ class MathShepherd(Family):
     """
 
     name = "math-shepherd"
+    published = "math-shepherd"
     lead = " "
     TAG = "ки"
 
@@ -136,6 +140,7 @@ class RLHFlow(Family):
     """
 
     name = "rlhflow"
+    published = "llama3.1-8b-prm"
     lead = " "
 
     def __init__(self, text: Tokens) -> None:
@@ -183,15 +188,6 @@ class LabelJudge(Family):
 FAMILIES: dict[str, type[Family]] = {
     one.name: one for one in (QwenMathPRM, Skywork, TokenClassification, MathShepherd, RLHFlow, LabelJudge)
 }
-HEADS = {
-    "Qwen2ForProcessRewardModel": QwenMathPRM,
-    "Qwen2ForPrmModel": Skywork,
-}
-"""Formats of architectures with a reward head; `...ForTokenClassification` has its own."""
-NAMES = {"math-shepherd": MathShepherd, "llama3.1-8b-prm": RLHFlow}
-"""Formats of language models by what their published names contain."""
-OF_LANGUAGE_MODELS = tuple(name for name, family in FAMILIES.items() if family in (*NAMES.values(), LabelJudge))
-
 PRMFormat = Literal["auto", "qwen", "skywork", "token-classification", "math-shepherd", "rlhflow", "judge"]
 
 
@@ -210,30 +206,25 @@ def family_for(architectures: Sequence[str], name: str, wanted: PRMFormat = "aut
     if wanted not in ("auto", *FAMILIES):
         raise InputError(f"PRM format {wanted!r} is none of auto, {', '.join(FAMILIES)}")
     known = ", ".join(architectures) or "a model without architectures"
-    head = next((one for one in architectures if one in HEADS or one.endswith("ForTokenClassification")), None)
-    writes = any(one.endswith("ForCausalLM") for one in architectures)
-    if head is None and not writes:
+    own = [one for one in FAMILIES.values() if any(have.endswith(one.architecture) for have in architectures)]
+    if not own:
         raise ModelError(
             f"{name}: no reward format is known for {known}: use a ...ForTokenClassification model, Qwen2.5-Math-PRM, "
             "Skywork-o1-Open-PRM or a language model as PRM"
         )
-    fitting = OF_LANGUAGE_MODELS if head is None else tuple(one for one in FAMILIES if one not in OF_LANGUAGE_MODELS)
+    # A reward head may have been trained on another layout than its usual one.
+    fitting = own if len(own) > 1 else [one for one in FAMILIES.values() if one.architecture != Family.architecture]
+    choice = ", ".join(one.name for one in fitting)
     if wanted != "auto":
-        if wanted not in fitting:
-            raise ModelError(
-                f"{name} is {known}, which has no head for --prm-format {wanted}: choose {_either(fitting)}"
-            )
+        if FAMILIES[wanted] not in fitting:
+            raise ModelError(f"{name} is {known}, which has no head for --prm-format {wanted}: choose among {choice}")
         return FAMILIES[wanted], "as was asked for"
-    if head is not None:
-        return HEADS.get(head, TokenClassification), f"its architecture is {head}"
-    for part, family in NAMES.items():
-        if part in Path(name).name.lower():
-            return family, f"its name has {part} in it"
+    if len(own) == 1:
+        return own[0], f"its architecture is {known}"
+    for family in own:
+        if family.published and family.published in Path(name).name.lower():
+            return family, f"its name has {family.published} in it"
     raise ModelError(
         f"{name} is a language model ({known}), which can be read in several ways: "
-        f"say which with --prm-format {_either(fitting)}"
+        f"say which with --prm-format, among {choice}"
     )
-
-
-def _either(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:-1])} or {names[-1]}"

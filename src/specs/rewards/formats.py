@@ -24,6 +24,7 @@ or something else altogether. Four rules hold for all:
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -105,16 +106,21 @@ class RewardFormat(Protocol):
         ...
 
 
-class Family:
+class Family(ABC):
     """What the formats of published PRMs have in common; each sets `ask`, `join` and `prompt`.
 
     Attributes:
+        name: what the user calls the format.
+        architecture: how the architecture ends whose head it reads.
+        published: part of the names of its models, where the architecture does not tell; empty for none.
         labels: tokens for "bad" and "good", whose rows of a language model's output matrix are
             read; None where the model has a reward head.
         lead: text between the prompt and the first step.
     """
 
     name: str
+    architecture: str = "ForCausalLM"
+    published: str = ""
     ask: tuple[int, ...]
     join: tuple[int, ...]
     breaks: str | None = None
@@ -125,8 +131,8 @@ class Family:
         self.text = text
         self._before = text.encode("\n")
 
-    def prompt(self, question: str) -> list[int]:
-        raise NotImplementedError
+    @abstractmethod
+    def prompt(self, question: str) -> list[int]: ...
 
     def content(self, text: str, first: bool, continues: bool) -> list[int]:
         stripped = text.rstrip() if continues else text.strip()
