@@ -224,6 +224,7 @@ def test_a_study_that_is_stopped_goes_on_and_ends_the_same(made, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+@pytest.mark.slow
 def test_a_study_that_is_killed_goes_on_and_ends_the_same(tmp_path):
     """Two processes, the bundled trio, killed while both are at work."""
     words = [sys.executable, "-m", "specs", "study", "--scale", "1e-9", "--parts", "h", "--jobs", "2", "--out"]
