@@ -58,3 +58,9 @@ def test_a_trace_that_is_kept_costs_nothing_and_is_there_later():
     assert minimum(5, [first, [((1, 2, 3), [(6,)])], both]) == 5 + 5 + 1 + (1 + 2)
     # What was never run through is not counted by being kept.
     assert minimum(5, [first, [((1, 2, 3), [(6,)]), ((1, 8, 9), ())]]) == 5 + 5 + 1
+
+
+def test_an_ask_about_nothing_costs_nothing_and_drops_nothing():
+    first, second = [((), [(1, 2, 0)])], [((1, 2, 0), [(4, 0)])]
+    assert minimum(3, [[], first, [], second, []]) == minimum(3, [first, second]) == 3 + 3 + 2
+    assert minimum(3, [[], []]) == 0

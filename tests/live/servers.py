@@ -37,7 +37,6 @@ ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     "OMP_NUM_THREADS": "1",
     "HF_HUB_OFFLINE": "1",
-    "PYTHONDONTWRITEBYTECODE": "",  # compiling vLLM anew would double every start
     "PYTHONPATH": str(ROOT / "src"),  # this checkout's plugins, whichever was installed
 }
 

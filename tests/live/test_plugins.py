@@ -43,7 +43,7 @@ def test_last_step_rewards_are_the_torch_engines_and_read_the_cache(qwen, start)
     lengths = [40, 96, 97, 200]
     outputs = backend.forward(backend.cache(), ids, np.arange(len(ids)), None, np.array(lengths) - 1)
     want = 1 / (1 + np.exp(outputs[:, 0] - outputs[:, 1]))
-    assert want.min() < 0.4 < 0.6 < want.max()  # sharp enough that a wrong row shows
+    assert np.diff(np.sort(want)).min() > 1e-3  # a wrong row shows
     before = server.metrics()
     for length, reward in zip(lengths, want, strict=True):
         reply = server.post("/classify", {"model": "qwen", "input": [ids[:length].tolist()]})

@@ -58,7 +58,9 @@ def run(args: argparse.Namespace) -> int:
 
 def configuration_of(args: argparse.Namespace, plan: Plan) -> dict[str, Any]:
     """What all starts of a run share: data set, models and how they are loaded, law, limits, seeds."""
-    loading = ("engine", "device", "dtype", "allow_text_scoring", "draft_system", "target_system", "tokenizer")
+    loading = (
+        "engine", "device", "dtype", "allow_text_scoring", "draft_system", "target_system", "tokenizer", "prm_format"
+    )  # fmt: skip
     return {
         **plan.configuration(args.dataset, names_of(args, plan.methods)),
         "problem_seed": args.problem_seed,

@@ -17,6 +17,7 @@ from specs.methods import Method
 from specs.methods.registry import make, options_of
 from specs.methods.specs import Specs
 from specs.presets import LAW, Preset
+from specs.rewards.families import FAMILIES
 from specs.types import Law
 
 
@@ -82,6 +83,22 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--timeout", type=above_zero, default=120.0, metavar="SECONDS", help="of one request (default: %(default)g)"
     )
+    add_engine(group)
+    group.add_argument(
+        "--allow-text-scoring",
+        action="store_true",
+        help="let a draft and a target of different vocabularies meet through text (inexact)",
+    )
+
+
+def add_engine(group: argparse._ActionsContainer) -> None:
+    """How a PRM is read and where models run."""
+    group.add_argument(
+        "--prm-format",
+        choices=["auto", *FAMILIES],
+        default="auto",
+        help="how the PRM reads a trace; auto: as its architecture or its published name tells",
+    )
     group.add_argument(
         "--engine",
         choices=["auto", "light", "torch"],
@@ -90,11 +107,6 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="of the torch engine")
     group.add_argument("--dtype", choices=["auto", "fp32", "bf16", "fp16"], default="auto", help="of the torch engine")
-    group.add_argument(
-        "--allow-text-scoring",
-        action="store_true",
-        help="let a draft and a target of different vocabularies meet through text (inexact)",
-    )
 
 
 def add_method(parser: argparse.ArgumentParser, several_n: bool = False) -> None:
@@ -252,4 +264,5 @@ def models_of(args: argparse.Namespace, methods: list[Method]) -> Models:
         target_system=args.target_system,
         tokenizer=args.tokenizer,
         timeout_s=args.timeout,
+        prm_format=args.prm_format,
     )

@@ -14,10 +14,10 @@ from specs.models.backend import Backend
 from specs.models.local import LocalPolicy, LocalReward
 from specs.models.remote.client import together, wait
 from specs.models.remote.replicas import Replicas
-from specs.models.remote.sessions import RemotePolicy
+from specs.models.remote.sessions import RemotePolicy, RemoteReward
 from specs.models.remote.vllm import connect
 from specs.models.text import HubText
-from specs.rewards.formats import format_for
+from specs.rewards.families import PRMFormat, family_for
 
 Engine = Literal["auto", "light", "torch"]
 BUNDLED = Path(__file__).parent.parent / "bundled" / "models"
@@ -32,6 +32,8 @@ class Names:
         draft_system, target_system: the writers' system prompts.
         tokenizer: folder or hub id that has the tokenizer of draft and target where they are on
             servers; None for where the servers have read them from.
+        prm_format: how the PRM reads a trace (`specs.rewards.families`); `auto` where its architecture
+            or name tells.
     """
 
     draft: str | None = "bundled"
@@ -40,6 +42,7 @@ class Names:
     draft_system: str | None = None
     target_system: str | None = None
     tokenizer: str | None = None
+    prm_format: PRMFormat = "auto"
 
 
 def load_models(
@@ -62,7 +65,8 @@ def load_models(
         timeout_s: longest that one request to a server may take.
 
     Raises:
-        InputError: draft and target have different vocabularies and may not meet through text.
+        InputError: draft and target have different vocabularies and may not meet through text, or
+            there is no such PRM format.
         ModelError: a name is no model, or a model cannot play its role.
     """
     given = {role: name for role in ("draft", "target", "prm") if (name := getattr(names, role))}
@@ -79,37 +83,44 @@ def load_models(
                 "shares one, or accept inexact scores with --allow-text-scoring"
             )
 
-    def backend(role: str) -> Backend:
+    def backend(role: str, labels: tuple[int, int] | None = None) -> Backend:
         name = getattr(names, role)
+        writes = role != "prm" or labels is not None
         light = engine == "light" or (engine == "auto" and name == "bundled")
-        kind: Literal["lm", "prm"] = "prm" if role == "prm" else "lm"
         if light:
-            from specs.models.light import load_light
+            from specs.models.light import HEADS, load_light
 
-            # A model that is none of the PRMs was refused by its format before.
-            if kind == "lm" and any("TokenClassification" in one for one in _architectures(folders[role])):
+            # A PRM that is none was refused by its format before.
+            if writes and any(HEADS.get(one, "lm_head") != "lm_head" for one in _architectures(folders[role])):
                 raise ModelError(
                     f"{name} is a reward model, not a language model; give --{role} a causal language model"
                 )
-            loaded: Backend = load_light(folders[role])
+            loaded: Backend = load_light(folders[role], labels=labels)
         else:
             from specs.models.hf import load_hf
 
-            loaded = load_hf(str(folders[role]), kind, device, dtype)
+            loaded = load_hf(str(folders[role]), "lm" if writes else "prm", device, dtype, labels)
         loaded.name = f"bundled:{role}" if name == "bundled" else name
         return loaded
 
     def policy(role: str, system: str | None) -> Policy | None:
         if role in servers:
             facts = servers[role].facts
+            _check_kind(role, servers[role], True)
             raw = not facts.processed if role == "draft" else facts.raw_scores
             return RemotePolicy(servers[role], texts[role], raw, system)
         return LocalPolicy(backend(role), texts[role], system) if role in folders else None
 
     prm = None
-    if "prm" in folders:
-        form = format_for(_architectures(folders["prm"]), texts["prm"])
-        prm = LocalReward(backend("prm"), form)
+    if names.prm:
+        published = servers["prm"].facts.root if "prm" in servers else names.prm
+        family, why = family_for(_architectures(folders["prm"]), published, names.prm_format)
+        form = family(texts["prm"])
+        if "prm" in servers:
+            _check_kind("prm", servers["prm"], form.labels is not None)
+            prm = RemoteReward(servers["prm"], form, why)
+        else:
+            prm = LocalReward(backend("prm", form.labels), form, why)
     return Models(policy("draft", names.draft_system), policy("target", names.target_system), prm)
 
 
@@ -127,15 +138,21 @@ def local_folder(name: str, role: str) -> Path | None:
     return None
 
 
-def _folder(name: str, role: str) -> Path:
-    """The folder of a model; hub ids are looked up in the hub's cache or fetched."""
+def _folder(name: str, role: str, weights: bool = True) -> Path:
+    """The folder of a model; hub ids are looked up in the hub's cache or fetched, `weights` too."""
     if (folder := local_folder(name, role)) is not None:
         return folder
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
+    files = ["*.json", "*.jinja", "*.model", *(["*.safetensors"] if weights else [])]
     try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.model"]))
+        folder = Path(snapshot_download(name, allow_patterns=files))
+        if weights and not any(
+            folder.glob("*.safetensors")
+        ):  # an older format; torch reads its tensors and runs none of its code
+            folder = Path(snapshot_download(name, allow_patterns=[*files, "pytorch_model*.bin"]))
+        return folder
     except (OSError, HFValidationError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ModelError(f"--{role} {name}: neither a folder nor reachable on the hub ({reason})") from None
@@ -154,11 +171,17 @@ def _connected(urls: dict[str, str], timeout_s: float) -> dict[str, Replicas]:
     return {role: Replicas([next(servers) for _ in several]) for role, several in each.items()}
 
 
+def _check_kind(role: str, server: Replicas, generates: bool) -> None:
+    if server.facts.generates is not generates:
+        kind, mend = ("pools", "without --runner pooling") if generates else ("generates", "with --runner pooling")
+        raise ModelError(f"--{role} {server.name} {kind}, which is not what this role needs; serve it {mend}")
+
+
 def _tokenizer(names: Names, role: str, server: Replicas) -> Path:
     """The folder of a tokenizer whose model is on a server."""
-    name = server.facts.root if names.tokenizer is None else names.tokenizer
+    name = server.facts.root if names.tokenizer is None or role == "prm" else names.tokenizer
     try:
-        return _folder(name, role)
+        return _folder(name, role, weights=False)
     except ModelError:
         raise ModelError(
             f"--{role} {server.name} has its tokenizer at {name}, which is not here; "
