@@ -17,6 +17,7 @@ from specs.machine import Limits
 from specs.methods import Method
 from specs.methods.registry import make
 from specs.models.load import Engine, Names, load_models
+from specs.rewards.families import PRMFormat
 from specs.types import Law, Result, StepPolicy
 
 TEMPERATURE = 0.7
@@ -36,12 +37,14 @@ def load(
     target_system: str | None = None,
     tokenizer: str | None = None,
     timeout_s: float = 120.0,
+    prm_format: PRMFormat = "auto",
 ) -> Models:
     """Load a draft, a target and a PRM: `bundled`, a folder, a hub id, a GGUF file, a server's URL, or None for none.
 
-    See `specs.models.load.load_models` for the engines and for what it raises.
+    See `specs.models.load.load_models` for the engines and for what it raises, and
+    `specs.rewards.families` for the formats that a PRM may read a trace in.
     """
-    names = Names(draft, target, prm, draft_system, target_system, tokenizer)
+    names = Names(draft, target, prm, draft_system, target_system, tokenizer, prm_format)
     return load_models(
         names,
         engine=engine,

@@ -4,6 +4,7 @@
     |- InputError     the caller can mend it: a name, a path, a value (exit code 2)
     |- ModelError     a model cannot do what is asked of it (exit code 2)
     |- EngineError    a model failed while it ran (exit code 1)
+    |- NoRoom         models that the GPUs cannot hold (exit code 1)
     |- Stopped        a solve was told to stop: deadline, cancellation (never leaves the driver)
 
 Every message is one line that names the input and the mend.
@@ -28,6 +29,10 @@ class ModelError(SpecsError):
 
 class EngineError(SpecsError):
     """A model that failed while it ran."""
+
+
+class NoRoom(SpecsError):
+    """Models that the GPUs cannot hold."""
 
 
 class Stopped(SpecsError):

@@ -178,14 +178,14 @@ class Solve:
         self.watch()
         writer, traces = request.writer, request.traces
         law = self._capped(request)
-        attempt = request.attempt if isinstance(request, Propose) else 0
+        attempt, keep = (request.attempt, request.keep) if isinstance(request, Propose) else (0, ())
         seed = Key.from_seed(self.seed)
         keys = [
             seed.fold(writer, (*self.prompts[writer], *trace.token_ids), attempt + k) for k, trace in enumerate(traces)
         ]
         session: PolicySession = self.sessions[writer]
         phase = "draft" if writer is Role.DRAFT else "target_generate"
-        (done,) = yield [Call(phase, lambda: session.sample(traces, request.n, law, keys))]
+        (done,) = yield [Call(phase, lambda: session.sample(traces, request.n, law, keys, keep))]
         self.spans.append(done)
         samples: Sequence[Sampled] = done.value
         firsts = first_of_equals([(k // request.n, *sample.token_ids) for k, sample in enumerate(samples)])
@@ -237,12 +237,14 @@ class Solve:
         return replace(request.law, steps=replace(steps, max_tokens=min(steps.max_tokens, left)))
 
     def _note_asks(self, request: Propose | Rollout, groups: Sequence[Group]) -> None:
+        kept = [(trace.token_ids, ()) for trace in request.keep] if isinstance(request, Propose) else []
         for role, asks in self.asks.items():
             if role is Role.PRM:
                 if role in request.verify:
                     asks.append(self.sessions[role].ask(groups, self.law.steps.delimiter))
             elif role is request.writer or role in request.verify:
-                asks.append([(trace.token_ids, [c.token_ids[:-1] for c in distinct]) for trace, distinct in groups])
+                paths = [(trace.token_ids, [c.token_ids[:-1] for c in distinct]) for trace, distinct in groups]
+                asks.append(paths + kept if role is request.writer else paths)
             elif (judge := _judge(request)) is not None:
                 asks.append(self.sessions[role].ask(groups, judge))
 

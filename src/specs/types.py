@@ -164,6 +164,7 @@ class Propose:
         attempt: 0 for the first proposal at this trace, 1 for its rewrite: fresh randomness.
         beside: further traces of a search, `n` candidates of each at the same time; trace k draws
             as attempt `attempt + k`, so that equal traces differ.
+        keep: traces that go on without being asked about: what the writer has of them is not dropped.
         judge: what the target is asked about each candidate; its rating in [0, 1] takes the place
             of the PRM's reward. Not beside scores of the target or of the PRM.
     """
@@ -175,6 +176,7 @@ class Propose:
     law: Law
     attempt: int = 0
     beside: tuple[Trace, ...] = ()
+    keep: tuple[Trace, ...] = ()
     judge: Judge | None = None
 
     @property

@@ -80,7 +80,7 @@ def test_every_number_of_a_trace_can_be_recomputed(own, trio, tmp_path, capsys):
     def reward(steps):
         ids = list(trace["prompt_token_ids"]["prm"])
         for step in steps:
-            ids += [*models.prm.form.content(step, False, False), models.prm.form.separator]
+            ids += [*models.prm.form.content(step, False, False), *models.prm.form.ask]
         return float(models.prm.form.rewards(outputs(models.prm, ids)[-1:])[0])
 
     accepted: list[int] = []
@@ -207,10 +207,25 @@ def test_questions_that_are_none(capsys):
 def test_models_in_the_wrong_role(own, trio, capsys):
     swapped = [*own[:4], "--prm", str(trio["draft"]), *own[6:]]
     assert main(["solve", "a", *swapped]) == 2
-    assert "no reward format is known for LlamaForCausalLM" in capsys.readouterr().err
+    assert "is a language model (LlamaForCausalLM), which can be read in several ways" in capsys.readouterr().err
     swapped = ["--draft", str(trio["prm"]), *own[2:]]
     assert main(["solve", "a", *swapped]) == 2
     assert "is a reward model, not a language model" in capsys.readouterr().err
+
+
+def test_a_chat_model_can_be_the_prm(own, tmp_path, capsys):
+    pytest.importorskip("torch")
+    import prms
+
+    chat = str(prms.write("judge", tmp_path))
+    capsys.readouterr()
+    mixed = [*own[:4], "--prm", chat, *own[6:]]
+    assert main(["solve", "a", *mixed, *SMALL]) == 2
+    assert "say which with --prm-format" in capsys.readouterr().err
+    assert main(["solve", "a", *mixed, *SMALL, "--prm-format", "judge", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert all(0 < step["reward"] < 1 for step in result["steps"])
+    assert result["usage"]["prm"]["processed"] == result["usage"]["prm"]["minimum"] > 0
 
 
 def test_too_long_a_question_is_a_failure_that_says_so(own, capsys):

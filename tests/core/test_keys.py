@@ -40,3 +40,12 @@ def test_uniforms_are_uniform_and_independent_across_candidates_and_tokens():
     assert ((counts - values.size / 16) ** 2 / (values.size / 16)).sum() < 55  # chi-square, 15 degrees
     across = np.corrcoef(draws[:, 0], draws[:, 1])[0, 1]
     assert abs(across) < 5 / np.sqrt(len(draws))
+
+
+def test_integers_are_a_function_of_the_key_and_fit_a_signed_word():
+    keys = [Key.from_seed(seed).fold("server", range(seed)) for seed in range(200)]
+    drawn = [key.integer() for key in keys]
+    assert drawn == [key.integer() for key in keys]
+    assert len(set(drawn)) == 200
+    assert all(0 <= value < 2**62 for value in drawn)
+    assert max(drawn) > 2**61, "the probability that none is that large is 1e-60"

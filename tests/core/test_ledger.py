@@ -48,3 +48,19 @@ def test_traces_side_by_side_share_what_they_begin_with():
     assert minimum(5, [*asks, [((1, 2, 4, 8, 9), [()])]]) == 5 + 3 + 4 + 1
     # Two equal traces cost what one does.
     assert minimum(5, [first, [((1, 2, 4), [(8,)]), ((1, 2, 4), [(8,)])]]) == 5 + 3 + 2
+
+
+def test_a_trace_that_is_kept_costs_nothing_and_is_there_later():
+    # Traces ab and ac are run through; ab alone goes on, once with ac kept beside it and once without.
+    first = [((), [(1, 2, 3), (1, 4, 5)])]
+    both = [((1, 2, 3, 6), [()]), ((1, 4, 5, 7), [()])]
+    assert minimum(5, [first, [((1, 2, 3), [(6,)]), ((1, 4, 5), ())], both]) == 5 + 5 + 1 + 1
+    assert minimum(5, [first, [((1, 2, 3), [(6,)])], both]) == 5 + 5 + 1 + (1 + 2)
+    # What was never run through is not counted by being kept.
+    assert minimum(5, [first, [((1, 2, 3), [(6,)]), ((1, 8, 9), ())]]) == 5 + 5 + 1
+
+
+def test_an_ask_about_nothing_costs_nothing_and_drops_nothing():
+    first, second = [((), [(1, 2, 0)])], [((1, 2, 0), [(4, 0)])]
+    assert minimum(3, [[], first, [], second, []]) == minimum(3, [first, second]) == 3 + 3 + 2
+    assert minimum(3, [[], []]) == 0

@@ -21,14 +21,14 @@ import pytest
 import specs
 from specs import cli
 from specs.methods.registry import NAMES
-from specs.models.load import BUNDLED
+from specs.models.folders import BUNDLED
 from specs.types import Finish, Role
 
 ROOT = Path(__file__).parents[2]
 CLI = ROOT / "docs/cli.md"
 DOCS = {str(path.relative_to(ROOT)): path.read_text() for path in (*sorted(ROOT.glob("*.md")), *ROOT.glob("docs/*.md"))}
 
-HELP = re.compile(r"(<!-- help(?:: (\w+))? -->\n```text\n)(.*?)(```\n<!-- end -->)", re.DOTALL)
+HELP = re.compile(r"(<!-- help(?:: ([\w-]+))? -->\n```text\n)(.*?)(```\n<!-- end -->)", re.DOTALL)
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 FILE = re.compile(r"`((?:src|tests|training|docs|scripts|bench|recipes)/[\w./-]+)`")
@@ -55,7 +55,7 @@ def slugs(text: str) -> set[str]:
 
 def test_every_command_has_its_help_in_the_docs_word_for_word():
     embedded = {command: text for _, command, text, _ in HELP.findall(CLI.read_text())}
-    commands = re.findall(r"^    (\w+)(?:  |$)", help_of(""), re.MULTILINE)
+    commands = re.findall(r"^    ([\w-]+)(?:  |$)", help_of(""), re.MULTILINE)
     assert set(embedded) == {"", *commands}
     for command, text in embedded.items():
         assert text == help_of(command), "run python tests/docs/test_docs.py"

@@ -1,4 +1,4 @@
-"""The HTTP client against servers that misbehave: every failure has a name, and nothing hangs."""
+"""The HTTP client against servers that misbehave, and replicas: every failure has a name, and nothing hangs."""
 
 import asyncio
 import json
@@ -6,14 +6,17 @@ import socket
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from specs.engine import unwatched
-from specs.errors import EngineError, Stopped
+from specs.errors import EngineError, InputError, Stopped
 from specs.models.remote import client as client_module
 from specs.models.remote.client import Client, Refused, together, wait
+from specs.models.remote.replicas import Replicas
+from specs.models.remote.vllm import Facts, Server
 from specs.types import Finish
 
 
@@ -197,3 +200,62 @@ def test_the_first_failure_ends_the_others():
             break
         time.sleep(0.01)
     assert ended == [1, 1]
+
+
+FACTS = Facts("0.32.0", "m", "/m", 4096, 32, True, True, False, True, True)
+ONE, TWO, THREE = (Server(Client(f"http://{name}"), FACTS) for name in "abc")
+
+
+def asked(replicas, broken=(), error=EngineError, times=1):
+    """The servers that a solve asks, in order."""
+    calls = []
+
+    async def request(server):
+        calls.append(server)
+        if server in broken:
+            raise error("no")
+        return server
+
+    chosen = replicas.next()
+    for _ in range(times):
+        wait(chosen.ask(request), unwatched)
+    return calls
+
+
+def test_solves_take_turns_and_stay():
+    replicas = Replicas([ONE, TWO])
+    assert [asked(replicas, times=3) for _ in range(3)] == [[ONE] * 3, [TWO] * 3, [ONE] * 3]
+
+
+def test_a_solve_moves_on_and_new_ones_keep_away():
+    replicas = Replicas([ONE, TWO, THREE])
+    assert asked(replicas, [ONE], times=2) == [ONE, TWO, TWO]
+    assert {asked(replicas)[0] for _ in range(6)} == {TWO, THREE}
+    with pytest.raises(EngineError, match="no"):
+        asked(replicas, [ONE, TWO, THREE])
+    assert {asked(replicas)[0] for _ in range(6)} == {ONE, TWO, THREE}, "when all have failed, all are tried"
+
+
+def test_requests_that_fail_together_move_on_once():
+    chosen = Replicas([ONE, TWO, THREE]).next()
+
+    async def request(server):
+        await asyncio.sleep(0.01)
+        if server is ONE:
+            raise EngineError("no")
+        return server
+
+    assert wait(together(chosen.ask(request) for _ in range(4)), unwatched) == [TWO] * 4
+
+
+def test_what_is_refused_would_be_refused_elsewhere():
+    def refused(message):
+        return Refused(message, 400)
+
+    with pytest.raises(Refused):
+        asked(Replicas([ONE, TWO]), [ONE, TWO], refused)
+
+
+def test_replicas_are_alike():
+    with pytest.raises(InputError, match=r"^http://a and http://d are not alike \(context 4096 and 2048\)"):
+        Replicas([ONE, Server(Client("http://d"), replace(FACTS, context=2048))])

@@ -85,6 +85,21 @@ def save_qwen_prm(folder: Path) -> Path:
     return folder
 
 
+def save_skywork(folder: Path) -> Path:
+    """A checkpoint as published: pickled tensors, the language model's among them, and a config for remote code."""
+    model = transformers.Qwen2ForCausalLM(transformers.Qwen2Config(**SIZES, tie_word_embeddings=True))
+    model.config.save_pretrained(folder)
+    tensors = model.state_dict()
+    tensors["v_head.summary.weight"], tensors["v_head.summary.bias"] = (
+        torch.randn(1, SIZES["hidden_size"]) / 4,
+        torch.randn(1),
+    )
+    torch.save(tensors, folder / "pytorch_model.bin")
+    remote = {"AutoModel": "modeling_qwen2_rm.Qwen2ForRewardModel"}
+    edit_config(folder, architectures=["Qwen2ForPrmModel"], auto_map=remote)
+    return folder
+
+
 def names_in_one_line(error: Exception, name: object) -> bool:
     return str(name) in str(error) and "\n" not in str(error)
 
@@ -92,6 +107,9 @@ def names_in_one_line(error: Exception, name: object) -> bool:
 def edit_config(folder: Path, **changes: Any) -> None:
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+PUBLISHED = {"qwen_prm": save_qwen_prm, "skywork": save_skywork}
 
 
 def plain(folder: Path) -> Reference:
@@ -105,6 +123,14 @@ def plain(folder: Path) -> Reference:
             hidden = trunk(ids).last_hidden_state
             hidden = torch.relu(hidden @ head["score.0.weight"].T + head["score.0.bias"])
             return hidden @ head["score.2.weight"].T + head["score.2.bias"]
+    elif architecture == "Qwen2ForPrmModel":
+        tensors = torch.load(folder / "pytorch_model.bin", weights_only=True)
+        model = transformers.Qwen2ForCausalLM(transformers.Qwen2Config.from_pretrained(folder)).eval()
+        model.load_state_dict(tensors, strict=False)
+
+        def outputs(ids: Any) -> Any:
+            hidden = model.model(ids).last_hidden_state
+            return hidden @ tensors["v_head.summary.weight"].T + tensors["v_head.summary.bias"]
     else:
         model = getattr(transformers, architecture).from_pretrained(folder, attn_implementation="eager").eval()
 
@@ -118,12 +144,12 @@ def plain(folder: Path) -> Reference:
     return rows
 
 
-@pytest.fixture(scope="module", params=[*LM, *PRM, "qwen_prm"])
+@pytest.fixture(scope="module", params=[*LM, *PRM, "qwen_prm", "skywork"])
 def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[HFBackend, Reference]:
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp(request.param)
-    if request.param == "qwen_prm":
-        save_qwen_prm(folder)
+    if request.param in PUBLISHED:
+        PUBLISHED[request.param](folder)
     else:
         save((LM | PRM)[request.param](), folder)
     return load_hf(str(folder), "lm" if request.param in LM else "prm", device="cpu"), plain(folder)
@@ -252,6 +278,37 @@ def test_summed_log_probabilities_stay_within_the_stated_tolerance(tmp_path: Pat
         assert abs(difference) <= backend.tolerance
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        LM["llama"],
+        LM["qwen2"],
+        tiny("Gemma3ForCausalLM", head_dim=8, sliding_window=48, layer_types=LAYERS, final_logit_softcapping=3.0),
+        tiny("CohereForCausalLM", logit_scale=0.25),
+        tiny("PhiForCausalLM"),  # its output matrix has a bias
+        tiny("MistralForCausalLM", sliding_window=64),
+    ],
+    ids=["untied", "tied", "capped", "scaled", "bias", "window"],
+)
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_of_a_language_model_only_the_rows_of_labels_are_computed(tmp_path: Path, make: Any, dtype: str) -> None:
+    """Whatever the model does to its logits; and in half precision these are not rounded."""
+    torch.manual_seed(0)
+    save(make(), tmp_path)
+    labels = (41, 7)
+    whole = load_hf(str(tmp_path), "lm", device="cpu", dtype=dtype)
+    rows = load_hf(str(tmp_path), "lm", device="cpu", dtype=dtype, labels=labels)
+    ids, places = np.arange(20, 36), np.arange(16)
+    want = np.array([3, 15])
+    one = rows.forward(rows.cache(), ids, places, None, want)
+    other = whole.forward(whole.cache(), ids, places, None, want)[:, list(labels)]
+    assert rows.width == 2
+    assert rows.parameters < whole.parameters + 2 * SIZES["hidden_size"] + 1
+    assert rows._model.get_output_embeddings().weight.shape == (2, SIZES["hidden_size"])
+    np.testing.assert_allclose(one, other, rtol=0 if dtype == "fp32" else 2**-7, atol=1e-5)
+    assert np.ptp(one) > 0.1
+
+
 def test_a_tied_matrix_counts_once(tmp_path: Path) -> None:
     tied = load_hf(str(save(LM["qwen2"](), tmp_path)), "lm")
     names = {name: weight.numel() for name, weight in LM["qwen2"]().state_dict().items()}
@@ -311,6 +368,32 @@ def test_places_that_hold_no_model(tmp_path: Path) -> None:
         with pytest.raises(ModelError, match=message) as caught:
             load_hf(name, "lm")
         assert names_in_one_line(caught.value, name)
+
+
+class Code:
+    """Runs when it is unpickled."""
+
+    def __init__(self, trap: Path) -> None:
+        self.trap = trap
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.trap,)
+
+
+def test_code_in_a_pickled_checkpoint_is_not_run(tmp_path: Path) -> None:
+    folder, trap = save_skywork(tmp_path), tmp_path / "trap"
+    tensors = torch.load(folder / "pytorch_model.bin")
+    torch.save({**tensors, "more": Code(trap)}, folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="its checkpoint is damaged") as caught:
+        load_hf(str(folder), "prm")
+    assert names_in_one_line(caught.value, folder)
+    assert not trap.exists()
+    torch.load(folder / "pytorch_model.bin", weights_only=False)
+    assert trap.exists()  # as a careless loader would find out
+    for data in (b"", b"\x00" * 100):
+        (folder / "pytorch_model.bin").write_bytes(data)
+        with pytest.raises(ModelError, match="its checkpoint is damaged"):
+            load_hf(str(folder), "prm")
 
 
 def test_devices_and_dtypes_that_are_none(tmp_path: Path) -> None:

@@ -210,6 +210,19 @@ def test_parameters_count_a_tied_matrix_once(tmp_path):
     assert untied.parameters == tied + VOCAB * 32
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_of_a_language_model_only_the_rows_of_labels_are_computed(tmp_path, tied):
+    weights = tensors(SMALL)
+    trunk = sum(array.size for array in weights.values())
+    if not tied:
+        weights["lm_head.weight"] = np.random.default_rng(1).normal(size=(VOCAB, 32)).astype(np.float32)
+        weights["lm_head.bias"] = np.arange(VOCAB, dtype=np.float32)
+    folder, ids = write(tmp_path, SMALL | {"tie_word_embeddings": tied}, weights), np.arange(20)
+    rows = load_light(folder, labels=(31, 4))
+    near(whole(rows, ids), whole(load_light(folder), ids)[:, [31, 4]])
+    assert rows.parameters == trunk + 2 * 32 + (0 if tied else 2)
+
+
 def test_both_spellings_of_the_rotary_base_are_read(tmp_path, backend):
     ids = np.arange(20)
     new = SMALL | {"rope_parameters": {"rope_theta": 50.0, "rope_type": "default"}}

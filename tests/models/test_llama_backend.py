@@ -1,6 +1,7 @@
 """llama.cpp beyond the laws that every engine obeys: caches that grow, vocabularies, refusals, a real model."""
 
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -103,6 +104,17 @@ def test_only_wanted_rows_come_back_in_their_order(backend):
         assert row == pytest.approx(scratch(backend, range(20, 21 + last)), abs=1e-4)
 
 
+def test_labels_are_their_entries_of_the_logits(file, backend):
+    """What a PRM that answers with a token is read by."""
+    asked = load_llama(file, "target.gguf", labels=(7, 4))
+    assert asked.width == 2
+    rows = asked.forward(asked.cache(), np.arange(5, 12), np.arange(7), None, np.array([6, 2, 6]))
+    whole = backend.forward(backend.cache(), np.arange(5, 12), np.arange(7), None, np.array([6, 2, 6]))
+    assert rows == pytest.approx(whole[:, [7, 4]], abs=1e-5)
+    with pytest.raises(ModelError, match="outside the vocabulary"):
+        scratch(asked, [1, 1000])
+
+
 def test_a_file_and_its_folder_are_one_vocabulary(folders, file):
     """Fingerprint, tokens, prompts and questions to a judge: a GGUF draft and a hub target can meet."""
     one, other = GgufText(file), HubText(folders["target"])
@@ -142,12 +154,14 @@ def test_engines_meet_in_one_solve(folders, file):
 
 
 def test_refusals_name_the_mend(file, tmp_path, monkeypatch):
-    with pytest.raises(ModelError, match=r"--prm .*target\.gguf: a GGUF file has no reward head"):
+    with pytest.raises(ModelError, match=r"target\.gguf is a language model .* say which with --prm-format"):
         load_models(Names(None, None, str(file)))
+    with pytest.raises(ModelError, match=r"target\.gguf is .* no head for --prm-format qwen"):
+        load_models(Names(None, None, str(file), prm_format="qwen"))
     for name in ("./none.gguf", "none.gguf", "none/none.gguf", str(tmp_path / "none.gguf")):
         with pytest.raises(ModelError, match="no such file; give a GGUF file"):
             load_models(Names(name, None, None))
-    with pytest.raises(ModelError, match="neither a file nor reachable on the hub"):
+    with pytest.raises(ModelError, match="neither here nor reachable on the hub"):
         load_models(Names("some/one/none.gguf", None, None))
     broken = tmp_path / "broken.gguf"
     for content in (b"", b"no model", Path(file).read_bytes()[:5000]):
@@ -190,6 +204,19 @@ def test_a_real_model_solves_an_easy_question(smollm2):
     assert "4" in result.text
     for role in ("draft", "target", "prm"):
         assert result.usage[role].processed == result.usage[role].minimum
+
+
+@pytest.mark.slow
+def test_a_real_model_judges_its_own_steps(smollm2):
+    """One file as all three: the PRM asks it after each step, and computes nothing twice."""
+    prm = api.load(None, None, smollm2.draft.backend.name, prm_format="judge").prm
+    result = api.solve(
+        "What is 2+2?", replace(smollm2, prm=prm), n=3, start="draft", max_step_tokens=24, max_tokens=48, seed=1
+    )
+    assert result.error is None
+    for candidate in (candidate for record in result.steps for candidate in record.candidates):
+        assert candidate.reward is None or 0 < candidate.reward < 1
+    assert result.usage["prm"].processed == result.usage["prm"].minimum > 0
 
 
 @pytest.mark.slow

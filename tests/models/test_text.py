@@ -91,6 +91,41 @@ def test_a_question_about_a_trace_is_a_turn_of_its_own(tmp_path):
         HubText(folder).judgement(judge("1", "2"))
 
 
+def test_labels_are_single_tokens_behind_what_stands_before_them(tmp_path):
+    tiny.write_tokenizer(tmp_path)
+    text = HubText(tmp_path)
+    before, labels = text.labelled("a b.\n\n", ("3", "4"))
+    assert [[*before, label] for label in labels] == [text.encode("a b.\n\n3"), text.encode("a b.\n\n4")]
+    for labels in (("3", "3"), ("3", "4 5")):
+        with pytest.raises(ModelError, match=r"as one token behind 'a b\.\\n\\n': use a model whose vocabulary does"):
+            text.labelled("a b.\n\n", labels)
+
+
+def test_turns_are_what_the_template_writes_around_them(tmp_path):
+    tiny.write_tokenizer(tmp_path)
+    assert HubText(tmp_path).turns() == ("<bos><user>", "<bot>", "<user>")
+    (tmp_path / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    with pytest.raises(ModelError, match="drops turns"):
+        HubText(tmp_path).turns()
+    (tmp_path / "chat_template.jinja").unlink()
+    with pytest.raises(ModelError, match="there is no chat template"):
+        HubText(tmp_path).turns()
+
+
+def test_the_first_token_may_be_named_in_either_file(tmp_path):
+    folder = folder_with(tmp_path / "model", VOCABULARY, bos_token=None)
+    assert HubText(folder).bos is None
+    (folder / "special_tokens_map.json").write_text(json.dumps({"bos_token": {"content": "</s>"}}))
+    assert HubText(folder).bos == "</s>"
+    (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "</s>", "bos_token": "a"}))
+    assert HubText(folder).bos == "a"
+
+
+def test_tokens_are_spelled_for_people(tmp_path):
+    text = HubText(folder_with(tmp_path / "model", VOCABULARY))
+    assert [text.spelling(token) for token in (1, 2, 3, 10 + 0xE4, 10_000)] == ["</s>", " ", "a", "\\xe4", ""]
+
+
 def test_thinking_is_switched_off_where_the_template_can(tmp_path):
     template = "{{ messages[0].content }}{% if enable_thinking is not defined or enable_thinking %}<think>\n{% endif %}"
     assert HubText(folder_with(tmp_path / "can", VOCABULARY, template)).prompt("a") == [3]

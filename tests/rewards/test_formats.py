@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from specs.errors import ModelError
-from specs.rewards.formats import QwenMathPRM, RewardFormat, TokenClassification, format_for
+from specs.errors import InputError, ModelError
+from specs.rewards.families import QwenMathPRM, TokenClassification, family_for
+from specs.rewards.formats import RewardFormat
 
 SYSTEM = "Please reason step by step, and put your final answer within \\boxed{}."
 QUESTION = "Ann has 3 apples and buys 41 more. How many apples has she?"
@@ -101,7 +102,7 @@ def parts(form: RewardFormat, solution: str) -> list[list[int]]:
     steps = split_steps(solution)
     return [
         form.prompt(QUESTION),
-        *([*form.content(step, step_idx == 0, False), form.separator] for step_idx, step in enumerate(steps)),
+        *([*form.content(step, step_idx == 0, False), *form.ask] for step_idx, step in enumerate(steps)),
     ]
 
 
@@ -115,7 +116,7 @@ def test_ids_are_the_card_recipes_up_to_the_last_separator(qwen: HubTokens, solu
     steps = [part.strip() for part in solution.split("\n\n") if part.strip()]
     ours = list(chain.from_iterable(parts(form, solution)))
     assert ours == up_to_last(card_ids(qwen, steps), qwen.hub.convert_tokens_to_ids("<extra_0>"))
-    assert ours.count(form.separator) == len(steps)
+    assert ours.count(form.ask[0]) == len(steps)
 
 
 @pytest.mark.parametrize("solution", CASES.values(), ids=CASES)
@@ -206,7 +207,7 @@ def test_rewards_equal_the_recipe(
     expected = probabilities[ids == separator].numpy()
 
     # Ours: appended step by step over one cache.
-    form = format_for([architecture], tokens)
+    form = (QwenMathPRM if is_qwen else TokenClassification)(tokens)
     backend = load_hf(str(tmp_path), "prm", device="cpu")
     cache, done, rewards = backend.cache(), 0, []
     for part_idx, part in enumerate(parts(form, solution)):
@@ -235,36 +236,81 @@ class NoSpecials(Letters):
         return [ord(character) for character in text]
 
 
-def test_each_architecture_has_its_format() -> None:
-    assert format_for(["Qwen2ForProcessRewardModel"], Letters()).separator == 0
-    assert format_for(["LlamaForTokenClassification"], Letters()).separator == 1
-    prompt = format_for(["LlamaForTokenClassification"], Letters()).prompt("Why?")
-    assert prompt == Letters().encode("[None|Why?>")
+def test_a_token_classifier_reads_the_steps_as_an_answer() -> None:
+    assert TokenClassification(Letters()).prompt("Why?") == Letters().encode("[None|Why?>")
 
 
 @pytest.mark.parametrize(
-    ("architectures", "name"),
-    [(["Qwen2ForRewardModel"], "Qwen2ForRewardModel"), (["MistralForCausalLM"], "MistralForCausalLM"), ([], "without")],
-)
-def test_other_architectures_are_refused_by_name(architectures: list[str], name: str) -> None:
-    with pytest.raises(ModelError, match=f"no reward format is known for .*{name}"):
-        format_for(architectures, Letters())
-
-
-@pytest.mark.parametrize(
-    ("architecture", "message"),
+    ("architecture", "name", "wanted", "family", "why"),
     [
-        ("Qwen2ForProcessRewardModel", "9 tokens of the separator '<extra_0>'"),
-        ("LlamaForTokenClassification", r"2 tokens of the separator '\\n\\n'"),
+        ("Qwen2ForProcessRewardModel", "a/b", "auto", "qwen", "its architecture is Qwen2ForProcessRewardModel"),
+        ("Qwen2ForPrmModel", "a/b", "auto", "skywork", "its architecture is Qwen2ForPrmModel"),
+        ("LlamaForTokenClassification", "a/b", "auto", "token-classification", "its architecture is Llama"),
+        ("Qwen2ForTokenClassification", "a/b", "qwen", "qwen", "as was asked for"),
+        ("LlamaForCausalLM", "peiyi9979/math-shepherd-mistral-7b-prm", "auto", "math-shepherd", "its name has math-s"),
+        ("MistralForCausalLM", "OpenRLHF/Mistral-7b-PRM-Math-Shepherd", "auto", "math-shepherd", "its name has"),
+        (
+            "LlamaForCausalLM",
+            "RLHFlow/Llama3.1-8B-PRM-Deepseek-Data",
+            "auto",
+            "rlhflow",
+            "its name has llama3.1-8b-prm",
+        ),
+        ("LlamaForCausalLM", "/models/Llama3.1-8B-PRM-Mistral-Data/", "auto", "rlhflow", "its name has llama3.1"),
+        ("Qwen2ForCausalLM", "a/b", "judge", "judge", "as was asked for"),
+        ("LlamaForCausalLM", "RLHFlow/Llama3.1-8B-PRM-Deepseek-Data", "judge", "judge", "as was asked for"),
     ],
 )
-def test_a_tokenizer_that_splits_the_separator_is_refused(architecture: str, message: str) -> None:
+def test_each_model_has_its_format(architecture: str, name: str, wanted: Any, family: str, why: str) -> None:
+    found, told = family_for([architecture], name, wanted)
+    assert found.name == family
+    assert told.startswith(why)
+
+
+@pytest.mark.parametrize(
+    ("architectures", "wanted", "message"),
+    [
+        (["Qwen2ForRewardModel"], "auto", r"a/math: no reward format is known for Qwen2ForRewardModel: use a "),
+        ([], "auto", "no reward format is known for a model without architectures"),
+        (
+            ["MistralForCausalLM"],
+            "auto",
+            r"a/math is a language model \(Mistral.*--prm-format, among math-shepherd, rlhflow, judge",
+        ),
+        (["MistralForCausalLM"], "qwen", "no head for --prm-format qwen: choose among math-shepherd, rlhflow, judge"),
+        (
+            ["Qwen2ForPrmModel"],
+            "judge",
+            "no head for --prm-format judge: choose among qwen, skywork, token-classification",
+        ),
+    ],
+)
+def test_models_that_tell_no_format_are_refused_with_the_mend(
+    architectures: list[str], wanted: Any, message: str
+) -> None:
     with pytest.raises(ModelError, match=message):
-        format_for([architecture], NoSpecials())
+        family_for(architectures, "a/math", wanted)
+
+
+def test_a_format_that_is_none_is_named() -> None:
+    with pytest.raises(InputError, match="PRM format 'gwen' is none of auto, qwen, skywork"):
+        family_for(["Qwen2ForProcessRewardModel"], "a/b", "gwen")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("family", "message"),
+    [
+        (QwenMathPRM, "9 tokens of '<extra_0>', which format qwen needs as one"),
+        (TokenClassification, r"2 tokens of '\\n\\n', which format token-classification needs as one"),
+    ],
+)
+def test_a_tokenizer_that_splits_the_separator_is_refused(family: Any, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        family(NoSpecials())
 
 
 def test_rewards_are_probabilities_of_good_even_where_they_underflow() -> None:
-    form = format_for(["LlamaForTokenClassification"], Letters())
+    form = TokenClassification(Letters())
     one = np.array([[0.0], [np.log(3)], [-1e4], [1e4]], np.float32)
     two = np.array([[5.0, 5.0], [0, np.log(3)], [1e4, 0], [-1e4, 0]], np.float32)
     for rows in (one, two):

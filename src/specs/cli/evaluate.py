@@ -43,7 +43,8 @@ def run(args: argparse.Namespace) -> int:
     require_matplotlib()
     cells, law, limits = cells_of(args)
     plan = Plan(problems_of(args), cells, law, limits, args.seed, args.seeds)
-    with Folder(args.out, configuration_of(args, plan), plan.settings) as folder:
+    configuration = {**configuration_of(args, plan), "concurrency": args.concurrency}
+    with Folder(args.out, configuration, plan.settings) as folder:
         models = models_of(args, plan.methods)
         folder.begin(start_of(args, plan))
         interrupted = solve_all(plan, models, folder, Shown(), args.concurrency)
@@ -57,12 +58,13 @@ def run(args: argparse.Namespace) -> int:
 
 def configuration_of(args: argparse.Namespace, plan: Plan) -> dict[str, Any]:
     """What all starts of a run share: data set, models and how they are loaded, law, limits, seeds."""
-    loading = ("engine", "device", "dtype", "allow_text_scoring", "draft_system", "target_system", "tokenizer")
+    loading = (
+        "engine", "device", "dtype", "allow_text_scoring", "draft_system", "target_system", "tokenizer", "prm_format"
+    )  # fmt: skip
     return {
         **plan.configuration(args.dataset, names_of(args, plan.methods)),
         "problem_seed": args.problem_seed,
         "loading": {name: getattr(args, name) for name in loading},
-        "concurrency": args.concurrency,
     }
 
 

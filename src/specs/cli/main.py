@@ -8,7 +8,21 @@ import sys
 from collections.abc import Sequence
 
 from specs import __version__
-from specs.cli import bench, calibrate, evaluate, grade, problems, replay, report, solve, study, theory
+from specs.cli import (
+    bench,
+    calibrate,
+    check_prm,
+    evaluate,
+    grade,
+    launch,
+    plan,
+    problems,
+    replay,
+    report,
+    solve,
+    study,
+    theory,
+)
 from specs.cli.options import Parser
 from specs.errors import InputError, ModelError, SpecsError
 
@@ -42,6 +56,7 @@ def parser() -> Parser:
     top = Parser(prog="specs", description="Faster test-time scaling through speculative drafts (arXiv 2506.15733).")
     top.add_argument("--version", action="version", version=f"specs {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (solve, problems, bench, evaluate, report, calibrate, replay, grade, theory, study):
+    running = (solve, problems, bench, evaluate, report, calibrate, replay, grade, check_prm, theory, study)
+    for command in (*running, plan, launch):
         command.add(commands)
     return top

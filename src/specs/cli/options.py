@@ -17,6 +17,7 @@ from specs.methods import Method
 from specs.methods.registry import make, options_of
 from specs.methods.specs import Specs
 from specs.presets import LAW, Preset
+from specs.rewards.families import FAMILIES
 from specs.types import Law
 
 
@@ -75,13 +76,29 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("models")
     group.add_argument("--models", choices=["bundled"], default="bundled", help="a set of models (default: bundled)")
     for role in ("draft", "target", "prm"):
-        places = "a folder, a hub id" if role == "prm" else "a folder, a hub id, a GGUF file"
-        group.add_argument(f"--{role}", metavar="MODEL", help=f"{role} model: {places} or http://host:port")
+        places = "a folder, a hub id, a GGUF file or http://host:port"
+        group.add_argument(f"--{role}", metavar="MODEL", help=f"{role} model: {places}")
     group.add_argument("--draft-system", metavar="TEXT", help="system prompt of the draft")
     group.add_argument("--target-system", metavar="TEXT", help="system prompt of the target")
     group.add_argument("--tokenizer", metavar="MODEL", help="of models on servers: a folder or a hub id that has it")
     group.add_argument(
         "--timeout", type=above_zero, default=120.0, metavar="SECONDS", help="of one request (default: %(default)g)"
+    )
+    add_engine(group)
+    group.add_argument(
+        "--allow-text-scoring",
+        action="store_true",
+        help="let a draft and a target of different vocabularies meet through text (inexact)",
+    )
+
+
+def add_engine(group: argparse._ActionsContainer) -> None:
+    """How a PRM is read and where models run."""
+    group.add_argument(
+        "--prm-format",
+        choices=["auto", *FAMILIES],
+        default="auto",
+        help="how the PRM reads a trace; auto: as its architecture or its published name tells",
     )
     group.add_argument(
         "--engine",
@@ -93,11 +110,6 @@ def add_models(parser: argparse.ArgumentParser) -> None:
         "--device", choices=["auto", "cpu", "cuda"], default="auto", help="of the torch engine and of llama.cpp"
     )
     group.add_argument("--dtype", choices=["auto", "fp32", "bf16", "fp16"], default="auto", help="of the torch engine")
-    group.add_argument(
-        "--allow-text-scoring",
-        action="store_true",
-        help="let a draft and a target of different vocabularies meet through text (inexact)",
-    )
 
 
 def add_method(parser: argparse.ArgumentParser, several_n: bool = False) -> None:
@@ -255,4 +267,5 @@ def models_of(args: argparse.Namespace, methods: list[Method]) -> Models:
         target_system=args.target_system,
         tokenizer=args.tokenizer,
         timeout_s=args.timeout,
+        prm_format=args.prm_format,
     )

@@ -12,7 +12,10 @@ from collections.abc import Iterable, Sequence
 
 Ids = tuple[int, ...]
 Ask = Sequence[tuple[Ids, Sequence[Ids]]]
-"""One call of a role: per trace its tokens after the prompt, and the paths behind them to run through."""
+"""One call of a role: per trace its tokens after the prompt, and the paths behind them to run through.
+
+A trace without paths is not run through; what there is of it is kept.
+"""
 
 
 def minimum(prompt: int, asks: Iterable[Ask]) -> int:
@@ -30,13 +33,15 @@ def minimum(prompt: int, asks: Iterable[Ask]) -> int:
     total = 0
     held: set[int] | None = None
     for ask in asks:
+        if not ask:  # about blank steps alone: nothing is run, and nothing is dropped
+            continue
         if held is None:
             total, held = prompt, set[int]()
         traces: set[int] = set()
         needed: set[int] = set()
         for trace, paths in ask:
             begun = walk(0, trace)
-            traces.update(begun)
+            traces.update(begun if paths else held.intersection(begun))
             for path in paths:
                 needed.update(walk(begun[-1] if begun else 0, path))
         needed |= traces

@@ -76,8 +76,9 @@ class Ssr:
                 yield Accept(choose_best(ratings), keep=False)
             if bad:
                 first, *beside = (tracks[k].trace for k in bad)
+                keep = tuple(tracks[live[k]].trace for k in good)
                 written: Proposal = yield Propose(
-                    Role.TARGET, first, 1, frozenset(), law, attempt=1, beside=tuple(beside)
+                    Role.TARGET, first, 1, frozenset(), law, attempt=1, beside=tuple(beside), keep=keep
                 )
                 finishes = yield Branch(choose_best([0.0] * len(bad)), tuple(range(len(bad))))
                 for k, step, finish in zip(bad, written.candidates, finishes, strict=True):

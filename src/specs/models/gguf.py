@@ -101,8 +101,8 @@ class GgufText(Templated):
         template = lib.llama_model_chat_template(file.model, None)
         super().__init__(
             None if template is None else template.decode(),
-            self._content(lib.llama_vocab_bos(file.vocabulary)),
-            self._content(lib.llama_vocab_eos(file.vocabulary)),
+            self._content(lib.llama_vocab_bos(file.vocabulary)) or None,
+            self._content(lib.llama_vocab_eos(file.vocabulary)) or None,
         )
         tokens = range(lib.llama_vocab_n_tokens(file.vocabulary))
         # The strings are those of `tokenizer.json`: the same vocabulary has the same fingerprint there.
@@ -125,6 +125,9 @@ class GgufText(Templated):
         count = self._lib.llama_tokenize(self._file.vocabulary, data, len(data), tokens, room, False, True)
         assert 0 <= count <= room
         return tokens[:count]
+
+    def spelling(self, token: int) -> str:
+        return self.piece(token).decode("utf-8", "backslashreplace") or self._content(token)
 
     def piece(self, token: int) -> bytes:
         if (piece := self._pieces.get(token)) is None:

@@ -10,9 +10,10 @@ the past into one state, which cannot hold two branches, and are refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -104,15 +105,18 @@ class HFBackend:
                     setattr(layer, part, full[..., :end, :] if kept is None else full.index_select(-2, kept))
 
 
-def load_hf(name: str, kind: Kind, device: str = "auto", dtype: str = "auto") -> HFBackend:
+def load_hf(
+    name: str, kind: Kind, device: str = "auto", dtype: str = "auto", labels: Sequence[int] | None = None
+) -> HFBackend:
     """Load a model and check that it can evaluate a tree.
 
     Args:
         name: local folder or hub id. Code that a checkpoint brings is never run.
-        kind: "lm" for a causal language model (draft, target); "prm" for a reward model, a
-            `...ForTokenClassification` of one or two labels or a Qwen2.5-Math-PRM.
+        kind: "lm" for a causal language model; "prm" for one with a reward head, a
+            `...ForTokenClassification` of one or two labels, Qwen2.5-Math-PRM or Skywork-o1-Open-PRM.
         device: cpu, cuda, cuda:N, or auto (cuda where there is one).
         dtype: fp32, bf16, fp16, or auto (bf16 on cuda, fp32 on cpu).
+        labels: of a language model, the tokens whose logits are computed; None for all.
 
     Raises:
         InputError: no such device or dtype.
@@ -132,12 +136,9 @@ def load_hf(name: str, kind: Kind, device: str = "auto", dtype: str = "auto") ->
         raise InputError(f"dtype {dtype!r} is none of {', '.join(_DTYPES)}, auto")
 
     architecture = _architecture(name, kind)
-    if architecture == "Qwen2ForProcessRewardModel":
-        from specs.models import qwen_prm
+    from specs.models import heads
 
-        model_class: Any = qwen_prm.Qwen2ForProcessRewardModel
-    else:
-        model_class = getattr(transformers, architecture, None)
+    model_class: Any = getattr(heads, architecture, None) or getattr(transformers, architecture, None)
     if model_class is None:
         raise ModelError(f"{name}: transformers {transformers.__version__} does not know {architecture}: upgrade it")
 
@@ -164,7 +165,11 @@ def load_hf(name: str, kind: Kind, device: str = "auto", dtype: str = "auto") ->
     if kind == "prm" and backend.width > 2:
         raise ModelError(f"{name} tells {backend.width} labels apart: a reward head has one or two")
     _check_tree(backend, _PROBE[dtype])
-    return backend
+    if labels is None:
+        return backend
+    # The model's own forward runs over the few rows, because some scale or cap their logits after the head.
+    model.set_output_embeddings(heads.LabelRows(model.get_output_embeddings(), labels))
+    return HFBackend(name, kind, model, context, dtype)
 
 
 def _device(device: str) -> torch.device:
@@ -195,11 +200,11 @@ def _architecture(name: str, kind: Kind) -> str:
             f"{name}: config.json names {named or 'no architecture'}: it must name the one it was saved from"
         )
     architecture: str = named[0]
-    rewards = architecture.endswith(("ForTokenClassification", "ForProcessRewardModel"))
+    rewards = architecture.endswith(("ForTokenClassification", "ForProcessRewardModel", "ForPrmModel"))
     if kind == "prm" and not rewards:
         raise ModelError(
-            f"{name} ({architecture}) has no reward head: "
-            "use a ...ForTokenClassification model or Qwen2.5-Math-PRM as PRM"
+            f"{name} ({architecture}) has no reward head: use a ...ForTokenClassification model, "
+            "Qwen2.5-Math-PRM or Skywork-o1-Open-PRM as PRM"
         )
     if kind == "lm" and architecture not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values():
         hint = "it can only be the PRM" if rewards else "use a ...ForCausalLM model"
@@ -261,7 +266,7 @@ def _loading(name: str, mend: str) -> Iterator[None]:
 
     try:
         yield
-    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, EOFError, SafetensorError, UnpicklingError) as error:
         raise ModelError(f"{name} cannot be loaded: {mend} ({_line(error)})") from None
 
 

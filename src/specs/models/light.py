@@ -8,6 +8,7 @@ which the attention kernel reads and extends in place: a call copies nothing tha
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ HEADS = {
     "Qwen2ForCausalLM": "lm_head",
     "LlamaForTokenClassification": "score",
     "Qwen2ForTokenClassification": "score",
+    "Qwen2ForPrmModel": "v_head.summary",
 }
 """Supported architectures and the name of each one's head."""
 
@@ -30,17 +32,18 @@ FIRST_CAPACITY = 512
 """Entries that a new cache has room for: a short solve never moves."""
 
 
-def load_light(path: Path, threads: int = 1) -> LightBackend:
+def load_light(path: Path, threads: int = 1, labels: Sequence[int] | None = None) -> LightBackend:
     """Load the model in folder `path`, to run on `threads` threads (>= 1) a call.
+
+    `labels`: of a language model, the tokens whose logits are computed; None for all.
 
     Raises:
         ModelError: the folder holds something else than a Llama or Qwen2 model, with a
-            language-model head or a token-classification head of 1 or 2 labels, in
-            fp32, fp16 or bf16.
+            language-model head or a reward head of 1 or 2 labels, in fp32, fp16 or bf16.
     """
     path = Path(path)
     shape = _read_shape(path)
-    return LightBackend(str(path), shape, _read_weights(path, shape), threads)
+    return LightBackend(str(path), shape, _read_weights(path, shape, labels), threads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +238,7 @@ def _read_shape(path: Path) -> Shape:
     return shape
 
 
-def _read_weights(path: Path, shape: Shape) -> Weights:
+def _read_weights(path: Path, shape: Shape, labels: Sequence[int] | None) -> Weights:
     """The graph's arrays from `model.safetensors`; every tensor of the file must be used."""
     config = _config(path)
     tensors = _Tensors(path / "model.safetensors")
@@ -261,18 +264,20 @@ def _read_weights(path: Path, shape: Shape) -> Weights:
         arrays[f"{layer}.down"] = take(f"{prefix}.mlp.down_proj.weight", shape.hidden, shape.mlp)
         arrays[f"{layer}.norm1"] = take(f"{prefix}.input_layernorm.weight", shape.hidden)
         arrays[f"{layer}.norm2"] = take(f"{prefix}.post_attention_layernorm.weight", shape.hidden)
-    parameters = sum(array.size for array in arrays.values())
-    if head == "lm_head" and config.get("tie_word_embeddings", False):
+    writes = head == "lm_head"
+    tied = writes and config.get("tie_word_embeddings", False)
+    if tied or head == "v_head.summary":  # Skywork's PRMs still carry the language model's output matrix
         tensors.drop("lm_head.weight")
-        arrays["head"] = arrays["embed"]
-    else:
-        arrays["head"] = take(f"{head}.weight", shape.vocab if head == "lm_head" else None, shape.hidden)
-        parameters += arrays["head"].size
+    arrays["head"] = arrays["embed"] if tied else take(f"{head}.weight", shape.vocab if writes else None, shape.hidden)
     if tensors.has(f"{head}.bias"):
         arrays["head.bias"] = take(f"{head}.bias", len(arrays["head"]))
-        parameters += arrays["head.bias"].size
-    if head == "score" and len(arrays["head"]) not in (1, 2):
+    if labels is not None:
+        arrays |= {name: arrays[name][list(labels)] for name in ("head", "head.bias") if name in arrays}
+    if not writes and len(arrays["head"]) not in (1, 2):
         raise _unfit(path, f"{len(arrays['head'])} labels")
+    parameters = sum(array.size for array in arrays.values())
+    if arrays["head"] is arrays["embed"]:
+        parameters -= arrays["head"].size
     tensors.finish()
     return Weights(arrays, parameters)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import os
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -180,12 +181,14 @@ class LlamaBackend:
     `forward` raises EngineError when memory or branches run out; the cache is then of no further use.
     """
 
-    def __init__(self, name: str, file: Gguf, context: int) -> None:
+    def __init__(self, name: str, file: Gguf, context: int, labels: Sequence[int] | None) -> None:
         lib = library()
         self.name = name
         self.parameters: int = lib.llama_model_n_params(file.model)
         self.context = context
-        self.width: int = lib.llama_vocab_n_tokens(file.vocabulary)
+        self._vocabulary: int = lib.llama_vocab_n_tokens(file.vocabulary)
+        self._labels = None if labels is None else np.array(labels)
+        self.width = self._vocabulary if labels is None else len(labels)
         self._exact = file.value("general.file_type") == _ALL_F32
         self.tolerance = _TOLERANCE[self._exact]
         self._file = file
@@ -203,24 +206,26 @@ class LlamaBackend:
         return cache
 
     def forward(self, cache: LlamaCache, ids: Ints, positions: Ints, visible: Bools | None, want: Ints) -> Floats:
-        if not 0 <= ids.min() <= ids.max() < self.width:
-            raise ModelError(f"{self.name}: token {int(ids.max())} is outside the vocabulary of {self.width}")
+        if not 0 <= ids.min() <= ids.max() < self._vocabulary:
+            raise ModelError(f"{self.name}: token {int(ids.max())} is outside the vocabulary of {self._vocabulary}")
         held = len(cache.parents)
         cache.context.reserve(held + len(ids))
         sequences = cache.extend(_parents(visible, held, len(ids)), positions.tolist())
         rows, places = np.unique(want, return_inverse=True)
-        return cache.context.decode(ids, positions, sequences, rows)[places]  # indexing copies
+        outputs = cache.context.decode(ids, positions, sequences, rows)
+        return outputs[places] if self._labels is None else outputs[places[:, None], self._labels]  # both copy
 
     def keep(self, cache: LlamaCache, length: int, moved: Ints) -> None:
         cache.keep([*range(length), *moved.tolist()])
 
 
-def load_llama(path: Path, name: str, device: str = "auto") -> LlamaBackend:
+def load_llama(path: Path, name: str, device: str = "auto", labels: Sequence[int] | None = None) -> LlamaBackend:
     """Load a GGUF file and check that it can evaluate a tree.
 
     Args:
         name: what the user called it.
         device: cpu, cuda, or auto (a GPU where llama.cpp was built for one).
+        labels: the tokens whose logits are wanted; None for all.
 
     Raises:
         InputError: llama.cpp was not built for that device.
@@ -250,8 +255,8 @@ def load_llama(path: Path, name: str, device: str = "auto") -> LlamaBackend:
     if window := lib.llama_model_n_swa(model):
         # Inside its window a sliding layer is an ordinary one; behind it, cells are used again.
         context = min(context, window - 1)
-    backend = LlamaBackend(name, file, context)
-    if not tree_error(backend, backend.width) <= _PROBE:
+    backend = LlamaBackend(name, file, context, labels)
+    if not tree_error(backend, lib.llama_vocab_n_tokens(file.vocabulary)) <= _PROBE:
         raise ModelError(f"{name} does not follow a tree of candidates: serve it over HTTP instead")
     return backend
 

@@ -11,16 +11,16 @@ from typing import Literal
 from specs.engine import Models, Policy, unwatched
 from specs.errors import InputError, ModelError
 from specs.models.backend import Backend
+from specs.models.folders import folder_of, is_gguf
 from specs.models.local import LocalPolicy, LocalReward
 from specs.models.remote.client import together, wait
 from specs.models.remote.replicas import Replicas
-from specs.models.remote.sessions import RemotePolicy
+from specs.models.remote.sessions import RemotePolicy, RemoteReward
 from specs.models.remote.vllm import connect
-from specs.models.text import HubText, Text
-from specs.rewards.formats import format_for
+from specs.models.text import HubText, Templated
+from specs.rewards.families import PRMFormat, family_for
 
 Engine = Literal["auto", "light", "torch"]
-BUNDLED = Path(__file__).parent.parent / "bundled" / "models"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,8 @@ class Names:
         draft_system, target_system: the writers' system prompts.
         tokenizer: folder or hub id that has the tokenizer of draft and target where they are on
             servers; None for where the servers have read them from.
+        prm_format: how the PRM reads a trace (`specs.rewards.families`); `auto` where its architecture
+            or name tells.
     """
 
     draft: str | None = "bundled"
@@ -41,6 +43,7 @@ class Names:
     draft_system: str | None = None
     target_system: str | None = None
     tokenizer: str | None = None
+    prm_format: PRMFormat = "auto"
 
 
 def load_models(
@@ -64,13 +67,14 @@ def load_models(
         timeout_s: longest that one request to a server may take.
 
     Raises:
-        InputError: draft and target have different vocabularies and may not meet through text.
+        InputError: draft and target have different vocabularies and may not meet through text, or
+            there is no such PRM format.
         ModelError: a name is no model, or a model cannot play its role.
     """
     given = {role: name for role in ("draft", "target", "prm") if (name := getattr(names, role))}
     servers = _connected({role: name for role, name in given.items() if _is_url(name)}, timeout_s)
     folders = {
-        role: _tokenizer(names, role, servers[role]) if role in servers else _folder(name, role)
+        role: _tokenizer(names, role, servers[role]) if role in servers else folder_of(name, role)
         for role, name in given.items()
     }
     texts = {role: _text(folder) for role, folder in folders.items()}
@@ -81,95 +85,49 @@ def load_models(
                 "shares one, or accept inexact scores with --allow-text-scoring"
             )
 
-    def backend(role: str) -> Backend:
+    def backend(role: str, labels: tuple[int, int] | None = None) -> Backend:
         name = getattr(names, role)
+        writes = role != "prm" or labels is not None
         light = engine == "light" or (engine == "auto" and name == "bundled")
-        kind: Literal["lm", "prm"] = "prm" if role == "prm" else "lm"
-        if _is_gguf(folders[role]):
+        if is_gguf(folders[role]):
             from specs.models.llama import load_llama
 
-            loaded: Backend = load_llama(folders[role], name, device)
+            loaded: Backend = load_llama(folders[role], name, device, labels)
         elif light:
-            from specs.models.light import load_light
+            from specs.models.light import HEADS, load_light
 
-            # A model that is none of the PRMs was refused by its format before.
-            if kind == "lm" and any("TokenClassification" in one for one in _architectures(folders[role])):
+            # A PRM that is none was refused by its format before.
+            if writes and any(HEADS.get(one, "lm_head") != "lm_head" for one in _architectures(folders[role])):
                 raise ModelError(
                     f"{name} is a reward model, not a language model; give --{role} a causal language model"
                 )
-            loaded = load_light(folders[role])
+            loaded = load_light(folders[role], labels=labels)
         else:
             from specs.models.hf import load_hf
 
-            loaded = load_hf(str(folders[role]), kind, device, dtype)
+            loaded = load_hf(str(folders[role]), "lm" if writes else "prm", device, dtype, labels)
         loaded.name = f"bundled:{role}" if name == "bundled" else name
         return loaded
 
     def policy(role: str, system: str | None) -> Policy | None:
         if role in servers:
             facts = servers[role].facts
+            _check_kind(role, servers[role], True)
             raw = not facts.processed if role == "draft" else facts.raw_scores
             return RemotePolicy(servers[role], texts[role], raw, system)
         return LocalPolicy(backend(role), texts[role], system) if role in folders else None
 
     prm = None
-    if "prm" in folders:
-        if _is_gguf(folders["prm"]):
-            raise ModelError(f"--prm {names.prm}: a GGUF file has no reward head; give a folder or a hub id")
-        form = format_for(_architectures(folders["prm"]), texts["prm"])
-        prm = LocalReward(backend("prm"), form)
+    if names.prm:
+        published = servers["prm"].facts.root if "prm" in servers else names.prm
+        family, why = family_for(_architectures(folders["prm"]), published, names.prm_format)
+        form = family(texts["prm"])
+        if "prm" in servers:
+            _check_kind("prm", servers["prm"], form.labels is not None)
+            prm = RemoteReward(servers["prm"], form, why)
+        else:
+            prm = LocalReward(backend("prm", form.labels), form, why)
     return Models(policy("draft", names.draft_system), policy("target", names.target_system), prm)
-
-
-def _folder(name: str, role: str) -> Path:
-    """The local folder, or GGUF file, of a model; hub ids are looked up in the hub's cache or fetched."""
-    if name == "bundled":
-        return BUNDLED / role
-    path = Path(name)
-    if _is_gguf(path):
-        return path if path.is_file() else _fetched(name, role)
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise ModelError(f"{name} is not a model folder: it has no config.json; give --{role} a saved model")
-        return path
-    if path.exists() or name.startswith((".", "/", "~")) or name.count("/") != 1:
-        raise ModelError(f"--{role} {name}: no such model folder; give a folder, a hub id (owner/name) or 'bundled'")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.model"]))
-    except (OSError, HFValidationError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelError(f"--{role} {name}: neither a folder nor reachable on the hub ({reason})") from None
-
-
-def _fetched(name: str, role: str) -> Path:
-    """A GGUF file in the hub's cache, or fetched."""
-    owner, _, rest = name.partition("/")
-    repository, _, file = rest.partition("/")
-    if not file or owner in ("", ".", "..", "~"):
-        raise ModelError(f"--{role} {name}: no such file; give a GGUF file, or one on the hub (owner/name/file.gguf)")
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        return Path(hf_hub_download(f"{owner}/{repository}", file))
-    except (OSError, HFValidationError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelError(f"--{role} {name}: neither a file nor reachable on the hub ({reason})") from None
-
-
-def _is_gguf(path: Path) -> bool:
-    return path.suffix == ".gguf"
-
-
-def _text(path: Path) -> Text:
-    if _is_gguf(path):
-        from specs.models.gguf import GgufText
-
-        return GgufText(path)
-    return HubText(path)
 
 
 def _is_url(name: str) -> bool:
@@ -185,11 +143,17 @@ def _connected(urls: dict[str, str], timeout_s: float) -> dict[str, Replicas]:
     return {role: Replicas([next(servers) for _ in several]) for role, several in each.items()}
 
 
+def _check_kind(role: str, server: Replicas, generates: bool) -> None:
+    if server.facts.generates is not generates:
+        kind, mend = ("pools", "without --runner pooling") if generates else ("generates", "with --runner pooling")
+        raise ModelError(f"--{role} {server.name} {kind}, which is not what this role needs; serve it {mend}")
+
+
 def _tokenizer(names: Names, role: str, server: Replicas) -> Path:
     """The folder of a tokenizer whose model is on a server."""
-    name = server.facts.root if names.tokenizer is None else names.tokenizer
+    name = server.facts.root if names.tokenizer is None or role == "prm" else names.tokenizer
     try:
-        return _folder(name, role)
+        return folder_of(name, role, weights=False)
     except ModelError:
         raise ModelError(
             f"--{role} {server.name} has its tokenizer at {name}, which is not here; "
@@ -197,5 +161,16 @@ def _tokenizer(names: Names, role: str, server: Replicas) -> Path:
         ) from None
 
 
-def _architectures(folder: Path) -> list[str]:
-    return json.loads((folder / "config.json").read_text()).get("architectures") or []
+def _text(path: Path) -> Templated:
+    if is_gguf(path):
+        from specs.models.gguf import GgufText
+
+        return GgufText(path)
+    return HubText(path)
+
+
+def _architectures(path: Path) -> list[str]:
+    """As in config.json; a GGUF file holds a language model."""
+    if is_gguf(path):
+        return ["GGUFForCausalLM"]
+    return json.loads((path / "config.json").read_text()).get("architectures") or []

@@ -9,7 +9,7 @@ from specs.errors import InputError
 from specs.models.backend import Backend
 from specs.models.sessions import PolicySession, RewardSession
 from specs.models.text import Text
-from specs.rewards.formats import RewardFormat
+from specs.rewards.formats import Family
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,11 @@ class LocalPolicy:
 
 @dataclass(frozen=True)
 class LocalReward:
-    """A process reward model in this process, read in its own format."""
+    """A process reward model in this process, read in its own format; `why` says how that was told."""
 
     backend: Backend
-    form: RewardFormat
+    form: Family
+    why: str
 
     @property
     def name(self) -> str:

@@ -1,12 +1,15 @@
-"""How a language model reads traces in a solve: by their token ids, or through their text."""
+"""How models read the traces of a solve: a language model by token ids or through text, a PRM in its format."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from specs.core.ledger import Ask, Ids
 from specs.engine import Group
+from specs.models.backend import Floats
 from specs.models.text import Text
+from specs.rewards.formats import RewardFormat
 from specs.types import Candidate, End, Judge, Trace
 
 
@@ -67,3 +70,85 @@ class Reader:
         """Rating in [0, 1] that the model's answer `token` is: the place of the label, 0 where it is none."""
         _, labels = self._text.judgement(judge)
         return labels.index(token) / (len(labels) - 1) if token in labels else 0.0
+
+
+class RewardReader(ABC):
+    """A process reward model's reading; sessions say how its outputs are computed.
+
+    Attributes:
+        prompt: tokens before the first step.
+    """
+
+    def __init__(self, form: RewardFormat, prompt_ids: Sequence[int]) -> None:
+        self._form = form
+        self.prompt: Ids = tuple(prompt_ids)
+        self._read: dict[tuple[str, bool, bool], Ids] = {}
+
+    @abstractmethod
+    def outputs(self, asked: Ask) -> Floats:
+        """[paths, labels] outputs after each path of traces, in order; there is at least one."""
+
+    def rewards(self, groups: Sequence[Group], delimiter: str | None) -> list[float]:
+        """Reward in [0, 1] of each trace extended by one candidate, read at its last step."""
+        rewards: list[float] = []
+        filled: list[int] = []
+        for (trace, _), (_, paths) in zip(groups, self._read_groups(groups, delimiter), strict=True):
+            # A blank step closes nothing: the trace still ends with the step before it, if any.
+            before = trace.steps[-1].reward if trace.steps else None
+            filled += [len(rewards) + k for k, path in enumerate(paths) if path]
+            rewards += [0.0 if before is None else before] * len(paths)
+        if asked := self.ask(groups, delimiter):
+            for k, reward in zip(filled, self._form.rewards(self.outputs(asked)), strict=True):
+                rewards[k] = float(reward)
+        return rewards
+
+    def ask(self, groups: Sequence[Group], delimiter: str | None) -> Ask:
+        """What these rewards have the model run through, for the ledger; nothing for blank steps."""
+        read = self._read_groups(groups, delimiter)
+        return [(prefix, filled) for prefix, paths in read if (filled := [path for path in paths if path])]
+
+    def stops(self, path: Ids) -> list[int]:
+        """After how many tokens of a path a reward can be asked for."""
+        ask = self._form.ask
+        return [k for k, token in enumerate(path, 1) if token == ask[-1] and path[k - len(ask) : k] == ask]
+
+    def _read_groups(self, groups: Sequence[Group], delimiter: str | None) -> list[tuple[Ids, list[Ids]]]:
+        """Tokens of each trace after the prompt, and what each of its candidates adds."""
+        read: list[tuple[Ids, list[Ids]]] = []
+        for trace, candidates in groups:
+            prefix, continues = self._prefix(trace, delimiter)
+            read.append((prefix, [self._path(prefix, c, continues, delimiter) for c in candidates]))
+        return read
+
+    def _prefix(self, trace: Trace, delimiter: str | None) -> tuple[Ids, bool]:
+        ids: list[int] = []
+        continues = False
+        for step in trace.steps:
+            content = self._content(step.text, continues, not ids, delimiter)
+            ids += content
+            closes = step.end is not End.CAP and bool(content or continues)
+            continues = step.end is End.CAP and bool(content or continues)
+            if closes:
+                ids += self._form.join
+        return tuple(ids), continues
+
+    def _path(self, prefix: Ids, candidate: Candidate, continues: bool, delimiter: str | None) -> Ids:
+        """What a step adds to the model's input to read its reward; nothing for a blank step.
+
+        An unfinished step is asked about too, but that is no part of the sequence that goes on.
+        """
+        content = self._content(candidate.text, continues, not prefix, delimiter)
+        return (*content, *self._form.ask) if content or continues else ()
+
+    def _content(self, text: str, continues: bool, first: bool, delimiter: str | None) -> Ids:
+        key = (text, continues, first)
+        if key not in self._read:
+            ids: list[int] = []
+            breaks = self._form.breaks or delimiter
+            for part_idx, part in enumerate(text.split(breaks) if breaks else [text]):
+                content = self._form.content(part, first and not ids, continues and not part_idx)
+                if part_idx and content and (ids or continues):
+                    ids += self._form.join
+                ids += content
+            self._read[key] = tuple(ids)
+        return self._read[key]

@@ -16,13 +16,13 @@ from specs.core.ledger import Ask, Ids
 from specs.core.sampling import draw, log_law
 from specs.engine import Group, Watch
 from specs.errors import Stopped
-from specs.models.backend import Backend
-from specs.models.reading import Reader
+from specs.models.backend import Backend, Floats
+from specs.models.reading import Reader, RewardReader
 from specs.models.stepping import Stepper
 from specs.models.text import Text
 from specs.models.tree import Counts, Tree
 from specs.rewards.formats import RewardFormat
-from specs.types import Candidate, End, Finish, Judge, Law, Trace
+from specs.types import End, Finish, Judge, Law, Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,9 @@ class PolicySession(Reader):
     def counts(self) -> Counts:
         return self._tree.counts
 
-    def sample(self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key]) -> list[Sample]:
+    def sample(
+        self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key], keep: Sequence[Trace] = ()
+    ) -> list[Sample]:
         """Draw `n` independent candidate steps of each trace, trace by trace, each with its own key.
 
         Rows are distinct beginnings, not candidates: candidates that have drawn the same tokens
@@ -63,7 +65,7 @@ class PolicySession(Reader):
         """
         tree = self._tree
         sequences = [self.ids(trace) for trace in traces]
-        tails = tree.settle(*sequences, outputs=True)
+        tails = tree.settle(*sequences, *map(self.ids, keep), outputs=True)[: len(sequences)]
         cap = min(law.steps.max_tokens, tree.backend.context - max(map(len, sequences)))
         if cap < 1:
             raise Stopped(Finish.CONTEXT)
@@ -138,81 +140,19 @@ class PolicySession(Reader):
             )
 
 
-class RewardSession:
+class RewardSession(RewardReader):
     """A process reward model in one solve."""
 
     def __init__(self, backend: Backend, form: RewardFormat, prompt_ids: Sequence[int]) -> None:
+        super().__init__(form, prompt_ids)
         self._tree = Tree(backend, prompt_ids)
-        self._form = form
-        self._prompt = tuple(prompt_ids)
-        self._read: dict[tuple[str, bool, bool], tuple[int, ...]] = {}
 
     @property
     def counts(self) -> Counts:
         return self._tree.counts
 
-    def rewards(self, groups: Sequence[Group], delimiter: str | None) -> list[float]:
-        """Reward in [0, 1] of each trace extended by one candidate, read at its last step."""
-        rewards: list[float] = []
-        filled: list[int] = []
-        for (trace, _), (_, paths) in zip(groups, self._read_groups(groups, delimiter), strict=True):
-            # A blank step closes nothing: the trace still ends with the step before it, if any.
-            before = trace.steps[-1].reward if trace.steps else None
-            filled += [len(rewards) + k for k, path in enumerate(paths) if path]
-            rewards += [0.0 if before is None else before] * len(paths)
-        asked = self.ask(groups, delimiter)
-        if asked:
-            tails = self._tree.settle(*((*self._prompt, *prefix) for prefix, _ in asked))
-            whole = [(*tail, *path) for tail, (_, paths) in zip(tails, asked, strict=True) for path in paths]
-            # A step that was cut short may yet end as one of another trace has ended.
-            closed = [[k for k, token in enumerate(path, 1) if token == self._form.separator] for path in whole]
-            rows = self._tree.ends(whole, closed)
-            for k, reward in zip(filled, self._form.rewards(rows), strict=True):
-                rewards[k] = float(reward)
-        return rewards
-
-    def ask(self, groups: Sequence[Group], delimiter: str | None) -> Ask:
-        """What these rewards have the model run through, for the ledger; nothing for blank steps."""
-        read = self._read_groups(groups, delimiter)
-        return [(prefix, filled) for prefix, paths in read if (filled := [path for path in paths if path])]
-
-    def _read_groups(self, groups: Sequence[Group], delimiter: str | None) -> list[tuple[Ids, list[Ids]]]:
-        """Tokens of each trace after the prompt, and what each of its candidates adds."""
-        read: list[tuple[Ids, list[Ids]]] = []
-        for trace, candidates in groups:
-            prefix, continues = self._prefix(trace, delimiter)
-            read.append((prefix, [self._path(trace, c, continues, delimiter) for c in candidates]))
-        return read
-
-    def _prefix(self, trace: Trace, delimiter: str | None) -> tuple[tuple[int, ...], bool]:
-        ids: list[int] = []
-        continues = False
-        for step_idx, step in enumerate(trace.steps):
-            content = self._content(step.text, continues, step_idx == 0, delimiter)
-            ids += content
-            closes = step.end is not End.CAP and bool(content or continues)
-            continues = step.end is End.CAP and bool(content or continues)
-            if closes:
-                ids.append(self._form.separator)
-        return tuple(ids), continues
-
-    def _path(self, trace: Trace, candidate: Candidate, continues: bool, delimiter: str | None) -> tuple[int, ...]:
-        """What a step adds to the model's input, its separator last; nothing for a blank step.
-
-        An unfinished step is read through a separator too, which is no part of the sequence
-        that goes on.
-        """
-        content = self._content(candidate.text, continues, not trace.steps, delimiter)
-        return (*content, self._form.separator) if content or continues else ()
-
-    def _content(self, text: str, continues: bool, first: bool, delimiter: str | None) -> tuple[int, ...]:
-        key = (text, continues, first)
-        if key not in self._read:
-            ids: list[int] = []
-            for part_idx, part in enumerate(text.split(delimiter) if delimiter else [text]):
-                content = self._form.content(part, first and not part_idx, continues and not part_idx)
-                if part_idx and content and (ids or continues):
-                    ids.append(self._form.separator)
-                ids += content
-            self._read[key] = tuple(ids)
-        return self._read[key]
+    def outputs(self, asked: Ask) -> Floats:
+        tails = self._tree.settle(*((*self.prompt, *prefix) for prefix, _ in asked))
+        whole = [(*tail, *path) for tail, (_, paths) in zip(tails, asked, strict=True) for path in paths]
+        # A step that was cut short may yet end as one of another trace has ended.
+        return self._tree.ends(whole, [self.stops(path) for path in whole])

@@ -122,7 +122,8 @@ class _StepsFormat:
 
     def __init__(self, text: TabularText) -> None:
         self.text = text
-        self.separator = len(text.pieces)
+        self.ask = self.join = (len(text.pieces),)
+        self.breaks: str | None = None
 
     def prompt(self, question: str) -> list[int]:
         return self.text.prompt(question)
@@ -144,7 +145,7 @@ class TabularReward:
         def look_up(ids: tuple[int, ...]) -> list[float]:
             steps, open_step = [], []
             for token in ids:
-                if token == self._form.separator:
+                if (token,) == self._form.join:
                     steps.append("".join(open_step))
                     open_step = []
                 else:

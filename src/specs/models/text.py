@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -49,21 +50,33 @@ def fingerprint(vocabulary: Mapping[str, int]) -> str:
     return hashlib.sha256(json.dumps(sorted(vocabulary.items())).encode()).hexdigest()[:16]
 
 
-class Templated:
+class Templated(ABC):
     """What a chat template makes of a vocabulary: prompts, and questions about an answer.
 
     It is rendered with jinja as transformers does; `enable_thinking` is false for templates that
     know it. A model without a template gets the question and a blank line.
     """
 
-    def __init__(self, template: str | None, bos: str, eos: str) -> None:
+    fingerprint: str
+    end_ids: frozenset[int]
+
+    def __init__(self, template: str | None, bos: str | None, eos: str | None) -> None:
+        """`bos` is the spelling of the beginning-of-text token, `eos` that of the end's; None where none is named."""
         self._template = None if template is None else _compile(template)
-        self._bos, self._eos = bos, eos
+        self.bos, self._eos = bos, eos
         self._judgements: dict[Judge, tuple[list[int], list[int]]] = {}
 
+    @abstractmethod
     def encode(self, text: str) -> list[int]:
         """See `Text.encode`."""
-        raise NotImplementedError
+
+    @abstractmethod
+    def piece(self, token: int) -> bytes:
+        """See `Text.piece`."""
+
+    @abstractmethod
+    def spelling(self, token: int) -> str:
+        """A token for people: its text, or its name where it adds none."""
 
     def prompt(self, question: str, system: str | None = None, generation: bool = True) -> list[int]:
         if self._template is None:
@@ -93,15 +106,42 @@ class Templated:
             _, found, asked = self._rendered(self._template, messages).rpartition(_ANSWER)
             if not found:
                 raise ModelError("the chat template drops answers, so the model cannot be asked about one")
-        whole = [self.encode(asked + judge.opening + label) for label in judge.labels]
-        before = whole[0][:-1]
-        labels = [ids[-1] for ids in whole]
-        if any(ids[:-1] != before for ids in whole) or len(set(labels)) < len(labels):
+        return self.labelled(asked + judge.opening, judge.labels)
+
+    def labelled(self, before: str, labels: Sequence[str]) -> tuple[list[int], list[int]]:
+        """Ids of `before`, and the id of each label behind it.
+
+        Raises:
+            ModelError: a label is not one token of its own there.
+        """
+        whole = [self.encode(before + label) for label in labels]
+        ids = [one[-1] for one in whole]
+        if any(one[:-1] != whole[0][:-1] for one in whole) or len(set(ids)) < len(ids):
             raise ModelError(
-                f"this vocabulary does not write each of {', '.join(judge.labels)} as one token behind "
-                f"{judge.opening!r}; methods that let the target rate steps need another target"
+                f"this vocabulary does not write each of {', '.join(labels)} as one token behind {before[-20:]!r}: "
+                "use a model whose vocabulary does, or a method or PRM format that needs no labels"
             )
-        return before, labels
+        return whole[0][:-1], ids
+
+    def turns(self) -> tuple[str, str, str]:
+        """What the chat template writes before a user's turn, from there to the assistant's, and on to the next.
+
+        Raises:
+            ModelError: there is no template, or it does not keep turns as they are.
+        """
+        if self._template is None:
+            raise ModelError("there is no chat template, and the PRM is asked in turns: add its chat_template.jinja")
+        marks = ["{the question}", _ANSWER, "{the next question}"]
+        turns = zip(("user", "assistant", "user"), marks, strict=True)
+        rest = self._rendered(self._template, [{"role": role, "content": mark} for role, mark in turns], False)
+        parts: list[str] = []
+        for mark in marks:
+            part, found, rest = rest.partition(mark)
+            if not found:
+                raise ModelError("the chat template drops turns, and the PRM is asked in turns: add the PRM's own")
+            parts.append(part)
+        before, answer, following = parts
+        return before, answer, following
 
     def _rendered(self, template: Template, messages: list[dict[str, str]], generation: bool = True) -> str:
         from jinja2 import TemplateError
@@ -111,8 +151,8 @@ class Templated:
                 messages=messages,
                 add_generation_prompt=generation,
                 enable_thinking=False,
-                bos_token=self._bos,
-                eos_token=self._eos,
+                bos_token=self.bos or "",
+                eos_token=self._eos or "",
             )
         except TemplateError as error:
             raise ModelError(f"the chat template refuses this conversation: {error}") from None
@@ -137,9 +177,10 @@ class HubText(Templated):
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._config: dict[str, Any] = _read(folder / "tokenizer_config.json")
+        self._named_tokens: dict[str, Any] = _read(folder / "special_tokens_map.json")
         template = folder / "chat_template.jinja"
         source: str | None = template.read_text() if template.is_file() else self._config.get("chat_template")
-        super().__init__(source, self._named("bos_token") or "", self._named("eos_token") or "")
+        super().__init__(source, self._named("bos_token"), self._named("eos_token"))
         model = json.loads(path.read_text())
         self._byte_level = "ByteLevel" in json.dumps([model.get("decoder"), model.get("pre_tokenizer")])
         self._special = {entry["id"] for entry in model.get("added_tokens", []) if entry["special"]}
@@ -159,11 +200,14 @@ class HubText(Templated):
         return frozenset(ends)
 
     def _named(self, name: str) -> str | None:
-        value = self._config.get(name)
+        value = self._config.get(name) or self._named_tokens.get(name)
         return value.get("content") if isinstance(value, dict) else value
 
     def encode(self, text: str) -> list[int]:
         return self._tokenizer.encode(readable(text), add_special_tokens=False).ids
+
+    def spelling(self, token: int) -> str:
+        return self.piece(token).decode("utf-8", "backslashreplace") or self._tokenizer.id_to_token(token) or ""
 
     def piece(self, token: int) -> bytes:
         if (piece := self._pieces.get(token)) is None:

@@ -19,7 +19,7 @@ from specs import api
 from specs.core.keys import Key
 from specs.core.ledger import Ask
 from specs.engine import Counted, Group, Models, RewardModel, RewardSession, Watch
-from specs.models.load import BUNDLED
+from specs.models.folders import BUNDLED
 from specs.study.plan import Weaker
 
 SEED = Key.from_seed(0)

@@ -1,5 +1,6 @@
-"""What vLLM has to be taught so that scoring never computes a prefix twice: entry points of `vllm.general_plugins`.
+"""What a vLLM server needs to serve this project's models fast: loaded by vLLM itself, through entry points.
 
-They run inside the server's own processes and need this package installed there. Each says so in
-the server's /metrics, where clients look before they rely on it.
+vLLM loads them in its own processes wherever this package is installed beside it (`VLLM_PLUGINS`
+picks some). They import nothing else from here; clients look in the server's /metrics whether
+`scoring` is there before they rely on it.
 """

@@ -29,7 +29,7 @@ HEALTH_S = 2.0
 MISSES = 3
 """Health checks in a row that must fail before a server counts as dead."""
 PAUSES_S = (0.2, 1.0)
-"""Before each further try of a request that a server did not take; drawn from half to one and a half of it."""
+"""Before each further try of a request that got no answer; drawn from half to one and a half of it."""
 
 
 class _Network:
@@ -84,7 +84,7 @@ class Refused(EngineError):
 
 
 class _Busy(EngineError):
-    """The request was not taken: it can be made again."""
+    """The request was not answered: it can be made again."""
 
 
 class Client:
@@ -106,7 +106,7 @@ class Client:
     async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """The JSON object that the server answers with.
 
-        Requests are repeated if the server did not take them; they must be safe to repeat.
+        Requests are repeated if the server was busy or broke off; they must be safe to repeat.
 
         Raises:
             Refused: an HTTP error, with the server's own message.
@@ -122,7 +122,7 @@ class Client:
         return answer
 
     async def _taken(self, path: str, body: dict[str, Any]) -> httpx2.Response:
-        """The response to a request that is made again while the server does not take it."""
+        """The response to a request that is made again while the server does not answer it."""
         for pause in PAUSES_S:
             try:
                 return await self._guarded(self._request("POST", path, body))
@@ -163,10 +163,10 @@ class Client:
             response = await _network().http.request(method, f"{self.url}{path}", json=body, headers=self._headers)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise _Busy(f"{self.url} cannot be reached ({_reason(error)}); is the server running there?") from None
-        except httpx2.InvalidURL as error:
+        except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
             raise EngineError(f"{self.url} is no address ({error}); give http://host:port") from None
         except httpx2.HTTPError as error:
-            raise EngineError(f"{self.url} broke off its answer ({_reason(error)}); see its log") from None
+            raise _Busy(f"{self.url} broke off its answer ({_reason(error)}); see its log") from None
         if response.status_code in (429, 503):
             raise _Busy(f"{self.url} takes no more requests ({response.status_code}); try fewer at a time")
         if response.status_code in (401, 403):

@@ -30,10 +30,8 @@ class Replicas:
         self.facts: Facts = servers[0].facts
         for server in servers[1:]:
             if server.facts != self.facts:
-                urls, differs = (
-                    f"{servers[0].client.url} and {server.client.url}",
-                    _difference(self.facts, server.facts),
-                )
+                differs = _difference(self.facts, server.facts)
+                urls = f"{servers[0].client.url} and {server.client.url}"
                 raise InputError(f"{urls} are not alike ({differs}); serve the same model with the same flags")
         self._turn = itertools.count()
         self._failed: dict[Server, float] = {}

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+import numpy as np
+
 from specs.core.keys import Key
-from specs.core.ledger import Ids
+from specs.core.ledger import Ask, Ids
 from specs.engine import Group, Watch
 from specs.errors import EngineError, InputError, Stopped
-from specs.models.reading import Reader
+from specs.models.backend import Floats
+from specs.models.reading import Reader, RewardReader
 from specs.models.remote.client import together, wait
 from specs.models.remote.replicas import Replicas
 from specs.models.remote.vllm import Drawn, Server, Tally
@@ -23,6 +26,7 @@ from specs.models.sessions import Sample
 from specs.models.stepping import Stepper
 from specs.models.text import Text
 from specs.models.tree import Counts
+from specs.rewards.formats import Family
 from specs.types import Finish, Judge, Law, Trace
 
 T = TypeVar("T")
@@ -53,10 +57,7 @@ class RemotePolicy:
         return self.text.fingerprint
 
     def prompt(self, question: str) -> tuple[int, ...]:
-        ids, room = self.text.prompt(question, self.system), self.replicas.facts.context
-        if len(ids) >= room:
-            raise InputError(f"the question takes {len(ids)} tokens and {self.name} has room for {room}; shorten it")
-        return tuple(ids)
+        return _fitting(self.text.prompt(question, self.system), self.replicas)
 
     def open(self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str], watch: Watch) -> RemotePolicySession:
         return RemotePolicySession(self.replicas, self.text, prompt_ids, fingerprints, watch)
@@ -78,8 +79,13 @@ class RemotePolicySession(Reader):
         self._server, self._context, self._watch = replicas.next(), replicas.facts.context, watch
         self.counts = Counts(prompt=len(prompt_ids))
 
-    def sample(self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key]) -> list[Sample]:
-        """Draw `n` candidate steps of each trace, trace by trace, each trace with a seed of its own."""
+    def sample(
+        self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key], keep: Sequence[Trace] = ()
+    ) -> list[Sample]:
+        """Draw `n` candidate steps of each trace, trace by trace, each trace with a seed of its own.
+
+        A server keeps what it has room for, whatever `keep` says.
+        """
         work = (self._sample(self.ids(trace), n, law, key) for trace, key in zip(traces, keys, strict=True))
         return [sample for samples in wait(together(work), self._watch) for sample in samples]
 
@@ -130,7 +136,60 @@ class RemotePolicySession(Reader):
 
     def _counted(self, answer: tuple[T, Tally]) -> T:
         """What was asked for, its positions counted."""
-        value, tally = answer
-        self.counts.processed += tally.processed
-        self.counts.cached += tally.cached
-        return value
+        return _counted(self.counts, answer)
+
+
+@dataclass(frozen=True)
+class RemoteReward:
+    """A process reward model on a server, read in its own format; `why` says how that was told."""
+
+    replicas: Replicas
+    form: Family
+    why: str
+    parameters: int = 0
+
+    @property
+    def name(self) -> str:
+        return self.replicas.name
+
+    def prompt(self, question: str) -> tuple[int, ...]:
+        return _fitting(self.form.prompt(question), self.replicas)
+
+    def open(self, prompt_ids: tuple[int, ...], watch: Watch) -> RemoteRewardSession:
+        return RemoteRewardSession(self.replicas, self.form, prompt_ids, watch)
+
+
+class RemoteRewardSession(RewardReader):
+    """A process reward model on a server in one solve: `specs.engine.RewardSession`."""
+
+    def __init__(self, replicas: Replicas, form: Family, prompt_ids: tuple[int, ...], watch: Watch) -> None:
+        super().__init__(form, prompt_ids)
+        self._server, self._watch, self._labels = replicas.next(), watch, form.labels
+        self.counts = Counts(prompt=len(prompt_ids))
+
+    def outputs(self, asked: Ask) -> Floats:
+        """Log-probabilities in place of logits: what a format makes of them is the same."""
+        whole = [(*self.prompt, *prefix, *path) for prefix, paths in asked for path in paths]
+        if self._labels is None:
+            answer = wait(self._server.ask(partial(Server.pooled, sequences=whole)), self._watch)
+            rows = np.array(_counted(self.counts, answer))
+            with np.errstate(divide="ignore"):
+                # One label comes as a probability, of which a format expects the logit.
+                return (np.log(rows) - (np.log1p(-rows) if rows.shape[1] == 1 else 0)).astype(np.float32)
+        labels = self._labels
+        work = (self._server.ask(partial(Server.labelled, prompt=ids, labels=labels)) for ids in whole)
+        return np.array([_counted(self.counts, one) for one in wait(together(work), self._watch)], np.float32)
+
+
+def _fitting(ids: list[int], replicas: Replicas) -> tuple[int, ...]:
+    room = replicas.facts.context
+    if len(ids) >= room:
+        raise InputError(f"the question takes {len(ids)} tokens and {replicas.name} has room for {room}; shorten it")
+    return tuple(ids)
+
+
+def _counted(counts: Counts, answer: tuple[T, Tally]) -> T:
+    value, tally = answer
+    counts.processed += tally.processed
+    counts.cached += tally.cached
+    return value

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -109,9 +110,13 @@ class Server:
         }
         answer = await self.client.post("/v1/completions", body)
         choices = sorted(_at(answer, "choices"), key=lambda choice: choice["index"])
-        drawn = [Drawn(tuple(_at(c, "token_ids")), tuple(_at(c, "logprobs")["token_logprobs"])) for c in choices]
+        drawn = [
+            Drawn(tuple(_at(choice, "token_ids")), tuple(map(_log, _at(choice, "logprobs")["token_logprobs"])))
+            for choice in choices
+        ]
         fresh, cached = _prompt(answer)
-        # Every continuation computes what the cache lacks of the prompt, and all of its tokens but the last.
+        # Every continuation computes what the cache lacks of the prompt (the server says it of one only),
+        # and all of its tokens but the last.
         tally = Tally(sum(fresh + len(one.token_ids) - 1 for one in drawn), cached * len(drawn))
         return drawn * n if greedy else drawn, tally
 
@@ -136,7 +141,7 @@ class Server:
         pairs = [(str(token), row or {}) for token, row in zip(path, rows[first:], strict=False)]
         if len(rows) != len(whole) or cached >= first or any(token not in row for token, row in pairs):
             raise EngineError(f"{self.client.url} scored other tokens than it was given; see its log")
-        return [float(row[token]["logprob"]) for token, row in pairs], Tally(fresh, cached)
+        return [_log(row[token]["logprob"]) for token, row in pairs], Tally(fresh, cached)
 
     async def _score_rows(self, prompt: Sequence[int], path: Sequence[int]) -> tuple[list[float], Tally]:
         """On model runner V2: exactly the rows that are wanted, read behind the cached prefix.
@@ -274,6 +279,11 @@ def _prompt(answer: dict[str, Any]) -> tuple[int, int]:
     usage = _at(answer, "usage")
     cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
     return usage["prompt_tokens"] - cached, cached
+
+
+def _log(value: float) -> float:
+    """A log-probability, of which JSON holds -9999 for minus infinity."""
+    return -math.inf if value <= -9999.0 else float(value)
 
 
 def _at(answer: dict[str, Any], name: str) -> Any:

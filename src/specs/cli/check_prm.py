@@ -1,0 +1,110 @@
+"""`specs check-prm`: how a PRM reads a trace, what it makes of known solutions, and whether its format holds.
+
+Exit code 1 if a law of the format does not hold on this model. That a right step is above a wrong one
+is for you to judge.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any, cast
+
+from specs import api
+from specs.cli.options import add_engine
+from specs.eval.check_prm import QUESTION, Findings, Reading, check
+from specs.models.local import LocalReward
+
+WIDTH = 100
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("check-prm", help="how a PRM reads a trace, and whether it holds", description=__doc__)
+    parser.add_argument("model", metavar="MODEL", help="the PRM: bundled, a folder or a hub id")
+    add_engine(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    options = {"engine": args.engine, "device": args.device, "dtype": args.dtype, "prm_format": args.prm_format}
+    prm = cast(LocalReward, api.load(None, None, args.model, **options).prm)
+    found = check(prm)
+    print(json.dumps(_record(prm, found), ensure_ascii=False) if args.json else _screen(prm, found))
+    return 0 if found.passed else 1
+
+
+def _record(prm: LocalReward, found: Findings) -> dict[str, Any]:
+    right, wrong = found.second_steps
+    return {
+        "model": prm.name,
+        "format": prm.form.name,
+        "why": prm.why,
+        "question": QUESTION,
+        "prompt": _tokens(prm, prm.prompt(QUESTION)),
+        "ask": _tokens(prm, prm.form.ask),
+        "join": _tokens(prm, prm.form.join),
+        "cases": {
+            name: [{"text": one.text, "reward": one.reward, "input": _tokens(prm, one.ids)} for one in readings]
+            for name, readings in found.cases.items()
+        },
+        "laws": [{"law": law.name, "kept": law.kept, "difference": law.difference} for law in found.laws],
+        "tolerance": found.tolerance,
+        "second_step": {"right": right, "wrong": wrong},
+        "passed": found.passed,
+    }
+
+
+def _tokens(prm: LocalReward, ids: tuple[int, ...]) -> list[list[int | str]]:
+    return [[token, prm.form.text.spelling(token)] for token in ids]
+
+
+def _screen(prm: LocalReward, found: Findings) -> str:
+    """The findings as lines for people, at most `WIDTH` wide."""
+    sequences = {"prompt": prm.prompt(QUESTION), "asked": prm.form.ask, "joined": prm.form.join}
+    lines = [
+        f"model    {prm.name}, {prm.parameters:,} parameters, room for {prm.backend.context} tokens",
+        f"format   {prm.form.name}: {prm.why}",
+        *(f"{name:<9}{len(ids):<4} {_spelled(prm, ids, 4, 5)}" for name, ids in sequences.items()),
+        "",
+        "case                step  reward  tokens around the one at which it is read, [in brackets]",
+    ]
+    for name, readings in found.cases.items():
+        for step_idx, one in enumerate(readings):
+            case, around = "" if step_idx else name, _around(prm, one, readings[step_idx + 1 :])
+            lines.append(f"{case:<20}{step_idx + 1:>4}  {one.reward:6.3f}  {around}")
+    lines.append("")
+    for law in found.laws:
+        lines.append(f"{'kept  ' if law.kept else 'BROKEN'}   {law.name}")
+        if law.difference is not None:
+            lines[-1] += f" (largest difference {law.difference:.1e}, allowed {found.tolerance:.1e})"
+    right, wrong = found.second_steps
+    told = "above" if right > wrong else "NOT above"
+    lines.append(f"note     the right second step has {right:.3f}, {told} the wrong one with {wrong:.3f}")
+    return "\n".join(line if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…" for line in lines)
+
+
+def _around(prm: LocalReward, one: Reading, later: list[Reading]) -> str:
+    """The last tokens of a step, those that ask (the last in brackets) and the first ones behind."""
+    if not one.ids:
+        return "(blank: keeps the reward before it)"
+    asked = len(prm.form.ask)
+    step = _spelled(prm, one.ids[:-asked], 0, 3)
+    ask = _spelled(prm, one.ids[-asked:], 1, 1, mark=True)
+    following = next((other.ids for other in later if other.ids), ())
+    stays = following[: len(one.ids)] == one.ids
+    return f"{step}|{ask}" + (f"|{_spelled(prm, following[len(one.ids) : len(one.ids) + 2], 2, 0)}" if stays else "")
+
+
+def _spelled(prm: LocalReward, ids: tuple[int, ...], first: int, last: int, mark: bool = False) -> str:
+    """The first and last tokens of a sequence, parted by bars."""
+    spelled = [_printable(prm.form.text.spelling(token)) for token in ids]
+    if mark:
+        spelled[-1] = f"[{spelled[-1]}]"
+    if len(spelled) > first + last:
+        spelled[first : len(spelled) - last] = ["…"]
+    return "|".join(spelled)
+
+
+def _printable(text: str) -> str:
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)

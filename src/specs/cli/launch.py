@@ -1,0 +1,120 @@
+"""`specs launch`: the commands that serve draft, target and PRM with vLLM.
+
+Plans as `specs plan` does and prints a command a server, and the line that solves a question on them.
+With `--start` it runs the servers itself: starts those that share a GPU one after another, waits until
+all answer, and ends all on Ctrl-C, SIGTERM, or when one ends. An API key is taken from SPECS_API_KEY.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from specs.cli.options import above_zero
+from specs.cli.plan import add_servers, load_of, models_of, plan_of
+from specs.engine import unwatched
+from specs.errors import InputError
+from specs.models.remote.client import wait
+from specs.models.remote.vllm import connect
+from specs.serving.commands import Command, on_cpu, on_gpus, solve_line
+from specs.serving.memory import Load
+from specs.serving.running import SIGNALS, Servers
+from specs.types import Role
+
+LAW = (
+    "The target scores at temperature 1, so steps have to be sampled there. For another --temperature, or --top-p,",
+    "install this package beside vLLM (pip install specs-llm) and give --plugins.",
+)
+"""What scores are without the plugin."""
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("launch", help="serve the models with vLLM", description=__doc__)
+    add_servers(parser)
+    parser.add_argument("--cpu", action="store_true", help="without GPUs: small models, in float32")
+    parser.add_argument(
+        "--plugins", action="store_true",
+        help="this package is installed beside vLLM: scores at any temperature, rewards behind a cached prefix",
+    )  # fmt: skip
+    parser.add_argument("--host", default="127.0.0.1", help="address to serve at (default: %(default)s)")
+    parser.add_argument(
+        "--port", type=_port, default=8000, help="of the draft; the others follow (default: %(default)s)"
+    )
+    parser.add_argument("--start", action="store_true", help="run the servers until this command ends")
+    parser.add_argument(
+        "--logs", type=Path, default=Path("logs"), metavar="DIR", help="of --start: a log a server (default: logs)"
+    )
+    parser.add_argument(
+        "--wait", type=above_zero, default=1800.0, metavar="SECONDS",
+        help="of --start: until all answer, downloads included (default: %(default)g)",
+    )  # fmt: skip
+    parser.set_defaults(run=run)
+
+
+def _port(text: str) -> int:
+    """A port with two more behind it."""
+    if not text.isdecimal() or not 1 <= int(text) <= 65533:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; give one from 1 to 65533")
+    return int(text)
+
+
+def run(args: argparse.Namespace) -> int:
+    commands = commands_of(args)
+    if args.start:
+        return _start(args, commands)
+    print(script(commands, load_of(args), args.plugins))
+    return 0
+
+
+def _start(args: argparse.Namespace, commands: list[Command]) -> int:
+    """Servers until a signal comes: the ordinary end, unless they are still starting."""
+    for one in SIGNALS:
+        signal.signal(one, signal.default_int_handler)
+    key = os.environ.get("SPECS_API_KEY")
+    with Servers(commands, args.logs, _say) as servers:
+        servers.start(args.wait, {"VLLM_API_KEY": key} if key else {})
+        target = next(command for command in commands if command.role is Role.TARGET)
+        raw = wait(connect(target.url, key, 60.0), unwatched).facts.raw_scores
+        with suppress(KeyboardInterrupt):
+            for note in (*_openness(commands, bool(key)), *(LAW if raw else ())):
+                _say(note)
+            print(solve_line(commands, load_of(args), raw), flush=True)  # last: who reads it may go on
+            servers.watch()
+    _say("all servers have ended")
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def commands_of(args: argparse.Namespace) -> list[Command]:
+    if not args.cpu:
+        return on_gpus(plan_of(args), args.host, args.port, args.plugins)
+    if args.gpus != "auto":
+        raise InputError("--cpu is for a machine without GPUs; leave out --gpus, or --cpu")
+    load = load_of(args)
+    return on_cpu(models_of(args, load), load, args.host, args.port, args.plugins)
+
+
+def script(commands: list[Command], load: Load, plugins: bool) -> str:
+    """Lines for a shell, and comments."""
+    secret = "SPECS_API_KEY" in os.environ
+    lines = []
+    for command in commands:
+        after = f", once {' and '.join(command.after)} answer{'s' * (len(command.after) == 1)}" if command.after else ""
+        lines += [f"# {command.role}{after}", command.line(secret)]
+    lines += ["# when all answer /health", solve_line(commands, load, not plugins)]
+    if any(command.after for command in commands):
+        lines.append("# vLLM measures the memory of a GPU while it starts: one server after another on each.")
+    return "\n".join([*lines, *(f"# {note}" for note in (*_openness(commands, secret), *(() if plugins else LAW)))])
+
+
+def _openness(commands: list[Command], secret: bool) -> list[str]:
+    if secret or commands[0].host == "127.0.0.1":
+        return []
+    return ["Whoever reaches this host may use the servers: set SPECS_API_KEY, here and where specs runs."]

@@ -1,0 +1,230 @@
+"""The formats of published PRMs, a class each, and which one a model takes.
+
+| format | head | prompt | after a step, to ask | between steps |
+| --- | --- | --- | --- | --- |
+| qwen | reward head | chat: system, question; assistant opened | `<extra_0>` | the same |
+| skywork | value head | bos, question, line break | line break | the same |
+| token-classification | reward head | chat: question; assistant opened | blank line | the same |
+| math-shepherd | rows + and - | bos, question, space | ` ки` | ` ки`, line break |
+| rlhflow | rows + and - | chat: user opened, question, space | assistant opened | the same, +, user opened |
+| judge | rows Yes and No | chat: question; assistant opened | a question in a turn of its own | blank line |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from specs.errors import InputError, ModelError
+from specs.rewards.formats import Family, Tokens
+from specs.types import Judge
+
+DELIMITER = "\n\n"
+
+
+class QwenMathPRM(Family):
+    """Qwen2.5-Math-PRM-7B and -72B (https://huggingface.co/Qwen/Qwen2.5-Math-PRM-7B).
+
+    The card's recipe renders the whole conversation at once: a fixed system turn, the question as
+    the user's turn, and an assistant's turn of the steps, each followed by `<extra_0>`. Here the
+    assistant's turn is opened by hand and left open, so that steps can be appended. `<extra_0>` is
+    a special token, at which tokenisation is cut, so the ids equal those of the recipe up to the
+    last `<extra_0>`. The reward is the probability of class 1 of two.
+
+    Raises:
+        ModelError: the tokenizer lacks `<extra_0>`.
+    """
+
+    name = "qwen"
+    architecture = "Qwen2ForProcessRewardModel"
+    SYSTEM = r"Please reason step by step, and put your final answer within \boxed{}."
+    SEPARATOR = "<extra_0>"
+    OPENING = "<|im_start|>assistant\n"
+
+    def __init__(self, text: Tokens) -> None:
+        super().__init__(text)
+        self.ask = self.join = (self._single(self.SEPARATOR),)
+
+    def prompt(self, question: str) -> list[int]:
+        return self.text.prompt(question, self.SYSTEM, False) + self.text.encode(self.OPENING)
+
+
+class Skywork(Family):
+    """Skywork-o1-Open-PRM-Qwen-2.5-1.5B and -7B (https://huggingface.co/Skywork/Skywork-o1-Open-PRM-Qwen-2.5-7B).
+
+    The authors' code (https://github.com/SkyworkAI/skywork-o1-prm-inference, `prepare_input`) parts
+    a solution at line breaks, tokenises each line by itself and adds the token of a line break, where
+    the value head is read through a sigmoid. A step of several lines is several of its steps; the
+    reward is that of the last.
+
+    Raises:
+        ModelError: the tokenizer splits a line break or names no bos token.
+    """
+
+    name = "skywork"
+    architecture = "Qwen2ForPrmModel"
+    breaks = "\n"
+
+    def __init__(self, text: Tokens) -> None:
+        super().__init__(text)
+        self.ask = self.join = (self._single("\n"),)
+        self._opening = self._bos()
+
+    def prompt(self, question: str) -> list[int]:
+        return self.text.encode(f"{self._opening}{question}\n")
+
+
+class TokenClassification(Family):
+    """A causal language model with a token classification head of one or two labels.
+
+    The question is the user's turn of the chat template, the steps are the assistant's, joined by
+    a blank line; the reward is read at the blank line. One label is a logit of "good"; of two
+    labels, class 1 is "good".
+
+    Raises:
+        ModelError: the tokenizer splits a blank line: its first tokens would belong to the step
+            or to the separator depending on what follows.
+    """
+
+    name = "token-classification"
+    architecture = "ForTokenClassification"
+
+    def __init__(self, text: Tokens) -> None:
+        super().__init__(text)
+        self.ask = self.join = (self._single(DELIMITER),)
+
+    def prompt(self, question: str) -> list[int]:
+        return self.text.prompt(question, None, True)
+
+
+class MathShepherd(Family):
+    """Math-Shepherd (https://huggingface.co/peiyi9979/math-shepherd-mistral-7b-prm, arXiv 2312.08935).
+
+    The card's recipe is one text: the question, a space, and the steps on a line each, every one
+    closed by " ки". There the language model is to write "+" or "-", and the reward is the share
+    of "+" in the two. The published steps begin with "Step 1: " and so on; we leave them as written.
+
+    Raises:
+        ModelError: the tag or a label is more than one token, or the tokenizer names no bos token.
+    """
+
+    name = "math-shepherd"
+    published = "math-shepherd"
+    lead = " "
+    TAG = "ки"
+
+    def __init__(self, text: Tokens) -> None:
+        super().__init__(text)
+        self._single(self.TAG)
+        self.ask = tuple(self._behind(f" {self.TAG}"))
+        self.join = (*self.ask, self._before[-1])
+        self.labels = self._single("-"), self._single("+")
+        self._opening = text.encode(self._bos())
+
+    def prompt(self, question: str) -> list[int]:
+        return self._opening + self.text.encode(question.strip())
+
+
+class RLHFlow(Family):
+    """Llama3.1-8B-PRM-Mistral-Data and -Deepseek-Data (https://huggingface.co/RLHFlow/Llama3.1-8B-PRM-Deepseek-Data).
+
+    The authors' code (https://github.com/RLHFlow/RLHF-Reward-Modeling, `math-rm/prm_evaluate.py`)
+    makes a conversation of the steps: each is a turn of the user, the first behind the question and
+    a space, and the assistant answers every one with "+". The reward is the share of "+" beside "-"
+    where that answer is predicted, one token before the "+" that stands there.
+
+    Raises:
+        ModelError: there is no chat template that keeps such turns, or "+" or "-" is more than one
+            token.
+    """
+
+    name = "rlhflow"
+    published = "llama3.1-8b-prm"
+    lead = " "
+
+    def __init__(self, text: Tokens) -> None:
+        super().__init__(text)
+        self._opening, answer, following = text.turns()
+        asked, (bad, good) = text.labelled(answer, ("-", "+"))
+        self.ask = tuple(asked)
+        self.join = (*asked, good, *text.encode(following))
+        self.labels = bad, good
+
+    def prompt(self, question: str) -> list[int]:
+        return self.text.encode(self._opening + question.strip())
+
+
+class LabelJudge(Family):
+    """Any chat model as a verifier, asked after each step whether it is right: P(Yes) / (P(Yes) + P(No)).
+
+    As in generative verifiers (arXiv 2408.15240), but about the last step and without training. The
+    question is a user's turn behind the steps that are there, as `specs.types.Judge` asks it, and no
+    part of the sequence that goes on.
+
+    Raises:
+        ModelError: a label is more than one token, or the chat template drops answers.
+    """
+
+    name = "judge"
+    VERDICT = Judge(
+        instruction="Is the last step of this solution right? Look only at whether its facts and its arithmetic "
+        "are correct and whether it follows from the steps before. Answer with Yes or No.",
+        opening="",
+        labels=("No", "Yes"),
+    )
+
+    def __init__(self, text: Tokens) -> None:
+        super().__init__(text)
+        asked, (bad, good) = text.judgement(self.VERDICT)
+        self.ask = tuple(asked)
+        self.join = tuple(self._behind(DELIMITER))
+        self.labels = bad, good
+
+    def prompt(self, question: str) -> list[int]:
+        return self.text.prompt(question, None, True)
+
+
+FAMILIES: dict[str, type[Family]] = {
+    one.name: one for one in (QwenMathPRM, Skywork, TokenClassification, MathShepherd, RLHFlow, LabelJudge)
+}
+PRMFormat = Literal["auto", "qwen", "skywork", "token-classification", "math-shepherd", "rlhflow", "judge"]
+
+
+def family_for(architectures: Sequence[str], name: str, wanted: PRMFormat = "auto") -> tuple[type[Family], str]:
+    """The format of a PRM and how it was told.
+
+    Args:
+        architectures: as in its config.json.
+        name: what the user calls it, a folder or a hub id.
+        wanted: the format that the user names; `auto` for the one that architecture and name tell.
+
+    Raises:
+        InputError: `wanted` is no format.
+        ModelError: the format cannot be told, or the model has not the head that it reads.
+    """
+    if wanted not in ("auto", *FAMILIES):
+        raise InputError(f"PRM format {wanted!r} is none of auto, {', '.join(FAMILIES)}")
+    known = ", ".join(architectures) or "a model without architectures"
+    own = [one for one in FAMILIES.values() if any(have.endswith(one.architecture) for have in architectures)]
+    if not own:
+        raise ModelError(
+            f"{name}: no reward format is known for {known}: use a ...ForTokenClassification model, Qwen2.5-Math-PRM, "
+            "Skywork-o1-Open-PRM or a language model as PRM"
+        )
+    # A reward head may have been trained on another layout than its usual one.
+    fitting = own if len(own) > 1 else [one for one in FAMILIES.values() if one.architecture != Family.architecture]
+    choice = ", ".join(one.name for one in fitting)
+    if wanted != "auto":
+        if FAMILIES[wanted] not in fitting:
+            raise ModelError(f"{name} is {known}, which has no head for --prm-format {wanted}: choose among {choice}")
+        return FAMILIES[wanted], "as was asked for"
+    if len(own) == 1:
+        return own[0], f"its architecture is {known}"
+    for family in own:
+        if family.published and family.published in Path(name).name.lower():
+            return family, f"its name has {family.published} in it"
+    raise ModelError(
+        f"{name} is a language model ({known}), which can be read in several ways: "
+        f"say which with --prm-format, among {choice}"
+    )

@@ -1,0 +1,80 @@
+"""Model folders without weights: config.json, and safetensors headers of tensors that are not there."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+from typing import Any
+
+ITEMSIZE = {"BF16": 2, "F16": 2, "F32": 4, "I32": 4, "F8_E4M3": 1}
+
+# https://huggingface.co/Qwen/Qwen2.5-1.5B-Instruct and -7B-Instruct, config.json
+QWEN_1_5B = {
+    "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "hidden_size": 1536, "intermediate_size": 8960,
+    "max_position_embeddings": 32768, "max_window_layers": 21, "num_attention_heads": 12, "num_hidden_layers": 28,
+    "num_key_value_heads": 2, "sliding_window": 32768, "tie_word_embeddings": True, "use_sliding_window": False,
+    "vocab_size": 151936,
+}  # fmt: skip
+QWEN_7B = QWEN_1_5B | {
+    "hidden_size": 3584, "intermediate_size": 18944, "num_attention_heads": 28, "num_key_value_heads": 4,
+    "tie_word_embeddings": False, "vocab_size": 152064,
+}  # fmt: skip
+# Qwen/Qwen2.5-Math-PRM-7B: the 7B model with a reward head, and a language model's head that nothing uses.
+QWEN_PRM = QWEN_7B | {"architectures": ["Qwen2ForProcessRewardModel"], "max_position_embeddings": 4096}
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def qwen_shapes(config: Mapping[str, Any]) -> Shapes:
+    """The tensors of a Qwen2 checkpoint."""
+    hidden, inner, vocabulary = config["hidden_size"], config["intermediate_size"], config["vocab_size"]
+    kv = hidden // config["num_attention_heads"] * config["num_key_value_heads"]
+    shapes: Shapes = {"model.embed_tokens.weight": (vocabulary, hidden), "model.norm.weight": (hidden,)}
+    for layer in range(config["num_hidden_layers"]):
+        rows = {"self_attn.q_proj": hidden, "self_attn.k_proj": kv, "self_attn.v_proj": kv}
+        for name, width in rows.items():
+            shapes[f"model.layers.{layer}.{name}.weight"] = (width, hidden)
+            shapes[f"model.layers.{layer}.{name}.bias"] = (width,)
+        for name, shape in {
+            "self_attn.o_proj": (hidden, hidden),
+            "mlp.gate_proj": (inner, hidden),
+            "mlp.up_proj": (inner, hidden),
+            "mlp.down_proj": (hidden, inner),
+            "input_layernorm": (hidden,),
+            "post_attention_layernorm": (hidden,),
+        }.items():
+            shapes[f"model.layers.{layer}.{name}.weight"] = shape
+    if not config["tie_word_embeddings"]:
+        shapes["lm_head.weight"] = (vocabulary, hidden)
+    return shapes
+
+
+def write_checkpoint(
+    folder: Path, config: Mapping[str, Any], shapes: Shapes, kind: str = "BF16", files: int = 1
+) -> str:
+    """A folder whose files say that they hold these tensors; returns its name."""
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    names = list(shapes)
+    if files == 1:
+        _write(folder / "model.safetensors", shapes, kind)
+        return str(folder)
+    weight_map = {name: f"model-{at % files}.safetensors" for at, name in enumerate(names)}
+    for file in set(weight_map.values()):
+        _write(folder / file, {name: shapes[name] for name in names if weight_map[name] == file}, kind)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    return str(folder)
+
+
+def _write(path: Path, shapes: Shapes, kind: str) -> None:
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    at = 0
+    for name, shape in shapes.items():
+        size = prod(shape) * ITEMSIZE[kind]
+        header[name] = {"dtype": kind, "shape": shape, "data_offsets": [at, at + size]}
+        at += size
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text)
