@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     law = Law(api.TEMPERATURE if args.temperature is None else args.temperature, args.top_p or 1.0)
     given: dict[Role, str] = {role: name for role in Role if (name := getattr(args, role))}
     if not given:
-        given = {role: args.models for role in Role}
+        given = dict.fromkeys(Role, args.models)
     found: list[Finding] = []
     for finding in diagnose(given, law, **loading_of(args)):
         found.append(finding)
