@@ -27,9 +27,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     law = Law(api.TEMPERATURE if args.temperature is None else args.temperature, args.top_p or 1.0)
-    given: dict[Role, str] = {role: name for role in Role if (name := getattr(args, role))}
-    if not given:
-        given = dict.fromkeys(Role, args.models)
+    whole_set: str = args.models
+    given = {role: name for role in Role if (name := getattr(args, role))} or dict.fromkeys(Role, whole_set)
     found: list[Finding] = []
     for finding in diagnose(given, law, **loading_of(args)):
         found.append(finding)
