@@ -145,8 +145,9 @@ def add_options(group: argparse._ActionsContainer, several_n: bool = False) -> N
     group.add_argument("--tau", type=share, help=f"reward from which a draft step is good enough ({default.tau})")
     group.add_argument(
         "--switch-on",
-        choices=["trace", "step"],
-        help=f"tau is for the reward of the trace, or for its share that the step kept ({default.switch_on})",
+        choices=["trace", "step", "tilted"],
+        help="tau is for the reward of the trace, for its share that the step kept, or for that share "
+        f"plus (log p - log q) / beta ({default.switch_on})",
     )
     group.add_argument("--start", choices=["target", "draft"], help=f"writer of the first step ({default.start})")
     group.add_argument(
