@@ -35,8 +35,8 @@ def figures(report: Report, found: dict[str, Any]) -> list[Figure]:
     if not settings:
         return []
     world = _World(report, found, settings)
-    made = (_trade_off(world), _phases(world), _over_n(world), _over_concurrency(world), _distributions(world), _draft_share(world))
-    return [figure for figure in made if figure is not None]
+    drawings = (_trade_off, _phases, _over_n, _over_concurrency, _distributions, _draft_share)
+    return [figure for drawing in drawings if (figure := drawing(world)) is not None]
 
 
 class _World:

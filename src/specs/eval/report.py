@@ -94,7 +94,7 @@ class Report:
         }
 
     def _reference(self, setting: Setting) -> Setting | None:
-        """The beam search that a setting is held against: of its own run before another's, of its own n and concurrency."""
+        """The beam search that a setting is held against: of its own run, n and concurrency first."""
         beams = [one for one in self.settings if one.method == REFERENCE]
         beams = [one for one in beams if one.context == setting.context] or beams
         beams = [one for one in beams if one.concurrency == setting.concurrency] or beams
