@@ -87,7 +87,7 @@ OPTIONS = st.fixed_dictionaries(
         "n": st.integers(1, 4),
         "beta": st.sampled_from([0.5, 1.0, 3.0, 3.2, 40.0]),
         "tau": st.sampled_from([0.0, 0.3, 0.5, 0.55, 1.0]),
-        "switch_on": st.sampled_from(["trace", "step"]),
+        "switch_on": st.sampled_from(["trace", "step", "tilted"]),
         "start": st.sampled_from(["draft", "target"]),
         "deferral": st.sampled_from(["next", "rewrite"]),
         "select": st.sampled_from(["soft", "best"]),

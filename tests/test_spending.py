@@ -30,7 +30,7 @@ def drafted(results):
     return [record for result in results for record in result.steps if record.writer is Role.DRAFT]
 
 
-@pytest.mark.parametrize("switch_on", ["trace", "step"])
+@pytest.mark.parametrize("switch_on", ["trace", "step", "tilted"])
 def test_later_solves_hand_over_the_share_that_was_asked_for(switch_on):
     """100 solves set tau, 100 others use it; a right quantile leaves 5 standard errors of both 1 time in 10^6."""
     share = 0.3
@@ -53,6 +53,11 @@ def test_the_threshold_is_one_of_the_values_met():
     good = replace(result, steps=(step(0.9), step(0.6), step(0.3)))
     assert [tau_for_share([good], share) for share in (0, 0.34, 0.99)] == pytest.approx([0.5, 2 / 3, 0.9])
     assert [tau_for_share([good], share, "trace") for share in (0, 0.34, 0.99)] == [0.3, 0.6, 0.9]
+    seen = tuple(
+        replace(one, candidates=(replace(one.step, log_p=one.step.log_q - 4.0),)) for one in good.steps
+    )  # fmt: skip
+    tilted = [tau_for_share([replace(good, steps=seen)], share, "tilted", 8.0) for share in (0, 0.34, 0.99)]
+    assert tilted == pytest.approx([0.0, 2 / 3 - 0.5, 0.4])
     mixed = replace(result, steps=(step(0.8, accepted=False), step(0.5, writer=Role.TARGET), step(0.45)))
     assert [tau_for_share([mixed], share) for share in (0, 0.5)] == pytest.approx([0.8, 0.9])
     hopeless = replace(result, steps=(step(0.0), step(0.0)))

@@ -113,14 +113,19 @@ class Models:
     prm: RewardModel | None = None
 
     def require(self, method: Method, law: Law) -> None:
-        """Raise `InputError` unless every role of the method is filled, and `p` and `q` are of the same law."""
+        """Raise `InputError` unless every role of the method is filled and `check_law` agrees."""
         for role in method.roles:
             if getattr(self, role) is None:
                 raise InputError(f"method {method.name} needs a {role} model; give one (--{role})")
+        if method.roles >= {Role.DRAFT, Role.TARGET}:
+            self.check_law(law)
+
+    def check_law(self, law: Law) -> None:
+        """Raise `InputError` unless `p` and `q` are of the same law."""
         writers = [model for model in (self.draft, self.target) if model is not None]
         raw = [model.name for model in writers if model.raw]
         exact = [model.name for model in writers if not model.raw]
-        if self.inexact(law) and exact and method.roles >= {Role.DRAFT, Role.TARGET}:
+        if self.inexact(law) and exact:
             raise InputError(
                 f"{raw[0]} gives log-probabilities at temperature 1 only and {exact[0]} at {law.temperature:g}, so "
                 "their ratio means nothing; sample at --temperature 1 without --top-p, or see docs/engines.md"

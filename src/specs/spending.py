@@ -10,39 +10,41 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import Literal
 
+from specs.core.selection import log_ratio
 from specs.errors import InputError
+from specs.methods.specs import SwitchOn
 from specs.types import Result, Role
 
 
 def tau_for_share(
-    results: Iterable[Result], target_share: float, switch_on: Literal["trace", "step"] | None = None
+    results: Iterable[Result], target_share: float, switch_on: SwitchOn | None = None, beta: float | None = None
 ) -> float:
     """The threshold that `target_share` of the chosen draft steps fell below, or the next smaller share.
 
     Args:
         target_share: in [0, 1); share of draft steps that go to the target.
-        switch_on: what tau will be held against; None for what each solve held it against.
+        switch_on, beta: what tau will be held against; None for what each solve held it against.
 
     Raises:
         InputError: the draft wrote no step with a reward.
     """
     if not 0 <= target_share < 1:
         raise InputError(f"a share of draft steps lies in [0, 1), not {target_share}")
-    met = sorted(value for result in results for value in _met(result, switch_on))
+    met = sorted(value for result in results for value in _met(result, switch_on, beta))
     if not met:
         raise InputError("no draft step with a reward was met; tau cannot be set from nothing")
     return met[math.floor(target_share * len(met))]
 
 
-def _met(result: Result, switch_on: str | None) -> Iterator[float]:
+def _met(result: Result, switch_on: SwitchOn | None, beta: float | None) -> Iterator[float]:
     """What tau was held against, of each chosen draft step."""
-    by_step = (switch_on or result.settings.get("switch_on", "trace")) == "step"
+    switch_on = switch_on or result.settings.get("switch_on", "trace")
     before: float | None = 1.0
     for record in result.steps:
         reward = None if record.step is None else record.step.reward
-        if record.writer is Role.DRAFT and reward is not None and before is not None:
-            yield reward / before if before > 0 else math.inf
-        if by_step and record.accepted:
+        if record.step is not None and record.writer is Role.DRAFT and reward is not None and before is not None:
+            evidence = log_ratio(record.step) / (beta or result.settings["beta"]) if switch_on == "tilted" else 0.0
+            yield (reward / before if before > 0 else math.inf) + evidence
+        if switch_on != "trace" and record.accepted:
             before = reward

@@ -100,6 +100,18 @@ def test_the_same_command_again_solves_nothing_and_another_is_refused(made, caps
     assert (made / "results.jsonl").read_bytes() == before
 
 
+def test_runs_of_several_concurrencies_stand_beside_each_other(tmp_path, capsys):
+    folders = [tmp_path / f"at-{concurrency}" for concurrency in (1, 2)]
+    for folder in folders:
+        command = ["eval", "--dataset", "bundled:easy", "--limit", "2", "--methods", "specs,target", "--n", "2"]
+        assert main([*command, "--concurrency", folder.name[3:], "--out", str(folder)]) == 0
+    assert main(["report", *map(str, folders), "--out", str(tmp_path / "both")]) == 0
+    found = json.loads((tmp_path / "both/summary.json").read_text())
+    assert list(found["methods"]) == [f"{name}, {k} at a time" for k in (1, 2) for name in ("specs", "target")]
+    assert {one["solves"] for one in found["methods"].values()} == {2}
+    assert "against the number of solves at the same time" in (tmp_path / "both/report.html").read_text()
+
+
 def test_report_rebuilds_and_merges(made, tmp_path, capsys):
     summary = (made / "summary.json").read_text()
     (made / "summary.json").unlink()

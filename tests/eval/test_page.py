@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from specs.core.statistics import clustered_mean_interval
-from specs.eval.cells import Setting
+from specs.eval.cells import Setting, at_a_time
 from specs.eval.drawing import INK, pareto
 from specs.eval.environment import environment, machine
 from specs.eval.figures import _share_at, figures
@@ -99,6 +99,24 @@ def test_every_figure_has_labels_units_and_intervals():
         for label in labels:
             assert label in figure.svg
     assert figures(report, report.to_json()) == drawn
+
+
+def test_latency_against_the_number_of_solves_at_the_same_time():
+    """Twice the solves at the same time at the same latency are twice the throughput."""
+    plain = _report(widths=(4,))
+    settings, rows = [], []
+    for concurrency in (1, 2, 8):
+        for one in plain.settings:
+            settings.append(replace(one, label=one.label + at_a_time(concurrency), concurrency=concurrency))
+            rows += [replace(row, method=settings[-1].label) for row in plain.rows if row.method == one.label]
+    report = replace(plain, settings=tuple(settings), rows=tuple(rows))
+    (figure,) = [one for one in figures(report, report.to_json()) if "at the same time" in one.title]
+    for label in ("solves at the same time", "latency of a solve, ms", "solves a minute", "specs", "beam", "target"):
+        assert label in figure.svg
+    assert "1 at a time" not in figure.svg
+    assert "95% interval" in figure.caption
+    found = report.to_json()["methods"]
+    assert found["specs, 8 at a time"]["reference"] == "beam, 8 at a time"
 
 
 def test_figures_without_matter_are_left_out():

@@ -96,6 +96,38 @@ def test_or_the_part_of_it_that_the_step_kept():
     assert told_apart > 3
 
 
+def test_or_that_and_what_the_target_makes_of_it():
+    """A step that the target finds unlikely is rewritten though its reward is well, and the other way round."""
+    told_apart = set()
+    for seed in range(12):
+        steps = run(Specs(n=2, beta=3.0, tau=0.6, switch_on="tilted", start="draft"), LONG, seed=seed).steps
+        before = 1.0
+        for record in steps:
+            step = record.step
+            if record.writer is Role.DRAFT:
+                share = step.reward / before
+                kept = share + (step.log_p - step.log_q) / 3.0 >= 0.6
+                assert record.accepted == kept
+                told_apart.add((kept, share >= 0.6))
+            before = step.reward if record.accepted else before
+    assert len(told_apart) == 4
+    with pytest.raises(ValueError, match="beta"):
+        Specs(beta=0.0, switch_on="tilted")
+
+
+def test_without_a_ratio_the_tilted_rule_is_that_of_the_step():
+    """Draft and target alike, or no scores of the target: the same trace, token by token."""
+    alike = toy.models(LONG_Q, LONG_Q)
+    for seed in range(6):
+        for models, options in ((alike, {}), (LONG, {"score": "raw"})):
+            one, other = (
+                run(Specs(n=3, beta=2.0, tau=0.6, switch_on=rule, **options), models, seed=seed)
+                for rule in ("step", "tilted")
+            )
+            assert [record.step.token_ids for record in one.steps] == [record.step.token_ids for record in other.steps]
+            assert [record.accepted for record in one.steps] == [record.accepted for record in other.steps]
+
+
 def test_the_threshold_itself_keeps_the_draft():
     models = toy.models(LONG_Q, LONG_P, rate=lambda steps: 0.5)
     specs = Specs(n=2, tau=0.5, switch_on="trace", deferral="next")

@@ -98,12 +98,16 @@ def test_tables_say_what_the_rows_say(made):
             elif part != "g":
                 right.setdefault((tier, row["method"], row["n"]), {})[row["problem_id"]] = row["correct"]
     shown = 0
+    on_the_curve = {row.problem_id for row in read(made / "f/medium").rows.values()}
+    assert {row["solves"] for row in found["parts"]["f"]["tiers"]["medium"]} == {len(on_the_curve)}
     assert [list(found["parts"][part]["tiers"]) for part in "af"] == [["easy", "medium", "hard"], ["medium"]]
     assert {row["n"] for row in found["parts"]["f"]["tiers"]["medium"] if row["latency_s"]} == {1, 2, 4, 8, 16, 32, 64}
     for part in "abcdef":
         for tier, rows in found["parts"][part]["tiers"].items():
             for row in rows:
                 own = right[tier, row["label"], row["n"]]
+                if part == "f":
+                    own = {problem: correct for problem, correct in own.items() if problem in on_the_curve}
                 assert row["accuracy"] == pytest.approx(np.mean(list(own.values())))
                 assert row["solves"] == len(own)
                 timed = seconds.get((part, tier, row["label"], row["n"]))

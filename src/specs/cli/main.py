@@ -12,6 +12,7 @@ from specs.cli import (
     bench,
     calibrate,
     check_prm,
+    doctor,
     evaluate,
     grade,
     launch,
@@ -57,6 +58,6 @@ def parser() -> Parser:
     top.add_argument("--version", action="version", version=f"specs {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     running = (solve, problems, bench, evaluate, report, calibrate, replay, grade, check_prm, theory, study)
-    for command in (*running, plan, launch):
+    for command in (*running, doctor, plan, launch):
         command.add(commands)
     return top

@@ -123,13 +123,18 @@ def add_method(parser: argparse.ArgumentParser, several_n: bool = False) -> None
 
 def add_sampling(parser: argparse.ArgumentParser) -> None:
     law = parser.add_argument_group("sampling and limits")
-    law.add_argument("--temperature", type=not_negative, help=f"(default: {api.TEMPERATURE})")
-    law.add_argument("--top-p", type=share, help="nucleus (default: 1.0)")
+    add_law(law)
     law.add_argument("--seed", type=int, default=0, help="of sampling (default: %(default)s)")
     law.add_argument("--max-steps", type=count, default=32, help="(default: %(default)s)")
     law.add_argument("--max-step-tokens", type=count, help=f"(default: {api.MAX_STEP_TOKENS})")
     law.add_argument("--max-tokens", type=count, default=2048, help="of the whole answer (default: %(default)s)")
     law.add_argument("--deadline", type=above_zero, metavar="SECONDS", help="return the best trace so far by then")
+
+
+def add_law(group: argparse._ActionsContainer) -> None:
+    """What steps are sampled from."""
+    group.add_argument("--temperature", type=not_negative, help=f"(default: {api.TEMPERATURE})")
+    group.add_argument("--top-p", type=share, help="nucleus (default: 1.0)")
 
 
 def add_options(group: argparse._ActionsContainer, several_n: bool = False) -> None:
@@ -143,8 +148,9 @@ def add_options(group: argparse._ActionsContainer, several_n: bool = False) -> N
     group.add_argument("--tau", type=share, help=f"reward from which a draft step is good enough ({default.tau})")
     group.add_argument(
         "--switch-on",
-        choices=["trace", "step"],
-        help=f"tau is for the reward of the trace, or for its share that the step kept ({default.switch_on})",
+        choices=["trace", "step", "tilted"],
+        help="tau is for the reward of the trace, for its share that the step kept, or for that share "
+        f"plus (log p - log q) / beta ({default.switch_on})",
     )
     group.add_argument("--start", choices=["target", "draft"], help=f"writer of the first step ({default.start})")
     group.add_argument(
@@ -257,15 +263,19 @@ def models_of(args: argparse.Namespace, methods: list[Method]) -> Models:
     names = names_of(args, methods)
     if args.preset is not None and (foreign := args.preset.foreign(names)):
         print(f"specs: the preset was made with other models ({', '.join(foreign)})", file=sys.stderr)
-    return api.load(
-        **dict.fromkeys(("draft", "target", "prm")) | names,
-        engine=args.engine,
-        device=args.device,
-        dtype=args.dtype,
-        allow_text_scoring=args.allow_text_scoring,
-        draft_system=args.draft_system,
-        target_system=args.target_system,
-        tokenizer=args.tokenizer,
-        timeout_s=args.timeout,
-        prm_format=args.prm_format,
-    )
+    return api.load(**dict.fromkeys(("draft", "target", "prm")) | names, **loading_of(args))
+
+
+def loading_of(args: argparse.Namespace) -> dict[str, Any]:
+    """How models are loaded, as `add_models` asks it."""
+    return {
+        "engine": args.engine,
+        "device": args.device,
+        "dtype": args.dtype,
+        "allow_text_scoring": args.allow_text_scoring,
+        "draft_system": args.draft_system,
+        "target_system": args.target_system,
+        "tokenizer": args.tokenizer,
+        "timeout_s": args.timeout,
+        "prm_format": args.prm_format,
+    }

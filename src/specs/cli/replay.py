@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         if args.tau is not None:
             raise InputError("give --tau or --target-share, not both")
         results = (result for path in args.files for _, result in read_traces(path))
-        options["tau"] = tau_for_share(results, args.target_share, args.switch_on)
+        options["tau"] = tau_for_share(results, args.target_share, args.switch_on, args.beta)
     replays: list[Replay] = []
     rows: list[dict[str, Any]] = []
     for path in args.files:

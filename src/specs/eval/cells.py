@@ -19,6 +19,7 @@ class Setting:
         n: candidates; None for a method without.
         options: all its options by name, n among them.
         context: what else it ran under, where several runs are put together.
+        concurrency: solves at the same time, where those runs differ in it; `label` then says so too.
     """
 
     label: str
@@ -26,10 +27,21 @@ class Setting:
     n: int | None
     options: dict[str, Any]
     context: str = ""
+    concurrency: int | None = None
+
+    @property
+    def alone(self) -> str:
+        """The label without its concurrency."""
+        return self.label if self.concurrency is None else self.label.removesuffix(at_a_time(self.concurrency))
 
     @property
     def key(self) -> tuple[str, int | None]:
         return self.label, self.n
+
+
+def at_a_time(concurrency: int) -> str:
+    """What a label ends with where runs of other concurrencies stand beside."""
+    return f", {concurrency} at a time"
 
 
 @dataclass(frozen=True, slots=True)

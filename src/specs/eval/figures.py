@@ -35,8 +35,8 @@ def figures(report: Report, found: dict[str, Any]) -> list[Figure]:
     if not settings:
         return []
     world = _World(report, found, settings)
-    made = (_trade_off(world), _phases(world), _over_n(world), _distributions(world), _draft_share(world))
-    return [figure for figure in made if figure is not None]
+    drawings = (_trade_off, _phases, _over_n, _over_concurrency, _distributions, _draft_share)
+    return [figure for drawing in drawings if (figure := drawing(world)) is not None]
 
 
 class _World:
@@ -169,6 +169,46 @@ def _over_n(world: _World) -> Figure | None:
         "Accuracy and latency against n",
         "Bars are 95% intervals; points are set beside each other only to be told apart. Dotted lines with their "
         "bands are methods without n.",
+    )
+
+
+def _over_concurrency(world: _World) -> Figure | None:
+    """Latency and throughput of each method that ran with several numbers of solves at the same time."""
+    kinds: dict[tuple[str, int | None, str], list[tuple[int, Setting]]] = {}
+    for one in world.settings:
+        if one.concurrency is not None:
+            kinds.setdefault((one.alone, one.n, one.context), []).append((one.concurrency, one))
+    if not kinds:
+        return None
+    several = len({n for _, n, _ in kinds if n is not None}) > 1
+    canvas = canvas_of(3.6)
+    left, right = canvas.subplots(1, 2)
+    for k, ((label, n, _), found) in enumerate(kinds.items()):
+        found = sorted(found, key=lambda pair: pair[0])
+        at = [concurrency * 2 ** (0.06 * (k - (len(kinds) - 1) / 2)) for concurrency, _ in found]
+        latencies = [world.latency(one) for _, one in found]
+        means, ends = np.array([mean for mean, _ in latencies]), np.transpose([ends for _, ends in latencies])
+        look = {"color": COLOURS[k % len(COLOURS)], "lw": 1.2, "ms": 5, "capsize": 2}
+        left.errorbar(at, means, ends, fmt="o-", label=f"{label} n={n}" if several else label, **look)
+        tail = [1000 * world.found(one)["latency_s"]["p95"] for _, one in found]
+        left.plot(at, tail, "o--", color=look["color"], mfc="white", lw=0.8, ms=4)
+        # A solve begins when another ends, so that always as many are under way: Little's law.
+        work = 6e4 * np.array([concurrency for concurrency, _ in found])
+        rate = work / means
+        right.errorbar(at, rate, [rate - work / (means + ends[1]), work / (means - ends[0]) - rate], fmt="o-", **look)
+    widths = sorted({concurrency for found in kinds.values() for concurrency, _ in found})
+    for axes, title in ((left, "latency of a solve, ms"), (right, "solves a minute")):
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(widths, [str(width) for width in widths])
+        axes.minorticks_off()
+        dress(axes, "solves at the same time", title)
+        axes.set_ylim(bottom=0)
+    legend(canvas, left)
+    return figure_of(
+        canvas,
+        "Latency and throughput against the number of solves at the same time",
+        "Filled points are means with their 95% intervals, hollow ones the 95th percentile; points are set beside each "
+        "other only to be told apart. Throughput is the number of solves at the same time over their mean latency.",
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from specs.errors import InputError
-from specs.eval.cells import Setting
+from specs.eval.cells import Setting, at_a_time
 from specs.eval.environment import machine
 from specs.eval.folder import Recorded, read
 from specs.eval.report import Report
@@ -23,8 +23,9 @@ def gather(paths: Sequence[Path]) -> tuple[Report, list[Recorded]]:
     """The report over the folders of runs, and what they hold.
 
     A method that has the same label and n in two runs is one if its options and all that it ran
-    under (models, law, limits) are the same; otherwise each is named after its folder too. Of
-    two rows for the same solve the one of the later folder counts.
+    under (models, law, limits) are the same; if only the number of solves at the same time differs,
+    each is named after that, otherwise after its folder too. Of two rows for the same solve the
+    one of the later folder counts.
 
     Raises:
         InputError: no folders of runs, runs over different problems, or nothing in them.
@@ -39,14 +40,21 @@ def gather(paths: Sequence[Path]) -> tuple[Report, list[Recorded]]:
     rows: dict[Key, Row] = {}
     for run, context in zip(runs, contexts, strict=True):
         labels: dict[tuple[str, int | None], str] = {}
+        concurrency = _concurrency(run)
         for setting in run.settings:
-            alone = all(
-                one.key != setting.key or (one.options == setting.options and other_context == context)
+            others = [
+                (other, one.options == setting.options and other_context == context)
                 for other, other_context in zip(runs, contexts, strict=True)
                 for one in other.settings
+                if one.key == setting.key
+            ]
+            varied = any(_concurrency(other) != concurrency for other, _ in others)
+            label = setting.label if all(alike for _, alike in others) else f"{setting.label} ({run.path})"
+            label += at_a_time(concurrency) if varied else ""
+            labels[setting.key] = label
+            settings[label, setting.n] = replace(
+                setting, label=label, context=context, concurrency=concurrency if varied else None
             )
-            label = labels[setting.key] = setting.label if alone else f"{setting.label} ({run.path})"
-            settings[label, setting.n] = replace(setting, label=label, context=context)
         for row in run.rows.values():
             row = replace(row, method=labels[row.method, row.n])
             if row.key not in rows or row.correct is not None:
@@ -74,13 +82,17 @@ def _contexts(runs: Sequence[Recorded]) -> list[str]:
     return [
         json.dumps(
             {
-                **{k: v for k, v in run.configuration.items() if k not in (*PROBLEMS, "seed", "models")},
+                **{k: v for k, v in run.configuration.items() if k not in (*PROBLEMS, "seed", "models", "concurrency")},
                 "models": {role: run.configuration["models"].get(role) for role in names if len(names[role]) > 1},
             },
             sort_keys=True,
         )
         for run in runs
     ]
+
+
+def _concurrency(run: Recorded) -> int:
+    return run.configuration.get("concurrency", 1)
 
 
 def _models(runs: Sequence[Recorded]) -> dict[str, list[str]]:

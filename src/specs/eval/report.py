@@ -94,9 +94,10 @@ class Report:
         }
 
     def _reference(self, setting: Setting) -> Setting | None:
-        """The beam search that a setting is held against: of its own run before another's, of its own n."""
+        """The beam search that a setting is held against: of its own run, n and concurrency first."""
         beams = [one for one in self.settings if one.method == REFERENCE]
         beams = [one for one in beams if one.context == setting.context] or beams
+        beams = [one for one in beams if one.concurrency == setting.concurrency] or beams
         alike = [one for one in beams if one.n == setting.n]
         return alike[0] if alike else beams[0] if len(beams) == 1 else None
 

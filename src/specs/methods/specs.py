@@ -9,7 +9,7 @@ Per step, with draft `q`, target `p`, process reward model `r`, context `c`:
 4. Soft verification: candidate i is drawn with probability softmax(s)_i.
 5. Switching: reward of the chosen trace >= tau -> the draft writes the next step, else the target.
 
-[paper] for the steps, [ours] for the scaling of s, `>=`, `rewrite`, `switch_on="step"`, argmax and
+[paper] for the steps, [ours] for the scaling of s, `>=`, `rewrite`, `switch_on` other than `trace`, argmax and
 the soft value: docs/method.md marks each.
 """
 
@@ -24,6 +24,8 @@ from specs.core.selection import RewardAs, choose_best, choose_soft, log_ratio, 
 from specs.methods import Flow, check_n
 from specs.types import Accept, Candidate, Decision, Finish, Law, Propose, Role, Trace
 
+SwitchOn = Literal["trace", "step", "tilted"]
+
 
 @dataclass(frozen=True, slots=True)
 class Specs:
@@ -36,6 +38,8 @@ class Specs:
         switch_on: what `tau` is held against. `trace`: the reward of the trace, r_t. `step`: that of
             the step alone, r_t / r_(t-1): r estimates P(all steps right), so the quotient estimates
             P(this step right | those before it), which is all that another writer can change.
+            `tilted`: that, plus (log p - log q) / beta of a draft step, as in its score; what the
+            target makes of a step counts too. Needs beta > 0; with score `raw` it is `step`.
         start: writer of the first step.
         deferral: what falling below tau does: `next` keeps the step and the target writes the
             next one; `rewrite` throws a draft step away and the target writes it again.
@@ -52,7 +56,7 @@ class Specs:
     n: int = 8
     beta: float = 32.0
     tau: float = 0.8
-    switch_on: Literal["trace", "step"] = "step"
+    switch_on: SwitchOn = "step"
     start: Literal["target", "draft"] = "target"
     deferral: Literal["next", "rewrite"] = "rewrite"
     select: Literal["soft", "best"] = "soft"
@@ -64,6 +68,8 @@ class Specs:
         check_n(self.n)
         if not self.beta >= 0:
             raise ValueError(f"beta is an inverse temperature, at least 0, not {self.beta}")
+        if self.switch_on == "tilted" and self.beta == 0:
+            raise ValueError("switch_on 'tilted' divides the log-ratio by beta, which is 0; use 'step'")
         if self.draft_share is not None and not 0 <= self.draft_share <= 1:
             raise ValueError(f"draft_share lies in [0, 1], not {self.draft_share}")
 
@@ -109,8 +115,9 @@ class Specs:
 
     def _good(self, trace: Trace, step: Candidate) -> bool:
         """Whether the step keeps the draft writing."""
-        before = trace.steps[-1].reward if trace.steps and self.switch_on == "step" else 1.0
-        return step.reward is not None and before is not None and step.reward >= self.tau * before
+        before = trace.steps[-1].reward if trace.steps and self.switch_on != "trace" else 1.0
+        evidence = log_ratio(step) / self.beta if self.switch_on == "tilted" else 0.0
+        return step.reward is not None and before is not None and step.reward >= (self.tau - evidence) * before
 
     def _rejected(self, trace: Trace, candidates: tuple[Candidate, ...], decision: Decision) -> bool:
         """Whether a draft step is written again: no support, or not good enough under `rewrite`."""

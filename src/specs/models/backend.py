@@ -27,6 +27,7 @@ class Backend(Protocol):
         parameters: number of weights (a tied matrix counts once).
         context: most positions that a sequence may have.
         width: entries of an output row: the vocabulary (logits) or the labels (a reward head).
+        device: where it computes: cpu, or what its library calls the device.
         tolerance: largest difference, in nats on the summed log-probability of a step, between
             cached and from-scratch evaluation that counts as equal (1e-4 in fp32).
     """
@@ -35,6 +36,7 @@ class Backend(Protocol):
     parameters: int
     context: int
     width: int
+    device: str
     tolerance: float
 
     def cache(self) -> Any:

@@ -48,6 +48,7 @@ class HFBackend:
         self.name = name
         self.parameters: int = sum(weight.numel() for weight in model.parameters())
         self.context = context
+        self.device = str(model.device)
         self.tolerance = _TOLERANCE[dtype]
         self._model = model
         self._vocabulary: int = model.get_input_embeddings().weight.shape[0]

@@ -84,6 +84,7 @@ class LightBackend:
         self.parameters = weights.parameters
         self.context = shape.context
         self.width = weights.arrays["head"].shape[0]
+        self.device = "cpu"
         self.tolerance = 1e-4
         self.shape = shape
         self._arrays = weights.arrays  # the session refers to their memory

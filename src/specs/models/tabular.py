@@ -73,6 +73,7 @@ class TabularBackend:
     width: int
     context: int = 4096
     parameters: int = 0
+    device: str = "cpu"
     tolerance: float = 0.0
 
     @dataclass

@@ -15,6 +15,7 @@ from specs.eval.gather import gather
 from specs.eval.report import Report
 from specs.eval.rows import Row
 from specs.study.plan import N, Run
+from specs.study.running import plan_of
 
 Key = tuple[str, int | None]
 """Label of a method, and its n."""
@@ -44,7 +45,9 @@ def tables(part: str, runs: Sequence[Run], out: Path) -> dict[str, list[dict[str
         main = [run for run in runs if (run.part, run.tier) == ("a", tier) and not run.alone]
         keys = [cell.setting.key for run in own for cell in run.cells]
         keys = list(dict.fromkeys([*BESIDE.get(part, ()), *keys]))
-        counted = methods([run for run in (*main, *own) if not run.alone], keys, out)
+        # A curve over n is one over the same problems.
+        fewest = min(run.problems for run in own if not run.alone) if part == "f" else None
+        counted = methods([run for run in (*main, *own) if not run.alone], keys, out, fewest)
         timed = methods([run for run in own if run.alone], keys, out)
         rows = [table_row(key, counted[key], timed.get(key)) for key in keys if key in counted]
         if rows:
@@ -52,15 +55,21 @@ def tables(part: str, runs: Sequence[Run], out: Path) -> dict[str, list[dict[str
     return found
 
 
-def methods(runs: Sequence[Run], keys: Sequence[Key], out: Path) -> dict[Key, dict[str, Any]]:
+def methods(
+    runs: Sequence[Run], keys: Sequence[Key], out: Path, problems: int | None = None
+) -> dict[Key, dict[str, Any]]:
     """What the report over some runs says of each method, held against beam search and specs of its own n.
 
-    Methods without n are held against those with `N`, or with the only n there is.
+    Methods without n are held against those with `N`, or with the only n there is. `problems` is how
+    many of the first problems count; None for all.
     """
     folders = [path for run in runs if ((path := out / run.path) / RUN).exists()]
     if not folders:
         return {}
     report, _ = gather(folders)
+    if problems is not None:
+        first = {problem.id for problem in plan_of(replace(runs[0], problems=problems)).problems}
+        report = replace(report, rows=tuple(row for row in report.rows if row.problem_id in first))
     settings = [one for one in report.settings if one.key in keys]
     widths = {one.n for one in settings if one.n is not None}
     at_home = N if N in widths or not widths else min(widths)

@@ -144,7 +144,7 @@ def main_table(known: Known) -> list[Run]:
     return [
         Run("a", "medium", "medium", 1100, head),
         Run("a", "hard", "hard", 500, head),
-        Run("a", "easy-all", "easy", 200, _table(known)),
+        Run("a", "easy-all", "easy", 100, _table(known)),
         Run("a", "medium-all", "medium", 200, grid),
         Run("a", "hard-all", "hard", 100, grid),
     ]

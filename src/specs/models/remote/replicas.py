@@ -21,12 +21,13 @@ class Replicas:
     """The servers of one role.
 
     Attributes:
+        servers: all of them, at least one.
         facts: the same for all.
     """
 
     def __init__(self, servers: Sequence[Server]) -> None:
         """Raises `InputError` if they are not alike."""
-        self._servers = tuple(servers)
+        self.servers = tuple(servers)
         self.facts: Facts = servers[0].facts
         for server in servers[1:]:
             if server.facts != self.facts:
@@ -38,14 +39,14 @@ class Replicas:
 
     @property
     def name(self) -> str:
-        return f"{','.join(server.client.url for server in self._servers)}#{self.facts.model}"
+        return f"{','.join(server.client.url for server in self.servers)}#{self.facts.model}"
 
     def next(self) -> Chosen:
         """For a new solve: one after the other, without those that have just failed."""
         now = time.monotonic()
-        well = [one for one in self._servers if now - self._failed.get(one, -REST_S) >= REST_S] or self._servers
+        well = [one for one in self.servers if now - self._failed.get(one, -REST_S) >= REST_S] or self.servers
         first = well[next(self._turn) % len(well)]
-        return Chosen([first, *(one for one in self._servers if one is not first)], self._failed)
+        return Chosen([first, *(one for one in self.servers if one is not first)], self._failed)
 
 
 class Chosen:

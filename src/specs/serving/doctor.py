@@ -1,0 +1,152 @@
+"""What a solve will meet: which models are there, how they score, whether they fit together.
+
+Every model is loaded, or its server asked, by itself, so that one that fails hides nothing of the others.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from specs import api
+from specs.engine import Models, Policy, unwatched
+from specs.errors import InputError, SpecsError
+from specs.models.local import LocalPolicy, LocalReward
+from specs.models.remote.client import wait
+from specs.models.remote.sessions import RemotePolicy, RemoteReward
+from specs.models.remote.vllm import Facts, Server
+from specs.types import Law, Role
+
+BLOCKS = 3
+"""Blocks of cache that are asked for twice; of the last one a server computes a part again."""
+LARGE = 1_000_000_000
+"""Parameters from which a model is slow on a CPU."""
+
+
+class State(StrEnum):
+    OK = "ok"
+    HINT = "hint"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at; `role` is None for what concerns several models."""
+
+    role: Role | None
+    state: State
+    text: str
+
+
+def diagnose(names: Mapping[Role, str], law: Law, **loading: Any) -> Iterator[Finding]:
+    """Everything about the models of `names`, as it is found.
+
+    Args:
+        law: what steps will be sampled from.
+        loading: as of `specs.api.load`.
+    """
+    writers: dict[Role, Policy] = {}
+    for role, name in names.items():
+        try:
+            model = getattr(api.load(**dict.fromkeys(Role) | {role: name}, **loading), role)
+            if isinstance(model, LocalPolicy | RemotePolicy):
+                writers[role] = model
+            yield from (
+                _here(role, model) if isinstance(model, LocalPolicy | LocalReward) else _of_server(role, model, law)
+            )
+        except SpecsError as error:
+            yield Finding(role, State.PROBLEM, str(error))
+    if len(writers) == 2:
+        yield from _pair(writers[Role.DRAFT], writers[Role.TARGET], law, loading.get("allow_text_scoring", False))
+
+
+def _here(role: Role, model: LocalPolicy | LocalReward) -> Iterator[Finding]:
+    """A model in this process."""
+    backend = model.backend
+    yield Finding(
+        role, State.OK, f"{model.name}: in this process ({backend.device}), {model.parameters:,} parameters, "
+        f"room for {backend.context:,} tokens{_form(model)}",
+    )  # fmt: skip
+    if model.parameters >= LARGE and backend.device == "cpu":
+        yield Finding(role, State.HINT, "large for a CPU: serve it on a GPU ('specs launch') or choose a smaller one")
+
+
+def _form(model: object) -> str:
+    """How a PRM reads; nothing of other models."""
+    return f", read as {model.form.name}: {model.why}" if isinstance(model, LocalReward | RemoteReward) else ""
+
+
+def _of_server(role: Role, model: RemotePolicy | RemoteReward, law: Law) -> Iterator[Finding]:
+    """A model on servers: what each answers, and what would make it faster or exact."""
+    facts = model.replicas.facts
+    for server in model.replicas.servers:
+        yield Finding(
+            role, State.OK, f"{server.client.url}: vLLM {facts.version}, {facts.model}, "
+            f"room for {facts.context:,} tokens{_form(model)}",
+        )  # fmt: skip
+        if facts.generates:
+            yield _cache(role, server)
+    if role is Role.TARGET:
+        yield _scoring(facts)
+    if role is not Role.PRM and (hint := _law(role, facts, law)):
+        yield Finding(role, State.HINT, hint)
+
+
+def _cache(role: Role, server: Server) -> Finding:
+    """Ask twice for the same: what the second answer read from the cache, and how long it took."""
+    size = min(BLOCKS * (server.facts.block_size or 16), server.facts.context - 2)
+    prompt = [(7 * k) % 50 + 50 for k in range(size)]
+    wait(server.next_token(prompt), unwatched)
+    began = time.perf_counter()
+    _, tally = wait(server.next_token(prompt), unwatched)
+    answer = f"a repeated prompt of {size} tokens answers in {1000 * (time.perf_counter() - began):.0f} ms"
+    if tally.cached:
+        return Finding(role, State.OK, f"{answer}, {tally.cached} of them from its cache")
+    return Finding(
+        role, State.HINT, f"{answer} and says of none that they were cached: start it with "
+        "--enable-prompt-tokens-details, and without --no-enable-prefix-caching",
+    )  # fmt: skip
+
+
+def _scoring(facts: Facts) -> Finding:
+    if facts.suffix:
+        how = "model runner V2" if facts.v2 else "our plugin"
+        return Finding(Role.TARGET, State.OK, f"scores candidates behind a cached prefix ({how})")
+    missing = [] if facts.scale_out else ["start it with --enable-scale-out"]
+    missing += [] if facts.plugin else ["install specs-llm beside vLLM (VLLM_USE_V2_MODEL_RUNNER=0 where V2 is used)"]
+    return Finding(Role.TARGET, State.HINT, f"computes the whole trace again for every score: {' and '.join(missing)}")
+
+
+def _law(role: Role, facts: Facts, law: Law) -> str:
+    """What makes log-probabilities exact under this law; empty if they are."""
+    raw = facts.raw_scores if role is Role.TARGET else not facts.processed
+    if not raw or (law.temperature == 1 and law.top_p == 1):
+        return ""
+    plugin = ", with specs-llm beside vLLM and VLLM_USE_V2_MODEL_RUNNER=0" if role is Role.TARGET else ""
+    flag = f"start it with --logprobs-mode processed_logprobs{plugin}"
+    return f"log-probabilities are at temperature 1, steps are not: {flag}, or sample at --temperature 1"
+
+
+def _pair(draft: Policy, target: Policy, law: Law, through_text: bool) -> Iterator[Finding]:
+    if draft.fingerprint == target.fingerprint:
+        yield Finding(None, State.OK, "draft and target share a vocabulary")
+    elif through_text:
+        yield Finding(None, State.HINT, "draft and target have different vocabularies: scores through text are inexact")
+    else:
+        yield Finding(
+            None, State.PROBLEM, "draft and target have different vocabularies; choose a pair that shares one, or "
+            "accept inexact scores with --allow-text-scoring",
+        )  # fmt: skip
+    models = Models(draft, target)
+    try:
+        models.check_law(law)
+    except InputError as error:
+        yield Finding(None, State.PROBLEM, str(error))
+    else:
+        inexact = models.inexact(law)
+        said = "log p and log q are both at temperature 1, unlike the steps: results say raw_scoring"
+        exact = "log p and log q are of the law that steps are sampled from"
+        yield Finding(None, State.HINT if inexact else State.OK, said if inexact else exact)

@@ -1,0 +1,42 @@
+"""The page of the study quotes docs/study/study.json, which is of a whole run."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from specs.study.markdown import tables
+from specs.study.plan import TITLES
+
+STUDY = Path(__file__).parents[2] / "docs/study"
+FOUND = json.loads((STUDY / "study.json").read_text())
+TABLES = (STUDY / "tables.md").read_text()
+PAGE = (STUDY / "README.md").read_text()
+
+
+def test_the_record_is_of_a_whole_run():
+    assert (FOUND["scale"], FOUND["solves_missing"]) == (1, 0)
+    assert list(FOUND["parts"]) == list(TITLES)
+    rows = [row for part in FOUND["parts"].values() for tier in part.get("tiers", {}).values() for row in tier]
+    rows += [row for variant in FOUND["parts"]["g"]["models"].values() for row in variant]
+    assert {row["failed"] for row in rows} == {0}
+
+
+def test_the_tables_are_those_of_the_record():
+    assert tables(FOUND).rstrip() == TABLES.rstrip()
+
+
+def test_the_page_quotes_the_tables():
+    """Every row of results, and every difference or ratio with an interval in the text, stands in a table."""
+    quoted = re.findall(r"^\| (?:`|\d+ tokens|a line|as fast).*$", PAGE, re.MULTILINE)
+    assert len(quoted) > 20
+    assert [row for row in quoted if row not in TABLES] == []
+    numbers = re.findall(r"[-+]?\d+\.\d+ \[[-+]?\d+\.\d+, [-+]?\d+\.\d+\]", PAGE)
+    assert [number for number in numbers if number not in TABLES] == []
+
+
+@pytest.mark.parametrize("part", TITLES)
+def test_every_part_has_its_figure(part):
+    assert (STUDY / f"{part}.svg").is_file()
+    assert f"({part}.svg)" in PAGE

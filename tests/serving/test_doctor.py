@@ -1,0 +1,114 @@
+"""`specs doctor`: one failure hides nothing, and what it finds wrong is what a solve would refuse."""
+
+import json
+
+import pytest
+import tiny
+
+from specs import api
+from specs.cli import main
+from specs.errors import InputError, SpecsError
+from specs.models.remote.vllm import Facts
+from specs.serving.doctor import State, _law, _scoring, diagnose
+from specs.types import Law, Role
+
+FACTS = {
+    "version": "0.32.0",
+    "model": "m",
+    "root": "m",
+    "context": 4096,
+    "block_size": 16,
+    "generates": True,
+    "scale_out": True,
+    "v2": False,
+    "plugin": True,
+    "processed": True,
+}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    return tiny.write_trio(tmp_path_factory.mktemp("trio"))
+
+
+def states(found):
+    return [(finding.role, finding.state) for finding in found]
+
+
+def test_the_bundled_trio_is_sound(capsys):
+    assert main(["doctor"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines] == [["ok", word] for word in ("draft", "target", "prm", "both", "both")]
+    assert "read as token-classification: its architecture" in lines[2]
+
+
+def test_one_failure_hides_nothing(folders, capsys):
+    """Nothing listens at port 9; a folder is missing; the draft is looked at all the same."""
+    command = [
+        "doctor",
+        "--draft",
+        str(folders["draft"]),
+        "--target",
+        "http://127.0.0.1:9",
+        "--prm",
+        "./none",
+        "--json",
+    ]
+    assert main([*command, "--engine", "light"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert not found["sound"]
+    assert [(one["role"], one["state"]) for one in found["findings"]] == [
+        ("draft", "ok"), ("target", "problem"), ("prm", "problem")
+    ]  # fmt: skip
+    assert "http://127.0.0.1:9" in found["findings"][1]["text"]
+    assert "./none" in found["findings"][2]["text"]
+
+
+def test_vocabularies_are_compared_as_loading_does(folders):
+    pair = {Role.DRAFT: str(folders["draft"]), Role.TARGET: str(folders["other"])}
+    assert states(diagnose(pair, Law(), engine="light"))[2] == (None, State.PROBLEM)
+    with pytest.raises(InputError, match="different vocabularies"):
+        api.load(*pair.values(), None, engine="light")
+    through_text = {"engine": "light", "allow_text_scoring": True}
+    assert states(diagnose(pair, Law(), **through_text))[2] == (None, State.HINT)
+    api.load(*pair.values(), None, **through_text)
+
+
+def test_one_model_alone_is_looked_at(folders):
+    assert states(diagnose({Role.PRM: str(folders["prm"])}, Law(), engine="light")) == [(Role.PRM, State.OK)]
+    (found,) = diagnose({Role.PRM: str(folders["draft"])}, Law(), engine="light")
+    assert found.state is State.PROBLEM
+    with pytest.raises(SpecsError) as refused:
+        api.load(None, None, str(folders["draft"]), engine="light")
+    assert found.text == str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "words"),
+    [
+        ({}, State.OK, "our plugin"),
+        ({"v2": True, "plugin": False}, State.OK, "model runner V2"),
+        ({"plugin": False}, State.HINT, "install specs-llm beside vLLM"),
+        ({"scale_out": False}, State.HINT, "--enable-scale-out"),
+        ({"scale_out": False, "plugin": False}, State.HINT, "--enable-scale-out and install specs-llm"),
+    ],
+)
+def test_a_target_that_scores_the_long_way_is_told_how_to_score_the_short_one(changes, state, words):
+    facts = Facts(**FACTS | changes)
+    found = _scoring(facts)
+    assert (found.state, found.role) == (state, Role.TARGET)
+    assert words in found.text
+    assert facts.suffix is (state is State.OK)
+
+
+@pytest.mark.parametrize("law", [Law(0.7), Law(1.0, 0.9), Law(1.0)])
+@pytest.mark.parametrize("changes", [{}, {"plugin": False}, {"processed": False}, {"v2": True}])
+@pytest.mark.parametrize("role", [Role.DRAFT, Role.TARGET])
+def test_a_hint_about_the_law_comes_exactly_where_log_probabilities_are_of_another(role, changes, law):
+    facts = Facts(**FACTS | changes)
+    raw = facts.raw_scores if role is Role.TARGET else not facts.processed
+    hint = _law(role, facts, law)
+    assert bool(hint) is (raw and law != Law(1.0))
+    if hint:
+        assert "processed_logprobs" in hint
+        assert ("VLLM_USE_V2_MODEL_RUNNER=0" in hint) is (role is Role.TARGET)
