@@ -22,7 +22,7 @@ def needs_llama():
     pytest.importorskip("gguf", reason="needs the extra dev")
 
 
-@pytest.fixture(scope="session", params=["light", "torch", "llama"])
+@pytest.fixture(scope="session", params=["light", "torch", pytest.param("llama", marks=pytest.mark.slow)])
 def models(request, trio):
     """The tiny random trio on each in-process engine; beside llama.cpp the PRM is on the light one."""
     if request.param == "llama":

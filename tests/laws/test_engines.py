@@ -124,7 +124,7 @@ def test_target_scores_under_the_prompt_it_would_write_under(models):
         assert abs(wrong - written_under) > 1e-3
 
 
-@pytest.mark.parametrize("engine", ["torch", "llama"])
+@pytest.mark.parametrize("engine", ["torch", pytest.param("llama", marks=pytest.mark.slow)])
 def test_engines_agree(trio, engine, request):
     """The same weights on two engines: log-probabilities and rewards within 1e-4."""
     from specs.models.load import Names, load_models

@@ -26,6 +26,8 @@ from specs.models.text import HubText  # noqa: E402
 from specs.models.tree import Tree  # noqa: E402
 from specs.types import Candidate, Judge, Law, StepPolicy, Trace  # noqa: E402
 
+pytestmark = pytest.mark.slow  # run where llama.cpp has been compiled: scripts/llama
+
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
@@ -193,7 +195,6 @@ def smollm2():
     return api.load(str(found), str(found), "bundled", target_system="Answer briefly.")
 
 
-@pytest.mark.slow
 def test_a_real_model_solves_an_easy_question(smollm2):
     """SmolLM2 as draft and as target, the bundled PRM beside them, read through its text."""
     result = api.solve(
@@ -206,7 +207,6 @@ def test_a_real_model_solves_an_easy_question(smollm2):
         assert result.usage[role].processed == result.usage[role].minimum
 
 
-@pytest.mark.slow
 def test_a_real_model_judges_its_own_steps(smollm2):
     """One file as all three: the PRM asks it after each step, and computes nothing twice."""
     prm = api.load(None, None, smollm2.draft.backend.name, prm_format="judge").prm
@@ -219,7 +219,6 @@ def test_a_real_model_judges_its_own_steps(smollm2):
     assert result.usage["prm"].processed == result.usage["prm"].minimum > 0
 
 
-@pytest.mark.slow
 def test_quantised_weights_stay_within_the_stated_tolerance(smollm2):
     """Sampled, scored as a batch, and computed from scratch: sums over steps of 40 tokens."""
     policy = smollm2.target

@@ -52,7 +52,7 @@ def library() -> Any:
         ) from None
     listener = llama_cpp.llama_log_callback(_listen)
     _kept.append(listener)
-    llama_cpp.llama_log_set(listener, None)
+    llama_cpp.llama_log_set(listener, ctypes.c_void_p())
     llama_cpp.llama_backend_init()
     return llama_cpp
 

@@ -181,10 +181,11 @@ class LlamaBackend:
     `forward` raises EngineError when memory or branches run out; the cache is then of no further use.
     """
 
-    def __init__(self, name: str, file: Gguf, context: int, labels: Sequence[int] | None) -> None:
+    def __init__(self, name: str, file: Gguf, device: str, context: int, labels: Sequence[int] | None) -> None:
         lib = library()
         self.name = name
         self.parameters: int = lib.llama_model_n_params(file.model)
+        self.device = device
         self.context = context
         self._vocabulary: int = lib.llama_vocab_n_tokens(file.vocabulary)
         self._labels = None if labels is None else np.array(labels)
@@ -236,7 +237,8 @@ def load_llama(path: Path, name: str, device: str = "auto", labels: Sequence[int
         raise InputError(
             f"device 'cuda': llama.cpp was built without it; use cpu, or build llama-cpp-python for {name}"
         )
-    file = Gguf(path, gpu=device != "cpu")
+    place = "gpu" if device != "cpu" and lib.llama_supports_gpu_offload() else "cpu"
+    file = Gguf(path, gpu=place == "gpu")
     model = file.model
     if lib.llama_model_is_recurrent(model) or lib.llama_model_is_hybrid(model):
         raise ModelError(f"{name} keeps a state that cannot be forked: serve it over HTTP instead")
@@ -255,7 +257,7 @@ def load_llama(path: Path, name: str, device: str = "auto", labels: Sequence[int
     if window := lib.llama_model_n_swa(model):
         # Inside its window a sliding layer is an ordinary one; behind it, cells are used again.
         context = min(context, window - 1)
-    backend = LlamaBackend(name, file, context, labels)
+    backend = LlamaBackend(name, file, place, context, labels)
     if not tree_error(backend, lib.llama_vocab_n_tokens(file.vocabulary)) <= _PROBE:
         raise ModelError(f"{name} does not follow a tree of candidates: serve it over HTTP instead")
     return backend
