@@ -39,7 +39,7 @@ from specs.machine import Limits
 from specs.methods import Method
 from specs.methods.beam import Beam
 from specs.methods.specs import Specs
-from specs.models.load import BUNDLED
+from specs.models.folders import BUNDLED
 from specs.models.remote.client import together, wait
 from specs.models.remote.vllm import Server, connect
 from specs.record import write_json

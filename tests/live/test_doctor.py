@@ -1,6 +1,6 @@
 """`specs doctor` on real servers: nothing to mend where all is switched on, and the mends where it is not."""
 
-from specs.models.load import BUNDLED
+from specs.models.folders import BUNDLED
 from specs.serving.doctor import State, diagnose
 from specs.types import Law, Role
 
