@@ -183,3 +183,17 @@ def write_gguf(folder: Path, path: Path) -> Path:
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+class CountingBackend:
+    """Counts positions by the shapes that reach the model, apart from any ledger."""
+
+    def __init__(self, backend):
+        self._backend, self.positions = backend, 0
+
+    def __getattr__(self, name):
+        return getattr(self._backend, name)
+
+    def forward(self, cache, ids, positions, visible, want):
+        self.positions += len(ids)
+        return self._backend.forward(cache, ids, positions, visible, want)

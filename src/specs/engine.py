@@ -133,5 +133,4 @@ class Models:
 
     def inexact(self, law: Law) -> bool:
         """Whether a model's log-probabilities are of another law than its steps."""
-        neutral = law.temperature == 1 and law.top_p == 1
-        return not neutral and any(model is not None and model.raw for model in (self.draft, self.target))
+        return not law.neutral and any(model is not None and model.raw for model in (self.draft, self.target))

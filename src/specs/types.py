@@ -95,6 +95,11 @@ class Law:
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top-p lies in (0, 1], not {self.top_p}")
 
+    @property
+    def neutral(self) -> bool:
+        """Whether it is the model's own distribution: temperature 1, no nucleus."""
+        return self.temperature == 1 and self.top_p == 1
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:

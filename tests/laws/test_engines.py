@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tiny
 import toy
 
 from specs.core.keys import Key
@@ -150,20 +151,6 @@ def test_engines_agree(trio, engine, request):
 # 2. No token twice ------------------------------------------------------------------------
 
 
-class CountingBackend:
-    """Counts positions by the shapes that reach the model, apart from any ledger."""
-
-    def __init__(self, backend):
-        self._backend, self.positions = backend, 0
-
-    def __getattr__(self, name):
-        return getattr(self._backend, name)
-
-    def forward(self, cache, ids, positions, visible, want):
-        self.positions += len(ids)
-        return self._backend.forward(cache, ids, positions, visible, want)
-
-
 SWITCHING = [
     Specs(n=5, tau=0.5, deferral="next"),
     Specs(n=5, tau=0.5, deferral="next", start="draft"),
@@ -180,7 +167,7 @@ SWITCHING = [
 def test_no_token_twice(models, method):
     """Over whole solves, writers switching back and forth: positions computed = the minimum, exactly."""
     for seed in range(4):
-        counting = {role: CountingBackend(getattr(models, role).backend) for role in Role}
+        counting = {role: tiny.CountingBackend(getattr(models, role).backend) for role in Role}
         counted = Models(**{role: replace(getattr(models, role), backend=counting[role]) for role in Role})
         result = solve(counted, method, seed=seed)
         for role, use in result.usage.items():
@@ -268,7 +255,7 @@ def test_tree_equals_scratch(models, role):
 @pytest.mark.parametrize("role", ["draft", "target", "prm"])
 def test_sequences_side_by_side_equal_scratch(models, role):
     """Traces that part, go on together and fall away: every output equals one causal pass, nothing is run twice."""
-    counting = CountingBackend(getattr(models, role).backend)
+    counting = tiny.CountingBackend(getattr(models, role).backend)
     rng = np.random.default_rng(8)
     tree = Tree(counting, ids := tuple(rng.integers(3, 30, 9).tolist()))
     live = [ids]
@@ -395,7 +382,7 @@ def test_caps_end_a_solve_by_name(models):
     assert used == models.draft.backend.context
 
 
-class SlowBackend(CountingBackend):
+class SlowBackend(tiny.CountingBackend):
     """Takes a known time for every pass."""
 
     def __init__(self, backend, seconds):

@@ -43,20 +43,6 @@ def worlds(request, tmp_path_factory):
     }
 
 
-class Counting:
-    """Counts the positions that reach a backend."""
-
-    def __init__(self, backend):
-        self._backend, self.positions = backend, 0
-
-    def __getattr__(self, name):
-        return getattr(self._backend, name)
-
-    def forward(self, cache, ids, positions, visible, want):
-        self.positions += len(ids)
-        return self._backend.forward(cache, ids, positions, visible, want)
-
-
 def solve(models, method, policy, seed):
     return stream("a b c", models, method, law=Law(0.9, 1.0, policy), limits=LIMITS, seed=seed).result
 
@@ -66,7 +52,7 @@ def solve(models, method, policy, seed):
 @pytest.mark.parametrize("form", prms.FORMATS)
 def test_a_prm_computes_no_token_twice(worlds, form, method, policy):
     for seed in range(3):
-        counting = Counting(worlds[form].prm.backend)
+        counting = tiny.CountingBackend(worlds[form].prm.backend)
         models = replace(worlds[form], prm=replace(worlds[form].prm, backend=counting))
         use = solve(models, method, policy, seed).usage[Role.PRM]
         assert use.processed == use.minimum == counting.positions > use.prompt

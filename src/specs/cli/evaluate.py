@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from specs.cli.options import add_cells, add_method, add_models, cells_of, count, models_of, names_of
+from specs.cli.options import add_cells, add_method, add_models, cells_of, count, loading_of, models_of, names_of
 from specs.cli.problems import add_dataset, problems_of
 from specs.cli.progress import Shown
 from specs.cli.report import publish
@@ -58,13 +58,10 @@ def run(args: argparse.Namespace) -> int:
 
 def configuration_of(args: argparse.Namespace, plan: Plan) -> dict[str, Any]:
     """What all starts of a run share: data set, models and how they are loaded, law, limits, seeds."""
-    loading = (
-        "engine", "device", "dtype", "allow_text_scoring", "draft_system", "target_system", "tokenizer", "prm_format"
-    )  # fmt: skip
     return {
         **plan.configuration(args.dataset, names_of(args, plan.methods)),
         "problem_seed": args.problem_seed,
-        "loading": {name: getattr(args, name) for name in loading},
+        "loading": {name: value for name, value in loading_of(args).items() if name != "timeout_s"},
     }
 
 

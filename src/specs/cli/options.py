@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 from specs import api
 from specs.core.selection import RewardAs
@@ -15,7 +15,7 @@ from specs.eval.cells import Cell
 from specs.machine import Limits
 from specs.methods import Method
 from specs.methods.registry import make, options_of
-from specs.methods.specs import Specs
+from specs.methods.specs import Specs, SwitchOn
 from specs.presets import LAW, Preset
 from specs.rewards.families import FAMILIES
 from specs.types import Law
@@ -148,7 +148,7 @@ def add_options(group: argparse._ActionsContainer, several_n: bool = False) -> N
     group.add_argument("--tau", type=share, help=f"reward from which a draft step is good enough ({default.tau})")
     group.add_argument(
         "--switch-on",
-        choices=["trace", "step", "tilted"],
+        choices=get_args(SwitchOn),
         help="tau is for the reward of the trace, for its share that the step kept, or for that share "
         f"plus (log p - log q) / beta ({default.switch_on})",
     )

@@ -80,10 +80,7 @@ def load_models(
     texts = {role: _text(folder) for role, folder in folders.items()}
     if "draft" in texts and "target" in texts and not allow_text_scoring:
         if texts["draft"].fingerprint != texts["target"].fingerprint:
-            raise InputError(
-                f"draft {names.draft} and target {names.target} have different vocabularies; choose a pair that "
-                "shares one, or accept inexact scores with --allow-text-scoring"
-            )
+            raise different_vocabularies(given["draft"], given["target"])
 
     def backend(role: str, labels: tuple[int, int] | None = None) -> Backend:
         name = getattr(names, role)
@@ -111,10 +108,8 @@ def load_models(
 
     def policy(role: str, system: str | None) -> Policy | None:
         if role in servers:
-            facts = servers[role].facts
             _check_kind(role, servers[role], True)
-            raw = not facts.processed if role == "draft" else facts.raw_scores
-            return RemotePolicy(servers[role], texts[role], raw, system)
+            return RemotePolicy(servers[role], texts[role], servers[role].facts.raw(role), system)
         return LocalPolicy(backend(role), texts[role], system) if role in folders else None
 
     prm = None
@@ -128,6 +123,13 @@ def load_models(
         else:
             prm = LocalReward(backend("prm", form.labels), form, why)
     return Models(policy("draft", names.draft_system), policy("target", names.target_system), prm)
+
+
+def different_vocabularies(draft: str, target: str) -> InputError:
+    return InputError(
+        f"draft {draft} and target {target} have different vocabularies; choose a pair that "
+        "shares one, or accept inexact scores with --allow-text-scoring"
+    )
 
 
 def _is_url(name: str) -> bool:

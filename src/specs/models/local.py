@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from specs.engine import Watch
-from specs.errors import InputError
 from specs.models.backend import Backend
+from specs.models.reading import fitting
 from specs.models.sessions import PolicySession, RewardSession
 from specs.models.text import Text
 from specs.rewards.formats import Family
@@ -40,7 +40,7 @@ class LocalPolicy:
         return self.text.fingerprint
 
     def prompt(self, question: str) -> tuple[int, ...]:
-        return _fitting(self.text.prompt(question, self.system), self.backend)
+        return fitting(self.text.prompt(question, self.system), self.name, self.backend.context)
 
     def open(self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str], watch: Watch) -> PolicySession:
         return PolicySession(self.backend, self.text, prompt_ids, fingerprints, watch)
@@ -63,15 +63,7 @@ class LocalReward:
         return self.backend.parameters
 
     def prompt(self, question: str) -> tuple[int, ...]:
-        return _fitting(self.form.prompt(question), self.backend)
+        return fitting(self.form.prompt(question), self.name, self.backend.context)
 
     def open(self, prompt_ids: tuple[int, ...], watch: Watch) -> RewardSession:
         return RewardSession(self.backend, self.form, prompt_ids)
-
-
-def _fitting(ids: list[int], backend: Backend) -> tuple[int, ...]:
-    if len(ids) >= backend.context:
-        raise InputError(
-            f"the question takes {len(ids)} tokens and {backend.name} has room for {backend.context}; shorten it"
-        )
-    return tuple(ids)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from specs.core.ledger import Ask, Ids
 from specs.engine import Group
+from specs.errors import InputError
 from specs.models.backend import Floats
 from specs.models.text import Text
 from specs.rewards.formats import RewardFormat
@@ -70,6 +71,13 @@ class Reader:
         """Rating in [0, 1] that the model's answer `token` is: the place of the label, 0 where it is none."""
         _, labels = self._text.judgement(judge)
         return labels.index(token) / (len(labels) - 1) if token in labels else 0.0
+
+
+def fitting(ids: Sequence[int], name: str, room: int) -> Ids:
+    """A prompt as it is; `InputError` where `room` tokens leave nothing to write in."""
+    if len(ids) >= room:
+        raise InputError(f"the question takes {len(ids)} tokens and {name} has room for {room}; shorten it")
+    return tuple(ids)
 
 
 class RewardReader(ABC):

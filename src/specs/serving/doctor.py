@@ -14,6 +14,7 @@ from typing import Any
 from specs import api
 from specs.engine import Models, Policy, unwatched
 from specs.errors import InputError, SpecsError
+from specs.models.load import different_vocabularies
 from specs.models.local import LocalPolicy, LocalReward
 from specs.models.remote.client import wait
 from specs.models.remote.sessions import RemotePolicy, RemoteReward
@@ -122,8 +123,7 @@ def _scoring(facts: Facts) -> Finding:
 
 def _law(role: Role, facts: Facts, law: Law) -> str:
     """What makes log-probabilities exact under this law; empty if they are."""
-    raw = facts.raw_scores if role is Role.TARGET else not facts.processed
-    if not raw or (law.temperature == 1 and law.top_p == 1):
+    if law.neutral or not facts.raw(role):
         return ""
     plugin = ", with specs-llm beside vLLM and VLLM_USE_V2_MODEL_RUNNER=0" if role is Role.TARGET else ""
     flag = f"start it with --logprobs-mode processed_logprobs{plugin}"
@@ -136,10 +136,7 @@ def _pair(draft: Policy, target: Policy, law: Law, through_text: bool) -> Iterat
     elif through_text:
         yield Finding(None, State.HINT, "draft and target have different vocabularies: scores through text are inexact")
     else:
-        yield Finding(
-            None, State.PROBLEM, "draft and target have different vocabularies; choose a pair that shares one, or "
-            "accept inexact scores with --allow-text-scoring",
-        )  # fmt: skip
+        yield Finding(None, State.PROBLEM, str(different_vocabularies(draft.name, target.name)))
     models = Models(draft, target)
     try:
         models.check_law(law)

@@ -16,9 +16,9 @@ import numpy as np
 from specs.core.keys import Key
 from specs.core.ledger import Ask, Ids
 from specs.engine import Group, Watch
-from specs.errors import EngineError, InputError, Stopped
+from specs.errors import EngineError, Stopped
 from specs.models.backend import Floats
-from specs.models.reading import Reader, RewardReader
+from specs.models.reading import Reader, RewardReader, fitting
 from specs.models.remote.client import together, wait
 from specs.models.remote.replicas import Replicas
 from specs.models.remote.vllm import Drawn, Server, Tally
@@ -57,7 +57,7 @@ class RemotePolicy:
         return self.text.fingerprint
 
     def prompt(self, question: str) -> tuple[int, ...]:
-        return _fitting(self.text.prompt(question, self.system), self.replicas)
+        return fitting(self.text.prompt(question, self.system), self.name, self.replicas.facts.context)
 
     def open(self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str], watch: Watch) -> RemotePolicySession:
         return RemotePolicySession(self.replicas, self.text, prompt_ids, fingerprints, watch)
@@ -153,7 +153,7 @@ class RemoteReward:
         return self.replicas.name
 
     def prompt(self, question: str) -> tuple[int, ...]:
-        return _fitting(self.form.prompt(question), self.replicas)
+        return fitting(self.form.prompt(question), self.name, self.replicas.facts.context)
 
     def open(self, prompt_ids: tuple[int, ...], watch: Watch) -> RemoteRewardSession:
         return RemoteRewardSession(self.replicas, self.form, prompt_ids, watch)
@@ -179,13 +179,6 @@ class RemoteRewardSession(RewardReader):
         labels = self._labels
         work = (self._server.ask(partial(Server.labelled, prompt=ids, labels=labels)) for ids in whole)
         return np.array([_counted(self.counts, one) for one in wait(together(work), self._watch)], np.float32)
-
-
-def _fitting(ids: list[int], replicas: Replicas) -> tuple[int, ...]:
-    room = replicas.facts.context
-    if len(ids) >= room:
-        raise InputError(f"the question takes {len(ids)} tokens and {replicas.name} has room for {room}; shorten it")
-    return tuple(ids)
 
 
 def _counted(counts: Counts, answer: tuple[T, Tally]) -> T:

@@ -58,6 +58,10 @@ class Facts:
         """Whether log-probabilities of given tokens are at temperature 1 whatever the law."""
         return self.v2 or not (self.processed and self.plugin)
 
+    def raw(self, role: str) -> bool:
+        """Whether the log-probabilities that a draft or a target needs are at temperature 1 whatever the law."""
+        return self.raw_scores if role == "target" else not self.processed
+
     @property
     def suffix(self) -> bool:
         """Whether scoring reads the prefix from the cache."""
