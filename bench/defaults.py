@@ -47,7 +47,7 @@ def main() -> None:
         methods: list[Method] = [Beam(int(n))]
         rules = itertools.product(args.switch_on.split(","), args.deferral.split(","))
         for (switch_on, deferral), beta, tau in itertools.product(rules, numbers["beta"], numbers["tau"]):
-            methods.append(Specs(int(n), beta, tau, switch_on, deferral=deferral))
+            methods.append(Specs(int(n), beta, tau, switch_on, "target", deferral))
         right, seconds, shares = (np.zeros((len(methods), args.limit)) for _ in range(3))
         for k in range(args.limit):
             problem = generate(tier, FIRST_SEED + k)

@@ -123,7 +123,7 @@ def test_a_replay_says_what_a_solve_with_these_options_does(recorded, options, s
 
 
 def test_every_way_to_part_occurs_and_is_called_by_its_name():
-    solves = [solve("specs", seed, n=4, beta=3.0, tau=0.5) for seed in range(10)]
+    solves = [solve("specs", seed, n=4, beta=3.0, tau=0.5, switch_on="step", start="target") for seed in range(10)]
     for change, ways in (
         ({}, set()),
         ({"beta": 40.0}, {Ended.CANDIDATE, Ended.KEPT}),
@@ -135,7 +135,7 @@ def test_every_way_to_part_occurs_and_is_called_by_its_name():
         ({"n": 9}, {Ended.MORE_CANDIDATES}),
     ):
         assert {replay(result, **change).ended for result in solves} - {Ended.COMPLETE} == ways, change
-    raw = solve("specs", n=4, score="raw")
+    raw = solve("specs", n=4, score="raw", start="target")
     assert (replay(raw, score="tilted").ended, replay(raw, score="tilted").replayed) == (Ended.NO_LOG_P, 1)
 
 

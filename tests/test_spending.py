@@ -44,7 +44,7 @@ def test_later_solves_hand_over_the_share_that_was_asked_for(switch_on):
 
 def test_the_threshold_is_one_of_the_values_met():
     """Of rewards 0.9, 0.6, 0.3 in order the steps kept 0.9, 2/3 and 1/2; thrown away ones do not count as before."""
-    (result,) = solves(Specs(n=1, tau=0.0, start="draft"), [3])
+    (result,) = solves(Specs(n=1, tau=0.0, switch_on="step"), [3])
     first = result.steps[0]
 
     def step(reward, accepted=True, writer=Role.DRAFT):

@@ -76,7 +76,7 @@ def test_scores_can_be_recomputed_from_the_three_models():
 def test_switching_follows_the_reward_of_the_trace():
     writers = set()
     for seed in range(12):
-        steps = run(Specs(n=3, tau=0.5, switch_on="trace", deferral="next"), LONG, seed=seed).steps
+        steps = run(Specs(n=3, tau=0.5, switch_on="trace", start="target", deferral="next"), LONG, seed=seed).steps
         assert steps[0].writer is Role.TARGET
         for before, after in pairwise(steps):
             assert (after.writer is Role.DRAFT) == (before.step.reward >= 0.5)
@@ -136,8 +136,8 @@ def test_the_threshold_itself_keeps_the_draft():
 
 def test_extreme_thresholds():
     for seed in range(4):
-        draft_only = run(Specs(n=2, tau=0.0, start="draft", deferral="next"), LONG, seed=seed)
-        target_only = run(Specs(n=2, tau=1.1, switch_on="trace", deferral="next"), LONG, seed=seed)
+        draft_only = run(Specs(n=2, tau=0.0, switch_on="trace", deferral="next"), LONG, seed=seed)
+        target_only = run(Specs(n=2, tau=1.1, switch_on="trace", start="target", deferral="next"), LONG, seed=seed)
         assert draft_only.draft_share == 1
         assert target_only.draft_share == 0
         assert target_only.usage[Role.DRAFT].processed == 0
@@ -206,14 +206,13 @@ def test_random_switch_never_looks_at_the_reward():
 
 def test_reduction_n_one_beta_zero_is_plain_sampling_of_the_writer():
     """SPECS with n = 1 draws the very same trace as the writer alone, seed by seed."""
+    by_target = Specs(1, 0.0, 1.1, switch_on="trace", start="target", deferral="next")
+    by_draft = Specs(1, 0.0, 0.0, switch_on="trace")
     for seed in range(10):
         plain = run(make("target"), LONG, seed=seed)
-        for method in (Specs(n=1, beta=0.0, tau=1.1, switch_on="trace", deferral="next"), make("beam", n=1)):
+        for method in (by_target, make("beam", n=1)):
             assert run(method, LONG, seed=seed).text == plain.text
-        assert (
-            run(Specs(n=1, beta=0.0, tau=0.0, start="draft"), LONG, seed=seed).text
-            == run(make("draft"), LONG, seed=seed).text
-        )
+        assert run(by_draft, LONG, seed=seed).text == run(make("draft"), LONG, seed=seed).text
 
 
 def test_reduction_equal_models_and_no_reward_keep_the_law():
@@ -221,7 +220,7 @@ def test_reduction_equal_models_and_no_reward_keep_the_law():
     models = toy.models(toy.table(5), toy.table(5))
     exact = step_law(toy.table(5), (), LAW)
     counts = Counter(
-        run(Specs(n=3, beta=0.0, start="draft", deferral="next"), models, seed=seed, limits=Limits(max_steps=1))
+        run(Specs(3, 0.0, switch_on="step", deferral="next"), models, seed=seed, limits=Limits(max_steps=1))
         .steps[0]
         .step.token_ids
         for seed in range(1500)
@@ -259,7 +258,8 @@ def test_raw_score_asks_the_target_for_nothing():
 
 
 def test_soft_value_changes_the_scores_as_stated():
-    result = run(Specs(n=4, beta=5.0, reward_as="soft-value", tau=1.1, switch_on="trace", deferral="next"), LONG)
+    method = Specs(4, 5.0, 1.1, switch_on="trace", start="target", deferral="next", reward_as="soft-value")
+    result = run(method, LONG)
     for record in result.steps:
         for candidate, score in zip(record.candidates, record.decision.scores, strict=True):
             assert score == pytest.approx(math.log1p(math.expm1(5.0) * candidate.reward))
@@ -413,7 +413,7 @@ def test_reduction_hard_rejection_of_equal_models_is_the_draft():
 def test_reduction_prm_free_is_specs_at_beta_zero():
     for seed in range(15):
         alone = run(make("prm-free", n=4), LONG, seed=seed)
-        specs = run(Specs(n=4, beta=0.0, tau=0.0, start="draft", deferral="next"), LONG, seed=seed)
+        specs = run(Specs(4, 0.0, 0.0, switch_on="trace", deferral="next"), LONG, seed=seed)
         assert [r.decision for r in alone.steps] == [r.decision for r in specs.steps]
         assert Role.PRM not in alone.usage
 

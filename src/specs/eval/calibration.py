@@ -33,7 +33,7 @@ LATENCIES: tuple[Statistic, ...] = ("latency_ratio", "p95_s")
 
 SHARES = (0.02, 0.1, 0.3)
 """Shares of draft steps that the taus of the design hand to the target."""
-BETAS = (8.0, 128.0)
+BETAS = (5.0, 80.0)
 """Tried beside the default, at the middle tau."""
 FEWEST = 20
 """Problems without which nothing can be said."""

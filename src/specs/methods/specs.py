@@ -2,15 +2,15 @@
 
 Per step, with draft `q`, target `p`, process reward model `r`, context `c`:
 
-1. The writer (the target for the first step) samples n candidate steps `y_1 .. y_n`.
+1. The writer samples n candidate steps `y_1 .. y_n`.
 2. The PRM scores every extended trace; for draft steps the target gives `log p(y|c)`, at the
    same time.
 3. Tilted score   s_i = beta * r_i + log p(y_i|c) - log q(y_i|c)     (target steps: beta * r_i)
 4. Soft verification: candidate i is drawn with probability softmax(s)_i.
 5. Switching: reward of the chosen trace >= tau -> the draft writes the next step, else the target.
 
-[paper] for the steps, [ours] for the scaling of s, `>=`, `rewrite`, `switch_on` other than `trace`, argmax and
-the soft value: docs/method.md marks each.
+[paper] for the steps, [ours] for the scaling of s, `>=`, `rewrite`, `switch_on` other than `trace`, a first
+step by the draft, argmax and the soft value: docs/method.md marks each.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class Specs:
     Attributes:
         n: candidates a step, >= 1.
         beta: inverse temperature of soft verification, >= 0.
-        tau: switching threshold in [0, 1]; at 0 the draft always writes.
+        tau: switching threshold in [0, 1]; at 0 the draft always writes, unless the target's opinion counts too.
         switch_on: what `tau` is held against. `trace`: the reward of the trace, r_t. `step`: that of
             the step alone, r_t / r_(t-1): r estimates P(all steps right), so the quotient estimates
             P(this step right | those before it), which is all that another writer can change.
             `tilted`: that, plus (log p - log q) / beta of a draft step, as in its score; what the
             target makes of a step counts too. Needs beta > 0; with score `raw` it is `step`.
-        start: writer of the first step.
+        start: writer of the first step; the paper's is the target.
         deferral: what falling below tau does: `next` keeps the step and the target writes the
             next one; `rewrite` throws a draft step away and the target writes it again.
         select: `soft` draws from softmax(s), `best` takes the highest score.
@@ -54,10 +54,10 @@ class Specs:
     """
 
     n: int = 8
-    beta: float = 32.0
+    beta: float = 20.0
     tau: float = 0.8
-    switch_on: SwitchOn = "step"
-    start: Literal["target", "draft"] = "target"
+    switch_on: SwitchOn = "tilted"
+    start: Literal["target", "draft"] = "draft"
     deferral: Literal["next", "rewrite"] = "rewrite"
     select: Literal["soft", "best"] = "soft"
     score: Literal["tilted", "raw"] = "tilted"

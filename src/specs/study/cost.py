@@ -10,8 +10,7 @@ from specs import api
 from specs.drive import stream
 from specs.eval.datasets import load_problems
 from specs.eval.run import Standing
-from specs.methods.specs import Specs
-from specs.study.plan import LAW, LIMITS, TUNING_SEED, N, Run
+from specs.study.plan import LAW, LIMITS, TUNING_SEED, N, Run, by_step
 
 SECONDS = {
     "draft": (70, 0), "target": (400, 0), "rsd": (290, 0), "majority": (400, 45), "best-of-n": (420, 70),
@@ -37,7 +36,7 @@ def seconds_per_unit(solves: int = 5) -> float:
     models = api.load()
     problems = load_problems("bundled:medium", TUNING_SEED, solves)
     took = [
-        stream(one.question, models, Specs(N), law=LAW, limits=LIMITS).result.latency_s
+        stream(one.question, models, by_step(), law=LAW, limits=LIMITS).result.latency_s
         for one in (problems[0], *problems)
     ]
     return median(took[1:])

@@ -117,12 +117,19 @@ class Known:
         return method
 
 
-DEFAULTS: dict[str, Method] = {"specs": Specs(N), "gsi": Gsi(N), "rsd": Rsd()}
-"""Published settings of gsi and rsd, and the package's of specs."""
+def by_step(beta: float = 32.0, tau: float = 0.8) -> Specs:
+    """SPECS as in all parts: the target writes the first step, the reward of a step alone keeps the draft writing."""
+    return Specs(N, beta, tau, switch_on="step", start="target")
+
+
+DEFAULTS: dict[str, Method] = {"specs": by_step(), "gsi": Gsi(N), "rsd": Rsd()}
+"""Published settings of gsi and rsd; of specs those that were the package's when the study was run."""
+TILTED = Cell("specs tilted", Specs(N, 20.0, 0.8, switch_on="tilted", start="draft"))
+"""The package's defaults since, chosen on other problems."""
 GRIDS: dict[str, tuple[Method, ...]] = {
     "rsd": tuple(Rsd(tau) for tau in (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)),
     "gsi": tuple(Gsi(N, beta, threshold) for beta in (10.0, 20.0) for threshold in (0.3, 0.5, 0.7, 0.9)),
-    "specs": tuple(Specs(N, beta, tau) for beta in (16.0, 32.0) for tau in (0.5, 0.7, 0.8, 0.9)),
+    "specs": tuple(by_step(beta, tau) for beta in (16.0, 32.0) for tau in (0.5, 0.7, 0.8, 0.9)),
 }
 """What is tried for each method: as many configurations for one as for the other."""
 
@@ -235,7 +242,7 @@ def _over_n(known: Known, widths: tuple[int, ...]) -> tuple[Cell, ...]:
 
 def weaker_models(known: Known) -> list[Run]:
     """The settings of the trio, as they are, with one model made worse."""
-    cells = (known.at("specs", N), Cell("beam", Beam(N)), known.at("gsi", N), known.at("rsd", N))
+    cells = (known.at("specs", N), Cell("beam", Beam(N)), known.at("gsi", N), known.at("rsd", N), TILTED)
     own = {"prm": Cell("best-of-n", BestOfN(N)), "draft": Cell("draft", Single(Role.DRAFT))}
     return [Run("g", one.name, "medium", 200, (*cells, own[one.role]), weaker=one) for one in WEAKER]
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from specs.methods.specs import Specs
 from specs.theory.exact import Draws, Floats, PoissonDraws, Rewritten
 from specs.theory.worlds import Chooser, Decoder, Table, World, divergence
 
@@ -113,7 +114,7 @@ def cases(seed: int) -> Iterator[Case]:
     chooser = Chooser(world, world.tilts(beta))
     yield Case("draft, 3 blocks of 4", Decoder(world, chooser.draft), pi)
     yield Case("switching, 3 blocks of 4", Decoder(world, chooser.switching(rewards, tau)), pi)
-    yield _rewrite(world, chooser, rewards, tau, pi)
+    yield _rewrite(world, chooser, rewards, Specs(beta=beta, tau=tau, switch_on="trace", start="target"), pi)
     raw = {context: math.exp(beta * reward) for context, reward in rewards.items()}
     decoder = Decoder(world, Chooser(world, raw).switching(rewards, tau))
     yield Case("raw reward, 3 blocks of 4", decoder, pi, (_apart(pi, decoder),), elsewhere=True)
@@ -125,9 +126,9 @@ def _one_block(name: str, world: World, beta: float = 2.0, kind: type[Draws] = D
     return Case(name, Decoder(world, chooser.draft), world.answers(beta))
 
 
-def _rewrite(world: World, chooser: Chooser, rewards: Table, tau: float, pi: Floats) -> Case:
+def _rewrite(world: World, chooser: Chooser, rewards: Table, method: Specs, pi: Floats) -> Case:
     """The floor is -(1 - rho) log(1 + rho) - rho log rho, averaged over contexts under pi*."""
-    choose = chooser.rewriting(rewards, tau)
+    choose = chooser.rewriting(rewards, method)
     decoder = Decoder(world, choose)
     reach, floor = np.ones(1), 0.0
     for depth in range(world.blocks):

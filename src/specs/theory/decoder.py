@@ -74,12 +74,12 @@ def runs(seed: int) -> Iterator[Run]:
     """The decoders that are counted: a draft step, switching over three steps, the defaults over two."""
     rng = np.random.default_rng([seed, 1])
     world = World.random(rng, 8)
-    method = Specs(n=4, beta=4.0, start="draft", deferral="next")
+    method = Specs(n=4, beta=4.0, deferral="next", start="draft")
     chooser = Chooser(world, world.tilts(method.beta))
     yield Run("draft", world, method, world.values(), Decoder(world, chooser.draft))
 
     world = World.random(rng, 3, blocks=3)
-    method = Specs(n=4, beta=2.0, tau=0.5, switch_on="trace", deferral="next", reward_as="soft-value")
+    method = Specs(4, 2.0, 0.5, switch_on="trace", deferral="next", start="target", reward_as="soft-value")
     chooser = Chooser(world, world.tilts(method.beta))
     exact = Decoder(world, chooser.switching(world.values(), method.tau))
     yield Run("switching", world, method, world.values(), exact, 0.25)
@@ -92,7 +92,7 @@ def runs(seed: int) -> Iterator[Run]:
         for context in world.contexts(depth):
             rewards[context] = rewards[context[: -world.length]] * float(rng.uniform(low, high))
     chooser = Chooser(world, {context: math.exp(method.beta * reward) for context, reward in rewards.items()})
-    exact = Decoder(world, chooser.rewriting(rewards, method.tau, of_step=True))
+    exact = Decoder(world, chooser.rewriting(rewards, method))
     yield Run("rewrite, the defaults", world, method, rewards, exact, 0.25)
 
 

@@ -12,6 +12,7 @@ from itertools import product
 
 import numpy as np
 
+from specs.methods.specs import Specs
 from specs.theory.exact import Draws, Floats, Rewritten, Selection
 
 Context = tuple[int, ...]
@@ -128,16 +129,16 @@ class Chooser:
         """`deferral="next"`: the target begins, then the draft writes after every reward from tau on."""
         return lambda context: self.draft(context) if context and rewards[context] >= tau else self.target(context)
 
-    def rewriting(self, rewards: Table, tau: float, of_step: bool = False) -> Choose:
-        """`deferral="rewrite"`: the target begins, then writes again what the draft wrote below tau.
-
-        With `of_step` tau is for the share of the reward that the step kept (`switch_on="step"`).
-        """
+    def rewriting(self, rewards: Table, method: Specs) -> Choose:
+        """`deferral="rewrite"`: the target writes again what the draft wrote below tau, and begins if it is to."""
 
         def choose(context: Context) -> Selection:
-            if not context:
+            if not context and method.start == "target":
                 return self.target(context)
-            kept = self._ahead(rewards, context) >= tau * (rewards[context] if of_step else 1.0)
+            before = rewards[context] if context and method.switch_on != "trace" else 1.0
+            p, q = (self.world.law(model, context) for model in (self.world.target, self.world.draft))
+            evidence = np.log(p / q) / method.beta if method.switch_on == "tilted" else 0.0
+            kept = self._ahead(rewards, context) >= (method.tau - evidence) * before
             return Rewritten(self.draft(context), self.target(context), kept)
 
         return choose
