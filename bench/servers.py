@@ -117,7 +117,7 @@ def solve(models: Models, method: Method, seed: int) -> Any:
 
 def steps(models: Models, repeats: int) -> dict[str, Any]:
     """Seconds a step of drafting and verifying, and of beam search, in solves of the same length."""
-    methods: dict[str, Method] = {"draft": Specs(N, tau=0.0, start="draft"), "beam": Beam(N)}
+    methods: dict[str, Method] = {"draft": Specs(N, tau=0.0, switch_on="step"), "beam": Beam(N)}
     seconds: dict[str, list[float]] = {name: [] for name in methods}
     for seed in range(repeats + 1):
         for name in methods if seed % 2 else reversed(methods):
@@ -135,7 +135,7 @@ def at_a_time(models: Models, solves: int) -> list[dict[str, Any]]:
         count = max(solves, 2 * width)
         begun = time.perf_counter()
         with ThreadPoolExecutor(width) as pool:
-            results = list(pool.map(lambda seed: solve(models, Specs(N, start="draft"), seed), range(count)))
+            results = list(pool.map(lambda seed: solve(models, Specs(N, switch_on="step"), seed), range(count)))
         wall = time.perf_counter() - begun
         row = {"at_a_time": width, "solves": count, "solves_per_minute": round(60 * count / wall, 2),
                "latency_s": spread([result.latency_s for result in results])}  # fmt: skip

@@ -7,8 +7,9 @@ its cache. Engines implement these protocols (`specs.models`); methods never see
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from specs.core.keys import Key
 from specs.core.ledger import Ask
@@ -49,26 +50,47 @@ class Sampled(Protocol):
     def log_probability(self) -> float: ...
 
 
+Closed = Callable[[int, Sampled], None]
+"""Told of each candidate as it closes, in whatever thread: which of the traces it continues, and the candidate."""
+
+
+def unheard(trace_idx: int, sample: Sampled) -> None:
+    """A `Closed` that does nothing."""
+
+
 class PolicySession(Protocol):
-    """A language model in one solve."""
+    """A language model in one solve.
+
+    `warm` and `begin` start work whose answer will be asked for, and return its future. Engines that
+    cannot work on it beside other calls return None.
+    """
 
     through_text: bool
 
     @property
     def counts(self) -> Counted: ...
     def sample(
-        self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key], keep: Sequence[Trace] = ()
+        self,
+        traces: Sequence[Trace],
+        n: int,
+        law: Law,
+        keys: Sequence[Key],
+        keep: Sequence[Trace] = (),
+        closed: Closed = unheard,
     ) -> Sequence[Sampled]: ...
+    def warm(self, trace: Trace) -> Future[Any] | None: ...
+    def begin(self, trace: Trace, candidate: Candidate, law: Law, judge: Judge | None) -> Future[Any] | None: ...
     def log_probabilities(self, groups: Sequence[Group], law: Law) -> list[float]: ...
     def ratings(self, groups: Sequence[Group], judge: Judge) -> list[float]: ...
     def ask(self, groups: Sequence[Group], judge: Judge) -> Ask: ...
 
 
 class RewardSession(Protocol):
-    """A process reward model in one solve."""
+    """A process reward model in one solve; `begin` as for `PolicySession`."""
 
     @property
     def counts(self) -> Counted: ...
+    def begin(self, trace: Trace, candidate: Candidate, delimiter: str | None) -> Future[Any] | None: ...
     def rewards(self, groups: Sequence[Group], delimiter: str | None) -> list[float]: ...
     def ask(self, groups: Sequence[Group], delimiter: str | None) -> Ask: ...
 

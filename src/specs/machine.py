@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, cast
 
@@ -17,7 +18,7 @@ from specs.core.ledger import Ask, minimum
 from specs.core.selection import first_of_equals
 from specs.core.text import readable
 from specs.core.votes import boxed
-from specs.engine import Group, Models, Policy, PolicySession, RewardSession, Sampled
+from specs.engine import Closed, Group, Models, Policy, PolicySession, RewardSession, Sampled
 from specs.errors import SpecsError, Stopped
 from specs.methods import Method
 from specs.types import (
@@ -100,6 +101,8 @@ class Solve:
     asks: dict[Role, list[Ask]] = field(default_factory=dict)
     proposals: list[tuple[Proposal, Propose | Rollout]] = field(default_factory=list)
     """Those that are neither accepted nor thrown away yet."""
+    begun: list[Future[Any]] = field(default_factory=list)
+    """Work on candidates of a step whose sampling has not ended."""
     paused: float = 0.0
     """Seconds that the caller kept a step before it asked for the next one."""
 
@@ -146,6 +149,9 @@ class Solve:
             finish = stop.reason
         except (SpecsError, MemoryError) as failure:
             finish, error = Finish.ERROR, str(failure) or "out of memory"
+        finally:
+            for future in self.begun:
+                future.cancel()
         self._settle(trace)
         return self._result(trace, finish, error)
 
@@ -174,7 +180,7 @@ class Solve:
         return time.perf_counter() - self.start - self.paused
 
     def _propose(self, request: Propose | Rollout) -> Generator[list[Call], Any, Proposal]:
-        """Sample, then verify by all roles at the same time."""
+        """Sample and verify by all roles at the same time; engines that can begin with what has closed."""
         self.watch()
         writer, traces = request.writer, request.traces
         law = self._capped(request)
@@ -185,7 +191,8 @@ class Solve:
         ]
         session: PolicySession = self.sessions[writer]
         phase = "draft" if writer is Role.DRAFT else "target_generate"
-        (done,) = yield [Call(phase, lambda: session.sample(traces, request.n, law, keys, keep))]
+        closed = self._verifying_early(request, law)
+        (done,) = yield [Call(phase, lambda: session.sample(traces, request.n, law, keys, keep, closed))]
         self.spans.append(done)
         samples: Sequence[Sampled] = done.value
         firsts = first_of_equals([(k // request.n, *sample.token_ids) for k, sample in enumerate(samples)])
@@ -207,11 +214,40 @@ class Solve:
             rows = [place[k if first is None else first] for k, first in enumerate(firsts)]
             for name, done in zip(calls, finished, strict=True):
                 candidates = [replace(c, **{name: done.value[row]}) for c, row in zip(candidates, rows, strict=True)]
+            self.begun.clear()
         self._note_asks(request, groups)
         remaining = None if self.limits.deadline_s is None else self.limits.deadline_s - self._elapsed()
         proposal = Proposal(tuple(candidates), remaining)
         self.proposals.append((proposal, request))
         return proposal
+
+    def _verifying_early(self, request: Propose | Rollout, law: Law) -> Closed:
+        """Has the verifiers start on each candidate as it closes; the target on the prompt, if that is new to it."""
+        judge = _judge(request)
+        target = self.sessions[Role.TARGET] if Role.TARGET in request.verify or judge is not None else None
+        prm = self.sessions[Role.PRM] if Role.PRM in request.verify else None
+        if target is not None and not self.asks[Role.TARGET]:
+            self._note_begun("target_score", target.warm(request.traces[0]))
+        seen: set[tuple[int, tuple[int, ...]]] = set()
+
+        def closed(trace_idx: int, sample: Sampled) -> None:
+            if (trace_idx, sample.token_ids) in seen:
+                return
+            seen.add((trace_idx, sample.token_ids))
+            trace, candidate = request.traces[trace_idx], Candidate(sample.token_ids, sample.text, sample.end)
+            if target is not None:
+                self._note_begun("target_score", target.begin(trace, candidate, law, judge))
+            if prm is not None:
+                self._note_begun("prm", prm.begin(trace, candidate, self.law.steps.delimiter))
+
+        return closed
+
+    def _note_begun(self, phase: str, future: Future[Any] | None) -> None:
+        """Keep work that has begun: its seconds count, and it ends with the solve."""
+        if future is not None:
+            start = time.perf_counter()
+            self.begun.append(future)
+            future.add_done_callback(lambda _: self.spans.append(Done(phase, None, start, time.perf_counter())))
 
     def _verifying(self, request: Propose | Rollout, groups: Sequence[Group], law: Law) -> dict[str, Call]:
         """The calls that verify candidates, by the field of a candidate that each one fills."""
@@ -262,9 +298,8 @@ class Solve:
     ) -> StepRecord:
         proposal, request = taken
         now = time.perf_counter()
-        busy: dict[str, float] = dict.fromkeys(("draft", "target_generate", "target_score", "prm"), 0.0)
-        for span in self.spans:
-            busy[span.phase] += span.end - span.start
+        phases = ("draft", "target_generate", "target_score", "prm")
+        busy = {phase: _union([span for span in self.spans if span.phase == phase]) for phase in phases}
         wall = now - self.step_start
         searching = kept is not None or any(one.kept is not None for one in self.records)
         record = StepRecord(

@@ -136,6 +136,16 @@ def test_scoring_reads_the_prefix_from_the_cache(remote, servers):
     assert after["prefix_cache_hits_total"] - before["prefix_cache_hits_total"] >= 8 * (whole - 64)
 
 
+def test_candidates_are_verified_while_others_are_written(remote):
+    """The wall is shorter than writing and verifying one after the other."""
+    result = stream(QUESTION, remote, make("gsi", n=8), law=LAW, limits=Limits(max_steps=6), seed=4).result
+    assert result.error is None
+    seconds = [record.seconds for record in result.steps if record.writer is Role.DRAFT]
+    overlap = [s.draft + max(s.target_score, s.prm) - (s.wall - s.orchestration) for s in seconds]
+    assert min(overlap) > 0
+    assert sum(overlap) > 0.1 * sum(s.draft for s in seconds)
+
+
 def test_a_deadline_ends_the_work_on_the_server_too(remote, servers):
     start = time.perf_counter()
     result = stream(QUESTION, remote, make("beam", n=16), law=LAW, limits=Limits(deadline_s=0.3), seed=1).result

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Any
 
 from specs.core.ledger import Ask, Ids
 from specs.engine import Group
@@ -11,7 +13,7 @@ from specs.errors import InputError
 from specs.models.backend import Floats
 from specs.models.text import Text
 from specs.rewards.formats import RewardFormat
-from specs.types import Candidate, End, Judge, Trace
+from specs.types import Candidate, End, Judge, Law, Trace
 
 
 class Reader:
@@ -27,6 +29,14 @@ class Reader:
         self._text = text
         self._prompt = tuple(prompt_ids)
         self.through_text = fingerprints != {text.fingerprint}
+
+    def warm(self, trace: Trace) -> Future[Any] | None:
+        """An engine in this process works on one call at a time."""
+        return None
+
+    def begin(self, trace: Trace, candidate: Candidate, law: Law, judge: Judge | None) -> Future[Any] | None:
+        """See `warm`."""
+        return None
 
     def ids(self, trace: Trace) -> Ids:
         """The prompt and the trace."""
@@ -91,6 +101,10 @@ class RewardReader(ABC):
         self._form = form
         self.prompt: Ids = tuple(prompt_ids)
         self._read: dict[tuple[str, bool, bool], Ids] = {}
+
+    def begin(self, trace: Trace, candidate: Candidate, delimiter: str | None) -> Future[Any] | None:
+        """See `Reader.warm`."""
+        return None
 
     @abstractmethod
     def outputs(self, asked: Ask) -> Floats:

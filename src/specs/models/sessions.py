@@ -14,7 +14,7 @@ import numpy as np
 from specs.core.keys import Key, TokenUniforms
 from specs.core.ledger import Ask, Ids
 from specs.core.sampling import draw, log_law
-from specs.engine import Group, Watch
+from specs.engine import Closed, Group, Watch, unheard
 from specs.errors import Stopped
 from specs.models.backend import Backend, Floats
 from specs.models.reading import Reader, RewardReader
@@ -56,7 +56,13 @@ class PolicySession(Reader):
         return self._tree.counts
 
     def sample(
-        self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key], keep: Sequence[Trace] = ()
+        self,
+        traces: Sequence[Trace],
+        n: int,
+        law: Law,
+        keys: Sequence[Key],
+        keep: Sequence[Trace] = (),
+        closed: Closed = unheard,
     ) -> list[Sample]:
         """Draw `n` independent candidate steps of each trace, trace by trace, each with its own key.
 
@@ -74,7 +80,7 @@ class PolicySession(Reader):
         drawn: list[list[int]] = [[] for _ in range(total_n)]
         total = np.zeros(total_n)
         steppers = [Stepper(law.steps, self._text, cap) for _ in range(total_n)]
-        ends: list[End | None] = [None] * total_n
+        samples: dict[int, Sample] = {}
         live = list(range(total_n))
         rows, nodes, row_of_trace = tree.tips(tails)
         row_of = [row for row in row_of_trace for _ in range(n)]  # where each live candidate goes on from
@@ -86,8 +92,13 @@ class PolicySession(Reader):
             still, next_row = [], []
             for candidate_idx, row, token in zip(live, row_of, tokens, strict=True):
                 drawn[candidate_idx].append(token)
-                end = ends[candidate_idx] = steppers[candidate_idx].push(token)
-                if end is None:
+                stepper = steppers[candidate_idx]
+                end = stepper.push(token)
+                if end is not None:
+                    sample = Sample(tuple(drawn[candidate_idx]), stepper.text, end, float(total[candidate_idx]))
+                    samples[candidate_idx] = sample
+                    closed(candidate_idx // n, sample)
+                else:
                     still.append(candidate_idx)
                     next_row.append(branches.setdefault((nodes[row], token), len(branches)))
             if not still:
@@ -96,11 +107,7 @@ class PolicySession(Reader):
             self._watch()
             parents, new_tokens = zip(*branches, strict=True)
             rows, nodes = tree.grow(parents, new_tokens)
-        return [
-            Sample(tuple(drawn[k]), steppers[k].text, end, float(total[k]))
-            for k, end in enumerate(ends)
-            if end is not None
-        ]
+        return [samples[k] for k in range(total_n)]
 
     def log_probabilities(self, groups: Sequence[Group], law: Law) -> list[float]:
         """`log p(y|c)` of each candidate in nats, end-of-text included, in one forward pass.

@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +23,7 @@ from specs.core.ledger import Ask
 from specs.engine import Counted, Group, Models, RewardModel, RewardSession, Watch
 from specs.models.folders import BUNDLED
 from specs.study.plan import Weaker
+from specs.types import Candidate, Trace
 
 SEED = Key.from_seed(0)
 _EDGE = 1e-6
@@ -62,6 +65,9 @@ class NoisySession:
     @property
     def counts(self) -> Counted:
         return self.inner.counts
+
+    def begin(self, trace: Trace, candidate: Candidate, delimiter: str | None) -> Future[Any] | None:
+        return self.inner.begin(trace, candidate, delimiter)
 
     def rewards(self, groups: Sequence[Group], delimiter: str | None) -> list[float]:
         exact = self.inner.rewards(groups, delimiter)

@@ -28,6 +28,8 @@ HEALTH_S = 2.0
 """How often a server is asked whether it is well while it owes an answer."""
 MISSES = 3
 """Health checks in a row that must fail before a server counts as dead."""
+AT_A_TIME = 256
+"""Requests that a server is sent at a time: as many sequences as vLLM runs unless told otherwise. More wait here."""
 PAUSES_S = (0.2, 1.0)
 """Before each further try of a request that got no answer; drawn from half to one and a half of it."""
 
@@ -54,9 +56,19 @@ class _Network:
 _network = cache(_Network)
 
 
+def begin(work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+    """Run a coroutine on the loop; cancelling the future cancels it."""
+    return asyncio.run_coroutine_threadsafe(work, _network().loop)
+
+
+async def joined(future: concurrent.futures.Future[T]) -> T:
+    """What `begin` has begun, as a coroutine; cancelled together."""
+    return await asyncio.wrap_future(future)
+
+
 def wait(work: Coroutine[Any, Any, T], watch: Watch) -> T:
     """Run a coroutine on the loop and wait for it; it is cancelled if `watch` raises."""
-    future = asyncio.run_coroutine_threadsafe(work, _network().loop)
+    future = begin(work)
     try:
         while not concurrent.futures.wait([future], POLL_S).done:
             watch()
@@ -98,6 +110,9 @@ class Client:
         """`timeout_s` is the longest that one request may take."""
         self.url = url.rstrip("/")
         self._timeout_s = timeout_s
+        self._slots = asyncio.Semaphore(AT_A_TIME)
+        self._owed = 0
+        self._illness: asyncio.Task[str] | None = None
         self._headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
 
     async def get(self, path: str) -> httpx2.Response:
@@ -112,7 +127,8 @@ class Client:
             Refused: an HTTP error, with the server's own message.
             EngineError: unreachable, dead, silent for too long, or no JSON.
         """
-        response = await self._taken(path, body)
+        async with self._slots:
+            response = await self._taken(path, body)
         try:
             answer = response.json()
         except ValueError:
@@ -132,7 +148,12 @@ class Client:
 
     async def _guarded(self, work: Coroutine[Any, Any, httpx2.Response]) -> httpx2.Response:
         """The response, unless the server dies or takes too long."""
-        request, illness = asyncio.ensure_future(work), asyncio.ensure_future(self._illness())
+        request = asyncio.ensure_future(work)
+        self._owed += 1
+        # One health watch, however many answers are owed.
+        if self._illness is None or self._illness.done():
+            self._illness = asyncio.ensure_future(self._ill())
+        illness = self._illness
         try:
             await asyncio.wait({request, illness}, timeout=self._timeout_s, return_when=asyncio.FIRST_COMPLETED)
             if request.done():
@@ -142,9 +163,12 @@ class Client:
             raise EngineError(f"{self.url} gave no answer within {self._timeout_s:g} s; raise --timeout or see its log")
         finally:
             request.cancel()
-            illness.cancel()
+            self._owed -= 1
+            if not self._owed:
+                illness.cancel()
+                self._illness = None
 
-    async def _illness(self) -> str:
+    async def _ill(self) -> str:
         """Returns why the server counts as dead once it does."""
         misses = 0
         while True:

@@ -70,9 +70,9 @@ class Chosen:
             except EngineError:
                 self._failed[server] = time.monotonic()
                 # Requests at the same time fail together; the first of them moves the solve on.
-                if len(self._servers) == 1:
-                    raise
                 if self._servers[0] is server:
+                    if len(self._servers) == 1:
+                        raise
                     del self._servers[0]
 
 

@@ -6,29 +6,31 @@ it in its cache it does not compute again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Hashable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from specs.core.keys import Key
 from specs.core.ledger import Ask, Ids
-from specs.engine import Group, Watch
+from specs.engine import Closed, Group, Watch, unheard
 from specs.errors import EngineError, Stopped
 from specs.models.backend import Floats
 from specs.models.reading import Reader, RewardReader, fitting
-from specs.models.remote.client import together, wait
+from specs.models.remote.client import begin, joined, together, wait
 from specs.models.remote.replicas import Replicas
-from specs.models.remote.vllm import Drawn, Server, Tally
+from specs.models.remote.vllm import Server, Tally
 from specs.models.sessions import Sample
 from specs.models.stepping import Stepper
 from specs.models.text import Text
 from specs.models.tree import Counts
 from specs.rewards.formats import Family
-from specs.types import Finish, Judge, Law, Trace
+from specs.types import Candidate, Finish, Judge, Law, Trace
 
+K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 
@@ -76,37 +78,57 @@ class RemotePolicySession(Reader):
     ) -> None:
         """`watch` is called while a request is under way; for the rest see `Reader`."""
         super().__init__(text, prompt_ids, fingerprints)
-        self._server, self._context, self._watch = replicas.next(), replicas.facts.context, watch
+        self._server, self._watch, self._facts = replicas.next(), watch, replicas.facts
         self.counts = Counts(prompt=len(prompt_ids))
+        self._requests = Requests(self.counts, watch)
 
     def sample(
-        self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key], keep: Sequence[Trace] = ()
+        self,
+        traces: Sequence[Trace],
+        n: int,
+        law: Law,
+        keys: Sequence[Key],
+        keep: Sequence[Trace] = (),
+        closed: Closed = unheard,
     ) -> list[Sample]:
-        """Draw `n` candidate steps of each trace, trace by trace, each trace with a seed of its own.
+        """Draw `n` candidate steps of each trace, trace by trace, each with a seed of its own.
 
         A server keeps what it has room for, whatever `keep` says.
         """
-        work = (self._sample(self.ids(trace), n, law, key) for trace, key in zip(traces, keys, strict=True))
+        work = (
+            self._sample(self.ids(trace), n, law, key, partial(closed, trace_idx))
+            for trace_idx, (trace, key) in enumerate(zip(traces, keys, strict=True))
+        )
         return [sample for samples in wait(together(work), self._watch) for sample in samples]
 
-    async def _sample(self, ids: Ids, n: int, law: Law, key: Key) -> list[Sample]:
+    async def _sample(self, ids: Ids, n: int, law: Law, key: Key, closed: Callable[[Sample], None]) -> list[Sample]:
         # Scoring asks for one token more than it scores.
-        cap = min(law.steps.max_tokens, self._context - len(ids) - 1)
+        cap = min(law.steps.max_tokens, self._facts.context - len(ids) - 1)
         if cap < 1:
             raise Stopped(Finish.CONTEXT)
-        drawn = self._counted(await self._draw(ids, n, law, cap, key))
-        keys = [key.fold("more", attempt=k) for k in range(n)]
-        return await together(self._step(ids, one, law, cap, own) for one, own in zip(drawn, keys, strict=True))
 
-    async def _step(self, ids: Ids, drawn: Drawn, law: Law, cap: int, key: Key) -> Sample:
-        """A continuation as a step: cut where the step ends, gone on with where the server stopped too early.
+        async def step(k: int) -> Sample:
+            sample = await self._step(ids, law, cap, key, k)
+            closed(sample)
+            return sample
+
+        if law.temperature == 0:  # all would be equal
+            return [await step(0)] * n
+        return await together(step(k) for k in range(n))
+
+    async def _step(self, ids: Ids, law: Law, cap: int, key: Key, k: int) -> Sample:
+        """Candidate `k`: cut where the step ends, gone on with where the server stopped too early.
 
         A server stops at any delimiter, a step ends at the first one after text.
         """
         stepper = Stepper(law.steps, self._text, cap)
         tokens: list[int] = []
         total = 0.0
+        seed = key.fold("server", ids).integer() + k
         while True:
+            whole, room = (*ids, *tokens), cap - len(tokens)
+            request = partial(Server.sample, prompt=whole, law=law, cap=room, seed=seed)
+            drawn = self._requests.counted(await self._server.ask(request))
             for token, log_probability in zip(drawn.token_ids, drawn.log_probabilities, strict=True):
                 tokens.append(token)
                 total += log_probability
@@ -114,29 +136,38 @@ class RemotePolicySession(Reader):
                     return Sample(tuple(tokens), stepper.text, end, total)
             if not drawn.token_ids:
                 raise EngineError("the server sampled no token; see its log")
-            (drawn,) = self._counted(await self._draw((*ids, *tokens), 1, law, cap - len(tokens), key))
+            seed = key.fold("more", attempt=k).fold("server", (*ids, *tokens)).integer()
 
-    async def _draw(self, ids: Ids, n: int, law: Law, cap: int, key: Key) -> tuple[list[Drawn], Tally]:
-        seed = key.fold("server", ids).integer()
-        return await self._server.ask(lambda server: server.sample(ids, n, law, cap, seed))
+    def warm(self, trace: Trace) -> Future[Any] | None:
+        """Have the server compute the prompt and the trace, where scoring will find them in its cache."""
+        return self._requests.begin(self.ids(trace), self._next) if self._facts.suffix else None
+
+    def begin(self, trace: Trace, candidate: Candidate, law: Law, judge: Judge | None) -> Future[Any] | None:
+        if self.through_text:  # which tokens are read depends on the other candidates
+            return None
+        before, path = self.ids(trace), candidate.token_ids
+        if judge is None:
+            return self._requests.begin((before, path), lambda pair: self._score(pair, law))
+        return self._requests.begin((*before, *self.asked(path, judge)), self._next)
 
     def log_probabilities(self, groups: Sequence[Group], law: Law) -> list[float]:
         """`log p(y|c)` of each candidate in nats, end-of-text included; all at the same time."""
         read = [self.paths(trace, candidates) for trace, candidates in groups]
         pairs = [(before, path) for before, paths in read for path in paths]
-        work = (self._server.ask(partial(Server.score, prompt=b, path=p, law=law)) for b, p in pairs)
-        return [sum(self._counted(one)) for one in wait(together(work), self._watch)]
+        return list(map(sum, self._requests.answers(pairs, lambda pair: self._score(pair, law))))
 
     def ratings(self, groups: Sequence[Group], judge: Judge) -> list[float]:
         """See `specs.models.sessions.PolicySession.ratings`; all at the same time."""
         read = [self.paths(trace, candidates) for trace, candidates in groups]
-        asked = ((*before, *self.asked(path, judge)) for before, paths in read for path in paths)
-        work = (self._server.ask(partial(Server.next_token, prompt=ids)) for ids in asked)
-        return [self.rating(self._counted(one), judge) for one in wait(together(work), self._watch)]
+        asked = [(*before, *self.asked(path, judge)) for before, paths in read for path in paths]
+        return [self.rating(token, judge) for token in self._requests.answers(asked, self._next)]
 
-    def _counted(self, answer: tuple[T, Tally]) -> T:
-        """What was asked for, its positions counted."""
-        return _counted(self.counts, answer)
+    async def _score(self, pair: tuple[Ids, Ids], law: Law) -> tuple[list[float], Tally]:
+        before, path = pair
+        return await self._server.ask(partial(Server.score, prompt=before, path=path, law=law))
+
+    async def _next(self, ids: Ids) -> tuple[int, Tally]:
+        return await self._server.ask(partial(Server.next_token, prompt=ids))
 
 
 @dataclass(frozen=True)
@@ -164,25 +195,62 @@ class RemoteRewardSession(RewardReader):
 
     def __init__(self, replicas: Replicas, form: Family, prompt_ids: tuple[int, ...], watch: Watch) -> None:
         super().__init__(form, prompt_ids)
-        self._server, self._watch, self._labels = replicas.next(), watch, form.labels
+        self._server, self._labels = replicas.next(), form.labels
         self.counts = Counts(prompt=len(prompt_ids))
+        self._requests = Requests(self.counts, watch)
+
+    def begin(self, trace: Trace, candidate: Candidate, delimiter: str | None) -> Future[Any] | None:
+        for ids in self._whole(self.ask([(trace, [candidate])], delimiter)):
+            return self._requests.begin(ids, self._row)
+        return None
 
     def outputs(self, asked: Ask) -> Floats:
         """Log-probabilities in place of logits: what a format makes of them is the same."""
-        whole = [(*self.prompt, *prefix, *path) for prefix, paths in asked for path in paths]
-        if self._labels is None:
-            answer = wait(self._server.ask(partial(Server.pooled, sequences=whole)), self._watch)
-            rows = np.array(_counted(self.counts, answer))
-            with np.errstate(divide="ignore"):
-                # One label comes as a probability, of which a format expects the logit.
-                return (np.log(rows) - (np.log1p(-rows) if rows.shape[1] == 1 else 0)).astype(np.float32)
-        labels = self._labels
-        work = (self._server.ask(partial(Server.labelled, prompt=ids, labels=labels)) for ids in whole)
-        return np.array([_counted(self.counts, one) for one in wait(together(work), self._watch)], np.float32)
+        return np.array(self._requests.answers(self._whole(asked), self._row), np.float32)
+
+    def _whole(self, asked: Ask) -> list[Ids]:
+        return [(*self.prompt, *prefix, *path) for prefix, paths in asked for path in paths]
+
+    async def _row(self, ids: Ids) -> tuple[list[float], Tally]:
+        if self._labels is not None:
+            return await self._server.ask(partial(Server.labelled, prompt=ids, labels=self._labels))
+        shares, tally = await self._server.ask(partial(Server.pooled, sequence=ids))
+        with np.errstate(divide="ignore"):
+            logs = np.log(shares)
+            # One label comes as a probability, of which a format expects the logit.
+            return (logs if len(shares) > 1 else logs - np.log1p(np.negative(shares))).tolist(), tally
 
 
-def _counted(counts: Counts, answer: tuple[T, Tally]) -> T:
-    value, tally = answer
-    counts.processed += tally.processed
-    counts.cached += tally.cached
-    return value
+Request = Callable[[K], Coroutine[Any, Any, tuple[T, Tally]]]
+"""A request for something and what it cost."""
+
+
+class Requests:
+    """What a session asks of its server: each thing once, when the answer is wanted or before."""
+
+    def __init__(self, counts: Counts, watch: Watch) -> None:
+        self._counts, self._watch = counts, watch
+        self._begun: dict[Hashable, Future[Any]] = {}
+
+    def begin(self, what: K, work: Request[K, T]) -> Future[tuple[T, Tally]] | None:
+        """Ask before the answer is wanted; None if that was done."""
+        if what in self._begun:
+            return None
+        self._begun[what] = future = begin(work(what))
+        return future
+
+    def answers(self, asked: Sequence[K], work: Request[K, T]) -> list[T]:
+        """The answer to each, all at the same time, and the end of everything that has begun."""
+        begun, self._begun = self._begun, {}
+        new = [what for what in dict.fromkeys(asked) if what not in begun]
+        running = [*map(joined, begun.values()), *map(work, new)]
+        answers = wait(together(running), self._watch)
+        found = dict(zip([*begun, *new], map(self.counted, answers), strict=True))
+        return [found[what] for what in asked]
+
+    def counted(self, answer: tuple[T, Tally]) -> T:
+        """What was asked for, its positions counted."""
+        value, tally = answer
+        self._counts.processed += tally.processed
+        self._counts.cached += tally.cached
+        return value

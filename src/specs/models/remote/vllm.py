@@ -91,18 +91,17 @@ class Server:
     client: Client
     facts: Facts
 
-    async def sample(self, prompt: Sequence[int], n: int, law: Law, cap: int, seed: int) -> tuple[list[Drawn], Tally]:
-        """`n` continuations of at most `cap` tokens, each ended by end-of-text or by the first delimiter.
+    async def sample(self, prompt: Sequence[int], law: Law, cap: int, seed: int) -> tuple[Drawn, Tally]:
+        """A continuation of at most `cap` tokens, ended by end-of-text or by the first delimiter.
 
-        Continuation i depends on `seed` and i, not on `n`.
+        `n` continuations are `n` requests: each can be worked on when it ends, and says by itself what
+        was cached. What vLLM makes of one request with `n` is the same, seeds included.
         """
-        greedy = law.temperature == 0  # all would be equal, and the server refuses to draw several
         stop = law.steps.delimiter if law.steps.pattern is None else None
         body = {
             **NEUTRAL,
             "model": self.facts.model,
             "prompt": list(prompt),
-            "n": 1 if greedy else n,
             "seed": seed,
             "temperature": law.temperature,
             "top_p": law.top_p,
@@ -113,16 +112,10 @@ class Server:
             "return_token_ids": True,
         }
         answer = await self.client.post("/v1/completions", body)
-        choices = sorted(_at(answer, "choices"), key=lambda choice: choice["index"])
-        drawn = [
-            Drawn(tuple(_at(choice, "token_ids")), tuple(map(_log, _at(choice, "logprobs")["token_logprobs"])))
-            for choice in choices
-        ]
+        choice = _at(answer, "choices")[0]
+        drawn = Drawn(tuple(_at(choice, "token_ids")), tuple(map(_log, _at(choice, "logprobs")["token_logprobs"])))
         fresh, cached = _prompt(answer)
-        # Every continuation computes what the cache lacks of the prompt (the server says it of one only),
-        # and all of its tokens but the last.
-        tally = Tally(sum(fresh + len(one.token_ids) - 1 for one in drawn), cached * len(drawn))
-        return drawn * n if greedy else drawn, tally
+        return drawn, Tally(fresh + len(drawn.token_ids) - 1, cached)  # the last token is drawn, not run
 
     async def score(self, prompt: Sequence[int], path: Sequence[int], law: Law) -> tuple[list[float], Tally]:
         """Log-probability of each token of `path` after `prompt`, in nats; under `law` unless `facts.raw_scores`."""
@@ -174,18 +167,16 @@ class Server:
                 return rows[:, 0].tolist(), Tally(fresh, cached)
         raise EngineError(f"{self.client.url} scored nothing; see its log")
 
-    async def pooled(self, sequences: Sequence[Sequence[int]]) -> tuple[list[list[float]], Tally]:
-        """Probability of each label after each whole sequence, of a pooling server.
+    async def pooled(self, sequence: Sequence[int]) -> tuple[list[float], Tally]:
+        """Probability of each label after a whole sequence, of a pooling server.
 
         Servers that pool the last token (`--pooler-config '{"task": "classify"}'`) read beginnings from
         their cache; those that pool every token compute all of it, and their last row is taken. Neither
         says what it had cached, so all counts as computed.
         """
-        body = {"model": self.facts.model, "input": [list(one) for one in sequences]}
-        answer = await self.client.post("/pooling", body)
-        entries = sorted(_at(answer, "data"), key=lambda entry: entry["index"])
-        rows = [entry["data"][-1] if isinstance(entry["data"][0], list) else entry["data"] for entry in entries]
-        return rows, Tally(*_prompt(answer))
+        answer = await self.client.post("/pooling", {"model": self.facts.model, "input": [list(sequence)]})
+        row = _at(answer, "data")[0]["data"]
+        return row[-1] if isinstance(row[0], list) else row, Tally(*_prompt(answer))
 
     async def labelled(self, prompt: Sequence[int], labels: Sequence[int]) -> tuple[list[float], Tally]:
         """Log-probability of each of `labels` as the token after `prompt`, in nats."""
@@ -207,8 +198,7 @@ class Server:
 
     async def next_token(self, prompt: Sequence[int]) -> tuple[int, Tally]:
         """The most likely token after `prompt`."""
-        law = Law(temperature=0.0)
-        (drawn,), tally = await self.sample(prompt, 1, law, 1, 0)
+        drawn, tally = await self.sample(prompt, Law(temperature=0.0), 1, 0)
         return drawn.token_ids[0], tally
 
 

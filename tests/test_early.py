@@ -1,0 +1,203 @@
+"""Verifiers that work on candidates as they close: the same solve, every candidate once, nothing left behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+import toy
+
+from specs.drive import stream
+from specs.engine import Models
+from specs.machine import Limits
+from specs.methods.registry import make
+from specs.types import Finish, Law, StepPolicy
+
+LAW, LIMITS = Law(1.0, 1.0, StepPolicy(max_tokens=6)), Limits(max_steps=5)
+MODELS = toy.models(toy.table(3, end=-3.0), toy.table(4, end=-3.0))
+
+
+@dataclass
+class Beside:
+    """A model whose verification runs in threads, `seconds` a candidate, beside whatever else is done.
+
+    Attributes:
+        begun: what each `begin` was for, in order.
+        warmed: the tokens of each trace that `warm` was for.
+        answers: whether anything that has begun comes to an end.
+    """
+
+    inner: Any
+    seconds: float = 0.0
+    answers: bool = True
+    begun: list[Any] = field(default_factory=list)
+    warmed: list[Any] = field(default_factory=list)
+    futures: list[Future[Any]] = field(default_factory=list)
+    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(16))
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+    def open(self, *args):
+        return BesideSession(self, self.inner.open(*args))
+
+    def work(self, compute):
+        def one():
+            time.sleep(self.seconds)
+            return compute()
+
+        self.futures.append(self.pool.submit(one) if self.answers else Future())
+        return self.futures[-1]
+
+
+class BesideSession:
+    def __init__(self, model, inner):
+        self.model, self.inner, self.lock, self.early = model, inner, threading.Lock(), {}
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+    def warm(self, trace):
+        self.model.warmed.append(trace.token_ids)
+        return self.model.work(lambda: None)
+
+    def begin(self, trace, candidate, *args):
+        key = (trace.token_ids, candidate.token_ids)
+        self.model.begun.append(key)
+        if key in self.early:  # traces side by side may be alike
+            return None
+
+        def compute():
+            with self.lock:
+                score = self.inner.rewards if len(args) == 1 else self.inner.log_probabilities
+                return score([(trace, [candidate])], args[0])[0]
+
+        self.early[key] = self.model.work(compute)
+        return self.early[key]
+
+    def log_probabilities(self, groups, law):
+        found = [self.early[t.token_ids, c.token_ids].result() for t, candidates in groups for c in candidates]
+        self.early.clear()
+        return found
+
+    rewards = log_probabilities
+
+
+def beside(**options):
+    return Models(MODELS.draft, Beside(MODELS.target, **options), Beside(MODELS.prm, **options))
+
+
+def solve(models, name="gsi", seed=0, limits=LIMITS, law=LAW, **options):
+    return stream("q", models, make(name, **options), law=law, limits=limits, seed=seed).result
+
+
+@pytest.mark.parametrize("name", ["specs", "gsi", "beam", "dvts", "best-of-n", "hard-reject", "oracle-route"])
+def test_the_solve_is_the_same_and_each_distinct_candidate_begins_once(name):
+    for seed in range(6):
+        plain, models = solve(MODELS, name, seed), beside()
+        early = solve(models, name, seed)
+        assert early.text == plain.text
+        assert [r.decision for r in early.steps] == [r.decision for r in plain.steps]
+        assert {role: use.minimum for role, use in early.usage.items()} == {
+            role: use.minimum for role, use in plain.usage.items()
+        }
+        for model, field_name in ((models.target, "log_p"), (models.prm, "reward")):
+            scored = Counter(
+                c.token_ids
+                for r in early.steps
+                for c in r.candidates
+                if c.duplicates_of is None and getattr(c, field_name) is not None
+                and not (field_name == "log_p" and c.log_q is None)
+            )  # fmt: skip
+            assert Counter(ids for _, ids in model.begun) == scored
+
+
+def test_what_has_closed_is_verified_while_the_rest_is_written():
+    """The wall shows less than sampling and verification one after the other; the phases show all of both."""
+
+    class Slow:
+        def __init__(self, inner):
+            self.inner = inner
+
+        def __getattr__(self, name):
+            return getattr(self.inner, name)
+
+        def forward(self, *args):
+            time.sleep(0.03)
+            return self.inner.forward(*args)
+
+    draft = MODELS.draft
+    slow = type(draft)(draft.name, draft.text, draft.backend.table)
+    slow.backend = Slow(slow.backend)
+    gained = 0.0
+    for seed in range(4):
+        models = replace(beside(seconds=0.06), draft=slow)
+        result = solve(models, seed=seed, n=6, threshold=-9.0)
+        for record in result.steps:
+            s = record.seconds
+            assert max(s.draft, s.target_score, s.prm) <= s.wall - s.orchestration + 1e-9
+            assert min(s.target_score, s.prm) >= 0.06
+            gained += s.draft + max(s.target_score, s.prm) - (s.wall - s.orchestration)
+    assert gained > 0.1
+
+
+def test_the_target_is_warmed_by_the_prompt_alone_and_only_while_the_draft_writes():
+    for name, start, warmed in (
+        ("gsi", None, [()]),
+        ("specs", "draft", [()]),
+        ("specs", "target", []),
+        ("beam", None, []),
+    ):
+        models = beside()
+        solve(models, name, start=start)
+        assert models.target.warmed == warmed
+        assert models.prm.warmed == []
+
+
+def test_what_has_begun_ends_with_the_solve():
+    """Nothing that has begun ever answers; the deadline passes while candidates are still written."""
+    models = beside(answers=False)
+    law, limits = Law(1.0, 1.0, StepPolicy(max_tokens=200)), Limits(max_steps=5, max_tokens=400, deadline_s=0.2)
+
+    class Endless:
+        def __init__(self, inner):
+            self.inner = inner
+
+        def __getattr__(self, name):
+            return getattr(self.inner, name)
+
+        def open(self, *args):
+            session = self.inner.open(*args)
+            sample = session.sample
+
+            def sampled(*rest):
+                sample(*rest)
+                while True:
+                    args[-1]()
+                    time.sleep(0.01)
+
+            session.sample = sampled
+            return session
+
+    result = solve(replace(models, draft=Endless(MODELS.draft)), law=law, limits=limits, n=4)
+    assert result.finish_reason is Finish.DEADLINE
+    futures = models.target.futures + models.prm.futures
+    assert len(futures) > 2
+    assert all(future.cancelled() for future in futures)
+
+
+def test_a_failure_of_what_has_begun_is_the_solves():
+    models = beside()
+
+    def fail():
+        raise MemoryError("no room to score")
+
+    models.prm.work = lambda compute: models.prm.pool.submit(fail)
+    result = solve(models)
+    assert result.finish_reason is Finish.ERROR
+    assert result.error == "no room to score"
