@@ -13,7 +13,7 @@ steps="Please reason step by step, with a blank line between steps, and put your
 for data in math500 amc23 olympiadbench; do
   # The models read at most 4096 tokens, question included.
   specs eval --dataset "$data" --limit "${LIMIT:-100}" --out "$out/$data" \
-    --methods specs,specs:tau=0.7:switch-on=trace,beam,beam-draft,best-of-n,majority,rsd,gsi,target,draft \
+    --methods specs,specs:tau=0.7:switch-on=trace:start=target,beam,beam-draft,best-of-n,majority,rsd,gsi,target,draft \
     --n 4,8,16 --seeds 3 --temperature 0.7 --max-steps 64 --max-step-tokens 512 --max-tokens 2048 \
     --draft Qwen/Qwen2.5-Math-1.5B-Instruct --draft-system "$steps" \
     --target Qwen/Qwen2.5-Math-7B-Instruct --target-system "$steps" \
