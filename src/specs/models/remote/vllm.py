@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from specs.errors import EngineError, InputError, ModelError
-from specs.models.remote.client import Client, Refused
+from specs.models.remote.client import Client, Refused, together
 from specs.types import Law
 from specs.vllm_plugins.scoring import METRIC, START
 
@@ -143,8 +143,19 @@ class Server:
     async def _score_rows(self, prompt: Sequence[int], path: Sequence[int]) -> tuple[list[float], Tally]:
         """On model runner V2: exactly the rows that are wanted, read behind the cached prefix.
 
-        Where the cache holds more than the prefix, the rows are not there and the whole is computed.
+        Rows of cached blocks are not there. A prefix that ends with a block may be cached whole, with the
+        row that the first token is read from: that token is then asked for as the next one.
         """
+        at = int(self.facts.block_size > 0 and len(prompt) % self.facts.block_size == 0)
+        parts = [self.labelled(prompt, path[:at])] if at else []
+        if len(path) > at:
+            parts.append(self._rows([*prompt, *path[:at]], path[at:]))
+        answers = await together(parts)
+        found = [value for values, _ in answers for value in values]
+        return found, Tally(sum(tally.processed for _, tally in answers), sum(tally.cached for _, tally in answers))
+
+    async def _rows(self, prompt: Sequence[int], path: Sequence[int]) -> tuple[list[float], Tally]:
+        """Log-probability of each token of `path`; the whole is computed where the cache holds its beginning too."""
         params = {
             **NEUTRAL,
             "max_tokens": 1,
