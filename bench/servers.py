@@ -132,7 +132,7 @@ def at_a_time(models: Models, solves: int) -> list[dict[str, Any]]:
     """Latency and throughput of `specs` with more and more solves at the same time."""
     found = []
     for width in WIDTHS:
-        count = max(solves, 2 * width)
+        count = max(solves, width)
         begun = time.perf_counter()
         with ThreadPoolExecutor(width) as pool:
             results = list(pool.map(lambda seed: solve(models, Specs(N, switch_on="step"), seed), range(count)))

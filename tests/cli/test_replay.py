@@ -38,7 +38,7 @@ def test_a_share_of_the_targets_work_sets_tau(files, capsys):
 
 
 def test_json_has_a_line_a_trace_and_a_summary(files, capsys):
-    assert main(["replay", *files, "--start", "draft", "--json"]) == 0
+    assert main(["replay", *files, "--start", "target", "--json"]) == 0
     *rows, summary = map(json.loads, capsys.readouterr().out.splitlines())
     assert [row["trace"] for row in rows] == [f"{file}, line 1" for file in files]
     assert [(row["method"], row["ended"]) for row in rows] == [("beam", "complete")] + [("specs", "another writer")] * 3
@@ -51,7 +51,7 @@ def test_json_has_a_line_a_trace_and_a_summary(files, capsys):
         "replayed": rows[0]["replayed"],
         "recorded": sum(row["recorded"] for row in rows),
         "ended": {"complete": 1, "another writer": 3},
-        "options": {"start": "draft"},
+        "options": {"start": "target"},
     }
 
 

@@ -188,5 +188,5 @@ def test_the_taus_of_the_design_spend_rising_shares():
         (n, tau, start) for n in (4, 2) for tau in taus for start in ("target", "draft")
     }
     assert [(m.n, m.beta, m.tau) for m in specs if m.beta != Specs().beta] == [
-        (n, beta, taus[1]) for n in (4, 2) for beta in (8.0, 128.0)
+        (n, beta, taus[1]) for n in (4, 2) for beta in (5.0, 80.0)
     ]

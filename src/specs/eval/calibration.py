@@ -52,14 +52,16 @@ def design(pilot: Iterable[Result], widths: Sequence[int]) -> list[Cell]:
         widths: different n; latencies are held against `beam` with the first.
     """
     solves = list(pilot)
-    taus = sorted({min(1.0, float(f"{tau_for_share(solves, share):.3g}")) for share in SHARES})
+    found = (float(f"{tau_for_share(solves, share):.3g}") for share in SHARES)
+    # With the target's opinion in it, what tau is held against may lie outside of its range.
+    taus = sorted({min(1.0, max(0.0, tau)) for tau in found})
     usual, middle = Specs(), taus[len(taus) // 2]
-    found = [Cell("beam", Beam(n)) for n in widths]
+    cells = [Cell("beam", Beam(n)) for n in widths]
     for n in widths:
         methods = [Specs(n, tau=tau, start=start) for tau, start in product(taus, ("target", "draft"))]
         methods += [Specs(n, beta, middle, start=usual.start) for beta in BETAS]
-        found += [Cell(f"specs tau={m.tau:g} beta={m.beta:g} start={m.start}", m) for m in methods]
-    return found
+        cells += [Cell(f"specs tau={m.tau:g} beta={m.beta:g} start={m.start}", m) for m in methods]
+    return cells
 
 
 @dataclass(frozen=True, slots=True)
