@@ -18,6 +18,8 @@ FACTS = {
     "root": "m",
     "context": 4096,
     "block_size": 16,
+    "prefix_cache": True,
+    "recurrent": False,
     "generates": True,
     "scale_out": True,
     "v2": False,
@@ -91,6 +93,10 @@ def test_one_model_alone_is_looked_at(folders):
         ({"plugin": False}, State.HINT, "install specs-llm beside vLLM"),
         ({"scale_out": False}, State.HINT, "--enable-scale-out"),
         ({"scale_out": False, "plugin": False}, State.HINT, "--enable-scale-out and install specs-llm"),
+        ({"prefix_cache": False}, State.HINT, "score: start it without --no-enable-prefix-caching"),
+        ({"prefix_cache": False, "v2": True, "plugin": False}, State.HINT, "without --no-enable-prefix-caching"),
+        ({"prefix_cache": False, "recurrent": True}, State.HINT, "no prefix reuse, because the model is recurrent"),
+        ({"recurrent": True}, State.OK, "our plugin"),
     ],
 )
 def test_a_target_that_scores_the_long_way_is_told_how_to_score_the_short_one(changes, state, words):

@@ -106,18 +106,34 @@ def _cache(role: Role, server: Server) -> Finding:
     answer = f"a repeated prompt of {size} tokens answers in {1000 * (time.perf_counter() - began):.0f} ms"
     if tally.cached:
         return Finding(role, State.OK, f"{answer}, {tally.cached} of them from its cache")
+    if why := _no_cache(server.facts):
+        return Finding(role, State.HINT, f"{answer}, all computed again: {why}")
     return Finding(
         role, State.HINT, f"{answer} and says of none that they were cached: start it with "
-        "--enable-prompt-tokens-details, and without --no-enable-prefix-caching",
+        "--enable-prompt-tokens-details",
     )  # fmt: skip
+
+
+def _no_cache(facts: Facts) -> str:
+    """Why a server finds no beginning again, and what to do about it; empty if it does."""
+    if facts.prefix_cache:
+        return ""
+    if facts.recurrent:
+        return (
+            "no prefix reuse, because the model is recurrent and its server keeps no states "
+            "(--enable-prefix-caching, where vLLM has it for this model)"
+        )
+    return "start it without --no-enable-prefix-caching"
 
 
 def _scoring(facts: Facts) -> Finding:
     if facts.suffix:
         how = "model runner V2" if facts.v2 else "our plugin"
         return Finding(Role.TARGET, State.OK, f"scores candidates behind a cached prefix ({how})")
-    missing = [] if facts.scale_out else ["start it with --enable-scale-out"]
-    missing += [] if facts.plugin else ["install specs-llm beside vLLM (VLLM_USE_V2_MODEL_RUNNER=0 where V2 is used)"]
+    missing = [why] if (why := _no_cache(facts)) else []
+    missing += [] if facts.scale_out else ["start it with --enable-scale-out"]
+    if not (facts.plugin or facts.v2):
+        missing.append("install specs-llm beside vLLM (VLLM_USE_V2_MODEL_RUNNER=0 where V2 is used)")
     return Finding(Role.TARGET, State.HINT, f"computes the whole trace again for every score: {' and '.join(missing)}")
 
 

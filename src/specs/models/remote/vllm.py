@@ -35,6 +35,8 @@ class Facts:
         root: where the server read the model from: a folder of its machine, or a hub id.
         context: most tokens of a sequence.
         block_size: tokens of a block of its cache; only whole blocks are found again. 0 if unknown.
+        prefix_cache: whether it finds beginnings again at all.
+        recurrent: whether the model keeps a state that every token overwrites, in some layers or in all.
         generates: whether it writes text; a pooling server does not.
         scale_out: whether /inference/v1/generate is there (--enable-scale-out).
         v2: whether its model runner V2 scores given tokens from a given row on, which needs `scale_out`.
@@ -47,6 +49,8 @@ class Facts:
     root: str
     context: int
     block_size: int
+    prefix_cache: bool
+    recurrent: bool
     generates: bool
     scale_out: bool
     v2: bool
@@ -65,7 +69,7 @@ class Facts:
     @property
     def suffix(self) -> bool:
         """Whether scoring reads the prefix from the cache."""
-        return self.v2 or (self.scale_out and self.plugin)
+        return self.prefix_cache and (self.v2 or (self.scale_out and self.plugin))
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +233,8 @@ async def connect(url: str, api_key: str | None, timeout_s: float) -> Server:
     entry = named[0]
     version = (await _json(client, "/version")).get("version", "unknown")
     metrics = (await client.get("/metrics")).text
-    block = re.search(r'vllm:cache_config_info\{[^}]*block_size="(\d+)"', metrics)
+    config = re.search(r"vllm:cache_config_info\{(.*)\}", metrics)
+    cache: dict[str, str] = dict(re.findall(r'(\w+)="([^"]*)"', config[1])) if config else {}
     model = entry["id"]
     scale_out = GENERATE in (await _json(client, "/openapi.json")).get("paths", {})
     processed = await _is_processed(client, model)
@@ -238,7 +243,9 @@ async def connect(url: str, api_key: str | None, timeout_s: float) -> Server:
         model=model,
         root=entry.get("root") or model,
         context=entry.get("max_model_len") or 0,
-        block_size=int(block[1]) if block else 0,
+        block_size=int(size) if (size := cache.get("block_size", "")).isdigit() else 0,
+        prefix_cache=cache.get("enable_prefix_caching") != "False",
+        recurrent=cache.get("mamba_block_size", "None") != "None",
         generates=processed is not None,
         scale_out=scale_out,
         v2=scale_out and processed is not None and await _is_v2(client, model),
