@@ -26,7 +26,9 @@ from specs.types import Finish, Role
 
 ROOT = Path(__file__).parents[2]
 CLI = ROOT / "docs/cli.md"
-DOCS = {str(path.relative_to(ROOT)): path.read_text() for path in (*sorted(ROOT.glob("*.md")), *ROOT.glob("docs/*.md"))}
+DOCS = {
+    str(path.relative_to(ROOT)): path.read_text() for path in (*sorted(ROOT.glob("*.md")), *ROOT.glob("docs/**/*.md"))
+}
 
 HELP = re.compile(r"(<!-- help(?:: ([\w-]+))? -->\n```text\n)(.*?)(```\n<!-- end -->)", re.DOTALL)
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)

@@ -1,6 +1,6 @@
 """The README's results are those of docs/results, and these are of whole runs.
 
-    python tests/docs/test_results.py       prints the rows
+python tests/docs/test_results.py       prints the rows
 """
 
 import json

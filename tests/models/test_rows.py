@@ -67,7 +67,7 @@ class V2:
 
 
 def server(url):
-    return Server(Client(url), Facts("0.32.0", "m", "/m", 4096, BLOCK, True, True, True, False, True))
+    return Server(Client(url), Facts("0.32.0", "m", "/m", 4096, BLOCK, True, False, True, True, True, False, True))
 
 
 @pytest.mark.parametrize("prefix", [31, 32, 33, 47, 48])
