@@ -121,6 +121,20 @@ def test_a_run_may_grow(whole, tmp_path):
     assert (report.limit, report.repeats, report.interrupted) == (3, 2, False)
 
 
+def test_a_run_may_want_less_than_it_began_with(tmp_path):
+    """The first start wants three problems and is killed at once, the second one wants two and solves them."""
+    path = tmp_path / "run"
+    _evaluate(path, problems=PROBLEMS[:1])
+    record = json.loads((path / "run.json").read_text())
+    record["starts"][0] |= {"limit": 3, "seeds": 2, "ended": None, "interrupted": None}
+    (path / "run.json").write_text(json.dumps(record))
+    report, _ = gather([path])
+    assert (report.limit, report.repeats, report.interrupted) == (3, 2, True)
+    _evaluate(path, problems=PROBLEMS[:2])
+    report, _ = gather([path])
+    assert (report.limit, report.repeats, report.interrupted) == (2, 1, False)
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [

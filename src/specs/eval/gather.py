@@ -62,15 +62,16 @@ def gather(paths: Sequence[Path]) -> tuple[Report, list[Recorded]]:
     if not rows:
         raise InputError(f"{', '.join(map(str, paths))}: no solve has been finished yet; there is nothing to report")
     _one_reference(rows.values())
-    starts = [start for run in runs for start in run.starts]
+    starts, last = [start for run in runs for start in run.starts], [run.starts[-1] for run in runs]
     report = Report(
         configuration=_common(runs),
         settings=tuple(settings.values()),
-        limit=max(start["limit"] for start in starts),
-        repeats=max(start["seeds"] for start in starts),
+        # A start may want less than one before it; what was solved counts all the same.
+        limit=max(len({row.problem_id for row in rows.values()}), *(start["limit"] for start in last)),
+        repeats=max(len({row.seed for row in rows.values()}), *(start["seeds"] for start in last)),
         # In an order of their own, so that a run that was resumed has the same bootstrap.
         rows=tuple(sorted(rows.values(), key=lambda row: (row.seed, row.problem_id))),
-        interrupted=any(run.starts[-1]["ended"] is None or run.starts[-1]["interrupted"] for run in runs),
+        interrupted=any(start["ended"] is None or start["interrupted"] for start in last),
         one_machine=len({machine(start["environment"]) for start in starts}) == 1,
     )
     return report, runs
