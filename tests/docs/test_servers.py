@@ -1,0 +1,46 @@
+"""docs/engines/vllm.md quotes docs/results/servers.json.
+
+    python tests/docs/test_servers.py       prints the rows
+"""
+
+import json
+from pathlib import Path
+
+DOCS = Path(__file__).parents[2] / "docs"
+FOUND = json.loads((DOCS / "results/servers.json").read_text())
+
+
+def spread(found, unit, form=".2f"):
+    return f"{found['median']:{form}}{unit} [{found['p10']:{form}}, {found['p90']:{form}}]"
+
+
+def rows():
+    scoring, step = FOUND["scoring"], FOUND["step"]
+    for what, found, (ours, theirs) in (
+        ("scoring", scoring, ("cached", "whole")),
+        ("a step", step, ("draft", "beam")),
+    ):
+        seconds, ratio = found["seconds"], found["ratio"]
+        yield f"| {what} | {spread(seconds[ours], ' s')} | {spread(seconds[theirs], ' s')} | {spread(ratio, '', '.3f')} |"
+    for one in FOUND["concurrency"]:
+        yield (
+            f"| {one['at_a_time']} | {one['solves']} | {one['solves_per_minute']:.1f} "
+            f"| {spread(one['latency_s'], '', '.1f')} |"
+        )
+
+
+def test_the_page_quotes_the_record():
+    page = (DOCS / "engines/vllm.md").read_text()
+    assert [row for row in rows() if row not in page] == []
+    assert f"{FOUND['scoring']['largest_difference_nats']:.0e}" in page
+
+
+def test_the_bars_hold():
+    """Scoring behind the cache at most an eighth of the whole prompt, a draft step at most 0.6 of a beam step."""
+    assert FOUND["scoring"]["ratio"]["median"] <= 1 / 8
+    assert FOUND["step"]["ratio"]["median"] <= 0.6
+    assert [one["at_a_time"] for one in FOUND["concurrency"]] == [1, 2, 4, 8, 16, 32]
+
+
+if __name__ == "__main__":
+    print(*rows(), sep="\n")
