@@ -40,7 +40,7 @@ SHAPES = {  # hidden, mlp, layers, heads, head width, labels (0: a language mode
 
 def random_model(path: Path, hidden: int, mlp: int, layers: int, heads: int, head: int, labels: int) -> Path:
     """A model folder of this shape with random weights."""
-    rng, vocab = np.random.default_rng(0), 801
+    rng, vocab = np.random.default_rng(0), 799
 
     def draw(*dims: int) -> np.ndarray:
         return rng.normal(0, dims[-1] ** -0.5, dims).astype(np.float32)
@@ -61,6 +61,7 @@ def random_model(path: Path, hidden: int, mlp: int, layers: int, heads: int, hea
         tensors["score.weight"], tensors["score.bias"] = draw(labels, hidden), draw(labels)
     config = {
         "architectures": ["LlamaForTokenClassification" if labels else "LlamaForCausalLM"],
+        "model_type": "llama",
         "hidden_size": hidden,
         "intermediate_size": mlp,
         "num_hidden_layers": layers,
