@@ -55,7 +55,7 @@ SHAPES = {  # hidden, mlp, layers, heads, head width, labels (0: a language mode
     Role.PRM: (768, 2048, 14, 12, 64, 2),
 }
 PREFIX, LENGTH, N = 1200, 16, 8
-STEPS = 8
+STEPS = 4
 WIDTHS = (1, 2, 4, 8, 16, 32)
 LAW = Law(0.7, 1.0, StepPolicy.chunks(LENGTH))
 QUESTION = "Ann has 3 apples and buys 41 more. " * 20
