@@ -1,6 +1,6 @@
 """docs/engines/vllm.md quotes docs/results/servers.json.
 
-    python tests/docs/test_servers.py       prints the rows
+python tests/docs/test_servers.py       prints the rows
 """
 
 import json
