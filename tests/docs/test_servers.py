@@ -21,7 +21,8 @@ def rows():
         ("a step", step, ("draft", "beam")),
     ):
         seconds, ratio = found["seconds"], found["ratio"]
-        yield f"| {what} | {spread(seconds[ours], ' s')} | {spread(seconds[theirs], ' s')} | {spread(ratio, '', '.3f')} |"
+        both = f"{spread(seconds[ours], ' s')} | {spread(seconds[theirs], ' s')}"
+        yield f"| {what} | {both} | {spread(ratio, '', '.3f')} |"
     for one in FOUND["concurrency"]:
         yield (
             f"| {one['at_a_time']} | {one['solves']} | {one['solves_per_minute']:.1f} "
