@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+import tiny
 import toy
 
 from specs.drive import stream
@@ -120,20 +121,9 @@ def test_the_solve_is_the_same_and_each_distinct_candidate_begins_once(name):
 def test_what_has_closed_is_verified_while_the_rest_is_written():
     """The wall shows less than sampling and verification one after the other; the phases show all of both."""
 
-    class Slow:
-        def __init__(self, inner):
-            self.inner = inner
-
-        def __getattr__(self, name):
-            return getattr(self.inner, name)
-
-        def forward(self, *args):
-            time.sleep(0.03)
-            return self.inner.forward(*args)
-
     draft = MODELS.draft
     slow = type(draft)(draft.name, draft.text, draft.backend.table)
-    slow.backend = Slow(slow.backend)
+    slow.backend = tiny.SlowBackend(slow.backend, 0.03)
     gained = 0.0
     for seed in range(4):
         models = replace(beside(seconds=0.06), draft=slow)
@@ -164,13 +154,7 @@ def test_what_has_begun_ends_with_the_solve():
     models = beside(answers=False)
     law, limits = Law(1.0, 1.0, StepPolicy(max_tokens=200)), Limits(max_steps=5, max_tokens=400, deadline_s=0.2)
 
-    class Endless:
-        def __init__(self, inner):
-            self.inner = inner
-
-        def __getattr__(self, name):
-            return getattr(self.inner, name)
-
+    class Endless(Beside):
         def open(self, *args):
             session = self.inner.open(*args)
             sample = session.sample

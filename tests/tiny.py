@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -197,3 +198,15 @@ class CountingBackend:
     def forward(self, cache, ids, positions, visible, want):
         self.positions += len(ids)
         return self._backend.forward(cache, ids, positions, visible, want)
+
+
+class SlowBackend(CountingBackend):
+    """Takes a known time for every pass."""
+
+    def __init__(self, backend, seconds):
+        super().__init__(backend)
+        self.seconds = seconds
+
+    def forward(self, *args):
+        time.sleep(self.seconds)
+        return super().forward(*args)

@@ -382,22 +382,10 @@ def test_caps_end_a_solve_by_name(models):
     assert used == models.draft.backend.context
 
 
-class SlowBackend(tiny.CountingBackend):
-    """Takes a known time for every pass."""
-
-    def __init__(self, backend, seconds):
-        super().__init__(backend)
-        self.seconds = seconds
-
-    def forward(self, *args):
-        time.sleep(self.seconds)
-        return super().forward(*args)
-
-
 def slow(models, **seconds):
     return Models(
         **{
-            r: replace(getattr(models, r), backend=SlowBackend(getattr(models, r).backend, seconds.get(r, 0.0)))
+            r: replace(getattr(models, r), backend=tiny.SlowBackend(getattr(models, r).backend, seconds.get(r, 0.0)))
             for r in Role
         }
     )

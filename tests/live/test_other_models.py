@@ -19,7 +19,7 @@ from specs.types import Candidate, End, Law, Role, StepPolicy, Trace
 LAW = Law(0.7, 0.95, StepPolicy(max_tokens=40))
 QUESTION = generate("medium", 2_300_007).question
 FP32, BF16 = 1e-4, 0.25
-"""Tolerances in nats on the summed log-probability of a step, as docs/engines.md says."""
+"""Tolerances in nats on the summed log-probability of a step, as docs/engines/vllm.md says."""
 
 SIZES = dict(
     vocab_size=VOCABULARY, hidden_size=64, initializer_range=0.2, pad_token_id=0, bos_token_id=1, eos_token_id=2

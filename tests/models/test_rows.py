@@ -9,15 +9,16 @@ import base64
 import io
 import json
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from models.test_client import serving
+from models.test_client import FACTS, serving
 
 from specs.engine import unwatched
 from specs.errors import EngineError
 from specs.models.remote.client import Client, together, wait
-from specs.models.remote.vllm import Facts, Server
+from specs.models.remote.vllm import Server
 from specs.types import Law
 
 BLOCK = 16
@@ -67,7 +68,7 @@ class V2:
 
 
 def server(url):
-    return Server(Client(url), Facts("0.32.0", "m", "/m", 4096, BLOCK, True, False, True, True, True, False, True))
+    return Server(Client(url), replace(FACTS, block_size=BLOCK, v2=True, plugin=False))
 
 
 @pytest.mark.parametrize("prefix", [31, 32, 33, 47, 48])

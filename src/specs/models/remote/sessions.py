@@ -200,9 +200,8 @@ class RemoteRewardSession(RewardReader):
         self._requests = Requests(self.counts, watch)
 
     def begin(self, trace: Trace, candidate: Candidate, delimiter: str | None) -> Future[Any] | None:
-        for ids in self._whole(self.ask([(trace, [candidate])], delimiter)):
-            return self._requests.begin(ids, self._row)
-        return None
+        whole = self._whole(self.ask([(trace, [candidate])], delimiter))
+        return self._requests.begin(whole[0], self._row) if whole else None  # a blank step is not read
 
     def outputs(self, asked: Ask) -> Floats:
         """Log-probabilities in place of logits: what a format makes of them is the same."""
