@@ -9,7 +9,7 @@ Steps are `LENGTH` tokens long whatever they say, n = 8.
 1. Scoring the candidates of one step behind a prefix of `PREFIX` tokens: behind the cached prefix,
    against all log-probabilities of the prompt as an unmodified server gives them.
 2. A step that the draft writes and target and PRM verify (`specs`, the draft first, tau 0), against a
-   step of beam search, whole solves in turn.
+   step of beam search: every step of a solve but the first, which computes the prompt; solves in turn.
 3. Latency and throughput of solves at the same time, 1 to 32.
 
 Everything is warmed up; ways take turns; medians with 10th and 90th percentiles; JSON last.
@@ -24,6 +24,7 @@ import socket
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -47,7 +48,7 @@ from specs.serving.commands import on_cpu
 from specs.serving.memory import Load
 from specs.serving.running import Servers
 from specs.serving.sizes import read_model
-from specs.types import Law, Role, StepPolicy
+from specs.types import Law, Role, StepPolicy, StepRecord
 
 SHAPES = {  # hidden, mlp, layers, heads, head width, labels (0: a language model)
     Role.DRAFT: (256, 704, 12, 4, 64, 0),
@@ -55,7 +56,7 @@ SHAPES = {  # hidden, mlp, layers, heads, head width, labels (0: a language mode
     Role.PRM: (768, 2048, 14, 12, 64, 2),
 }
 PREFIX, LENGTH, N = 1200, 16, 8
-STEPS = 4
+STEPS, STEPS_AT_A_TIME = 9, 4
 WIDTHS = (1, 2, 4, 8, 16, 32)
 LAW = Law(0.7, 1.0, StepPolicy.chunks(LENGTH))
 QUESTION = "Ann has 3 apples and buys 41 more. " * 20
@@ -107,35 +108,42 @@ def scoring(url: str, repeats: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def solve(models: Models, method: Method, seed: int) -> Any:
-    limits = Limits(max_steps=STEPS, max_tokens=STEPS * LENGTH)
+def solve(models: Models, method: Method, seed: int, steps: int) -> Any:
+    limits = Limits(max_steps=steps, max_tokens=steps * LENGTH)
     result = stream(QUESTION, models, method, law=LAW, limits=limits, seed=seed).result
     if result.error is not None:
         raise SystemExit(f"a solve failed: {result.error}")
     return result
 
 
+def later(records: Sequence[StepRecord]) -> list[float]:
+    """Seconds of every step but the first."""
+    return [record.seconds.wall for record in records[1:]]
+
+
 def steps(models: Models, repeats: int) -> dict[str, Any]:
-    """Seconds a step of drafting and verifying, and of beam search, in solves of the same length."""
+    """Seconds a step of drafting and verifying, and of beam search, behind a prompt that both have computed."""
     methods: dict[str, Method] = {"draft": Specs(N, tau=0.0, switch_on="step"), "beam": Beam(N)}
     seconds: dict[str, list[float]] = {name: [] for name in methods}
     for seed in range(repeats + 1):
-        for name in methods if seed % 2 else reversed(methods):
-            result = solve(models, methods[name], seed)
-            if seed:
-                seconds[name].append(result.latency_s / len(result.steps))
+        order = list(methods) if seed % 2 else list(reversed(methods))
+        walls = {name: later(solve(models, methods[name], seed, STEPS).steps) for name in order}
+        if seed and all(walls.values()):  # random weights may end a solve with its first step
+            for name in methods:
+                seconds[name].append(sum(walls[name]) / len(walls[name]))
+        print({name: len(found) for name, found in walls.items()}, file=sys.stderr, flush=True)
     ratios = [one / other for one, other in zip(seconds["draft"], seconds["beam"], strict=True)]
     return {"seconds": {name: spread(found) for name, found in seconds.items()}, "ratio": spread(ratios)}
 
 
 def at_a_time(models: Models, solves: int) -> list[dict[str, Any]]:
     """Latency and throughput of `specs` with more and more solves at the same time."""
-    found = []
+    method, found = Specs(N, switch_on="step"), []
     for width in WIDTHS:
         count = max(solves, width)
         begun = time.perf_counter()
         with ThreadPoolExecutor(width) as pool:
-            results = list(pool.map(lambda seed: solve(models, Specs(N, switch_on="step"), seed), range(count)))
+            results = list(pool.map(lambda seed: solve(models, method, seed, STEPS_AT_A_TIME), range(count)))
         wall = time.perf_counter() - begun
         row = {"at_a_time": width, "solves": count, "solves_per_minute": round(60 * count / wall, 2),
                "latency_s": spread([result.latency_s for result in results])}  # fmt: skip

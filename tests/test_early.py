@@ -29,7 +29,7 @@ class Beside:
 
     Attributes:
         begun: what each `begin` was for, in order.
-        warmed: the tokens of each trace that `warm` was for.
+        warmed: the tokens of each trace that `warm` was for; those of a PRM have none.
         answers: whether anything that has begun comes to an end.
     """
 
@@ -63,8 +63,8 @@ class BesideSession:
     def __getattr__(self, name):
         return getattr(self.inner, name)
 
-    def warm(self, trace):
-        self.model.warmed.append(trace.token_ids)
+    def warm(self, trace=None):
+        self.model.warmed.append(() if trace is None else trace.token_ids)
         return self.model.work(lambda: None)
 
     def begin(self, trace, candidate, *args):
@@ -136,7 +136,7 @@ def test_what_has_closed_is_verified_while_the_rest_is_written():
     assert gained > 0.1
 
 
-def test_the_target_is_warmed_by_the_prompt_alone_and_only_while_the_draft_writes():
+def test_verifiers_are_warmed_by_the_prompt_alone_and_only_while_another_model_writes():
     for name, start, warmed in (
         ("gsi", None, [()]),
         ("specs", "draft", [()]),
@@ -146,7 +146,7 @@ def test_the_target_is_warmed_by_the_prompt_alone_and_only_while_the_draft_write
         models = beside()
         solve(models, name, start=start)
         assert models.target.warmed == warmed
-        assert models.prm.warmed == []
+        assert models.prm.warmed == [()]
 
 
 def test_what_has_begun_ends_with_the_solve():

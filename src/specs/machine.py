@@ -222,12 +222,14 @@ class Solve:
         return proposal
 
     def _verifying_early(self, request: Propose | Rollout, law: Law) -> Closed:
-        """Has the verifiers start on each candidate as it closes; the target on the prompt, if that is new to it."""
+        """Has the verifiers start on each candidate as it closes; on the prompt, where that is new to them."""
         judge = _judge(request)
         target = self.sessions[Role.TARGET] if Role.TARGET in request.verify or judge is not None else None
         prm = self.sessions[Role.PRM] if Role.PRM in request.verify else None
         if target is not None and not self.asks[Role.TARGET]:
             self._note_begun("target_score", target.warm(request.traces[0]))
+        if prm is not None and not self.asks[Role.PRM]:
+            self._note_begun("prm", prm.warm())
         seen: set[tuple[int, tuple[int, ...]]] = set()
 
         def closed(trace_idx: int, sample: Sampled) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from live.servers import PROCESSED, START_S, VLLM, Server
 
+from specs import load
+
 
 def pytest_collection_modifyitems(items):
     for item in items:
@@ -34,6 +36,12 @@ def servers(vllm, tmp_path_factory):
             trio[role] = Server(role, logs / f"{role}.log", *flags)
             running.callback(trio[role].stop)
         yield {role: server.wait() for role, server in trio.items()}
+
+
+@pytest.fixture(scope="session")
+def local():
+    """The bundled trio in this process."""
+    return load()
 
 
 @pytest.fixture

@@ -39,6 +39,10 @@ ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "PYTHONPATH": str(ROOT / "src"),  # this checkout's plugins, whichever was installed
 }
+V2 = {  # model runner V2 with Triton's kernels interpreted, without a GPU
+    "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests/live/v2'}",
+    "TRITON_INTERPRET": "1",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,20 +4,19 @@ import numpy as np
 import pytest
 from live.checkpoints import VOCABULARY, write_int8, write_random
 from live.servers import PROCESSED
+from live.solving import QUESTION, opened
 
 from specs import api
-from specs.bundled.problems import generate
 from specs.core.keys import Key
 from specs.core.sampling import log_law
 from specs.drive import stream
-from specs.engine import Models, unwatched
+from specs.engine import Models
 from specs.machine import Limits
 from specs.methods.registry import make
 from specs.serving.doctor import State, diagnose
 from specs.types import Candidate, End, Law, Role, StepPolicy, Trace
 
 LAW = Law(0.7, 0.95, StepPolicy(max_tokens=40))
-QUESTION = generate("medium", 2_300_007).question
 FP32, BF16 = 1e-4, 0.25
 """Tolerances in nats on the summed log-probability of a step, as docs/engines/vllm.md says."""
 
@@ -29,16 +28,6 @@ FALCON_H1 = dict(
     intermediate_size=128, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, mamba_d_ssm=64,
     mamba_n_heads=4, mamba_d_head=16, mamba_n_groups=1, mamba_d_state=16, mamba_chunk_size=32,
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def local():
-    """The bundled trio in this process."""
-    return api.load()
-
-
-def opened(policy):
-    return policy.open(policy.prompt(QUESTION), frozenset({policy.fingerprint}), unwatched)
 
 
 def steps(policy, n=6):

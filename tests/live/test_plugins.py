@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from live.servers import PRM_FLAGS
+from live.servers import PRM_FLAGS, V2
 from tiny import write_tokenizer
 
 from specs.models.hf import load_hf
@@ -36,8 +36,9 @@ def qwen(tmp_path_factory):
     return folder
 
 
-def test_last_step_rewards_are_the_torch_engines_and_read_the_cache(qwen, start):
-    server = start(str(qwen), *PRM_FLAGS, LAST_STEP)
+@pytest.mark.parametrize("runner", [{}, V2], ids=["v1", "v2"])
+def test_last_step_rewards_are_the_torch_engines_and_read_the_cache(qwen, start, runner):
+    server = start(str(qwen), *PRM_FLAGS, LAST_STEP, **runner)
     backend = load_hf(str(qwen), "prm", device="cpu")
     ids = np.random.default_rng(0).integers(6, 60, 200)
     lengths = [40, 96, 97, 200]

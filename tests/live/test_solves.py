@@ -8,36 +8,25 @@ import numpy as np
 import pytest
 import toy
 from live.servers import PROCESSED
+from live.solving import QUESTION, check_records, opened
 
 from specs import api
-from specs.bundled.problems import generate
 from specs.core.keys import Key
 from specs.core.sampling import log_law
 from specs.drive import stream
-from specs.engine import Models, unwatched
+from specs.engine import Models
 from specs.errors import InputError
 from specs.machine import Limits
 from specs.methods.registry import make
 from specs.types import Candidate, End, Finish, Law, Role, StepPolicy, Trace
 
 LAW = Law(0.7, 0.95, StepPolicy(max_tokens=64))
-QUESTION = generate("medium", 2_300_007).question
-
-
-@pytest.fixture(scope="module")
-def local():
-    """The bundled trio in this process."""
-    return api.load()
 
 
 @pytest.fixture(scope="module")
 def remote(servers):
     """The same trio on three servers that know the plugin."""
     return api.load(*(servers[role].url for role in ("draft", "target", "prm")))
-
-
-def opened(policy):
-    return policy.open(policy.prompt(QUESTION), frozenset({policy.fingerprint}), unwatched)
 
 
 def test_first_tokens_follow_the_law(remote, local):
@@ -98,22 +87,9 @@ def test_what_a_solve_records_is_what_this_process_computes(remote, local, name)
     result = stream(QUESTION, remote, make(name, n=4), law=LAW, limits=Limits(max_steps=12), seed=1).result
     assert result.error is None
     assert not result.raw_scoring
-    draft, target = opened(local.draft), opened(local.target)
-    prm = local.prm.open(local.prm.prompt(QUESTION), unwatched)
-    trace, whole = Trace(QUESTION), name == "best-of-n"
-    law = Law(0.7, 0.95, StepPolicy(delimiter=None, max_tokens=2048)) if whole else LAW
-    for record in result.steps if name != "ssr" else ():
-        candidates = list(record.candidates)
-        groups = [(trace, candidates)]
-        own = draft if record.writer is Role.DRAFT else target
-        written = [c.log_q if record.writer is Role.DRAFT else c.log_p for c in candidates]
-        assert written == pytest.approx(own.log_probabilities(groups, law), abs=1e-3)
-        if record.writer is Role.DRAFT and candidates[0].log_p is not None:
-            assert [c.log_p for c in candidates] == pytest.approx(target.log_probabilities(groups, law), abs=1e-3)
-        if Role.PRM in result.usage and candidates[0].reward is not None:
-            assert [c.reward for c in candidates] == pytest.approx(prm.rewards(groups, "\n\n"), abs=1e-3)
-        if record.accepted and record.step is not None:
-            trace = trace.extend(record.step, record.writer)
+    law = Law(0.7, 0.95, StepPolicy(delimiter=None, max_tokens=2048)) if name == "best-of-n" else LAW
+    if name != "ssr":
+        check_records(result, local, law)
     assert all(use.processed > 0 and use.minimum is not None for use in result.usage.values())
 
 

@@ -117,4 +117,4 @@ def test_a_hint_about_the_law_comes_exactly_where_log_probabilities_are_of_anoth
     assert bool(hint) is (raw and law != Law(1.0))
     if hint:
         assert "processed_logprobs" in hint
-        assert ("VLLM_USE_V2_MODEL_RUNNER=0" in hint) is (role is Role.TARGET)
+        assert ("specs-llm beside vLLM" in hint) is (role is Role.TARGET)

@@ -17,6 +17,7 @@ import numpy as np
 
 from specs.errors import EngineError, ModelError
 from specs.models.backend import Bools, Floats, Ints
+from specs.models.beside import cores
 from specs.models.light_graph import Shape, build_graph
 
 HEADS = {
@@ -85,6 +86,7 @@ class LightBackend:
         self.context = shape.context
         self.width = weights.arrays["head"].shape[0]
         self.device = "cpu"
+        self.beside = threads < cores()
         self.tolerance = 1e-4
         self.shape = shape
         self._arrays = weights.arrays  # the session refers to their memory
@@ -198,6 +200,8 @@ def _session(shape: Shape, weights: Weights, threads: int) -> Any:
     options.inter_op_num_threads = 1
     # Waiting threads sleep: the models of a solve run side by side on few cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Sharp attention leaves weights below 1e-38, and arithmetic on such numbers is many times slower.
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")
     options.enable_mem_pattern = False  # one plan per input shape, and each call's shape is new
     arrays = weights.arrays
     options.add_external_initializers(list(arrays), [ort.OrtValue.ortvalue_from_numpy(a) for a in arrays.values()])

@@ -31,7 +31,7 @@ class Reader:
         self.through_text = fingerprints != {text.fingerprint}
 
     def warm(self, trace: Trace) -> Future[Any] | None:
-        """An engine in this process works on one call at a time."""
+        """Nothing is begun unless a session says so."""
         return None
 
     def begin(self, trace: Trace, candidate: Candidate, law: Law, judge: Judge | None) -> Future[Any] | None:
@@ -101,6 +101,10 @@ class RewardReader(ABC):
         self._form = form
         self.prompt: Ids = tuple(prompt_ids)
         self._read: dict[tuple[str, bool, bool], Ids] = {}
+
+    def warm(self) -> Future[Any] | None:
+        """See `Reader.warm`."""
+        return None
 
     def begin(self, trace: Trace, candidate: Candidate, delimiter: str | None) -> Future[Any] | None:
         """See `Reader.warm`."""

@@ -7,7 +7,9 @@ computed before is kept. The same code serves every backend (light, transformers
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +19,7 @@ from specs.core.sampling import draw, log_law
 from specs.engine import Closed, Group, Watch, unheard
 from specs.errors import Stopped
 from specs.models.backend import Backend, Floats
+from specs.models.beside import Beside
 from specs.models.reading import Reader, RewardReader
 from specs.models.stepping import Stepper
 from specs.models.text import Text
@@ -50,10 +53,20 @@ class PolicySession(Reader):
         super().__init__(text, prompt_ids, fingerprints)
         self._tree = Tree(backend, prompt_ids)
         self._watch = watch
+        self._beside = Beside(backend.beside)
 
     @property
     def counts(self) -> Counts:
         return self._tree.counts
+
+    def warm(self, trace: Trace) -> Future[Any] | None:
+        """Compute the prompt and the trace, in a thread of its own."""
+
+        def compute() -> None:
+            self._tree.settle(self.ids(trace), outputs=True)
+            self._tree.compute()
+
+        return self._beside.start(compute)
 
     def sample(
         self,
@@ -69,6 +82,7 @@ class PolicySession(Reader):
         Rows are distinct beginnings, not candidates: candidates that have drawn the same tokens
         so far share one row, and a finished candidate costs nothing more.
         """
+        self._beside.join()
         tree = self._tree
         sequences = [self.ids(trace) for trace in traces]
         tails = tree.settle(*sequences, *map(self.ids, keep), outputs=True)[: len(sequences)]
@@ -138,6 +152,7 @@ class PolicySession(Reader):
 
     def _settled(self, groups: Sequence[Group]) -> Iterator[tuple[list[Ids], list[Ids]]]:
         """Candidates that go through one pass together, as the tail of each one's trace and its tokens behind it."""
+        self._beside.join()
         read = [self.paths(trace, candidates) for trace, candidates in groups]
         for together in [[one] for one in read] if self.through_text else [read]:
             tails = self._tree.settle(*(before for before, _ in together), outputs=True)
@@ -153,12 +168,18 @@ class RewardSession(RewardReader):
     def __init__(self, backend: Backend, form: RewardFormat, prompt_ids: Sequence[int]) -> None:
         super().__init__(form, prompt_ids)
         self._tree = Tree(backend, prompt_ids)
+        self._beside = Beside(backend.beside)
 
     @property
     def counts(self) -> Counts:
         return self._tree.counts
 
+    def warm(self) -> Future[Any] | None:
+        """Compute the prompt, in a thread of its own."""
+        return self._beside.start(self._tree.compute)
+
     def outputs(self, asked: Ask) -> Floats:
+        self._beside.join()
         tails = self._tree.settle(*((*self.prompt, *prefix) for prefix, _ in asked))
         whole = [(*tail, *path) for tail, (_, paths) in zip(tails, asked, strict=True) for path in paths]
         # A step that was cut short may yet end as one of another trace has ended.

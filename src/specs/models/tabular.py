@@ -74,6 +74,7 @@ class TabularBackend:
     context: int = 4096
     parameters: int = 0
     device: str = "cpu"
+    beside: bool = False
     tolerance: float = 0.0
 
     @dataclass

@@ -127,6 +127,11 @@ class Tree:
         place = {node: row for row, node in enumerate(nodes)}
         return rows, [[place[node] for node in walk] for walk in wanted]
 
+    def compute(self) -> None:
+        """Compute what is missing of the trunk, and keep the output after it. There are no nodes yet."""
+        if len(self._ids) > self._computed:
+            self._outputs[ROOT] = self._forward((), (), [ROOT])[0]
+
     def ends(self, paths: Sequence[Sequence[int]], keep: Sequence[Sequence[int]] = ()) -> Floats:
         """Output after each whole path, in one pass.
 

@@ -15,8 +15,6 @@ from specs.types import Role
 WRITER = "--enable-scale-out --enable-prompt-tokens-details --logprobs-mode processed_logprobs".split()
 """Scores behind a cached prefix, what was cached, and log-probabilities of the law that is sampled from."""
 QWEN_PRM = "Qwen2ForProcessRewardModel"
-V1 = {"VLLM_USE_V2_MODEL_RUNNER": "0"}
-"""The model runner that the plugins of `specs.vllm_plugins` are made for."""
 CPU = "--dtype float32 --enforce-eager --distributed-executor-backend uni --block-size 32".split()
 CPU_BLOCK, CPU_SEQUENCES, CPU_SOLVES = 32, 16, 4
 CPU_ENVIRONMENT = {
@@ -67,8 +65,7 @@ def on_gpus(plan: Plan, host: str, port: int, plugins: bool) -> list[Command]:
             *("--gpu-memory-utilization", str(server.utilisation)),
             *(("--tensor-parallel-size", str(len(server.gpus))) if len(server.gpus) > 1 else ()),
         ]
-        runner = V1 if plugins and _plugin(server.role, server.model) else {}
-        environment = {**order, **runner, "CUDA_VISIBLE_DEVICES": ",".join(gpu.name for gpu in server.gpus)}
+        environment = {**order, "CUDA_VISIBLE_DEVICES": ",".join(gpu.name for gpu in server.gpus)}
         after = tuple(other.role for other in plan.shared(server))
         commands.append(Command(server.role, tuple(words), environment, host, port + at, after))
     return commands
@@ -105,11 +102,6 @@ def _serve(role: Role, model: Model, load: Load, host: str, port: int, plugins: 
     flags = _prm_flags(model, plugins) if role is Role.PRM else WRITER
     words = ["vllm", "serve", name, "--host", host, "--port", str(port), "--max-model-len", str(load.context)]
     return [*words, *flags]
-
-
-def _plugin(role: Role, model: Model) -> bool:
-    """Whether a plugin has a part in what this server does."""
-    return role is Role.TARGET or model.architecture == QWEN_PRM
 
 
 def _prm_flags(model: Model, plugins: bool) -> list[str]:

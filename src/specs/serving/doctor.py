@@ -133,7 +133,7 @@ def _scoring(facts: Facts) -> Finding:
     missing = [why] if (why := _no_cache(facts)) else []
     missing += [] if facts.scale_out else ["start it with --enable-scale-out"]
     if not (facts.plugin or facts.v2):
-        missing.append("install specs-llm beside vLLM (VLLM_USE_V2_MODEL_RUNNER=0 where V2 is used)")
+        missing.append("install specs-llm beside vLLM")
     return Finding(Role.TARGET, State.HINT, f"computes the whole trace again for every score: {' and '.join(missing)}")
 
 
@@ -141,7 +141,7 @@ def _law(role: Role, facts: Facts, law: Law) -> str:
     """What makes log-probabilities exact under this law; empty if they are."""
     if law.neutral or not facts.raw(role):
         return ""
-    plugin = ", with specs-llm beside vLLM and VLLM_USE_V2_MODEL_RUNNER=0" if role is Role.TARGET else ""
+    plugin = ", with specs-llm beside vLLM" if role is Role.TARGET else ""
     flag = f"start it with --logprobs-mode processed_logprobs{plugin}"
     return f"log-probabilities are at temperature 1, steps are not: {flag}, or sample at --temperature 1"
 

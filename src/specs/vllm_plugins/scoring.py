@@ -6,7 +6,8 @@ the tokens before P - 1 from the cache as whole blocks allow, so that every row 
 rows before that are zero. On servers with `--logprobs-mode processed_logprobs` the rows follow the
 request's temperature and top-p, like those of sampled tokens do; vLLM itself leaves prompts raw.
 
-For vLLM's model runner V1; V2 scores from a given row on without help, though not under a law.
+Model runner V2 scores from a given row on without help (`prompt_logprob_start`), but not where the cache
+holds that row too, nor under a law: both come from here.
 """
 
 # pyright: reportMissingImports=false
@@ -23,6 +24,7 @@ START = "specs_score_from"
 def register() -> None:
     """Entry point; vLLM calls it once in each of its processes, or more often."""
     from prometheus_client import REGISTRY, Gauge
+    from vllm.triton_utils import HAS_TRITON
     from vllm.v1.core.kv_cache_manager import KVCacheManager
     from vllm.v1.outputs import LogprobsTensors
     from vllm.v1.worker.gpu_model_runner import GPUModelRunner
@@ -32,6 +34,13 @@ def register() -> None:
     KVCacheManager.get_computed_blocks = _from_start(KVCacheManager.get_computed_blocks)
     LogprobsTensors.empty_cpu = staticmethod(_zeroed(LogprobsTensors.empty_cpu))
     GPUModelRunner._get_prompt_logprobs_dict = _by_law(GPUModelRunner._get_prompt_logprobs_dict)
+    if HAS_TRITON:  # or there is no V2
+        from vllm.v1.worker.gpu.sample.prompt_logprob import PromptLogprobsWorker
+
+        PromptLogprobsWorker.add_request = _remembered(PromptLogprobsWorker.add_request)
+        PromptLogprobsWorker.compute_prompt_token_id_logprobs = _by_law_v2(
+            PromptLogprobsWorker.compute_prompt_token_id_logprobs
+        )
     if METRIC not in REGISTRY._names_to_collectors:
         Gauge(METRIC, "Prompt log-probabilities can be read through the prefix cache").set(1)
 
@@ -91,6 +100,36 @@ def _by_law(original: Any) -> Any:
         return found
 
     return _get_prompt_logprobs_dict
+
+
+def _remembered(original: Any) -> Any:
+    @wraps(original)
+    def add_request(self: Any, req_id: str, req_idx: int, sampling_params: Any) -> None:
+        original(self, req_id, req_idx, sampling_params)
+        if req_id in self.token_id_scores:
+            self.token_id_scores[req_id].params = sampling_params
+
+    return add_request
+
+
+def _by_law_v2(original: Any) -> Any:
+    @wraps(original)
+    def compute_prompt_token_id_logprobs(self: Any, logits_fn: Any, *args: Any) -> Any:
+        if self.logprobs_mode != "processed_logprobs":
+            return original(self, logits_fn, *args)
+        waiting = self.token_id_scores
+        found: dict[str, Any] = {}
+        try:
+            for req_id, scores in list(waiting.items()):
+                self.token_id_scores = {req_id: scores}
+                found |= original(self, lambda states, by=scores.params: _processed(logits_fn(states), by), *args)
+                if not self.token_id_scores:
+                    del waiting[req_id]
+        finally:
+            self.token_id_scores = waiting
+        return found
+
+    return compute_prompt_token_id_logprobs
 
 
 def _processed(logits: Any, params: Any) -> Any:

@@ -60,7 +60,7 @@ class Facts:
     @property
     def raw_scores(self) -> bool:
         """Whether log-probabilities of given tokens are at temperature 1 whatever the law."""
-        return self.v2 or not (self.processed and self.plugin)
+        return not (self.processed and self.plugin)
 
     def raw(self, role: str) -> bool:
         """Whether the log-probabilities that a draft or a target needs are at temperature 1 whatever the law."""
@@ -124,13 +124,11 @@ class Server:
     async def score(self, prompt: Sequence[int], path: Sequence[int], law: Law) -> tuple[list[float], Tally]:
         """Log-probability of each token of `path` after `prompt`, in nats; under `law` unless `facts.raw_scores`."""
         if self.facts.v2:
-            return await self._score_rows(prompt, path)
+            return await self._score_rows(prompt, path, law)
         whole, first = [*prompt, *path], len(prompt)
-        params: dict[str, Any] = {**NEUTRAL, "max_tokens": 1, "prompt_logprobs": 0, "detokenize": False}
-        if not self.facts.raw_scores:
-            params |= {"temperature": law.temperature, "top_p": law.top_p}
+        params = {**self._scoring(first, law), "prompt_logprobs": 0}
         if self.facts.suffix:
-            params |= {"skip_reading_prefix_cache": False, "extra_args": {START: first}}
+            params["skip_reading_prefix_cache"] = False
         if self.facts.scale_out:
             body = {"model": self.facts.model, "token_ids": whole, "sampling_params": params}
             answer = await self.client.post(GENERATE, body)
@@ -144,26 +142,34 @@ class Server:
             raise EngineError(f"{self.client.url} scored other tokens than it was given; see its log")
         return [_log(row[token]["logprob"]) for token, row in pairs], Tally(fresh, cached)
 
-    async def _score_rows(self, prompt: Sequence[int], path: Sequence[int]) -> tuple[list[float], Tally]:
+    def _scoring(self, first: int, law: Law) -> dict[str, Any]:
+        """Parameters of a request that scores the tokens from place `first` on."""
+        params: dict[str, Any] = {**NEUTRAL, "max_tokens": 1, "detokenize": False}
+        if not self.facts.raw_scores:
+            params |= {"temperature": law.temperature, "top_p": law.top_p}
+        if self.facts.plugin and self.facts.suffix:
+            params["extra_args"] = {START: first}
+        return params
+
+    async def _score_rows(self, prompt: Sequence[int], path: Sequence[int], law: Law) -> tuple[list[float], Tally]:
         """On model runner V2: exactly the rows that are wanted, read behind the cached prefix.
 
-        Rows of cached blocks are not there. A prefix that ends with a block may be cached whole, with the
-        row that the first token is read from: that token is then asked for as the next one.
+        Rows of cached blocks are not there. Without the plugin, a prefix that ends with a block may be cached
+        whole, with the row that the first token is read from: that token is then asked for as the next one.
         """
-        at = int(self.facts.block_size > 0 and len(prompt) % self.facts.block_size == 0)
+        block = 0 if self.facts.plugin else self.facts.block_size
+        at = int(block > 0 and len(prompt) % block == 0)
         parts = [self.labelled(prompt, path[:at])] if at else []
         if len(path) > at:
-            parts.append(self._rows([*prompt, *path[:at]], path[at:]))
+            parts.append(self._rows([*prompt, *path[:at]], path[at:], law))
         answers = await together(parts)
         found = [value for values, _ in answers for value in values]
         return found, Tally(sum(tally.processed for _, tally in answers), sum(tally.cached for _, tally in answers))
 
-    async def _rows(self, prompt: Sequence[int], path: Sequence[int]) -> tuple[list[float], Tally]:
+    async def _rows(self, prompt: Sequence[int], path: Sequence[int], law: Law) -> tuple[list[float], Tally]:
         """Log-probability of each token of `path`; the whole is computed where the cache holds its beginning too."""
         params = {
-            **NEUTRAL,
-            "max_tokens": 1,
-            "detokenize": False,
+            **self._scoring(len(prompt), law),
             "prompt_logprob_token_ids": [[token] for token in path],
             "prompt_logprob_start": len(prompt) - 1,
         }

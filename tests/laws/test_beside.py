@@ -1,0 +1,93 @@
+"""Verifiers in this process that read the prompt while another model writes: the same solve, nothing twice."""
+
+import time
+from dataclasses import replace
+
+import pytest
+import tiny
+
+from specs.drive import stream
+from specs.machine import Limits
+from specs.methods.registry import make
+from specs.models.load import Names, load_models
+from specs.types import Finish, Law, Role, StepPolicy
+
+QUESTION = "What is 2 + 2?"
+LAW, LIMITS = Law(1.0, 1.0, StepPolicy(max_tokens=12)), Limits(max_steps=4)
+
+
+@pytest.fixture(scope="module")
+def light(trio):
+    return load_models(Names(*(str(trio[role]) for role in ("draft", "target", "prm"))), engine="light")
+
+
+class Seen(tiny.CountingBackend):
+    """Takes a time of its own for every pass, and notes when each one was and how many positions it had."""
+
+    def __init__(self, backend, beside=True, seconds=lambda: 0.0):
+        super().__init__(backend)
+        self.beside, self.seconds, self.passes = beside, seconds, []
+
+    def forward(self, cache, ids, *args):
+        start = time.perf_counter()
+        time.sleep(self.seconds())
+        rows = super().forward(cache, ids, *args)
+        self.passes.append((start, time.perf_counter(), len(ids)))
+        return rows
+
+
+def seen(models, beside=True, **seconds):
+    """The same models with every role's passes noted."""
+    roles = {role: getattr(models, role) for role in Role}
+    slow = {role: seconds.get(role, lambda: 0.0) for role in Role}
+    return replace(
+        models, **{role: replace(one, backend=Seen(one.backend, beside, slow[role])) for role, one in roles.items()}
+    )
+
+
+def solve(models, name="gsi", seed=0, **options):
+    return stream(QUESTION, models, make(name, **options), law=LAW, limits=LIMITS, seed=seed).result
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("specs", {"beta": 1.0}), ("specs", {"start": "target", "switch_on": "trace"}), ("gsi", {}), ("beam", {}),
+     ("specreason", {}), ("best-of-n", {})],
+)  # fmt: skip
+def test_it_changes_no_step_and_computes_nothing_twice(light, name, options):
+    for seed in range(3):
+        apart = solve(seen(light, False), name, seed, n=4, **options)
+        along = solve(models := seen(light), name, seed, n=4, **options)
+        assert along.error is None
+        assert along.text == apart.text
+        for one, other in zip(along.steps, apart.steps, strict=True):
+            assert one.decision.chosen == other.decision.chosen
+            for field in ("log_p", "log_q", "reward"):
+                values = [[getattr(c, field) for c in record.candidates] for record in (one, other)]
+                assert values[0] == pytest.approx(values[1], abs=1e-4)
+        for role, use in along.usage.items():
+            assert use.processed == use.minimum == getattr(models, role).backend.positions
+
+
+def test_prompts_are_read_while_the_first_step_is_written(light):
+    for name, writer in (("gsi", Role.DRAFT), ("beam", Role.TARGET)):
+        models = seen(light, **{writer: lambda: 0.02})
+        (first, *_) = solve(models, name, n=4).steps
+        for role in {Role.TARGET, Role.PRM} - {writer}:
+            if name == "gsi" or role is Role.PRM:
+                start, _, count = getattr(models, role).backend.passes[0]
+                assert start < getattr(models, writer).backend.passes[1][0]
+                assert count == len(getattr(models, role).prompt(QUESTION))
+                assert first.seconds.draft + first.seconds.target_generate > 0.02
+
+
+def test_a_failure_while_reading_is_the_solves(light):
+    models = seen(light)
+
+    def fail():
+        raise MemoryError("no room to read")
+
+    models.target.backend.seconds = fail
+    result = solve(models)
+    assert result.finish_reason is Finish.ERROR
+    assert result.error == "no room to read"

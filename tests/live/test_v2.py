@@ -1,0 +1,113 @@
+"""vLLM's model runner V2, its default on GPUs: real servers with Triton's kernels interpreted (tests/live/v2)."""
+
+from collections import Counter
+from contextlib import ExitStack
+
+import numpy as np
+import pytest
+import toy
+from live.servers import PROCESSED, V2, Server
+from live.solving import QUESTION, check_records, opened
+
+from specs import api
+from specs.core.keys import Key
+from specs.core.sampling import log_law
+from specs.drive import stream
+from specs.engine import unwatched
+from specs.machine import Limits
+from specs.methods.registry import make
+from specs.models.remote.client import together, wait
+from specs.models.remote.vllm import connect
+from specs.serving.doctor import State, diagnose
+from specs.types import Law, Role, StepPolicy, Trace
+
+BLOCK = 32
+LAW = Law(0.7, 0.95, StepPolicy(max_tokens=64))
+
+
+@pytest.fixture(scope="module")
+def v2(vllm, tmp_path_factory):
+    """The bundled trio by role; the draft's server is without this package's plugins."""
+    logs = tmp_path_factory.mktemp("v2")
+    with ExitStack() as running:
+        trio = {}
+        for role in ("draft", "target", "prm"):
+            flags = [] if role == "prm" else [PROCESSED]
+            plugins = {"VLLM_PLUGINS": "triton_interpreter"} if role == "draft" else {}
+            trio[role] = Server(role, logs / f"{role}.log", *flags, **V2, **plugins)
+            running.callback(trio[role].stop)
+        yield {role: server.wait() for role, server in trio.items()}
+
+
+@pytest.fixture(scope="module")
+def remote(v2):
+    return api.load(*(v2[role].url for role in ("draft", "target", "prm")))
+
+
+def test_the_servers_run_v2(v2):
+    for server in v2.values():
+        assert "Using V2 Model Runner" in server.log.read_text()
+    facts = {role: wait(connect(v2[role].url, None, 60.0), unwatched).facts for role in ("draft", "target")}
+    assert [(one.v2, one.plugin, one.suffix, one.raw_scores) for one in facts.values()] == [
+        (True, False, True, True),
+        (True, True, True, False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("role", "law"), [("draft", Law(1.0)), *(("target", law) for law in (Law(1.0), Law(0.7), Law(0.7, 0.999)))]
+)
+def test_scores_are_exact_and_read_behind_the_cached_prefix(v2, local, role, law):
+    """Random tokens, where the prefix ends within a block and where it ends with one; the server says what it read."""
+    server = wait(connect(v2[role].url, None, 60.0), unwatched)
+    policy = getattr(local, role)
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(6, 799, 200).tolist()
+    finite = 0
+    for length in (6 * BLOCK - 1, 6 * BLOCK, 6 * BLOCK + 1):
+        prefix = tokens[:length]
+        wait(server.next_token(prefix), unwatched)
+        paths = [rng.integers(6, 799, size).tolist() for size in (1, 5, 40)]
+        found = wait(together(server.score(prefix, path, law) for path in paths), unwatched)
+        for path, (scores, tally) in zip(paths, found, strict=True):
+            ids = np.array([*prefix, *path])
+            logits = policy.backend.forward(
+                policy.backend.cache(), ids, np.arange(len(ids)), None, np.arange(length - 1, len(ids) - 1)
+            )
+            want = log_law(logits.astype(np.float64), law.temperature, law.top_p)[np.arange(len(path)), path]
+            np.testing.assert_allclose(scores, want, atol=1e-3)
+            finite += int(np.isfinite(want).sum())
+            # An open block of the prefix at most; without the plugin a second request, for the row of a block's end.
+            assert tally.processed <= len(path) + BLOCK + 1
+            assert tally.cached >= 5 * BLOCK
+    assert finite > 5  # of random tokens top-p forbids most
+
+
+def test_first_tokens_follow_the_law(remote, local):
+    """Chi-square of 500 tokens against softmax(logits) at temperature 1, false alarms 3e-7."""
+    law, draft = Law(1.0, 1.0, StepPolicy.chunks(1)), local.draft
+    prompt = np.asarray(draft.prompt(QUESTION))
+    rows = draft.backend.forward(
+        draft.backend.cache(), prompt, np.arange(len(prompt)), None, np.array([len(prompt) - 1])
+    )
+    exact = np.exp(log_law(rows[0].astype(np.float64)))
+    samples = opened(remote.draft).sample([Trace(QUESTION)], 500, law, [Key.from_seed(0)])
+    drawn = Counter(sample.token_ids[0] for sample in samples)
+    statistic, degrees = toy.chi_square([drawn[t] for t in range(len(exact))], 500 * exact)
+    assert statistic < toy.chi_square_bound(max(degrees, 1))
+
+
+def test_what_a_solve_records_is_what_this_process_computes(remote, local):
+    """Under temperature and top-p: candidates of both writers, their ratios and rewards."""
+    result = stream(QUESTION, remote, make("specs", n=4), law=LAW, limits=Limits(max_steps=6), seed=1).result
+    assert result.error is None
+    assert not result.raw_scoring
+    check_records(result, local, LAW)
+    target = result.usage[Role.TARGET]
+    assert target.cached > target.processed
+
+
+def test_doctor_finds_nothing_to_mend(v2):
+    found = list(diagnose({Role(role): server.url for role, server in v2.items()}, Law(0.7)))
+    assert {finding.state for finding in found} == {State.OK}, found
+    assert any("scores candidates behind a cached prefix (model runner V2)" in finding.text for finding in found)
