@@ -58,11 +58,30 @@ def unheard(trace_idx: int, sample: Sampled) -> None:
     """A `Closed` that does nothing."""
 
 
+class Ahead(Protocol):
+    """A step that is being sampled before anyone is sure to ask for it; taken or dropped before the next call.
+
+    Attributes:
+        started, ended: on the clock of `time.perf_counter`; `ended` is None while it runs.
+    """
+
+    started: float
+    ended: float | None
+
+    def take(self, closed: Closed) -> Sequence[Sampled]:
+        """What `sample` would have returned."""
+        ...
+
+    def drop(self) -> int:
+        """End it; how many token positions it has cost."""
+        ...
+
+
 class PolicySession(Protocol):
     """A language model in one solve.
 
-    `warm` and `begin` start work whose answer will be asked for, and return its future. Engines that
-    cannot work on it beside other calls return None.
+    `warm` and `begin` start work whose answer will be asked for, and return its future; `ahead` starts
+    some that may be. Engines that cannot work on it beside other calls return None.
     """
 
     through_text: bool
@@ -78,6 +97,10 @@ class PolicySession(Protocol):
         keep: Sequence[Trace] = (),
         closed: Closed = unheard,
     ) -> Sequence[Sampled]: ...
+    def ahead(self, trace: Trace, beside: Sequence[Trace], n: int, law: Law, key: Key) -> Ahead | None:
+        """Begin to sample a step of `trace`, while traces `beside` may be gone on with instead."""
+        ...
+
     def warm(self, trace: Trace) -> Future[Any] | None: ...
     def begin(self, trace: Trace, candidate: Candidate, law: Law, judge: Judge | None) -> Future[Any] | None: ...
     def log_probabilities(self, groups: Sequence[Group], law: Law) -> list[float]: ...

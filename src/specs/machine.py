@@ -18,7 +18,7 @@ from specs.core.ledger import Ask, minimum
 from specs.core.selection import first_of_equals
 from specs.core.text import readable
 from specs.core.votes import boxed
-from specs.engine import Closed, Group, Models, Policy, PolicySession, RewardSession, Sampled
+from specs.engine import Ahead, Closed, Group, Models, Policy, PolicySession, RewardSession, Sampled
 from specs.errors import SpecsError, Stopped
 from specs.methods import Method
 from specs.types import (
@@ -103,6 +103,9 @@ class Solve:
     """Those that are neither accepted nor thrown away yet."""
     begun: list[Future[Any]] = field(default_factory=list)
     """Work on candidates of a step whose sampling has not ended."""
+    ahead: _Ahead | None = None
+    """The next step, being sampled while this one is verified."""
+    speculated: dict[Role, int] = field(default_factory=dict)
     paused: float = 0.0
     """Seconds that the caller kept a step before it asked for the next one."""
 
@@ -152,6 +155,7 @@ class Solve:
         finally:
             for future in self.begun:
                 future.cancel()
+            self._drop_ahead()
         self._settle(trace)
         return self._result(trace, finish, error)
 
@@ -184,15 +188,15 @@ class Solve:
         self.watch()
         writer, traces = request.writer, request.traces
         law = self._capped(request)
-        attempt, keep = (request.attempt, request.keep) if isinstance(request, Propose) else (0, ())
-        seed = Key.from_seed(self.seed)
-        keys = [
-            seed.fold(writer, (*self.prompts[writer], *trace.token_ids), attempt + k) for k, trace in enumerate(traces)
-        ]
+        keep = request.keep if isinstance(request, Propose) else ()
+        keys = [self._key(request, k) for k in range(len(traces))]
         session: PolicySession = self.sessions[writer]
-        phase = "draft" if writer is Role.DRAFT else "target_generate"
         closed = self._verifying_early(request, law)
-        (done,) = yield [Call(phase, lambda: session.sample(traces, request.n, law, keys, keep, closed))]
+        if ahead := self._take_ahead(request, law, keys):
+            call = Call(_writing(writer), lambda: ahead.take(closed))
+        else:
+            call = Call(_writing(writer), lambda: session.sample(traces, request.n, law, keys, keep, closed))
+        (done,) = yield [call]
         self.spans.append(done)
         samples: Sequence[Sampled] = done.value
         firsts = first_of_equals([(k // request.n, *sample.token_ids) for k, sample in enumerate(samples)])
@@ -207,19 +211,71 @@ class Solve:
             for k, trace in enumerate(traces)
         ]
         self.watch()
+        place = {k: row for row, k in enumerate(distinct_idx)}
+        rows = [place[k if first is None else first] for k, first in enumerate(firsts)]
+
+        def scored(name: str, values: Sequence[float]) -> list[Candidate]:
+            return [replace(c, **{name: values[row]}) for c, row in zip(candidates, rows, strict=True)]
+
+        def looking(name: str, call: Call) -> Call:
+            def run() -> Any:
+                values = call.run()
+                running.remove(name)
+                if running:
+                    self._look_ahead(request, scored(name, values))
+                return values
+
+            return Call(call.phase, run)
+
         if calls := self._verifying(request, groups, law):
-            finished = yield list(calls.values())
+            running = list(calls)
+            finished = yield [looking(name, call) for name, call in calls.items()]
             self.spans += finished
-            place = {k: row for row, k in enumerate(distinct_idx)}
-            rows = [place[k if first is None else first] for k, first in enumerate(firsts)]
             for name, done in zip(calls, finished, strict=True):
-                candidates = [replace(c, **{name: done.value[row]}) for c, row in zip(candidates, rows, strict=True)]
+                candidates = scored(name, done.value)
             self.begun.clear()
         self._note_asks(request, groups)
         remaining = None if self.limits.deadline_s is None else self.limits.deadline_s - self._elapsed()
         proposal = Proposal(tuple(candidates), remaining)
         self.proposals.append((proposal, request))
         return proposal
+
+    def _look_ahead(self, request: Propose | Rollout, candidates: Sequence[Candidate]) -> None:
+        """Begin the next step behind the candidate that will be chosen, as far as that can be told."""
+        if isinstance(request, Rollout) or request.lookahead is None or self.ahead is not None:
+            return
+        idx = request.lookahead(tuple(candidates))
+        if idx is None:
+            return
+        different = {c.token_ids: c for c in candidates}
+        grown = {ids: request.trace.extend(c, request.writer) for ids, c in different.items()}
+        trace = grown.pop(candidates[idx].token_ids)
+        # Of candidates that begin as another goes on, the engine would forget something.
+        guess = candidates[idx].token_ids
+        if finish_of(trace, self.limits) or any(_begins(ids, guess) or _begins(guess, ids) for ids in grown):
+            return
+        following = replace(request, trace=trace, attempt=0)
+        law, key = self._capped(following), self._key(following, 0)
+        session: PolicySession = self.sessions[request.writer]
+        started = session.ahead(trace, list(grown.values()), request.n, law, key)
+        if started is not None:
+            self.ahead = _Ahead(started, request.writer, (trace.token_ids, request.n, law, key))
+
+    def _take_ahead(self, request: Propose | Rollout, law: Law, keys: Sequence[Key]) -> Ahead | None:
+        """What has been begun for this request; drops what was begun for another."""
+        if (begun := self.ahead) is None:
+            return None
+        if request.writer is begun.writer and isinstance(request, Propose) and not (request.beside or request.keep):
+            if begun.asked == (request.trace.token_ids, request.n, law, keys[0]):
+                self.ahead = None
+                return begun.call
+        self._drop_ahead()
+        return None
+
+    def _drop_ahead(self) -> None:
+        if (begun := self.ahead) is not None:
+            self.ahead = None
+            self.speculated[begun.writer] = self.speculated.get(begun.writer, 0) + begun.call.drop()
 
     def _verifying_early(self, request: Propose | Rollout, law: Law) -> Closed:
         """Has the verifiers start on each candidate as it closes; on the prompt, where that is new to them."""
@@ -266,6 +322,12 @@ class Solve:
             calls["reward"] = Call("prm", lambda: prm.rewards(groups, self.law.steps.delimiter))
         return calls
 
+    def _key(self, request: Propose | Rollout, k: int) -> Key:
+        """Randomness of the candidates of trace `k`."""
+        attempt = request.attempt if isinstance(request, Propose) else 0
+        ids = (*self.prompts[request.writer], *request.traces[k].token_ids)
+        return Key.from_seed(self.seed).fold(request.writer, ids, attempt + k)
+
     def _capped(self, request: Propose | Rollout) -> Law:
         """The request's law, its steps cut to the tokens that the solve may still write."""
         left = self.limits.max_tokens - max(len(trace.token_ids) for trace in request.traces)
@@ -300,6 +362,8 @@ class Solve:
     ) -> StepRecord:
         proposal, request = taken
         now = time.perf_counter()
+        if self.ahead is not None:  # what it goes on with is the next step's
+            self.spans.append(self.ahead.span(self.step_start, now))
         phases = ("draft", "target_generate", "target_score", "prm")
         busy = {phase: _union([span for span in self.spans if span.phase == phase]) for phase in phases}
         wall = now - self.step_start
@@ -384,6 +448,7 @@ class Solve:
             cached=counts.cached,
             generated=sum(len(c.token_ids) for record in written for c in record.candidates),
             discarded=sum(record.discarded for record in written),
+            speculated=self.speculated.get(role, 0),
             minimum=None if getattr(session, "through_text", False) else minimum(counts.prompt, self.asks[role]),
         )
 
@@ -399,6 +464,29 @@ def finish_of(trace: Trace, limits: Limits) -> Finish | None:
     if len(trace.steps) >= limits.max_steps:
         return Finish.MAX_STEPS
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """A step that was begun early, and what for: trace, number of candidates, law and key."""
+
+    call: Ahead
+    writer: Role
+    asked: tuple[tuple[int, ...], int, Law, Key]
+
+    def span(self, start: float, end: float) -> Done:
+        """What of it lies between two moments."""
+        ended = end if self.call.ended is None else self.call.ended
+        return Done(_writing(self.writer), None, max(start, self.call.started), min(end, ended))
+
+
+def _writing(writer: Role) -> str:
+    """The phase of a writer."""
+    return "draft" if writer is Role.DRAFT else "target_generate"
+
+
+def _begins(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    return other[: len(one)] == one
 
 
 def _judge(request: Propose | Rollout) -> Judge | None:

@@ -7,6 +7,7 @@ Notation as in docs/method.md: `q` draft model, `p` target model, `r` process re
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -172,6 +173,9 @@ class Propose:
         keep: traces that go on without being asked about: what the writer has of them is not dropped.
         judge: what the target is asked about each candidate; its rating in [0, 1] takes the place
             of the PRM's reward. Not beside scores of the target or of the PRM.
+        lookahead: the candidate that, by the scores that are there so far (None where they are not),
+            will be accepted and gone on with by the same request; None if none or unknown. While the
+            rest is computed, the writer may go on with it; what it writes is what it would write later.
     """
 
     writer: Role
@@ -183,6 +187,7 @@ class Propose:
     beside: tuple[Trace, ...] = ()
     keep: tuple[Trace, ...] = ()
     judge: Judge | None = None
+    lookahead: Callable[[tuple[Candidate, ...]], int | None] | None = None
 
     @property
     def traces(self) -> tuple[Trace, ...]:
@@ -300,7 +305,8 @@ class Usage:
         cached: prefix positions reused, summed over calls.
         generated: tokens sampled.
         discarded: tokens sampled that are no part of the final trace.
-        speculated: tokens drafted ahead and thrown away.
+        speculated: token positions computed to draft ahead and thrown away; part of `processed`, not of
+            `minimum`.
         padded: positions computed for padding alone.
         minimum: positions that had to be computed (docs/engines.md), recomputed from the trace;
             None where it has no exact meaning (scoring through text).

@@ -35,7 +35,7 @@ def _row(problem, method, n, seed, rng):
         for writer in WRITERS[method]
     ]
     latency = float(rng.random() + (n or 1) / 10)
-    usage = {"processed": 10, "generated": 6, "discarded": 2, "minimum": 10}
+    usage = {"processed": 10, "speculated": 0, "generated": 6, "discarded": 2, "minimum": 10}
     return Row(
         problem, method, n, seed, bool(rng.random() < 0.7), "1", "1", "answer", None, latency, latency / 2,
         3, WRITERS[method].count("draft"), trail, dict.fromkeys(PHASES, latency / 5),

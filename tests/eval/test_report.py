@@ -28,7 +28,7 @@ def _row(
     processed=10,
     minimum: int | None = 10,
 ):
-    usage = {"processed": processed, "generated": 6, "discarded": 2, "minimum": minimum}
+    usage = {"processed": processed, "speculated": 0, "generated": 6, "discarded": 2, "minimum": minimum}
     return Row(
         problem_id=problem,
         method=method,
@@ -82,7 +82,9 @@ def test_a_method_by_hand():
     assert found["orchestration_share"] == pytest.approx(0.1)
     assert found["draft_share"] == pytest.approx(5 / 10)
     assert found["steps_mean"] == pytest.approx(10 / 3)
-    assert found["tokens"]["target"] == pytest.approx({"processed": 34 / 3, "generated": 6, "discarded": 2})
+    assert found["tokens"]["target"] == pytest.approx(
+        {"processed": 34 / 3, "speculated": 0, "generated": 6, "discarded": 2}
+    )
     assert set(found["tokens"]) == {"target", "prm"}
     assert found["flops"] == pytest.approx(550 / 3)
     assert found["seconds"]["wall"] == pytest.approx(5.5 / 3)

@@ -1,4 +1,8 @@
-"""Verifiers in this process that read the prompt while another model writes: the same solve, nothing twice."""
+"""Models in this process that work side by side: the same solve, nothing twice.
+
+Verifiers read the prompt while another model writes the first step; the draft goes on with the candidate
+that will probably be chosen while the target is not done with it.
+"""
 
 import time
 from dataclasses import replace
@@ -66,7 +70,8 @@ def test_it_changes_no_step_and_computes_nothing_twice(light, name, options):
                 values = [[getattr(c, field) for c in record.candidates] for record in (one, other)]
                 assert values[0] == pytest.approx(values[1], abs=1e-4)
         for role, use in along.usage.items():
-            assert use.processed == use.minimum == getattr(models, role).backend.positions
+            assert use.processed == use.minimum + use.speculated == getattr(models, role).backend.positions
+            assert role is Role.DRAFT or not use.speculated
 
 
 def test_prompts_are_read_while_the_first_step_is_written(light):
@@ -91,3 +96,31 @@ def test_a_failure_while_reading_is_the_solves(light):
     result = solve(models)
     assert result.finish_reason is Finish.ERROR
     assert result.error == "no room to read"
+
+
+def test_the_next_step_is_drafted_while_this_one_is_scored(light):
+    """Right guesses are used and save their time; wrong ones are counted and change nothing."""
+    gained = wasted = 0.0
+    for seed in range(4):
+        models = seen(light, draft=lambda: 0.004, target=lambda: 0.06)
+        result = solve(models, "gsi", seed, n=3, threshold=-99.0)
+        apart = solve(seen(light, False), "gsi", seed, n=3, threshold=-99.0)
+        assert [r.step.token_ids for r in result.steps] == [r.step.token_ids for r in apart.steps]
+        gained += sum(r.seconds.draft + r.seconds.target_score - (r.seconds.wall - r.seconds.orchestration)
+                      for r in result.steps[1:])  # fmt: skip
+        wasted += result.usage[Role.DRAFT].speculated
+        assert apart.usage[Role.DRAFT].speculated == 0
+    assert gained > 0.05
+    assert wasted > 0
+
+
+@pytest.mark.parametrize("limits", [Limits(max_steps=1), Limits(max_tokens=5), Limits(deadline_s=0.15)])
+def test_nothing_is_drafted_beyond_the_end_and_nothing_is_left_running(light, limits):
+    models = seen(light, draft=lambda: 0.004, target=lambda: 0.06)
+    result = stream(QUESTION, models, make("gsi", n=3, threshold=-99.0), law=LAW, limits=limits, seed=0).result
+    assert result.error is None
+    passes = models.draft.backend.positions
+    if limits.deadline_s is None:
+        assert result.usage[Role.DRAFT].speculated == 0
+    time.sleep(0.05)
+    assert models.draft.backend.positions == passes == result.usage[Role.DRAFT].processed

@@ -136,7 +136,7 @@ def _alone(rows: Sequence[Row], seed: int) -> dict[str, Any]:
         "tokens": {
             str(role): {
                 kind: _mean([row.usage[role][kind] or 0 for row in good])
-                for kind in ("processed", "generated", "discarded")
+                for kind in ("processed", "speculated", "generated", "discarded")
             }
             for role in used
         },
@@ -188,13 +188,15 @@ def _against(rows: Sequence[Row], reference: Sequence[Row], seed: int, one_machi
 
 
 def _over_minimum(rows: Sequence[Row], role: Role) -> float | None:
-    """Positions computed over positions that had to be; None where that has no exact meaning."""
+    """Positions computed, those drafted ahead in vain apart, over those that had to be; None where inexact."""
     processed, minimum = 0, 0
     for row in rows:
         fewest = row.usage[role]["minimum"]
         if fewest is None:
             return None
-        processed, minimum = processed + (row.usage[role]["processed"] or 0), minimum + fewest
+        use = row.usage[role]
+        processed += (use["processed"] or 0) - (use["speculated"] or 0)
+        minimum += fewest
     return _share(processed, minimum)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 from specs.core.keys import Key
 from specs.core.selection import choose_soft, log_ratio
@@ -40,11 +41,12 @@ class Gsi:
     def solve(self, question: str, law: Law, key: Key) -> Flow:
         trace = Trace(question)
         while True:
-            writer = Role.DRAFT
-            proposal = yield Propose(writer, trace, self.n, frozenset({Role.PRM, Role.TARGET}), law)
+            writer, select = Role.DRAFT, key.fold("select", trace.token_ids)
+            verify, ahead = frozenset({Role.PRM, Role.TARGET}), partial(self._kept, select)
+            proposal = yield Propose(writer, trace, self.n, verify, law, lookahead=ahead)
             scores = [self._score(candidate) for candidate in proposal.candidates]
-            decision = choose_soft(scores, key.fold("select", trace.token_ids).uniform())
-            if decision.chosen is None or not scores[decision.chosen] >= self.beta * self.threshold:
+            decision = choose_soft(scores, select.uniform())
+            if self._kept(select, proposal.candidates) is None:
                 yield Accept(decision, keep=False)
                 writer = Role.TARGET
                 proposal = yield Propose(writer, trace, self.n, frozenset({Role.PRM}), law, attempt=1)
@@ -56,6 +58,12 @@ class Gsi:
             if finish := (yield Accept(decision)):
                 return finish
             trace = trace.extend(proposal.candidates[decision.chosen], writer)
+
+    def _kept(self, select: Key, candidates: tuple[Candidate, ...]) -> int | None:
+        """The candidate that is drawn, if it stays; None without rewards."""
+        scores = [self._score(candidate) for candidate in candidates]
+        chosen = choose_soft(scores, select.uniform()).chosen
+        return chosen if chosen is not None and scores[chosen] >= self.beta * self.threshold else None
 
     def _score(self, candidate: Candidate) -> float:
         """`beta r + log p - log q`; the ratio of a target step is 0."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from specs.core.keys import Key
@@ -84,8 +85,10 @@ class Specs:
     def solve(self, question: str, law: Law, key: Key) -> Flow:
         trace, writer = Trace(question), Role(self.start)
         while True:
-            proposal = yield Propose(writer, trace, self.n, self._verifiers(writer), law)
-            decision = self._choose(proposal.candidates, key.fold("select", trace.token_ids))
+            select = key.fold("select", trace.token_ids)
+            ahead = partial(self._expected, trace, select) if writer is Role.DRAFT else None
+            proposal = yield Propose(writer, trace, self.n, self._verifiers(writer), law, lookahead=ahead)
+            decision = self._choose(proposal.candidates, select)
             if writer is Role.DRAFT and self._rejected(trace, proposal.candidates, decision):
                 yield Accept(decision, keep=False)
                 writer = Role.TARGET
@@ -100,6 +103,15 @@ class Specs:
             good = self._good(trace, step)
             trace = trace.extend(step, writer)
             writer = self._next_writer(good, key.fold("switch", trace.token_ids))
+
+    def _expected(self, trace: Trace, select: Key, candidates: tuple[Candidate, ...]) -> int | None:
+        """Of draft candidates that have their rewards, the one that is chosen if the target agrees with the draft."""
+        if any(candidate.reward is None for candidate in candidates) or self.draft_share is not None:
+            return None
+        decision = self._choose(candidates, select)
+        if decision.chosen is None or not self._good(trace, candidates[decision.chosen]):
+            return None
+        return decision.chosen
 
     def _verifiers(self, writer: Role) -> frozenset[Role]:
         with_ratio = writer is Role.DRAFT and self.score == "tilted"

@@ -18,6 +18,7 @@ import numpy as np
 from specs.errors import EngineError, ModelError
 from specs.models.backend import Bools, Floats, Ints
 from specs.models.beside import cores
+from specs.models.denormals import flushed
 from specs.models.light_graph import Shape, build_graph
 
 HEADS = {
@@ -125,7 +126,8 @@ class LightBackend:
         bind("want", "cpu", 0, np.int64, want.shape, want.ctypes.data)
         bind("bias", "cpu", 0, np.float32, (1, 1, new, total), bias.ctypes.data)
         cache.binding.bind_output("out", "cpu", 0, np.float32, (1, *out.shape), out.ctypes.data)
-        self._session.run_with_iobinding(cache.binding)
+        with flushed():
+            self._session.run_with_iobinding(cache.binding)
         cache.used = total
         return out
 
@@ -200,8 +202,6 @@ def _session(shape: Shape, weights: Weights, threads: int) -> Any:
     options.inter_op_num_threads = 1
     # Waiting threads sleep: the models of a solve run side by side on few cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Sharp attention leaves weights below 1e-38, and arithmetic on such numbers is many times slower.
-    options.add_session_config_entry("session.set_denormal_as_zero", "1")
     options.enable_mem_pattern = False  # one plan per input shape, and each call's shape is new
     arrays = weights.arrays
     options.add_external_initializers(list(arrays), [ort.OrtValue.ortvalue_from_numpy(a) for a in arrays.values()])

@@ -18,6 +18,7 @@ from specs.core.ledger import Ask, Ids
 from specs.core.sampling import draw, log_law
 from specs.engine import Closed, Group, Watch, unheard
 from specs.errors import Stopped
+from specs.models.ahead import Ahead
 from specs.models.backend import Backend, Floats
 from specs.models.beside import Beside
 from specs.models.reading import Reader, RewardReader
@@ -82,6 +83,31 @@ class PolicySession(Reader):
         Rows are distinct beginnings, not candidates: candidates that have drawn the same tokens
         so far share one row, and a finished candidate costs nothing more.
         """
+        return self._sample(traces, n, law, keys, keep, closed, self._watch)
+
+    def ahead(self, trace: Trace, beside: Sequence[Trace], n: int, law: Law, key: Key) -> Ahead | None:
+        """See `specs.engine.PolicySession`. What is known of the traces beside stays."""
+        if not self._tree.backend.beside or self.through_text:
+            return None
+
+        def sample(watch: Watch, closed: Closed) -> list[Sample]:
+            return self._sample([trace], n, law, [key], beside, closed, watch)
+
+        def forget() -> None:  # all but what was there: candidates without their last tokens
+            self._tree.settle(*(self.ids(one)[:-1] for one in (trace, *beside)))
+
+        return Ahead(sample, self._watch, self.counts, forget)
+
+    def _sample(
+        self,
+        traces: Sequence[Trace],
+        n: int,
+        law: Law,
+        keys: Sequence[Key],
+        keep: Sequence[Trace],
+        closed: Closed,
+        watch: Watch,
+    ) -> list[Sample]:
         self._beside.join()
         tree = self._tree
         sequences = [self.ids(trace) for trace in traces]
@@ -118,7 +144,7 @@ class PolicySession(Reader):
             if not still:
                 break
             live, row_of = still, next_row
-            self._watch()
+            watch()
             parents, new_tokens = zip(*branches, strict=True)
             rows, nodes = tree.grow(parents, new_tokens)
         return [samples[k] for k in range(total_n)]

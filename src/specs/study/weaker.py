@@ -66,6 +66,9 @@ class NoisySession:
     def counts(self) -> Counted:
         return self.inner.counts
 
+    def warm(self) -> Future[Any] | None:
+        return self.inner.warm()
+
     def begin(self, trace: Trace, candidate: Candidate, delimiter: str | None) -> Future[Any] | None:
         return self.inner.begin(trace, candidate, delimiter)
 
