@@ -4,7 +4,9 @@ Verifiers read the prompt while another model writes the first step; the draft g
 that will probably be chosen while the target is not done with it.
 """
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -13,6 +15,7 @@ import tiny
 from specs.drive import stream
 from specs.machine import Limits
 from specs.methods.registry import make
+from specs.models import ahead, beside
 from specs.models.load import Names, load_models
 from specs.types import Finish, Law, Role, StepPolicy
 
@@ -124,3 +127,20 @@ def test_nothing_is_drafted_beyond_the_end_and_nothing_is_left_running(light, li
         assert result.usage[Role.DRAFT].speculated == 0
     time.sleep(0.05)
     assert models.draft.backend.positions == passes == result.usage[Role.DRAFT].processed
+
+
+def test_what_no_thread_has_come_to_is_done_when_it_is_wanted(light, monkeypatch):
+    """As many solves on servers would have it: all threads of the pool wait for something else."""
+    busy, freed = ThreadPoolExecutor(1), threading.Event()
+    busy.submit(freed.wait)
+    for module in (ahead, beside):
+        monkeypatch.setattr(module, "POOL", busy)
+    try:
+        found = solve(models := seen(light, target=lambda: 0.03), n=3, threshold=-99.0)
+    finally:
+        freed.set()
+    wanted = solve(seen(light, False), n=3, threshold=-99.0)
+    assert found.text == wanted.text
+    assert found.error is None
+    for role, use in found.usage.items():
+        assert use.processed == use.minimum == getattr(models, role).backend.positions

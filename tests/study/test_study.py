@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import world
+from rows import check_same, lasting
 
 from specs.cli import main
 from specs.core import statistics
@@ -22,8 +23,6 @@ from specs.study.plan import Known, N, Run
 from specs.study.special import RATIOS, _proposals, break_even, slowed
 from specs.study.study import Study
 from specs.types import Role
-
-MEASURED = ("latency_s", "time_to_first_step_s", "seconds", "trace")
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +50,7 @@ def _rows(out: Path) -> dict:
             row = json.loads(text)
             key = str(path.parent.relative_to(out)), row["problem_id"], row["method"], row["n"]
             assert key not in found
-            found[key] = {name: value for name, value in row.items() if name not in MEASURED}
+            found[key] = lasting(row)
     return found
 
 
@@ -220,7 +219,7 @@ def test_a_study_that_is_stopped_goes_on_and_ends_the_same(made, tmp_path):
         assert study.make("test", stop_after(limit), say)
     assert not study.make("test", lambda standing: None, say)
     whole = {key: row for key, row in _rows(made).items() if key[0].split("/")[0] in ("tuning", "d")}
-    assert _rows(tmp_path) == whole
+    check_same(_rows(tmp_path), whole)
     before = {path: path.read_bytes() for path in tmp_path.rglob("run.json")}
     assert not study.make("test", lambda standing: None, lambda cpu, wall: None)
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("run.json")}, "nothing was left to do"
@@ -240,7 +239,7 @@ def test_a_study_that_is_killed_goes_on_and_ends_the_same(tmp_path):
     time.sleep(1)  # its processes end with it
     subprocess.run([*words, str(killed)], check=True, capture_output=True)
     subprocess.run([*words, str(whole)], check=True, capture_output=True)
-    assert _rows(killed) == _rows(whole)
+    check_same(_rows(killed), _rows(whole))
 
 
 @pytest.mark.usefixtures("_world")

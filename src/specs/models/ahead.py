@@ -6,12 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
-from typing import TypeVar
 
 from specs.engine import Closed, Counted, Sampled, Watch
 from specs.models.beside import POOL
-
-S = TypeVar("S", bound=Sampled)
 
 
 class Dropped(Exception):
@@ -27,13 +24,13 @@ class Ahead:
 
     def __init__(
         self,
-        sample: Callable[[Watch, Closed], Sequence[S]],
+        sample: Callable[[Watch, Closed], Sequence[Sampled]],
         watch: Watch,
         counts: Counted,
         forget: Callable[[], object],
     ) -> None:
         """`forget` brings the session back to where it was, after a sample that was dropped."""
-        self._watch, self._counts, self._forget = watch, counts, forget
+        self._sample, self._watch, self._counts, self._forget = sample, watch, counts, forget
         self._before = counts.processed
         self._unwanted = threading.Event()
         self._lock = threading.Lock()
@@ -41,10 +38,12 @@ class Ahead:
         self._listener: Closed | None = None
         self.started = time.perf_counter()
         self.ended: float | None = None
-        self._future: Future[Sequence[Sampled]] = POOL.submit(self._run, sample)
+        self._future: Future[Sequence[Sampled]] = POOL.submit(self._run)
 
     def take(self, closed: Closed) -> Sequence[Sampled]:
         """What was asked for; `closed` hears of every candidate as of one that was sampled now."""
+        if self._future.cancel():  # no thread has come to it
+            return self._sample(self._watch, closed)
         with self._lock:
             self._listener = closed
             for one in self._closed:
@@ -59,9 +58,9 @@ class Ahead:
             self._forget()
         return self._counts.processed - self._before
 
-    def _run(self, sample: Callable[[Watch, Closed], Sequence[S]]) -> Sequence[Sampled]:
+    def _run(self) -> Sequence[Sampled]:
         try:
-            return sample(self._wanted, self._hear)
+            return self._sample(self._wanted, self._hear)
         finally:
             self.ended = time.perf_counter()
 

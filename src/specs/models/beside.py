@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
-POOL = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="specs")
+POOL = ThreadPoolExecutor(64, thread_name_prefix="specs")
+"""For all solves; work that it has not come to when it is wanted is done by whoever wants it."""
 
 
 class Beside:
@@ -14,20 +15,26 @@ class Beside:
 
     def __init__(self, on: bool) -> None:
         self._on = on
-        self._begun: Future[None] | None = None
+        self._begun: tuple[Future[None], Callable[[], None]] | None = None
 
     def start(self, work: Callable[[], None]) -> Future[None] | None:
         """Begin `work`, which nothing else of the session runs beside (`join`)."""
         if not self._on:
             return None
-        self._begun = POOL.submit(work)
-        return self._begun
+        future = POOL.submit(work)
+        self._begun = future, work
+        return future
 
     def join(self) -> None:
         """Wait until it has ended; raises what it raised."""
         begun, self._begun = self._begun, None
-        if begun is not None:
-            begun.result()
+        if begun is None:
+            return
+        future, work = begun
+        if future.cancel():
+            work()
+        else:
+            future.result()
 
 
 def cores() -> int:

@@ -1,0 +1,32 @@
+"""Rows of two runs that should be the same, but for what depends on the clock."""
+
+import pytest
+
+MEASURED = ("latency_s", "time_to_first_step_s", "seconds", "trace", "flops")
+TOLERANCE = 1e-4
+"""Nats, and of rewards: what has been drafted ahead lies elsewhere in memory and is summed in another order."""
+
+
+def lasting(row):
+    """A row without what is measured; positions without those that were drafted ahead in vain."""
+    kept = {name: value for name, value in row.items() if name not in MEASURED}
+    kept["usage"] = {
+        role: {
+            "processed": use["processed"] - use["speculated"],
+            **{name: use[name] for name in ("prompt", "generated", "discarded", "minimum")},
+        }
+        for role, use in row["usage"].items()
+    }
+    return kept
+
+
+def check_same(found, wanted):
+    """Two dictionaries of `lasting` rows."""
+    assert found.keys() == wanted.keys()
+    for key, row in found.items():
+        other = wanted[key]
+        assert {**row, "trail": None} == {**other, "trail": None}, key
+        for one, two in zip(row["trail"], other["trail"], strict=True):
+            assert (one["writer"], one["accepted"]) == (two["writer"], two["accepted"]), key
+            for name in ("reward", "log_ratio"):
+                assert one[name] == (two[name] if two[name] is None else pytest.approx(two[name], abs=TOLERANCE)), key
