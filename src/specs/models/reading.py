@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
+from specs.core.keys import Key
 from specs.core.ledger import Ask, Ids
-from specs.engine import Group
+from specs.engine import Ahead, Group
 from specs.errors import InputError
 from specs.models.backend import Floats
 from specs.models.text import Text
@@ -35,6 +36,10 @@ class Reader:
         return None
 
     def begin(self, trace: Trace, candidate: Candidate, law: Law, judge: Judge | None) -> Future[Any] | None:
+        """See `warm`."""
+        return None
+
+    def ahead(self, trace: Trace, beside: Sequence[Trace], n: int, law: Law, key: Key) -> Ahead | None:
         """See `warm`."""
         return None
 

@@ -18,7 +18,6 @@ from specs.core.keys import Key
 from specs.core.ledger import Ask, Ids
 from specs.engine import Closed, Group, Watch, unheard
 from specs.errors import EngineError, Stopped
-from specs.models.ahead import Ahead
 from specs.models.backend import Floats
 from specs.models.reading import Reader, RewardReader, fitting
 from specs.models.remote.client import begin, joined, together, wait
@@ -138,16 +137,6 @@ class RemotePolicySession(Reader):
             if not drawn.token_ids:
                 raise EngineError("the server sampled no token; see its log")
             seed = key.fold("more", attempt=k).fold("server", (*ids, *tokens)).integer()
-
-    def ahead(self, trace: Trace, beside: Sequence[Trace], n: int, law: Law, key: Key) -> Ahead | None:
-        """See `specs.engine.PolicySession`; requests that nobody wants are given up."""
-        if self.through_text:
-            return None
-
-        def sample(watch: Watch, closed: Closed) -> list[Sample]:
-            return wait(self._sample(self.ids(trace), n, law, key, partial(closed, 0)), watch)
-
-        return Ahead(sample, self._watch, self.counts, lambda: None)
 
     def warm(self, trace: Trace) -> Future[Any] | None:
         """Have the server compute the prompt and the trace, where scoring will find them in its cache."""
