@@ -81,6 +81,9 @@ class Done:
     end: float
 
 
+Asked = tuple[int, Law, list[Key], tuple[Trace, ...]]
+"""What is sampled: candidates a trace, their law, a key a trace (made of writer and trace), traces that are kept."""
+
 Machine = Generator["list[Call] | StepRecord", "list[Done] | None", Result]
 
 
@@ -192,7 +195,7 @@ class Solve:
         keys = [self._key(request, k) for k in range(len(traces))]
         session: PolicySession = self.sessions[writer]
         closed = self._verifying_early(request, law)
-        if ahead := self._take_ahead(request, law, keys):
+        if ahead := self._take_ahead((request.n, law, keys, keep)):
             call = Call(_writing(writer), lambda: ahead.take(closed))
         else:
             call = Call(_writing(writer), lambda: session.sample(traces, request.n, law, keys, keep, closed))
@@ -242,16 +245,15 @@ class Solve:
 
     def _look_ahead(self, request: Propose | Rollout, candidates: Sequence[Candidate]) -> None:
         """Begin the next step behind the candidate that will be chosen, as far as that can be told."""
-        if isinstance(request, Rollout) or request.lookahead is None or self.ahead is not None:
+        if isinstance(request, Rollout) or request.lookahead is None:
             return
         idx = request.lookahead(tuple(candidates))
         if idx is None:
             return
-        different = {c.token_ids: c for c in candidates}
-        grown = {ids: request.trace.extend(c, request.writer) for ids, c in different.items()}
-        trace = grown.pop(candidates[idx].token_ids)
-        # Of candidates that begin as another goes on, the engine would forget something.
         guess = candidates[idx].token_ids
+        grown = {c.token_ids: request.trace.extend(c, request.writer) for c in candidates}
+        trace = grown.pop(guess)
+        # Of candidates that begin as another goes on, the engine would forget something.
         if finish_of(trace, self.limits) or any(_begins(ids, guess) or _begins(guess, ids) for ids in grown):
             return
         following = replace(request, trace=trace, attempt=0)
@@ -259,18 +261,16 @@ class Solve:
         session: PolicySession = self.sessions[request.writer]
         started = session.ahead(trace, list(grown.values()), request.n, law, key)
         if started is not None:
-            self.ahead = _Ahead(started, request.writer, (trace.token_ids, request.n, law, key))
+            self.ahead = _Ahead(started, request.writer, (request.n, law, [key], ()))
 
-    def _take_ahead(self, request: Propose | Rollout, law: Law, keys: Sequence[Key]) -> Ahead | None:
-        """What has been begun for this request; drops what was begun for another."""
-        if (begun := self.ahead) is None:
+    def _take_ahead(self, asked: Asked) -> Ahead | None:
+        """What has been begun for just this; drops what was begun for something else."""
+        begun = self.ahead
+        if begun is None or begun.asked != asked:
+            self._drop_ahead()
             return None
-        if request.writer is begun.writer and isinstance(request, Propose) and not (request.beside or request.keep):
-            if begun.asked == (request.trace.token_ids, request.n, law, keys[0]):
-                self.ahead = None
-                return begun.call
-        self._drop_ahead()
-        return None
+        self.ahead = None
+        return begun.call
 
     def _drop_ahead(self) -> None:
         if (begun := self.ahead) is not None:
@@ -468,11 +468,11 @@ def finish_of(trace: Trace, limits: Limits) -> Finish | None:
 
 @dataclass(frozen=True, slots=True)
 class _Ahead:
-    """A step that was begun early, and what for: trace, number of candidates, law and key."""
+    """A step that was begun early, and what for."""
 
     call: Ahead
     writer: Role
-    asked: tuple[tuple[int, ...], int, Law, Key]
+    asked: Asked
 
     def span(self, start: float, end: float) -> Done:
         """What of it lies between two moments."""

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from live.servers import PROCESSED, START_S, VLLM, Server
+from live.servers import START_S, VLLM, Server, serving_trio
 
 from specs import load
 
@@ -28,14 +28,8 @@ def vllm():
 @pytest.fixture(scope="session")
 def servers(vllm, tmp_path_factory):
     """The bundled trio by role, one server each for the whole run: leave them as they are."""
-    logs = tmp_path_factory.mktemp("servers")
-    with ExitStack() as running:
-        trio = {}
-        for role in ("draft", "target", "prm"):
-            flags = [] if role == "prm" else [PROCESSED]
-            trio[role] = Server(role, logs / f"{role}.log", *flags)
-            running.callback(trio[role].stop)
-        yield {role: server.wait() for role, server in trio.items()}
+    with serving_trio(tmp_path_factory.mktemp("servers")) as trio:
+        yield trio
 
 
 @pytest.fixture(scope="session")

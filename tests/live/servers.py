@@ -11,7 +11,8 @@ import socket
 import subprocess
 import time
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,18 @@ V2 = {  # model runner V2 with Triton's kernels interpreted, without a GPU
     "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests/live/v2'}",
     "TRITON_INTERPRET": "1",
 }
+
+
+@contextmanager
+def serving_trio(logs: Path, **environment: dict[str, str]) -> Iterator[dict[str, Server]]:
+    """The bundled trio by role, one server each; `environment` by role."""
+    with ExitStack() as running:
+        trio = {}
+        for role in ("draft", "target", "prm"):
+            flags = [] if role == "prm" else [PROCESSED]
+            trio[role] = Server(role, logs / f"{role}.log", *flags, **environment.get(role, {}))
+            running.callback(trio[role].stop)
+        yield {role: server.wait() for role, server in trio.items()}
 
 
 @dataclass(frozen=True, slots=True)

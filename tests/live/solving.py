@@ -1,10 +1,16 @@
 """What solves over HTTP are held against: the same models in this process."""
 
+from collections import Counter
+
+import numpy as np
 import pytest
+import toy
 
 from specs.bundled.problems import generate
+from specs.core.keys import Key
+from specs.core.sampling import log_law
 from specs.engine import unwatched
-from specs.types import Role, Trace
+from specs.types import Law, Role, StepPolicy, Trace
 
 QUESTION = generate("medium", 2_300_007).question
 
@@ -12,6 +18,18 @@ QUESTION = generate("medium", 2_300_007).question
 def opened(policy):
     """A session of a policy on the question."""
     return policy.open(policy.prompt(QUESTION), frozenset({policy.fingerprint}), unwatched)
+
+
+def check_first_tokens(policy, own, seeds):
+    """Chi-square of 500 tokens a seed against `own` model's softmax(logits) at temperature 1, false alarms 3e-7."""
+    law = Law(1.0, 1.0, StepPolicy.chunks(1))
+    prompt = np.asarray(own.prompt(QUESTION))
+    rows = own.backend.forward(own.backend.cache(), prompt, np.arange(len(prompt)), None, np.array([len(prompt) - 1]))
+    exact = np.exp(log_law(rows[0].astype(np.float64)))
+    samples = opened(policy).sample([Trace(QUESTION)] * seeds, 500, law, [Key.from_seed(k) for k in range(seeds)])
+    drawn = Counter(sample.token_ids[0] for sample in samples)
+    statistic, degrees = toy.chi_square([drawn[t] for t in range(len(exact))], len(samples) * exact)
+    assert statistic < toy.chi_square_bound(max(degrees, 1))
 
 
 def check_records(result, local, law):

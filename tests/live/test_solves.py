@@ -4,15 +4,12 @@ import threading
 import time
 from collections import Counter
 
-import numpy as np
 import pytest
-import toy
 from live.servers import PROCESSED
-from live.solving import QUESTION, check_records, opened
+from live.solving import QUESTION, check_first_tokens, check_records, opened
 
 from specs import api
 from specs.core.keys import Key
-from specs.core.sampling import log_law
 from specs.drive import stream
 from specs.engine import Models
 from specs.errors import InputError
@@ -31,18 +28,7 @@ def remote(servers):
 
 def test_first_tokens_follow_the_law(remote, local):
     """Chi-square of 3,000 tokens against softmax(logits) at temperature 1, false alarms 3e-7."""
-    law = Law(1.0, 1.0, StepPolicy.chunks(1))
-    draft = local.draft
-    prompt = np.asarray(draft.prompt(QUESTION))
-    rows = draft.backend.forward(
-        draft.backend.cache(), prompt, np.arange(len(prompt)), None, np.array([len(prompt) - 1])
-    )
-    exact = np.exp(log_law(rows[0].astype(np.float64)))
-    traces = [Trace(QUESTION)] * 6
-    keys = [Key.from_seed(seed) for seed in range(6)]
-    drawn = Counter(sample.token_ids[0] for sample in opened(remote.draft).sample(traces, 500, law, keys))
-    statistic, degrees = toy.chi_square([drawn[t] for t in range(len(exact))], 3000 * exact)
-    assert statistic < toy.chi_square_bound(max(degrees, 1))
+    check_first_tokens(remote.draft, local.draft, seeds=6)
 
 
 def test_log_probabilities_are_those_of_the_law_and_of_this_process(remote, local):

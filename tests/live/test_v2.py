@@ -1,16 +1,11 @@
 """vLLM's model runner V2, its default on GPUs: real servers with Triton's kernels interpreted (tests/live/v2)."""
 
-from collections import Counter
-from contextlib import ExitStack
-
 import numpy as np
 import pytest
-import toy
-from live.servers import PROCESSED, V2, Server
-from live.solving import QUESTION, check_records, opened
+from live.servers import V2, serving_trio
+from live.solving import QUESTION, check_first_tokens, check_records
 
 from specs import api
-from specs.core.keys import Key
 from specs.core.sampling import log_law
 from specs.drive import stream
 from specs.engine import unwatched
@@ -19,7 +14,7 @@ from specs.methods.registry import make
 from specs.models.remote.client import together, wait
 from specs.models.remote.vllm import connect
 from specs.serving.doctor import State, diagnose
-from specs.types import Law, Role, StepPolicy, Trace
+from specs.types import Law, Role, StepPolicy
 
 BLOCK = 32
 LAW = Law(0.7, 0.95, StepPolicy(max_tokens=64))
@@ -28,15 +23,9 @@ LAW = Law(0.7, 0.95, StepPolicy(max_tokens=64))
 @pytest.fixture(scope="module")
 def v2(vllm, tmp_path_factory):
     """The bundled trio by role; the draft's server is without this package's plugins."""
-    logs = tmp_path_factory.mktemp("v2")
-    with ExitStack() as running:
-        trio = {}
-        for role in ("draft", "target", "prm"):
-            flags = [] if role == "prm" else [PROCESSED]
-            plugins = {"VLLM_PLUGINS": "triton_interpreter"} if role == "draft" else {}
-            trio[role] = Server(role, logs / f"{role}.log", *flags, **V2, **plugins)
-            running.callback(trio[role].stop)
-        yield {role: server.wait() for role, server in trio.items()}
+    bare = V2 | {"VLLM_PLUGINS": "triton_interpreter"}
+    with serving_trio(tmp_path_factory.mktemp("v2"), draft=bare, target=V2, prm=V2) as trio:
+        yield trio
 
 
 @pytest.fixture(scope="module")
@@ -85,16 +74,7 @@ def test_scores_are_exact_and_read_behind_the_cached_prefix(v2, local, role, law
 
 def test_first_tokens_follow_the_law(remote, local):
     """Chi-square of 500 tokens against softmax(logits) at temperature 1, false alarms 3e-7."""
-    law, draft = Law(1.0, 1.0, StepPolicy.chunks(1)), local.draft
-    prompt = np.asarray(draft.prompt(QUESTION))
-    rows = draft.backend.forward(
-        draft.backend.cache(), prompt, np.arange(len(prompt)), None, np.array([len(prompt) - 1])
-    )
-    exact = np.exp(log_law(rows[0].astype(np.float64)))
-    samples = opened(remote.draft).sample([Trace(QUESTION)], 500, law, [Key.from_seed(0)])
-    drawn = Counter(sample.token_ids[0] for sample in samples)
-    statistic, degrees = toy.chi_square([drawn[t] for t in range(len(exact))], 500 * exact)
-    assert statistic < toy.chi_square_bound(max(degrees, 1))
+    check_first_tokens(remote.draft, local.draft, seeds=1)
 
 
 def test_what_a_solve_records_is_what_this_process_computes(remote, local):

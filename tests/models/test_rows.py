@@ -1,4 +1,4 @@
-"""Scoring on model runner V2, which no CPU runs: against a stand-in that has its cache and its rules.
+"""Scoring on model runner V2, without a server: against a stand-in that has its cache and its rules.
 
 The rules are those of vLLM 0.32's source (v1/worker/gpu/sample/prompt_logprob.py): whole blocks are
 cached, a request reads all of them but the last token, and gives no scores if the first wanted row is

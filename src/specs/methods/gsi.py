@@ -17,7 +17,7 @@ from functools import partial
 from specs.core.keys import Key
 from specs.core.selection import choose_soft, log_ratio
 from specs.methods import Flow, check_n
-from specs.types import Accept, Candidate, Finish, Law, Propose, Role, Trace
+from specs.types import Accept, Candidate, Decision, Finish, Law, Propose, Role, Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +42,14 @@ class Gsi:
         trace = Trace(question)
         while True:
             writer, select = Role.DRAFT, key.fold("select", trace.token_ids)
-            verify, ahead = frozenset({Role.PRM, Role.TARGET}), partial(self._kept, select)
+            verify, ahead = frozenset({Role.PRM, Role.TARGET}), partial(self._expected, select)
             proposal = yield Propose(writer, trace, self.n, verify, law, lookahead=ahead)
-            scores = [self._score(candidate) for candidate in proposal.candidates]
-            decision = choose_soft(scores, select.uniform())
-            if self._kept(select, proposal.candidates) is None:
+            decision = self._choose(proposal.candidates, select)
+            if not self._stays(decision):
                 yield Accept(decision, keep=False)
                 writer = Role.TARGET
                 proposal = yield Propose(writer, trace, self.n, frozenset({Role.PRM}), law, attempt=1)
-                scores = [self._score(candidate) for candidate in proposal.candidates]
-                decision = choose_soft(scores, key.fold("select", trace.token_ids, attempt=1).uniform())
+                decision = self._choose(proposal.candidates, key.fold("select", trace.token_ids, attempt=1))
             if decision.chosen is None:
                 yield Accept(decision, keep=False)
                 return Finish.NO_SUPPORT
@@ -59,11 +57,17 @@ class Gsi:
                 return finish
             trace = trace.extend(proposal.candidates[decision.chosen], writer)
 
-    def _kept(self, select: Key, candidates: tuple[Candidate, ...]) -> int | None:
-        """The candidate that is drawn, if it stays; None without rewards."""
-        scores = [self._score(candidate) for candidate in candidates]
-        chosen = choose_soft(scores, select.uniform()).chosen
-        return chosen if chosen is not None and scores[chosen] >= self.beta * self.threshold else None
+    def _choose(self, candidates: tuple[Candidate, ...], key: Key) -> Decision:
+        return choose_soft([self._score(candidate) for candidate in candidates], key.uniform())
+
+    def _stays(self, decision: Decision) -> bool:
+        """Whether the draft candidate that was drawn is good enough."""
+        return decision.chosen is not None and decision.scores[decision.chosen] >= self.beta * self.threshold
+
+    def _expected(self, select: Key, candidates: tuple[Candidate, ...]) -> int | None:
+        """The draft candidate that stays if the target agrees with the draft; none without rewards."""
+        decision = self._choose(candidates, select)
+        return decision.chosen if self._stays(decision) else None
 
     def _score(self, candidate: Candidate) -> float:
         """`beta r + log p - log q`; the ratio of a target step is 0."""

@@ -105,8 +105,8 @@ class Specs:
             writer = self._next_writer(good, key.fold("switch", trace.token_ids))
 
     def _expected(self, trace: Trace, select: Key, candidates: tuple[Candidate, ...]) -> int | None:
-        """Of draft candidates that have their rewards, the one that is chosen if the target agrees with the draft."""
-        if any(candidate.reward is None for candidate in candidates) or self.draft_share is not None:
+        """The draft candidate that is chosen if the target agrees with the draft; none without rewards."""
+        if self.draft_share is not None:
             return None
         decision = self._choose(candidates, select)
         if decision.chosen is None or not self._good(trace, candidates[decision.chosen]):

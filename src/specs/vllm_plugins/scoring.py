@@ -14,6 +14,7 @@ holds that row too, nor under a law: both come from here.
 # vLLM is there where this runs, in a server; nowhere else is it needed.
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
@@ -84,20 +85,17 @@ def _by_law(original: Any) -> Any:
     def _get_prompt_logprobs_dict(self: Any, hidden_states: Any, num_scheduled_tokens: Any) -> Any:
         if not self.num_prompt_logprobs or self.model_config.logprobs_mode != "processed_logprobs":
             return original(self, hidden_states, num_scheduled_tokens)
-        waiting, plain = self.num_prompt_logprobs, self.sampler.compute_logprobs
-        found: dict[str, Any] = {}
-        try:
-            for req_id in list(waiting):
-                params = self.requests[req_id].sampling_params
-                self.sampler.compute_logprobs = lambda logits, params=params: plain(_processed(logits, params))
-                self.num_prompt_logprobs = {req_id: waiting[req_id]}
-                found |= original(self, hidden_states, num_scheduled_tokens)
-                if not self.num_prompt_logprobs:
-                    del waiting[req_id]
-        finally:
-            self.num_prompt_logprobs = waiting
-            del self.sampler.compute_logprobs
-        return found
+        plain = self.sampler.compute_logprobs
+
+        def one(req_id: str, _: Any) -> Any:
+            params = self.requests[req_id].sampling_params
+            self.sampler.compute_logprobs = lambda logits: plain(_processed(logits, params))
+            try:
+                return original(self, hidden_states, num_scheduled_tokens)
+            finally:
+                del self.sampler.compute_logprobs
+
+        return _one_by_one(self, "num_prompt_logprobs", one)
 
     return _get_prompt_logprobs_dict
 
@@ -117,19 +115,31 @@ def _by_law_v2(original: Any) -> Any:
     def compute_prompt_token_id_logprobs(self: Any, logits_fn: Any, *args: Any) -> Any:
         if self.logprobs_mode != "processed_logprobs":
             return original(self, logits_fn, *args)
-        waiting = self.token_id_scores
-        found: dict[str, Any] = {}
-        try:
-            for req_id, scores in list(waiting.items()):
-                self.token_id_scores = {req_id: scores}
-                found |= original(self, lambda states, by=scores.params: _processed(logits_fn(states), by), *args)
-                if not self.token_id_scores:
-                    del waiting[req_id]
-        finally:
-            self.token_id_scores = waiting
-        return found
+
+        def one(_: str, scores: Any) -> Any:
+            return original(self, lambda states: _processed(logits_fn(states), scores.params), *args)
+
+        return _one_by_one(self, "token_id_scores", one)
 
     return compute_prompt_token_id_logprobs
+
+
+def _one_by_one(owner: Any, name: str, work: Callable[[str, Any], dict[str, Any]]) -> dict[str, Any]:
+    """What `work` finds for each request that waits in a dictionary of `owner`, as if it were the only one.
+
+    A request that `work` takes out of the dictionary no longer waits.
+    """
+    waiting = getattr(owner, name)
+    found: dict[str, Any] = {}
+    try:
+        for req_id, what in list(waiting.items()):
+            setattr(owner, name, {req_id: what})
+            found |= work(req_id, what)
+            if not getattr(owner, name):
+                del waiting[req_id]
+    finally:
+        setattr(owner, name, waiting)
+    return found
 
 
 def _processed(logits: Any, params: Any) -> Any:
