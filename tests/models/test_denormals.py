@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from specs import load
-from specs.models.denormals import LIBRARY, flushed
+from specs.models.denormals import LIBRARY, Flushed
 
 
 def smallest():
@@ -26,7 +26,7 @@ def test_they_are_zeros_inside_in_whatever_thread():
     seen = []
 
     def look():
-        with flushed():
+        with Flushed():
             seen.append(smallest())
         seen.append(smallest())
 
@@ -38,6 +38,6 @@ def test_they_are_zeros_inside_in_whatever_thread():
 
 
 def test_an_error_inside_brings_the_environment_back():
-    with pytest.raises(ValueError, match="no"), flushed():
+    with pytest.raises(ValueError, match="no"), Flushed():
         raise ValueError("no")
     assert smallest() > 0

@@ -62,16 +62,17 @@ class Key:
 
 
 class TokenUniforms:
-    """The uniforms of `n` candidates of one proposal, read token by token."""
+    """The uniforms of `n` candidates for each of some keys, read token by token."""
 
-    def __init__(self, key: Key, n: int) -> None:
-        self._key, self._n = key, n
+    def __init__(self, keys: Sequence[Key], n: int) -> None:
+        self._keys, self._n = keys, n
         self._block_idx = -1
-        self._block: NDArray[np.float64]
+        self._block: list[list[float]]
 
-    def at(self, token_idx: int) -> NDArray[np.float64]:
-        """[n] uniforms for token `token_idx` of every candidate."""
+    def at(self, token_idx: int) -> list[float]:
+        """[n * keys] uniforms for token `token_idx` of every candidate, key by key."""
         block_idx, column = divmod(token_idx, _BLOCK_TOKENS)
         if block_idx != self._block_idx:
-            self._block, self._block_idx = self._key.uniforms(self._n, block_idx), block_idx
-        return self._block[:, column]
+            self._block = np.concatenate([key.uniforms(self._n, block_idx) for key in self._keys]).T.tolist()
+            self._block_idx = block_idx
+        return self._block[column]

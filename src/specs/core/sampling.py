@@ -51,7 +51,7 @@ def _log_softmax(rows: NDArray[np.floating]) -> NDArray[np.floating]:
     return shifted - np.log(total).astype(rows.dtype)
 
 
-def draw(log_probabilities: NDArray[np.floating], rows: Sequence[int], uniforms: ArrayLike) -> list[int]:
+def draw(log_probabilities: NDArray[np.floating], rows: Sequence[int], uniforms: Sequence[float]) -> list[int]:
     """One token a draw, by inversion: the first token whose cumulative mass exceeds the uniform.
 
     Args:
@@ -64,5 +64,7 @@ def draw(log_probabilities: NDArray[np.floating], rows: Sequence[int], uniforms:
     """
     mass = np.exp(log_probabilities, dtype=np.float64).cumsum(-1)
     # Scaling by the total keeps a uniform near 1 inside the support under rounding.
-    targets = np.asarray(uniforms, np.float64) * mass[rows, -1]
-    return [int(mass[row].searchsorted(target, "right")) for row, target in zip(rows, targets, strict=True)]
+    totals = mass[:, -1].tolist()
+    return [
+        int(mass[row].searchsorted(uniform * totals[row], "right")) for row, uniform in zip(rows, uniforms, strict=True)
+    ]

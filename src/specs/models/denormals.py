@@ -10,8 +10,6 @@ import ctypes
 import ctypes.util
 import platform
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 ROOM = 64
 """Bytes for a `fenv_t`: 32 on x86-64, 16 on ARM."""
@@ -20,12 +18,13 @@ CONTROL = {  # where `fenv_t` holds the control word (32 bits), and the bits tha
     ("Darwin", "x86_64"): (4, 0x8040),
     ("Linux", "aarch64"): (0, 1 << 24),
     ("Darwin", "arm64"): (8, 1 << 24),
-}
+}.get((platform.system(), platform.machine()))
+WORD = struct.Struct("<I")
 
 
 def _library() -> ctypes.PyDLL | None:
     """The C library's mathematics, called without giving up the interpreter; None on other systems."""
-    if (platform.system(), platform.machine()) not in CONTROL:
+    if CONTROL is None:
         return None
     try:
         library = ctypes.PyDLL(ctypes.util.find_library("m"))
@@ -37,25 +36,21 @@ def _library() -> ctypes.PyDLL | None:
 LIBRARY = _library()
 
 
-@contextmanager
-def flushed() -> Iterator[None]:
+class Flushed:
     """Inside, numbers below 1e-38 are zeros in this thread; without effect where there is no `LIBRARY`."""
-    if LIBRARY is None:
-        yield
-        return
-    before = _environment(LIBRARY)
-    inside = ctypes.create_string_buffer(before.raw, ROOM)
-    place, bits = CONTROL[platform.system(), platform.machine()]
-    (word,) = struct.unpack_from("<I", inside, place)
-    struct.pack_into("<I", inside, place, word | bits)
-    LIBRARY.fesetenv(inside)
-    try:
-        yield
-    finally:
-        LIBRARY.fesetenv(before)
 
+    __slots__ = ("_before",)
 
-def _environment(library: ctypes.PyDLL) -> ctypes.Array[ctypes.c_char]:
-    held = ctypes.create_string_buffer(ROOM)
-    library.fegetenv(held)
-    return held
+    def __enter__(self) -> None:
+        if LIBRARY is None or CONTROL is None:
+            return
+        self._before = ctypes.create_string_buffer(ROOM)
+        LIBRARY.fegetenv(self._before)
+        inside = ctypes.create_string_buffer(self._before.raw, ROOM)
+        place, bits = CONTROL
+        WORD.pack_into(inside, place, WORD.unpack_from(inside, place)[0] | bits)
+        LIBRARY.fesetenv(inside)
+
+    def __exit__(self, *_: object) -> None:
+        if LIBRARY is not None:
+            LIBRARY.fesetenv(self._before)

@@ -91,7 +91,8 @@ def load_models(
 
             loaded: Backend = load_llama(folders[role], name, device, labels)
         elif light:
-            from specs.models.light import HEADS, load_light
+            from specs.models.light import load_light
+            from specs.models.light_weights import HEADS
 
             # A PRM that is none was refused by its format before.
             if writes and any(HEADS.get(one, "lm_head") != "lm_head" for one in _architectures(folders[role])):

@@ -116,9 +116,9 @@ class PolicySession(Reader):
         if cap < 1:
             raise Stopped(Finish.CONTEXT)
         total_n = n * len(traces)
-        uniforms = [TokenUniforms(key, n) for key in keys]
+        uniforms = TokenUniforms(keys, n)
         drawn: list[list[int]] = [[] for _ in range(total_n)]
-        total = np.zeros(total_n)
+        total = [0.0] * total_n
         steppers = [Stepper(law.steps, self._text, cap) for _ in range(total_n)]
         samples: dict[int, Sample] = {}
         live = list(range(total_n))
@@ -126,16 +126,18 @@ class PolicySession(Reader):
         row_of = [row for row in row_of_trace for _ in range(n)]  # where each live candidate goes on from
         for token_idx in range(cap):
             log_p = log_law(rows, law.temperature, law.top_p)
-            tokens = draw(log_p, row_of, np.concatenate([u.at(token_idx) for u in uniforms])[live])
-            total[live] += log_p[row_of, tokens]
+            at_token = uniforms.at(token_idx)
+            tokens = draw(log_p, row_of, [at_token[k] for k in live])
+            gained = log_p[row_of, tokens].tolist()
             branches: dict[tuple[int, int], int] = {}  # (node, token) -> row of the next round
             still, next_row = [], []
-            for candidate_idx, row, token in zip(live, row_of, tokens, strict=True):
+            for candidate_idx, row, token, log_probability in zip(live, row_of, tokens, gained, strict=True):
                 drawn[candidate_idx].append(token)
+                total[candidate_idx] += log_probability
                 stepper = steppers[candidate_idx]
                 end = stepper.push(token)
                 if end is not None:
-                    sample = Sample(tuple(drawn[candidate_idx]), stepper.text, end, float(total[candidate_idx]))
+                    sample = Sample(tuple(drawn[candidate_idx]), stepper.text, end, total[candidate_idx])
                     samples[candidate_idx] = sample
                     closed(candidate_idx // n, sample)
                 else:

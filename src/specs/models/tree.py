@@ -248,7 +248,8 @@ class Tree:
             self._lineage[node, node] = True
         before = self._computed
         visible = np.ones((lead + new, before + lead + nodes), bool)
-        visible[:lead, before:] = np.tri(lead, lead + nodes, dtype=bool)
+        if lead:
+            visible[:lead, before:] = np.tri(lead, lead + nodes, dtype=bool)
         visible[lead:, before + lead :] = self._lineage[held:nodes, :nodes]
         return visible
 
