@@ -102,6 +102,8 @@ class Solve:
     sessions: dict[Role, Any] = field(default_factory=dict)
     prompts: dict[Role, tuple[int, ...]] = field(default_factory=dict)
     asks: dict[Role, list[Ask]] = field(default_factory=dict)
+    scored: dict[Role, set[int]] = field(default_factory=dict)
+    """Numbers of the asks whose answers are known behind every beginning of every path (`ledger.minimum`)."""
     proposals: list[tuple[Proposal, Propose | Rollout]] = field(default_factory=list)
     """Those that are neither accepted nor thrown away yet."""
     begun: list[Future[Any]] = field(default_factory=list)
@@ -160,7 +162,9 @@ class Solve:
                 future.cancel()
             self._drop_ahead()
         self._settle(trace)
-        return self._result(trace, finish, error)
+        result = self._result(trace, finish, error)
+        self.sessions.clear()  # they refer to this solve: without the circle their memory is free at once
+        return result
 
     def _open(self) -> None:
         roles = self.method.roles
@@ -169,7 +173,7 @@ class Solve:
         for role in roles:
             model = getattr(self.models, role)
             self.prompts[role] = model.prompt(self.question)
-            self.asks[role] = []
+            self.asks[role], self.scored[role] = [], set()
             args = (self.prompts[role], self.watch) if role is Role.PRM else (self.prompts[role], used, self.watch)
             self.sessions[role] = model.open(*args)
 
@@ -339,6 +343,8 @@ class Solve:
     def _note_asks(self, request: Propose | Rollout, groups: Sequence[Group]) -> None:
         kept = [(trace.token_ids, ()) for trace in request.keep] if isinstance(request, Propose) else []
         for role, asks in self.asks.items():
+            if role in request.verify:
+                self.scored[role].add(len(asks))
             if role is Role.PRM:
                 if role in request.verify:
                     asks.append(self.sessions[role].ask(groups, self.law.steps.delimiter))
@@ -442,6 +448,7 @@ class Solve:
         session = self.sessions[role]
         written = [record for record in self.records if record.writer is role]
         counts = session.counts
+        fewest = minimum(counts.prompt, self.asks[role], self.scored[role])
         return Usage(
             prompt=counts.prompt,
             processed=counts.processed,
@@ -449,7 +456,7 @@ class Solve:
             generated=sum(len(c.token_ids) for record in written for c in record.candidates),
             discarded=sum(record.discarded for record in written),
             speculated=self.speculated.get(role, 0),
-            minimum=None if getattr(session, "through_text", False) else minimum(counts.prompt, self.asks[role]),
+            minimum=None if getattr(session, "through_text", False) else fewest,
         )
 
 

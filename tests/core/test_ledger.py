@@ -23,6 +23,18 @@ def test_but_not_its_branches():
     assert minimum(5, asks) == 5 + 4 + 2
 
 
+def test_unless_they_were_scored():
+    # Scored: 1 2 and 3 4; then written behind the same trace: 1 2 and 3 5, so that 5 alone is new.
+    asks = [[((9,), [(1, 2), (3, 4)])], [((9,), [(1, 2), (3, 5)])]]
+    assert minimum(5, asks) == 5 + 5 + 4
+    assert minimum(5, asks, scored={0}) == 5 + 5 + 1
+    # A third time: what was written is gone, what was scored is still there.
+    assert minimum(5, [*asks, [((9,), [(3, 4), (3, 5)])]], scored={0}) == 5 + 5 + 1 + 1
+    # Behind another trace nothing is.
+    assert minimum(5, [asks[0], [((9, 1), [(2,)])], asks[1]], scored={0}) == 5 + 5 + 0 + 4
+    assert minimum(5, [asks[0], [((9, 3), [(2,)])], asks[1]], scored={0}) == 5 + 5 + 1 + 4
+
+
 def test_a_reward_model_keeps_the_separator_of_a_finished_step():
     asks = [[((), [(1, 2, 0), (1, 3, 0)])], [((1, 2, 0), [(4, 0)])]]
     assert minimum(3, asks) == 3 + 5 + 2

@@ -6,6 +6,7 @@ Every test runs on the light engine, on transformers and on llama.cpp.
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from collections import Counter
@@ -183,6 +184,37 @@ def test_no_token_twice(models, method):
         assert sum(u.generated - u.discarded for u in result.usage.values()) == kept
 
 
+def test_what_was_scored_is_sampled_for_free(models):
+    """Behind a trace whose candidates were scored: the same tokens as anywhere, and only what is new is run."""
+    trace, policy = Trace(QUESTION), models.target
+    for seed in range(4):
+        samples, others = (session(policy).sample([trace], 6, LAW, [Key.from_seed(k)]) for k in (seed, seed + 100))
+        for known in (samples, samples[:2], others):
+            counting = tiny.CountingBackend(policy.backend)
+            scorer = session(replace(policy, backend=counting))
+            scorer.log_probabilities([(trace, [Candidate(s.token_ids, s.text, s.end) for s in known])], LAW)
+            before = counting.positions
+            again = scorer.sample([trace], 6, LAW, [Key.from_seed(seed)])
+            assert [s.token_ids for s in again] == [s.token_ids for s in samples]
+            for one, other in zip(again, samples, strict=True):
+                assert one.log_probability == pytest.approx(other.log_probability, abs=1e-4)
+            scored, needed = ({s.token_ids[:k] for s in found for k in range(1, len(s.token_ids))}
+                              for found in (known, samples))  # fmt: skip
+            assert counting.positions - before == len(needed - scored)
+
+
+def test_a_solve_frees_its_memory_when_it_ends(models):
+    """Without waiting for the garbage collector: the next solve needs as much."""
+    solve(models, Specs(n=2))
+    gc.disable()
+    try:
+        before = sum(type(one) is Tree for one in gc.get_objects())
+        solve(models, Specs(n=2))
+        assert sum(type(one) is Tree for one in gc.get_objects()) == before
+    finally:
+        gc.enable()
+
+
 def test_both_writers_take_part_in_the_switching_solves(models):
     writers = [r.writer for seed in range(4) for r in solve(models, SWITCHING[0], seed=seed).steps]
     assert {*writers} == {Role.DRAFT, Role.TARGET}
@@ -281,6 +313,13 @@ def test_sequences_side_by_side_equal_scratch(models, role):
         held = {one for one in seen if any(start[: len(one)] == one for start in live)}
         assert counting.positions - before == len(needed - held)
         seen = needed
+        if width < 3:  # the same traces again, with one candidate of before and one that begins like another
+            again = [[group[0], (*group[1][:-1], 31)] for group in paths]
+            tails = tree.settle(*live, outputs=True)
+            tree.prefixes([tail for tail in tails for _ in range(2)], [path for group in again for path in group])
+            new = {(*start, *path) for start, group in zip(live, again, strict=True) for path in group[1:]}
+            assert counting.positions - before == len(needed - held) + len(new - seen)
+            seen |= new
         walk_of = iter(walks)
         for start, group in zip(live, paths, strict=True):
             for path in group:

@@ -316,6 +316,19 @@ def test_calls_that_the_kernels_would_misread_are_refused_and_leave_the_cache_al
     near(backend.forward(cache, two + 2, two + 2, None, two), whole(backend, np.arange(4))[2:])
 
 
+def test_the_memory_of_a_cache_serves_later_ones_one_at_a_time(backend):
+    ids = np.arange(20) % VOCAB
+    first, beside = backend.cache(), backend.cache()
+    for cache in (first, beside):
+        backend.forward(cache, ids[::-1], np.arange(20), None, np.array([19]))
+    assert first.room is not beside.room
+    room = first.room
+    del first
+    later = backend.cache()
+    assert later.room is room
+    near(backend.forward(later, ids, np.arange(20), None, np.arange(20)), whole(backend, ids))
+
+
 def test_importing_the_module_loads_no_engine():
     code = "import sys, specs.models.light; sys.exit(bool({'onnx', 'onnxruntime', 'torch'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -66,13 +66,12 @@ class TokenUniforms:
 
     def __init__(self, keys: Sequence[Key], n: int) -> None:
         self._keys, self._n = keys, n
-        self._block_idx = -1
-        self._block: list[list[float]]
+        self._blocks: dict[int, list[list[float]]] = {}
 
     def at(self, token_idx: int) -> list[float]:
         """[n * keys] uniforms for token `token_idx` of every candidate, key by key."""
         block_idx, column = divmod(token_idx, _BLOCK_TOKENS)
-        if block_idx != self._block_idx:
-            self._block = np.concatenate([key.uniforms(self._n, block_idx) for key in self._keys]).T.tolist()
-            self._block_idx = block_idx
-        return self._block[column]
+        if block_idx not in self._blocks:
+            uniforms = [key.uniforms(self._n, block_idx) for key in self._keys]
+            self._blocks[block_idx] = np.concatenate(uniforms).T.tolist()
+        return self._blocks[block_idx][column]

@@ -123,7 +123,7 @@ def _read(prm: LocalReward, steps: Sequence[str]) -> tuple[list[Reading], int]:
         asks.append(session.ask(group, DELIMITER))
         readings.append(Reading(text, reward, next(((*prompt, *before, *path) for before, (path,) in asks[-1]), ())))
         trace = trace.extend(replace(step, reward=reward), Role.TARGET)
-    return readings, session.counts.processed - minimum(len(prompt), asks)
+    return readings, session.counts.processed - minimum(len(prompt), asks, range(len(asks)))
 
 
 def _again(prm: LocalReward, cases: Sequence[Sequence[Reading]]) -> tuple[float, float | None]:

@@ -61,6 +61,8 @@ class Ahead:
     def _run(self) -> Sequence[Sampled]:
         try:
             return self._sample(self._wanted, self._hear)
+        except Dropped:
+            return ()
         finally:
             self.ended = time.perf_counter()
 

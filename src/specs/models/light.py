@@ -23,6 +23,9 @@ from specs.models.light_weights import Weights, read_shape, read_weights
 FIRST_CAPACITY = 512
 """Entries that a new cache has room for: a short solve never moves."""
 
+SPARE_ROOMS = 4
+"""Memory of so many caches is kept for caches to come: to touch new memory costs a short solve a tenth."""
+
 SMALL_CALL = 32
 """Tokens up to which the arrays of a call are kept for the next one of its shape."""
 
@@ -48,17 +51,34 @@ class LightCache:
     cache the attention kernel takes consecutive positions for granted, which a tree has not.
     """
 
-    __slots__ = ("binding", "bound", "buffer", "calls", "last", "tables", "total", "used")
+    __slots__ = ("_spare", "room", "used")
+
+    def __init__(self, room: _Room, spare: list[_Room]) -> None:
+        self.room, self.used, self._spare = room, 1, spare
+
+    def __del__(self) -> None:
+        if len(self._spare) < SPARE_ROOMS:
+            self._spare.append(self.room)
+
+
+class _Room:
+    """The memory of a cache, bound to the session; it serves one cache after the other.
+
+    Attributes:
+        buffer: [layers, 2, 1, kv_heads, entries, head] keys and values.
+        calls: arrays of small calls, by new tokens and wanted rows; their masks have a column for every entry.
+        bound: the arrays that the session reads and writes now.
+    """
+
+    __slots__ = ("binding", "bound", "buffer", "calls", "last", "tables", "total")
 
     def __init__(self, binding: Any, shape: Shape) -> None:
         self.binding = binding
-        self.used = 1
         self.buffer: Floats = np.zeros((shape.layers, 2, 1, shape.kv_heads, 1, shape.head), np.float32)
         self.tables: tuple[Floats, Floats] = (self.buffer, self.buffer)
         self.last = np.zeros(1, np.int32)
         self.total = np.zeros(1, np.int32)
         self.calls: dict[tuple[int, int], _Arrays] = {}
-        """Of small calls, by new tokens and wanted rows; columns for all entries that there is room for."""
         self.bound: _Arrays | None = None
 
 
@@ -122,11 +142,15 @@ class LightBackend:
         self._arrays = weights.arrays  # the session refers to their memory
         self._session = _session(shape, weights, threads)
         self._tables = _rotary(shape, shape.context)
+        self._spare: list[_Room] = []
 
     def cache(self) -> LightCache:
-        cache = LightCache(self._session.io_binding(), self.shape)
-        self._reserve(cache, FIRST_CAPACITY)
-        return cache
+        try:
+            room = self._spare.pop()
+        except IndexError:
+            room = _Room(self._session.io_binding(), self.shape)
+            self._reserve(room, 1, FIRST_CAPACITY)
+        return LightCache(room, self._spare)
 
     def forward(self, cache: LightCache, ids: Ints, positions: Ints, visible: Bools | None, want: Ints) -> Floats:
         """See `Backend.forward`.
@@ -141,9 +165,10 @@ class LightBackend:
             raise EngineError(f"{len(positions)} positions for {new} tokens: give each token one")
         if not new:
             return np.empty((len(want), self.width), np.float32)
-        if total > cache.buffer.shape[-2]:
-            self._reserve(cache, total)
-        call = self._call(cache, new, len(want), total)
+        room = cache.room
+        if total > room.buffer.shape[-2]:
+            self._reserve(room, used, total)
+        call = self._call(room, new, len(want), total)
         call.ids[:], call.positions[:], call.want[:] = ids, positions, want
         self._check(call, visible, used - 1)
         bias = call.bias[:, :total]
@@ -151,9 +176,9 @@ class LightBackend:
         bias[:, 0] = -np.inf
         if visible is not None:  # the kernel's own order is causal
             np.copyto(bias[:, 1:], -np.inf, where=~visible)
-        cache.last[0], cache.total[0] = total - 1, call.bias.shape[1]
+        room.last[0], room.total[0] = total - 1, call.bias.shape[1]
         with Flushed():
-            self._session.run_with_iobinding(cache.binding)
+            self._session.run_with_iobinding(room.binding)
         cache.used = total
         return call.out[0].copy()
 
@@ -165,21 +190,22 @@ class LightBackend:
                 f"cannot keep {length} + {count} of {cache.used - 1} cache entries: name entries it holds"
             )
         if count and moved[-1] != length + count - 1:  # not in place already
-            cache.buffer[..., first : first + count, :] = cache.buffer[..., np.asarray(moved) + 1, :]
+            buffer = cache.room.buffer
+            buffer[..., first : first + count, :] = buffer[..., np.asarray(moved) + 1, :]
         cache.used = first + count
 
-    def _call(self, cache: LightCache, new: int, wanted: int, total: int) -> _Arrays:
+    def _call(self, room: _Room, new: int, wanted: int, total: int) -> _Arrays:
         """The arrays of a call, bound; those of small calls, which come again and again, are kept."""
         small = new <= SMALL_CALL
-        call = cache.calls.get((new, wanted)) if small else None
+        call = room.calls.get((new, wanted)) if small else None
         if call is None:
-            columns = cache.buffer.shape[-2] if small else total
+            columns = room.buffer.shape[-2] if small else total
             call = _Arrays(new, wanted, columns, self.shape, self.width)
             if small:
-                cache.calls[new, wanted] = call
-        if call is not cache.bound:
-            call.bind(cache.binding)
-            cache.bound = call
+                room.calls[new, wanted] = call
+        if call is not room.bound:
+            call.bind(room.binding)
+            room.bound = call
         return call
 
     def _check(self, call: _Arrays, visible: Bools | None, held: int) -> None:
@@ -196,25 +222,25 @@ class LightBackend:
         if visible is not None and visible.shape != (new, held + new):
             raise EngineError(f"the mask is {visible.shape}, not {(new, held + new)}: give [new, cached + new]")
 
-    def _reserve(self, cache: LightCache, entries: int) -> None:
-        """Move the cache to a buffer for at least `entries`, twice as large as before or more."""
-        shape, used = self.shape, cache.used
-        capacity = max(entries, 2 * cache.buffer.shape[-2])
-        cache.calls.clear()
-        buffer = np.zeros((*cache.buffer.shape[:-2], capacity, shape.head), np.float32)
-        buffer[..., :used, :] = cache.buffer[..., :used, :]
-        cache.buffer = buffer
+    def _reserve(self, room: _Room, used: int, entries: int) -> None:
+        """Move the `used` entries to a buffer for at least `entries`, twice as large as before or more."""
+        shape = self.shape
+        capacity = max(entries, 2 * room.buffer.shape[-2])
+        room.calls.clear()
+        buffer = np.zeros((*room.buffer.shape[:-2], capacity, shape.head), np.float32)
+        buffer[..., :used, :] = room.buffer[..., :used, :]
+        room.buffer = buffer
         # The kernel wants a table row an entry, though a tree has fewer positions than entries.
-        cache.tables = self._tables if capacity <= len(self._tables[0]) else _rotary(shape, capacity)
-        bind = cache.binding.bind_input
-        for name, table in zip(("cos", "sin"), cache.tables, strict=True):
+        room.tables = self._tables if capacity <= len(self._tables[0]) else _rotary(shape, capacity)
+        bind = room.binding.bind_input
+        for name, table in zip(("cos", "sin"), room.tables, strict=True):
             bind(name, "cpu", 0, np.float32, table.shape, table.ctypes.data)
-        bind("last", "cpu", 0, np.int32, (1,), cache.last.ctypes.data)
-        bind("total", "cpu", 0, np.int32, (1,), cache.total.ctypes.data)
+        bind("last", "cpu", 0, np.int32, (1,), room.last.ctypes.data)
+        bind("total", "cpu", 0, np.int32, (1,), room.total.ctypes.data)
         for layer, sides in enumerate(buffer):
             for side, block in zip("KV", sides, strict=True):
                 bind(f"past_{side}_{layer}", "cpu", 0, np.float32, block.shape, block.ctypes.data)
-                cache.binding.bind_output(f"new_{side}_{layer}", "cpu", 0, np.float32, block.shape, block.ctypes.data)
+                room.binding.bind_output(f"new_{side}_{layer}", "cpu", 0, np.float32, block.shape, block.ctypes.data)
 
 
 def _rotary(shape: Shape, rows: int) -> tuple[Floats, Floats]:

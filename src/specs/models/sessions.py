@@ -81,7 +81,9 @@ class PolicySession(Reader):
         """Draw `n` independent candidate steps of each trace, trace by trace, each with its own key.
 
         Rows are distinct beginnings, not candidates: candidates that have drawn the same tokens
-        so far share one row, and a finished candidate costs nothing more.
+        so far share one row, and a finished candidate costs nothing more. Nor do tokens whose
+        outputs are known: a candidate draws on until it comes to something new, and waits there
+        for the others.
         """
         return self._sample(traces, n, law, keys, keep, closed, self._watch)
 
@@ -94,7 +96,7 @@ class PolicySession(Reader):
             return self._sample([trace], n, law, [key], beside, closed, watch)
 
         def forget() -> None:  # all but what was there: candidates without their last tokens
-            self._tree.settle(*(self.ids(one)[:-1] for one in (trace, *beside)))
+            self._tree.settle(*(self.ids(one)[:-1] for one in (trace, *beside)), behind=False)
 
         return Ahead(sample, self._watch, self.counts, forget)
 
@@ -121,35 +123,36 @@ class PolicySession(Reader):
         total = [0.0] * total_n
         steppers = [Stepper(law.steps, self._text, cap) for _ in range(total_n)]
         samples: dict[int, Sample] = {}
-        live = list(range(total_n))
         rows, nodes, row_of_trace = tree.tips(tails)
-        row_of = [row for row in row_of_trace for _ in range(n)]  # where each live candidate goes on from
-        for token_idx in range(cap):
+        live, row_of = list(range(total_n)), [row for row in row_of_trace for _ in range(n)]
+        waiting: dict[tuple[int, int], list[int]] = {}  # candidates by (node, token), a row of the next pass each
+        while True:
             log_p = log_law(rows, law.temperature, law.top_p)
-            at_token = uniforms.at(token_idx)
-            tokens = draw(log_p, row_of, [at_token[k] for k in live])
-            gained = log_p[row_of, tokens].tolist()
-            branches: dict[tuple[int, int], int] = {}  # (node, token) -> row of the next round
-            still, next_row = [], []
-            for candidate_idx, row, token, log_probability in zip(live, row_of, tokens, gained, strict=True):
-                drawn[candidate_idx].append(token)
-                total[candidate_idx] += log_probability
-                stepper = steppers[candidate_idx]
-                end = stepper.push(token)
+            tokens = draw(log_p, row_of, [uniforms.at(len(drawn[k]))[k] for k in live])
+            known: dict[int, list[int]] = {}  # candidates by node
+            for k, row, token, gained in zip(live, row_of, tokens, log_p[row_of, tokens].tolist(), strict=True):
+                drawn[k].append(token)
+                total[k] += gained
+                end = steppers[k].push(token)
                 if end is not None:
-                    sample = Sample(tuple(drawn[candidate_idx]), stepper.text, end, total[candidate_idx])
-                    samples[candidate_idx] = sample
-                    closed(candidate_idx // n, sample)
+                    samples[k] = Sample(tuple(drawn[k]), steppers[k].text, end, total[k])
+                    closed(k // n, samples[k])
+                elif (node := tree.known(nodes[row], token)) is not None:
+                    known.setdefault(node, []).append(k)
                 else:
-                    still.append(candidate_idx)
-                    next_row.append(branches.setdefault((nodes[row], token), len(branches)))
-            if not still:
-                break
-            live, row_of = still, next_row
-            watch()
-            parents, new_tokens = zip(*branches, strict=True)
-            rows, nodes = tree.grow(parents, new_tokens)
-        return [samples[k] for k in range(total_n)]
+                    waiting.setdefault((nodes[row], token), []).append(k)
+            if known:
+                nodes, together = list(known), list(known.values())
+                rows = tree.outputs(nodes)
+            elif waiting:
+                watch()
+                (parents, new_tokens), together = zip(*waiting, strict=True), list(waiting.values())
+                rows, nodes = tree.grow(parents, new_tokens)
+                waiting = {}
+            else:
+                return [samples[k] for k in range(total_n)]
+            live = [k for group in together for k in group]
+            row_of = [row for row, group in enumerate(together) for _ in group]
 
     def log_probabilities(self, groups: Sequence[Group], law: Law) -> list[float]:
         """`log p(y|c)` of each candidate in nats, end-of-text included, in one forward pass.

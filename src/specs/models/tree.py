@@ -2,9 +2,10 @@
 
 No position is computed twice: the prefix is held once and shared by all candidates, and
 candidates that begin alike share their beginning too (a fork is a new row in a mask). When a
-step is accepted its nodes move behind the prefix and the others are dropped. Of several
-sequences side by side (a search), what all begin with is the trunk; the rest of each, its tail,
-stays in the tree as nodes.
+step is accepted its nodes move behind the prefix and the others are dropped. While a sequence is
+gone on with, what is known behind it stays: a step that is written again costs nothing as far as it
+begins like what was scored before. Of several sequences side by side (a search), what all begin with
+is the trunk; the rest of each, its tail, stays in the tree as nodes.
 """
 
 from __future__ import annotations
@@ -49,15 +50,19 @@ class Tree:
         self._computed = 0
         self._outputs: dict[int, Floats] = {}
         """Outputs that are known for later, by node."""
+        self._open: set[int] = set()
+        """Of these nodes, those that `prefixes` has computed."""
         self._drop_nodes()
 
-    def settle(self, *sequences: Sequence[int], outputs: bool = False) -> list[tuple[int, ...]]:
-        """Go on with these sequences: what was computed of them stays, all else is dropped.
+    def settle(self, *sequences: Sequence[int], outputs: bool = False, behind: bool = True) -> list[tuple[int, ...]]:
+        """Go on with these sequences: what was computed of them and behind them stays, all else is dropped.
 
         Args:
-            outputs: whether the outputs after the sequences are wanted too. Those of candidates
-                are not kept unless asked for (`ends`), so a last token that was computed as part
-                of one counts as missing.
+            outputs: whether the outputs after the sequences, and of what stays behind them, are wanted
+                too. Those of `grow` are not kept, so a last token that was computed as part of a
+                candidate counts as missing, and behind the sequences only what `prefixes` has
+                computed stays.
+            behind: whether anything behind the sequences stays.
 
         Returns:
             The tail of each sequence: its tokens after the trunk. All paths are taken from the trunk.
@@ -78,14 +83,30 @@ class Tree:
                 again = last - self._outputs.keys()
                 walks = [list(takewhile(lambda node: node not in again, walk)) for walk in walks]
             nodes = sorted({node for walk in walks for node in walk})
+            if behind:
+                root = path[-1] if path else ROOT
+                full = {
+                    walk[-1] if walk else root
+                    for walk, tail in zip(walks, tails, strict=True)
+                    if len(walk) == len(tail)
+                }
+                nodes = sorted({*nodes, *self._behind(full, outputs)})
         if shared < self._computed or self._depth:
             self.backend.keep(self._cache, shared, np.array([*path, *nodes], np.int64) + shared)
         if not whole:
-            self._outputs = {}
+            self._outputs, self._open = {}, set()
         self._ids = trunk
         self._computed = shared + len(path)
         self._keep_nodes(nodes, path)
         return tails
+
+    def _behind(self, ends: set[int], outputs: bool) -> set[int]:
+        """All nodes behind `ends`; with `outputs` those that are reached by nodes from `prefixes` alone."""
+        found: set[int] = set()
+        for (parent, _), node in self._children.items():  # parents first
+            if (parent in ends or parent in found) and (not outputs or node in self._open):
+                found.add(node)
+        return found
 
     def tips(self, tails: Sequence[Sequence[int]]) -> tuple[Floats, list[int], list[int]]:
         """Outputs after settled sequences (`settle` with `outputs`).
@@ -107,10 +128,19 @@ class Tree:
         held = len(self._depth)
         return self._forward(parents, tokens, range(len(tokens))), range(held, held + len(tokens))
 
+    def known(self, parent: int, token: int) -> int | None:
+        """The node of `token` below `parent`, if its output is known."""
+        node = self._children.get((parent, token))
+        return node if node in self._outputs else None
+
+    def outputs(self, nodes: Sequence[int]) -> Floats:
+        """[len(nodes), width] known outputs."""
+        return np.array([self._outputs[node] for node in nodes])
+
     def prefixes(
         self, tails: Sequence[Sequence[int]], paths: Sequence[Sequence[int]]
     ) -> tuple[Floats, list[list[int]]]:
-        """Outputs after every prefix of every path behind its tail, in one pass.
+        """Outputs after every prefix of every path behind its tail, in one pass; all stay known.
 
         Shared beginnings are computed once. Tails come from `settle` with `outputs`, one a path.
 
@@ -122,8 +152,8 @@ class Tree:
         wanted = [[ROOT, *walk][len(tail) :] for tail, walk in zip(tails, walks, strict=True)]
         nodes = sorted({node for walk in wanted for node in walk})
         rows = self._rows(parents, tokens, nodes)
-        if nodes[0] == ROOT:
-            self._outputs[ROOT] = rows[0]
+        self._outputs |= zip(nodes, rows, strict=True)
+        self._open.update(nodes)
         place = {node: row for row, node in enumerate(nodes)}
         return rows, [[place[node] for node in walk] for walk in wanted]
 
@@ -159,7 +189,7 @@ class Tree:
         known = [node for node in nodes if node in self._outputs]
         missing = [node for node in nodes if node not in self._outputs]
         assert all(node >= held or node == ROOT for node in missing), "outputs are kept or computed again"
-        before = np.array([self._outputs[node] for node in known])
+        before = self.outputs(known)
         if not missing:
             return before
         rows = self._forward(parents, tokens, [node - held if node != ROOT else ROOT for node in missing])
@@ -193,6 +223,7 @@ class Tree:
         """Number the kept nodes anew; those on `path` have become part of the trunk."""
         number = {path[-1] if path else ROOT: ROOT, **{node: k for k, node in enumerate(nodes)}}
         self._outputs = {number[node]: row for node, row in self._outputs.items() if node in number}
+        self._open = {number[node] for node in self._open if node in number}
         children, depth, lineage = self._children, self._depth, self._lineage
         self._drop_nodes()
         self._children = {
