@@ -2,78 +2,53 @@
 
     python -m bench.cost [--tier hard] [--limit N] [--problem-seed SEED] [--out FILE]
 
-1. The machine: how fast one core reads weights and multiplies matrices (numpy).
+1. The machine: how fast one core reads weights and multiplies matrices (as `bench.light_backend` measures it).
 2. A pass of each bundled model over r new tokens behind `PREFIX`, beside its floor: the longer of reading
    all weights once and of doing all multiplications.
 3. A step by the draft (D) and by the target (B), put together from passes and measured in solves.
 4. Steps per second when the draft writes a share of the steps, from 0 to 1: predicted from D and B, measured.
 
-docs/performance.md explains the model. Medians, with 10th and 90th percentiles where there is spread; JSON last.
+docs/performance.md explains the model. Medians of passes, means of steps; JSON last.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
 
+from bench.bundled import WARM_UP, arguments, finish, solve
+from bench.light_backend import PREFIX, prefixed, product_rate, read_rate, timed, weight_work
 from specs import load
-from specs.bundled.problems import generate
-from specs.drive import stream
 from specs.engine import Models
 from specs.methods import Method
 from specs.methods.beam import Beam
 from specs.methods.specs import Specs
 from specs.models.light import LightBackend
-from specs.record import write_json
-from specs.types import Law, Role, StepPolicy, StepRecord
+from specs.types import Role, StepRecord
 
-LAW = Law(0.7, 1.0, StepPolicy(max_tokens=64))
-PREFIX, ROWS = 150, (1, 2, 4, 8, 16, 32, 64, 128)
+ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 REPEATS = 40
 
 
-def seconds(work: Callable[[], object], repeats: int = REPEATS) -> float:
-    """Median time of `work`, warmed up."""
-    for _ in range(3):
-        work()
-    found = []
-    for _ in range(repeats):
-        begun = time.perf_counter()
-        work()
-        found.append(time.perf_counter() - begun)
-    return float(np.median(found))
-
-
-def machine(parameters: int) -> dict[str, float]:
-    """One core: bytes a second of weights as large as the target's, and operations a second."""
-    rng = np.random.default_rng(0)
-    weights = rng.normal(size=(parameters // 512, 512)).astype(np.float32)
-    one, many = (rng.normal(size=(512, k)).astype(np.float32) for k in (1, 256))
-    return {
-        "bytes_per_s": weights.nbytes / seconds(lambda: weights @ one),
-        "flops_per_s": 2.0 * weights.size * 256 / seconds(lambda: weights @ many),
-    }
-
-
 def a_pass(backend: LightBackend, rows: int) -> float:
-    """Seconds of a pass over `rows` tokens that all follow the prefix."""
-    cache, ids = backend.cache(), np.random.default_rng(0).integers(6, 700, PREFIX + rows)
-    backend.forward(cache, ids[:PREFIX], np.arange(PREFIX), None, np.array([PREFIX - 1]))
+    """Median seconds of a pass over `rows` tokens that all follow the prefix."""
+    cache, ids, wanted = prefixed(backend), np.arange(rows) + 100, np.arange(rows)
     visible = np.ones((rows, PREFIX + rows), bool)
     visible[:, PREFIX:] = np.eye(rows, dtype=bool)
-
-    def once() -> None:
-        backend.forward(cache, ids[PREFIX:], np.full(rows, PREFIX), visible, np.arange(rows))
+    found = []
+    for _ in range(REPEATS + 3):
+        found.append(timed(lambda: backend.forward(cache, ids, np.full(rows, PREFIX), visible, wanted)))
         backend.keep(cache, PREFIX, np.array([], np.int64))
+    return float(np.median(found[3:]))
 
-    return seconds(once)
+
+def floor(backend: LightBackend, rows: int, core: dict[str, float]) -> float:
+    """Seconds of the weight matrices alone: the longer of reading them once and of all multiplications."""
+    flops, size = weight_work(backend, rows, rows)
+    return max(size / core["bytes_per_s"], flops / core["flops_per_s"])
 
 
 def at(found: dict[int, float], rows: float) -> float:
@@ -81,15 +56,9 @@ def at(found: dict[int, float], rows: float) -> float:
     return float(np.interp(rows, list(found), list(found.values())))
 
 
-def solved(models: Models, method: Method, tier: str, seeds: Sequence[int]) -> list[StepRecord]:
-    """All steps but the first of each solve."""
-    records: list[StepRecord] = []
-    for seed in seeds:
-        result = stream(generate(tier, seed).question, models, method, law=LAW, seed=0).result
-        if result.error is not None:
-            raise SystemExit(f"a solve failed: {result.error}")
-        records += [record for record in result.steps if record.step_idx]
-    return records
+def solved(models: Models, method: Method, tier: str, seed: int) -> list[StepRecord]:
+    """All steps but the first."""
+    return [record for record in solve(models, method, tier, seed).steps if record.step_idx]
 
 
 def wall(records: Sequence[StepRecord]) -> float:
@@ -111,16 +80,11 @@ def shape(records: Sequence[StepRecord]) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tier", default="hard")
-    parser.add_argument("--limit", type=int, default=40)
-    parser.add_argument("--problem-seed", type=int, default=1_022_500)
-    parser.add_argument("--out", type=Path)
-    args = parser.parse_args()
+    args = arguments(__doc__, 40)
     models = load()
     backends = {role: cast(LightBackend, cast(Any, getattr(models, role)).backend) for role in Role}
     seeds = range(args.problem_seed, args.problem_seed + args.limit)
-    core = machine(backends[Role.TARGET].parameters)
+    core = {"bytes_per_s": read_rate(4 * backends[Role.TARGET].parameters), "flops_per_s": product_rate()}
     record: dict[str, Any] = {"tier": args.tier, "problems": args.limit, "prefix": PREFIX, "core": core, "passes": {}}
     times = {}
     for role, backend in backends.items():
@@ -128,19 +92,19 @@ def main() -> None:
         record["passes"][role] = {
             rows: {
                 "seconds": round(found, 6),
-                "floor": round(max(4 * backend.parameters / core["bytes_per_s"],
-                                   2.0 * backend.parameters * rows / core["flops_per_s"]), 6),
+                "floor": round(floor(backend, rows, core), 6),
             }
             for rows, found in times[role].items()
-        }  # fmt: skip
+        }
 
-    solved(models, Specs(), args.tier, seeds[:2])
+    for seed in seeds[:WARM_UP]:
+        solve(models, Specs(), args.tier, seed)
     ways = {share: Specs(draft_share=share, switch_on="step") for share in SHARES}
     found: dict[float | str, list[StepRecord]] = {"beam": [], **{share: [] for share in SHARES}}
     for seed in seeds:  # in turn
-        found["beam"] += solved(models, Beam(), args.tier, [seed])
+        found["beam"] += solved(models, Beam(), args.tier, seed)
         for share, method in ways.items():
-            found[share] += solved(models, method, args.tier, [seed])
+            found[share] += solved(models, method, args.tier, seed)
     draft, beam = found[1.0], found["beam"]
     d, b = shape(draft), shape(beam)
     q, p, r = (times[role] for role in (Role.DRAFT, Role.TARGET, Role.PRM))
@@ -161,9 +125,7 @@ def main() -> None:
             {"asked": share, "draft_share": round(float(written), 3), "predicted": round(float(predicted), 3),
              "measured": round(measured, 3)}
         )  # fmt: skip
-    if args.out is not None:
-        write_json(args.out, record, indent=1)
-    print(json.dumps(record))
+    finish(record, args.out)
 
 
 if __name__ == "__main__":

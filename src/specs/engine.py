@@ -6,7 +6,7 @@ its cache. Engines implement these protocols (`specs.models`); methods never see
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -35,6 +35,7 @@ class Counted(Protocol):
     prompt: int
     processed: int
     cached: int
+    speculated: int
 
 
 class Sampled(Protocol):
@@ -72,8 +73,26 @@ class Ahead(Protocol):
         """What `sample` would have returned."""
         ...
 
-    def drop(self) -> int:
-        """End it; how many token positions it has cost."""
+    def drop(self) -> None:
+        """End it; the token positions that it has cost were speculated."""
+        ...
+
+
+class Guesses(Protocol):
+    """Tokens that a draft proposes while another model writes candidates.
+
+    Attributes:
+        begun: whether it was asked at all.
+    """
+
+    begun: bool
+
+    def after(self, drawn: Mapping[int, Sequence[int]]) -> Mapping[int, Sequence[int]]:
+        """By candidate: what it may go on with behind the tokens that it has drawn."""
+        ...
+
+    def close(self) -> None:
+        """The step is written."""
         ...
 
 
@@ -96,7 +115,12 @@ class PolicySession(Protocol):
         keys: Sequence[Key],
         keep: Sequence[Trace] = (),
         closed: Closed = unheard,
+        guesses: Guesses | None = None,
     ) -> Sequence[Sampled]: ...
+    def guesses(self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key], tokens: int) -> Guesses:
+        """For a writer that samples just this: guesses of `tokens` tokens at a time."""
+        ...
+
     def ahead(self, trace: Trace, beside: Sequence[Trace], n: int, law: Law, key: Key) -> Ahead | None:
         """Begin to sample a step of `trace`, while traces `beside` may be gone on with instead."""
         ...
@@ -125,6 +149,7 @@ class Policy(Protocol):
     Attributes:
         fingerprint: equal exactly for equal vocabularies.
         raw: whether its log-probabilities are at temperature 1 and over all tokens, whatever law it samples under.
+        guesses: whether its sessions can propose tokens, and sample with tokens proposed.
     """
 
     @property
@@ -135,6 +160,8 @@ class Policy(Protocol):
     def fingerprint(self) -> str: ...
     @property
     def raw(self) -> bool: ...
+    @property
+    def guesses(self) -> bool: ...
     def prompt(self, question: str) -> tuple[int, ...]: ...
     def open(self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str], watch: Watch) -> PolicySession: ...
 
@@ -165,6 +192,21 @@ class Models:
                 raise InputError(f"method {method.name} needs a {role} model; give one (--{role})")
         if method.roles >= {Role.DRAFT, Role.TARGET}:
             self.check_law(law)
+        if getattr(method, "speculate", 0):
+            self._check_guesses()
+
+    def _check_guesses(self) -> None:
+        """Raise `InputError` unless the draft can propose tokens to the target."""
+        assert self.draft is not None
+        assert self.target is not None
+        for model in (self.draft, self.target):
+            if not model.guesses:
+                raise InputError(
+                    f"{model.name} is on a server, whose own matter token-level speculation is "
+                    "(vllm serve --speculative-config); leave out +speculation"
+                )
+        if self.draft.fingerprint != self.target.fingerprint:
+            raise InputError("+speculation needs a draft and a target of the same vocabulary; leave it out")
 
     def check_law(self, law: Law) -> None:
         """Raise `InputError` unless `p` and `q` are of the same law."""

@@ -18,7 +18,7 @@ from specs.core.ledger import Ask, minimum
 from specs.core.selection import first_of_equals
 from specs.core.text import readable
 from specs.core.votes import boxed
-from specs.engine import Ahead, Closed, Group, Models, Policy, PolicySession, RewardSession, Sampled
+from specs.engine import Ahead, Closed, Group, Guesses, Models, Policy, PolicySession, RewardSession, Sampled
 from specs.errors import SpecsError, Stopped
 from specs.methods import Method
 from specs.types import (
@@ -110,7 +110,6 @@ class Solve:
     """Work on candidates of a step whose sampling has not ended."""
     ahead: _Ahead | None = None
     """The next step, being sampled while this one is verified."""
-    speculated: dict[Role, int] = field(default_factory=dict)
     paused: float = 0.0
     """Seconds that the caller kept a step before it asked for the next one."""
 
@@ -199,10 +198,13 @@ class Solve:
         keys = [self._key(request, k) for k in range(len(traces))]
         session: PolicySession = self.sessions[writer]
         closed = self._verifying_early(request, law)
+        guesses: Guesses | None = None
+        if request.speculate:
+            guesses = self.sessions[Role.DRAFT].guesses(traces, request.n, law, keys, request.speculate)
         if ahead := self._take_ahead((request.n, law, keys, keep)):
             call = Call(_writing(writer), lambda: ahead.take(closed))
         else:
-            call = Call(_writing(writer), lambda: session.sample(traces, request.n, law, keys, keep, closed))
+            call = Call(_writing(writer), lambda: session.sample(traces, request.n, law, keys, keep, closed, guesses))
         (done,) = yield [call]
         self.spans.append(done)
         samples: Sequence[Sampled] = done.value
@@ -241,7 +243,7 @@ class Solve:
             for name, done in zip(calls, finished, strict=True):
                 candidates = scored(name, done.value)
             self.begun.clear()
-        self._note_asks(request, groups)
+        self._note_asks(request, groups, guessed=guesses is not None and guesses.begun)
         remaining = None if self.limits.deadline_s is None else self.limits.deadline_s - self._elapsed()
         proposal = Proposal(tuple(candidates), remaining)
         self.proposals.append((proposal, request))
@@ -279,7 +281,7 @@ class Solve:
     def _drop_ahead(self) -> None:
         if (begun := self.ahead) is not None:
             self.ahead = None
-            self.speculated[begun.writer] = self.speculated.get(begun.writer, 0) + begun.call.drop()
+            begun.call.drop()
 
     def _verifying_early(self, request: Propose | Rollout, law: Law) -> Closed:
         """Has the verifiers start on each candidate as it closes; on the prompt, where that is new to them."""
@@ -340,7 +342,7 @@ class Solve:
         steps = request.law.steps
         return replace(request.law, steps=replace(steps, max_tokens=min(steps.max_tokens, left)))
 
-    def _note_asks(self, request: Propose | Rollout, groups: Sequence[Group]) -> None:
+    def _note_asks(self, request: Propose | Rollout, groups: Sequence[Group], guessed: bool) -> None:
         kept = [(trace.token_ids, ()) for trace in request.keep] if isinstance(request, Propose) else []
         for role, asks in self.asks.items():
             if role in request.verify:
@@ -353,6 +355,8 @@ class Solve:
                 asks.append(paths + kept if role is request.writer else paths)
             elif (judge := _judge(request)) is not None:
                 asks.append(self.sessions[role].ask(groups, judge))
+            elif guessed:  # the draft has gone on behind the traces; what it guessed is counted apart
+                asks.append([(trace.token_ids, [()]) for trace in request.traces])
 
     def _take(self, proposal: Proposal | None) -> tuple[Proposal, Propose | Rollout]:
         """The open proposal, the last one for None, which is then no longer open."""
@@ -455,7 +459,7 @@ class Solve:
             cached=counts.cached,
             generated=sum(len(c.token_ids) for record in written for c in record.candidates),
             discarded=sum(record.discarded for record in written),
-            speculated=self.speculated.get(role, 0),
+            speculated=counts.speculated,
             minimum=None if getattr(session, "through_text", False) else fewest,
         )
 

@@ -176,6 +176,7 @@ class Propose:
         lookahead: the candidate that, by the scores that are there so far (None where they are not),
             will be accepted and gone on with by the same request; None if none or unknown. While the
             rest is computed, the writer may go on with it; what it writes is what it would write later.
+        speculate: tokens that the draft proposes at a time while the target writes; 0 for none.
     """
 
     writer: Role
@@ -188,6 +189,7 @@ class Propose:
     keep: tuple[Trace, ...] = ()
     judge: Judge | None = None
     lookahead: Callable[[tuple[Candidate, ...]], int | None] | None = None
+    speculate: int = 0
 
     @property
     def traces(self) -> tuple[Trace, ...]:
@@ -197,13 +199,14 @@ class Propose:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """Request: sample `n` whole solutions of `trace` from `writer` and verify each."""
+    """Request: sample `n` whole solutions of `trace` from `writer` and verify each; `speculate` as in `Propose`."""
 
     writer: Role
     trace: Trace
     n: int
     verify: frozenset[Role]
     law: Law
+    speculate: int = 0
 
     @property
     def traces(self) -> tuple[Trace, ...]:
@@ -305,8 +308,8 @@ class Usage:
         cached: prefix positions reused, summed over calls.
         generated: tokens sampled.
         discarded: tokens sampled that are no part of the final trace.
-        speculated: token positions computed to draft ahead and thrown away; part of `processed`, not of
-            `minimum`.
+        speculated: token positions computed for steps or tokens that were only guessed and thrown away;
+            part of `processed`, not of `minimum`.
         padded: positions computed for padding alone.
         minimum: positions that had to be computed (docs/engines.md), recomputed from the trace;
             None where it has no exact meaning (scoring through text).

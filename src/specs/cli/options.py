@@ -16,6 +16,7 @@ from specs.machine import Limits
 from specs.methods import Method
 from specs.methods.registry import make, options_of
 from specs.methods.specs import Specs, SwitchOn
+from specs.methods.speculation import TOKENS
 from specs.presets import LAW, Preset
 from specs.rewards.families import FAMILIES
 from specs.types import Law
@@ -168,6 +169,9 @@ def add_options(group: argparse._ActionsContainer, several_n: bool = False) -> N
     group.add_argument(
         "--fast", type=int, choices=[0, 1, 2], help="of ssr: end once so many complete tracks agree (0: all)"
     )
+    group.add_argument(
+        "--speculate", type=count, metavar="TOKENS", help=f"of NAME+speculation: tokens proposed at a time ({TOKENS})"
+    )
     group.add_argument("--draft-share", type=share, help="of random-switch: how often the draft writes (default: 0.5)")
 
 
@@ -183,7 +187,7 @@ def add_cells(parser: argparse.ArgumentParser) -> None:
 
 def given_options(args: argparse.Namespace) -> dict[str, Any]:
     """What the options of `add_options` say; None where nothing was given."""
-    names = "n beta tau switch_on start deferral select score reward_as width threshold fast draft_share"
+    names = "n beta tau switch_on start deferral select score reward_as width threshold fast speculate draft_share"
     return {name: getattr(args, name) for name in names.split()}
 
 

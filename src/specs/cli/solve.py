@@ -16,7 +16,7 @@ from specs.cli.options import add_method, add_models, method_of, models_of
 from specs.cli.show import Screen
 from specs.drive import Stream
 from specs.errors import InputError
-from specs.methods.registry import NAMES
+from specs.methods.registry import NAMES, SPECULATING
 from specs.record import check_writable, result_json, write_json
 from specs.types import Finish
 
@@ -27,7 +27,12 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("solve", help="solve one question, step by step", description=__doc__)
     parser.add_argument("question", nargs="?", help="the question; - reads it from standard input")
     parser.add_argument("--example", action="store_true", help="a built-in question (bundled task, medium)")
-    parser.add_argument("--method", choices=NAMES, metavar="NAME", help=f"{', '.join(NAMES)} (default: specs)")
+    parser.add_argument(
+        "--method",
+        choices=[*NAMES, *SPECULATING],
+        metavar="NAME",
+        help=f"{', '.join(NAMES)}; where the target writes, also NAME+speculation (default: specs)",
+    )
     parser.add_argument("--candidates", action="store_true", help="show all candidates of every step")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.add_argument("--trace", type=Path, metavar="FILE", help="write the full record as JSON")

@@ -17,6 +17,7 @@ from specs.methods.rsd import Rsd
 from specs.methods.single import Single
 from specs.methods.specreason import SpecReason
 from specs.methods.specs import Specs
+from specs.methods.speculation import speculating
 from specs.methods.ssr import Ssr
 from specs.methods.whole import BestOfN, Majority, SoftBestOfN, WeightedMajority
 from specs.types import Role
@@ -42,6 +43,14 @@ _METHODS: dict[str, tuple[type, dict[str, Any]]] = {
     "draft": (Single, {"writer": Role.DRAFT}),
 }
 NAMES = tuple(_METHODS)
+_WITH_SPECULATION = {
+    f"{name}+speculation": (speculating(kind), fixed)
+    for name, (kind, fixed) in _METHODS.items()
+    if fixed.get("writer") is not Role.DRAFT
+}
+SPECULATING = tuple(_WITH_SPECULATION)
+"""Methods whose target steps are written with token-level speculation."""
+_ALL = _METHODS | _WITH_SPECULATION
 
 
 def options_of(name: str) -> frozenset[str]:
@@ -50,9 +59,9 @@ def options_of(name: str) -> frozenset[str]:
     Raises:
         InputError: an unknown name.
     """
-    if name not in _METHODS:
-        raise InputError(f"unknown method {name!r}; choose from {', '.join(NAMES)}")
-    return frozenset(field.name for field in fields(_METHODS[name][0])) - {"writer"}
+    if name not in _ALL:
+        raise InputError(f"unknown method {name!r}; choose from {', '.join(NAMES)}, or one of them with +speculation")
+    return frozenset(field.name for field in fields(_ALL[name][0])) - {"writer"}
 
 
 def make(name: str, **options: Any) -> Method:
@@ -62,8 +71,8 @@ def make(name: str, **options: Any) -> Method:
         InputError: an unknown name, an option that no method has, a value out of its range.
     """
     known = options_of(name)
-    kind, fixed = _METHODS[name]
-    if unknown := options.keys() - {field.name for one, _ in _METHODS.values() for field in fields(one)}:
+    kind, fixed = _ALL[name]
+    if unknown := options.keys() - {field.name for one, _ in _ALL.values() for field in fields(one)}:
         raise InputError(f"unknown option {', '.join(sorted(unknown))}; see 'specs solve --help'")
     given = {key: value for key, value in options.items() if key in known and value is not None}
     try:
@@ -74,7 +83,7 @@ def make(name: str, **options: Any) -> Method:
 
 def fits(name: str, option: str, value: Any) -> bool:
     """Whether a value read from a file is of the kind that an option of a method is; its range apart."""
-    return _of_kind(value, get_type_hints(_METHODS[name][0])[option])
+    return _of_kind(value, get_type_hints(_ALL[name][0])[option])
 
 
 def _of_kind(value: Any, kind: Any) -> bool:

@@ -50,13 +50,13 @@ class Ahead:
                 closed(*one)
         return self._future.result()
 
-    def drop(self) -> int:
-        """End it; how many token positions it has cost."""
+    def drop(self) -> None:
+        """End it; the token positions that it has cost were speculated."""
         self._unwanted.set()
         if not self._future.cancel():
             wait([self._future])
             self._forget()
-        return self._counts.processed - self._before
+        self._counts.speculated += self._counts.processed - self._before
 
     def _run(self) -> Sequence[Sampled]:
         try:

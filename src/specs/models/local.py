@@ -28,6 +28,10 @@ class LocalPolicy:
         return False
 
     @property
+    def guesses(self) -> bool:
+        return True
+
+    @property
     def name(self) -> str:
         return self.backend.name
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from specs.core.keys import Key
 from specs.core.ledger import Ask, Ids
-from specs.engine import Ahead, Group
+from specs.engine import Ahead, Group, Guesses
 from specs.errors import InputError
 from specs.models.backend import Floats
 from specs.models.text import Text
@@ -42,6 +42,10 @@ class Reader:
     def ahead(self, trace: Trace, beside: Sequence[Trace], n: int, law: Law, key: Key) -> Ahead | None:
         """See `warm`."""
         return None
+
+    def guesses(self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key], tokens: int) -> Guesses:
+        """See `warm`; never called where `Policy.guesses` is false."""
+        raise NotImplementedError
 
     def ids(self, trace: Trace) -> Ids:
         """The prompt and the trace."""

@@ -16,11 +16,12 @@ import numpy as np
 from specs.core.keys import Key, TokenUniforms
 from specs.core.ledger import Ask, Ids
 from specs.core.sampling import draw, log_law
-from specs.engine import Closed, Group, Watch, unheard
+from specs.engine import Closed, Group, Guesses, Watch, unheard
 from specs.errors import Stopped
 from specs.models.ahead import Ahead
 from specs.models.backend import Backend, Floats
 from specs.models.beside import Beside
+from specs.models.guesses import Checked, Drafted
 from specs.models.reading import Reader, RewardReader
 from specs.models.stepping import Stepper
 from specs.models.text import Text
@@ -77,6 +78,7 @@ class PolicySession(Reader):
         keys: Sequence[Key],
         keep: Sequence[Trace] = (),
         closed: Closed = unheard,
+        guesses: Guesses | None = None,
     ) -> list[Sample]:
         """Draw `n` independent candidate steps of each trace, trace by trace, each with its own key.
 
@@ -85,7 +87,12 @@ class PolicySession(Reader):
         outputs are known: a candidate draws on until it comes to something new, and waits there
         for the others.
         """
-        return self._sample(traces, n, law, keys, keep, closed, self._watch)
+        return self._sample(traces, n, law, keys, keep, closed, self._watch, guesses)
+
+    def guesses(self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key], tokens: int) -> Drafted:
+        """See `specs.engine.PolicySession`."""
+        sequences = [self.ids(trace) for trace in traces]
+        return Drafted(self._tree, self._text, sequences, n, law, keys, tokens, self._watch)
 
     def ahead(self, trace: Trace, beside: Sequence[Trace], n: int, law: Law, key: Key) -> Ahead | None:
         """See `specs.engine.PolicySession`. What is known of the traces beside stays."""
@@ -109,6 +116,7 @@ class PolicySession(Reader):
         keep: Sequence[Trace],
         closed: Closed,
         watch: Watch,
+        guesses: Guesses | None = None,
     ) -> list[Sample]:
         self._beside.join()
         tree = self._tree
@@ -126,6 +134,8 @@ class PolicySession(Reader):
         rows, nodes, row_of_trace = tree.tips(tails)
         live, row_of = list(range(total_n)), [row for row in row_of_trace for _ in range(n)]
         waiting: dict[tuple[int, int], list[int]] = {}  # candidates by (node, token), a row of the next pass each
+        roots = [nodes[row] for row in row_of]
+        checked = None if guesses is None else Checked(tree, guesses, roots, drawn)
         while True:
             log_p = log_law(rows, law.temperature, law.top_p)
             tokens = draw(log_p, row_of, [uniforms.at(len(drawn[k]))[k] for k in live])
@@ -146,13 +156,16 @@ class PolicySession(Reader):
                 rows = tree.outputs(nodes)
             elif waiting:
                 watch()
-                (parents, new_tokens), together = zip(*waiting, strict=True), list(waiting.values())
-                rows, nodes = tree.grow(parents, new_tokens)
+                together = list(waiting.values())
+                rows, nodes = tree.grow(*zip(*waiting, strict=True)) if checked is None else checked.grow(waiting)
                 waiting = {}
             else:
-                return [samples[k] for k in range(total_n)]
+                break
             live = [k for group in together for k in group]
             row_of = [row for row, group in enumerate(together) for _ in group]
+        if checked is not None:
+            checked.close()
+        return [samples[k] for k in range(total_n)]
 
     def log_probabilities(self, groups: Sequence[Group], law: Law) -> list[float]:
         """`log p(y|c)` of each candidate in nats, end-of-text included, in one forward pass.

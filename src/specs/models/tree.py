@@ -32,6 +32,7 @@ class Counts:
     prompt: int = 0
     processed: int = 0
     cached: int = 0
+    speculated: int = 0
 
 
 class Tree:
@@ -70,14 +71,14 @@ class Tree:
         trunk, tails = _split([tuple(sequence) for sequence in sequences])
         shared = _shared(trunk, self._ids[: self._computed])
         from_root = shared == len(self._ids)  # else the nodes are no continuation of the trunk
-        path = self._walk(ROOT, trunk[shared:]) if from_root else []
+        path = self.walk(ROOT, trunk[shared:]) if from_root else []
         known = from_root and (path[-1] if path else ROOT) in self._outputs
         if outputs and not known and () in tails and shared + len(path) == len(trunk):
             path, shared = (path[:-1], shared) if path else ([], shared - 1)
         nodes: list[int] = []
         whole = from_root and shared + len(path) == len(trunk)
         if whole:
-            walks = [self._walk(path[-1] if path else ROOT, tail) for tail in tails]
+            walks = [self.walk(path[-1] if path else ROOT, tail) for tail in tails]
             if outputs:
                 last = {walk[-1] for walk, tail in zip(walks, tails, strict=True) if walk and len(walk) == len(tail)}
                 again = last - self._outputs.keys()
@@ -116,7 +117,7 @@ class Tree:
         """
         rows, walks = self.prefixes(tails, [()] * len(tails))
         row_of = [walk[0] for walk in walks]
-        node_of = {row: self._walk(ROOT, tail)[-1] if tail else ROOT for row, tail in zip(row_of, tails, strict=True)}
+        node_of = {row: self.walk(ROOT, tail)[-1] if tail else ROOT for row, tail in zip(row_of, tails, strict=True)}
         return rows, [node_of[row] for row in range(len(rows))], row_of
 
     def grow(self, parents: Sequence[int], tokens: Sequence[int]) -> tuple[Floats, range]:
@@ -127,6 +128,37 @@ class Tree:
         """
         held = len(self._depth)
         return self._forward(parents, tokens, range(len(tokens))), range(held, held + len(tokens))
+
+    def run(self, starts: Sequence[int], paths: Sequence[Sequence[int]]) -> list[int]:
+        """Compute what is not known of the paths behind nodes `starts`, in one pass.
+
+        Outputs stay known until sequences are settled.
+
+        Returns:
+            The last node of each path.
+        """
+        held, ends = len(self._depth), []
+        new: dict[tuple[int, int], int] = {}
+        for node, path in zip(starts, paths, strict=True):
+            for token in path:
+                known = self.known(node, token)
+                node = new.setdefault((node, token), held + len(new)) if known is None else known
+            ends.append(node)
+        if new:
+            rows = self._forward([parent for parent, _ in new], [token for _, token in new], range(len(new)))
+            self._outputs |= zip(range(held, held + len(new)), rows, strict=True)
+        return ends
+
+    @property
+    def size(self) -> int:
+        """Nodes."""
+        return len(self._depth)
+
+    def prune(self, nodes: Sequence[int]) -> dict[int, int]:
+        """Drop all nodes but these; they ascend, and parents are among them. The new number of each, and of `ROOT`."""
+        self.backend.keep(self._cache, self._computed, np.array(nodes, np.int64) + self._computed)
+        self._keep_nodes(nodes, [])
+        return {ROOT: ROOT, **{node: k for k, node in enumerate(nodes)}}
 
     def known(self, parent: int, token: int) -> int | None:
         """The node of `token` below `parent`, if its output is known."""
@@ -195,7 +227,7 @@ class Tree:
         rows = self._forward(parents, tokens, [node - held if node != ROOT else ROOT for node in missing])
         return np.insert(rows, np.searchsorted(missing, known), before, axis=0) if known else rows
 
-    def _walk(self, node: int, path: Sequence[int]) -> list[int]:
+    def walk(self, node: int, path: Sequence[int]) -> list[int]:
         """The nodes along `path`, as far as there are any."""
         walked: list[int] = []
         for token in path:
@@ -219,7 +251,7 @@ class Tree:
             walks.append(walk)
         return [parent for parent, _ in new], [token for _, token in new], walks
 
-    def _keep_nodes(self, nodes: list[int], path: list[int]) -> None:
+    def _keep_nodes(self, nodes: Sequence[int], path: Sequence[int]) -> None:
         """Number the kept nodes anew; those on `path` have become part of the trunk."""
         number = {path[-1] if path else ROOT: ROOT, **{node: k for k, node in enumerate(nodes)}}
         self._outputs = {number[node]: row for node, row in self._outputs.items() if node in number}

@@ -16,7 +16,7 @@ import numpy as np
 
 from specs.core.keys import Key
 from specs.core.ledger import Ask, Ids
-from specs.engine import Closed, Group, Watch, unheard
+from specs.engine import Closed, Group, Guesses, Watch, unheard
 from specs.errors import EngineError, Stopped
 from specs.models.backend import Floats
 from specs.models.reading import Reader, RewardReader, fitting
@@ -49,6 +49,10 @@ class RemotePolicy:
     raw: bool
     system: str | None = None
     parameters: int = 0
+
+    @property
+    def guesses(self) -> bool:
+        return False
 
     @property
     def name(self) -> str:
@@ -90,10 +94,11 @@ class RemotePolicySession(Reader):
         keys: Sequence[Key],
         keep: Sequence[Trace] = (),
         closed: Closed = unheard,
+        guesses: Guesses | None = None,
     ) -> list[Sample]:
         """Draw `n` candidate steps of each trace, trace by trace, each with a seed of its own.
 
-        A server keeps what it has room for, whatever `keep` says.
+        A server keeps what it has room for, whatever `keep` says. There are no guesses (`Models.require`).
         """
         work = (
             self._sample(self.ids(trace), n, law, key, partial(closed, trace_idx))

@@ -1,0 +1,106 @@
+"""Token-level speculation: not a token changes, and what was guessed in vain is counted."""
+
+from dataclasses import replace
+
+import pytest
+import tiny
+
+from specs.drive import stream
+from specs.engine import Models
+from specs.errors import InputError
+from specs.machine import Limits
+from specs.methods.registry import NAMES, SPECULATING, make
+from specs.types import Law, Role, StepPolicy
+
+LAW, LIMITS = Law(0.8, 0.9, StepPolicy(max_tokens=10)), Limits(max_steps=4, max_tokens=40)
+QUESTION = "a b c"
+
+
+def solve(models, name, seed=0, law=LAW, **options):
+    return stream(QUESTION, models, make(name, **options), law=law, limits=LIMITS, seed=seed).result
+
+
+def counted(models):
+    return Models(**{role: replace(one, backend=tiny.CountingBackend(one.backend)) for role in Role
+                     if (one := getattr(models, role))})  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SPECULATING)
+def test_it_changes_no_token_and_every_position_is_accounted_for(models, name):
+    for seed, tokens in enumerate((1, 3, 8)):
+        plain = solve(models, name.removesuffix("+speculation"), seed)
+        result = solve(along := counted(models), name, seed, speculate=tokens)
+        assert result.error is None
+        assert result.method == name
+        assert result.settings["speculate"] == tokens
+        assert (result.text, result.finish_reason) == (plain.text, plain.finish_reason)
+        for one, other in zip(result.steps, plain.steps, strict=True):
+            assert [c.token_ids for c in one.candidates] == [c.token_ids for c in other.candidates]
+            for field in ("log_p", "log_q", "reward"):
+                values = [[getattr(c, field) for c in record.candidates] for record in (one, other)]
+                assert values[0] == pytest.approx(values[1], abs=1e-4)
+        for role, use in result.usage.items():
+            assert use.processed == use.minimum + use.speculated == getattr(along, role).backend.positions
+
+
+def test_all_methods_whose_target_writes_have_it():
+    assert {name.removesuffix("+speculation") for name in SPECULATING} == set(NAMES) - {"draft", "beam-draft"}
+
+
+@pytest.mark.parametrize("name", ["target", "beam", "best-of-n"])
+def test_a_draft_that_is_the_target_is_always_right(models, name):
+    """Then no position of the target is in vain, and a pass writes `speculate` + 1 tokens."""
+    same = Models(models.target, models.target, models.prm)
+    for seed in range(3):
+        passes = []
+
+        class Noting(tiny.CountingBackend):
+            def forward(self, *args, passes=passes):
+                passes.append(len(args[1]))
+                return super().forward(*args)
+
+        watched = replace(same, target=replace(same.target, backend=Noting(same.target.backend)))
+        result = solve(watched, f"{name}+speculation", seed, speculate=4, **({"n": 3} if name != "target" else {}))
+        assert result.usage[Role.TARGET].speculated == 0
+        longest = [max(len(c.token_ids) for c in record.candidates) for record in result.steps]
+        # Each step: one pass for what is new of the trace, then one for every 5 tokens but the last.
+        assert len(passes) <= sum(1 + -(-(length - 1) // 5) for length in longest)
+
+
+def test_greedy_decoding_agrees_too(models):
+    cold = Law(0.0, 1.0, StepPolicy(max_tokens=10))
+    assert solve(models, "target+speculation", law=cold).text == solve(models, "target", law=cold).text
+
+
+def test_a_draft_without_room_proposes_nothing(models):
+    class Short(tiny.CountingBackend):
+        context = len(models.draft.prompt(QUESTION)) + 12
+
+    short = replace(models, draft=replace(models.draft, backend=Short(models.draft.backend)))
+    plain, along = solve(models, "beam", 1), solve(short, "beam+speculation", 1)
+    assert len(plain.text) > 12
+    assert (along.text, along.finish_reason) == (plain.text, plain.finish_reason)
+    for use in along.usage.values():
+        assert use.processed == use.minimum + use.speculated
+
+
+def test_models_that_cannot_are_refused_by_name(models):
+    class Served(type(models.draft)):
+        guesses = False
+
+    draft = Served(models.draft.backend, models.draft.text)
+    with pytest.raises(InputError, match="is on a server, whose own matter token-level speculation is"):
+        solve(replace(models, draft=draft), "target+speculation")
+    with pytest.raises(InputError, match=r"target\+speculation needs a draft model"):
+        solve(replace(models, draft=None), "target+speculation")
+    with pytest.raises(InputError, match="speculate is a number of tokens, at least 1, not 0"):
+        make("beam+speculation", speculate=0)
+
+
+def test_vocabularies_that_differ_are_refused(models, tmp_path):
+    class Other(type(models.draft)):
+        fingerprint = "another"
+
+    draft = Other(models.draft.backend, models.draft.text)
+    with pytest.raises(InputError, match="of the same vocabulary"):
+        solve(replace(models, draft=draft), "target+speculation")
