@@ -33,7 +33,7 @@ def main() -> None:
     draft = cast(LightBackend, cast(LocalPolicy, models.draft).backend)
     if not draft.beside:
         raise SystemExit("the draft leaves no core to spare here, so nothing is drafted ahead")
-    ways = {"on": ("specs", True), "off": ("specs", False), "beam": ("beam", False)}
+    ways = {"on": ("specs", draft.beside), "off": ("specs", 0), "beam": ("beam", 0)}
     latency: dict[str, list[float]] = {way: [] for way in ways}
     idle: dict[str, list[float]] = {way: [] for way in ways}
     step: dict[str, list[float]] = {way: [] for way in ways}

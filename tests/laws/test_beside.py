@@ -31,7 +31,7 @@ def light(trio):
 class Seen(tiny.CountingBackend):
     """Takes a time of its own for every pass, and notes when each one was and how many positions it had."""
 
-    def __init__(self, backend, beside=True, seconds=lambda: 0.0):
+    def __init__(self, backend, beside=2, seconds=lambda: 0.0):
         super().__init__(backend)
         self.beside, self.seconds, self.passes = beside, seconds, []
 
@@ -43,7 +43,7 @@ class Seen(tiny.CountingBackend):
         return rows
 
 
-def seen(models, beside=True, **seconds):
+def seen(models, beside=2, **seconds):
     """The same models with every role's passes noted."""
     roles = {role: getattr(models, role) for role in Role}
     slow = {role: seconds.get(role, lambda: 0.0) for role in Role}
@@ -63,7 +63,7 @@ def solve(models, name="gsi", seed=0, **options):
 )  # fmt: skip
 def test_it_changes_no_step_and_computes_nothing_twice(light, name, options):
     for seed in range(3):
-        apart = solve(seen(light, False), name, seed, n=4, **options)
+        apart = solve(seen(light, 0), name, seed, n=4, **options)
         along = solve(models := seen(light), name, seed, n=4, **options)
         assert along.error is None
         assert along.text == apart.text
@@ -107,7 +107,7 @@ def test_the_next_step_is_drafted_while_this_one_is_scored(light):
     for seed in range(4):
         models = seen(light, draft=lambda: 0.004, target=lambda: 0.06)
         result = solve(models, "gsi", seed, n=3, threshold=-99.0)
-        apart = solve(seen(light, False), "gsi", seed, n=3, threshold=-99.0)
+        apart = solve(seen(light, 0), "gsi", seed, n=3, threshold=-99.0)
         assert [r.step.token_ids for r in result.steps] == [r.step.token_ids for r in apart.steps]
         gained += sum(r.seconds.draft + r.seconds.target_score - (r.seconds.wall - r.seconds.orchestration)
                       for r in result.steps[1:])  # fmt: skip
@@ -139,7 +139,7 @@ def test_what_no_thread_has_come_to_is_done_when_it_is_wanted(light, monkeypatch
         found = solve(models := seen(light, target=lambda: 0.03), n=3, threshold=-99.0)
     finally:
         freed.set()
-    wanted = solve(seen(light, False), n=3, threshold=-99.0)
+    wanted = solve(seen(light, 0), n=3, threshold=-99.0)
     assert found.text == wanted.text
     assert found.error is None
     for role, use in found.usage.items():

@@ -28,7 +28,7 @@ class Backend(Protocol):
         context: most positions that a sequence may have.
         width: entries of an output row: the vocabulary (logits) or the labels (a reward head).
         device: where it computes: cpu, or what its library calls the device.
-        beside: whether a call leaves room for a call of another model at the same time.
+        beside: how many calls of other models a call leaves room for at the same time.
         tolerance: largest difference, in nats on the summed log-probability of a step, between
             cached and from-scratch evaluation that counts as equal (1e-4 in fp32).
     """
@@ -38,7 +38,7 @@ class Backend(Protocol):
     context: int
     width: int
     device: str
-    beside: bool
+    beside: int
     tolerance: float
 
     def cache(self) -> Any:

@@ -49,7 +49,7 @@ class HFBackend:
         self.parameters: int = sum(weight.numel() for weight in model.parameters())
         self.context = context
         self.device = str(model.device)
-        self.beside = False  # a call takes all cores, or the device
+        self.beside = 0  # a call takes all cores, or the device
         self.tolerance = _TOLERANCE[dtype]
         self._model = model
         self._vocabulary: int = model.get_input_embeddings().weight.shape[0]

@@ -136,7 +136,7 @@ class LightBackend:
         self.context = shape.context
         self.width = weights.arrays["head"].shape[0]
         self.device = "cpu"
-        self.beside = threads < cores()
+        self.beside = cores() // threads - 1
         self.tolerance = 1e-4
         self.shape = shape
         self._arrays = weights.arrays  # the session refers to their memory

@@ -186,7 +186,7 @@ class LlamaBackend:
         self.name = name
         self.parameters: int = lib.llama_model_n_params(file.model)
         self.device = device
-        self.beside = False  # a call takes all cores, or the device
+        self.beside = 0  # a call takes all cores, or the device
         self.context = context
         self._vocabulary: int = lib.llama_vocab_n_tokens(file.vocabulary)
         self._labels = None if labels is None else np.array(labels)

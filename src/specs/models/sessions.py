@@ -55,7 +55,7 @@ class PolicySession(Reader):
         super().__init__(text, prompt_ids, fingerprints)
         self._tree = Tree(backend, prompt_ids)
         self._watch = watch
-        self._beside = Beside(backend.beside)
+        self._beside = Beside(backend.beside >= 1)
 
     @property
     def counts(self) -> Counts:
@@ -212,7 +212,8 @@ class RewardSession(RewardReader):
     def __init__(self, backend: Backend, form: RewardFormat, prompt_ids: Sequence[int]) -> None:
         super().__init__(form, prompt_ids)
         self._tree = Tree(backend, prompt_ids)
-        self._beside = Beside(backend.beside)
+        # Beside the draft and the target: the target takes longer, and a third on two cores slows both.
+        self._beside = Beside(backend.beside >= 2)
 
     @property
     def counts(self) -> Counts:

@@ -74,7 +74,7 @@ class TabularBackend:
     context: int = 4096
     parameters: int = 0
     device: str = "cpu"
-    beside: bool = False
+    beside: int = 0
     tolerance: float = 0.0
 
     @dataclass
