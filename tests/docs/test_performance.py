@@ -1,4 +1,4 @@
-"""docs/performance.md quotes docs/results/cost.json and lookahead-*.json.
+"""docs/performance.md quotes cost.json, lookahead-*.json and speculation-*.json of docs/results.
 
 python tests/docs/test_performance.py       prints the rows
 """
@@ -8,7 +8,16 @@ from pathlib import Path
 
 DOCS = Path(__file__).parents[2] / "docs"
 COST = json.loads((DOCS / "results/cost.json").read_text())
-AHEAD = {tier: json.loads((DOCS / f"results/lookahead-{tier}.json").read_text()) for tier in ("medium", "hard")}
+TIERS = ("medium", "hard")
+AHEAD = {tier: json.loads((DOCS / f"results/lookahead-{tier}.json").read_text()) for tier in TIERS}
+GUESSED = {tier: json.loads((DOCS / f"results/speculation-{tier}.json").read_text()) for tier in TIERS}
+PARTS = {
+    "first": "the first step",
+    "draft": "steps by the draft",
+    "draft, rejected": "steps by the draft, rejected",
+    "target": "steps by the target",
+    "rest": "after the last step",
+}
 
 
 def spread(ratio):
@@ -33,12 +42,31 @@ def rows():
         )
     for one in COST["shares"]:
         yield f"| {one['draft_share']:.2f} | {one['predicted']:.2f} | {one['measured']:.2f} |"
+    ratio = COST["shares"][-1]["measured"]
+    yield (
+        f"So `hard` at half of `beam`'s latency takes a draft share of {0.5 / (1 - ratio):.2f} by the coin, "
+        f"and with `rewrite` {0.5 + ratio:.2f}"
+    )
     for tier, one in AHEAD.items():
-        steps = one["step_over_beam"]
+        steps, idle = one["step_over_beam"], one["orchestration"]["on"]
         yield (
             f"| {tier} | {spread(one['on/off'])} | {spread(one['on/beam'])} | {one['on/beam']['of_means']:.2f} "
-            f"| {steps['on']:.2f}, {steps['off']:.2f} | {one['drafted_in_vain']:.2f} |"
+            f"| {steps['on']:.2f}, {steps['off']:.2f} | {one['drafted_in_vain']:.2f} | {idle:.1%} |"
         )
+    for part, label in PARTS.items():
+        cells = []
+        for one in AHEAD.values():
+            for way in ("on", "beam"):
+                found = one["parts"][way].get(part)
+                cells.append("" if found is None else f"{found['ms']:.0f} ({found['steps']:.2g})")
+        yield f"| {label} | {' | '.join(cells)} |".replace("|  |", "| |").replace("|  |", "| |")
+    for tier, one in GUESSED.items():
+        ratios = [spread(one[f"{name}+speculation / {name}"]) for name in ("target", "beam", "gsi", "specs")]
+        yield f"| {tier} | {one['agree']:.3f} | {one['one_less_tv']:.3f} | {' | '.join(ratios)} |"
+    for tier, one in GUESSED.items():
+        pairs = ("specs / beam", "specs / beam+speculation", "specs+speculation / beam+speculation")
+        yield f"| {tier} | {' | '.join(spread(one[pair]) for pair in pairs)} |"
+    yield f"{GUESSED['medium']['tokens']:,} and {GUESSED['hard']['tokens']:,} tokens"
 
 
 def test_the_page_quotes_the_records():
@@ -55,6 +83,18 @@ def test_looking_ahead_costs_nothing():
     """Upper 95% bound of the paired median of latencies, on over off."""
     for one in AHEAD.values():
         assert one["on/off"]["high"] <= 1.03
+
+
+def test_little_time_is_spent_outside_the_models():
+    for one in AHEAD.values():
+        assert max(one["orchestration"].values()) <= 0.05
+
+
+def test_speculation_makes_no_method_slower():
+    """Upper 95% bound of the paired median of latencies, with over without."""
+    for one in GUESSED.values():
+        for name in ("target", "beam", "gsi", "specs"):
+            assert one[f"{name}+speculation / {name}"]["high"] <= 1.03
 
 
 if __name__ == "__main__":
