@@ -308,8 +308,8 @@ class Usage:
         cached: prefix positions reused, summed over calls.
         generated: tokens sampled.
         discarded: tokens sampled that are no part of the final trace.
-        speculated: token positions computed for steps or tokens that were only guessed and thrown away;
-            part of `processed`, not of `minimum`.
+        speculated: token positions computed for guesses (steps drafted ahead in vain, tokens proposed to
+            another model or by it in vain) and thrown away; part of `processed`, not of `minimum`.
         padded: positions computed for padding alone.
         minimum: positions that had to be computed (docs/engines.md), recomputed from the trace;
             None where it has no exact meaning (scoring through text).

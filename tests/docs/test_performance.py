@@ -1,4 +1,4 @@
-"""docs/performance.md quotes cost.json, lookahead-*.json and speculation-*.json of docs/results.
+"""docs/performance.md quotes cost, lookahead-*, speculation-* and precision-hard of docs/results.
 
 python tests/docs/test_performance.py       prints the rows
 """
@@ -11,6 +11,7 @@ COST = json.loads((DOCS / "results/cost.json").read_text())
 TIERS = ("medium", "hard")
 AHEAD = {tier: json.loads((DOCS / f"results/lookahead-{tier}.json").read_text()) for tier in TIERS}
 GUESSED = {tier: json.loads((DOCS / f"results/speculation-{tier}.json").read_text()) for tier in TIERS}
+PRECISION = json.loads((DOCS / "results/precision-hard.json").read_text())
 PARTS = {
     "first": "the first step",
     "draft": "steps by the draft",
@@ -67,6 +68,11 @@ def rows():
         pairs = ("specs / beam", "specs / beam+speculation", "specs+speculation / beam+speculation")
         yield f"| {tier} | {' | '.join(spread(one[pair]) for pair in pairs)} |"
     yield f"{GUESSED['medium']['tokens']:,} and {GUESSED['hard']['tokens']:,} tokens"
+    for dtype in ("fp32", "bf16"):
+        one = PRECISION[dtype]
+        errors = [" / ".join(f"{value:.1e}" for value in one[name]) for name in ("log_p_error", "reward_error")]
+        differs = " | ".join(f"{one[name] / one['steps']:.1%}" for name in ("chosen_differently", "verdict_differs"))
+        yield f"| {dtype} | {one['steps']} | {differs} | {one['selection_tv']:.1e} | {' | '.join(errors)} |"
 
 
 def test_the_page_quotes_the_records():
@@ -88,6 +94,11 @@ def test_looking_ahead_costs_nothing():
 def test_little_time_is_spent_outside_the_models():
     for one in AHEAD.values():
         assert max(one["orchestration"].values()) <= 0.05
+
+
+def test_in_fp32_no_choice_hangs_on_how_scores_are_computed():
+    assert PRECISION["fp32"]["steps"] >= 400
+    assert PRECISION["fp32"]["chosen_differently"] == PRECISION["fp32"]["verdict_differs"] == 0
 
 
 def test_speculation_makes_no_method_slower():

@@ -106,8 +106,8 @@ class Screen:
 
 
 def _tokens(use: Usage) -> str:
-    vain = f" ({use.speculated} ahead, in vain)" if use.speculated else ""
-    parts = [f"{use.processed} tokens processed{vain}", f"{use.cached} reused"]
+    guessed = f" ({use.speculated} for guesses)" if use.speculated else ""
+    parts = [f"{use.processed} tokens processed{guessed}", f"{use.cached} reused"]
     if use.generated:
         parts.append(f"{use.generated} written, {use.discarded} of them discarded")
     return ", ".join(parts)

@@ -188,7 +188,7 @@ def _against(rows: Sequence[Row], reference: Sequence[Row], seed: int, one_machi
 
 
 def _over_minimum(rows: Sequence[Row], role: Role) -> float | None:
-    """Positions computed, those drafted ahead in vain apart, over those that had to be; None where inexact."""
+    """Positions computed, those for guesses apart, over those that had to be; None where inexact."""
     processed, minimum = 0, 0
     for row in rows:
         fewest = row.usage[role]["minimum"]
