@@ -55,23 +55,17 @@ def main() -> None:
     if not draft.beside:
         raise SystemExit("the draft leaves no core to spare here, so nothing is drafted ahead")
     ways = {"on": ("specs", draft.beside), "off": ("specs", 0), "beam": ("beam", 0)}
-    latency: dict[str, list[float]] = {way: [] for way in ways}
-    idle: dict[str, list[float]] = {way: [] for way in ways}
     solves: dict[str, list[Result]] = {way: [] for way in ways}
-    step: dict[str, list[float]] = {way: [] for way in ways}
-    vain = drafted = 0
     for k in range(-WARM_UP, args.limit):
         for way in list(ways) if k % 2 else reversed(ways):
             name, draft.beside = ways[way]
             result = solve(models, make(name), args.tier, args.problem_seed + k % args.limit)
             if k >= 0:
                 solves[way].append(result)
-                latency[way].append(result.latency_s)
-                idle[way].append(result.seconds.orchestration)
-                step[way] += steps(result)
-                if way == "on":
-                    vain += result.usage[Role.DRAFT].speculated
-                    drafted += result.usage[Role.DRAFT].processed
+    latency = {way: [result.latency_s for result in found] for way, found in solves.items()}
+    idle = {way: [result.seconds.orchestration for result in found] for way, found in solves.items()}
+    step = {way: [seconds for result in found for seconds in steps(result)] for way, found in solves.items()}
+    drafted = [result.usage[Role.DRAFT] for result in solves["on"]]
     record: dict[str, Any] = {
         "tier": args.tier,
         "problems": args.limit,
@@ -80,7 +74,7 @@ def main() -> None:
         "orchestration": {way: round(float(np.sum(idle[way]) / np.sum(latency[way])), 3) for way in ways},
         "step_s": {way: round(float(np.mean(found)), 4) for way, found in step.items()},
         "step_over_beam": {way: round(float(np.mean(step[way]) / np.mean(step["beam"])), 3) for way in ("on", "off")},
-        "drafted_in_vain": round(vain / drafted, 3),
+        "drafted_in_vain": round(sum(use.speculated for use in drafted) / sum(use.processed for use in drafted), 3),
         "parts": {way: parts(found) for way, found in solves.items()},
     }
     for one, other in (("on", "off"), ("on", "beam"), ("off", "beam")):

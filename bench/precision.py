@@ -17,7 +17,6 @@ import numpy as np
 from bench.bundled import LAW, arguments, finish, solve
 from specs import load
 from specs.core.keys import Key
-from specs.core.selection import choose_soft, log_ratio, tilt
 from specs.engine import Models, unwatched
 from specs.methods.specs import Specs
 from specs.types import Candidate, Decision, Result, Role, Trace
@@ -42,12 +41,8 @@ def from_scratch(models: Models, trace: Trace, candidate: Candidate) -> Candidat
 
 def decide(candidates: list[Candidate], trace: Trace) -> tuple[Decision, bool]:
     """The choice of `specs`, and whether the step is good enough to stay."""
-    scores = [tilt(c.reward or 0.0, METHOD.beta) + log_ratio(c) for c in candidates]
-    decision = choose_soft(scores, Key.from_seed(0).fold("select", trace.token_ids).uniform())
-    if decision.chosen is None:
-        return decision, False
-    step, before = candidates[decision.chosen], trace.steps[-1].reward if trace.steps else 1.0
-    return decision, (step.reward or 0.0) >= (METHOD.tau - log_ratio(step) / METHOD.beta) * (before or 0.0)
+    decision = METHOD._choose(tuple(candidates), Key.from_seed(0).fold("select", trace.token_ids))
+    return decision, not METHOD._rejected(trace, tuple(candidates), decision)
 
 
 def compare(models: Models, result: Result) -> list[tuple[float, ...]]:

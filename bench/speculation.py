@@ -52,8 +52,7 @@ def main() -> None:
     ways = {name: make(name) for name in METHODS}
     ways |= {f"{name}+speculation": make(f"{name}+speculation") for name in METHODS}
     ways |= {f"beam+speculation {tokens}": make("beam+speculation", speculate=tokens) for tokens in TOKENS}
-    latency: dict[str, list[float]] = {way: [] for way in ways}
-    vain: dict[str, list[int]] = {way: [] for way in ways}
+    solves: dict[str, list[Result]] = {way: [] for way in ways}
     same: list[np.ndarray] = []
     most: list[np.ndarray] = []
     for k in range(-WARM_UP, args.limit):
@@ -64,13 +63,13 @@ def main() -> None:
             if result.text != results[way.split("+")[0]].text:
                 raise SystemExit(f"{way} wrote another answer to problem {args.problem_seed + k % args.limit}")
             if k >= 0:
-                latency[way].append(result.latency_s)
-                use = result.usage[Role.TARGET]
-                vain[way] += [use.speculated, use.processed]
+                solves[way].append(result)
         if k >= 0:
             one, other = agreement(models, results["beam"])
             same.append(one)
             most.append(other)
+    latency = {way: [result.latency_s for result in found] for way, found in solves.items()}
+    use = {way: [result.usage[Role.TARGET] for result in found] for way, found in solves.items()}
     record: dict[str, Any] = {
         "tier": args.tier,
         "problems": args.limit,
@@ -79,7 +78,10 @@ def main() -> None:
         "agree": round(float(np.concatenate(same).mean()), 4),
         "one_less_tv": round(float(np.concatenate(most).mean()), 4),
         "latency_s": {way: round(float(np.mean(found)), 4) for way, found in latency.items()},
-        "target_in_vain": {way: round(sum(found[::2]) / sum(found[1::2]), 3) for way, found in vain.items()},
+        "target_in_vain": {
+            way: round(sum(one.speculated for one in found) / sum(one.processed for one in found), 3)
+            for way, found in use.items()
+        },
     }
     for way in ways:
         if "+" in way:

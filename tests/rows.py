@@ -1,4 +1,4 @@
-"""Rows of two runs that should be the same, but for what depends on the clock."""
+"""Rows and steps of two runs that should be the same, but for what depends on the clock and on rounding."""
 
 import pytest
 
@@ -30,3 +30,14 @@ def check_same(found, wanted):
             assert (one["writer"], one["accepted"]) == (two["writer"], two["accepted"]), key
             for name in ("reward", "log_ratio"):
                 assert one[name] == (two[name] if two[name] is None else pytest.approx(two[name], abs=TOLERANCE)), key
+
+
+def check_same_steps(found, wanted):
+    """Two results: the same tokens, written and chosen the same way, with the same scores."""
+    assert (found.text, found.finish_reason) == (wanted.text, wanted.finish_reason)
+    for one, other in zip(found.steps, wanted.steps, strict=True):
+        assert one.decision.chosen == other.decision.chosen
+        assert [c.token_ids for c in one.candidates] == [c.token_ids for c in other.candidates]
+        for field in ("log_p", "log_q", "reward"):
+            values = [[getattr(c, field) for c in record.candidates] for record in (one, other)]
+            assert values[0] == pytest.approx(values[1], abs=TOLERANCE)

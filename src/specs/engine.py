@@ -100,7 +100,8 @@ class PolicySession(Protocol):
     """A language model in one solve.
 
     `warm` and `begin` start work whose answer will be asked for, and return its future; `ahead` starts
-    some that may be. Engines that cannot work on it beside other calls return None.
+    some that may be. Engines that cannot work on it beside other calls return None, and from `guesses`
+    those that cannot propose tokens.
     """
 
     through_text: bool
@@ -117,7 +118,7 @@ class PolicySession(Protocol):
         closed: Closed = unheard,
         guesses: Guesses | None = None,
     ) -> Sequence[Sampled]: ...
-    def guesses(self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key], tokens: int) -> Guesses:
+    def guesses(self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key], tokens: int) -> Guesses | None:
         """For a writer that samples just this: guesses of `tokens` tokens at a time."""
         ...
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 import tiny
+from rows import check_same_steps
 
 from specs.drive import stream
 from specs.machine import Limits
@@ -66,12 +67,7 @@ def test_it_changes_no_step_and_computes_nothing_twice(light, name, options):
         apart = solve(seen(light, 0), name, seed, n=4, **options)
         along = solve(models := seen(light), name, seed, n=4, **options)
         assert along.error is None
-        assert along.text == apart.text
-        for one, other in zip(along.steps, apart.steps, strict=True):
-            assert one.decision.chosen == other.decision.chosen
-            for field in ("log_p", "log_q", "reward"):
-                values = [[getattr(c, field) for c in record.candidates] for record in (one, other)]
-                assert values[0] == pytest.approx(values[1], abs=1e-4)
+        check_same_steps(along, apart)
         for role, use in along.usage.items():
             assert use.processed == use.minimum + use.speculated == getattr(models, role).backend.positions
             assert role is Role.DRAFT or not use.speculated

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import tiny
+from rows import check_same_steps
 
 from specs.drive import stream
 from specs.engine import Models
@@ -33,12 +34,7 @@ def test_it_changes_no_token_and_every_position_is_accounted_for(models, name):
         assert result.error is None
         assert result.method == name
         assert result.settings["speculate"] == tokens
-        assert (result.text, result.finish_reason) == (plain.text, plain.finish_reason)
-        for one, other in zip(result.steps, plain.steps, strict=True):
-            assert [c.token_ids for c in one.candidates] == [c.token_ids for c in other.candidates]
-            for field in ("log_p", "log_q", "reward"):
-                values = [[getattr(c, field) for c in record.candidates] for record in (one, other)]
-                assert values[0] == pytest.approx(values[1], abs=1e-4)
+        check_same_steps(result, plain)
         for role, use in result.usage.items():
             assert use.processed == use.minimum + use.speculated == getattr(along, role).backend.positions
 
@@ -97,7 +93,7 @@ def test_models_that_cannot_are_refused_by_name(models):
         make("beam+speculation", speculate=0)
 
 
-def test_vocabularies_that_differ_are_refused(models, tmp_path):
+def test_vocabularies_that_differ_are_refused(models):
     class Other(type(models.draft)):
         fingerprint = "another"
 

@@ -43,14 +43,16 @@ _METHODS: dict[str, tuple[type, dict[str, Any]]] = {
     "draft": (Single, {"writer": Role.DRAFT}),
 }
 NAMES = tuple(_METHODS)
-_WITH_SPECULATION = {
-    f"{name}+speculation": (speculating(kind), fixed)
-    for name, (kind, fixed) in _METHODS.items()
-    if fixed.get("writer") is not Role.DRAFT
-}
-SPECULATING = tuple(_WITH_SPECULATION)
+SPECULATING = tuple(
+    f"{name}+speculation" for name, (_, fixed) in _METHODS.items() if fixed.get("writer") is not Role.DRAFT
+)
 """Methods whose target steps are written with token-level speculation."""
-_ALL = _METHODS | _WITH_SPECULATION
+
+
+def _kind(name: str) -> tuple[type, dict[str, Any]]:
+    """The class of the method called `name`, and what the name fixes."""
+    kind, fixed = _METHODS[name.removesuffix("+speculation")]
+    return speculating(kind) if name in SPECULATING else kind, fixed
 
 
 def options_of(name: str) -> frozenset[str]:
@@ -59,9 +61,9 @@ def options_of(name: str) -> frozenset[str]:
     Raises:
         InputError: an unknown name.
     """
-    if name not in _ALL:
+    if name not in NAMES and name not in SPECULATING:
         raise InputError(f"unknown method {name!r}; choose from {', '.join(NAMES)}, or one of them with +speculation")
-    return frozenset(field.name for field in fields(_ALL[name][0])) - {"writer"}
+    return frozenset(field.name for field in fields(_kind(name)[0])) - {"writer"}
 
 
 def make(name: str, **options: Any) -> Method:
@@ -71,8 +73,9 @@ def make(name: str, **options: Any) -> Method:
         InputError: an unknown name, an option that no method has, a value out of its range.
     """
     known = options_of(name)
-    kind, fixed = _ALL[name]
-    if unknown := options.keys() - {field.name for one, _ in _ALL.values() for field in fields(one)}:
+    kind, fixed = _kind(name)
+    every = {"speculate", *(field.name for one, _ in _METHODS.values() for field in fields(one))}
+    if unknown := options.keys() - every:
         raise InputError(f"unknown option {', '.join(sorted(unknown))}; see 'specs solve --help'")
     given = {key: value for key, value in options.items() if key in known and value is not None}
     try:
@@ -83,7 +86,7 @@ def make(name: str, **options: Any) -> Method:
 
 def fits(name: str, option: str, value: Any) -> bool:
     """Whether a value read from a file is of the kind that an option of a method is; its range apart."""
-    return _of_kind(value, get_type_hints(_ALL[name][0])[option])
+    return _of_kind(value, get_type_hints(_kind(name)[0])[option])
 
 
 def _of_kind(value: Any, kind: Any) -> bool:

@@ -13,6 +13,7 @@ Model calls a step: of the method, and where the target writes, passes of the dr
 from __future__ import annotations
 
 from dataclasses import make_dataclass, replace
+from functools import cache
 from typing import Any
 
 from specs.core.keys import Key
@@ -23,6 +24,7 @@ TOKENS = 8
 """Proposed at a time unless the user says otherwise."""
 
 
+@cache  # made when first asked for: a dozen classes would cost every start 10 ms
 def speculating(kind: type[Any]) -> type[Any]:
     """The methods of class `kind` with one more option, `speculate`: tokens that the draft proposes at a time, >= 1."""
 

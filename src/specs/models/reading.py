@@ -43,9 +43,9 @@ class Reader:
         """See `warm`."""
         return None
 
-    def guesses(self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key], tokens: int) -> Guesses:
-        """See `warm`; never called where `Policy.guesses` is false."""
-        raise NotImplementedError
+    def guesses(self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key], tokens: int) -> Guesses | None:
+        """See `warm`."""
+        return None
 
     def ids(self, trace: Trace) -> Ids:
         """The prompt and the trace."""

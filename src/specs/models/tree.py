@@ -78,20 +78,17 @@ class Tree:
         nodes: list[int] = []
         whole = from_root and shared + len(path) == len(trunk)
         if whole:
-            walks = [self.walk(path[-1] if path else ROOT, tail) for tail in tails]
+            root = path[-1] if path else ROOT
+            walks = [self.walk(root, tail) for tail in tails]
             if outputs:
                 last = {walk[-1] for walk, tail in zip(walks, tails, strict=True) if walk and len(walk) == len(tail)}
                 again = last - self._outputs.keys()
                 walks = [list(takewhile(lambda node: node not in again, walk)) for walk in walks]
-            nodes = sorted({node for walk in walks for node in walk})
+            kept = {node for walk in walks for node in walk}
             if behind:
-                root = path[-1] if path else ROOT
-                full = {
-                    walk[-1] if walk else root
-                    for walk, tail in zip(walks, tails, strict=True)
-                    if len(walk) == len(tail)
-                }
-                nodes = sorted({*nodes, *self._behind(full, outputs)})
+                whole_walks = (walk for walk, tail in zip(walks, tails, strict=True) if len(walk) == len(tail))
+                kept |= self._behind({[root, *walk][-1] for walk in whole_walks}, outputs)
+            nodes = sorted(kept)
         if shared < self._computed or self._depth:
             self.backend.keep(self._cache, shared, np.array([*path, *nodes], np.int64) + shared)
         if not whole:
