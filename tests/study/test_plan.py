@@ -27,7 +27,8 @@ from specs.study.plan import (
     stage,
     tuning,
 )
-from specs.study.settings import choose
+from specs.study.settings import choose, without_speculated
+from specs.types import Role
 
 OTHER = Known({"specs": Specs(8, 16.0, 0.9), "gsi": Gsi(8, 10.0, 0.9), "rsd": Rsd(0.95)}, dict.fromkeys(TIERS, 0.4))
 """Tuning that chose nothing published."""
@@ -128,6 +129,17 @@ def test_the_cheapest_of_what_is_not_told_apart_from_the_best_is_chosen():
     assert choose([_rows(far, 1), _rows(best, 9)]) == 1
     one_behind = [1] * 87 + [0] * 3 + [1] * 2 + [0] * 8  # a point behind, standard error 2.2 points
     assert choose([_rows(best, 9), _rows(one_behind, 1)]) == 1
+
+
+def test_what_was_drafted_ahead_in_vain_decides_nothing():
+    def row(speculated):
+        usage = {"draft": {"processed": 40 + speculated, "speculated": speculated},
+                 "target": {"processed": 30, "speculated": 0}}  # fmt: skip
+        flops = 2.0 * (5 * (40 + speculated) + 7 * 30)
+        return replace(_rows([1], flops)["p0"], usage=usage)
+
+    parameters = {Role.DRAFT: 5, Role.TARGET: 7, Role.PRM: 3}
+    assert without_speculated(row(9), parameters).flops == without_speculated(row(0), parameters).flops == row(0).flops
 
 
 def test_the_estimate_falls_to_nothing_as_solves_are_made():

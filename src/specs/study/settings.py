@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from specs import api
 from specs.bundled.problems import TIERS
 from specs.core.statistics import paired_difference
 from specs.eval.folder import RUN, read
 from specs.eval.rows import Row
 from specs.methods import Method
 from specs.study.plan import GRIDS, Known, N, Run, main_table, tuning
+from specs.types import Role
 
 TWO_SIDED = 2 * 1.959964
 """Width of a 95% interval in standard errors."""
@@ -31,17 +34,26 @@ def tuned(out: Path) -> dict[str, Any]:
     """By method: the configurations tried, what each found, and the index of the one `chosen`.
 
     The best accuracy over both tiers wins. Of those whose paired difference from it is at most its
-    standard error, the one of the fewest FLOPs does: unlike seconds, runs beside each other do not
-    change them.
+    standard error, the one of the fewest FLOPs does. What was drafted ahead in vain is not among them,
+    since it depends on how fast the machine was: a study that is made again chooses the same.
     """
     found: dict[str, Any] = {}
+    models = api.load()
+    parameters = {role: getattr(models, role).parameters for role in Role}
     for label, grid in GRIDS.items():
-        rows = [row for run in tuning(Known()) if run.name.endswith(label) for row in rows_of(run, out)]
+        runs = [run for run in tuning(Known()) if run.name.endswith(label)]
+        rows = [without_speculated(row, parameters) for run in runs for row in rows_of(run, out)]
         by_cell = [{row.problem_id: row for row in rows if row.method == f"{label} {k + 1}"} for k in range(len(grid))]
         if all(by_cell):
             found[label] = {"tried": [_tried(method, made) for method, made in zip(grid, by_cell, strict=True)],
                             "chosen": choose(by_cell)}  # fmt: skip
     return found
+
+
+def without_speculated(row: Row, parameters: Mapping[Role, int]) -> Row:
+    """The row as if nothing had been drafted ahead in vain."""
+    spent = sum(2.0 * parameters[Role(role)] * (use["speculated"] or 0) for role, use in row.usage.items())
+    return replace(row, flops=row.flops - spent)
 
 
 def choose(by_cell: Sequence[Mapping[str, Row]]) -> int:
