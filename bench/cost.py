@@ -2,7 +2,7 @@
 
     python -m bench.cost [--tier hard] [--limit N] [--problem-seed SEED] [--out FILE]
 
-1. The machine: how fast one core reads weights and multiplies matrices (as `bench.light_backend` measures it).
+1. The machine: how fast one core reads weights and multiplies matrices (as `specs.suite.limits` measures it).
 2. A pass of each bundled model over r new tokens behind `PREFIX`, beside its floor: the longer of reading
    all weights once and of doing all multiplications.
 3. A step by the draft (D) and by the target (B), put together from passes and measured in solves.
@@ -19,13 +19,14 @@ from typing import Any, cast
 import numpy as np
 
 from bench.bundled import WARM_UP, arguments, finish, solve
-from bench.light_backend import PREFIX, prefixed, product_rate, read_rate, timed, weight_work
+from bench.light_backend import PREFIX, prefixed
 from specs import load
 from specs.engine import Models
 from specs.methods import Method
 from specs.methods.beam import Beam
 from specs.methods.specs import Specs
 from specs.models.light import LightBackend
+from specs.suite.limits import product_rate, read_rate, seconds, weight_work
 from specs.types import Role, StepRecord
 
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -40,14 +41,14 @@ def a_pass(backend: LightBackend, rows: int) -> float:
     visible[:, PREFIX:] = np.eye(rows, dtype=bool)
     found = []
     for _ in range(REPEATS + 3):
-        found.append(timed(lambda: backend.forward(cache, ids, np.full(rows, PREFIX), visible, wanted)))
+        found.append(seconds(lambda: backend.forward(cache, ids, np.full(rows, PREFIX), visible, wanted)))
         backend.keep(cache, PREFIX, np.array([], np.int64))
     return float(np.median(found[3:]))
 
 
 def floor(backend: LightBackend, rows: int, core: dict[str, float]) -> float:
     """Seconds of the weight matrices alone: the longer of reading them once and of all multiplications."""
-    flops, size = weight_work(backend, rows, rows)
+    flops, size = weight_work(backend.shape, backend.width, rows, rows)
     return max(size / core["bytes_per_s"], flops / core["flops_per_s"])
 
 

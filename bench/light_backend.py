@@ -26,6 +26,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from specs.models.light import LightBackend, load_light
+from specs.suite.limits import product_rate, read_rate, seconds, weight_work
 
 PREFIX, PREFILL, GROWTH = 150, 90, 120
 """Tokens before the tree, tokens of the prefill, tree entries that decoding adds."""
@@ -88,7 +89,7 @@ def prefixed(backend: LightBackend) -> Any:
 def prefill(backend: LightBackend) -> Iterator[float]:
     """Seconds of one prefill, last row wanted."""
     rows, cache = np.arange(PREFILL), backend.cache()
-    yield timed(lambda: backend.forward(cache, rows % 100, rows, None, rows[-1:]))
+    yield seconds(lambda: backend.forward(cache, rows % 100, rows, None, rows[-1:]))
 
 
 def decode(width: int) -> Callable[[LightBackend], Iterator[float]]:
@@ -102,7 +103,7 @@ def decode(width: int) -> Callable[[LightBackend], Iterator[float]]:
             for row in rows:
                 sees[row, PREFIX + row :: width] = True
             positions = np.full(width, PREFIX + depth)
-            yield timed(lambda s=sees, p=positions: backend.forward(cache, rows, p, s, rows))
+            yield seconds(lambda s=sees, p=positions: backend.forward(cache, rows, p, s, rows))
 
     return phase
 
@@ -117,7 +118,7 @@ def score_tree(backend: LightBackend) -> Callable[[], Any]:
 
 
 def score(backend: LightBackend) -> Iterator[float]:
-    yield timed(score_tree(backend))
+    yield seconds(score_tree(backend))
 
 
 def keep(backend: LightBackend) -> Iterator[float]:
@@ -125,7 +126,7 @@ def keep(backend: LightBackend) -> Iterator[float]:
     cache, new, rows = prefixed(backend), BRANCHES * LENGTH, np.arange(BRANCHES * LENGTH)
     backend.forward(cache, rows % 100, PREFIX + rows, None, rows[:1])
     moved = PREFIX + np.arange(new - LENGTH, new)
-    yield timed(lambda: backend.keep(cache, PREFIX, moved))
+    yield seconds(lambda: backend.keep(cache, PREFIX, moved))
 
 
 PHASES: dict[str, tuple[int, int, Callable[[LightBackend], Iterator[float]]]] = {
@@ -137,56 +138,17 @@ PHASES: dict[str, tuple[int, int, Callable[[LightBackend], Iterator[float]]]] = 
 """Tokens a call (0: none), rows wanted of them, and the phase."""
 
 
-def timed(call: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
-def product_rate(size: int = 768) -> float:
-    """Floating-point operations a second of a large fp32 product by onnxruntime on one thread."""
-    import onnx
-    import onnxruntime as ort
-
-    helper, weight = onnx.helper, np.ones((size, size), np.float32)
-    x, y = (helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [size, size]) for name in "xy")
-    product = helper.make_node("MatMul", ["x", "w"], ["y"])
-    graph = helper.make_graph([product], "product", [x], [y], [onnx.numpy_helper.from_array(weight, "w")])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return 2 * size**3 / min(timed(lambda: session.run(None, {"x": weight})) for _ in range(50))
-
-
-def read_rate(size: int) -> float:
-    """Bytes a second at which `size` bytes are read again and again by one thread."""
-    a = np.ones(size // 1024 * 256, np.float32)
-    matrix, x = a.reshape(-1, 256), np.ones(256, np.float32)
-    return a.nbytes / min(timed(call) for call in (lambda: a @ a, lambda: matrix @ x) for _ in range(50))
-
-
-def weight_work(backend: LightBackend, tokens: int, rows: int) -> tuple[float, float]:
-    """Floating-point operations and bytes of the weight matrices for `tokens` tokens, `rows` outputs wanted."""
-    shape = backend.shape
-    qkv = shape.hidden * shape.head * (shape.heads + 2 * shape.kv_heads)
-    after = shape.hidden * (shape.head * shape.heads + 3 * shape.mlp)  # of the last layer for wanted rows only
-    head = shape.hidden * backend.width
-    flops = 2.0 * (shape.layers * qkv * tokens + after * ((shape.layers - 1) * tokens + rows) + head * rows)
-    return flops, 4.0 * (shape.layers * (qkv + after) + head)
-
-
 def measure(backend: LightBackend, repeats: int, peak: float) -> dict[str, dict[str, float]]:
     """Per phase: median milliseconds a call, 10th and 90th percentile, GFLOP/s, share of the limit."""
     rate = read_rate(4 * backend.parameters)
     found = {}
     for name, (tokens, rows, phase) in PHASES.items():
         list(phase(backend))
-        seconds = sorted(s for _ in range(repeats) for s in phase(backend))
-        median = statistics.median(seconds)
-        row = {"ms": 1e3 * median, "p10": 1e3 * np.quantile(seconds, 0.1), "p90": 1e3 * np.quantile(seconds, 0.9)}
+        took = sorted(s for _ in range(repeats) for s in phase(backend))
+        median = statistics.median(took)
+        row = {"ms": 1e3 * median, "p10": 1e3 * np.quantile(took, 0.1), "p90": 1e3 * np.quantile(took, 0.9)}
         if tokens:
-            flops, size = weight_work(backend, tokens, rows)
+            flops, size = weight_work(backend.shape, backend.width, tokens, rows)
             row |= {"gflops": flops / median / 1e9, "of_limit": max(flops / peak, size / rate) / median}
         found[name] = {key: round(float(value), 4) for key, value in row.items()}
     return found
@@ -198,9 +160,9 @@ def side_by_side(one: LightBackend, other: LightBackend, repeats: int) -> float:
     with ThreadPoolExecutor(2) as pool:
         for _ in range(repeats):
             calls = score_tree(one), score_tree(other)
-            apart = timed(calls[0]) + timed(calls[1])
+            apart = seconds(calls[0]) + seconds(calls[1])
             calls = score_tree(one), score_tree(other)
-            ratios.append(timed(lambda c=calls: list(pool.map(lambda call: call(), c))) / apart)
+            ratios.append(seconds(lambda c=calls: list(pool.map(lambda call: call(), c))) / apart)
     return round(statistics.median(ratios), 3)
 
 

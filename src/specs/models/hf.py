@@ -131,7 +131,7 @@ def load_hf(
     except ImportError as error:
         raise ModelError(f"{name} needs the extra: pip install 'specs-llm[torch]' ({error.name} is missing)") from None
 
-    place = _device(device)
+    place = device_of(device)
     if dtype == "auto":
         dtype = "bf16" if place.type == "cuda" else "fp32"
     if dtype not in _DTYPES:
@@ -174,7 +174,8 @@ def load_hf(
     return HFBackend(name, kind, model, context, dtype)
 
 
-def _device(device: str) -> torch.device:
+def device_of(device: str) -> torch.device:
+    """What cpu, cuda, cuda:N or auto (cuda where there is one) stands for; `InputError` where it is not there."""
     import torch
 
     if device == "auto":

@@ -1,0 +1,65 @@
+"""A vocabulary without language: each token is a character of its own, so that nothing ever ends by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from specs.engine import Models
+from specs.models.backend import Backend
+from specs.models.local import LocalPolicy, LocalReward
+from specs.rewards.families import DELIMITER, TokenClassification
+from specs.types import Judge, Role
+
+_FIRST = 0x20000
+"""Characters from here on are neither white space nor anything that text processing knows."""
+
+
+class Blank:
+    """`specs.models.text.Text` and `specs.rewards.formats.Tokens` of that vocabulary.
+
+    A blank line is token 0, a line break token 1, where they are written as such.
+    """
+
+    fingerprint = "blank"
+    end_ids: frozenset[int] = frozenset()
+    bos = None
+
+    def encode(self, text: str) -> list[int]:
+        marked = text.replace(DELIMITER, chr(_FIRST)).replace("\n", chr(_FIRST + 1))
+        return [ord(character) - _FIRST for character in marked]
+
+    def piece(self, token: int) -> bytes:
+        return self.spelling(token).encode()
+
+    def spelling(self, token: int) -> str:
+        return chr(_FIRST + token)
+
+    def prompt(self, question: str, system: str | None = None, generation: bool = True) -> list[int]:
+        return self.encode(question)
+
+    def turns(self) -> tuple[str, str, str]:
+        raise NotImplementedError("there are no turns")
+
+    def labelled(self, before: str, labels: Sequence[str]) -> tuple[list[int], list[int]]:
+        raise NotImplementedError("there are no labels")
+
+    def judgement(self, judge: Judge) -> tuple[list[int], list[int]]:
+        raise NotImplementedError("there is nothing to judge")
+
+
+def question(tokens: int, seed: int = 0) -> str:
+    """A question of so many random tokens."""
+    ids = np.random.default_rng(seed).integers(2, 700, tokens)
+    return "".join(map(Blank().spelling, ids.tolist()))
+
+
+def blank_models(backends: dict[Role, Backend]) -> Models:
+    """The models of solves in that vocabulary."""
+    text = Blank()
+    return Models(
+        draft=LocalPolicy(backends[Role.DRAFT], text),
+        target=LocalPolicy(backends[Role.TARGET], text),
+        prm=LocalReward(backends[Role.PRM], TokenClassification(text), "random weights"),
+    )

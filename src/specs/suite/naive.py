@@ -1,0 +1,50 @@
+"""A step as published code makes it: no call knows what an earlier one has computed.
+
+Every candidate has a row of its own with its own copy of the prompt and the trace. Writing reads
+all rows anew at the start of each step; scoring reads each candidate from the first token of the
+prompt, the target with the outputs of all positions.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from specs.models.backend import Backend
+from specs.models.tree import ROOT, Tree
+from specs.types import Role
+
+
+def naive_step(
+    backends: dict[Role, Backend], writer: Role, prefix: Sequence[int], n: int, tokens: int
+) -> dict[str, float]:
+    """Busy seconds of one step by phase (`specs.types.Seconds`), and their sum as `wall`.
+
+    Rows decode side by side over one copy of the prefix: n copies would have to be read as well, so
+    this is less than what published code spends.
+    """
+    paths = np.random.default_rng(0).integers(2, 700, (n, tokens))
+    whole = [np.array([*prefix, *path]) for path in paths.tolist()]
+    start = time.perf_counter()
+    trees = [Tree(backends[writer], prefix) for _ in range(n)]
+    for tree in trees:
+        tree.compute()
+    nodes: Sequence[int] = [ROOT] * n
+    for column in paths.T[:-1]:
+        _, nodes = trees[-1].grow(nodes, column.tolist())
+    written = scored = time.perf_counter()
+    if writer is Role.DRAFT:
+        for ids in whole:
+            _read(backends[Role.TARGET], ids, np.arange(len(ids)))
+        scored = time.perf_counter()
+    for ids in whole:
+        _read(backends[Role.PRM], ids, np.array([len(ids) - 1]))
+    end = time.perf_counter()
+    writing = "draft" if writer is Role.DRAFT else "target_generate"
+    return {writing: written - start, "target_score": scored - written, "prm": end - scored, "wall": end - start}
+
+
+def _read(backend: Backend, ids: np.ndarray, want: np.ndarray) -> None:
+    backend.forward(backend.cache(), ids, np.arange(len(ids)), None, want)
