@@ -33,9 +33,9 @@ def arguments(doc: str | None, limit: int) -> argparse.Namespace:
     return parser.parse_args()
 
 
-def solve(models: Models, method: Method, tier: str, seed: int) -> Result:
+def solve(models: Models, method: Method, tier: str, seed: int, law: Law = LAW) -> Result:
     """One solve of one problem; ends the program if it fails."""
-    result = stream(generate(tier, seed).question, models, method, law=LAW, seed=0).result
+    result = stream(generate(tier, seed).question, models, method, law=law, seed=0).result
     if result.error is not None:
         raise SystemExit(f"a solve failed: {result.error}")
     return result

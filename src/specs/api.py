@@ -65,6 +65,7 @@ def configure(
     max_tokens: int = 2048,
     deadline_s: float | None = None,
     delimiter: str | None = "\n\n",
+    enough: float = 1.0,
     **options: Any,
 ) -> tuple[Method, Law, Limits]:
     """Plain options as a method, a law and limits.
@@ -75,13 +76,14 @@ def configure(
         max_steps, max_tokens: caps of the whole solve; max_step_tokens: of one step.
         deadline_s: seconds until the best trace so far is returned; None for none.
         delimiter: closes a step; None for fixed chunks of `max_step_tokens`.
+        enough: share of the candidates in (0, 1]; those that are longer than so many are cut off.
         options: the method's own (`n`, `beta`, `tau`, ...; see `specs.methods`).
 
     Raises:
         InputError: an unknown method or option, or a value out of its range.
     """
     try:
-        law = Law(temperature, top_p, StepPolicy(delimiter=delimiter, max_tokens=max_step_tokens))
+        law = Law(temperature, top_p, StepPolicy(delimiter=delimiter, max_tokens=max_step_tokens, enough=enough))
         limits = Limits(max_steps, max_tokens, deadline_s)
     except ValueError as error:
         raise InputError(str(error)) from None

@@ -39,7 +39,7 @@ class Counted(Protocol):
 
 
 class Sampled(Protocol):
-    """One sampled step; `log_probability` in nats under the law it was drawn from."""
+    """One sampled step; `log_probability` in nats under the law it was drawn from, None of one that was cut off."""
 
     @property
     def token_ids(self) -> tuple[int, ...]: ...
@@ -48,7 +48,7 @@ class Sampled(Protocol):
     @property
     def end(self) -> End: ...
     @property
-    def log_probability(self) -> float: ...
+    def log_probability(self) -> float | None: ...
 
 
 Closed = Callable[[int, Sampled], None]
@@ -150,7 +150,8 @@ class Policy(Protocol):
     Attributes:
         fingerprint: equal exactly for equal vocabularies.
         raw: whether its log-probabilities are at temperature 1 and over all tokens, whatever law it samples under.
-        guesses: whether its sessions can propose tokens, and sample with tokens proposed.
+        by_token: whether its sessions go on token by token in this process: they can propose tokens, sample
+            with tokens proposed, and cut stragglers off.
     """
 
     @property
@@ -162,7 +163,7 @@ class Policy(Protocol):
     @property
     def raw(self) -> bool: ...
     @property
-    def guesses(self) -> bool: ...
+    def by_token(self) -> bool: ...
     def prompt(self, question: str) -> tuple[int, ...]: ...
     def open(self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str], watch: Watch) -> PolicySession: ...
 
@@ -193,15 +194,26 @@ class Models:
                 raise InputError(f"method {method.name} needs a {role} model; give one (--{role})")
         if method.roles >= {Role.DRAFT, Role.TARGET}:
             self.check_law(law)
-        if getattr(method, "speculate", 0):
+        speculate = getattr(method, "speculate", 0)
+        if law.steps.enough < 1:
+            if speculate:
+                raise InputError("stragglers are cut without +speculation only; leave one of them out")
+            self._check_cuts(method)
+        if speculate:
             self._check_guesses()
+
+    def _check_cuts(self, method: Method) -> None:
+        """Raise `InputError` unless the writers go on token by token where it can be told which ones fall behind."""
+        for role in method.roles - {Role.PRM}:
+            if not (model := getattr(self, role)).by_token:
+                raise InputError(f"{model.name} is on a server, where no stragglers are cut; leave out --enough")
 
     def _check_guesses(self) -> None:
         """Raise `InputError` unless the draft can propose tokens to the target."""
         assert self.draft is not None
         assert self.target is not None
         for model in (self.draft, self.target):
-            if not model.guesses:
+            if not model.by_token:
                 raise InputError(
                     f"{model.name} is on a server, whose own matter token-level speculation is "
                     "(vllm serve --speculative-config); leave out +speculation"

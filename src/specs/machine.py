@@ -215,16 +215,22 @@ class Solve:
             Candidate(s.token_ids, s.text, s.end, duplicates_of=first, **{own: s.log_probability})
             for s, first in zip(samples, firsts, strict=True)
         ]
-        groups: list[Group] = [
-            (trace, [candidates[idx] for idx in distinct_idx if idx // request.n == k])
-            for k, trace in enumerate(traces)
-        ]
+
+        def by_trace(wanted: Sequence[int]) -> list[Group]:
+            return [
+                (trace, [candidates[idx] for idx in wanted if idx // request.n == k]) for k, trace in enumerate(traces)
+            ]
+
+        whole_idx = [k for k in distinct_idx if candidates[k].end is not End.CUT]
+        groups = by_trace(whole_idx)
         self.watch()
-        place = {k: row for row, k in enumerate(distinct_idx)}
-        rows = [place[k if first is None else first] for k, first in enumerate(firsts)]
+        place = {k: row for row, k in enumerate(whole_idx)}
+        rows = [place.get(k if first is None else first) for k, first in enumerate(firsts)]
 
         def scored(name: str, values: Sequence[float]) -> list[Candidate]:
-            return [replace(c, **{name: values[row]}) for c, row in zip(candidates, rows, strict=True)]
+            return [
+                c if row is None else replace(c, **{name: values[row]}) for c, row in zip(candidates, rows, strict=True)
+            ]
 
         def looking(name: str, call: Call) -> Call:
             def run() -> Any:
@@ -243,7 +249,7 @@ class Solve:
             for name, done in zip(calls, finished, strict=True):
                 candidates = scored(name, done.value)
             self.begun.clear()
-        self._note_asks(request, groups, guessed=guesses is not None and guesses.begun)
+        self._note_asks(request, by_trace(distinct_idx), groups, guessed=guesses is not None and guesses.begun)
         remaining = None if self.limits.deadline_s is None else self.limits.deadline_s - self._elapsed()
         proposal = Proposal(tuple(candidates), remaining)
         self.proposals.append((proposal, request))
@@ -342,7 +348,10 @@ class Solve:
         steps = request.law.steps
         return replace(request.law, steps=replace(steps, max_tokens=min(steps.max_tokens, left)))
 
-    def _note_asks(self, request: Propose | Rollout, groups: Sequence[Group], guessed: bool) -> None:
+    def _note_asks(
+        self, request: Propose | Rollout, drawn: Sequence[Group], groups: Sequence[Group], guessed: bool
+    ) -> None:
+        """What each role was asked for the ledger: the writer for all that was `drawn`, others about `groups`."""
         kept = [(trace.token_ids, ()) for trace in request.keep] if isinstance(request, Propose) else []
         for role, asks in self.asks.items():
             if role in request.verify:
@@ -350,9 +359,10 @@ class Solve:
             if role is Role.PRM:
                 if role in request.verify:
                     asks.append(self.sessions[role].ask(groups, self.law.steps.delimiter))
-            elif role is request.writer or role in request.verify:
-                paths = [(trace.token_ids, [c.token_ids[:-1] for c in distinct]) for trace, distinct in groups]
-                asks.append(paths + kept if role is request.writer else paths)
+            elif role is request.writer:
+                asks.append([*_paths(drawn), *kept])
+            elif role in request.verify:
+                asks.append(_paths(groups))
             elif (judge := _judge(request)) is not None:
                 asks.append(self.sessions[role].ask(groups, judge))
             elif guessed:  # the draft has gone on behind the traces; what it guessed is counted apart
@@ -498,6 +508,11 @@ def _writing(writer: Role) -> str:
 
 def _begins(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
     return other[: len(one)] == one
+
+
+def _paths(groups: Sequence[Group]) -> Ask:
+    """Candidates without their last tokens, which nothing follows yet."""
+    return [(trace.token_ids, [c.token_ids[:-1] for c in candidates]) for trace, candidates in groups]
 
 
 def _judge(request: Propose | Rollout) -> Judge | None:

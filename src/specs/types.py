@@ -42,6 +42,8 @@ class End(StrEnum):
     DELIMITER = "delimiter"
     END_OF_TEXT = "end_of_text"
     CAP = "cap"
+    CUT = "cut"
+    """Not at all: it was longer than enough others (`StepPolicy.enough`), and is thrown away unscored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +55,21 @@ class StepPolicy:
         pattern: regular expression that closes a step instead of `delimiter`; it is searched in
             the step's text after each token.
         max_tokens: cap on the tokens of one step, >= 1.
+        enough: share of a trace's candidates, in (0, 1]. Those longer than the shortest
+            ceil(enough * n) are cut off where these have ended and thrown away; 1 cuts none. Steps
+            that a method judges whole are meant: a whole solution is never cut.
     """
 
     delimiter: str | None = "\n\n"
     pattern: str | None = None
     max_tokens: int = 64
+    enough: float = 1.0
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1:
             raise ValueError(f"a step needs room for at least one token, not {self.max_tokens}")
+        if not 0 < self.enough <= 1:
+            raise ValueError(f"enough is a share of the candidates, above 0 and up to 1, not {self.enough}")
         if self.delimiter == "" or self.pattern == "":
             raise ValueError("an empty delimiter would close every step at once")
         if self.pattern is not None:

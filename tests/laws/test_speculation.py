@@ -82,7 +82,7 @@ def test_a_draft_without_room_proposes_nothing(models):
 
 def test_models_that_cannot_are_refused_by_name(models):
     class Served(type(models.draft)):
-        guesses = False
+        by_token = False
 
     draft = Served(models.draft.backend, models.draft.text)
     with pytest.raises(InputError, match="is on a server, whose own matter token-level speculation is"):

@@ -66,6 +66,13 @@ def share(text: str) -> float:
     return value
 
 
+def part(text: str) -> float:
+    """A number in (0, 1]."""
+    if not (value := share(text)):
+        raise argparse.ArgumentTypeError(f"{text} is out of range; give a number above 0")
+    return value
+
+
 def _number(text: str, kind: type, what: str) -> Any:
     try:
         return kind(text)
@@ -128,6 +135,10 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
     law.add_argument("--seed", type=int, default=0, help="of sampling (default: %(default)s)")
     law.add_argument("--max-steps", type=count, default=32, help="(default: %(default)s)")
     law.add_argument("--max-step-tokens", type=count, help=f"(default: {api.MAX_STEP_TOKENS})")
+    law.add_argument(
+        "--enough", type=part, default=1.0, metavar="SHARE",
+        help="cut off candidates longer than this share of them, in process (default: none)",
+    )  # fmt: skip
     law.add_argument("--max-tokens", type=count, default=2048, help="of the whole answer (default: %(default)s)")
     law.add_argument("--deadline", type=above_zero, metavar="SECONDS", help="return the best trace so far by then")
 
@@ -211,7 +222,7 @@ def law_of(args: argparse.Namespace) -> tuple[Law, Limits]:
     given = {name: getattr(args, name) for name in LAW if getattr(args, name) is not None}
     law = {**(args.preset.law if args.preset else {}), **given}
     limits = {"max_steps": args.max_steps, "max_tokens": args.max_tokens, "deadline_s": args.deadline}
-    return api.configure(**limits, **law)[1:]
+    return api.configure(**limits, **law, enough=args.enough)[1:]
 
 
 def cells_of(args: argparse.Namespace) -> tuple[list[Cell], Law, Limits]:

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from specs.types import Candidate, Decision
+from specs.types import Candidate, Decision, End
 
 RewardAs = Literal["raw", "soft-value"]
 
@@ -27,9 +27,11 @@ def rewards(candidates: Sequence[Candidate]) -> list[float]:
 def log_ratio(candidate: Candidate) -> float:
     """`log p(y|c) - log q(y|c)` in nats; 0 for a step that the draft did not write.
 
-    -inf where the target cannot write the step; nan never: a draft that gives its own sample
-    probability 0 has no weight either.
+    -inf where the target cannot write the step, and for one that was cut off; nan never: a draft that
+    gives its own sample probability 0 has no weight either.
     """
+    if candidate.end is End.CUT:
+        return -math.inf
     if candidate.log_q is None or candidate.log_p is None:
         return 0.0
     if math.isinf(candidate.log_p) or not math.isfinite(candidate.log_q):

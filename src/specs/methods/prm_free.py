@@ -39,7 +39,8 @@ class PrmFree:
                 yield Accept(decision, keep=False)
                 writer = Role.TARGET
                 proposal = yield Propose(writer, trace, self.n, frozenset(), law, attempt=1)
-                decision = choose_soft([0.0] * self.n, key.fold("select", trace.token_ids, attempt=1).uniform())
+                ratios = [log_ratio(candidate) for candidate in proposal.candidates]
+                decision = choose_soft(ratios, key.fold("select", trace.token_ids, attempt=1).uniform())
             if finish := (yield Accept(decision)):
                 return finish
             assert decision.chosen is not None

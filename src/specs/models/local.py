@@ -28,7 +28,7 @@ class LocalPolicy:
         return False
 
     @property
-    def guesses(self) -> bool:
+    def by_token(self) -> bool:
         return True
 
     @property

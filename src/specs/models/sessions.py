@@ -24,7 +24,8 @@ from specs.models.beside import Beside
 from specs.models.guesses import Checked, Drafted
 from specs.models.reading import Reader, RewardReader
 from specs.models.stepping import Stepper
-from specs.models.text import Text
+from specs.models.stragglers import Stragglers
+from specs.models.text import Text, to_text
 from specs.models.tree import Counts, Tree
 from specs.rewards.formats import RewardFormat
 from specs.types import End, Finish, Judge, Law, Trace
@@ -32,12 +33,12 @@ from specs.types import End, Finish, Judge, Law, Trace
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A sampled step and its log-probability in nats under the law that it was drawn from."""
+    """A sampled step and its log-probability in nats under the law that it was drawn from; None of one cut off."""
 
     token_ids: tuple[int, ...]
     text: str
     end: End
-    log_probability: float
+    log_probability: float | None
 
 
 class PolicySession(Reader):
@@ -135,6 +136,8 @@ class PolicySession(Reader):
         live, row_of = list(range(total_n)), [row for row in row_of_trace for _ in range(n)]
         waiting: dict[tuple[int, int], list[int]] = {}  # candidates by (node, token), a row of the next pass each
         roots = [nodes[row] for row in row_of]
+        stragglers = Stragglers(n, len(traces), law.steps.enough)
+        held = tree.size
         checked = None if guesses is None else Checked(tree, guesses, roots, drawn)
         while True:
             log_p = log_law(rows, law.temperature, law.top_p)
@@ -146,11 +149,14 @@ class PolicySession(Reader):
                 end = steppers[k].push(token)
                 if end is not None:
                     samples[k] = Sample(tuple(drawn[k]), steppers[k].text, end, total[k])
+                    stragglers.ended(k, len(drawn[k]))
                     closed(k // n, samples[k])
                 elif (node := tree.known(nodes[row], token)) is not None:
                     known.setdefault(node, []).append(k)
                 else:
                     waiting.setdefault((nodes[row], token), []).append(k)
+            if stragglers.possible:
+                known, waiting = stragglers.without(known, drawn), stragglers.without(waiting, drawn)
             if known:
                 nodes, together = list(known), list(known.values())
                 rows = tree.outputs(nodes)
@@ -165,6 +171,14 @@ class PolicySession(Reader):
             row_of = [row for row, group in enumerate(together) for _ in group]
         if checked is not None:
             checked.close()
+        if stragglers.possible:
+            for k in range(total_n):
+                if k not in samples or len(drawn[k]) > stragglers.room(k):
+                    ids = tuple(drawn[k][: int(stragglers.room(k))])
+                    samples[k] = Sample(ids, to_text([self._text.piece(token) for token in ids]), End.CUT, None)
+            needed = {node for k, root in enumerate(roots) for node in tree.walk(root, samples[k].token_ids[:-1])}
+            # Candidates that drew on without a pass were ahead of the others, perhaps of where they are cut.
+            self.counts.speculated += sum(node not in needed for node in range(held, tree.size))
         return [samples[k] for k in range(total_n)]
 
     def log_probabilities(self, groups: Sequence[Group], law: Law) -> list[float]:

@@ -106,7 +106,7 @@ class TabularPolicy:
     """A language model whose law is `softmax(table(tokens))`."""
 
     raw = False
-    guesses = True
+    by_token = True
 
     def __init__(self, name: str, text: TabularText, table: Table) -> None:
         self.name, self.text, self.parameters = name, text, 0

@@ -51,7 +51,7 @@ class RemotePolicy:
     parameters: int = 0
 
     @property
-    def guesses(self) -> bool:
+    def by_token(self) -> bool:
         return False
 
     @property
@@ -98,7 +98,7 @@ class RemotePolicySession(Reader):
     ) -> list[Sample]:
         """Draw `n` candidate steps of each trace, trace by trace, each with a seed of its own.
 
-        A server keeps what it has room for, whatever `keep` says. There are no guesses (`Models.require`).
+        A server keeps what it has room for, whatever `keep` says. There are no guesses and no cuts (`Models.require`).
         """
         work = (
             self._sample(self.ids(trace), n, law, key, partial(closed, trace_idx))

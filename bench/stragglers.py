@@ -1,0 +1,78 @@
+"""What cutting stragglers off is worth on this machine, and what it does to the law and to the answers.
+
+    python -m bench.stragglers [--tier hard] [--limit N] [--problem-seed SEED] [--out FILE]
+
+1. `specs` and `beam` in turn, a problem at a time, without a cut and with `enough` of `SHARES`. Ratios of
+   latencies are paired: median over problems with its 95% bootstrap interval; differences of accuracy are
+   paired too.
+2. In the solves without a cut: how many tokens a step's longest candidate has, how many the longest that stays,
+   and the probability of soft verification that lies on longer ones. That probability is the total variation
+   between the choice with the cut and the one without, given the candidates.
+
+JSON last.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from bench.bundled import LAW, WARM_UP, arguments, finish, paired, solve
+from specs import load
+from specs.bundled.problems import generate
+from specs.core.statistics import paired_difference
+from specs.eval.grading import correct
+from specs.methods.registry import make
+from specs.types import Result
+
+METHODS = ("specs", "beam")
+SHARES = (0.75, 0.5)
+
+
+def cut(results: list[Result], share: float) -> dict[str, float]:
+    """Means over steps: tokens of the longest candidate and of the longest that stays, probability of the others."""
+    longest, room, mass = [], [], []
+    for result in results:
+        for step in result.steps:
+            lengths = np.array([len(one.token_ids) for one in step.candidates])
+            limit = np.sort(lengths)[math.ceil(share * len(lengths)) - 1]
+            longest.append(lengths.max())
+            room.append(limit)
+            mass.append(np.array(step.decision.probabilities)[lengths > limit].sum())
+    found = {"tokens": np.mean(longest), "tokens_with_cut": np.mean(room), "probability_cut": np.mean(mass)}
+    return {name: round(float(value), 4) for name, value in found.items()}
+
+
+def main() -> None:
+    args = arguments(__doc__, 150)
+    models = load()
+    laws = {1.0: LAW} | {share: replace(LAW, steps=replace(LAW.steps, enough=share)) for share in SHARES}
+    ways = [(name, share) for name in METHODS for share in laws]
+    solves: dict[tuple[str, float], list[Result]] = {way: [] for way in ways}
+    right: dict[tuple[str, float], list[float]] = {way: [] for way in ways}
+    for k in range(-WARM_UP, args.limit):
+        seed = args.problem_seed + k % args.limit
+        for name, share in ways if k % 2 else reversed(ways):
+            result = solve(models, make(name), args.tier, seed, laws[share])
+            if k >= 0:
+                solves[name, share].append(result)
+                right[name, share].append(float(correct(result.answer, generate(args.tier, seed).answer) is True))
+    latency = {way: [result.latency_s for result in found] for way, found in solves.items()}
+    record: dict[str, Any] = {"tier": args.tier, "problems": args.limit, "problem_seed": args.problem_seed}
+    for name in METHODS:
+        record[name] = {"accuracy": round(float(np.mean(right[name, 1.0])), 4)}
+        for share in SHARES:
+            difference = paired_difference(right[name, share], right[name, 1.0], range(args.limit))
+            record[name][str(share)] = {
+                "latency": paired(latency[name, share], latency[name, 1.0]),
+                "accuracy_minus": {key: round(value, 4) for key, value in difference._asdict().items()},
+                **cut(solves[name, 1.0], share),
+            }
+    finish(record, args.out)
+
+
+if __name__ == "__main__":
+    main()
