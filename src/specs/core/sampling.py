@@ -6,6 +6,7 @@ ratio `log p - log q` is 0 whenever the two models agree.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -46,9 +47,15 @@ def log_law(logits: ArrayLike, temperature: float = 1.0, top_p: float = 1.0) -> 
 
 
 def _log_softmax(rows: NDArray[np.floating]) -> NDArray[np.floating]:
-    shifted = rows - rows.max(-1, keepdims=True)
-    total = np.exp(shifted).sum(-1, keepdims=True, dtype=np.float64)
-    return shifted - np.log(total).astype(rows.dtype)
+    rows = _shifted(rows)
+    total = np.exp(rows).sum(-1, keepdims=True, dtype=np.float64)
+    rows -= np.log(total).astype(rows.dtype)
+    return rows
+
+
+def _shifted(rows: NDArray[np.floating]) -> NDArray[np.floating]:
+    """The rows, each by a constant, so that 0 is the most in each."""
+    return rows - rows.max(-1, keepdims=True)
 
 
 def draw(log_probabilities: NDArray[np.floating], rows: Sequence[int], uniforms: Sequence[float]) -> list[int]:
@@ -62,9 +69,28 @@ def draw(log_probabilities: NDArray[np.floating], rows: Sequence[int], uniforms:
     Returns:
         [n] token ids, never one of probability 0.
     """
-    mass = np.exp(log_probabilities, dtype=np.float64).cumsum(-1)
+    return _drawn(log_probabilities, rows, uniforms)[0]
+
+
+def sample(
+    logits: NDArray[np.floating], temperature: float, top_p: float, rows: Sequence[int], uniforms: Sequence[float]
+) -> tuple[list[int], list[float]]:
+    """What `draw` takes from `log_law`, and its log-probability there; those of all other tokens are not computed."""
+    if temperature == 0 or top_p < 1:
+        scores = log_law(logits, temperature, top_p)
+    else:
+        scores = _shifted(logits / logits.dtype.type(temperature))
+    tokens, totals = _drawn(scores, rows, uniforms)
+    logs = [math.log(total) for total in totals]
+    return tokens, [scores.item(row, token) - logs[row] for row, token in zip(rows, tokens, strict=True)]
+
+
+def _drawn(
+    scores: NDArray[np.floating], rows: Sequence[int], uniforms: Sequence[float]
+) -> tuple[list[int], list[float]]:
+    """Tokens from log-probabilities up to a constant a row, and the mass of each row."""
+    mass = np.exp(scores).cumsum(-1, dtype=np.float64)
     # Scaling by the total keeps a uniform near 1 inside the support under rounding.
-    totals = mass[:, -1].tolist()
-    return [
-        int(mass[row].searchsorted(uniform * totals[row], "right")) for row, uniform in zip(rows, uniforms, strict=True)
-    ]
+    totals: list[float] = mass[:, -1].tolist()
+    pairs = zip(rows, uniforms, strict=True)
+    return [int(mass[row].searchsorted(uniform * totals[row], "right")) for row, uniform in pairs], totals

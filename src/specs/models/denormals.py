@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import platform
-import struct
 
 ROOM = 64
 """Bytes for a `fenv_t`: 32 on x86-64, 16 on ARM."""
@@ -19,7 +18,6 @@ CONTROL = {  # where `fenv_t` holds the control word (32 bits), and the bits tha
     ("Linux", "aarch64"): (0, 1 << 24),
     ("Darwin", "arm64"): (8, 1 << 24),
 }.get((platform.system(), platform.machine()))
-WORD = struct.Struct("<I")
 
 
 def _library() -> ctypes.PyDLL | None:
@@ -37,20 +35,26 @@ LIBRARY = _library()
 
 
 class Flushed:
-    """Inside, numbers below 1e-38 are zeros in this thread; without effect where there is no `LIBRARY`."""
+    """Inside, numbers below 1e-38 are zeros in this thread; without effect where there is no `LIBRARY`.
 
-    __slots__ = ("_before",)
+    May be entered again and again, by one thread at a time.
+    """
+
+    __slots__ = ("_before", "_environment", "_word")
+
+    def __init__(self) -> None:
+        self._environment = ctypes.create_string_buffer(ROOM)
+        self._word = ctypes.c_uint32.from_buffer(self._environment, CONTROL[0] if CONTROL else 0)
 
     def __enter__(self) -> None:
         if LIBRARY is None or CONTROL is None:
             return
-        self._before = ctypes.create_string_buffer(ROOM)
-        LIBRARY.fegetenv(self._before)
-        inside = ctypes.create_string_buffer(self._before.raw, ROOM)
-        place, bits = CONTROL
-        WORD.pack_into(inside, place, WORD.unpack_from(inside, place)[0] | bits)
-        LIBRARY.fesetenv(inside)
+        LIBRARY.fegetenv(self._environment)
+        self._before = self._word.value
+        self._word.value = self._before | CONTROL[1]
+        LIBRARY.fesetenv(self._environment)
 
     def __exit__(self, *_: object) -> None:
         if LIBRARY is not None:
-            LIBRARY.fesetenv(self._before)
+            self._word.value = self._before
+            LIBRARY.fesetenv(self._environment)

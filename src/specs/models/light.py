@@ -68,9 +68,10 @@ class _Room:
         buffer: [layers, 2, 1, kv_heads, entries, head] keys and values.
         calls: arrays of small calls, by new tokens and wanted rows; their masks have a column for every entry.
         bound: the arrays that the session reads and writes now.
+        flushed: what calls run inside.
     """
 
-    __slots__ = ("binding", "bound", "buffer", "calls", "last", "tables", "total")
+    __slots__ = ("binding", "bound", "buffer", "calls", "flushed", "last", "tables", "total")
 
     def __init__(self, binding: Any, shape: Shape) -> None:
         self.binding = binding
@@ -80,6 +81,7 @@ class _Room:
         self.total = np.zeros(1, np.int32)
         self.calls: dict[tuple[int, int], _Arrays] = {}
         self.bound: _Arrays | None = None
+        self.flushed = Flushed()
 
 
 class _Arrays:
@@ -172,12 +174,14 @@ class LightBackend:
         call.ids[:], call.positions[:], call.want[:] = ids, positions, want
         self._check(call, visible, used - 1)
         bias = call.bias[:, :total]
-        bias.fill(0)
-        bias[:, 0] = -np.inf
-        if visible is not None:  # the kernel's own order is causal
-            np.copyto(bias[:, 1:], -np.inf, where=~visible)
+        if visible is None:  # the kernel's own order is causal
+            bias.fill(0)
+            bias[:, 0] = -np.inf
+        else:
+            bias.fill(-np.inf)
+            np.copyto(bias[:, 1:], 0, where=visible)
         room.last[0], room.total[0] = total - 1, call.bias.shape[1]
-        with Flushed():
+        with room.flushed:
             self._session.run_with_iobinding(room.binding)
         cache.used = total
         return call.out[0].copy()

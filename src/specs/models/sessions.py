@@ -15,7 +15,7 @@ import numpy as np
 
 from specs.core.keys import Key, TokenUniforms
 from specs.core.ledger import Ask, Ids
-from specs.core.sampling import draw, log_law
+from specs.core.sampling import log_law, sample
 from specs.engine import Closed, Group, Guesses, Watch, unheard
 from specs.errors import Stopped
 from specs.models.ahead import Ahead
@@ -140,12 +140,12 @@ class PolicySession(Reader):
         held = tree.size
         checked = None if guesses is None else Checked(tree, guesses, roots, drawn)
         while True:
-            log_p = log_law(rows, law.temperature, law.top_p)
-            tokens = draw(log_p, row_of, [uniforms.at(len(drawn[k]))[k] for k in live])
+            chances = [uniforms.at(len(drawn[k]))[k] for k in live]
+            tokens, gains = sample(rows, law.temperature, law.top_p, row_of, chances)
             known: dict[int, list[int]] = {}  # candidates by node
-            for k, row, token, gained in zip(live, row_of, tokens, log_p[row_of, tokens].tolist(), strict=True):
+            for k, row, token, gain in zip(live, row_of, tokens, gains, strict=True):
                 drawn[k].append(token)
-                total[k] += gained
+                total[k] += gain
                 end = steppers[k].push(token)
                 if end is not None:
                     samples[k] = Sample(tuple(drawn[k]), steppers[k].text, end, total[k])

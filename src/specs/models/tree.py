@@ -281,13 +281,13 @@ class Tree:
         for parent, token in zip(parents, tokens, strict=True):
             self._children[parent, token] = len(self._depth)
             self._depth.append(0 if parent == ROOT else self._depth[parent] + 1)
-        positions = np.array([*range(self._computed, base), *(base + d for d in self._depth[held:])], np.int64)
-        if positions.max() >= self.backend.context:
+        positions = [*range(self._computed, base), *(base + depth for depth in self._depth[held:])]
+        if max(positions) >= self.backend.context:
             raise Stopped(Finish.CONTEXT)
         rows = self.backend.forward(
             self._cache,
             np.array([*missing, *tokens], np.int64),
-            positions,
+            np.array(positions, np.int64),
             self._visible(parents, held, len(missing)) if tokens else None,
             np.array([len(missing) + node for node in want], np.int64),
         )
