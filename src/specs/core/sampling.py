@@ -1,7 +1,7 @@
 """The law that tokens follow, and how one is drawn from it.
 
-One function turns logits into log-probabilities for `p`, for `q` and for the sampler, so the
-ratio `log p - log q` is 0 whenever the two models agree.
+`log_law` turns logits into log-probabilities for `p` and for `q`, and `sample` draws from just that
+law, so the ratio `log p - log q` is 0, but for rounding, whenever the two models agree.
 """
 
 from __future__ import annotations
