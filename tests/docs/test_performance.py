@@ -1,4 +1,4 @@
-"""docs/performance.md quotes cost, lookahead-*, speculation-* and precision-hard of docs/results.
+"""docs/performance.md quotes docs/suite and, of docs/results, cost, lookahead, speculation, stragglers, precision.
 
 python tests/docs/test_performance.py       prints the rows
 """
@@ -6,11 +6,15 @@ python tests/docs/test_performance.py       prints the rows
 import json
 from pathlib import Path
 
+from specs.suite.tables import replay_rows, step_rows, sweep_rows, tables
+
 DOCS = Path(__file__).parents[2] / "docs"
 COST = json.loads((DOCS / "results/cost.json").read_text())
 TIERS = ("medium", "hard")
 AHEAD = {tier: json.loads((DOCS / f"results/lookahead-{tier}.json").read_text()) for tier in TIERS}
 GUESSED = {tier: json.loads((DOCS / f"results/speculation-{tier}.json").read_text()) for tier in TIERS}
+CUT = {tier: json.loads((DOCS / f"results/stragglers-{tier}.json").read_text()) for tier in TIERS}
+SUITE = json.loads((DOCS / "suite/suite.json").read_text())
 PRECISION = json.loads((DOCS / "results/precision-hard.json").read_text())
 PARTS = {
     "first": "the first step",
@@ -73,6 +77,31 @@ def rows():
         errors = [" / ".join(f"{value:.1e}" for value in one[name]) for name in ("log_p_error", "reward_error")]
         differs = " | ".join(f"{one[name] / one['steps']:.1%}" for name in ("chosen_differently", "verdict_differs"))
         yield f"| {dtype} | {one['steps']} | {differs} | {one['selection_tv']:.1e} | {' | '.join(errors)} |"
+
+    for tier, one in CUT.items():
+        for share in ("0.75", "0.5"):
+            specs, beam = one["specs"][share], one["beam"][share]
+            yield (
+                f"| {tier} | {share} | {specs['tokens']:.1f}, {specs['tokens_with_cut']:.1f} "
+                f"| {specs['probability_cut']:.1%} | {spread(specs['latency'])} | {points(specs['accuracy_minus'])} "
+                f"| {spread(beam['latency'])} | {points(beam['accuracy_minus'])} |"
+            )
+    yield from step_rows(SUITE["points"]["steps"])
+    yield from sweep_rows(SUITE["points"], "trio")
+    yield from replay_rows(SUITE["points"])
+
+
+def points(difference):
+    return f"{100 * difference['mean']:+.1f} [{100 * difference['low']:+.1f}, {100 * difference['high']:+.1f}]"
+
+
+def test_the_suite_s_tables_are_of_its_record():
+    assert (DOCS / "suite/suite.md").read_text() == tables(SUITE)
+
+
+def test_recorded_shares_of_the_suite_are_met_within_a_tenth():
+    for one in SUITE["points"]["shares"]["rows"]:
+        assert abs(one["measured"] / one["predicted"] - 1) <= 0.1, one
 
 
 def test_the_page_quotes_the_records():

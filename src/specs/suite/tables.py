@@ -29,11 +29,11 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     yield "# Latency of steps: random weights, no accuracy"
     yield ""
     yield (
-        f"{device(found['environment'])}. At best it reads {limits['bytes_per_s'] / 1e9:.0f} GB/s and computes "
-        f"{limits['flops_per_s'] / 1e9:,.0f} Gflop/s in {8 * limits['number']} bits"
-        f"{', a core' if scale['engine'] == 'light' else ''}. Models of random weights decide nothing: who writes is "
-        f"set by a coin or by a threshold, and steps have {scale['tokens']} tokens. Where nothing else is said, "
-        f"n = {scale['n']} behind {scale['context']} tokens with {scale['trio']}."
+        f"{device(found['environment'])}. At best {'a core' if scale['engine'] == 'light' else 'it'} reads "
+        f"{limits['bytes_per_s'] / 1e9:.0f} GB/s and computes {limits['flops_per_s'] / 1e9:,.0f} Gflop/s in "
+        f"{8 * limits['number']} bits. Models of random weights decide nothing: who writes is set by a coin or by a "
+        f"threshold, and steps have {scale['tokens']} tokens. Where nothing else is said, n = {scale['n']} behind "
+        f"{scale['context']} tokens, with the sizes called {scale['trio']}."
     )
     yield from _table("Kinds of steps", list(step_rows(points["steps"])))
     for sweep, title in (
