@@ -59,15 +59,16 @@ def sized(scale: Scale, trio: str) -> dict[Role, Backend]:
     return backends
 
 
-def rates(scale: Scale) -> Rates:
-    """What the machine reads and computes at best."""
-    largest = max(size.parameters for size in TRIOS[scale.trio].values())
+@lru_cache
+def rates(scale: Scale, trio: str) -> Rates:
+    """What the machine reads and computes at best; small weights may lie in a cache, which large ones do not."""
+    largest = max(size.parameters for size in TRIOS[trio].values())
     if scale.engine == "light":
         return core_rates(largest, cores())
     return device_rates(largest, scale.device)
 
 
-def steps(scale: Scale, limits: Rates, ways: Sequence[str], trio: str, n: int, context: int) -> dict[str, Any]:
+def steps(scale: Scale, ways: Sequence[str], trio: str, n: int, context: int) -> dict[str, Any]:
     """Time of a step of `scale.tokens` tokens by each way, the ways in turn."""
     backends = sized(scale, trio)
     models, asked = blank_models(backends), question(context)
@@ -85,8 +86,8 @@ def steps(scale: Scale, limits: Rates, ways: Sequence[str], trio: str, n: int, c
                 made = _steps_of(results[way])
             if made and repeat >= 0:
                 found[way].append(made)
-    floor = Floor(limits, TRIOS[trio], context)
-    floors = _floors(floor, n, scale.tokens)
+    limits = rates(scale, trio)
+    floors = _floors(Floor(limits, TRIOS[trio], context), n, scale.tokens)
     beam = [fmean(one["wall"] for one in made) for made in found["beam"]]
     rows = {}
     for way in ways:
@@ -98,7 +99,7 @@ def steps(scale: Scale, limits: Rates, ways: Sequence[str], trio: str, n: int, c
             rows[way]["over_beam"] = _ratio(own, beam)
         else:
             rows[way]["over_beam"] = _ratio(own, beam[: len(own)])
-    return {"trio": trio, "n": n, "context": context, "tokens": scale.tokens, "ways": rows}
+    return {"trio": trio, "n": n, "context": context, "tokens": scale.tokens, "rates": asdict(limits), "ways": rows}
 
 
 def shares(scale: Scale) -> dict[str, Any]:
@@ -141,7 +142,7 @@ def replays(scale: Scale, tier: str) -> dict[str, Any]:
     beam = [one.latency_s for one in found["beam"]]
     rows = {}
     for name, results in found.items():
-        accepted = [record for result in results for record in result.accepted]
+        accepted = [step for result in results for step in result.accepted]
         rows[name] = {
             "latency_s": round(fmean(one.latency_s for one in results), 4),
             "over_beam": _ratio([one.latency_s for one in results], beam),

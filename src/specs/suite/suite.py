@@ -12,7 +12,7 @@ from typing import Any
 from specs.errors import InputError
 from specs.eval.environment import environment, machine
 from specs.record import write_json
-from specs.suite.measure import NAIVE, WAYS, rates, replays, shares, steps
+from specs.suite.measure import NAIVE, WAYS, replays, shares, steps
 from specs.suite.scales import Scale
 from specs.suite.shapes import check_engine
 
@@ -39,9 +39,7 @@ class Suite:
         """
         check_engine(self.scale.engine, self.scale.device)
         found = self._begun()
-        limits = rates(self.scale)
-        found["rates"] = asdict(limits)
-        makers = dict(self._points(limits))
+        makers = dict(self._points())
         for done, (name, measured) in enumerate(makers.items()):
             if name not in found["points"]:
                 say(done, len(makers), name)
@@ -49,13 +47,13 @@ class Suite:
                 write_json(self.out / RECORD, found, indent=1)
         return found
 
-    def _points(self, limits: Any) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+    def _points(self) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
         scale = self.scale
 
         def at(
             *ways: str, trio: str = scale.trio, n: int = scale.n, context: int = scale.context
         ) -> Callable[[], dict[str, Any]]:
-            return partial(steps, scale, limits, ways, trio, n, context)
+            return partial(steps, scale, ways, trio, n, context)
 
         yield "steps", at(*WAYS, *NAIVE)
         for n in scale.widths:

@@ -25,15 +25,17 @@ def tables(found: dict[str, Any]) -> str:
 
 
 def _lines(found: dict[str, Any]) -> Iterator[str]:
-    scale, limits, points = found["scale"], found["rates"], found["points"]
+    scale, points = found["scale"], found["points"]
+    limits = points["steps"]["rates"]
     yield "# Latency of steps: random weights, no accuracy"
     yield ""
     yield (
         f"{device(found['environment'])}. At best {'a core' if scale['engine'] == 'light' else 'it'} reads "
-        f"{limits['bytes_per_s'] / 1e9:.0f} GB/s and computes {limits['flops_per_s'] / 1e9:,.0f} Gflop/s in "
-        f"{8 * limits['number']} bits. Models of random weights decide nothing: who writes is set by a coin or by a "
-        f"threshold, and steps have {scale['tokens']} tokens. Where nothing else is said, n = {scale['n']} behind "
-        f"{scale['context']} tokens, with the sizes called {scale['trio']}."
+        f"{limits['bytes_per_s'] / 1e9:.0f} GB/s of weights as large as the largest model's and computes "
+        f"{limits['flops_per_s'] / 1e9:,.0f} Gflop/s in {8 * limits['number']} bits. Models of random weights decide "
+        f"nothing: who writes is set by a coin or by a threshold, and steps have {scale['tokens']} tokens. Where "
+        f"nothing else is said, n = {scale['n']} behind {scale['context']} tokens, with the sizes called "
+        f"{scale['trio']}."
     )
     yield from _table("Kinds of steps", list(step_rows(points["steps"])))
     for sweep, title in (
