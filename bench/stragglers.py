@@ -14,7 +14,6 @@ JSON last.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +25,7 @@ from specs.bundled.problems import generate
 from specs.core.statistics import paired_difference
 from specs.eval.grading import correct
 from specs.methods.registry import make
+from specs.models.stragglers import Stragglers
 from specs.types import Result
 
 METHODS = ("specs", "beam")
@@ -38,7 +38,10 @@ def cut(results: list[Result], share: float) -> dict[str, float]:
     for result in results:
         for step in result.steps:
             lengths = np.array([len(one.token_ids) for one in step.candidates])
-            limit = np.sort(lengths)[math.ceil(share * len(lengths)) - 1]
+            stragglers = Stragglers(len(lengths), 1, share)
+            for length in lengths.tolist():
+                stragglers.ended(0, length)
+            limit = stragglers.room(0)
             longest.append(lengths.max())
             room.append(limit)
             mass.append(np.array(step.decision.probabilities)[lengths > limit].sum())

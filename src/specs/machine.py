@@ -215,16 +215,13 @@ class Solve:
             Candidate(s.token_ids, s.text, s.end, duplicates_of=first, **{own: s.log_probability})
             for s, first in zip(samples, firsts, strict=True)
         ]
-
-        def by_trace(wanted: Sequence[int]) -> list[Group]:
-            return [
-                (trace, [candidates[idx] for idx in wanted if idx // request.n == k]) for k, trace in enumerate(traces)
-            ]
-
-        whole_idx = [k for k in distinct_idx if candidates[k].end is not End.CUT]
-        groups = by_trace(whole_idx)
+        drawn: list[Group] = [
+            (trace, [candidates[idx] for idx in distinct_idx if idx // request.n == k])
+            for k, trace in enumerate(traces)
+        ]
+        groups: list[Group] = [(trace, [c for c in own if c.end is not End.CUT]) for trace, own in drawn]
         self.watch()
-        place = {k: row for row, k in enumerate(whole_idx)}
+        place = {k: row for row, k in enumerate(k for k in distinct_idx if candidates[k].end is not End.CUT)}
         rows = [place.get(k if first is None else first) for k, first in enumerate(firsts)]
 
         def scored(name: str, values: Sequence[float]) -> list[Candidate]:
@@ -249,7 +246,7 @@ class Solve:
             for name, done in zip(calls, finished, strict=True):
                 candidates = scored(name, done.value)
             self.begun.clear()
-        self._note_asks(request, by_trace(distinct_idx), groups, guessed=guesses is not None and guesses.begun)
+        self._note_asks(request, drawn, groups, guessed=guesses is not None and guesses.begun)
         remaining = None if self.limits.deadline_s is None else self.limits.deadline_s - self._elapsed()
         proposal = Proposal(tuple(candidates), remaining)
         self.proposals.append((proposal, request))

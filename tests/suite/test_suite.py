@@ -202,7 +202,7 @@ def test_a_naive_step_computes_the_prefix_of_every_candidate(backends, monkeypat
 
     found = naive.naive_step({role: Counting(role) for role in Role}, Role.DRAFT, [5] * 10, n=3, tokens=4)
     assert computed == {Role.DRAFT: 3 * 10 + 3 * 3, Role.TARGET: 3 * 14, Role.PRM: 3 * 14}
-    assert found["wall"] == pytest.approx(found["draft"] + found["target_score"] + found["prm"])
+    assert found.wall == pytest.approx(found.draft + found.target_score + found.prm)
 
 
 def test_floors_are_those_of_the_model_of_the_cost():

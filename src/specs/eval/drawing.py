@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from specs.errors import InputError
@@ -61,6 +62,15 @@ def legend(canvas: Canvas, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         canvas.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8, labelcolor=INK)
+
+
+def save(canvas: Canvas, folder: Path, name: str) -> None:
+    """Write NAME.svg and NAME.png on white ground; the same figure gives the same bytes."""
+    import matplotlib
+
+    with matplotlib.rc_context({"svg.hashsalt": name}):
+        for ending, metadata in (("svg", {"Date": None}), ("png", {})):
+            canvas.savefig(folder / f"{name}.{ending}", facecolor="white", dpi=130, metadata=metadata)
 
 
 def figure_of(canvas: Canvas, title: str, caption: str) -> Figure:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["lm", "prm"]
 
-_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 # Nats on the summed log-probability of a step. Kernels for one row and for many round differently.
 # Over 40 tokens of random models (CPU) the sums differ by 1e-6 to 2e-5 in fp32 where logits reach 7.
@@ -125,17 +126,15 @@ def load_hf(
         ModelError: the extra is missing, there is no such model, it is of the wrong kind, its
             weights are incomplete, its cache cannot be forked, or memory runs out.
     """
-    try:
-        import torch
-        import transformers
-    except ImportError as error:
-        raise ModelError(f"{name} needs the extra: pip install 'specs-llm[torch]' ({error.name} is missing)") from None
+    require_torch(name)
+    import torch
+    import transformers
 
     place = device_of(device)
     if dtype == "auto":
-        dtype = "bf16" if place.type == "cuda" else "fp32"
-    if dtype not in _DTYPES:
-        raise InputError(f"dtype {dtype!r} is none of {', '.join(_DTYPES)}, auto")
+        dtype = usual_dtype(place)
+    if dtype not in DTYPES:
+        raise InputError(f"dtype {dtype!r} is none of {', '.join(DTYPES)}, auto")
 
     architecture = _architecture(name, kind)
     from specs.models import heads
@@ -151,7 +150,7 @@ def load_hf(
         model, report = model_class.from_pretrained(
             name,
             config=config,
-            dtype=getattr(torch, _DTYPES[dtype]),
+            dtype=getattr(torch, DTYPES[dtype]),
             attn_implementation="sdpa",
             output_loading_info=True,
         )
@@ -172,6 +171,20 @@ def load_hf(
     # The model's own forward runs over the few rows, because some scale or cap their logits after the head.
     model.set_output_embeddings(heads.LabelRows(model.get_output_embeddings(), labels))
     return HFBackend(name, kind, model, context, dtype)
+
+
+def require_torch(name: str) -> None:
+    """Raise `ModelError` if what is called `name` cannot be had for want of the extra."""
+    try:
+        import_module("torch")
+        import_module("transformers")
+    except ImportError as error:
+        raise ModelError(f"{name} needs the extra: pip install 'specs-llm[torch]' ({error.name} is missing)") from None
+
+
+def usual_dtype(place: torch.device) -> str:
+    """bf16 on cuda, fp32 on cpu."""
+    return "bf16" if place.type == "cuda" else "fp32"
 
 
 def device_of(device: str) -> torch.device:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from specs.eval.drawing import COLOURS, INK, canvas_of, dress, legend
+from specs.eval.drawing import COLOURS, INK, canvas_of, dress, legend, save
 from specs.study.plan import BETAS, TAUS, TITLES, N
 from specs.study.special import DRAFTING
 
@@ -27,14 +27,12 @@ def draw(found: dict[str, Any], out: Path) -> list[str]:
 
     made: list[str] = []
     for part, drawing in DRAWINGS.items():
-        with matplotlib.rc_context({"font.size": 9, "svg.hashsalt": part}):
+        with matplotlib.rc_context({"font.size": 9}):
             canvas = drawing(found["parts"].get(part, {}))
             if canvas is not None:
                 joined = " (lines join n = 4, 8, 16; hollow: untuned, n = 8)" if part == "a" else ""
                 canvas.suptitle(TITLES[part] + joined, color=INK, fontsize=11)
-                for ending in ("svg", "png"):
-                    metadata = {"Date": None} if ending == "svg" else {}
-                    canvas.savefig(out / f"{part}.{ending}", facecolor="white", dpi=130, metadata=metadata)
+                save(canvas, out, part)
                 made.append(part)
     return made
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from specs.eval.drawing import COLOURS, INK, canvas_of, dress, legend
+from specs.eval.drawing import COLOURS, INK, canvas_of, dress, legend, save
 from specs.suite.measure import NAIVE, REPLAYED, WAYS
 from specs.suite.tables import TITLES, device
 
@@ -19,15 +19,10 @@ COLOUR = {"specs": COLOURS[0], "beam": COLOURS[1], "gsi": COLOURS[2], "rsd": COL
 
 def draw(found: dict[str, Any], out: Path) -> list[Path]:
     """Write `suite-steps` and `suite-scaling`, an SVG and a PNG each; returns the SVGs."""
-    import matplotlib
-
     made = []
     for name, canvas in (("suite-steps", _steps(found)), ("suite-scaling", _scaling(found))):
         canvas.suptitle(f"Latency only, random weights: {device(found['environment'])}", color=INK, fontsize=10)
-        with matplotlib.rc_context({"svg.hashsalt": name}):
-            for ending in ("png", "svg"):
-                metadata = {"Date": None} if ending == "svg" else {}
-                canvas.savefig(out / f"{name}.{ending}", facecolor="white", dpi=130, metadata=metadata)
+        save(canvas, out, name)
         made.append(out / f"{name}.svg")
     return made
 

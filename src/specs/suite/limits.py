@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from specs.models.hf import device_of
+from specs.models.hf import DTYPES, device_of, usual_dtype
 from specs.models.light_graph import Shape
 from specs.suite.shapes import Trio, layer_weights
 from specs.types import Role
@@ -50,7 +50,7 @@ def device_rates(parameters: int, device: str) -> Rates:
     import torch
 
     place = device_of(device)
-    dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
+    dtype: torch.dtype = getattr(torch, DTYPES[usual_dtype(place)])
     number, size = dtype.itemsize, 8192 if place.type == "cuda" else 1024
 
     def waited(call: Callable[[], Any]) -> Callable[[], Any]:

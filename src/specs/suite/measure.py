@@ -29,7 +29,7 @@ from specs.suite.naive import naive_step
 from specs.suite.replayed import record, replay
 from specs.suite.scales import PROBLEM_SEED, Scale
 from specs.suite.shapes import TRIOS, random_model
-from specs.types import Law, Result, Role, StepPolicy
+from specs.types import Law, Result, Role, Seconds, StepPolicy
 
 WAYS: dict[str, Callable[[int], Method]] = {
     "specs": lambda n: Specs(n, draft_share=1.0, switch_on="step"),
@@ -73,32 +73,31 @@ def steps(scale: Scale, ways: Sequence[str], trio: str, n: int, context: int) ->
     backends = sized(scale, trio)
     models, asked = blank_models(backends), question(context)
     prefix = Blank().encode(asked)
-    found: dict[str, list[list[dict[str, float]]]] = {way: [] for way in ways}
+    found: dict[str, list[list[Seconds]]] = {way: [] for way in ways}
     results: dict[str, Result] = {}
     for repeat in range(-1, scale.repeats):  # the first one warms up
         for way in ways if repeat % 2 else reversed(ways):
             if way in NAIVE:
-                made = (
-                    [naive_step(backends, NAIVE[way], prefix, n, scale.tokens)] if 0 <= repeat < NAIVE_REPEATS else []
-                )
-            else:
-                results[way] = _solve(asked, models, WAYS[way](n), scale.tokens, scale.steps, seed=repeat + 1)
-                made = _steps_of(results[way])
-            if made and repeat >= 0:
-                found[way].append(made)
+                if 0 <= repeat < NAIVE_REPEATS:
+                    found[way].append([naive_step(backends, NAIVE[way], prefix, n, scale.tokens)])
+                continue
+            results[way] = _solve(asked, models, WAYS[way](n), scale.tokens, scale.steps, seed=repeat + 1)
+            if repeat >= 0:
+                found[way].append(_steps_of(results[way]))
     limits = rates(scale, trio)
     floors = _floors(Floor(limits, TRIOS[trio], context), n, scale.tokens)
-    beam = [fmean(one["wall"] for one in made) for made in found["beam"]]
+    means = {way: [fmean(one.wall for one in made) for made in found[way]] for way in ways}
     rows = {}
     for way in ways:
-        rows[way] = _summary([one for made in found[way] for one in made])
-        rows[way]["floor_ms"] = _ms(floors[way.removesuffix(", naive")])
-        own = [fmean(one["wall"] for one in made) for made in found[way]]
+        made = [one for solve in found[way] for one in solve]
+        rows[way] = {
+            **_summary(made),
+            "floor_ms": _ms(floors[way.removesuffix(", naive")]),
+            "over_beam": _ratio(means[way], means["beam"][: len(means[way])]),
+        }
         if way in results:
+            rows[way]["outside"] = round(sum(one.orchestration for one in made) / sum(one.wall for one in made), 4)
             rows[way]["over_minimum"] = _over_minimum(results[way])
-            rows[way]["over_beam"] = _ratio(own, beam)
-        else:
-            rows[way]["over_beam"] = _ratio(own, beam[: len(own)])
     return {"trio": trio, "n": n, "context": context, "tokens": scale.tokens, "rates": asdict(limits), "ways": rows}
 
 
@@ -113,7 +112,7 @@ def shares(scale: Scale) -> dict[str, Any]:
         for way in list(ways) if repeat % 2 else reversed(ways):
             result = _solve(asked, models, ways[way], scale.tokens, 2 * scale.steps, seed=repeat + 1)
             if repeat >= 0:
-                walls[way] += [one["wall"] for one in _steps_of(result)]
+                walls[way] += [one.wall for one in _steps_of(result)]
                 drafted[way] += [one.writer is Role.DRAFT for one in result.accepted if one.step_idx]
     beam = fmean(walls["beam"])
     draft = fmean(walls[max(scale.shares)]) / beam
@@ -163,27 +162,21 @@ def _solve(asked: str, models: Models, method: Method, tokens: int, count: int, 
     return result
 
 
-def _steps_of(result: Result) -> list[dict[str, float]]:
+def _steps_of(result: Result) -> list[Seconds]:
     """Busy seconds of every step but the first, what was thrown away for it included."""
-    found: dict[int, dict[str, float]] = {}
+    found: dict[int, Seconds] = {}
     for one in result.steps:
         if one.step_idx:
-            own = asdict(one.seconds)
-            into = found.setdefault(one.step_idx, dict.fromkeys(own, 0.0))
-            for name in own:
-                into[name] += own[name]
+            found[one.step_idx] = found.get(one.step_idx, Seconds()) + one.seconds
     return list(found.values())
 
 
-def _summary(made: list[dict[str, float]]) -> dict[str, Any]:
+def _summary(made: list[Seconds]) -> dict[str, Any]:
     """Milliseconds of a step: median, 10th and 90th percentile, and the mean of each phase."""
-    walls = [one["wall"] for one in made]
+    walls = [one.wall for one in made]
     low, high = percentiles(walls, (10, 90))
-    found = {"steps": len(made), "ms": _ms(median(walls)), "low": _ms(low), "high": _ms(high),
-             "phases_ms": {phase: _ms(fmean(one.get(phase, 0.0) for one in made)) for phase in PHASES}}  # fmt: skip
-    if "orchestration" in made[0]:
-        found["outside"] = round(sum(one["orchestration"] for one in made) / sum(walls), 4)
-    return found
+    phases = {phase: _ms(fmean(getattr(one, phase) for one in made)) for phase in PHASES}
+    return {"steps": len(made), "ms": _ms(median(walls)), "low": _ms(low), "high": _ms(high), "phases_ms": phases}
 
 
 def _floors(floor: Floor, n: int, tokens: int) -> dict[str, float]:

@@ -14,13 +14,11 @@ import numpy as np
 
 from specs.models.backend import Backend
 from specs.models.tree import ROOT, Tree
-from specs.types import Role
+from specs.types import Role, Seconds
 
 
-def naive_step(
-    backends: dict[Role, Backend], writer: Role, prefix: Sequence[int], n: int, tokens: int
-) -> dict[str, float]:
-    """Busy seconds of one step by phase (`specs.types.Seconds`), and their sum as `wall`.
+def naive_step(backends: dict[Role, Backend], writer: Role, prefix: Sequence[int], n: int, tokens: int) -> Seconds:
+    """Busy seconds of one step; its phases follow one another.
 
     Rows decode side by side over one copy of the prefix: n copies would have to be read as well, so
     this is less than what published code spends.
@@ -42,8 +40,8 @@ def naive_step(
     for ids in whole:
         _read(backends[Role.PRM], ids, np.array([len(ids) - 1]))
     end = time.perf_counter()
-    writing = "draft" if writer is Role.DRAFT else "target_generate"
-    return {writing: written - start, "target_score": scored - written, "prm": end - scored, "wall": end - start}
+    writing = {"draft" if writer is Role.DRAFT else "target_generate": written - start}
+    return Seconds(**writing, target_score=scored - written, prm=end - scored, wall=end - start)
 
 
 def _read(backend: Backend, ids: np.ndarray, want: np.ndarray) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Literal
 
 import numpy as np
 
-from specs.errors import ModelError
 from specs.models.backend import Backend
-from specs.models.hf import HFBackend, device_of
+from specs.models.hf import DTYPES, HFBackend, device_of, require_torch, usual_dtype
 from specs.models.light import LightBackend
 from specs.models.light_graph import Shape
 from specs.models.light_weights import Weights
@@ -89,8 +87,7 @@ TRIOS: dict[str, Trio] = {
 def check_engine(engine: Engine, device: str) -> None:
     """Raise `ModelError` if the engine is not installed, `InputError` if there is no such device."""
     if engine == "torch":
-        if missing := [name for name in ("torch", "transformers") if find_spec(name) is None]:
-            raise ModelError(f"this scale needs the extra: pip install 'specs-llm[torch]' ({missing[0]} is missing)")
+        require_torch("this scale")
         device_of(device)
 
 
@@ -128,7 +125,7 @@ def _torch(size: Size, device: str, name: str) -> Backend:
 
     shape, prm = size.shape, size.outputs == LABELS
     place = device_of(device)
-    dtype = "bf16" if place.type == "cuda" else "fp32"
+    dtype = usual_dtype(place)
     config = transformers.Qwen2Config(
         vocab_size=shape.vocab,
         hidden_size=shape.hidden,
@@ -144,5 +141,5 @@ def _torch(size: Size, device: str, name: str) -> Backend:
     kind = transformers.Qwen2ForTokenClassification if prm else transformers.Qwen2ForCausalLM
     torch.manual_seed(0)
     with place:
-        model = kind._from_config(config, dtype=getattr(torch, {"bf16": "bfloat16", "fp32": "float32"}[dtype]))
+        model = kind._from_config(config, dtype=getattr(torch, DTYPES[dtype]))
     return HFBackend(name, "prm" if prm else "lm", model.eval(), shape.context, dtype)
