@@ -1,4 +1,4 @@
-"""Rows and steps of two runs that should be the same, but for what depends on the clock and on rounding."""
+"""Outputs of backends in memory; rows and steps of two runs that should be the same, clock and rounding apart."""
 
 import pytest
 
@@ -41,3 +41,8 @@ def check_same_steps(found, wanted):
         for field in ("log_p", "log_q", "reward"):
             values = [[getattr(c, field) for c in record.candidates] for record in (one, other)]
             assert values[0] == pytest.approx(values[1], abs=TOLERANCE)
+
+
+def outputs_of(backend, *args):
+    """What `Backend.forward` returns, in memory."""
+    return backend.outputs.numbers(backend.forward(*args))

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specs.core.sampling import draw, log_law
+from specs.core.sampling import log_law, sample
 
 LOGITS = np.log(np.array([[0.5, 0.3, 0.15, 0.05]]))
 
@@ -44,16 +44,20 @@ def test_integer_logits_are_read_as_numbers():
 
 
 def test_inversion_reads_the_uniform_as_cumulative_mass():
-    assert draw(log_law(LOGITS), [0] * 5, [0.0, 0.49, 0.51, 0.81, 0.9999999999]) == [0, 0, 1, 2, 3]
+    tokens, gains = sample(LOGITS, 1.0, 1.0, [0] * 5, [0.0, 0.49, 0.51, 0.81, 0.9999999999])
+    assert tokens == [0, 0, 1, 2, 3]
+    assert gains == pytest.approx(LOGITS[0, tokens].tolist())
 
 
 def test_draws_may_share_rows():
-    law = log_law(np.log([[0.9, 0.1], [0.1, 0.9]]))
-    assert draw(law, [1, 0, 1], [0.5, 0.5, 0.05]) == [1, 0, 0]
+    assert sample(np.log([[0.9, 0.1], [0.1, 0.9]]), 1.0, 1.0, [1, 0, 1], [0.5, 0.5, 0.05])[0] == [1, 0, 0]
 
 
 @given(st.lists(st.floats(-30, 30), min_size=2, max_size=12), st.floats(0, 1, exclude_max=True), st.floats(0.05, 1))
 def test_a_draw_always_lies_in_the_support(logits, uniform, top_p):
-    law = log_law(np.array([logits], np.float32), 0.8, top_p)
-    assert np.isfinite(law[0, draw(law, [0], [uniform])[0]])
+    row = np.array([logits], np.float32)
+    law = log_law(row, 0.8, top_p)
+    (token,), (gain,) = sample(row, 0.8, top_p, [0], [uniform])
+    assert np.isfinite(gain)
+    assert gain == pytest.approx(law[0, token], abs=1e-5)
     assert np.exp(law.astype(np.float64)).sum() == pytest.approx(1, abs=1e-5)

@@ -1,4 +1,4 @@
-"""docs/performance.md quotes docs/suite and, of docs/results, cost, lookahead, speculation, stragglers, precision.
+"""docs/performance.md quotes docs/suite and of docs/results all records but those of solves and latencies.
 
 python tests/docs/test_performance.py       prints the rows
 """
@@ -15,6 +15,7 @@ AHEAD = {tier: json.loads((DOCS / f"results/lookahead-{tier}.json").read_text())
 GUESSED = {tier: json.loads((DOCS / f"results/speculation-{tier}.json").read_text()) for tier in TIERS}
 CUT = {tier: json.loads((DOCS / f"results/stragglers-{tier}.json").read_text()) for tier in TIERS}
 SUITE = json.loads((DOCS / "suite/suite.json").read_text())
+TORCH = json.loads((DOCS / "results/torch-backend.json").read_text())
 PRECISION = json.loads((DOCS / "results/precision-hard.json").read_text())
 PARTS = {
     "first": "the first step",
@@ -72,6 +73,14 @@ def rows():
         pairs = ("specs / beam", "specs / beam+speculation", "specs+speculation / beam+speculation")
         yield f"| {tier} | {' | '.join(spread(one[pair]) for pair in pairs)} |"
     yield f"{GUESSED['medium']['tokens']:,} and {GUESSED['hard']['tokens']:,} tokens"
+    for one in TORCH["prefixes"]:
+        for work in ("a token of each candidate", "scores of all candidates"):
+            (mine, *spread_of), (its, *its_spread) = one[work]["ours_ms"], one[work]["plain_ms"]
+            ratio, low, high = one[work]["over_plain"]
+            yield (
+                f"| {one['prefix']:,} | {work} | {mine:,.0f} ({spread_of[0]:,.0f} to {spread_of[1]:,.0f}) "
+                f"| {its:,.0f} ({its_spread[0]:,.0f} to {its_spread[1]:,.0f}) | {ratio:.2f} [{low:.2f}, {high:.2f}] |"
+            )
     for dtype in ("fp32", "bf16"):
         one = PRECISION[dtype]
         errors = [" / ".join(f"{value:.1e}" for value in one[name]) for name in ("log_p_error", "reward_error")]

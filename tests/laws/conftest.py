@@ -22,13 +22,33 @@ def needs_llama():
     pytest.importorskip("gguf", reason="needs the extra dev")
 
 
-@pytest.fixture(scope="session", params=["light", "torch", pytest.param("llama", marks=pytest.mark.slow)])
+@pytest.fixture(
+    scope="session",
+    params=["light", "torch", *(pytest.param(name, marks=pytest.mark.slow) for name in ("recorded", "llama"))],
+)
 def models(request, trio):
-    """The tiny random trio on each in-process engine; beside llama.cpp the PRM is on the light one."""
+    """The tiny random trio on each in-process engine, on torch also with recorded passes; beside llama.cpp the PRM is
+    on the light one.
+    """
     if request.param == "llama":
         files = request.getfixturevalue("gguf_pair")
         return load_models(Names(str(files["draft"]), str(files["target"]), str(trio["prm"])), engine="light")
-    if request.param == "torch":
-        pytest.importorskip("torch")
     names = Names(str(trio["draft"]), str(trio["target"]), str(trio["prm"]))
-    return load_models(names, engine=request.param, device="cpu", dtype="fp32")
+    if request.param == "light":
+        return load_models(names, engine="light")
+    pytest.importorskip("torch")
+    found = load_models(names, engine="torch", device="cpu", dtype="fp32")
+    if request.param == "recorded":
+        from traced import Traced
+
+        for model in (found.draft, found.target, found.prm):
+            model.backend.prepare(Traced())
+    return found
+
+
+@pytest.fixture
+def clocked(models):
+    """Models whose passes take an engine's time, which passes recorded without a GPU do not."""
+    if getattr(models.draft.backend, "record", None):
+        pytest.skip("recordings without a GPU are slow")
+    return models

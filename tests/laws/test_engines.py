@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import tiny
 import toy
+from rows import outputs_of
 
 from specs.core.keys import Key
 from specs.core.sampling import log_law
@@ -41,8 +42,8 @@ def session(policy, question=QUESTION):
 def from_scratch(policy, ids, law):
     """[len(ids) - prompt, V] law of each token after the prompt, by one causal pass over everything."""
     ids = np.asarray(ids, np.int64)
-    rows = policy.backend.forward(
-        policy.backend.cache(), ids, np.arange(len(ids)), None, np.arange(len(ids), dtype=np.int64)
+    rows = outputs_of(
+        policy.backend, policy.backend.cache(), ids, np.arange(len(ids)), None, np.arange(len(ids), dtype=np.int64)
     )
     return log_law(rows.astype(np.float64), law.temperature, law.top_p)
 
@@ -270,7 +271,7 @@ def test_tree_equals_scratch(models, role):
 
     def scratch(sequence):
         n = len(sequence)
-        return backend.forward(backend.cache(), np.array(sequence), np.arange(n), None, np.array([n - 1]))[0]
+        return outputs_of(backend, backend.cache(), np.array(sequence), np.arange(n), None, np.array([n - 1]))[0]
 
     for _ in range(6):
         (tail,) = tree.settle(ids, outputs=True)
@@ -298,7 +299,7 @@ def test_sequences_side_by_side_equal_scratch(models, role):
 
     def scratch(sequence):
         backend, n = getattr(models, role).backend, len(sequence)
-        return backend.forward(backend.cache(), np.array(sequence), np.arange(n), None, np.array([n - 1]))[0]
+        return outputs_of(backend, backend.cache(), np.array(sequence), np.arange(n), None, np.array([n - 1]))[0]
 
     for width in (1, 3, 3, 2, 2, 1):
         live = live[:width]
@@ -433,10 +434,10 @@ def slow(models, **seconds):
     )
 
 
-def test_a_deadline_returns_the_best_trace_so_far(models):
+def test_a_deadline_returns_the_best_trace_so_far(clocked):
     limits = Limits(max_steps=200, max_tokens=200, deadline_s=0.25)
     law = Law(1.0, 1.0, StepPolicy.chunks(4))
-    paced = slow(models, target=0.01, draft=0.01, prm=0.01)
+    paced = slow(clocked, target=0.01, draft=0.01, prm=0.01)
     results = [solve(paced, Specs(n=3), law=law, limits=limits, seed=seed) for seed in range(8)]
     result = next(r for r in results if r.finish_reason is Finish.DEADLINE)  # the others met end-of-text
     assert result.steps
@@ -444,9 +445,9 @@ def test_a_deadline_returns_the_best_trace_so_far(models):
     assert 0.25 <= result.latency_s < 0.25 + 0.1
 
 
-def test_cancelling_ends_a_solve_within_a_token(models):
+def test_cancelling_ends_a_solve_within_a_token(clocked):
     running = stream(
-        QUESTION, slow(models, target=0.02), make("target"), law=Law(1.0, 1.0, StepPolicy.chunks(50)), limits=LIMITS
+        QUESTION, slow(clocked, target=0.02), make("target"), law=Law(1.0, 1.0, StepPolicy.chunks(50)), limits=LIMITS
     )
     threading.Timer(0.15, running.cancel).start()
     start = time.perf_counter()
@@ -484,8 +485,8 @@ def test_phases_add_up_and_overlap_is_seen(models):
     assert result.latency_s >= sum(r.seconds.wall for r in result.steps) - 1e-6
 
 
-def test_time_that_the_caller_takes_is_not_the_solves(models):
-    running = stream(QUESTION, models, make("target"), law=Law(0.3, 1.0, StepPolicy.chunks(2)), limits=LIMITS)
+def test_time_that_the_caller_takes_is_not_the_solves(clocked):
+    running = stream(QUESTION, clocked, make("target"), law=Law(0.3, 1.0, StepPolicy.chunks(2)), limits=LIMITS)
     steps = 0
     for _ in running:
         time.sleep(0.05)

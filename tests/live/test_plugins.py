@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 from live.servers import PRM_FLAGS, V2
+from rows import outputs_of
 from tiny import write_tokenizer
 
-from specs.models.hf import load_hf
+from specs.models.hf.loading import load_hf
 
 LAST_STEP = '--hf-overrides={"architectures": ["Qwen2ForLastStepReward"]}'
 
@@ -42,7 +43,7 @@ def test_last_step_rewards_are_the_torch_engines_and_read_the_cache(qwen, start,
     backend = load_hf(str(qwen), "prm", device="cpu")
     ids = np.random.default_rng(0).integers(6, 60, 200)
     lengths = [40, 96, 97, 200]
-    outputs = backend.forward(backend.cache(), ids, np.arange(len(ids)), None, np.array(lengths) - 1)
+    outputs = outputs_of(backend, backend.cache(), ids, np.arange(len(ids)), None, np.array(lengths) - 1)
     want = 1 / (1 + np.exp(outputs[:, 0] - outputs[:, 1]))
     assert np.diff(np.sort(want)).min() > 1e-3  # a wrong row shows
     before = server.metrics()

@@ -17,8 +17,12 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 safetensors_torch = pytest.importorskip("safetensors.torch")
 
+from rows import outputs_of  # noqa: E402
+from traced import Traced  # noqa: E402
+
 from specs.errors import EngineError, InputError, ModelError  # noqa: E402
-from specs.models.hf import HFBackend, load_hf  # noqa: E402
+from specs.models.hf.backend import HFBackend  # noqa: E402
+from specs.models.hf.loading import load_hf  # noqa: E402
 
 VOCABULARY = 97
 CONTEXT = 128
@@ -144,15 +148,28 @@ def plain(folder: Path) -> Reference:
     return rows
 
 
-@pytest.fixture(scope="module", params=[*LM, *PRM, "qwen_prm", "skywork"])
+NAMES = [*LM, *PRM, "qwen_prm", "skywork"]
+WAYS = [*((name, "called") for name in NAMES), *((name, "recorded") for name in ("llama", "sliding", "two_labels"))]
+"""Models, and how their passes of few tokens are computed: recorded as they are on CUDA, or not."""
+if torch.cuda.is_available():
+    WAYS += [(name, "cuda") for name in NAMES]
+
+
+@pytest.fixture(scope="module", params=WAYS, ids="-".join)
 def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[HFBackend, Reference]:
+    name, way = request.param
     torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp(request.param)
-    if request.param in PUBLISHED:
-        PUBLISHED[request.param](folder)
+    folder = tmp_path_factory.mktemp(name)
+    if name in PUBLISHED:
+        PUBLISHED[name](folder)
     else:
-        save((LM | PRM)[request.param](), folder)
-    return load_hf(str(folder), "lm" if request.param in LM else "prm", device="cpu"), plain(folder)
+        save((LM | PRM)[name](), folder)
+    device = "cuda" if way == "cuda" else "cpu"
+    backend = load_hf(str(folder), "lm" if name in LM else "prm", device=device, dtype="fp32")
+    if way == "recorded":
+        backend.prepare(Traced())
+    assert (backend.record is None) == (way == "called")
+    return backend, plain(folder)
 
 
 class Grown:
@@ -162,7 +179,7 @@ class Grown:
         rng = np.random.default_rng(seed)
         self.backend, self.cache = backend, backend.cache()
         ids = rng.integers(VOCABULARY, size=prompt)
-        root = backend.forward(self.cache, ids, np.arange(prompt), None, np.array([prompt - 1]))
+        root = outputs_of(backend, self.cache, ids, np.arange(prompt), None, np.array([prompt - 1]))
         self.paths: list[list[int]] = [list(range(prompt))]  # entries of the cache; the prompt's first
         self.ids = ids.tolist()
         self.rows = [root[0]]
@@ -177,7 +194,7 @@ class Grown:
             for row, path in enumerate(paths):
                 visible[row, path] = True
             positions = np.array([len(path) - 1 for path in paths])
-            self.rows += list(backend.forward(self.cache, tokens, positions, visible, np.arange(size)))
+            self.rows += list(outputs_of(backend, self.cache, tokens, positions, visible, np.arange(size)))
             self.ids += tokens.tolist()
             self.paths += paths
 
@@ -205,8 +222,8 @@ def test_keeping_a_path_forgets_the_rest(loaded: tuple[HFBackend, Reference]) ->
     for tail, length in (([5, 6, 7], len(kept)), ([8, 9], 11), ([10], 4)):  # go on, then go back twice
         backend.keep(grown.cache, length, np.zeros(0, np.int64))
         kept = kept[:length] + tail
-        row = backend.forward(
-            grown.cache, np.array(tail), np.arange(length, len(kept)), None, np.array([len(tail) - 1])
+        row = outputs_of(
+            backend, grown.cache, np.array(tail), np.arange(length, len(kept)), None, np.array([len(tail) - 1])
         )
         np.testing.assert_allclose(row[0], reference(kept)[-1], rtol=0, atol=1e-4)
 
@@ -214,12 +231,12 @@ def test_keeping_a_path_forgets_the_rest(loaded: tuple[HFBackend, Reference]) ->
 def test_keeping_entries_that_follow_in_place(loaded: tuple[HFBackend, Reference]) -> None:
     backend, reference = loaded
     cache, ids = backend.cache(), np.arange(3, 15)
-    backend.forward(cache, ids, np.arange(12), None, np.zeros(0, np.int64))
+    outputs_of(backend, cache, ids, np.arange(12), None, np.zeros(0, np.int64))
     backend.keep(cache, 6, np.array([6, 7]))
-    row = backend.forward(cache, np.array([40]), np.array([8]), None, np.array([0]))
+    row = outputs_of(backend, cache, np.array([40]), np.array([8]), None, np.array([0]))
     np.testing.assert_allclose(row[0], reference([*range(3, 11), 40])[-1], rtol=0, atol=1e-4)
     backend.keep(cache, 0, np.zeros(0, np.int64))
-    row = backend.forward(cache, np.array([41]), np.array([0]), None, np.array([0]))
+    row = outputs_of(backend, cache, np.array([41]), np.array([0]), None, np.array([0]))
     np.testing.assert_allclose(row[0], reference([41])[-1], rtol=0, atol=1e-4)
 
 
@@ -230,7 +247,7 @@ def test_chunks_equal_the_whole_up_to_the_context(loaded: tuple[HFBackend, Refer
     for cuts in ([0, backend.context], [0, 1, 2, 17, 18, backend.context]):
         cache = backend.cache()
         rows = [
-            backend.forward(cache, ids[a:b], np.arange(a, b), None, np.arange(b - a))
+            outputs_of(backend, cache, ids[a:b], np.arange(a, b), None, np.arange(b - a))
             for a, b in itertools.pairwise(cuts)
         ]
         np.testing.assert_allclose(np.concatenate(rows), whole, rtol=0, atol=1e-4)
@@ -240,18 +257,18 @@ def test_only_wanted_rows_come_back_in_their_order(loaded: tuple[HFBackend, Refe
     backend, reference = loaded
     ids = np.arange(20, 30)
     want = np.array([7, 0, 9, 7])
-    rows = backend.forward(backend.cache(), ids, np.arange(10), None, want)
+    rows = outputs_of(backend, backend.cache(), ids, np.arange(10), None, want)
     np.testing.assert_allclose(rows, reference(ids.tolist())[want], rtol=0, atol=1e-4)
-    none = backend.forward(backend.cache(), ids, np.arange(10), None, np.zeros(0, np.int64))
+    none = outputs_of(backend, backend.cache(), ids, np.arange(10), None, np.zeros(0, np.int64))
     assert none.shape == (0, backend.width)
 
 
 def test_caches_are_independent(loaded: tuple[HFBackend, Reference]) -> None:
     backend, reference = loaded
     one, two, nothing = backend.cache(), backend.cache(), np.zeros(0, np.int64)
-    backend.forward(one, np.arange(5), np.arange(5), None, nothing)
-    backend.forward(two, np.arange(50, 57), np.arange(7), None, nothing)
-    row = backend.forward(one, np.array([5]), np.array([5]), None, np.array([0]))
+    outputs_of(backend, one, np.arange(5), np.arange(5), None, nothing)
+    outputs_of(backend, two, np.arange(50, 57), np.arange(7), None, nothing)
+    row = outputs_of(backend, one, np.array([5]), np.array([5]), None, np.array([0]))
     np.testing.assert_allclose(row[0], reference([0, 1, 2, 3, 4, 5])[-1], rtol=0, atol=1e-4)
 
 
@@ -267,13 +284,13 @@ def test_summed_log_probabilities_stay_within_the_stated_tolerance(tmp_path: Pat
         return float((rows[np.arange(40), tokens] - np.logaddexp.reduce(rows, axis=1)).sum())
 
     cache = backend.cache()
-    root = backend.forward(cache, prefix, np.arange(20), None, np.array([19]))
+    root = outputs_of(backend, cache, prefix, np.arange(20), None, np.array([19]))
     visible = np.hstack([np.ones((160, 20), bool), np.kron(np.eye(4, dtype=bool), np.tri(40, dtype=bool))])
-    rows = backend.forward(cache, steps.ravel(), np.tile(np.arange(20, 60), 4), visible, np.arange(160))
+    rows = outputs_of(backend, cache, steps.ravel(), np.tile(np.arange(20, 60), 4), visible, np.arange(160))
     for step_idx, step in enumerate(steps):
         after = rows[40 * step_idx : 40 * step_idx + 39]
         whole = np.concatenate([prefix, step])
-        scratch = backend.forward(backend.cache(), whole, np.arange(60), None, np.arange(19, 59))
+        scratch = outputs_of(backend, backend.cache(), whole, np.arange(60), None, np.arange(19, 59))
         difference = log_prob(np.concatenate([root, after]), step) - log_prob(scratch, step)
         assert abs(difference) <= backend.tolerance
 
@@ -300,8 +317,8 @@ def test_of_a_language_model_only_the_rows_of_labels_are_computed(tmp_path: Path
     rows = load_hf(str(tmp_path), "lm", device="cpu", dtype=dtype, labels=labels)
     ids, places = np.arange(20, 36), np.arange(16)
     want = np.array([3, 15])
-    one = rows.forward(rows.cache(), ids, places, None, want)
-    other = whole.forward(whole.cache(), ids, places, None, want)[:, list(labels)]
+    one = outputs_of(rows, rows.cache(), ids, places, None, want)
+    other = outputs_of(whole, whole.cache(), ids, places, None, want)[:, list(labels)]
     assert rows.width == 2
     assert rows.parameters < whole.parameters + 2 * SIZES["hidden_size"] + 1
     assert rows._model.get_output_embeddings().weight.shape == (2, SIZES["hidden_size"])
@@ -412,17 +429,17 @@ def test_running_out_of_memory_names_the_mend(tmp_path: Path, monkeypatch: pytes
 
         monkeypatch.setattr(backend._model, "forward", full)
         with pytest.raises(EngineError, match="does not fit into memory: use fewer candidates"):
-            backend.forward(backend.cache(), np.array([1]), np.array([0]), None, np.array([0]))
+            outputs_of(backend, backend.cache(), np.array([1]), np.array([0]), None, np.array([0]))
 
 
 def test_a_foreign_tokenizer_is_named(tmp_path: Path) -> None:
     backend = load_hf(str(save(LM["llama"](), tmp_path)), "lm")
     with pytest.raises(ModelError, match="token 97 is outside the model's vocabulary of 97"):
-        backend.forward(backend.cache(), np.array([3, 97]), np.arange(2), None, np.array([0]))
+        outputs_of(backend, backend.cache(), np.array([3, 97]), np.arange(2), None, np.array([0]))
 
 
 def test_torch_is_asked_for_only_by_the_loader(monkeypatch: pytest.MonkeyPatch) -> None:
-    code = "import sys, specs.models.hf; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    code = "import sys, specs.models.hf.loading; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ModelError, match=r"needs the extra: pip install 'specs-llm\[torch\]'"):

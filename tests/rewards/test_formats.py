@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rows import outputs_of
 
 from specs.errors import InputError, ModelError
 from specs.rewards.families import QwenMathPRM, TokenClassification, family_for
@@ -181,7 +182,7 @@ def test_rewards_equal_the_recipe(
     """Each reward is read before the next step is appended: later steps leave it as it is."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
-    from specs.models.hf import load_hf
+    from specs.models.hf.loading import load_hf
 
     context = 224
     is_qwen = architecture == "Qwen2ForProcessRewardModel"
@@ -212,7 +213,7 @@ def test_rewards_equal_the_recipe(
     cache, done, rewards = backend.cache(), 0, []
     for part_idx, part in enumerate(parts(form, solution)):
         want = np.array([len(part) - 1] if part_idx else [], np.int64)
-        rows = backend.forward(cache, np.array(part), np.arange(done, done + len(part)), None, want)
+        rows = outputs_of(backend, cache, np.array(part), np.arange(done, done + len(part)), None, want)
         rewards += form.rewards(rows).tolist()
         done += len(part)
     assert done <= backend.context

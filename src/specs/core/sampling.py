@@ -58,24 +58,20 @@ def _shifted(rows: NDArray[np.floating]) -> NDArray[np.floating]:
     return rows - rows.max(-1, keepdims=True)
 
 
-def draw(log_probabilities: NDArray[np.floating], rows: Sequence[int], uniforms: Sequence[float]) -> list[int]:
-    """One token a draw, by inversion: the first token whose cumulative mass exceeds the uniform.
+def sample(
+    logits: NDArray[np.floating], temperature: float, top_p: float, rows: Sequence[int], uniforms: Sequence[float]
+) -> tuple[list[int], list[float]]:
+    """One token a draw, by inversion: the first whose cumulative mass exceeds the uniform.
 
     Args:
-        log_probabilities: [R, V] nats, -inf allowed.
+        logits: [R, V] raw logits; for `temperature` and `top_p` see `log_law`.
         rows: [n] the row that each draw is from.
         uniforms: [n] in [0, 1).
 
     Returns:
-        [n] token ids, never one of probability 0.
+        [n] token ids, never one of probability 0, and the log-probability of each under `log_law`;
+        those of all other tokens are not computed.
     """
-    return _drawn(log_probabilities, rows, uniforms)[0]
-
-
-def sample(
-    logits: NDArray[np.floating], temperature: float, top_p: float, rows: Sequence[int], uniforms: Sequence[float]
-) -> tuple[list[int], list[float]]:
-    """What `draw` takes from `log_law`, and its log-probability there; those of all other tokens are not computed."""
     if temperature == 0 or top_p < 1:
         scores = log_law(logits, temperature, top_p)
     else:

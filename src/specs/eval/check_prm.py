@@ -144,4 +144,4 @@ def _rewards(prm: LocalReward, ids: Sequence[int], lengths: Sequence[int]) -> li
     """Rewards after these numbers of tokens, in one causal pass over all."""
     backend = prm.backend
     rows = backend.forward(backend.cache(), np.array(ids), np.arange(len(ids)), None, np.array(lengths) - 1)
-    return prm.form.rewards(rows).tolist()
+    return prm.form.rewards(backend.outputs.numbers(rows)).tolist()

@@ -9,7 +9,7 @@ a backend keeps the numbers.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]
+
+if TYPE_CHECKING:
+    from specs.models.outputs import Outputs, Rows
 
 
 class Backend(Protocol):
@@ -31,6 +34,7 @@ class Backend(Protocol):
         beside: how many calls of other models a call leaves room for at the same time.
         tolerance: largest difference, in nats on the summed log-probability of a step, between
             cached and from-scratch evaluation that counts as equal (1e-4 in fp32).
+        outputs: what is done with the rows that `forward` returns, where they are.
     """
 
     name: str
@@ -40,12 +44,13 @@ class Backend(Protocol):
     device: str
     beside: int
     tolerance: float
+    outputs: Outputs
 
     def cache(self) -> Any:
         """A new, empty KV cache. Caches are independent; one backend serves many."""
         ...
 
-    def forward(self, cache: Any, ids: Ints, positions: Ints, visible: Bools | None, want: Ints) -> Floats:
+    def forward(self, cache: Any, ids: Ints, positions: Ints, visible: Bools | None, want: Ints) -> Rows:
         """Compute `M` new tokens, append their keys and values to `cache`, return output rows.
 
         Args:
@@ -58,8 +63,8 @@ class Backend(Protocol):
             want: [K] rows of the new tokens whose output is wanted.
 
         Returns:
-            [K, width] float32: raw logits before temperature, or the reward head's raw outputs.
-            The values are final when it returns (an accelerator is synchronised).
+            [K, width]: raw logits before temperature, or the reward head's raw outputs. A device may
+            still be computing them; whoever brings something of them to memory (`outputs`) waits for it.
         """
         ...
 
@@ -68,15 +73,17 @@ class Backend(Protocol):
         ...
 
 
-def tree_error(backend: Backend, vocabulary: int) -> float:
+def tree_error(backend: Backend, plain: Backend, vocabulary: int) -> float:
     """How far a tree of three tokens is from its paths, relative to the largest output; NaN counts as far.
 
-    Finds models that read masks, positions or caches in a way of their own.
+    Finds models that read masks, positions or caches in a way of their own. `plain` computes the paths.
     """
     root, left, right = (vocabulary * k // 4 for k in (1, 2, 3))
-    tree, path = backend.cache(), backend.cache()
+    tree, path = backend.cache(), plain.cache()
     branches = np.array([[True, True, False], [True, False, True]])
     first = backend.forward(tree, np.array([root]), np.array([0]), None, np.array([0]))
     second = backend.forward(tree, np.array([left, right]), np.array([1, 1]), branches, np.array([1]))
-    plain = backend.forward(path, np.array([root, right]), np.array([0, 1]), None, np.array([0, 1]))
-    return float(np.abs(np.concatenate([first, second]) - plain).max() / np.abs(plain).max())
+    third = plain.forward(path, np.array([root, right]), np.array([0, 1]), None, np.array([0, 1]))
+    found = backend.outputs.numbers(backend.outputs.concatenate(first, second))
+    wanted = plain.outputs.numbers(third)
+    return float(np.abs(found - wanted).max() / np.abs(wanted).max())

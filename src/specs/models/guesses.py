@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from specs.core.keys import Key, TokenUniforms
 from specs.core.ledger import Ids
-from specs.core.sampling import draw, log_law
 from specs.engine import Guesses, Watch
-from specs.models.backend import Floats
+from specs.models.outputs import Rows
 from specs.models.stepping import Stepper
 from specs.models.text import Text
 from specs.models.tree import Tree
@@ -69,9 +68,9 @@ class Drafted:
         for token_idx in range(tokens):
             distinct = list(dict.fromkeys(nodes))
             row = {node: row for row, node in enumerate(distinct)}
-            log_p = log_law(tree.outputs(distinct), law.temperature, law.top_p)
             uniforms = [self._uniforms.at(len(drawn[k]) + token_idx)[k] for k in live]
-            found = draw(log_p, [row[node] for node in nodes], uniforms)
+            row_of = [row[node] for node in nodes]
+            found, _ = tree.backend.outputs.sample(tree.outputs(distinct), law.temperature, law.top_p, row_of, uniforms)
             still = [i for i, (k, token) in enumerate(zip(live, found, strict=True)) if steppers[k].push(token) is None]
             for i in still:
                 guesses[live[i]].append(found[i])
@@ -105,7 +104,7 @@ class Checked:
         self._tree, self._guesses, self._roots, self._drawn = tree, guesses, roots, drawn
         self._first = tree.size
 
-    def grow(self, waiting: Mapping[tuple[int, int], Sequence[int]]) -> tuple[Floats, list[int]]:
+    def grow(self, waiting: Mapping[tuple[int, int], Sequence[int]]) -> tuple[Rows, list[int]]:
         """Outputs after each (node, token) that candidates wait at, and its node, in one pass with all guesses."""
         tree = self._tree
         branches = list(waiting)

@@ -19,6 +19,7 @@ from specs.models.beside import cores
 from specs.models.denormals import Flushed
 from specs.models.light_graph import Shape, build_graph
 from specs.models.light_weights import Weights, read_shape, read_weights
+from specs.models.outputs import IN_MEMORY
 
 FIRST_CAPACITY = 512
 """Entries that a new cache has room for: a short solve never moves."""
@@ -140,6 +141,7 @@ class LightBackend:
         self.device = "cpu"
         self.beside = cores() // threads - 1
         self.tolerance = 1e-4
+        self.outputs = IN_MEMORY
         self.shape = shape
         self._arrays = weights.arrays  # the session refers to their memory
         self._session = _session(shape, weights, threads)

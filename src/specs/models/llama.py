@@ -19,6 +19,7 @@ import numpy as np
 from specs.errors import EngineError, InputError, ModelError
 from specs.models.backend import Bools, Floats, Ints, tree_error
 from specs.models.gguf import Gguf, library
+from specs.models.outputs import IN_MEMORY
 
 NONE = -1
 """The parent of a token that begins a sequence."""
@@ -193,6 +194,7 @@ class LlamaBackend:
         self.width = self._vocabulary if labels is None else len(labels)
         self._exact = file.value("general.file_type") == _ALL_F32
         self.tolerance = _TOLERANCE[self._exact]
+        self.outputs = IN_MEMORY
         self._file = file
         self._idle: list[_Context] = []
         """Contexts of caches that are gone: a new one takes longer than a short solve."""
@@ -259,7 +261,7 @@ def load_llama(path: Path, name: str, device: str = "auto", labels: Sequence[int
         # Inside its window a sliding layer is an ordinary one; behind it, cells are used again.
         context = min(context, window - 1)
     backend = LlamaBackend(name, file, place, context, labels)
-    if not tree_error(backend, lib.llama_vocab_n_tokens(file.vocabulary)) <= _PROBE:
+    if not tree_error(backend, backend, lib.llama_vocab_n_tokens(file.vocabulary)) <= _PROBE:
         raise ModelError(f"{name} does not follow a tree of candidates: serve it over HTTP instead")
     return backend
 

@@ -101,7 +101,7 @@ def load_models(
                 )
             loaded = load_light(folders[role], labels=labels)
         else:
-            from specs.models.hf import load_hf
+            from specs.models.hf.loading import load_hf
 
             loaded = load_hf(str(folders[role]), "lm" if writes else "prm", device, dtype, labels)
         loaded.name = f"bundled:{role}" if name == "bundled" else name

@@ -15,7 +15,6 @@ import numpy as np
 
 from specs.core.keys import Key, TokenUniforms
 from specs.core.ledger import Ask, Ids
-from specs.core.sampling import log_law, sample
 from specs.engine import Closed, Group, Guesses, Watch, unheard
 from specs.errors import Stopped
 from specs.models.ahead import Ahead
@@ -120,7 +119,7 @@ class PolicySession(Reader):
         guesses: Guesses | None = None,
     ) -> list[Sample]:
         self._beside.join()
-        tree = self._tree
+        tree, outputs = self._tree, self._tree.backend.outputs
         sequences = [self.ids(trace) for trace in traces]
         tails = tree.settle(*sequences, *map(self.ids, keep), outputs=True)[: len(sequences)]
         cap = min(law.steps.max_tokens, tree.backend.context - max(map(len, sequences)))
@@ -141,7 +140,7 @@ class PolicySession(Reader):
         checked = None if guesses is None else Checked(tree, guesses, roots, drawn)
         while True:
             chances = [uniforms.at(len(drawn[k]))[k] for k in live]
-            tokens, gains = sample(rows, law.temperature, law.top_p, row_of, chances)
+            tokens, gains = outputs.sample(rows, law.temperature, law.top_p, row_of, chances)
             known: dict[int, list[int]] = {}  # candidates by node
             for k, row, token, gain in zip(live, row_of, tokens, gains, strict=True):
                 drawn[k].append(token)
@@ -189,10 +188,12 @@ class PolicySession(Reader):
         scores: list[float] = []
         for tails, paths in self._settled(groups):
             rows, walks = self._tree.prefixes(tails, [path[:-1] for path in paths])
-            law_rows = log_law(rows, law.temperature, law.top_p)
-            scores += [
-                float(law_rows[walk, list(path)].sum(dtype=np.float64)) for walk, path in zip(walks, paths, strict=True)
-            ]
+            pairs = [list(zip(walk, path, strict=False)) for walk, path in zip(walks, paths, strict=True)]
+            row_of = [row for some in pairs for row, _ in some]
+            tokens = [token for some in pairs for _, token in some]
+            found = self._tree.backend.outputs.log_probabilities(rows, law.temperature, law.top_p, row_of, tokens)
+            ends = np.cumsum([len(some) for some in pairs])
+            scores += [float(some.sum(dtype=np.float64)) for some in np.split(found, ends[:-1])]
         return scores
 
     def ratings(self, groups: Sequence[Group], judge: Judge) -> list[float]:
@@ -205,7 +206,8 @@ class PolicySession(Reader):
             # The target may have to write the next step after any of these, or this one again.
             keep = [(len(tail), len(tail) + len(self.said(path))) for tail, path in pairs]
             rows = self._tree.ends([(*tail, *self.asked(path, judge)) for tail, path in pairs], keep)
-            ratings += [self.rating(token, judge) for token in rows.argmax(axis=1).tolist()]
+            best = self._tree.backend.outputs.numbers(rows).argmax(axis=1)
+            ratings += [self.rating(token, judge) for token in best.tolist()]
         return ratings
 
     def _settled(self, groups: Sequence[Group]) -> Iterator[tuple[list[Ids], list[Ids]]]:
@@ -242,4 +244,5 @@ class RewardSession(RewardReader):
         tails = self._tree.settle(*((*self.prompt, *prefix) for prefix, _ in asked))
         whole = [(*tail, *path) for tail, (_, paths) in zip(tails, asked, strict=True) for path in paths]
         # A step that was cut short may yet end as one of another trace has ended.
-        return self._tree.ends(whole, [self.stops(path) for path in whole])
+        rows = self._tree.ends(whole, [self.stops(path) for path in whole])
+        return self._tree.backend.outputs.numbers(rows)

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from specs.engine import Watch
 from specs.models.backend import Bools, Floats, Ints
+from specs.models.outputs import IN_MEMORY, Outputs
 from specs.models.sessions import PolicySession, RewardSession
 from specs.types import Judge
 
@@ -76,6 +77,7 @@ class TabularBackend:
     device: str = "cpu"
     beside: int = 0
     tolerance: float = 0.0
+    outputs: Outputs = IN_MEMORY
 
     @dataclass
     class Cache:

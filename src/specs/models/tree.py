@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from specs.errors import Stopped
-from specs.models.backend import Backend, Bools, Floats
+from specs.models.backend import Backend, Bools
+from specs.models.outputs import Rows
 from specs.types import Finish
 
 ROOT = -1
@@ -49,7 +50,7 @@ class Tree:
         self._ids: tuple[int, ...] = tuple(prompt_ids)
         self._cache: Any = backend.cache()
         self._computed = 0
-        self._outputs: dict[int, Floats] = {}
+        self._outputs: dict[int, Rows] = {}
         """Outputs that are known for later, by node."""
         self._open: set[int] = set()
         """Of these nodes, those that `prefixes` has computed."""
@@ -106,7 +107,7 @@ class Tree:
                 found.add(node)
         return found
 
-    def tips(self, tails: Sequence[Sequence[int]]) -> tuple[Floats, list[int], list[int]]:
+    def tips(self, tails: Sequence[Sequence[int]]) -> tuple[Rows, list[int], list[int]]:
         """Outputs after settled sequences (`settle` with `outputs`).
 
         Returns:
@@ -117,7 +118,7 @@ class Tree:
         node_of = {row: self.walk(ROOT, tail)[-1] if tail else ROOT for row, tail in zip(row_of, tails, strict=True)}
         return rows, [node_of[row] for row in range(len(rows))], row_of
 
-    def grow(self, parents: Sequence[int], tokens: Sequence[int]) -> tuple[Floats, range]:
+    def grow(self, parents: Sequence[int], tokens: Sequence[int]) -> tuple[Rows, range]:
         """Add one node a token below its parent (an earlier node or `ROOT`).
 
         Returns:
@@ -162,13 +163,11 @@ class Tree:
         node = self._children.get((parent, token))
         return node if node in self._outputs else None
 
-    def outputs(self, nodes: Sequence[int]) -> Floats:
+    def outputs(self, nodes: Sequence[int]) -> Rows:
         """[len(nodes), width] known outputs."""
-        return np.array([self._outputs[node] for node in nodes])
+        return self.backend.outputs.stack([self._outputs[node] for node in nodes])
 
-    def prefixes(
-        self, tails: Sequence[Sequence[int]], paths: Sequence[Sequence[int]]
-    ) -> tuple[Floats, list[list[int]]]:
+    def prefixes(self, tails: Sequence[Sequence[int]], paths: Sequence[Sequence[int]]) -> tuple[Rows, list[list[int]]]:
         """Outputs after every prefix of every path behind its tail, in one pass; all stay known.
 
         Shared beginnings are computed once. Tails come from `settle` with `outputs`, one a path.
@@ -191,7 +190,7 @@ class Tree:
         if len(self._ids) > self._computed:
             self._outputs[ROOT] = self._forward((), (), [ROOT])[0]
 
-    def ends(self, paths: Sequence[Sequence[int]], keep: Sequence[Sequence[int]] = ()) -> Floats:
+    def ends(self, paths: Sequence[Sequence[int]], keep: Sequence[Sequence[int]] = ()) -> Rows:
         """Output after each whole path, in one pass.
 
         Args:
@@ -206,10 +205,13 @@ class Tree:
         stops = {[ROOT, *walk][count] for walk, counts in zip(walks, keep, strict=True) for count in counts}
         nodes = sorted(stops.union(last))
         rows = self._rows(parents, tokens, nodes)
-        self._outputs |= {node: rows[row].copy() for row, node in enumerate(nodes) if node in stops}
-        return rows[np.searchsorted(nodes, last)]
+        place = {node: row for row, node in enumerate(nodes)}
+        if stops:  # a copy, to hold no rows but these
+            kept = sorted(stops)
+            self._outputs |= zip(kept, self.backend.outputs.stack([rows[place[node]] for node in kept]), strict=True)
+        return rows[[place[node] for node in last]]
 
-    def _rows(self, parents: Sequence[int], tokens: Sequence[int], nodes: Sequence[int]) -> Floats:
+    def _rows(self, parents: Sequence[int], tokens: Sequence[int], nodes: Sequence[int]) -> Rows:
         """Add new nodes and return the outputs after `nodes`, which ascend: [len(nodes), width].
 
         An old node's output must be known, that of the trunk's end known or missing with the trunk.
@@ -218,11 +220,11 @@ class Tree:
         known = [node for node in nodes if node in self._outputs]
         missing = [node for node in nodes if node not in self._outputs]
         assert all(node >= held or node == ROOT for node in missing), "outputs are kept or computed again"
-        before = self.outputs(known)
         if not missing:
-            return before
+            return self.outputs(known)
         rows = self._forward(parents, tokens, [node - held if node != ROOT else ROOT for node in missing])
-        return np.insert(rows, np.searchsorted(missing, known), before, axis=0) if known else rows
+        # What is known is older than what is missing.
+        return self.backend.outputs.concatenate(self.outputs(known), rows) if known else rows
 
     def walk(self, node: int, path: Sequence[int]) -> list[int]:
         """The nodes along `path`, as far as there are any."""
@@ -271,7 +273,7 @@ class Tree:
         self._lineage: Bools = np.zeros((32, 32), bool)
         """[node, node]: whether the row's node is the column's or descends from it."""
 
-    def _forward(self, parents: Sequence[int], tokens: Sequence[int], want: Sequence[int]) -> Floats:
+    def _forward(self, parents: Sequence[int], tokens: Sequence[int], want: Sequence[int]) -> Rows:
         """One pass over what is missing of the trunk and over new nodes.
 
         `want` numbers the new nodes from 0; `ROOT` stands for the end of the trunk.

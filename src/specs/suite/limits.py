@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from specs.models.hf import DTYPES, device_of, usual_dtype
+from specs.models.hf.loading import DTYPES, device_of, usual_dtype
 from specs.models.light_graph import Shape
 from specs.suite.shapes import Trio, layer_weights
 from specs.types import Role

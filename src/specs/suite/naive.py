@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from specs.models.backend import Backend
+from specs.models.outputs import Rows
 from specs.models.tree import ROOT, Tree
 from specs.types import Role, Seconds
 
@@ -31,7 +32,8 @@ def naive_step(backends: dict[Role, Backend], writer: Role, prefix: Sequence[int
         tree.compute()
     nodes: Sequence[int] = [ROOT] * n
     for column in paths.T[:-1]:
-        _, nodes = trees[-1].grow(nodes, column.tolist())
+        rows, nodes = trees[-1].grow(nodes, column.tolist())
+        wait(backends[writer], rows)
     written = scored = time.perf_counter()
     if writer is Role.DRAFT:
         for ids in whole:
@@ -45,4 +47,9 @@ def naive_step(backends: dict[Role, Backend], writer: Role, prefix: Sequence[int
 
 
 def _read(backend: Backend, ids: np.ndarray, want: np.ndarray) -> None:
-    backend.forward(backend.cache(), ids, np.arange(len(ids)), None, want)
+    wait(backend, backend.forward(backend.cache(), ids, np.arange(len(ids)), None, want))
+
+
+def wait(backend: Backend, rows: Rows) -> None:
+    """Until a device has computed these outputs."""
+    backend.outputs.numbers(rows[:1])

@@ -19,6 +19,8 @@ from specs.errors import EngineError
 from specs.methods import Method
 from specs.models.backend import Backend, Bools, Floats, Ints
 from specs.models.local import LocalPolicy, LocalReward
+from specs.models.outputs import IN_MEMORY
+from specs.suite.naive import wait
 from specs.types import Law, Result, Role
 
 
@@ -29,6 +31,7 @@ class _Passing:
     """
 
     beside = 0
+    outputs = IN_MEMORY
 
     def __init__(self, inner: Backend) -> None:
         self.inner = inner
@@ -50,7 +53,8 @@ class Recorded(_Passing):
         self.kept: list[Floats] = []
 
     def forward(self, cache: Any, ids: Ints, positions: Ints, visible: Bools | None, want: Ints) -> Floats:
-        self.kept.append(self.inner.forward(cache, ids, positions, visible, want))
+        rows = self.inner.forward(cache, ids, positions, visible, want)
+        self.kept.append(self.inner.outputs.numbers(rows))
         return self.kept[-1]
 
 
@@ -63,7 +67,7 @@ class Replayed(_Passing):
         self._kept: Iterator[Floats] = iter(kept)
 
     def forward(self, cache: Any, ids: Ints, positions: Ints, visible: Bools | None, want: Ints) -> Floats:
-        self.inner.forward(cache, ids, positions, visible, want)
+        wait(self.inner, self.inner.forward(cache, ids, positions, visible, want))
         rows = next(self._kept, np.empty(0, np.float32))
         if len(rows) != len(want):
             raise EngineError(

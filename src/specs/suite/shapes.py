@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from specs.models.backend import Backend
-from specs.models.hf import DTYPES, HFBackend, device_of, require_torch, usual_dtype
+from specs.models.hf.loading import DTYPES, device_of, require_torch, usual_dtype
 from specs.models.light import LightBackend
 from specs.models.light_graph import Shape
 from specs.models.light_weights import Weights
@@ -120,12 +120,20 @@ def _light(size: Size, name: str) -> LightBackend:
 
 
 def _torch(size: Size, device: str, name: str) -> Backend:
+    from specs.models.hf.backend import HFBackend
+
+    place = device_of(device)
+    dtype = usual_dtype(place)
+    kind = "prm" if size.outputs == LABELS else "lm"
+    return HFBackend(name, kind, random_transformer(size, place, dtype), size.shape.context, dtype)
+
+
+def random_transformer(size: Size, place: Any, dtype: str) -> Any:
+    """A model of transformers, the same one every time, on the torch device `place`."""
     import torch
     import transformers
 
-    shape, prm = size.shape, size.outputs == LABELS
-    place = device_of(device)
-    dtype = usual_dtype(place)
+    shape = size.shape
     config = transformers.Qwen2Config(
         vocab_size=shape.vocab,
         hidden_size=shape.hidden,
@@ -138,8 +146,8 @@ def _torch(size: Size, device: str, name: str) -> Backend:
         tie_word_embeddings=size.tied,
     )
     config.num_labels = LABELS
-    kind = transformers.Qwen2ForTokenClassification if prm else transformers.Qwen2ForCausalLM
+    reward = size.outputs == LABELS
+    kind = transformers.Qwen2ForTokenClassification if reward else transformers.Qwen2ForCausalLM
     torch.manual_seed(0)
     with place:
-        model = kind._from_config(config, dtype=getattr(torch, DTYPES[dtype]))
-    return HFBackend(name, "prm" if prm else "lm", model.eval(), shape.context, dtype)
+        return kind._from_config(config, dtype=getattr(torch, DTYPES[dtype])).eval()

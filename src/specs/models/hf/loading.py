@@ -1,11 +1,6 @@
-"""Hugging Face models in process: the `Backend` protocol over transformers and torch.
+"""Loading a Hugging Face model, and refusing what cannot evaluate a tree.
 
-Needs the extra `specs-llm[torch]`; nothing here imports torch before a model is loaded.
-
-The cache is a list of plain key and value tensors, one pair a layer, that grows along the
-sequence axis; a tree of tokens lives in it side by side, and the attention mask says who sees
-whom. That works for models whose whole state is such a cache. Recurrent and hybrid models fold
-the past into one state, which cannot hold two branches, and are refused.
+Nothing here imports torch before a model is loaded.
 """
 
 from __future__ import annotations
@@ -15,97 +10,22 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from specs.errors import EngineError, InputError, ModelError, SpecsError
-from specs.models.backend import Bools, Floats, Ints, tree_error
+from specs.errors import InputError, ModelError
+from specs.models.backend import tree_error
 
 if TYPE_CHECKING:
     import torch
 
-Kind = Literal["lm", "prm"]
+    from specs.models.hf.backend import HFBackend, Kind
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
-# Nats on the summed log-probability of a step. Kernels for one row and for many round differently.
-# Over 40 tokens of random models (CPU) the sums differ by 1e-6 to 2e-5 in fp32 where logits reach 7.
-# In half precision each hidden state keeps 8 (bf16) or 11 (fp16) bits, and where logits reach 20
-# the sums differ by up to 0.63 and 0.13.
-_TOLERANCE = {"fp32": 1e-4, "bf16": 1.0, "fp16": 0.25}
+_SMALLER = "choose a smaller model, another device or dtype bf16"
 
 # Relative to the largest output: rounding of one short pass stays below, a wrong mask above.
 _PROBE = {"fp32": 1e-4, "bf16": 0.1, "fp16": 0.02}
-
-
-class HFBackend:
-    """One loaded model; see `specs.models.backend.Backend` for the members.
-
-    `forward` raises EngineError when memory runs out; the cache is then of no further use.
-    """
-
-    def __init__(self, name: str, kind: Kind, model: Any, context: int, dtype: str) -> None:
-        self.name = name
-        self.parameters: int = sum(weight.numel() for weight in model.parameters())
-        self.context = context
-        self.device = str(model.device)
-        self.beside = 0  # a call takes all cores, or the device
-        self.tolerance = _TOLERANCE[dtype]
-        self._model = model
-        self._vocabulary: int = model.get_input_embeddings().weight.shape[0]
-        # A reward head costs nothing beside the trunk: let it not round.
-        self._head: Any = model.score.float() if kind == "prm" else None
-        *_, last = (model.get_output_embeddings() if self._head is None else self._head).parameters()
-        self.width: int = last.shape[0]
-
-    def cache(self) -> Any:
-        from transformers import DynamicCache
-
-        # Without a config every layer keeps all its entries, sliding-window layers too: a window
-        # over a tree is no window over its paths. `context` keeps paths inside the window.
-        return DynamicCache()
-
-    def forward(self, cache: Any, ids: Ints, positions: Ints, visible: Bools | None, want: Ints) -> Floats:
-        import torch
-
-        if not 0 <= ids.min() <= ids.max() < self._vocabulary:
-            raise ModelError(
-                f"{self.name}: token {int(ids.max())} is outside the model's vocabulary of {self._vocabulary}: "
-                "use the tokenizer that belongs to the model"
-            )
-        device = self._model.device
-        with torch.inference_mode(), _memory(self.name, EngineError, "use fewer candidates or a shorter context"):
-            rows = torch.tensor(want, device=device)
-            inputs = {
-                "input_ids": torch.tensor(ids, device=device)[None],
-                "position_ids": torch.tensor(positions, device=device)[None],
-                # A mask of four dimensions is taken as it is; None lets a fused causal kernel run.
-                "attention_mask": None if visible is None else torch.tensor(visible, device=device)[None, None],
-                "past_key_values": cache,
-                "use_cache": True,
-            }
-            if self._head is None:
-                # The model's own forward, because some scale or cap their logits after the head.
-                output = self._model(**inputs, logits_to_keep=rows).logits[0]
-            else:
-                output = self._head(self._model.base_model(**inputs).last_hidden_state[0, rows].float())
-            return output.float().cpu().numpy()
-
-    def keep(self, cache: Any, length: int, moved: Ints) -> None:
-        import torch
-
-        end = length + len(moved)
-        kept = None  # all of them in place already: a view will do
-        if not np.array_equal(moved, np.arange(length, end)):
-            kept = torch.tensor(np.concatenate([np.arange(length), moved]), device=self._model.device)
-        with torch.inference_mode():
-            for layer in cache.layers:
-                if layer.keys is None:  # shares another layer's
-                    continue
-                for part in ("keys", "values"):
-                    full = getattr(layer, part)
-                    setattr(layer, part, full[..., :end, :] if kept is None else full.index_select(-2, kept))
 
 
 def load_hf(
@@ -137,13 +57,14 @@ def load_hf(
         raise InputError(f"dtype {dtype!r} is none of {', '.join(DTYPES)}, auto")
 
     architecture = _architecture(name, kind)
-    from specs.models import heads
+    from specs.models.hf import heads
+    from specs.models.hf.backend import within_memory
 
     model_class: Any = getattr(heads, architecture, None) or getattr(transformers, architecture, None)
     if model_class is None:
         raise ModelError(f"{name}: transformers {transformers.__version__} does not know {architecture}: upgrade it")
 
-    memory = _memory(name, ModelError, "choose a smaller model, another device or dtype bf16")
+    memory = within_memory(name, ModelError, _SMALLER)
     with _loading(name, "its checkpoint is damaged or transformers cannot run it this way"), memory:
         config = model_class.config_class.from_pretrained(name)
         context = _context(name, config, model_class)
@@ -162,15 +83,13 @@ def load_hf(
     if kind == "prm" and not hasattr(model, "score"):
         raise ModelError(f"{name}: the head of {architecture} is not called `score`: use a model with a generic head")
 
-    backend = HFBackend(name, kind, model, context, dtype)
+    if labels is not None:
+        # The model's own forward runs over the few rows, because some scale or cap their logits after the head.
+        model.set_output_embeddings(heads.LabelRows(model.get_output_embeddings(), labels))
+    backend = _opened(name, kind, model, context, dtype)
     if kind == "prm" and backend.width > 2:
         raise ModelError(f"{name} tells {backend.width} labels apart: a reward head has one or two")
-    _check_tree(backend, _PROBE[dtype])
-    if labels is None:
-        return backend
-    # The model's own forward runs over the few rows, because some scale or cap their logits after the head.
-    model.set_output_embeddings(heads.LabelRows(model.get_output_embeddings(), labels))
-    return HFBackend(name, kind, model, context, dtype)
+    return backend
 
 
 def require_torch(name: str) -> None:
@@ -253,27 +172,19 @@ def _context(name: str, config: Any, model_class: Any) -> int:
     return min(known)
 
 
-def _check_tree(backend: HFBackend, tolerance: float) -> None:
-    """Refuse models that read the mask, the positions or the cache in a way of their own (ALiBi, encoders)."""
+def _opened(name: str, kind: Kind, model: Any, context: int, dtype: str) -> HFBackend:
+    """Refuses models that read the mask, the positions or the cache in a way of their own (ALiBi, encoders)."""
+    from specs.models.hf.backend import HFBackend, within_memory
+
     try:
-        difference = tree_error(backend, backend._vocabulary)
+        with within_memory(name, ModelError, _SMALLER):
+            backend = HFBackend(name, kind, model, context, dtype)
+            difference = tree_error(backend, backend.unrecorded(), model.get_input_embeddings().weight.shape[0])
     except (ValueError, TypeError, IndexError, RuntimeError) as error:
-        raise ModelError(f"{backend.name} cannot run over a forked cache: {_line(error)}") from None
-    if not difference <= tolerance:
-        raise ModelError(f"{backend.name} does not follow a tree of candidates: serve it over HTTP instead")
-
-
-@contextmanager
-def _memory(name: str, kind: type[SpecsError], mend: str) -> Iterator[None]:
-    import torch
-
-    try:
-        yield
-    except RuntimeError as error:
-        # The CPU's allocator has no exception class of its own.
-        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-            raise kind(f"{name} does not fit into memory: {mend}") from None
-        raise
+        raise ModelError(f"{name} cannot run over a forked cache: {_line(error)}") from None
+    if not difference <= _PROBE[dtype]:
+        raise ModelError(f"{name} does not follow a tree of candidates: serve it over HTTP instead")
+    return backend
 
 
 @contextmanager

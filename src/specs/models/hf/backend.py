@@ -1,0 +1,190 @@
+"""A Hugging Face model as a `Backend`.
+
+The cache is memory for keys and values of every layer, set aside once; a tree of tokens lives in it side
+by side, and the attention mask says who sees whom. That works for models whose whole state is such a
+cache. Recurrent and hybrid models fold the past into one state, which cannot hold two branches. Outputs
+stay on the device, and on CUDA passes of few tokens are recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import copy
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from specs.errors import EngineError, ModelError, SpecsError
+from specs.models.backend import Bools, Ints
+from specs.models.hf.cache import Room, entries_of
+from specs.models.hf.kernels import suited
+from specs.models.hf.outputs import OnDevice
+from specs.models.hf.passes import SIZES, Pass, Record, Waits, cuda_graph, never_waiting
+from specs.models.outputs import Outputs
+
+Kind = Literal["lm", "prm"]
+
+# Nats on the summed log-probability of a step. Kernels for one row and for many round differently.
+# Over 40 tokens of random models (CPU) the sums differ by 1e-6 to 2e-5 in fp32 where logits reach 7.
+# In half precision each hidden state keeps 8 (bf16) or 11 (fp16) bits, and where logits reach 20
+# the sums differ by up to 0.63 and 0.13.
+_TOLERANCE = {"fp32": 1e-4, "bf16": 1.0, "fp16": 0.25}
+
+FIRST_CAPACITY = 512
+"""Entries that a new cache has room for; it doubles when full."""
+
+RECORDED_CAPACITY = 2048
+"""The same where passes are recorded, which they are anew when their memory has moved."""
+
+SPARE_ROOMS = 4
+"""Memory of so many caches is kept for caches to come, with the passes recorded over it."""
+
+
+class HFCache:
+    """Keys and values of one token tree: a room, which later trees will use."""
+
+    __slots__ = ("_spare", "room")
+
+    def __init__(self, room: Room, spare: list[Room]) -> None:
+        self.room, self._spare = room, spare
+
+    def __del__(self) -> None:
+        if len(self._spare) < SPARE_ROOMS:
+            self._spare.append(self.room)
+
+
+class HFBackend:
+    """One loaded model; see `specs.models.backend.Backend` for the members.
+
+    `forward` raises EngineError when memory runs out; the cache is then of no further use.
+
+    Attributes:
+        record: how passes of few tokens are recorded (`prepare`): by CUDA graphs on CUDA, if the model
+            never waits for what it computes; None where every kernel is called anew, as on a CPU.
+    """
+
+    def __init__(self, name: str, kind: Kind, model: Any, context: int, dtype: str) -> None:
+        self.name = name
+        self.parameters: int = sum(weight.numel() for weight in model.parameters())
+        self.context = context
+        self.device = str(model.device)
+        self.beside = 0  # a call takes all cores, or the device
+        self.tolerance = _TOLERANCE[dtype]
+        self.outputs: Outputs = OnDevice()
+        self._model = suited(model)
+        self._vocabulary: int = model.get_input_embeddings().weight.shape[0]
+        # A reward head costs nothing beside the trunk: let it not round.
+        self._head: Any = model.score.float() if kind == "prm" else None
+        *_, last = (model.get_output_embeddings() if self._head is None else self._head).parameters()
+        self.width: int = last.shape[0]
+        self._spare: list[Room] = []
+        with torch.inference_mode():
+            # What a layer keeps of a token is known when it has kept one.
+            cache, zero = DynamicCache(), torch.zeros((1, 1), dtype=torch.long, device=model.device)
+            self._compute(cache, zero, zero, None)
+            self._shapes, self._like = entries_of(cache)
+        self.record: Record | None = None
+        if model.device.type == "cuda" and self._can_be_recorded():
+            self.prepare(cuda_graph)
+
+    def cache(self) -> HFCache:
+        try:
+            room = self._spare.pop()
+        except IndexError:
+            room = self._room()
+        with torch.inference_mode():
+            room.clear(everything=self.record is not None)
+        return HFCache(room, self._spare)
+
+    def forward(self, cache: HFCache, ids: Ints, positions: Ints, visible: Bools | None, want: Ints) -> Tensor:
+        if not 0 <= ids.min() <= ids.max() < self._vocabulary:
+            raise ModelError(
+                f"{self.name}: token {int(ids.max())} is outside the model's vocabulary of {self._vocabulary}: "
+                "use the tokenizer that belongs to the model"
+            )
+        room, new, device = cache.room, len(ids), self._model.device
+        with torch.inference_mode(), within_memory(self.name, EngineError, "use fewer candidates or a shorter context"):
+            room.reserve(room.used + new + 1)
+            if self.record is not None and new <= SIZES[-1]:
+                causal = np.tri(new, room.used + new, room.used, dtype=bool) if visible is None else visible
+                output = self._recorded(room, new, self.record)(ids, positions, causal, want)
+            else:
+                output = self._compute(
+                    room.cache,
+                    torch.tensor(ids, device=device)[None],
+                    torch.tensor(positions, device=device)[None],
+                    # A mask of four dimensions is taken as it is; None lets a fused causal kernel run.
+                    None if visible is None else torch.tensor(visible, device=device)[None, None],
+                    torch.tensor(want, device=device),
+                )
+        room.used += new
+        return output
+
+    def keep(self, cache: HFCache, length: int, moved: Ints) -> None:
+        with torch.inference_mode():
+            cache.room.keep(length, moved.tolist())
+
+    def _compute(
+        self, cache: Any, ids: Tensor, positions: Tensor, visible: Tensor | None, want: Tensor | None = None
+    ) -> Tensor:
+        """[wanted, width] outputs in the model's precision, those of a reward head in fp32; of all tokens for None."""
+        inputs = {
+            "input_ids": ids,
+            "position_ids": positions,
+            "attention_mask": visible,
+            "past_key_values": cache,
+            "use_cache": True,
+        }
+        if self._head is None:
+            # The model's own forward, because some scale or cap their logits after the head.
+            return self._model(**inputs, logits_to_keep=0 if want is None else want).logits[0]
+        hidden = self._model.base_model(**inputs).last_hidden_state[0]
+        return self._head((hidden if want is None else hidden[want]).float())
+
+    def prepare(self, record: Record) -> None:
+        """Record passes of few tokens from now on, those over the memory of a first cache at once."""
+        self.record = record
+        with torch.inference_mode():
+            room = self._room()
+            for size in SIZES:
+                self._recorded(room, size, record)
+        self._spare = [room]
+
+    def unrecorded(self) -> HFBackend:
+        """The same model with every kernel called anew."""
+        other = copy(self)
+        other.record = None
+        return other
+
+    def _room(self) -> Room:
+        return Room(self._shapes, self._like, RECORDED_CAPACITY if self.record else FIRST_CAPACITY)
+
+    def _recorded(self, room: Room, new: int, record: Record) -> Pass:
+        """The recorded pass for `new` tokens over this room."""
+        size = next(size for size in SIZES if size >= new)
+        if size not in room.passes:
+            room.passes[size] = Pass(room, size, self._compute, record, self._model.device)
+        return room.passes[size]
+
+    def _can_be_recorded(self) -> bool:
+        try:
+            with torch.inference_mode():
+                self._recorded(Room(self._shapes, self._like, SIZES[0] + 1), SIZES[0], never_waiting)
+        except Waits:
+            return False
+        return True
+
+
+@contextmanager
+def within_memory(name: str, kind: type[SpecsError], mend: str) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        # The CPU's allocator has no exception class of its own.
+        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            raise kind(f"{name} does not fit into memory: {mend}") from None
+        raise

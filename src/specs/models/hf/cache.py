@@ -1,0 +1,113 @@
+"""Memory for the keys and values of a tree of tokens, in the shape that transformers' models read and write.
+
+It is set aside once and never moves while it suffices: a pass writes behind what is there and copies nothing.
+Models read what they just wrote either as the entries so far, or (`Room.slots`) as all of the memory,
+whose unused entries a mask hides: then every address and every shape is the same from pass to pass, as
+recording a pass takes (`specs.models.hf.passes`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Cache
+from transformers.cache_utils import DynamicLayer
+
+Shapes = list[tuple[torch.Size, torch.Size] | None]
+"""Of each layer's keys and values [1, heads, entries, head]; None for a layer that reads another one's."""
+
+
+def entries_of(cache: Any) -> tuple[Shapes, Tensor]:
+    """What a model has written to a `DynamicCache`, and a tensor of its dtype and device."""
+    layers = [(layer.keys, layer.values) for layer in cache.layers]
+    shapes = [None if keys is None else (keys.shape, values.shape) for keys, values in layers]
+    return shapes, next(keys for keys, _ in layers if keys is not None)
+
+
+class _Layer(DynamicLayer):
+    """One layer's part of a room.
+
+    Every layer keeps all its entries, one with a sliding window too: a window over a tree is no window
+    over its paths.
+    """
+
+    def __init__(self, room: Room) -> None:
+        super().__init__()
+        self.is_initialized = True
+        self._room = room
+
+    def get_seq_length(self) -> int:
+        return self._room.used
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        room, keys, values = self._room, self.keys, self.values
+        assert keys is not None
+        assert values is not None
+        if room.slots is not None:
+            return keys.index_copy_(-2, room.slots, key_states), values.index_copy_(-2, room.slots, value_states)
+        end = room.used + key_states.shape[-2]
+        keys[..., room.used : end, :] = key_states
+        values[..., room.used : end, :] = value_states
+        return keys[..., :end, :], values[..., :end, :]
+
+
+class Room:
+    """Memory for one tree at a time.
+
+    Attributes:
+        used: entries that are in use, from the first on.
+        capacity: entries that there is room for.
+        slots: [new] the entries that the pass under way writes to, each with a row of all of the memory
+            to look at; None for those behind `used`, with rows as long as what is used then.
+        cache: what a model takes as `past_key_values`.
+        passes: recorded passes by number of new tokens; they hold while the memory stays where it is.
+    """
+
+    def __init__(self, shapes: Shapes, like: Tensor, capacity: int) -> None:
+        """`like`: a tensor of the keys' dtype and device."""
+        self._like = like
+        self._members: dict[tuple[int, int], list[tuple[_Layer, str]]] = {}
+        layers: list[Any] = []
+        for shape in shapes:
+            layers.append(_Layer(self) if shape else DynamicLayer())
+            for name, (_, heads, _, head) in zip(("keys", "values"), shape or (), strict=False):
+                self._members.setdefault((heads, head), []).append((layers[-1], name))
+        self._blocks: list[Tensor] = []
+        self.cache = Cache(layers=layers)
+        self.passes: dict[int, Any] = {}
+        self.slots: Tensor | None = None
+        self.used = self.capacity = 0
+        self.reserve(capacity)
+
+    def reserve(self, entries: int) -> None:
+        """Make room for that many entries in all, twice as many as before or more."""
+        if entries <= self.capacity:
+            return
+        self.capacity = max(entries, 2 * self.capacity)
+        self.passes.clear()
+        before, self._blocks = self._blocks, []
+        for (heads, head), members in self._members.items():
+            # Zeros, for what a mask hides is still multiplied by 0.
+            self._blocks.append(self._like.new_zeros(len(members), heads, self.capacity, head))
+            for (layer, name), part in zip(members, self._blocks[-1], strict=True):
+                setattr(layer, name, part[None])
+        for old, new in zip(before, self._blocks, strict=False):
+            new[..., : self.used, :] = old[..., : self.used, :]
+
+    def keep(self, length: int, moved: Sequence[int]) -> None:
+        """See `specs.models.backend.Backend.keep`."""
+        end = length + len(moved)
+        if len(moved) and moved[-1] != end - 1:  # not all in place already
+            index = torch.tensor(moved, device=self._like.device)
+            for block in self._blocks:
+                block[..., length:end, :] = block.index_select(-2, index)
+        self.used = end
+
+    def clear(self, everything: bool) -> None:
+        """Forget all entries; with `everything` what lies behind those to come, too, which a mask alone hides then."""
+        self.used = 0
+        for block in self._blocks if everything else ():
+            block.zero_()

@@ -1,0 +1,112 @@
+"""Passes over few tokens, recorded once and replayed: on CUDA, a pass is then one call instead of a thousand.
+
+What is recorded is a sequence of kernels with the addresses that they read and write, so everything that
+changes from pass to pass lies in tensors that stay where they are: tokens, positions, the entries to write,
+and the mask.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from specs.models.backend import Bools, Ints
+from specs.models.hf.cache import Room
+
+Compute = Callable[[Any, Tensor, Tensor, Tensor], Tensor]
+"""A model: cache, ids [1, new], positions [1, new] and mask [1, 1, new, entries] to outputs [new, width]."""
+
+Record = Callable[[Callable[[], Tensor]], Callable[[], Tensor]]
+"""Makes of work its recording, which does it again and returns the same tensor every time."""
+
+SIZES = (1, 2, 4, 8, 16, 32, 64)
+"""New tokens of recorded passes; a pass runs with the next size up. Beyond, computing takes longer than calling."""
+
+_ONE_AT_A_TIME = threading.Lock()
+
+
+class Pass:
+    """A pass of up to `size` new tokens over a room, whose last entry takes what surplus tokens write."""
+
+    def __init__(self, room: Room, size: int, compute: Compute, record: Record, device: torch.device) -> None:
+        self._spare = room.capacity - 1
+        self._numbers = torch.tensor([[0], [0], [self._spare]], device=device).repeat(1, size)
+        self._visible = torch.zeros(size, room.capacity, dtype=torch.bool, device=device)
+        self._visible[:, self._spare] = True
+        ids, positions, slots = self._numbers
+
+        def work() -> Tensor:
+            room.slots = slots
+            try:
+                return compute(room.cache, ids[None], positions[None], self._visible[None, None])
+            finally:
+                room.slots = None
+
+        with _ONE_AT_A_TIME:
+            self._replay = record(work)
+
+    def __call__(self, ids: Ints, positions: Ints, visible: Bools, want: Ints) -> Tensor:
+        """`visible`: [new, used + new]. Returns [len(want), width], which later passes leave alone."""
+        (new, entries), (size, capacity) = visible.shape, self._visible.shape
+        numbers = np.zeros((3, size), np.int64)
+        numbers[:, :new] = ids, positions, np.arange(entries - new, entries)
+        numbers[2, new:] = self._spare
+        mask = np.zeros((size, capacity), bool)
+        mask[:new, :entries] = visible
+        mask[new:, self._spare] = True
+        # Nothing waits here, so that what follows is called while the pass still computes.
+        rows = torch.from_numpy(want).to(self._numbers.device, non_blocking=True)
+        with _ONE_AT_A_TIME:  # between replay and copy no other pass may write to memory that both use
+            self._numbers.copy_(torch.from_numpy(numbers), non_blocking=True)
+            self._visible.copy_(torch.from_numpy(mask), non_blocking=True)
+            return self._replay().index_select(0, rows)
+
+
+def cuda_graph(work: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    """`Record` by a CUDA graph."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        work()  # libraries set aside their memory at the first call, which cannot be recorded
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    # Other threads may go on calling kernels meanwhile.
+    with torch.cuda.graph(graph, pool=_pool(), capture_error_mode="thread_local"):
+        rows = work()
+
+    def replay() -> Tensor:
+        graph.replay()
+        return rows
+
+    return replay
+
+
+class Waits(Exception):
+    """Work on CUDA stops to read what it has computed, so it cannot be recorded."""
+
+
+def never_waiting(work: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    """`Record` that records nothing; raises `Waits`. No other thread may wait for CUDA meanwhile."""
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        work()
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        raise Waits from error
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
+    return work
+
+
+@cache
+def _pool() -> Any:
+    """Memory that all recordings share."""
+    return torch.cuda.graph_pool_handle()

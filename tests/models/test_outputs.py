@@ -1,0 +1,89 @@
+"""Rows on a device: the same tokens and the same law as in memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from specs.core.sampling import log_law
+from specs.models.outputs import IN_MEMORY
+
+torch = pytest.importorskip("torch")
+
+from specs.models.hf import outputs  # noqa: E402
+from specs.models.hf.outputs import BLOCK, OnDevice  # noqa: E402
+
+DEVICE = OnDevice()
+LAWS = [(1.0, 1.0), (0.7, 1.0), (0.8, 0.9), (1.0, 0.05), (0.0, 1.0)]
+WIDTHS = [2, BLOCK - 1, BLOCK, BLOCK + 1, 5 * BLOCK + 17]
+
+
+def logits(width: int, rows: int = 5, seed: int = 0) -> np.ndarray:
+    """Some rows flat, some sharp, some with tokens of probability 0."""
+    rng = np.random.default_rng(seed)
+    found = rng.standard_normal((rows, width)) * np.array([0.1, 1, 4, 20, 4])[:rows, None]
+    found[-1, rng.random(width) < 0.5] = -np.inf
+    found[-1, width // 2] = 3.0
+    return found.astype(np.float32)
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_same_uniforms_draw_the_same_tokens(law: tuple[float, float], width: int) -> None:
+    """A draw may differ where its uniform is within rounding (1e-6) of an edge: odds of 1e-4 in all these."""
+    rng = np.random.default_rng(1)
+    rows, row_of, uniforms = logits(width), rng.integers(5, size=60).tolist(), rng.random(60).tolist()
+    tokens, gains = DEVICE.sample(torch.tensor(rows), *law, row_of, uniforms)
+    wanted, nats = IN_MEMORY.sample(rows, *law, row_of, uniforms)
+    assert tokens == wanted
+    assert gains == pytest.approx(nats, abs=1e-4)
+
+
+@pytest.mark.parametrize("uniform", [0.0, 1e-300, 2**-53, 0.5, 1 - 2**-53])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_draw_always_lies_in_the_support(width: int, uniform: float) -> None:
+    rows = np.full((width, width), -np.inf, np.float32)
+    np.fill_diagonal(rows, 0.0)  # one token possible, wherever it stands in its block
+    rows[-1] = 0.0
+    tokens, gains = DEVICE.sample(torch.tensor(rows), 0.7, 1.0, range(width), [uniform] * width)
+    assert tokens[:-1] == list(range(width - 1))
+    assert tokens[-1] == IN_MEMORY.sample(rows[-1:], 0.7, 1.0, [0], [uniform])[0][0]
+    assert np.isfinite(gains).all()
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_scores_are_those_of_the_law_in_parts_as_in_one(law: tuple[float, float], monkeypatch) -> None:
+    rng = np.random.default_rng(2)
+    rows, row_of, tokens = logits(600), rng.integers(5, size=40), rng.integers(600, size=40)
+    wanted = log_law(rows, *law)[row_of, tokens]
+    for at_once in (1 << 23, 1200, 1):
+        monkeypatch.setattr(outputs, "AT_ONCE", at_once)
+        found = DEVICE.log_probabilities(torch.tensor(rows), *law, row_of.tolist(), tokens.tolist())
+        assert (np.isfinite(found) == np.isfinite(wanted)).all()
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-5)
+
+
+def test_half_precision_is_read_as_it_is() -> None:
+    rows = torch.tensor(logits(600)).bfloat16()
+    uniforms = np.random.default_rng(3).random(5).tolist()
+    tokens, gains = DEVICE.sample(rows, 0.7, 1.0, range(5), uniforms)
+    assert (tokens, gains) == (lambda found: (found[0], pytest.approx(found[1], abs=1e-4)))(
+        IN_MEMORY.sample(rows.float().numpy(), 0.7, 1.0, range(5), uniforms)
+    )
+
+
+@pytest.mark.parametrize("where", [IN_MEMORY, DEVICE])
+def test_rows_are_copied_put_together_and_brought_to_memory(where) -> None:
+    one, two = logits(7), logits(7, seed=1)
+    given = (one, two) if where is IN_MEMORY else (torch.tensor(one), torch.tensor(two))
+    both = where.concatenate(*given)
+    np.testing.assert_array_equal(where.numbers(both), np.concatenate([one, two]))
+    np.testing.assert_array_equal(where.numbers(both[[6, 0]]), np.stack([two[1], one[0]]))
+    copied = where.stack([given[0][2], given[1][1]])
+    given[0][:] = 0
+    np.testing.assert_array_equal(where.numbers(copied), np.stack([logits(7)[2], two[1]]))
+    assert where.numbers(copied).dtype == np.float32
+
+
+def test_nothing_asked_for_is_nothing() -> None:
+    assert len(DEVICE.log_probabilities(torch.tensor(logits(7)), 1.0, 1.0, [], [])) == 0

@@ -1,0 +1,30 @@
+"""Passes recorded without a GPU: the operators of one run, with the tensors that they read and write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch.fx.experimental.proxy_tensor import make_fx
+
+
+class Traced:
+    """A `specs.models.hf.passes.Record`.
+
+    As in a CUDA graph, nothing of Python runs when a recording is replayed: what work reads from
+    anything but its tensors stays what it was. `recorded` and `replayed` count.
+    """
+
+    def __init__(self) -> None:
+        self.recorded = self.replayed = 0
+
+    def __call__(self, work: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
+        self.recorded += 1
+        graph = make_fx(work)()
+        rows = graph()
+
+        def replay() -> torch.Tensor:
+            self.replayed += 1
+            return rows.copy_(graph())
+
+        return replay
