@@ -6,6 +6,7 @@ is sent what the calls returned. Whoever runs them (`specs.drive`) decides how.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -209,24 +210,46 @@ class Solve:
         self.spans.append(done)
         samples: Sequence[Sampled] = done.value
         firsts = first_of_equals([(k // request.n, *sample.token_ids) for k, sample in enumerate(samples)])
-        distinct_idx = [k for k, first in enumerate(firsts) if first is None]
         own = "log_q" if writer is Role.DRAFT else "log_p"
         candidates = [
             Candidate(s.token_ids, s.text, s.end, duplicates_of=first, **{own: s.log_probability})
             for s, first in zip(samples, firsts, strict=True)
         ]
-        drawn: list[Group] = [
-            (trace, [candidates[idx] for idx in distinct_idx if idx // request.n == k])
-            for k, trace in enumerate(traces)
-        ]
-        groups: list[Group] = [(trace, [c for c in own if c.end is not End.CUT]) for trace, own in drawn]
         self.watch()
-        place = {k: row for row, k in enumerate(k for k in distinct_idx if candidates[k].end is not End.CUT)}
-        rows = [place.get(k if first is None else first) for k, first in enumerate(firsts)]
+        guessed = guesses is not None and guesses.begun
+        candidates = yield from self._verified(request, candidates, firsts, law, guessed)
+        remaining = None if self.limits.deadline_s is None else self.limits.deadline_s - self._elapsed()
+        proposal = Proposal(tuple(candidates), remaining)
+        self.proposals.append((proposal, request))
+        return proposal
 
-        def scored(name: str, values: Sequence[float]) -> list[Candidate]:
+    def _verified(
+        self,
+        request: Propose | Rollout,
+        candidates: list[Candidate],
+        firsts: Sequence[int | None],
+        law: Law,
+        guessed: bool,
+    ) -> Generator[list[Call], Any, list[Candidate]]:
+        """The candidates with the scores of all verifiers, which work at the same time.
+
+        `firsts`: for each candidate the first one of the same trace and tokens before it. It has the same scores.
+        """
+        distinct = [k for k, first in enumerate(firsts) if first is None]
+        whole = [k for k in distinct if candidates[k].end is not End.CUT]
+
+        def grouped(indices: Sequence[int]) -> list[Group]:
             return [
-                c if row is None else replace(c, **{name: values[row]}) for c, row in zip(candidates, rows, strict=True)
+                (trace, [candidates[k] for k in indices if k // request.n == trace_idx])
+                for trace_idx, trace in enumerate(request.traces)
+            ]
+
+        def scored(indices: Sequence[int], name: str, values: Sequence[float]) -> list[Candidate]:
+            value_of: dict[int | None, float] = dict(zip(indices, values, strict=True))
+            owners = [k if first is None else first for k, first in enumerate(firsts)]
+            return [
+                replace(c, **{name: value_of[k]}) if k in value_of else c
+                for k, c in zip(owners, candidates, strict=True)
             ]
 
         def looking(name: str, call: Call) -> Call:
@@ -234,23 +257,31 @@ class Solve:
                 values = call.run()
                 running.remove(name)
                 if running:
-                    self._look_ahead(request, scored(name, values))
+                    self._look_ahead(request, scored(asked, name, values))
                 return values
 
             return Call(call.phase, run)
 
-        if calls := self._verifying(request, groups, law):
+        asked = whole
+        calls = self._verifying(request, grouped(asked), law)
+        if hopeless := _hopeless(request):
+            finished = yield [calls["reward"]]
+            self.spans += finished
+            candidates = scored(whole, "reward", finished[0].value)
+            gone = hopeless(tuple(candidates))
+            candidates = [replace(c, log_p=-math.inf) if k in gone else c for k, c in enumerate(candidates)]
+            asked = [k for k in whole if k not in gone]
+            calls = {"log_p": self._verifying(request, grouped(asked), law)["log_p"]}
+            self._look_ahead(request, candidates)
+        if calls:
             running = list(calls)
             finished = yield [looking(name, call) for name, call in calls.items()]
             self.spans += finished
             for name, done in zip(calls, finished, strict=True):
-                candidates = scored(name, done.value)
+                candidates = scored(asked, name, done.value)
             self.begun.clear()
-        self._note_asks(request, drawn, groups, guessed=guesses is not None and guesses.begun)
-        remaining = None if self.limits.deadline_s is None else self.limits.deadline_s - self._elapsed()
-        proposal = Proposal(tuple(candidates), remaining)
-        self.proposals.append((proposal, request))
-        return proposal
+        self._note_asks(request, grouped(distinct), grouped(whole), grouped(asked), guessed)
+        return candidates
 
     def _look_ahead(self, request: Propose | Rollout, candidates: Sequence[Candidate]) -> None:
         """Begin the next step behind the candidate that will be chosen, as far as that can be told."""
@@ -290,6 +321,7 @@ class Solve:
         """Has the verifiers start on each candidate as it closes; on the prompt, where that is new to them."""
         judge = _judge(request)
         target = self.sessions[Role.TARGET] if Role.TARGET in request.verify or judge is not None else None
+        at_once = _hopeless(request) is None
         prm = self.sessions[Role.PRM] if Role.PRM in request.verify else None
         if target is not None and not self.asks[Role.TARGET]:
             self._note_begun("target_score", target.warm(request.traces[0]))
@@ -302,7 +334,7 @@ class Solve:
                 return
             seen.add((trace_idx, sample.token_ids))
             trace, candidate = request.traces[trace_idx], Candidate(sample.token_ids, sample.text, sample.end)
-            if target is not None:
+            if target is not None and at_once:
                 self._note_begun("target_score", target.begin(trace, candidate, law, judge))
             if prm is not None:
                 self._note_begun("prm", prm.begin(trace, candidate, self.law.steps.delimiter))
@@ -346,22 +378,29 @@ class Solve:
         return replace(request.law, steps=replace(steps, max_tokens=min(steps.max_tokens, left)))
 
     def _note_asks(
-        self, request: Propose | Rollout, drawn: Sequence[Group], groups: Sequence[Group], guessed: bool
+        self,
+        request: Propose | Rollout,
+        drawn: Sequence[Group],
+        whole: Sequence[Group],
+        asked: Sequence[Group],
+        guessed: bool,
     ) -> None:
-        """What each role was asked for the ledger: the writer for all that was `drawn`, others about `groups`."""
+        """What each role was asked, for the ledger: the writer for all that was `drawn`, who verifies about `whole`
+        candidates, a target that gives their log-probabilities about those that were `asked` about.
+        """
         kept = [(trace.token_ids, ()) for trace in request.keep] if isinstance(request, Propose) else []
         for role, asks in self.asks.items():
             if role in request.verify:
                 self.scored[role].add(len(asks))
             if role is Role.PRM:
                 if role in request.verify:
-                    asks.append(self.sessions[role].ask(groups, self.law.steps.delimiter))
+                    asks.append(self.sessions[role].ask(whole, self.law.steps.delimiter))
             elif role is request.writer:
                 asks.append([*_paths(drawn), *kept])
             elif role in request.verify:
-                asks.append(_paths(groups))
+                asks.append(_paths(asked))
             elif (judge := _judge(request)) is not None:
-                asks.append(self.sessions[role].ask(groups, judge))
+                asks.append(self.sessions[role].ask(whole, judge))
             elif guessed:  # the draft has gone on behind the traces; what it guessed is counted apart
                 asks.append([(trace.token_ids, [()]) for trace in request.traces])
 
@@ -514,6 +553,10 @@ def _paths(groups: Sequence[Group]) -> Ask:
 
 def _judge(request: Propose | Rollout) -> Judge | None:
     return request.judge if isinstance(request, Propose) else None
+
+
+def _hopeless(request: Propose | Rollout) -> Callable[[tuple[Candidate, ...]], frozenset[int]] | None:
+    return request.hopeless if isinstance(request, Propose) else None
 
 
 def _union(spans: Sequence[Done]) -> float:

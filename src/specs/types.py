@@ -185,6 +185,8 @@ class Propose:
             will be accepted and gone on with by the same request; None if none or unknown. While the
             rest is computed, the writer may go on with it; what it writes is what it would write later.
         speculate: tokens that the draft proposes at a time while the target writes; 0 for none.
+        hopeless: by their rewards, the candidates that will not be chosen. The target is then asked after
+            the PRM, about the others alone; the `log_p` of the hopeless is -inf.
     """
 
     writer: Role
@@ -198,6 +200,7 @@ class Propose:
     judge: Judge | None = None
     lookahead: Callable[[tuple[Candidate, ...]], int | None] | None = None
     speculate: int = 0
+    hopeless: Callable[[tuple[Candidate, ...]], frozenset[int]] | None = None
 
     @property
     def traces(self) -> tuple[Trace, ...]:

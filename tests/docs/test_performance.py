@@ -14,6 +14,7 @@ TIERS = ("medium", "hard")
 AHEAD = {tier: json.loads((DOCS / f"results/lookahead-{tier}.json").read_text()) for tier in TIERS}
 GUESSED = {tier: json.loads((DOCS / f"results/speculation-{tier}.json").read_text()) for tier in TIERS}
 CUT = {tier: json.loads((DOCS / f"results/stragglers-{tier}.json").read_text()) for tier in TIERS}
+HOPELESS = {tier: json.loads((DOCS / f"results/hopeless-{tier}.json").read_text()) for tier in TIERS}
 SUITE = json.loads((DOCS / "suite/suite.json").read_text())
 TORCH = json.loads((DOCS / "results/torch-backend.json").read_text())
 PRECISION = json.loads((DOCS / "results/precision-hard.json").read_text())
@@ -94,6 +95,13 @@ def rows():
                 f"| {tier} | {share} | {specs['tokens']:.1f}, {specs['tokens_with_cut']:.1f} "
                 f"| {specs['probability_cut']:.1%} | {spread(specs['latency'])} | {points(specs['accuracy_minus'])} "
                 f"| {spread(beam['latency'])} | {points(beam['accuracy_minus'])} |"
+            )
+    for tier, one in HOPELESS.items():
+        for margin in ("4.0", "2.0", "0.5"):
+            found = one[margin]
+            yield (
+                f"| {tier} | {float(margin):g} | {found['tokens']:.1f}, {found['tokens_left']:.1f} "
+                f"| {found['probability_cut']:.1%} | {spread(found['latency'])} | {points(found['accuracy_minus'])} |"
             )
     yield from step_rows(SUITE["points"]["steps"])
     yield from sweep_rows(SUITE["points"], "trio")

@@ -175,6 +175,10 @@ def add_options(group: argparse._ActionsContainer, several_n: bool = False) -> N
     group.add_argument(
         "--reward-as", choices=list(RewardAs.__args__), help=f"what beta multiplies ({default.reward_as})"
     )
+    group.add_argument(
+        "--hopeless", type=above_zero, metavar="NATS",
+        help="candidates whose beta times reward lies so far below the best are not scored by the target (off)",
+    )  # fmt: skip
     group.add_argument("--width", type=count, help="of beam and dvts: traces side by side, divides n (1; dvts 2)")
     group.add_argument("--threshold", type=float, help="of gsi: tilted reward from which a draft step stays (0.5)")
     group.add_argument(
@@ -198,7 +202,9 @@ def add_cells(parser: argparse.ArgumentParser) -> None:
 
 def given_options(args: argparse.Namespace) -> dict[str, Any]:
     """What the options of `add_options` say; None where nothing was given."""
-    names = "n beta tau switch_on start deferral select score reward_as width threshold fast speculate draft_share"
+    names = (
+        "n beta tau switch_on start deferral select score reward_as hopeless width threshold fast speculate draft_share"
+    )
     return {name: getattr(args, name) for name in names.split()}
 
 

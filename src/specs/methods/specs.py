@@ -16,12 +16,13 @@ step by the draft, argmax and the soft value: docs/method.md marks each.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
 from specs.core.keys import Key
-from specs.core.selection import RewardAs, choose_best, choose_soft, log_ratio, tilt
+from specs.core.selection import RewardAs, choose_best, choose_soft, log_ratio, rewards, tilt
 from specs.methods import Flow, check_n
 from specs.types import Accept, Candidate, Decision, Finish, Law, Propose, Role, Trace
 
@@ -47,6 +48,8 @@ class Specs:
         select: `soft` draws from softmax(s), `best` takes the highest score.
         score: `tilted` as above, `raw` leaves the log-ratio out.
         reward_as: `raw`, or `soft-value`: V = log(1 + (e^beta - 1) r) / beta in place of r.
+        hopeless: None, or nats >= 0: draft candidates whose beta * r lies further below the best are not scored
+            by the target, which is asked after the PRM then, and cannot be chosen. Changes the law.
         draft_share: None switches by reward; a number in [0, 1] is the control that lets the
             draft write each later step with that probability, whatever the rewards.
 
@@ -63,6 +66,7 @@ class Specs:
     select: Literal["soft", "best"] = "soft"
     score: Literal["tilted", "raw"] = "tilted"
     reward_as: RewardAs = "raw"
+    hopeless: float | None = None
     draft_share: float | None = None
 
     def __post_init__(self) -> None:
@@ -71,6 +75,8 @@ class Specs:
             raise ValueError(f"beta is an inverse temperature, at least 0, not {self.beta}")
         if self.switch_on == "tilted" and self.beta == 0:
             raise ValueError("switch_on 'tilted' divides the log-ratio by beta, which is 0; use 'step'")
+        if self.hopeless is not None and not self.hopeless >= 0:
+            raise ValueError(f"hopeless is a number of nats, at least 0, not {self.hopeless}")
         if self.draft_share is not None and not 0 <= self.draft_share <= 1:
             raise ValueError(f"draft_share lies in [0, 1], not {self.draft_share}")
 
@@ -86,8 +92,10 @@ class Specs:
         trace, writer = Trace(question), Role(self.start)
         while True:
             select = key.fold("select", trace.token_ids)
-            ahead = partial(self._expected, trace, select) if writer is Role.DRAFT else None
-            proposal = yield Propose(writer, trace, self.n, self._verifiers(writer), law, lookahead=ahead)
+            request = Propose(writer, trace, self.n, self._verifiers(writer), law)
+            if writer is Role.DRAFT:
+                request = replace(request, lookahead=partial(self._expected, trace, select), hopeless=self._hopeless())
+            proposal = yield request
             decision = self._choose(proposal.candidates, select)
             if writer is Role.DRAFT and self._rejected(trace, proposal.candidates, decision):
                 yield Accept(decision, keep=False)
@@ -116,6 +124,19 @@ class Specs:
     def _verifiers(self, writer: Role) -> frozenset[Role]:
         with_ratio = writer is Role.DRAFT and self.score == "tilted"
         return frozenset({Role.PRM, Role.TARGET} if with_ratio else {Role.PRM})
+
+    def _hopeless(self) -> Callable[[tuple[Candidate, ...]], frozenset[int]] | None:
+        """Which candidates the target need not score, by their rewards."""
+        margin = self.hopeless
+        if margin is None or self.score == "raw":
+            return None
+
+        def hopeless(candidates: tuple[Candidate, ...]) -> frozenset[int]:
+            tilts = [tilt(reward, self.beta, self.reward_as) for reward in rewards(candidates)]
+            best = max(value for value in tilts if not math.isnan(value))
+            return frozenset(k for k, value in enumerate(tilts) if value < best - margin)
+
+        return hopeless
 
     def _choose(self, candidates: tuple[Candidate, ...], key: Key) -> Decision:
         scores = [self._score(candidate) for candidate in candidates]

@@ -1,0 +1,120 @@
+"""Candidates whose reward leaves them no hope are not scored by the target: the others keep the law that they had."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tiny
+import toy
+
+from specs import api
+from specs.bundled.problems import generate
+from specs.core.selection import softmax
+from specs.drive import stream
+from specs.machine import Limits
+from specs.methods.specs import Specs
+from specs.types import Law, Role, StepPolicy
+
+LAW = Law(0.7, steps=StepPolicy(max_tokens=64))
+HOT = Law(1.3, steps=StepPolicy(max_tokens=64))
+"""So that candidates, and their rewards, differ."""
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    return api.load()
+
+
+def solved(models, method, law, seed, steps=32):
+    question = generate("hard", 2_463_000 + seed).question
+    return stream(question, models, method, law=law, limits=Limits(max_steps=steps), seed=seed).result
+
+
+@pytest.mark.parametrize("margin", [0.5, 4.0])
+def test_the_others_are_chosen_as_they_would_be_among_themselves(bundled, margin):
+    """First steps, so that the candidates are the same ones."""
+    cuts = 0
+    for seed in range(12):
+        whole = solved(bundled, Specs(), HOT, seed, steps=1).steps[0]
+        found = solved(bundled, Specs(hopeless=margin), HOT, seed, steps=1).steps[0]
+        tilts = np.array([20.0 * one.reward for one in whole.candidates])
+        gone = tilts < tilts.max() - margin
+        cuts += gone.sum()
+        assert [one.token_ids for one in found.candidates] == [one.token_ids for one in whole.candidates]
+        assert [one.log_p == -np.inf for one in found.candidates] == gone.tolist()
+        scores = np.where(gone, -np.inf, whole.decision.scores)
+        assert found.decision.probabilities == pytest.approx(softmax(scores).tolist(), abs=1e-3)
+    assert cuts > 0
+
+
+def test_a_margin_that_nothing_exceeds_changes_nothing(bundled):
+    for seed in range(4):
+        one, other = (solved(bundled, method, LAW, seed) for method in (Specs(), Specs(hopeless=1e6)))
+        assert other.text == one.text
+        assert [step.decision.chosen for step in other.steps] == [step.decision.chosen for step in one.steps]
+        for role, use in one.usage.items():
+            wanted = use.processed - use.speculated
+            assert other.usage[role].processed - other.usage[role].speculated == wanted, role
+
+
+def test_with_hardly_any_margin_the_highest_reward_wins(bundled):
+    for seed in range(6):
+        for step in solved(bundled, Specs(hopeless=1e-12), HOT, seed).steps:
+            if step.writer is Role.DRAFT and step.decision.chosen is not None:
+                rewards = [one.reward for one in step.candidates]
+                assert rewards[step.decision.chosen] == max(rewards)
+
+
+def test_nothing_is_computed_twice_and_the_target_computes_less(bundled):
+    computed = {None: 0, 1.0: 0}
+    for seed in range(8):
+        for margin in computed:
+            result = solved(bundled, Specs(hopeless=margin), HOT, seed, steps=1)
+            for role, use in result.usage.items():
+                assert use.processed == use.minimum + use.speculated, role
+            computed[margin] += result.usage[Role.TARGET].processed
+    assert computed[1.0] < 0.95 * computed[None]
+
+
+def test_whole_solves_keep_their_ledger():
+    for seed in range(8):
+        models = toy.models_for("specs", toy.table(1, end=-2.0), toy.table(2, end=-2.0))
+        law = Law(0.8, 0.9, StepPolicy(max_tokens=10))
+        result = stream(
+            "a", models, Specs(hopeless=0.5), law=law, limits=Limits(max_steps=4, max_tokens=40), seed=seed
+        ).result
+        assert result.error is None
+        for role, use in result.usage.items():
+            assert use.processed == use.minimum + use.speculated, role
+
+
+class Timed(tiny.CountingBackend):
+    """Takes 50 ms a pass, and notes when."""
+
+    def __init__(self, backend):
+        super().__init__(backend)
+        self.passes = []
+
+    def forward(self, *args):
+        start = time.perf_counter()
+        time.sleep(0.05)
+        rows = super().forward(*args)
+        self.passes.append((start, time.perf_counter()))
+        return rows
+
+
+def test_the_target_waits_for_the_rewards(bundled):
+    """It scores when the PRM is through, and without a margin beside it."""
+    for margin in (None, 1.0):
+        timed = {role: Timed(getattr(bundled, role).backend) for role in (Role.TARGET, Role.PRM)}
+        slow = {str(role): replace(getattr(bundled, role), backend=one) for role, one in timed.items()}
+        solved(replace(bundled, **slow), Specs(hopeless=margin), HOT, 0, steps=1)
+        (begun, _), (_, ended) = timed[Role.TARGET].passes[-1], timed[Role.PRM].passes[-1]
+        assert (begun >= ended) == (margin is not None)
+
+
+@pytest.mark.parametrize("margin", [-1.0, float("nan")])
+def test_a_margin_is_not_negative(margin):
+    with pytest.raises(ValueError, match="hopeless is a number of nats"):
+        Specs(hopeless=margin)
