@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ transformers = pytest.importorskip("transformers")
 from rows import outputs_of  # noqa: E402
 from traced import Traced  # noqa: E402
 
+from specs.errors import EngineError  # noqa: E402
 from specs.models.hf import backend as hf_backend  # noqa: E402
 from specs.models.hf.backend import HFBackend  # noqa: E402
 from specs.models.hf.kernels import MOST_ROWS, FewRows, grouped_attention  # noqa: E402
@@ -116,6 +118,31 @@ def test_memory_of_a_tree_that_is_gone_serves_the_next_one() -> None:
     assert other.room is not room
     np.testing.assert_array_equal(first, outputs_of(backend, later, np.array([5]), np.array([0]), None, np.array([0])))
     assert (traced.recorded, traced.replayed) == (len(SIZES), 2)
+
+
+def test_memory_that_cannot_grow_stays_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = made("LlamaForCausalLM")
+    cache = backend.cache()
+    first = outputs_of(backend, cache, np.array([5]), np.array([0]), None, np.array([0]))
+    keys, capacity = cache.room.cache.layers[0].keys, cache.room.capacity
+
+    def full(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA")
+
+    monkeypatch.setattr(torch.Tensor, "new_zeros", full)
+    with pytest.raises(EngineError, match="use fewer candidates"):
+        backend.forward(cache, np.zeros(capacity, np.int64), np.zeros(capacity, np.int64), None, NOTHING)
+    assert (cache.room.capacity, cache.room.cache.layers[0].keys is keys) == (capacity, True)
+    backend.keep(cache, 0, NOTHING)
+    np.testing.assert_array_equal(first, outputs_of(backend, cache, np.array([5]), np.array([0]), None, np.array([0])))
+
+
+def test_memory_is_free_when_nothing_uses_it() -> None:
+    backend = made("LlamaForCausalLM")
+    caches = [backend.cache() for _ in range(hf_backend.SPARE_ROOMS + 1)]
+    rooms = [weakref.ref(cache.room) for cache in caches]
+    caches.clear()
+    assert sum(room() is not None for room in rooms) == hf_backend.SPARE_ROOMS
 
 
 def test_rows_outlast_later_passes() -> None:

@@ -8,6 +8,7 @@ recording a pass takes (`specs.models.hf.passes`).
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,7 +38,7 @@ class _Layer(DynamicLayer):
     def __init__(self, room: Room) -> None:
         super().__init__()
         self.is_initialized = True
-        self._room = room
+        self._room: Room = weakref.proxy(room)  # without a circle its memory is free as soon as it is gone
 
     def get_seq_length(self) -> int:
         return self._room.used
@@ -86,16 +87,19 @@ class Room:
         """Make room for that many entries in all, twice as many as before or more."""
         if entries <= self.capacity:
             return
-        self.capacity = max(entries, 2 * self.capacity)
-        self.passes.clear()
-        before, self._blocks = self._blocks, []
-        for (heads, head), members in self._members.items():
-            # Zeros, for what a mask hides is still multiplied by 0.
-            self._blocks.append(self._like.new_zeros(len(members), heads, self.capacity, head))
-            for (layer, name), part in zip(members, self._blocks[-1], strict=True):
-                setattr(layer, name, part[None])
-        for old, new in zip(before, self._blocks, strict=False):
+        capacity = max(entries, 2 * self.capacity)
+        # Zeros, for what a mask hides is still multiplied by 0.
+        blocks = [
+            self._like.new_zeros(len(members), heads, capacity, head)
+            for (heads, head), members in self._members.items()
+        ]
+        for old, new in zip(self._blocks, blocks, strict=False):
             new[..., : self.used, :] = old[..., : self.used, :]
+        for members, block in zip(self._members.values(), blocks, strict=True):
+            for (layer, name), part in zip(members, block, strict=True):
+                setattr(layer, name, part[None])
+        self.capacity, self._blocks = capacity, blocks
+        self.passes.clear()
 
     def keep(self, length: int, moved: Sequence[int]) -> None:
         """See `specs.models.backend.Backend.keep`."""
