@@ -1,6 +1,6 @@
 """Candidates whose reward leaves them no hope are not scored by the target: the others keep the law that they had."""
 
-import time
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -89,29 +89,41 @@ def test_whole_solves_keep_their_ledger():
             assert use.processed == use.minimum + use.speculated, role
 
 
-class Timed(tiny.CountingBackend):
-    """Takes 50 ms a pass, and notes when."""
+class Target(tiny.CountingBackend):
+    """Tells when it scores: a pass over a tree, where the prompt is one over a sequence."""
 
     def __init__(self, backend):
         super().__init__(backend)
-        self.passes = []
+        self.scores = threading.Event()
 
-    def forward(self, *args):
-        start = time.perf_counter()
-        time.sleep(0.05)
-        rows = super().forward(*args)
-        self.passes.append((start, time.perf_counter()))
-        return rows
+    def forward(self, cache, ids, positions, visible, want):
+        if visible is not None:
+            self.scores.set()
+        return super().forward(cache, ids, positions, visible, want)
 
 
-def test_the_target_waits_for_the_rewards(bundled):
+class Reward(tiny.CountingBackend):
+    """Waits for the target to score before it rates a step itself; `met` says whether it did."""
+
+    def __init__(self, backend, target, seconds):
+        super().__init__(backend)
+        self.target, self.seconds, self.met = target, seconds, None
+
+    def forward(self, cache, ids, positions, visible, want):
+        if visible is not None:
+            self.met = self.target.scores.wait(self.seconds)
+        return super().forward(cache, ids, positions, visible, want)
+
+
+@pytest.mark.parametrize(("margin", "seconds"), [(None, 60.0), (1.0, 0.5)])
+def test_the_target_waits_for_the_rewards(bundled, margin, seconds):
     """It scores when the PRM is through, and without a margin beside it."""
-    for margin in (None, 1.0):
-        timed = {role: Timed(getattr(bundled, role).backend) for role in (Role.TARGET, Role.PRM)}
-        slow = {str(role): replace(getattr(bundled, role), backend=one) for role, one in timed.items()}
-        solved(replace(bundled, **slow), Specs(hopeless=margin), HOT, 0, steps=1)
-        (begun, _), (_, ended) = timed[Role.TARGET].passes[-1], timed[Role.PRM].passes[-1]
-        assert (begun >= ended) == (margin is not None)
+    target = Target(bundled.target.backend)
+    prm = Reward(bundled.prm.backend, target, seconds)
+    models = replace(bundled, target=replace(bundled.target, backend=target), prm=replace(bundled.prm, backend=prm))
+    result = solved(models, Specs(hopeless=margin), HOT, 0, steps=1)
+    assert result.error is None
+    assert prm.met is (margin is None)
 
 
 @pytest.mark.parametrize("margin", [-1.0, float("nan")])
