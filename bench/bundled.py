@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from specs.bundled.problems import generate
-from specs.core.statistics import median_ratio_interval
+from specs.core.statistics import median_ratio_interval, paired_difference
 from specs.drive import stream
 from specs.engine import Models
+from specs.eval.grading import correct
 from specs.methods import Method
 from specs.record import write_json
 from specs.types import Law, Result, StepPolicy
@@ -46,6 +47,39 @@ def paired(one: Sequence[float], other: Sequence[float]) -> dict[str, float]:
     ratio = median_ratio_interval(one, other)
     found = {**ratio._asdict(), "of_means": float(np.sum(one) / np.sum(other))}
     return {name: round(value, 3) for name, value in found.items()}
+
+
+Way = TypeVar("Way", bound=Hashable)
+
+
+def in_turn(
+    models: Models, ways: Mapping[Way, tuple[Method, Law]], args: argparse.Namespace
+) -> dict[Way, list[Result]]:
+    """Solves of `args.limit` problems by each way, the ways in turn, warmed up."""
+    order = list(ways)
+    solves: dict[Way, list[Result]] = {way: [] for way in order}
+    for k in range(-WARM_UP, args.limit):
+        for way in order if k % 2 else reversed(order):
+            method, law = ways[way]
+            result = solve(models, method, args.tier, args.problem_seed + k % args.limit, law)
+            if k >= 0:
+                solves[way].append(result)
+    return solves
+
+
+def right(results: Sequence[Result], args: argparse.Namespace) -> list[float]:
+    """1 for each right answer of the solves of `in_turn`, 0 for others."""
+    wanted = [generate(args.tier, args.problem_seed + k).answer for k in range(args.limit)]
+    return [float(correct(one.answer, answer) is True) for one, answer in zip(results, wanted, strict=True)]
+
+
+def against(one: Sequence[Result], other: Sequence[Result], args: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Latency over, and accuracy minus, that of the other solves of the same problems."""
+    difference = paired_difference(right(one, args), right(other, args), range(args.limit))
+    return {
+        "latency": paired([result.latency_s for result in one], [result.latency_s for result in other]),
+        "accuracy_minus": {name: round(value, 4) for name, value in difference._asdict().items()},
+    }
 
 
 def finish(record: dict[str, Any], out: Path | None) -> None:

@@ -14,23 +14,21 @@ JSON last.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from bench.bundled import LAW, WARM_UP, arguments, finish, paired, solve
+from bench.bundled import LAW, against, arguments, finish, in_turn, right
 from specs import load
-from specs.bundled.problems import generate
-from specs.core.selection import tilt
-from specs.core.statistics import paired_difference
-from specs.eval.grading import correct
+from specs.core.selection import hopeless
 from specs.methods.specs import Specs
 from specs.types import Candidate, Result, Role
 
 MARGINS = (4.0, 2.0, 0.5)
 
 
-def positions(candidates: list[Candidate]) -> int:
+def positions(candidates: Sequence[Candidate]) -> int:
     """Tokens that a target reads to score these: what begins alike is read once, last tokens need no reading."""
     return len({one.token_ids[:k] for one in candidates for k in range(1, len(one.token_ids))})
 
@@ -39,38 +37,21 @@ def saved(results: list[Result], margin: float) -> dict[str, float]:
     """Means over draft steps: tokens to score, those left with the margin, probability of the hopeless."""
     whole, left, mass = [], [], []
     for step in (step for result in results for step in result.steps if step.writer is Role.DRAFT):
-        tilts = np.array([tilt(one.reward or 0.0, Specs().beta) for one in step.candidates])
-        gone = tilts < tilts.max() - margin
-        whole.append(positions(list(step.candidates)))
-        left.append(positions([one for one, lost in zip(step.candidates, gone, strict=True) if not lost]))
-        mass.append(np.array(step.decision.probabilities)[gone].sum())
+        gone = hopeless(step.candidates, margin, Specs().beta)
+        whole.append(positions(step.candidates))
+        left.append(positions([one for k, one in enumerate(step.candidates) if k not in gone]))
+        mass.append(sum(step.decision.probabilities[k] for k in gone))
     found = {"tokens": np.mean(whole), "tokens_left": np.mean(left), "probability_cut": np.mean(mass)}
     return {name: round(float(value), 4) for name, value in found.items()}
 
 
 def main() -> None:
     args = arguments(__doc__, 150)
-    models = load()
-    margins: list[float | None] = [None, *MARGINS]
-    solves: dict[float | None, list[Result]] = {margin: [] for margin in margins}
-    right: dict[float | None, list[float]] = {margin: [] for margin in margins}
-    for k in range(-WARM_UP, args.limit):
-        seed = args.problem_seed + k % args.limit
-        for margin in margins if k % 2 else reversed(margins):
-            result = solve(models, Specs(hopeless=margin), args.tier, seed, LAW)
-            if k >= 0:
-                solves[margin].append(result)
-                right[margin].append(float(correct(result.answer, generate(args.tier, seed).answer) is True))
-    latency = {margin: [result.latency_s for result in found] for margin, found in solves.items()}
+    solves = in_turn(load(), {margin: (Specs(hopeless=margin), LAW) for margin in (None, *MARGINS)}, args)
+    whole = solves[None]
     record: dict[str, Any] = {"tier": args.tier, "problems": args.limit, "problem_seed": args.problem_seed}
-    record["accuracy"] = round(float(np.mean(right[None])), 4)
-    for margin in MARGINS:
-        difference = paired_difference(right[margin], right[None], range(args.limit))
-        record[str(margin)] = {
-            "latency": paired(latency[margin], latency[None]),
-            "accuracy_minus": {key: round(value, 4) for key, value in difference._asdict().items()},
-            **saved(solves[None], margin),
-        }
+    record["accuracy"] = round(float(np.mean(right(whole, args))), 4)
+    record |= {str(margin): against(solves[margin], whole, args) | saved(whole, margin) for margin in MARGINS}
     finish(record, args.out)
 
 

@@ -19,11 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.bundled import LAW, WARM_UP, arguments, finish, paired, solve
+from bench.bundled import LAW, against, arguments, finish, in_turn, right
 from specs import load
-from specs.bundled.problems import generate
-from specs.core.statistics import paired_difference
-from specs.eval.grading import correct
 from specs.methods.registry import make
 from specs.models.stragglers import Stragglers
 from specs.types import Result
@@ -51,29 +48,14 @@ def cut(results: list[Result], share: float) -> dict[str, float]:
 
 def main() -> None:
     args = arguments(__doc__, 150)
-    models = load()
     laws = {1.0: LAW} | {share: replace(LAW, steps=replace(LAW.steps, enough=share)) for share in SHARES}
-    ways = [(name, share) for name in METHODS for share in laws]
-    solves: dict[tuple[str, float], list[Result]] = {way: [] for way in ways}
-    right: dict[tuple[str, float], list[float]] = {way: [] for way in ways}
-    for k in range(-WARM_UP, args.limit):
-        seed = args.problem_seed + k % args.limit
-        for name, share in ways if k % 2 else reversed(ways):
-            result = solve(models, make(name), args.tier, seed, laws[share])
-            if k >= 0:
-                solves[name, share].append(result)
-                right[name, share].append(float(correct(result.answer, generate(args.tier, seed).answer) is True))
-    latency = {way: [result.latency_s for result in found] for way, found in solves.items()}
+    solves = in_turn(load(), {(name, share): (make(name), laws[share]) for name in METHODS for share in laws}, args)
     record: dict[str, Any] = {"tier": args.tier, "problems": args.limit, "problem_seed": args.problem_seed}
     for name in METHODS:
-        record[name] = {"accuracy": round(float(np.mean(right[name, 1.0])), 4)}
+        whole = solves[name, 1.0]
+        record[name] = {"accuracy": round(float(np.mean(right(whole, args))), 4)}
         for share in SHARES:
-            difference = paired_difference(right[name, share], right[name, 1.0], range(args.limit))
-            record[name][str(share)] = {
-                "latency": paired(latency[name, share], latency[name, 1.0]),
-                "accuracy_minus": {key: round(value, 4) for key, value in difference._asdict().items()},
-                **cut(solves[name, 1.0], share),
-            }
+            record[name][str(share)] = against(solves[name, share], whole, args) | cut(whole, share)
     finish(record, args.out)
 
 

@@ -12,7 +12,6 @@ in turn, warmed up; they must draw the same tokens and agree in their scores. JS
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 import torch
 from transformers import DynamicCache
 
+from bench.bundled import finish
 from specs.core import sampling
 from specs.core.statistics import median_ratio_interval, percentiles
 from specs.models.hf.backend import HFBackend
@@ -110,8 +110,7 @@ def measure(ours: HFBackend, plain: Plain, prefix: int, repeats: int) -> dict[st
                 results[side] = calls[side]()
                 if repeat:  # the first one warms up
                     times[side].append(time.perf_counter() - begun)
-            plain.back(tokens)
-            ours.keep(cache, prefix, np.zeros(0, np.int64))
+            forget(tokens)
             if ours.device == "cpu":  # half precision on a GPU rounds by kernel
                 assert results[0][0] == results[1][0], "another token was drawn"
                 np.testing.assert_allclose(results[0][1], results[1][1], atol=1e-3)
@@ -154,9 +153,7 @@ def main() -> None:
     for prefix in PREFIXES:
         print(f"{args.size} behind {prefix} tokens:", flush=True)
         report["prefixes"].append(measure(ours, Plain(plain), prefix, args.repeats))
-    if args.out:
-        args.out.write_text(json.dumps(report, indent=1) + "\n")
-    print(json.dumps(report))
+    finish(report, args.out)
 
 
 if __name__ == "__main__":

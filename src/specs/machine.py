@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any, cast
 
 from specs.core.keys import Key
@@ -29,7 +30,6 @@ from specs.types import (
     Decision,
     End,
     Finish,
-    Judge,
     Law,
     Proposal,
     Propose,
@@ -195,17 +195,17 @@ class Solve:
         self.watch()
         writer, traces = request.writer, request.traces
         law = self._capped(request)
-        keep = request.keep if isinstance(request, Propose) else ()
         keys = [self._key(request, k) for k in range(len(traces))]
         session: PolicySession = self.sessions[writer]
         closed = self._verifying_early(request, law)
         guesses: Guesses | None = None
         if request.speculate:
             guesses = self.sessions[Role.DRAFT].guesses(traces, request.n, law, keys, request.speculate)
-        if ahead := self._take_ahead((request.n, law, keys, keep)):
+        if ahead := self._take_ahead((request.n, law, keys, request.keep)):
             call = Call(_writing(writer), lambda: ahead.take(closed))
         else:
-            call = Call(_writing(writer), lambda: session.sample(traces, request.n, law, keys, keep, closed, guesses))
+            work = partial(session.sample, traces, request.n, law, keys, request.keep, closed, guesses)
+            call = Call(_writing(writer), work)
         (done,) = yield [call]
         self.spans.append(done)
         samples: Sequence[Sampled] = done.value
@@ -264,7 +264,7 @@ class Solve:
 
         asked = whole
         calls = self._verifying(request, grouped(asked), law)
-        if hopeless := _hopeless(request):
+        if hopeless := request.hopeless:
             finished = yield [calls["reward"]]
             self.spans += finished
             candidates = scored(whole, "reward", finished[0].value)
@@ -285,7 +285,7 @@ class Solve:
 
     def _look_ahead(self, request: Propose | Rollout, candidates: Sequence[Candidate]) -> None:
         """Begin the next step behind the candidate that will be chosen, as far as that can be told."""
-        if isinstance(request, Rollout) or request.lookahead is None:
+        if request.lookahead is None:
             return
         idx = request.lookahead(tuple(candidates))
         if idx is None:
@@ -319,9 +319,8 @@ class Solve:
 
     def _verifying_early(self, request: Propose | Rollout, law: Law) -> Closed:
         """Has the verifiers start on each candidate as it closes; on the prompt, where that is new to them."""
-        judge = _judge(request)
+        judge = request.judge
         target = self.sessions[Role.TARGET] if Role.TARGET in request.verify or judge is not None else None
-        at_once = _hopeless(request) is None
         prm = self.sessions[Role.PRM] if Role.PRM in request.verify else None
         if target is not None and not self.asks[Role.TARGET]:
             self._note_begun("target_score", target.warm(request.traces[0]))
@@ -334,7 +333,7 @@ class Solve:
                 return
             seen.add((trace_idx, sample.token_ids))
             trace, candidate = request.traces[trace_idx], Candidate(sample.token_ids, sample.text, sample.end)
-            if target is not None and at_once:
+            if target is not None and request.hopeless is None:
                 self._note_begun("target_score", target.begin(trace, candidate, law, judge))
             if prm is not None:
                 self._note_begun("prm", prm.begin(trace, candidate, self.law.steps.delimiter))
@@ -351,7 +350,7 @@ class Solve:
     def _verifying(self, request: Propose | Rollout, groups: Sequence[Group], law: Law) -> dict[str, Call]:
         """The calls that verify candidates, by the field of a candidate that each one fills."""
         calls: dict[str, Call] = {}
-        judge = _judge(request)
+        judge = request.judge
         if Role.TARGET in request.verify or judge is not None:
             target: PolicySession = self.sessions[Role.TARGET]
             if judge is None:
@@ -365,9 +364,8 @@ class Solve:
 
     def _key(self, request: Propose | Rollout, k: int) -> Key:
         """Randomness of the candidates of trace `k`."""
-        attempt = request.attempt if isinstance(request, Propose) else 0
         ids = (*self.prompts[request.writer], *request.traces[k].token_ids)
-        return Key.from_seed(self.seed).fold(request.writer, ids, attempt + k)
+        return Key.from_seed(self.seed).fold(request.writer, ids, request.attempt + k)
 
     def _capped(self, request: Propose | Rollout) -> Law:
         """The request's law, its steps cut to the tokens that the solve may still write."""
@@ -388,7 +386,7 @@ class Solve:
         """What each role was asked, for the ledger: the writer for all that was `drawn`, who verifies about `whole`
         candidates, a target that gives their log-probabilities about those that were `asked` about.
         """
-        kept = [(trace.token_ids, ()) for trace in request.keep] if isinstance(request, Propose) else []
+        kept = [(trace.token_ids, ()) for trace in request.keep]
         for role, asks in self.asks.items():
             if role in request.verify:
                 self.scored[role].add(len(asks))
@@ -399,7 +397,7 @@ class Solve:
                 asks.append([*_paths(drawn), *kept])
             elif role in request.verify:
                 asks.append(_paths(asked))
-            elif (judge := _judge(request)) is not None:
+            elif (judge := request.judge) is not None:
                 asks.append(self.sessions[role].ask(whole, judge))
             elif guessed:  # the draft has gone on behind the traces; what it guessed is counted apart
                 asks.append([(trace.token_ids, [()]) for trace in request.traces])
@@ -549,14 +547,6 @@ def _begins(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
 def _paths(groups: Sequence[Group]) -> Ask:
     """Candidates without their last tokens, which nothing follows yet."""
     return [(trace.token_ids, [c.token_ids[:-1] for c in candidates]) for trace, candidates in groups]
-
-
-def _judge(request: Propose | Rollout) -> Judge | None:
-    return request.judge if isinstance(request, Propose) else None
-
-
-def _hopeless(request: Propose | Rollout) -> Callable[[tuple[Candidate, ...]], frozenset[int]] | None:
-    return request.hopeless if isinstance(request, Propose) else None
 
 
 def _union(spans: Sequence[Done]) -> float:

@@ -197,7 +197,7 @@ def _verified(candidate: Candidate, request: Propose | Rollout) -> Candidate:
 
 
 def _rewarded(request: Propose | Rollout) -> bool:
-    return Role.PRM in request.verify or (isinstance(request, Propose) and request.judge is not None)
+    return Role.PRM in request.verify or request.judge is not None
 
 
 def _recorded(result: Result, options: dict[str, Any]) -> tuple[Method, Law, Limits]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 
 class Role(StrEnum):
@@ -210,7 +210,10 @@ class Propose:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """Request: sample `n` whole solutions of `trace` from `writer` and verify each; `speculate` as in `Propose`."""
+    """Request: sample `n` whole solutions of `trace` from `writer` and verify each; `speculate` as in `Propose`.
+
+    What else a `Propose` may ask for, it does not.
+    """
 
     writer: Role
     trace: Trace
@@ -218,6 +221,11 @@ class Rollout:
     verify: frozenset[Role]
     law: Law
     speculate: int = 0
+    attempt: ClassVar[int] = 0
+    keep: ClassVar[tuple[Trace, ...]] = ()
+    judge: ClassVar[Judge | None] = None
+    lookahead: ClassVar[Callable[[tuple[Candidate, ...]], int | None] | None] = None
+    hopeless: ClassVar[Callable[[tuple[Candidate, ...]], frozenset[int]] | None] = None
 
     @property
     def traces(self) -> tuple[Trace, ...]:

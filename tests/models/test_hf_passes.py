@@ -19,6 +19,7 @@ from specs.models.hf import backend as hf_backend  # noqa: E402
 from specs.models.hf.backend import HFBackend  # noqa: E402
 from specs.models.hf.kernels import MOST_ROWS, FewRows, grouped_attention  # noqa: E402
 from specs.models.hf.passes import SIZES  # noqa: E402
+from specs.models.rooms import SPARE_ROOMS  # noqa: E402
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 97,
@@ -139,10 +140,10 @@ def test_memory_that_cannot_grow_stays_as_it_was(monkeypatch: pytest.MonkeyPatch
 
 def test_memory_is_free_when_nothing_uses_it() -> None:
     backend = made("LlamaForCausalLM")
-    caches = [backend.cache() for _ in range(hf_backend.SPARE_ROOMS + 1)]
+    caches = [backend.cache() for _ in range(SPARE_ROOMS + 1)]
     rooms = [weakref.ref(cache.room) for cache in caches]
     caches.clear()
-    assert sum(room() is not None for room in rooms) == hf_backend.SPARE_ROOMS
+    assert sum(room() is not None for room in rooms) == SPARE_ROOMS
 
 
 def test_rows_outlast_later_passes() -> None:

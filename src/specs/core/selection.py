@@ -51,6 +51,15 @@ def tilt(reward: float, beta: float, reward_as: RewardAs = "raw") -> float:
     return beta + math.log(inside) if inside > 0 else -math.inf
 
 
+def hopeless(
+    candidates: Sequence[Candidate], margin: float, beta: float, reward_as: RewardAs = "raw"
+) -> frozenset[int]:
+    """Those whose tilted reward lies more than `margin` nats (>= 0) below the best; there is a reward."""
+    tilts = [tilt(reward, beta, reward_as) for reward in rewards(candidates)]
+    best = max(value for value in tilts if not math.isnan(value))
+    return frozenset(k for k, value in enumerate(tilts) if value < best - margin)
+
+
 def softmax(scores: Sequence[float]) -> NDArray[np.float64] | None:
     """[n] selection probabilities; None if no score is finite (no support)."""
     values = np.asarray(scores, np.float64)

@@ -22,7 +22,7 @@ from functools import partial
 from typing import Literal
 
 from specs.core.keys import Key
-from specs.core.selection import RewardAs, choose_best, choose_soft, log_ratio, rewards, tilt
+from specs.core.selection import RewardAs, choose_best, choose_soft, hopeless, log_ratio, tilt
 from specs.methods import Flow, check_n
 from specs.types import Accept, Candidate, Decision, Finish, Law, Propose, Role, Trace
 
@@ -126,17 +126,10 @@ class Specs:
         return frozenset({Role.PRM, Role.TARGET} if with_ratio else {Role.PRM})
 
     def _hopeless(self) -> Callable[[tuple[Candidate, ...]], frozenset[int]] | None:
-        """Which candidates the target need not score, by their rewards."""
-        margin = self.hopeless
-        if margin is None or self.score == "raw":
+        """Which candidates the target need not score."""
+        if self.hopeless is None or self.score == "raw":
             return None
-
-        def hopeless(candidates: tuple[Candidate, ...]) -> frozenset[int]:
-            tilts = [tilt(reward, self.beta, self.reward_as) for reward in rewards(candidates)]
-            best = max(value for value in tilts if not math.isnan(value))
-            return frozenset(k for k, value in enumerate(tilts) if value < best - margin)
-
-        return hopeless
+        return partial(hopeless, margin=self.hopeless, beta=self.beta, reward_as=self.reward_as)
 
     def _choose(self, candidates: tuple[Candidate, ...], key: Key) -> Decision:
         scores = [self._score(candidate) for candidate in candidates]

@@ -20,12 +20,10 @@ from specs.models.denormals import Flushed
 from specs.models.light_graph import Shape, build_graph
 from specs.models.light_weights import Weights, read_shape, read_weights
 from specs.models.outputs import IN_MEMORY
+from specs.models.rooms import Lent
 
 FIRST_CAPACITY = 512
 """Entries that a new cache has room for: a short solve never moves."""
-
-SPARE_ROOMS = 4
-"""Memory of so many caches is kept for caches to come: to touch new memory costs a short solve a tenth."""
 
 SMALL_CALL = 32
 """Tokens up to which the arrays of a call are kept for the next one of its shape."""
@@ -45,21 +43,18 @@ def load_light(path: Path, threads: int = 1, labels: Sequence[int] | None = None
     return LightBackend(str(path), shape, read_weights(path, shape, labels), threads)
 
 
-class LightCache:
+class LightCache(Lent["_Room"]):
     """Keys and values of one token tree.
 
     Slot 0 is an entry that nobody sees, so that every call is a continuation: on an empty
     cache the attention kernel takes consecutive positions for granted, which a tree has not.
     """
 
-    __slots__ = ("_spare", "room", "used")
+    __slots__ = ("used",)
 
     def __init__(self, room: _Room, spare: list[_Room]) -> None:
-        self.room, self.used, self._spare = room, 1, spare
-
-    def __del__(self) -> None:
-        if len(self._spare) < SPARE_ROOMS:
-            self._spare.append(self.room)
+        super().__init__(room, spare)
+        self.used = 1
 
 
 class _Room:

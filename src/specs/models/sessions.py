@@ -188,11 +188,11 @@ class PolicySession(Reader):
         scores: list[float] = []
         for tails, paths in self._settled(groups):
             rows, walks = self._tree.prefixes(tails, [path[:-1] for path in paths])
-            pairs = [list(zip(walk, path, strict=False)) for walk, path in zip(walks, paths, strict=True)]
-            row_of = [row for some in pairs for row, _ in some]
-            tokens = [token for some in pairs for _, token in some]
+            # A path has a row before each of its tokens; one of no tokens has the row of its beginning alone.
+            row_of = [row for walk, path in zip(walks, paths, strict=True) for row in walk[: len(path)]]
+            tokens = [token for path in paths for token in path]
             found = self._tree.backend.outputs.log_probabilities(rows, law.temperature, law.top_p, row_of, tokens)
-            ends = np.cumsum([len(some) for some in pairs])
+            ends = np.cumsum([len(path) for path in paths])
             scores += [float(some.sum(dtype=np.float64)) for some in np.split(found, ends[:-1])]
         return scores
 

@@ -25,6 +25,7 @@ from specs.models.hf.kernels import suited
 from specs.models.hf.outputs import OnDevice
 from specs.models.hf.passes import SIZES, Pass, Record, Waits, cuda_graph, never_waiting
 from specs.models.outputs import Outputs
+from specs.models.rooms import Lent
 
 Kind = Literal["lm", "prm"]
 
@@ -40,21 +41,9 @@ FIRST_CAPACITY = 512
 RECORDED_CAPACITY = 2048
 """The same where passes are recorded, which they are anew when their memory has moved."""
 
-SPARE_ROOMS = 4
-"""Memory of so many caches is kept for caches to come, with the passes recorded over it."""
 
-
-class HFCache:
-    """Keys and values of one token tree: a room, which later trees will use."""
-
-    __slots__ = ("_spare", "room")
-
-    def __init__(self, room: Room, spare: list[Room]) -> None:
-        self.room, self._spare = room, spare
-
-    def __del__(self) -> None:
-        if len(self._spare) < SPARE_ROOMS:
-            self._spare.append(self.room)
+HFCache = Lent[Room]
+"""Keys and values of one token tree, in memory that a later one will use, with the passes recorded over it."""
 
 
 class HFBackend:
