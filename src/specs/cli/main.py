@@ -23,6 +23,7 @@ from specs.cli import (
     solve,
     study,
     theory,
+    view,
 )
 from specs.cli.options import Parser
 from specs.errors import InputError, ModelError, SpecsError
@@ -57,7 +58,7 @@ def parser() -> Parser:
     top = Parser(prog="specs", description="Faster test-time scaling through speculative drafts (arXiv 2506.15733).")
     top.add_argument("--version", action="version", version=f"specs {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    running = (solve, problems, bench, evaluate, report, calibrate, replay, grade, check_prm, theory, study)
+    running = (solve, problems, bench, evaluate, report, calibrate, replay, view, grade, check_prm, theory, study)
     for command in (*running, doctor, plan, launch):
         command.add(commands)
     return top

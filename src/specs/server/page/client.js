@@ -1,0 +1,96 @@
+// What the page asks of its server: the names of the methods, and solves as they happen.
+
+const KEY = "specs-api-key";
+
+/** The server said no, or cannot be reached; `status` 401 asks for a key. */
+class Refused extends Error {
+  constructor(message, status = null) {
+    super(message);
+    this.status = status;
+  }
+}
+
+async function ask(path, options = {}) {
+  const key = sessionStorage.getItem(KEY);
+  const headers = { "Content-Type": "application/json", ...(key ? { Authorization: `Bearer ${key}` } : {}) };
+  let reply;
+  try {
+    reply = await fetch(path, { ...options, headers });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Refused("The server cannot be reached. Is it still running?");
+  }
+  if (reply.ok) return reply;
+  const said = await reply.json().catch(() => null);
+  const wait = reply.headers.get("Retry-After");
+  const message = said?.error?.message ?? reply.statusText ?? "";
+  throw new Refused(`${reply.status}: ${message}${wait ? ` (again in ${wait} s)` : ""}`, reply.status);
+}
+
+/** The methods that the server offers: [{ id, description }]. */
+async function methods() {
+  const { data } = await (await ask("v1/models")).json();
+  return data.map((model) => ({ id: model.id, description: model.specs?.description ?? "" }));
+}
+
+/**
+ * Run `solve` on the server and tell `changed` of all that becomes of it; resolves when it is over, one way or another.
+ * Throws `Refused` only if the server asks for a key.
+ */
+async function run(solve, options, signal, changed) {
+  const body = {
+    model: solve.method,
+    messages: [{ role: "user", content: solve.question }],
+    stream: true,
+    stream_options: { include_usage: true },
+    specs: { trace: true, ...options },
+  };
+  try {
+    const reply = await ask("v1/chat/completions", { method: "POST", body: JSON.stringify(body), signal });
+    for await (const [kind, data] of events(reply.body)) {
+      if (kind === "comment") solve.status = data || solve.status;
+      else if (data !== "[DONE]") take(solve, JSON.parse(data));
+      changed(solve);
+    }
+    if (solve.state !== "done") throw new Refused("The server closed the connection before the solve was over.");
+  } catch (error) {
+    if (error.name === "AbortError") solve.state = "stopped";
+    else if (error.status === 401) throw error;
+    else [solve.state, solve.error] = ["failed", error instanceof Refused ? error.message : `Cut off: ${error.message}`];
+    changed(solve);
+  }
+}
+
+/** One chunk of the reply. */
+function take(solve, chunk) {
+  if (chunk.error) throw new Refused(`The solve failed: ${chunk.error.message}`);
+  const { step, result, queue_s: queued } = chunk.specs ?? {};
+  if (step || chunk.choices?.length) solve.state = solve.state === "waiting" ? "running" : solve.state;
+  if (step) solve.steps.push(step);
+  if (queued !== undefined) solve.queue_s = queued;
+  if (!result) return;
+  const steps = result.steps.map((one, idx) => (same(one, solve.steps[idx]) ? solve.steps[idx] : one));
+  Object.assign(solve, result, { method: solve.method, steps, state: "done", trace: result });
+}
+
+const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
+
+/** Server-sent events of a body: ["data" | "comment", text]. */
+async function* events(stream) {
+  const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  try {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      const lines = (rest + value).split(/\r?\n/);
+      rest = lines.pop();
+      for (const line of lines) {
+        if (line.startsWith(":")) yield ["comment", line.slice(1).trim()];
+        else if (line.startsWith("data:")) yield ["data", line.slice(5).trim()];
+      }
+    }
+  } finally {
+    await reader.cancel().catch(() => {});
+  }
+}

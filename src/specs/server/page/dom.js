@@ -1,0 +1,61 @@
+// Nodes are made of names and of text, never of markup: nothing that a model wrote can become part of the page.
+
+const $ = (id) => document.getElementById(id);
+const SVG = "http://www.w3.org/2000/svg";
+
+/** An element. A name that begins with "--" is a CSS property, "on..." a listener; children are nodes or text. */
+function h(name, attributes = {}, ...children) {
+  return filled(document.createElement(name), attributes, children);
+}
+
+/** The same for drawings. */
+function s(name, attributes = {}, ...children) {
+  return filled(document.createElementNS(SVG, name), attributes, children);
+}
+
+function filled(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("--")) element.style.setProperty(name, value);
+    else if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+// Numbers as people read them; a dash where there is none. `value` may be "-inf", as traces hold it.
+
+const NONE = "–";
+const number = (value) =>
+  typeof value === "number" ? value : { inf: Infinity, "-inf": -Infinity, nan: NaN }[value] ?? null;
+const minus = (text) => text.replace("-", "−").replace("Infinity", "∞");
+
+function fixed(value, digits) {
+  const found = number(value);
+  return found === null ? NONE : minus(found.toFixed(digits));
+}
+
+function signed(value) {
+  const found = number(value);
+  return found === null ? NONE : (found > 0 ? "+" : "") + fixed(found, 2);
+}
+
+function percent(share) {
+  const found = number(share);
+  if (found === null) return NONE;
+  if (found > 0 && found < 0.005) return "<1%";
+  if (found < 1 && found > 0.995) return ">99%";
+  return `${Math.round(found * 100)}%`;
+}
+
+function time(seconds) {
+  const found = number(seconds);
+  if (found === null) return NONE;
+  if (found < 0.9995) return `${(found * 1e3).toFixed(found > 0 && found < 0.00995 ? 1 : 0)} ms`;
+  return found < 99.5 ? `${found.toPrecision(3)} s` : `${Math.round(found)} s`;
+}
+
+const count = (value) => (number(value) === null ? NONE : value.toLocaleString("en"));
+const many = (n, noun) => `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
+const total = (values) => values.reduce((sum, value) => sum + (number(value) ?? 0), 0);

@@ -1,0 +1,145 @@
+// The figure of a solve: rewards of all candidates above, phases below, on one axis of time.
+
+const LANES = [
+  ["draft", "draft"],
+  ["target_generate", "target writing"],
+  ["target_score", "target scoring"],
+  ["prm", "prm"],
+];
+const SHORT = { target_generate: "t. writes", target_score: "t. scores" };
+const REWARDS = 66; // heights, px
+const LANE = 17;
+
+/** Where each step lies: [{ step, start, end }], seconds since the solve began. */
+function spans(steps) {
+  let end = 0;
+  return steps.map((step) => {
+    const start = end;
+    end += number(step.seconds.wall) ?? 0;
+    return { step, start, end };
+  });
+}
+
+/** Seconds that a solve reaches, at least: what its axis has to hold. */
+function reach(solve) {
+  return Math.max(number(solve.latency_s) ?? 0, total(solve.steps.map((step) => step.seconds.wall)));
+}
+
+/** The next of 1, 2, 5, 10, ... at or above `value`. */
+function round(value) {
+  const power = 10 ** Math.floor(Math.log10(value));
+  return [1, 2, 5, 10].map((k) => k * power).find((one) => one >= value * 0.9999);
+}
+
+/** The drawing, `width` px wide; its axis ends at `domain` seconds. `point` is told which step the pointer is at. */
+function figure(solve, width, domain, point) {
+  const narrow = width < 460;
+  const [left, right, top] = [narrow ? 62 : 104, narrow ? 52 : 62, 16];
+  const judged = solve.steps.some((step) => step.candidates.some((one) => number(one.reward) !== null));
+  const lanes = top + (judged ? REWARDS + 14 : 0);
+  const height = lanes + LANES.length * LANE + 24;
+  const x = (seconds) => left + (seconds / domain) * (width - left - right);
+  const y = (reward) => top + (1 - Math.min(1, Math.max(0, reward))) * REWARDS;
+  const all = spans(solve.steps);
+  const canvas = s("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": said(solve) });
+  const text = (at, down, words, attributes) => s("text", { x: at, y: down, ...attributes }, words);
+
+  for (let at = 0, by = round(domain / (narrow ? 3 : 6)); at <= domain * 1.0001; at += by) {
+    const name = at === 0 ? "0" : time(Number(at.toPrecision(6)));
+    canvas.append(
+      s("line", { class: "tick", x1: x(at), x2: x(at), y1: lanes, y2: height - 18 }),
+      text(x(at), height - 5, name, { class: "soft", "text-anchor": "middle" }),
+    );
+  }
+  LANES.forEach(([phase, name], k) => {
+    const down = lanes + k * LANE;
+    const busy = total(solve.steps.map((step) => step.seconds[phase]));
+    canvas.append(
+      text(left - 8, down + 12, (narrow && SHORT[phase]) || name, { class: `ink-${phase}`, "text-anchor": "end" }),
+      s("line", { class: "rule", x1: left, x2: width - right, y1: down + LANE - 1, y2: down + LANE - 1 }),
+      text(width, down + 12, busy ? time(busy) : "0", { class: `ink-${busy ? phase : "none"}`, "text-anchor": "end" }),
+    );
+  });
+  if (judged) {
+    for (const reward of [0, 1])
+      canvas.append(
+        s("line", { class: "rule", x1: left, x2: width - right, y1: y(reward), y2: y(reward) }),
+        text(left - 8, y(reward) + 4, reward, { class: "soft", "text-anchor": "end" }),
+      );
+    canvas.append(text(left - 8, y(0.5) + 4, "reward", { "text-anchor": "end" }));
+    const tau = solve.settings?.switch_on === "trace" ? number(solve.settings.tau) : null;
+    if (tau !== null)
+      canvas.append(
+        s("line", { class: "tau", x1: left, x2: width - right, y1: y(tau), y2: y(tau) }),
+        text(width - right + 6, y(tau) + 4, `τ ${tau}`, { class: "soft" }),
+      );
+    canvas.append(s("path", { class: "way", d: way(all, x, y) }));
+  }
+  let labelled = -Infinity;
+  all.forEach(({ step, start, end }, idx) => {
+    const [from, to] = [x(start), x(end)];
+    const band = s(
+      "g",
+      { class: `band${step.accepted ? "" : " thrown"}`, "data-idx": idx },
+      s("title", {}, summary(step)),
+      s("rect", { class: "ground", x: from, width: Math.max(0, to - from), y: 0, height: height - 18 }),
+      s("line", { class: "edge", x1: to, x2: to, y1: top - 4, y2: height - 18 }),
+    );
+    if (step.accepted && (from + to) / 2 - labelled > 13) {
+      labelled = (from + to) / 2;
+      band.append(text(labelled, 9, step.step_idx + 1, { class: `ink-${step.writer} number`, "text-anchor": "middle" }));
+    }
+    LANES.forEach(([phase], k) => {
+      const busy = number(step.seconds[phase]) ?? 0;
+      if (busy <= 0) return;
+      const writing = phase === "draft" || phase === "target_generate";
+      const long = Math.min(to - from, Math.max(1, x(busy) - left));
+      const bar = { x: writing ? from : to - long, width: long, y: lanes + k * LANE + 2, height: LANE - 6 };
+      band.append(s("rect", { class: `fill-${phase}`, ...bar }));
+      if (!step.accepted) band.append(s("rect", { class: "hatch", ...bar, fill: "url(#hatched)" }));
+    });
+    if (judged) band.append(...dots(step, to, y));
+    band.addEventListener("pointerenter", () => point(idx, false));
+    band.addEventListener("pointerleave", () => point(null, false));
+    band.addEventListener("click", () => point(idx, true));
+    canvas.append(band);
+  });
+  return canvas;
+}
+
+/** Candidates at the end of their step, the chosen one filled; an area in proportion to the chance. */
+function dots(step, at, y) {
+  return distinct(step)
+    .filter((group) => number(group.lead.reward) !== null)
+    .reverse()
+    .map((group) =>
+      s("circle", {
+        class: `dot dot-${step.writer}${group.chosen ? " chosen" : ""}`,
+        cx: at,
+        cy: y(number(group.lead.reward)),
+        r: group.chosen ? Math.max(2.5, 5 * Math.sqrt(group.probability)) : 1.5 + 3.5 * Math.sqrt(group.probability),
+      }),
+    );
+}
+
+/** The line through the rewards of the accepted steps. */
+function way(all, x, y) {
+  const points = all
+    .filter(({ step }) => step.accepted && number(step.candidates[step.chosen]?.reward) !== null)
+    .map(({ step, end }) => `${x(end).toFixed(1)},${y(number(step.candidates[step.chosen].reward)).toFixed(1)}`);
+  return points.length ? `M${points.join("L")}` : "";
+}
+
+/** What a step took, in a line. */
+function summary(step) {
+  const busy = LANES.filter(([phase]) => number(step.seconds[phase]) > 0);
+  const parts = busy.map(([phase, name]) => `${name} ${time(step.seconds[phase])}`);
+  const fate = step.accepted ? "" : ", thrown away";
+  return `step ${step.step_idx + 1}, ${step.writer}${fate}: ${time(step.seconds.wall)} (${parts.join(", ")})`;
+}
+
+/** The figure in words. */
+function said(solve) {
+  const parts = LANES.map(([phase, name]) => `${name} ${time(total(solve.steps.map((step) => step.seconds[phase])))}`);
+  return `Time line of ${many(solve.steps.length, "step")}: ${parts.join(", ")} at work.`;
+}

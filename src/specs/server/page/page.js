@@ -1,0 +1,297 @@
+// The page: what is asked, what is shown, and what a person does.
+
+const LIVE = document.documentElement.dataset.mode === "live";
+const REFERENCE = "beam";
+const EXAMPLES = [
+  "Peter has 262 flowers. He gives half of the flowers to Lucy. On Monday Peter finds 294 flowers. Then 95 of the flowers break. He puts 32 flowers into each of 2 gifts and gives them away. The bag of Peter costs 22 dollars. How many flowers does Peter have now?",
+  "Carl has 120 nuts. Then 38 of the nuts break. He gives 77 nuts to Ruth. He loses 2 of them. Then the number of nuts triples. He shares the nuts equally among 3 people and keeps one share. Ruth gives him 149 nuts. He buys 8 packs with 27 nuts in each pack. How many nuts does Carl have in the end?",
+  "Maya has 12 shells. She buys 3 bags with 5 shells each. How many shells does Maya have now?",
+];
+
+const solves = []; // all that this page knows, in the order in which they came
+let panels = [];
+let descriptions = new Map();
+let running = null; // AbortController of the solve that is running
+let example = 0;
+
+// Showing
+
+/** The solves that are shown: one or two. */
+function shown() {
+  const [first, second] = [solves[$("first").value], solves[$("second").value]];
+  return first && second && first !== second ? [first, second] : [first].filter(Boolean);
+}
+
+/** Put these solves on the page. */
+function show(first, second = null) {
+  const name = (solve, idx) => {
+    const parts = [`${idx + 1} ${solve.method}`, solve.answer, solve.latency_s === null ? null : time(solve.latency_s)];
+    return [...parts.filter(Boolean), short(solve.question)].join(" · ");
+  };
+  const choices = () => solves.map((solve, idx) => h("option", { value: idx }, name(solve, idx)));
+  $("first").replaceChildren(...choices());
+  $("second").replaceChildren(h("option", { value: "" }, "nothing"), ...choices());
+  $("first").value = solves.indexOf(first);
+  $("second").value = second ? solves.indexOf(second) : "";
+  arrange();
+}
+
+/** Panels for what is chosen. */
+function arrange() {
+  const now = shown();
+  for (const panel of panels) panel.close();
+  panels = now.map((solve) => new Panel(solve, domain));
+  $("panels").replaceChildren(...panels.map((panel) => panel.element));
+  $("panels").classList.toggle("two", now.length === 2);
+  $("open-all").setAttribute("aria-pressed", "false");
+  $("shown").hidden = !now.length;
+  $("choose").hidden = !solves.length;
+  for (const label of $("choose").querySelectorAll("label")) label.hidden = solves.length < 2;
+  refresh();
+}
+
+/** Tell the panels that a solve has changed. */
+function refresh() {
+  const now = shown();
+  const questions = [...new Set(now.map((solve) => solve.question))];
+  $("asked").replaceChildren(...questions.map((question) => h("span", {}, question)));
+  $("verdict").replaceChildren(...verdict(now));
+  for (const panel of panels) panel.update();
+  $("save").disabled = !now.some((solve) => solve.trace);
+}
+
+/** Seconds that the axes of all panels have to hold; while a solve runs, in steps, so that they stay calm. */
+function domain() {
+  const now = shown();
+  const longest = Math.max(0.001, ...now.map(reach));
+  return now.some((solve) => solve.state === "running") ? round(longest) : longest;
+}
+
+/** Two solves of a question, beside each other. */
+function verdict(now) {
+  if (now.length < 2 || now[0].question !== now[1].question) return [];
+  const seconds = now.map((solve) => number(solve.latency_s));
+  if (seconds.some((one) => !one)) return [];
+  const [one, other] = now;
+  const alike = one.answer === other.answer ? "the same answer" : "another answer";
+  return [
+    h(
+      "p",
+      {},
+      h("b", {}, one.method), " took ", h("b", { class: "times" }, `${(seconds[0] / seconds[1]).toFixed(2)} ×`),
+      " the time of ", h("b", {}, other.method), ` and gave ${alike}.`,
+    ),
+    h(
+      "dl",
+      { class: "race" },
+      now.flatMap((solve, idx) => [
+        h("dt", {}, solve.method),
+        h("dd", { "--w": seconds[idx] / Math.max(...seconds) }, h("span", {}, time(seconds[idx]))),
+      ]),
+    ),
+  ];
+}
+
+function short(text) {
+  return text.length > 40 ? `${text.slice(0, 39)}…` : text;
+}
+
+/** Say it to those who listen. */
+function say(text) {
+  $("said").textContent = text;
+}
+
+/** Say that something went wrong; nothing takes it back. */
+function trouble(text = "") {
+  $("trouble").textContent = text;
+  $("trouble").hidden = !text;
+}
+
+// Traces
+
+/** Add solves that were recorded, and show the first; two of one question stand beside each other. */
+function add(traces) {
+  const found = traces.map((trace) => ({ ...trace, state: trace.finish_reason === "error" ? "failed" : "done", trace }));
+  solves.push(...found);
+  const [first, second] = found;
+  show(first, found.length === 2 && first.question === second.question ? second : null);
+}
+
+async function open(files) {
+  trouble();
+  try {
+    const found = [];
+    for (const file of files) found.push(...(await tracesOf(file)));
+    add(found);
+    say(`${many(found.length, "solve")} opened`);
+    $("shown").scrollIntoView();
+  } catch (error) {
+    if (!(error instanceof BadTrace)) throw error;
+    trouble(error.message);
+  }
+}
+
+/** Hand the traces shown to the person as a file. */
+function save() {
+  const traces = shown().flatMap((solve) => (solve.trace ? [solve.trace] : []));
+  const text = traces.map((trace) => `${JSON.stringify(trace)}\n`).join("");
+  const url = URL.createObjectURL(new Blob([text], { type: "application/jsonl" }));
+  h("a", { href: url, download: traces.length > 1 ? "traces.jsonl" : "trace.json" }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 1000);
+}
+
+// Asking
+
+function busy(is) {
+  $("go").disabled = is;
+  $("stop").hidden = !is;
+}
+
+/** What was typed; empty fields are left to the method. */
+function options() {
+  const fields = [...$("options").querySelectorAll("input")].filter((field) => field.value !== "");
+  return Object.fromEntries(fields.map((field) => [field.name, Number(field.value)]));
+}
+
+async function start() {
+  const question = $("question").value.trim();
+  const [method, chosen] = [$("method").value, options()];
+  const beside = $("compare").checked && method !== REFERENCE;
+  trouble();
+  const first = begun(method, question);
+  const second = beside ? begun(REFERENCE, question) : null;
+  if (second) second.status = `begins when ${method} is done`;
+  solves.push(...[first, second].filter(Boolean));
+  show(first, second);
+  running = new AbortController();
+  busy(true);
+  try {
+    await follow(first, chosen);
+    // One after the other, so that neither takes time from the other; what only `method` has is left out.
+    if (second && first.state === "done") {
+      const { n, seed } = chosen;
+      await follow(second, { n, seed });
+    } else if (second) second.state = "stopped";
+  } finally {
+    running = null;
+    busy(false);
+    show(first, second);
+  }
+}
+
+/** One solve, to its end; asks for a key as often as the server does. */
+async function follow(solve, chosen) {
+  solve.status = "sent";
+  solve.since = performance.now();
+  let told = 0;
+  const changed = () => {
+    for (const step of solve.steps.slice(told)) say(heard(step));
+    told = solve.steps.length;
+    refresh();
+  };
+  try {
+    await withKey(() => run(solve, chosen, running.signal, changed));
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    [solve.state, solve.error] = ["failed", error.message];
+    refresh();
+  }
+  if (solve.state === "done") say(`${solve.method}: answer ${solve.answer ?? "none"}, ${time(solve.latency_s)}`);
+}
+
+/** A step as it is read out. */
+function heard(step) {
+  const text = step.text?.trim() ?? "no candidate had support";
+  return `Step ${step.step_idx + 1} by the ${step.writer}${step.accepted ? "" : ", thrown away"}: ${text}`;
+}
+
+/** Do it; where the server asks for a key, ask the person and do it again. */
+async function withKey(act) {
+  for (;;) {
+    try {
+      return await act();
+    } catch (error) {
+      if (error.status !== 401) throw error;
+      const had = sessionStorage.getItem(KEY);
+      const key = await secret(had ? "The server does not take this API key. Another one:" : "This server asks for an API key:");
+      if (!key) throw error;
+      sessionStorage.setItem(KEY, key);
+    }
+  }
+}
+
+/** The key that the person gives; "" for none. */
+function secret(why) {
+  $("why").textContent = why;
+  $("secret").value = "";
+  $("key").returnValue = "";
+  $("key").showModal();
+  return new Promise((resolve) => {
+    $("key").addEventListener("close", () => resolve($("key").returnValue ? $("secret").value.trim() : ""), { once: true });
+  });
+}
+
+function describe() {
+  const method = $("method").value;
+  $("hint").textContent = descriptions.get(method) ?? "";
+  $("beside-beam").hidden = method === REFERENCE || !descriptions.has(REFERENCE);
+}
+
+async function connect() {
+  $("ask").hidden = false;
+  try {
+    const found = await withKey(methods);
+    descriptions = new Map(found.map(({ id, description }) => [id, description]));
+    $("method").replaceChildren(...found.map(({ id }) => h("option", { value: id }, id)));
+    describe();
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    trouble(`The methods are unknown. ${error.message}`);
+  }
+}
+
+// What a person does
+
+$("ask").addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (!running) start();
+});
+$("question").addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) $("ask").requestSubmit();
+});
+$("stop").addEventListener("click", () => running?.abort());
+$("example").addEventListener("click", () => ($("question").value = EXAMPLES[example++ % EXAMPLES.length]));
+$("method").addEventListener("change", describe);
+$("more").addEventListener("click", () => {
+  $("options").hidden = !$("options").hidden;
+  $("more").setAttribute("aria-expanded", String(!$("options").hidden));
+});
+for (const id of ["first", "second"]) $(id).addEventListener("change", arrange);
+$("open-all").addEventListener("click", () => {
+  const now = $("open-all").getAttribute("aria-pressed") !== "true";
+  $("open-all").setAttribute("aria-pressed", String(now));
+  for (const panel of panels) panel.openAll(now);
+});
+$("save").addEventListener("click", save);
+$("file").addEventListener("change", async () => {
+  await open($("file").files);
+  $("file").value = "";
+});
+for (const kind of ["dragenter", "dragover"])
+  document.addEventListener(kind, (event) => {
+    event.preventDefault();
+    $("drop").hidden = false;
+  });
+document.addEventListener("dragleave", (event) => ($("drop").hidden = event.relatedTarget === null));
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  $("drop").hidden = true;
+  if (event.dataTransfer.files.length) open(event.dataTransfer.files);
+});
+setInterval(() => {
+  for (const panel of panels) panel.tick();
+}, 100);
+
+const embedded = JSON.parse($("traces").textContent);
+if (embedded.length) add(embedded);
+if (LIVE) connect();

@@ -1,0 +1,83 @@
+// The table of steps: a body for each step, a row for each distinct candidate.
+
+/** A table body. `scale`: log-ratio that fills half a cell; `open`: every figure is shown. */
+function body(step, scale, open, toggle) {
+  const kept = step.kept && step.kept.length > 1 ? `leads ${step.kept.length} traces` : null;
+  const n = step.candidates.length;
+  const groups = distinct(step);
+  const facts = [
+    time(step.seconds.wall),
+    groups.length < n ? `${groups.length} distinct of ${n}` : many(n, "candidate"),
+    number(step.ess) === null ? null : `effective ${fixed(step.ess, 1)}`,
+    kept,
+  ].filter(Boolean);
+  const name = `Step ${step.step_idx + 1}, ${step.writer}${step.accepted ? "" : ", thrown away"}`;
+  const head = h(
+    "tr",
+    { role: "row", class: "head" },
+    h(
+      "th",
+      { role: "rowheader", scope: "rowgroup", colspan: 5 },
+      h(
+        "button",
+        { class: "quiet fold", "aria-expanded": String(open), "aria-label": `${name}: all figures`, onclick: toggle },
+        h("b", {}, step.step_idx + 1),
+      ),
+      h("span", { class: step.writer }, step.writer),
+      step.accepted ? null : h("span", { class: "fate" }, "thrown away"),
+      h("span", { class: "facts" }, facts.join(" · ")),
+    ),
+  );
+  const classes = [`by-${step.writer}`, step.accepted ? "" : "thrown", open ? "open" : ""].filter(Boolean).join(" ");
+  const rows = groups.flatMap((group) => (open ? [row(step, group, scale), details(group)] : [row(step, group, scale)]));
+  if (open) rows.push(h("tr", { role: "row", class: "details" }, cell({ colspan: 5 }, h("p", {}, summary(step)))));
+  return h("tbody", { role: "rowgroup", class: classes }, head, ...rows);
+}
+
+function row(step, group, scale) {
+  const { lead, idxs, probability, chosen, kept } = group;
+  const found = ratio(step, lead);
+  const share = Math.min(1, Math.abs(found ?? 0) / scale) / 2;
+  const mark = chosen ? "chosen" : kept ? "kept" : "";
+  return h(
+    "tr",
+    { role: "row", class: mark || "other" },
+    cell(
+      { class: "text" },
+      h("span", { class: `mark ${mark}`, "aria-hidden": "true" }),
+      mark ? h("span", { class: "hidden" }, `${mark}: `) : null,
+      h("span", { class: "words" }, lead.text.trim() || "(blank)"),
+    ),
+    cell({ class: "times" }, idxs.length > 1 ? `×${idxs.length}` : ""),
+    bar("reward", fixed(lead.reward, 3), { "--w": share01(lead.reward) }),
+    bar("log p/q", signed(found), { class: "share ratio", "--w": share, "--from": found < 0 ? 0.5 - share : 0.5 }),
+    bar("chance", percent(probability), { "--w": share01(probability) }),
+  );
+}
+
+/** A figure with a bar; its name is shown where there is no room for columns. */
+function bar(name, text, attributes) {
+  return cell({ class: "share", ...attributes }, h("b", {}, name), text);
+}
+
+function share01(value) {
+  return Math.min(1, Math.max(0, number(value) || 0));
+}
+
+/** What else is known of a candidate. */
+function details({ lead, idxs }) {
+  const tokens = lead.token_ids?.length;
+  const facts = [
+    `candidate ${idxs.map((idx) => idx + 1).join(", ")}`,
+    `log p ${fixed(lead.log_p, 3)}`,
+    `log q ${fixed(lead.log_q, 3)}`,
+    `score ${fixed(lead.score, 3)}`,
+    tokens === undefined ? null : many(tokens, "token"),
+    lead.end ? `ended by ${String(lead.end).replaceAll("_", " ")}` : null,
+  ];
+  return h("tr", { role: "row", class: "details" }, cell({ colspan: 5 }, h("p", {}, facts.filter(Boolean).join(" · "))));
+}
+
+function cell(attributes, ...children) {
+  return h("td", { role: "cell", ...attributes }, ...children);
+}

@@ -1,0 +1,81 @@
+// Trace files: one solve a line, as `specs solve --trace` writes it; gzip too.
+
+const PHASES = ["draft", "target_generate", "target_score", "prm"];
+const WRITERS = ["draft", "target"];
+
+class BadTrace extends Error {}
+
+/** The solves of a file that a person chose. */
+async function tracesOf(file) {
+  let stream = file.stream();
+  if (file.name.endsWith(".gz")) stream = stream.pipeThrough(new DecompressionStream("gzip"));
+  let text;
+  try {
+    text = await new Response(stream).text();
+  } catch {
+    throw new BadTrace(`${file.name} cannot be read; give JSON lines, gzipped if named .gz`);
+  }
+  const lines = text.split("\n").map((line, idx) => [line, `${file.name}, line ${idx + 1}`]);
+  const traces = lines.filter(([line]) => line.trim()).map(([line, where]) => checked(parsed(line, where), where));
+  if (!traces.length) throw new BadTrace(`${file.name} holds no trace; give what 'specs solve --trace' writes`);
+  return traces;
+}
+
+function parsed(line, where) {
+  try {
+    return JSON.parse(line);
+  } catch {
+    throw new BadTrace(`${where}: not JSON; give one solve a line, as 'specs solve --trace' writes it`);
+  }
+}
+
+/** The trace, if the page can show it: what is drawn is there, and of its kind. */
+function checked(trace, where) {
+  const need = (object, name, fits, kind) => {
+    if (!fits(object?.[name])) throw new BadTrace(`${where}: '${name}' is not ${kind}; give a whole trace`);
+  };
+  const text = (value) => typeof value === "string";
+  const figure = (value) => value === null || number(value) !== null;
+  const object = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
+  if (!object(trace)) throw new BadTrace(`${where} is no object; give what 'specs solve --trace' writes`);
+  for (const name of ["question", "method", "finish_reason"]) need(trace, name, text, "text");
+  for (const name of ["usage", "models", "settings"]) need(trace, name, object, "an object");
+  for (const name of ["latency_s", "time_to_first_step_s"]) need(trace, name, figure, "a number");
+  for (const name of ["answer", "error"]) need(trace, name, (value) => value === null || text(value), "text or null");
+  need(trace, "steps", Array.isArray, "a list");
+  trace.steps.forEach((step, idx) => {
+    const here = `${where}, step ${idx + 1}`;
+    if (!WRITERS.includes(step?.writer) || !object(step.seconds) || !Array.isArray(step.candidates))
+      throw new BadTrace(`${here} is not whole; give what 'specs solve --trace' writes`);
+    const whole = step.candidates.every(
+      (one) => text(one?.text) && ["log_p", "log_q", "reward", "score", "probability"].every((name) => figure(one[name])),
+    );
+    if (!whole) throw new BadTrace(`${here}: a candidate lacks its text or its figures; give a whole trace`);
+  });
+  return trace;
+}
+
+/** Candidates of a step that are the same tokens, as one: { lead, idxs, probability, chosen, kept }, the likeliest first. */
+function distinct(step) {
+  const groups = new Map();
+  step.candidates.forEach((candidate, idx) => {
+    const lead = candidate.duplicates_of ?? idx;
+    if (!groups.has(lead)) groups.set(lead, { lead: step.candidates[lead] ?? candidate, idxs: [], probability: 0 });
+    const group = groups.get(lead);
+    group.idxs.push(idx);
+    group.probability += number(candidate.probability) ?? 0;
+  });
+  const found = [...groups.values()];
+  for (const group of found) {
+    group.chosen = group.idxs.includes(step.chosen);
+    group.kept = group.idxs.filter((idx) => step.kept?.includes(idx)).length;
+  }
+  return found.sort((a, b) => b.chosen - a.chosen || b.probability - a.probability);
+}
+
+/** log p − log q of a draft's candidate; null where the target wrote it or was not asked. */
+function ratio(step, candidate) {
+  if (step.writer !== "draft") return null;
+  const [p, q] = [number(candidate.log_p), number(candidate.log_q)];
+  return p === null || q === null ? null : p - q;
+}
