@@ -26,7 +26,7 @@ def result_json(result: Result, candidates: bool = False) -> dict[str, Any]:
         "finish_reason": str(result.finish_reason),
         "method": result.method,
         "question": result.question,
-        "steps": [_step(step, candidates) for step in result.steps],
+        "steps": [step_json(step, candidates) for step in result.steps],
         "usage": {str(role): asdict(use) for role, use in result.usage.items()},
         "flops": result.flops,
         "latency_s": result.latency_s,
@@ -46,7 +46,7 @@ def result_json(result: Result, candidates: bool = False) -> dict[str, Any]:
     return record
 
 
-def _step(record: StepRecord, candidates: bool) -> dict[str, Any]:
+def step_json(record: StepRecord, candidates: bool) -> dict[str, Any]:
     step, decision = record.step, record.decision
     value: dict[str, Any] = {
         "step_idx": record.step_idx,
