@@ -11,6 +11,7 @@ from specs.engine import Models
 from specs.eval.files import Problem
 from specs.models.tabular import TabularPolicy, TabularReward, TabularText
 from specs.study import cost, running
+from specs.types import ALONE
 
 QUESTIONS = [f"q{k}" for k in range(40)]
 PIECES = ["a", "b", "\n\n", "\\boxed{1}", "\\boxed{2}", "", *QUESTIONS]
@@ -20,7 +21,7 @@ BIAS = np.array([0.5, 0.5, 2, 0, 0, 0])
 class _Text(TabularText):
     """The prompt is the question's own token, so every problem has draws of its own."""
 
-    def prompt(self, question, system=None, generation=True):
+    def prompt(self, question, system=None, generation=True, chat=ALONE):
         return [PIECES.index(question)]
 
 

@@ -5,12 +5,13 @@ from specs.engine import Models
 from specs.errors import EngineError, InputError, ModelError, SpecsError
 from specs.machine import Limits
 from specs.methods.specs import Specs
-from specs.types import Candidate, Finish, Law, Result, Role, StepPolicy, StepRecord, Usage
+from specs.types import Candidate, Chat, Finish, Law, Result, Role, StepPolicy, StepRecord, Turn, Usage
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Candidate",
+    "Chat",
     "EngineError",
     "Finish",
     "InputError",
@@ -24,6 +25,7 @@ __all__ = [
     "SpecsError",
     "StepPolicy",
     "StepRecord",
+    "Turn",
     "Usage",
     "asolve",
     "astream",

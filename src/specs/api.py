@@ -18,7 +18,7 @@ from specs.methods import Method
 from specs.methods.registry import make
 from specs.models.load import Engine, Names, load_models
 from specs.rewards.families import PRMFormat
-from specs.types import Law, Result, StepPolicy
+from specs.types import ALONE, Chat, Law, Result, StepPolicy
 
 TEMPERATURE = 0.7
 MAX_STEP_TOKENS = 64
@@ -94,33 +94,61 @@ def configure(
     return make(method, **options), law, limits
 
 
-def stream(question: str, models: Models, method: str | Method = "specs", *, seed: int = 0, **options: Any) -> Stream:
+def stream(
+    question: str,
+    models: Models,
+    method: str | Method = "specs",
+    *,
+    seed: int = 0,
+    chat: Chat = ALONE,
+    **options: Any,
+) -> Stream:
     """Start a solve; iterate over its steps as they are accepted, then read `.result`.
 
-    `options` as for `configure`.
+    `chat` is the conversation that the question ends; `options` as for `configure`.
     """
     chosen, law, limits = configure(method, **options)
-    return drive.stream(question, models, chosen, law=law, limits=limits, seed=seed)
+    return drive.stream(question, models, chosen, law=law, limits=limits, seed=seed, chat=chat)
 
 
-def solve(question: str, models: Models, method: str | Method = "specs", *, seed: int = 0, **options: Any) -> Result:
-    """Solve one question; `options` as for `configure`."""
-    return stream(question, models, method, seed=seed, **options).result
+def solve(
+    question: str,
+    models: Models,
+    method: str | Method = "specs",
+    *,
+    seed: int = 0,
+    chat: Chat = ALONE,
+    **options: Any,
+) -> Result:
+    """Solve one question; see `stream`."""
+    return stream(question, models, method, seed=seed, chat=chat, **options).result
 
 
 def astream(
-    question: str, models: Models, method: str | Method = "specs", *, seed: int = 0, **options: Any
+    question: str,
+    models: Models,
+    method: str | Method = "specs",
+    *,
+    seed: int = 0,
+    chat: Chat = ALONE,
+    **options: Any,
 ) -> AsyncStream:
     """`stream` for asyncio: `async for step in ...`, then `.result`."""
     chosen, law, limits = configure(method, **options)
-    return drive.astream(question, models, chosen, law=law, limits=limits, seed=seed)
+    return drive.astream(question, models, chosen, law=law, limits=limits, seed=seed, chat=chat)
 
 
 async def asolve(
-    question: str, models: Models, method: str | Method = "specs", *, seed: int = 0, **options: Any
+    question: str,
+    models: Models,
+    method: str | Method = "specs",
+    *,
+    seed: int = 0,
+    chat: Chat = ALONE,
+    **options: Any,
 ) -> Result:
     """`solve` for asyncio."""
-    running = astream(question, models, method, seed=seed, **options)
+    running = astream(question, models, method, seed=seed, chat=chat, **options)
     async for _ in running:
         pass
     assert running.result is not None

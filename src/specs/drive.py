@@ -17,7 +17,7 @@ from specs.engine import Models
 from specs.errors import InputError, SpecsError
 from specs.machine import Call, Done, Limits, Machine, Solve, timed
 from specs.methods import Method
-from specs.types import Law, Result, StepRecord
+from specs.types import ALONE, Chat, Law, Result, StepRecord
 
 
 class _Running:
@@ -105,9 +105,10 @@ def stream(
     law: Law | None = None,
     limits: Limits | None = None,
     seed: int = 0,
+    chat: Chat = ALONE,
 ) -> Stream:
     """Start a solve; see `Stream`. Raises `InputError` if the method lacks a model."""
-    return Stream(_new(question, models, method, law, limits, seed))
+    return Stream(_new(question, models, method, law, limits, seed, chat))
 
 
 def astream(
@@ -118,14 +119,17 @@ def astream(
     law: Law | None = None,
     limits: Limits | None = None,
     seed: int = 0,
+    chat: Chat = ALONE,
 ) -> AsyncStream:
     """`stream` for asyncio."""
-    return AsyncStream(_new(question, models, method, law, limits, seed))
+    return AsyncStream(_new(question, models, method, law, limits, seed, chat))
 
 
-def _new(question: str, models: Models, method: Method, law: Law | None, limits: Limits | None, seed: int) -> Solve:
+def _new(
+    question: str, models: Models, method: Method, law: Law | None, limits: Limits | None, seed: int, chat: Chat
+) -> Solve:
     if not question.strip():
         raise InputError("the question is empty; say what is to be solved")
     law = law or Law()
     models.require(method, law)
-    return Solve(question, models, method, law, limits or Limits(), seed, threading.Event())
+    return Solve(question, models, method, law, limits or Limits(), seed, threading.Event(), chat)

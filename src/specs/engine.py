@@ -15,7 +15,7 @@ from specs.core.keys import Key
 from specs.core.ledger import Ask
 from specs.errors import InputError
 from specs.methods import Method
-from specs.types import Candidate, End, Judge, Law, Role, Trace
+from specs.types import ALONE, Candidate, Chat, End, Judge, Law, Role, Trace
 
 Watch = Callable[[], None]
 """Called now and then while a session works; raises `Stopped` when the solve must end."""
@@ -164,7 +164,7 @@ class Policy(Protocol):
     def raw(self) -> bool: ...
     @property
     def by_token(self) -> bool: ...
-    def prompt(self, question: str) -> tuple[int, ...]: ...
+    def prompt(self, question: str, chat: Chat = ALONE) -> tuple[int, ...]: ...
     def open(self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str], watch: Watch) -> PolicySession: ...
 
 
@@ -186,6 +186,20 @@ class Models:
     draft: Policy | None = None
     target: Policy | None = None
     prm: RewardModel | None = None
+
+    def prompt(self, role: Role, question: str, chat: Chat = ALONE) -> tuple[int, ...]:
+        """What the model of a role reads before the first step.
+
+        Raises:
+            InputError: it is longer than the model has room for.
+            ModelError: the chat template refuses the conversation.
+        """
+        if role is Role.PRM:
+            assert self.prm is not None
+            return self.prm.prompt(chat.told(question))
+        writer = self.draft if role is Role.DRAFT else self.target
+        assert writer is not None
+        return writer.prompt(question, chat)
 
     def require(self, method: Method, law: Law) -> None:
         """Raise `InputError` unless every role of the method is filled and `check_law` agrees."""

@@ -27,6 +27,7 @@ from specs.types import (
     Accept,
     Branch,
     Candidate,
+    Chat,
     Decision,
     End,
     Finish,
@@ -99,6 +100,7 @@ class Solve:
     limits: Limits
     seed: int
     cancelled: threading.Event
+    chat: Chat
     records: list[StepRecord] = field(default_factory=list)
     sessions: dict[Role, Any] = field(default_factory=dict)
     prompts: dict[Role, tuple[int, ...]] = field(default_factory=dict)
@@ -172,7 +174,7 @@ class Solve:
         used = frozenset(m.fingerprint for m in writers if self._role_of(m) in roles)
         for role in roles:
             model = getattr(self.models, role)
-            self.prompts[role] = model.prompt(self.question)
+            self.prompts[role] = self.models.prompt(role, self.question, self.chat)
             self.asks[role], self.scored[role] = [], set()
             args = (self.prompts[role], self.watch) if role is Role.PRM else (self.prompts[role], used, self.watch)
             self.sessions[role] = model.open(*args)
@@ -490,6 +492,7 @@ class Solve:
             text_scoring=any(getattr(session, "through_text", False) for session in self.sessions.values()),
             raw_scoring=self.models.inexact(self.law),
             error=error,
+            chat=self.chat,
         )
 
     def _usage(self, role: Role) -> Usage:

@@ -12,7 +12,7 @@ from typing import Any
 from specs.core.selection import log_ratio
 from specs.core.text import readable
 from specs.errors import InputError
-from specs.types import Candidate, Result, Role, StepRecord
+from specs.types import ALONE, Candidate, Result, Role, StepRecord
 
 
 def result_json(result: Result, candidates: bool = False) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def result_json(result: Result, candidates: bool = False) -> dict[str, Any]:
         "finish_reason": str(result.finish_reason),
         "method": result.method,
         "question": result.question,
-        "steps": [_step(step, candidates) for step in result.steps],
+        "steps": [step_json(step, candidates) for step in result.steps],
         "usage": {str(role): asdict(use) for role, use in result.usage.items()},
         "flops": result.flops,
         "latency_s": result.latency_s,
@@ -39,12 +39,14 @@ def result_json(result: Result, candidates: bool = False) -> dict[str, Any]:
         "raw_scoring": result.raw_scoring,
         "error": result.error,
     }
+    if result.chat != ALONE:
+        record["chat"] = {"before": [asdict(turn) for turn in result.chat.before], "template": result.chat.template}
     if candidates:
         record["prompt_token_ids"] = {str(role): list(ids) for role, ids in result.prompt_token_ids.items()}
     return record
 
 
-def _step(record: StepRecord, candidates: bool) -> dict[str, Any]:
+def step_json(record: StepRecord, candidates: bool) -> dict[str, Any]:
     step, decision = record.step, record.decision
     value: dict[str, Any] = {
         "step_idx": record.step_idx,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from specs.errors import InputError
-from specs.types import Candidate, Decision, End, Finish, Result, Role, Seconds, StepRecord, Usage
+from specs.types import ALONE, Candidate, Chat, Decision, End, Finish, Result, Role, Seconds, StepRecord, Turn, Usage
 
 _Name = TypeVar("_Name", bound=StrEnum)
 _KINDS = {
@@ -85,7 +85,17 @@ def result_from(value: Any, where: str) -> Result:
         text_scoring=solve.take("text_scoring", bool),
         raw_scoring=solve.has("raw_scoring") and solve.take("raw_scoring", bool),
         error=solve.optional("error", str),
+        chat=_chat(solve.part("chat")) if solve.has("chat") else ALONE,
     )
+
+
+def _chat(chat: _Object) -> Chat:
+    turns = [_Object(turn, f"{chat.where}, turn {number}") for number, turn in enumerate(chat.take("before", list), 1)]
+    try:
+        before = tuple(Turn(turn.take("role", str), turn.take("content", str)) for turn in turns)
+        return Chat(before, chat.take("template", bool))
+    except ValueError as error:
+        raise InputError(f"{chat.where}: {error}") from None
 
 
 def _step(step: _Object) -> StepRecord:

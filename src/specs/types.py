@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 
 class Role(StrEnum):
@@ -131,6 +131,47 @@ class Candidate:
     log_q: float | None = None
     reward: float | None = None
     duplicates_of: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+    def __post_init__(self) -> None:
+        if self.role not in ("system", "user", "assistant"):
+            raise ValueError(f"a turn is the system's, a user's or an assistant's, not {self.role!r}'s")
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """What a question stands in.
+
+    Attributes:
+        before: turns before the question; a system turn takes the place of the models' own system prompts.
+        template: whether the chat template of a writer lays out what it reads; where not, it goes on with
+            the text of the question itself, which stands alone.
+    """
+
+    before: tuple[Turn, ...] = ()
+    template: bool = True
+
+    def __post_init__(self) -> None:
+        if self.before and not self.template:
+            raise ValueError("turns are laid out by a chat template; a text that is gone on with has none before it")
+
+    def told(self, question: str) -> str:
+        """The question with the turns before it, as one text for a PRM, whose formats know one question."""
+        turns = [turn for turn in self.before if turn.role != "system"]
+        if not turns:
+            return question
+        return "\n\n".join(f"{turn.role.capitalize()}: {turn.content}" for turn in (*turns, Turn("user", question)))
+
+
+ALONE = Chat()
+"""Of a question that stands for itself."""
 
 
 @dataclass(frozen=True)
@@ -392,6 +433,7 @@ class Result:
         raw_scoring: true where a server's log-probabilities are at temperature 1 although steps
             were drawn under another law (inexact).
         error: the message of what failed, with finish reason `error`.
+        chat: what the question stood in.
     """
 
     answer: str | None
@@ -411,6 +453,7 @@ class Result:
     text_scoring: bool = False
     raw_scoring: bool = False
     error: str | None = None
+    chat: Chat = ALONE
 
     @property
     def accepted(self) -> tuple[StepRecord, ...]:

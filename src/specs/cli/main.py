@@ -20,6 +20,7 @@ from specs.cli import (
     problems,
     replay,
     report,
+    serve,
     solve,
     study,
     theory,
@@ -59,6 +60,6 @@ def parser() -> Parser:
     top.add_argument("--version", action="version", version=f"specs {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     running = (solve, problems, bench, evaluate, report, calibrate, replay, view, grade, check_prm, theory, study)
-    for command in (*running, doctor, plan, launch):
+    for command in (*running, serve, doctor, plan, launch):
         command.add(commands)
     return top

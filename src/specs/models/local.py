@@ -10,6 +10,7 @@ from specs.models.reading import fitting
 from specs.models.sessions import PolicySession, RewardSession
 from specs.models.text import Text
 from specs.rewards.formats import Family
+from specs.types import ALONE, Chat
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class LocalPolicy:
     def fingerprint(self) -> str:
         return self.text.fingerprint
 
-    def prompt(self, question: str) -> tuple[int, ...]:
-        return fitting(self.text.prompt(question, self.system), self.name, self.backend.context)
+    def prompt(self, question: str, chat: Chat = ALONE) -> tuple[int, ...]:
+        return fitting(self.text.prompt(question, self.system, chat=chat), self.name, self.backend.context)
 
     def open(self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str], watch: Watch) -> PolicySession:
         return PolicySession(self.backend, self.text, prompt_ids, fingerprints, watch)

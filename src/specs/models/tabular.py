@@ -22,7 +22,7 @@ from specs.engine import Watch
 from specs.models.backend import Bools, Floats, Ints
 from specs.models.outputs import IN_MEMORY, Outputs
 from specs.models.sessions import PolicySession, RewardSession
-from specs.types import Judge
+from specs.types import ALONE, Chat, Judge
 
 Table = Callable[[tuple[int, ...]], ArrayLike]
 """Tokens after the prompt -> [V] logits (-inf allowed), or a single reward."""
@@ -57,7 +57,9 @@ class TabularText:
     def piece(self, token: int) -> bytes:
         return self._bytes[token]
 
-    def prompt(self, question: str, system: str | None = None, generation: bool = True) -> list[int]:
+    def prompt(
+        self, question: str, system: str | None = None, generation: bool = True, chat: Chat = ALONE
+    ) -> list[int]:
         return [self.end_id]
 
     def judgement(self, judge: Judge) -> tuple[list[int], list[int]]:
@@ -115,8 +117,8 @@ class TabularPolicy:
         self.fingerprint = text.fingerprint
         self.backend = TabularBackend(name, table, len(text.pieces))
 
-    def prompt(self, question: str) -> tuple[int, ...]:
-        return tuple(self.text.prompt(question))
+    def prompt(self, question: str, chat: Chat = ALONE) -> tuple[int, ...]:
+        return tuple(self.text.prompt(question, chat=chat))
 
     def open(self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str], watch: Watch) -> PolicySession:
         return PolicySession(self.backend, self.text, prompt_ids, fingerprints, watch)

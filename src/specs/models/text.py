@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from specs.core.text import readable
 from specs.errors import ModelError
-from specs.types import Judge
+from specs.types import ALONE, Chat, Judge, Turn
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -36,8 +36,10 @@ class Text(Protocol):
         """Bytes that a token adds to the text; empty for special tokens."""
         ...
 
-    def prompt(self, question: str, system: str | None = None, generation: bool = True) -> list[int]:
-        """Ids of the prompt for a question, up to where the answer begins."""
+    def prompt(
+        self, question: str, system: str | None = None, generation: bool = True, chat: Chat = ALONE
+    ) -> list[int]:
+        """Ids up to where the answer begins; a system turn of `chat` takes the place of `system`."""
         ...
 
     def judgement(self, judge: Judge) -> tuple[list[int], list[int]]:
@@ -78,12 +80,17 @@ class Templated(ABC):
     def spelling(self, token: int) -> str:
         """A token for people: its text, or its name where it adds none."""
 
-    def prompt(self, question: str, system: str | None = None, generation: bool = True) -> list[int]:
+    def prompt(
+        self, question: str, system: str | None = None, generation: bool = True, chat: Chat = ALONE
+    ) -> list[int]:
+        if not chat.template:
+            return self.encode((self.bos or "") + question)
+        turns = [*chat.before, Turn("user", question)]
+        if system is not None and turns[0].role != "system":
+            turns.insert(0, Turn("system", system))
         if self._template is None:
-            return self.encode("".join(f"{part}\n\n" for part in (system, question) if part))
-        messages = [{"role": "user", "content": question}]
-        if system is not None:
-            messages.insert(0, {"role": "system", "content": system})
+            return self.encode("".join(f"{turn.content}\n\n" for turn in turns))
+        messages = [{"role": turn.role, "content": turn.content} for turn in turns]
         return self.encode(self._rendered(self._template, messages, generation))
 
     def judgement(self, judge: Judge) -> tuple[list[int], list[int]]:

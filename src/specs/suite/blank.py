@@ -10,7 +10,7 @@ from specs.engine import Models
 from specs.models.backend import Backend
 from specs.models.local import LocalPolicy, LocalReward
 from specs.rewards.families import DELIMITER, TokenClassification
-from specs.types import Judge, Role
+from specs.types import ALONE, Chat, Judge, Role
 
 _FIRST = 0x20000
 """Characters from here on are neither white space nor anything that text processing knows."""
@@ -36,7 +36,9 @@ class Blank:
     def spelling(self, token: int) -> str:
         return chr(_FIRST + token)
 
-    def prompt(self, question: str, system: str | None = None, generation: bool = True) -> list[int]:
+    def prompt(
+        self, question: str, system: str | None = None, generation: bool = True, chat: Chat = ALONE
+    ) -> list[int]:
         return self.encode(question)
 
     def turns(self) -> tuple[str, str, str]:

@@ -28,7 +28,7 @@ from specs.models.stepping import Stepper
 from specs.models.text import Text
 from specs.models.tree import Counts
 from specs.rewards.formats import Family
-from specs.types import Candidate, Finish, Judge, Law, Trace
+from specs.types import ALONE, Candidate, Chat, Finish, Judge, Law, Trace
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -62,8 +62,8 @@ class RemotePolicy:
     def fingerprint(self) -> str:
         return self.text.fingerprint
 
-    def prompt(self, question: str) -> tuple[int, ...]:
-        return fitting(self.text.prompt(question, self.system), self.name, self.replicas.facts.context)
+    def prompt(self, question: str, chat: Chat = ALONE) -> tuple[int, ...]:
+        return fitting(self.text.prompt(question, self.system, chat=chat), self.name, self.replicas.facts.context)
 
     def open(self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str], watch: Watch) -> RemotePolicySession:
         return RemotePolicySession(self.replicas, self.text, prompt_ids, fingerprints, watch)

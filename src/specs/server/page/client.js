@@ -64,10 +64,11 @@ async function run(solve, options, signal, changed) {
 /** One chunk of the reply. */
 function take(solve, chunk) {
   if (chunk.error) throw new Refused(`The solve failed: ${chunk.error.message}`);
-  const { step, result, queue_s: queued } = chunk.specs ?? {};
+  const { step, result, notes, queue_s: queued } = chunk.specs ?? {};
   if (step || chunk.choices?.length) solve.state = solve.state === "waiting" ? "running" : solve.state;
   if (step) solve.steps.push(step);
   if (queued !== undefined) solve.queue_s = queued;
+  if (notes) solve.notes = notes;
   if (!result) return;
   const steps = result.steps.map((one, idx) => (same(one, solve.steps[idx]) ? solve.steps[idx] : one));
   Object.assign(solve, result, { method: solve.method, steps, state: "done", trace: result });

@@ -156,6 +156,7 @@ function totals(solve) {
       fact("by the draft", accepted.length ? percent(drafted / accepted.length) : NONE, `${drafted} of ${accepted.length}`),
     ),
     solve.error ? h("p", { class: "trouble", role: "alert" }, solve.error) : null,
+    ...(solve.notes ?? []).map((note) => h("p", { class: "note" }, note)),
     solve.text_scoring
       ? h("p", { class: "note" }, "Models of different vocabularies met through text: log-ratios are inexact.")
       : null,

@@ -1,0 +1,140 @@
+"""`specs serve`: an OpenAI-compatible server and a page to watch it.
+
+Every method is a model name: `specs`, `specs-fast`, `beam`, `best-of-n`, ... API keys come from
+SPECS_SERVER_KEYS (parted by commas) or a file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from specs import api
+from specs.cli.options import above_zero, add_law, add_models, count, loading_of, not_negative
+from specs.engine import Models
+from specs.errors import InputError
+from specs.types import Role
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+IN_PROCESS, ON_SERVERS = 1, 64
+"""Solves at a time: models in this process take the whole machine, those on servers share theirs."""
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("serve", help="serve an OpenAI-compatible API and a page", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=_port, default=8080, help="0 takes a free one (default: %(default)s)")
+    parser.add_argument(
+        "--preset", type=Path, action="append", default=[], metavar="FILE",
+        help="what 'specs calibrate' wrote, served under the file's name; may be given several times",
+    )  # fmt: skip
+    line = parser.add_argument_group("load")
+    line.add_argument(
+        "--concurrency", type=count, metavar="SOLVES",
+        help=f"solves at a time (default: {IN_PROCESS} in this process, {ON_SERVERS} on servers)",
+    )  # fmt: skip
+    line.add_argument(
+        "--queue", type=_room, default=32, metavar="SOLVES", help="that may wait; more get 429 (default: %(default)s)"
+    )
+    line.add_argument("--rate", type=above_zero, metavar="REQUESTS", help="of one client a minute (default: no limit)")
+    line.add_argument(
+        "--grace", type=not_negative, default=30.0, metavar="SECONDS",
+        help="for solves under way when the server is told to stop (default: %(default)g)",
+    )  # fmt: skip
+    caps = parser.add_argument_group("what a request gets, and may ask for at most")
+    add_law(caps)
+    caps.add_argument("--max-step-tokens", type=count, help=f"of a step (default: {api.MAX_STEP_TOKENS}; at most 1024)")
+    caps.add_argument("--max-tokens", type=count, default=2048, help="of an answer (default: %(default)s)")
+    caps.add_argument("--max-n", type=count, default=64, help="candidates a step (default: %(default)s)")
+    caps.add_argument("--max-bytes", type=count, default=1 << 20, help="of a request's body (default: %(default)s)")
+    guard = parser.add_argument_group("access and log")
+    guard.add_argument("--api-key-file", type=Path, metavar="FILE", help="API keys, one a line")
+    guard.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME",
+        help="a name that clients may call this server by (default: its address; * for any)",
+    )  # fmt: skip
+    guard.add_argument("--log-prompts", action="store_true", help="write questions and answers to the log")
+    add_models(parser)
+    parser.set_defaults(run=run)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; give one from 0 to 65535")
+    return int(text)
+
+
+def _room(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return int(text)
+
+
+def run(args: argparse.Namespace) -> int:
+    try:
+        from specs.server.app import Settings, create_app
+        from specs.server.asking import Caps
+        from specs.server.guard import Rules, keys_of
+        from specs.server.line import Line
+        from specs.server.logs import say, start_log
+        from specs.server.meters import Meters
+        from specs.server.offers import offers
+        from specs.server.running import bind, serve
+        from specs.server.solving import Solves
+    except ModuleNotFoundError as error:
+        raise InputError(f"{error.name} is missing: pip install 'specs-llm[serve]'") from None
+    keys = tuple(keys_of(_keys(args.api_key_file)))
+    law = {name: value for name in ("temperature", "top_p", "max_step_tokens") if (value := getattr(args, name))}
+    caps = Caps(args.max_n, args.max_tokens, max(1024, args.max_step_tokens or 0), law)
+    api.configure(**law)
+    listening = bind(args.host, args.port)
+    models = _models(args)
+    offered = offers(models, args.preset)
+    line = Line(args.concurrency or (IN_PROCESS if _in_process(models) else ON_SERVERS), args.queue)
+    solves = Solves(models, line, Meters(line))
+    host, port = listening.getsockname()[:2]
+    settings = Settings(Rules(keys, args.rate, args.max_bytes), caps, _hosts(args), args.log_prompts)
+    start_log()
+    shown = f"[{host}]" if ":" in host else host
+    url = f"http://{shown}:{port}"
+    if args.host not in LOOPBACK and not keys:
+        print(f"specs: {args.host} is open to others, and no API key is asked for; see --api-key-file", file=sys.stderr)
+    print(f"specs: {url} is the page, {url}/v1 the API (models: {', '.join(offered)})", file=sys.stderr)
+    say("started", url=url, concurrency=line.at_a_time, queue=line.room)
+    serve(create_app(solves, offered, settings), solves, listening, args.grace)
+    return 0
+
+
+def _keys(path: Path | None) -> str:
+    """From the file, one a line, else from the environment."""
+    if path is None:
+        return os.environ.get("SPECS_SERVER_KEYS", "").replace(",", "\n")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--api-key-file {path} cannot be read ({error})") from None
+    if not text.strip():
+        raise InputError(f"--api-key-file {path} holds no key; write one a line")
+    return text
+
+
+def _models(args: argparse.Namespace) -> Models:
+    """Those that were named, or the bundled ones; a server without a PRM, say, serves what needs none."""
+    given: dict[str, Any] = {str(role): getattr(args, str(role)) for role in Role}
+    names = given if any(given.values()) else dict.fromkeys(given, args.models)
+    return api.load(**names, **loading_of(args))
+
+
+def _in_process(models: Models) -> bool:
+    writers = [model for model in (models.draft, models.target) if model is not None]
+    return any(model.by_token for model in writers)
+
+
+def _hosts(args: argparse.Namespace) -> tuple[str, ...]:
+    """What the Host header may say: guards a server on this machine against pages of other sites."""
+    if args.allow_host:
+        return tuple(args.allow_host)
+    return ("localhost", "127.0.0.1", "[::1]") if args.host in LOOPBACK else ("*",)
