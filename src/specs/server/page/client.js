@@ -47,9 +47,8 @@ async function run(solve, options, signal, changed) {
   };
   try {
     const reply = await ask("v1/chat/completions", { method: "POST", body: JSON.stringify(body), signal });
-    for await (const [kind, data] of events(reply.body)) {
-      if (kind === "comment") solve.status = data || solve.status;
-      else if (data !== "[DONE]") take(solve, JSON.parse(data));
+    for await (const data of events(reply.body)) {
+      if (data !== "[DONE]") take(solve, JSON.parse(data));
       changed(solve);
     }
     if (solve.state !== "done") throw new Refused("The server closed the connection before the solve was over.");
@@ -65,8 +64,10 @@ async function run(solve, options, signal, changed) {
 function take(solve, chunk) {
   if (chunk.error) throw new Refused(`The solve failed: ${chunk.error.message}`);
   const { step, result, notes, queue_s: queued } = chunk.specs ?? {};
-  if (step || chunk.choices?.length) solve.state = solve.state === "waiting" ? "running" : solve.state;
-  if (step) solve.steps.push(step);
+  if (step) {
+    solve.state = "running";
+    solve.steps.push(step);
+  }
   if (queued !== undefined) solve.queue_s = queued;
   if (notes) solve.notes = notes;
   if (!result) return;
@@ -76,7 +77,7 @@ function take(solve, chunk) {
 
 const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 
-/** Server-sent events of a body: ["data" | "comment", text]. */
+/** The data of a body's server-sent events. */
 async function* events(stream) {
   const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
@@ -86,10 +87,7 @@ async function* events(stream) {
       if (done) return;
       const lines = (rest + value).split(/\r?\n/);
       rest = lines.pop();
-      for (const line of lines) {
-        if (line.startsWith(":")) yield ["comment", line.slice(1).trim()];
-        else if (line.startsWith("data:")) yield ["data", line.slice(5).trim()];
-      }
+      for (const line of lines) if (line.startsWith("data:")) yield line.slice(5).trim();
     }
   } finally {
     await reader.cancel().catch(() => {});

@@ -31,6 +31,8 @@ function round(value) {
   return [1, 2, 5, 10].map((k) => k * power).find((one) => one >= value * 0.9999);
 }
 
+const tidy = (value) => Number(value.toPrecision(6));
+
 /** The drawing, `width` px wide; its axis ends at `domain` seconds. `point` is told which step the pointer is at. */
 function figure(solve, width, domain, point) {
   const narrow = width < 460;
@@ -45,7 +47,7 @@ function figure(solve, width, domain, point) {
   const text = (at, down, words, attributes) => s("text", { x: at, y: down, ...attributes }, words);
 
   for (let at = 0, by = round(domain / (narrow ? 3 : 6)); at <= domain * 1.0001; at += by) {
-    const name = at === 0 ? "0" : time(Number(at.toPrecision(6)));
+    const name = at === 0 ? "0" : domain < 1 ? `${tidy(at * 1e3)} ms` : `${tidy(at)} s`;
     canvas.append(
       s("line", { class: "tick", x1: x(at), x2: x(at), y1: lanes, y2: height - 18 }),
       text(x(at), height - 5, name, { class: "soft", "text-anchor": "middle" }),

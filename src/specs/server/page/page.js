@@ -24,16 +24,18 @@ function shown() {
 
 /** Put these solves on the page. */
 function show(first, second = null) {
-  const name = (solve, idx) => {
-    const parts = [`${idx + 1} ${solve.method}`, solve.answer, solve.latency_s === null ? null : time(solve.latency_s)];
-    return [...parts.filter(Boolean), short(solve.question)].join(" · ");
-  };
-  const choices = () => solves.map((solve, idx) => h("option", { value: idx }, name(solve, idx)));
+  const choices = () => solves.map((solve, idx) => h("option", { value: idx }));
   $("first").replaceChildren(...choices());
   $("second").replaceChildren(h("option", { value: "" }, "nothing"), ...choices());
   $("first").value = solves.indexOf(first);
   $("second").value = second ? solves.indexOf(second) : "";
   arrange();
+}
+
+/** A solve in a list. */
+function name(solve, idx) {
+  const parts = [`${idx + 1} ${solve.method}`, solve.answer, solve.latency_s === null ? null : time(solve.latency_s)];
+  return [...parts.filter(Boolean), short(solve.question)].join(" · ");
 }
 
 /** Panels for what is chosen. */
@@ -53,6 +55,8 @@ function arrange() {
 /** Tell the panels that a solve has changed. */
 function refresh() {
   const now = shown();
+  for (const option of $("choose").querySelectorAll("option[value]:not([value=''])"))
+    option.textContent = name(solves[option.value], Number(option.value));
   const questions = [...new Set(now.map((solve) => solve.question))];
   $("asked").replaceChildren(...questions.map((question) => h("span", {}, question)));
   $("verdict").replaceChildren(...verdict(now));
@@ -73,13 +77,13 @@ function verdict(now) {
   const seconds = now.map((solve) => number(solve.latency_s));
   if (seconds.some((one) => !one)) return [];
   const [one, other] = now;
-  const alike = one.answer === other.answer ? "the same answer" : "another answer";
+  const answers = one.answer === other.answer ? "; the answer is the same." : "; their answers differ.";
   return [
     h(
       "p",
       {},
       h("b", {}, one.method), " took ", h("b", { class: "times" }, `${(seconds[0] / seconds[1]).toFixed(2)} ×`),
-      " the time of ", h("b", {}, other.method), ` and gave ${alike}.`,
+      " the time of ", h("b", {}, other.method), answers,
     ),
     h(
       "dl",
@@ -142,9 +146,13 @@ function save() {
 
 // Asking
 
+/** One button in place of the other; who stands on it stays there. */
 function busy(is) {
-  $("go").disabled = is;
-  $("stop").hidden = !is;
+  const [to, from] = is ? [$("stop"), $("go")] : [$("go"), $("stop")];
+  const stood = document.activeElement === from;
+  to.hidden = false;
+  from.hidden = true;
+  if (stood) to.focus();
 }
 
 /** What was typed; empty fields are left to the method. */
@@ -169,19 +177,18 @@ async function start() {
     await follow(first, chosen);
     // One after the other, so that neither takes time from the other; what only `method` has is left out.
     if (second && first.state === "done") {
-      const { n, seed } = chosen;
-      await follow(second, { n, seed });
+      await follow(second, { n: chosen.n, seed: first.seed });
     } else if (second) second.state = "stopped";
   } finally {
     running = null;
     busy(false);
-    show(first, second);
+    refresh();
   }
 }
 
 /** One solve, to its end; asks for a key as often as the server does. */
 async function follow(solve, chosen) {
-  solve.status = "sent";
+  solve.status = "asked, waiting for the first step";
   solve.since = performance.now();
   let told = 0;
   const changed = () => {
@@ -295,3 +302,4 @@ setInterval(() => {
 const embedded = JSON.parse($("traces").textContent);
 if (embedded.length) add(embedded);
 if (LIVE) connect();
+document.querySelector(".reading").open = LIVE;

@@ -16,7 +16,7 @@ const ROLES = ["draft", "target", "prm"];
 /** A solve that has just begun; `state` is "waiting", "running", "done", "stopped" or "failed". */
 function begun(method, question) {
   return {
-    method, question, state: "waiting", since: null, status: "sent", steps: [], answer: null,
+    method, question, state: "waiting", since: null, status: "", steps: [], answer: null,
     finish_reason: null, latency_s: null, time_to_first_step_s: null, usage: {}, models: {}, settings: {}, error: null,
   };
 }
