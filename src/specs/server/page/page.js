@@ -269,6 +269,7 @@ $("question").addEventListener("keydown", (event) => {
 $("stop").addEventListener("click", () => running?.abort());
 $("example").addEventListener("click", () => ($("question").value = EXAMPLES[example++ % EXAMPLES.length]));
 $("method").addEventListener("change", describe);
+$("cancel").addEventListener("click", () => $("key").close());
 $("more").addEventListener("click", () => {
   $("options").hidden = !$("options").hidden;
   $("more").setAttribute("aria-expanded", String(!$("options").hidden));

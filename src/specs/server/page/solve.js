@@ -170,7 +170,7 @@ function totals(solve) {
 function work(solve) {
   const roles = ROLES.filter((role) => solve.usage[role]);
   if (!roles.length) return [];
-  const columns = [["processed", "computed"], ["cached", "reused"], ["generated", "written"], ["discarded", "not used"]];
+  const columns = [["processed", "computed"], ["cached", "reused"], ["generated", "written"], ["discarded", "unused"]];
   const guesses = total(roles.map((role) => solve.usage[role].speculated));
   const settings = Object.entries(solve.settings).filter(([, value]) => ["number", "string", "boolean"].includes(typeof value));
   return [
