@@ -18,7 +18,7 @@ import pytest
 from specs.cli import main
 from specs.server.page import POLICY, html
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = pytest.mark.browser
 
 SWITCHED = (
     "Carl has 120 nuts. Then 38 of the nuts break. He gives 77 nuts to Ruth. He loses 2 of them. How many are left?"

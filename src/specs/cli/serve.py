@@ -16,6 +16,7 @@ from specs import api
 from specs.cli.options import above_zero, add_law, add_models, count, loading_of, not_negative
 from specs.engine import Models
 from specs.errors import InputError
+from specs.methods.registry import make
 from specs.types import Role
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -93,6 +94,10 @@ def run(args: argparse.Namespace) -> int:
     listening = bind(args.host, args.port)
     models = _models(args)
     offered = offers(models, args.preset)
+    if wide := [
+        name for name, offer in offered.items() if getattr(make(offer.method, **offer.options), "n", 1) > caps.n
+    ]:
+        raise InputError(f"--max-n {caps.n} is less than {wide[0]} needs; raise it")
     line = Line(args.concurrency or (IN_PROCESS if _in_process(models) else ON_SERVERS), args.queue)
     solves = Solves(models, line, Meters(line))
     host, port = listening.getsockname()[:2]

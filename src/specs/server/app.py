@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,17 +18,15 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from specs import __version__
 from specs.server.answers import Answer
-from specs.server.asking import Asked, Caps, asked_by
+from specs.server.asking import Caps, asked_by
 from specs.server.errors import Refused, error_body, quoted
 from specs.server.guard import Guard, Rules
 from specs.server.offers import Offer
 from specs.server.page import POLICY, html
+from specs.server.responding import Happening, streamed, whole
 from specs.server.schemas import UNSUPPORTED, ChatRequest, CompletionRequest
-from specs.server.solving import Ended, Event, Failed, Job, Solves, Step
+from specs.server.solving import Solves
 from specs.types import Role
-
-QUIET_S = 10.0
-"""Seconds after which a stream that has nothing to say says so, so that nobody on the way closes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +102,13 @@ def create_app(solves: Solves, offers: Mapping[str, Offer], settings: Settings) 
         said.update(model=body.model, solves=len(asked))
         if settings.log_prompts:
             said.update(questions=[one.question for one in asked])
-        events: asyncio.Queue[tuple[int, Event]] = asyncio.Queue()
-        jobs = solves.begin(asked, request.state.client, lambda k, event: events.put_nowait((k, event)))
         answer = Answer(asked, isinstance(body, ChatRequest), bool(body.specs and body.specs.trace))
-        happening = _Happening(events, jobs, request)
+        happening = Happening(solves, asked, request)
         if body.stream:
             spent = bool(body.stream_options and body.stream_options.include_usage)
-            lines = _streamed(answer, happening, spent, said, settings.log_prompts)
+            lines = streamed(answer, happening, spent, settings.log_prompts)
             return StreamingResponse(lines, media_type="text/event-stream")
-        return await _whole(answer, happening, asked, said, settings.log_prompts)
+        return await whole(answer, happening, settings.log_prompts)
 
     @app.exception_handler(Refused)
     async def refused(request: Request, refusal: Exception) -> Response:
@@ -129,121 +124,15 @@ def create_app(solves: Solves, offers: Mapping[str, Offer], settings: Settings) 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        if isinstance(error.__cause__, Refused):  # while the body was being read
+            return await refused(request, error.__cause__)
         headers = dict(error.headers or {})
         return JSONResponse(error_body(error.status_code, str(error.detail)), error.status_code, headers)
 
-    @app.exception_handler(Exception)
-    async def defect(request: Request, error: Exception) -> Response:
-        return JSONResponse(error_body(500, "the server failed on this request; its log says how"), 500)
-
     app.openapi = lambda: _documented(app)
-    app.add_middleware(Guard, rules=settings.rules, meters=solves.meters, new_id=lambda: f"req-{secrets.token_hex(12)}")
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(settings.hosts), www_redirect=False)
+    app.add_middleware(Guard, rules=settings.rules, meters=solves.meters, new_id=lambda: f"req-{secrets.token_hex(12)}")
     return app
-
-
-class _Happening:
-    """The events of a request's solves as they come, until the client leaves, which ends the solves."""
-
-    def __init__(self, events: asyncio.Queue[tuple[int, Event]], jobs: list[Job], request: Request) -> None:
-        self._events, self._jobs, self._request = events, jobs, request
-
-    async def __aiter__(self) -> AsyncIterator[tuple[int, Event] | None]:
-        """Number of the solve and event; None where nothing has happened for a while. Ends early if the client left."""
-        gone = asyncio.ensure_future(_gone(self._request))
-        left = len(self._jobs)
-        try:
-            while left:
-                coming = asyncio.ensure_future(self._events.get())
-                done, _ = await asyncio.wait({coming, gone}, timeout=QUIET_S, return_when=asyncio.FIRST_COMPLETED)
-                if coming not in done:
-                    coming.cancel()
-                if gone in done:
-                    return
-                if coming not in done:
-                    yield None
-                    continue
-                k, event = coming.result()
-                left -= not isinstance(event, Step)
-                yield k, event
-        finally:
-            gone.cancel()
-            for job in self._jobs:
-                job.cancel()
-
-
-async def _gone(request: Request) -> None:
-    """Returns once the client has left."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _whole(
-    answer: Answer, happening: _Happening, asked: list[Asked], said: dict[str, Any], log_prompts: bool
-) -> Response:
-    ended: dict[int, Ended] = {}
-    async for item in happening:
-        if item is None:
-            continue
-        k, event = item
-        if isinstance(event, Failed):
-            raise event.refusal
-        if isinstance(event, Step):
-            answer.note(k, event)
-        else:
-            ended[k] = event
-    if len(ended) < len(asked):
-        said.update(given_up=True)
-        return Response(status_code=499)
-    in_order = [ended[k] for k in range(len(asked))]
-    _say_ended(said, in_order, log_prompts)
-    return JSONResponse(answer.whole(in_order))
-
-
-async def _streamed(
-    answer: Answer, happening: _Happening, spent: bool, said: dict[str, Any], log_prompts: bool
-) -> AsyncIterator[str]:
-    ended: dict[int, Ended] = {}
-    for part in answer.opening():
-        yield _event(part)
-    async for item in happening:
-        if item is None:
-            yield ": still here\n\n"
-            continue
-        k, event = item
-        if isinstance(event, Failed):
-            said.update(failed=event.refusal.message)
-            yield _event(event.refusal.body)
-            break
-        if isinstance(event, Step):
-            if (part := answer.step(k, event)) is not None:
-                yield _event(part)
-            continue
-        ended[k] = event
-        for part in answer.closing(k, event):
-            yield _event(part)
-    else:
-        if spent and ended:
-            yield _event(answer.spent([ended[k] for k in sorted(ended)]))
-    _say_ended(said, list(ended.values()), log_prompts)
-    yield "data: [DONE]\n\n"
-
-
-def _event(part: dict[str, Any]) -> str:
-    return f"data: {json.dumps(part, ensure_ascii=False)}\n\n"
-
-
-def _say_ended(said: dict[str, Any], ended: list[Ended], log_prompts: bool) -> None:
-    results = [one.result for one in ended]
-    said.update(
-        finish=[str(one.finish_reason) for one in results],
-        queue_s=[round(one.queue_s, 6) for one in ended],
-        solve_s=[round(one.latency_s, 6) for one in results],
-        steps=[len(one.accepted) for one in results],
-        tokens=[sum(len(record.step.token_ids) for record in one.accepted if record.step) for one in results],
-    )
-    if log_prompts:
-        said.update(answers=[one.text for one in results])
 
 
 def _model(offer: Offer, created: int) -> dict[str, Any]:

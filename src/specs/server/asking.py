@@ -117,8 +117,6 @@ def _configured(
         if foreign := [option for option in given if option not in known]:
             raise Refused(400, f"specs.{foreign[0]}: method {name} has no such option", param=f"specs.{foreign[0]}")
         options |= given
-        if options.get("n", 1) > caps.n:
-            raise Refused(400, f"specs.n: at most {caps.n} candidates a step here", param="specs.n")
         if request.temperature:
             law["temperature"] = request.temperature
         elif request.temperature == 0:
@@ -132,6 +130,8 @@ def _configured(
         method, drawn, bounds = api.configure(name, **law, **limits, **options)
     except InputError as error:
         raise Refused(400, str(error), param="specs" if request.specs else None) from None
+    if getattr(method, "n", 1) > caps.n:
+        raise Refused(400, f"specs.n: at most {caps.n} candidates a step here", param="specs.n")
     return method, drawn, bounds, notes
 
 

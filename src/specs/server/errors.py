@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+DEFECT = "the server failed on this request; its log says how"
 ROOM = 300
 """Characters of a client's own words that are said back to it."""
 

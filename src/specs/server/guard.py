@@ -18,8 +18,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from specs.server.errors import Refused
-from specs.server.logs import say
+from specs.server.errors import DEFECT, Refused, error_body
+from specs.server.logs import log, say
 from specs.server.meters import Meters
 
 CLIENTS = 10_000
@@ -109,6 +109,11 @@ class Guard:
                 await JSONResponse(refusal.body, refusal.status, refusal.headers)(scope, receive, answer)
         except ClientDisconnect:
             status = status or 499
+        except Exception:  # a defect of ours
+            log.exception("defect", extra={"said": {"id": request_id}})
+            if status:
+                raise
+            await JSONResponse(error_body(500, DEFECT), 500)(scope, receive, answer)
         finally:
             route = getattr(scope.get("route"), "path", None) or "other"
             self._meters.requests.labels(route, str(status or 499)).inc()

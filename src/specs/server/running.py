@@ -37,9 +37,12 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self._loop is not None and not self.should_exit:
-            self._loop.call_soon_threadsafe(self._wind_down)
-        super().handle_exit(sig, frame)
+        """Not uvicorn's, which raises the signal once more when all is done: to stop well is no failure."""
+        if self.should_exit:
+            self.force_exit = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._solves.cancel if self.should_exit else self._wind_down)
+        self.should_exit = True
 
     def _wind_down(self) -> None:
         say("stopping", running=self._solves.line.running, waiting=self._solves.line.waiting, grace_s=self._grace_s)

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from specs import drive
 from specs.engine import Models
 from specs.server.asking import Asked, within
-from specs.server.errors import Refused
+from specs.server.errors import DEFECT, Refused
 from specs.server.line import Closed, Full, Line, Place
+from specs.server.logs import log
 from specs.server.meters import Meters
 from specs.server.output import Output
 from specs.types import Finish, Result, StepRecord
@@ -84,10 +85,9 @@ class Job:
             if not self._given_up:
                 raise
             self._hear(Failed(Refused(499, "the request was given up")))
-        except Exception:
-            # A defect of ours: the client is told, the log gets the traceback, the others go on.
-            self._hear(Failed(Refused(500, "the server failed on this request; its log says how")))
-            raise
+        except Exception:  # a defect of ours: the client is told, the log gets the traceback, the others go on
+            log.exception("defect", extra={"said": {"model": self.asked.model}})
+            self._hear(Failed(Refused(500, DEFECT)))
         finally:
             self._place.leave()
 
@@ -129,7 +129,7 @@ class Solves:
         self.threads = ThreadPoolExecutor(line.at_a_time, thread_name_prefix="specs-solve")
         self._jobs: dict[asyncio.Task[None], Job] = {}
 
-    def begin(self, asked: list[Asked], client: str, hear: Callable[[int, Event], None]) -> list[Job]:
+    def begin(self, asked: Sequence[Asked], client: str, hear: Callable[[int, Event], None]) -> list[Job]:
         """Begin the solves of a request; `hear` gets the number of the solve with each event.
 
         Raises:

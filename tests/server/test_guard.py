@@ -1,0 +1,142 @@
+"""What stands before every route: ids, keys, rates, sizes, hosts, and a log without a client's words."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from served import asked, client_of, logged
+
+from specs.server.app import Settings
+from specs.server.guard import Rates, Rules, keys_of
+
+KEYS = ("one-key", "another-key")
+
+
+def post(client, **headers):
+    return client.post("/v1/chat/completions", json=asked("q"), headers=headers)
+
+
+def test_without_a_valid_key_nothing_under_v1_is_answered():
+    client = client_of(Settings(Rules(keys=KEYS)))
+    wrong = ["", "Bearer", "Bearer one-ke", "Bearer one-keyy", "Basic one-key", "one-key", "Bearer one-key another-key"]
+    for sent in wrong:
+        for answer in (post(client, authorization=sent), client.get("/v1/models", headers={"authorization": sent})):
+            assert answer.status_code == 401
+            assert answer.json()["error"]["code"] == "invalid_api_key"
+            assert answer.headers["www-authenticate"] == "Bearer"
+    for key in KEYS:
+        assert post(client, authorization=f"Bearer {key}").status_code == 200
+    assert client.get("/health").status_code == client.get("/").status_code == 200
+    assert b'specs_rejected_total{reason="key"} 14.0' in client.get("/metrics").content
+
+
+def test_keys_of_a_file():
+    assert keys_of("# people\n one \n\ntwo\n") == ["one", "two"]
+
+
+@given(
+    per_minute=st.floats(0.1, 600),
+    gaps=st.lists(st.floats(0, 30), min_size=1, max_size=80),
+)
+def test_no_minute_has_more_than_twice_its_share_and_the_long_run_has_just_it(per_minute, gaps):
+    """A token bucket: what was let in during any time t is at most a minute's worth and t's worth more."""
+    now = 0.0
+    rates = Rates(per_minute, lambda: now)
+    let_in = []
+    for gap in gaps:
+        now += gap
+        wait = rates.wait_s("c")
+        assert wait >= 0
+        if not wait:
+            let_in.append(now)
+    room = max(per_minute, 1)
+    for k, start in enumerate(let_in):
+        for n, end in enumerate(let_in[k:], 1):
+            assert n <= room + (end - start) * per_minute / 60 + 1 + 1e-6
+    assert let_in[0] == gaps[0]
+
+
+def test_who_waits_as_told_is_let_in_and_others_are_not_held_up():
+    now = 0.0
+    rates = Rates(6, lambda: now)
+    assert [rates.wait_s("a") for _ in range(6)] == [0] * 6
+    assert rates.wait_s("a") == pytest.approx(10)
+    assert rates.wait_s("b") == 0
+    now += rates.wait_s("a")
+    assert rates.wait_s("a") == 0
+
+
+def test_too_many_requests_are_told_when_to_come_back():
+    client = client_of(Settings(Rules(per_minute=2)))
+    assert [post(client).status_code for _ in range(3)] == [200, 200, 429]
+    answer = post(client)
+    assert int(answer.headers["retry-after"]) >= 1
+    assert answer.json()["error"]["code"] == "rate_limit_exceeded"
+    assert client.get("/health").status_code == 200
+
+
+def test_bodies_that_are_too_large_are_refused_whatever_they_say_of_themselves():
+    client = client_of(Settings(Rules(max_bytes=500)))
+    assert post(client).status_code == 200
+    large = json.dumps(asked("q" * 500)).encode()
+
+    def in_parts():
+        yield from (large[k : k + 100] for k in range(0, len(large), 100))
+
+    for body in (large, in_parts()):
+        answer = client.post("/v1/chat/completions", content=body, headers={"content-type": "application/json"})
+        assert answer.status_code == 413
+        assert answer.json()["error"]["code"] == "too_large"
+
+
+def test_pages_of_other_sites_cannot_reach_a_server_on_this_machine():
+    """Neither by a name that they have pointed here, nor by a form, which cannot send JSON as such."""
+    client = client_of(Settings(hosts=("localhost",)))
+    assert client.get("/health", headers={"host": "evil.example"}).status_code == 400
+    assert client.get("/health", headers={"host": "localhost:8080"}).status_code == 200
+    body = json.dumps(asked("q"))
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
+        answer = client.post("/v1/chat/completions", content=body, headers={"host": "localhost", "content-type": kind})
+        assert answer.status_code == 400
+    assert "access-control-allow-origin" not in client.get("/v1/models", headers={"host": "localhost"}).headers
+
+
+def test_every_answer_has_an_id_its_own_or_the_clients():
+    client = client_of()
+    assert post(client, **{"x-request-id": "mine-1"}).headers["x-request-id"] == "mine-1"
+    for bad in ("a b", "x" * 129, "<script>", "a/../b"):
+        found = client.get("/nowhere", headers={"x-request-id": bad}).headers["x-request-id"]
+        assert found.startswith("req-")
+
+
+def test_the_log_has_a_line_a_request_and_no_words_of_a_client():
+    with logged() as lines:
+        client = client_of()
+        client.post("/v1/chat/completions", json=asked("secret words"), headers={"x-request-id": "id-7"})
+        client.post("/v1/secret/words", json={"secret": "words"})
+    one, other = lines()
+    assert (one["id"], one["route"], one["status"], one["model"]) == ("id-7", "/v1/chat/completions", 200, "specs")
+    assert other["route"] == "other"
+    assert "secret" not in json.dumps([one, other])
+
+
+def test_the_log_has_questions_and_answers_where_that_was_asked_for():
+    with logged() as lines:
+        client_of(Settings(log_prompts=True)).post("/v1/chat/completions", json=asked("my words"))
+    (line,) = lines()
+    assert line["questions"] == ["my words"]
+    assert len(line["answers"]) == 1
+
+
+def test_a_defect_is_a_500_with_an_error_body_and_a_traceback_in_the_log():
+    def broken(ids):
+        raise ZeroDivisionError("a defect")
+
+    with logged() as lines:
+        client = client_of(target=broken, draft=broken)
+        answer = client.post("/v1/chat/completions", json=asked("q"))
+    assert answer.status_code == 500
+    assert answer.json()["error"]["type"] == "server_error"
+    assert "a defect" not in answer.text
+    assert any("ZeroDivisionError: a defect" in line.get("traceback", "") for line in lines())

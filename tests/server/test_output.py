@@ -1,0 +1,79 @@
+"""The parts of an answer join to its text, cut before the first stop string, however its steps are cut."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import toy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from specs import api
+from specs.core.text import readable
+from specs.server.output import Output
+from specs.types import Candidate, Decision, End, Role, Seconds, StepRecord
+
+RESULT = api.solve("q", toy.models(), "target", max_steps=1, max_step_tokens=1)
+
+
+def record(text, accepted=True, kept=None):
+    step = Candidate((0,), text, End.DELIMITER)
+    return StepRecord(0, Role.TARGET, (step,), Decision((0.0,), (1.0,), 0), Seconds(), accepted, kept)
+
+
+def parts(texts, stop=()):
+    """What is shown after each step, and at the end."""
+    output = Output(stop)
+    shown = [output.feed(record(text)) for text in texts]
+    return [*shown, output.end(replace(RESULT, text=readable("".join(texts))))], output
+
+
+def cut(text, stop):
+    places = [place for one in stop if (place := text.find(one)) >= 0]
+    return text[: min(places)] if places else text
+
+
+@settings(max_examples=300)
+@given(
+    texts=st.lists(st.text("abc\\n", max_size=6), max_size=6),
+    stop=st.lists(st.text("abc\\n", min_size=1, max_size=4), max_size=3),
+)
+def test_the_parts_join_to_the_text_before_the_first_stop(texts, stop):
+    shown, output = parts(texts, stop)
+    assert "".join(shown) == cut("".join(texts), stop)
+    assert output.stopped == any(one in "".join(texts) for one in stop)
+
+
+@settings(max_examples=200)
+@given(st.text(max_size=20), st.lists(st.integers(0, 60), max_size=5))
+def test_characters_that_steps_cut_in_two_are_shown_whole(text, places):
+    data = text.encode("utf-8", "replace")
+    cuts = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
+    texts = [data[a:b].decode("utf-8", "surrogateescape") for a, b in pairwise(cuts)]
+    shown, _ = parts(texts)
+    assert "".join(shown) == data.decode()
+    assert all("\ufffd" not in part for part in shown) or "\ufffd" in text
+
+
+def test_nothing_is_shown_that_a_later_step_makes_part_of_a_stop():
+    shown, output = parts(["ab EN", "D c"], ["END"])
+    assert shown == ["ab ", "", ""]
+    assert output.stopped
+
+
+def test_what_might_have_been_a_stop_is_shown_in_the_end():
+    assert parts(["ab EN"], ["END"])[0] == ["ab ", "EN"]
+
+
+def test_steps_that_were_thrown_away_or_may_be_are_not_shown_before_the_end():
+    output = Output()
+    assert output.feed(record("a", accepted=False)) == ""
+    assert output.feed(record("b", kept=(0,))) == ""
+    assert output.end(replace(RESULT, text="c")) == "c"
+
+
+def test_streams_of_all_kinds_of_methods_join_to_their_texts():
+    for name in ("specs", "beam", "dvts", "best-of-n", "rsd", "target"):
+        output = Output()
+        running = api.stream("q", toy.models(), name, max_steps=4, max_step_tokens=4, temperature=0.9)
+        shown = "".join(output.feed(step) for step in running)
+        assert shown + output.end(running.result) == running.result.text
