@@ -194,14 +194,12 @@ def test_a_solve_is_shown_as_it_was_recorded_and_told_step_by_step(address, tab)
     article = page.get_by_role("article", name="Solve with specs")
     same_as(steps_of(article), trace)
     assert article.locator(".answer").inner_text() == trace["answer"]
-    latency = trace["latency_s"]
-    shown = article.locator("dl.facts dd").nth(1).inner_text().splitlines()[0]
-    assert shown == (f"{latency * 1e3:.0f} ms" if latency < 0.9995 else f"{latency:.3g} s") or float(shown.split()[0])
+    value, unit = article.locator("dl.facts dd").nth(1).inner_text().splitlines()[0].split()
+    assert float(value) * {"ms": 1e-3, "s": 1}[unit] == pytest.approx(trace["latency_s"], rel=0.01)
     heard = page.evaluate("heard")
     told = [one["text"].strip() for one in trace["steps"]]
     assert [line.partition(": ")[2] for line in heard[:-1]] == told
     assert heard[-1].startswith(f"specs: answer {trace['answer']}")
-    assert page.get_by_label("tokens").count() == 0
     for role, use in trace["usage"].items():
         row = article.locator(".tokens tbody tr", has=page.locator(f"th.{role}"))
         assert row.locator("td").first.inner_text() == f"{use['processed']:,}"
@@ -224,8 +222,9 @@ def test_another_method_writes_otherwise_and_beam_is_not_compared_with_itself(ad
 
 def test_beside_beam_on_one_axis_with_the_same_seed(address, tab):
     page = tab(address)
+    page.get_by_label("Method").select_option("specs-fast")
     page.get_by_label("compare with beam").check()
-    solve(page, n=5)
+    solve(page)
     first, second = saved(page)
     assert (first["method"], second["method"]) == ("specs", "beam")
     assert (first["seed"], first["settings"]["n"]) == (second["seed"], second["settings"]["n"])
@@ -242,11 +241,21 @@ def test_beside_beam_on_one_axis_with_the_same_seed(address, tab):
 def test_what_the_server_refuses_is_shown_in_its_words(address, tab):
     page = tab(address)
     solve(page, n=1000)
-    assert re.match(r"400: .*\bn\b", page.get_by_role("article").get_by_role("alert").inner_text())
+    assert re.match(r"400: .*\bn\b", page.get_by_role("article").locator(".trouble").inner_text())
     page.get_by_label("n", exact=True).fill("2")
     page.get_by_role("button", name="Solve", exact=True).click()
     ended(page)
     assert {len(step["candidates"]) for step in saved(page)[0]["steps"]} <= {2}
+
+
+def test_who_asks_too_often_is_told_when_to_come_back(tab):
+    with served("--rate", "1") as (_, url):
+        page = tab(url)
+        page.locator("#method option").first.wait_for(state="attached")
+        solve(page)
+        shown = page.get_by_role("article").locator(".trouble").inner_text()
+        assert re.match(r"429: .* \(again in \d+ s\)$", shown)
+        assert page.locator("#said").inner_text() == f"specs: {shown}"
 
 
 def test_stop_ends_the_solve_on_the_server_too(address, tab):
@@ -292,7 +301,7 @@ def test_a_server_that_is_gone_is_named(tab):
         process.terminate()
         process.wait(60)
         solve(page)
-        assert "cannot be reached" in page.get_by_role("article").get_by_role("alert").inner_text()
+        assert "cannot be reached" in page.get_by_role("article").locator(".trouble").inner_text()
 
 
 def test_traces_are_opened_by_picker_and_drop_and_chosen_from(address, traces, tmp_path, tab):
@@ -359,6 +368,44 @@ def test_what_a_model_wrote_stays_text(address, traces, tab):
     solve(live, HOSTILE)
     assert live.title() == "specs"
     assert live.locator("img, [onerror], [onload]").count() == 0
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan", 1e308, -1.0, 0])
+def test_numbers_beyond_sense_do_not_stop_the_page(value, written, traces, tab):
+    trace = json.loads((traces / "specs.json").read_text())
+    for step in trace["steps"]:
+        step["seconds"] = dict.fromkeys(step["seconds"], value)
+        step["candidates"] = [
+            one | dict.fromkeys(("log_p", "log_q", "reward", "score", "probability"), value)
+            for one in step["candidates"]
+        ]
+    page = tab(written)
+    strange = {**trace, "latency_s": value, "settings": {**trace["settings"], "tau": value, "switch_on": "trace"}}
+    text = json.dumps(strange) + "\n" + json.dumps({**strange, "method": "beam"})
+    page.locator("#file").set_input_files({"name": "t.jsonl", "mimeType": "", "buffer": text.encode()})
+    page.locator("#first option").nth(3).wait_for(state="attached")
+    assert [len(steps_of(article)) for article in page.get_by_role("article").all()] == [len(trace["steps"])] * 2
+
+
+def test_solves_that_came_to_nothing_are_shown(written, traces, tab):
+    trace = json.loads((traces / "specs.json").read_text()) | {"answer": None, "time_to_first_step_s": None}
+    page = tab(written)
+    for change in (
+        {"finish_reason": "deadline", "steps": [], "latency_s": 0.0},
+        {
+            "finish_reason": "no_support",
+            "steps": [{**trace["steps"][0], "chosen": None, "accepted": False, "text": None}],
+        },
+    ):
+        text = json.dumps(trace | change).encode()
+        before = page.locator("#first option").count()
+        page.locator("#file").set_input_files({"name": "t.json", "mimeType": "", "buffer": text})
+        page.locator("#first option").nth(before).wait_for(state="attached")
+        article = page.get_by_role("article")
+        assert article.locator(".answer").inner_text() == "none"
+        assert len(steps_of(article)) == len(change["steps"])
+        ended_by = {"deadline": "deadline", "no_support": "no candidate had support"}[change["finish_reason"]]
+        assert article.locator(".state").inner_text() == f"ended by: {ended_by}"
 
 
 def test_the_policy_is_sent_and_stops_what_is_not_the_pages_own(address, written, browser):

@@ -29,6 +29,8 @@ function filled(element, attributes, children) {
 const NONE = "–";
 const number = (value) =>
   typeof value === "number" ? value : { inf: Infinity, "-inf": -Infinity, nan: NaN }[value] ?? null;
+/** The number in these bounds, for drawing; 0 if it is none. */
+const within = (value, low, high) => Math.min(high, Math.max(low, number(value) || 0));
 const minus = (text) => text.replace("-", "−").replace("Infinity", "∞");
 
 function fixed(value, digits) {

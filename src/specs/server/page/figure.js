@@ -9,20 +9,21 @@ const LANES = [
 const SHORT = { target_generate: "t. writes", target_score: "t. scores" };
 const REWARDS = 66; // heights, px
 const LANE = 17;
+const LONG = 1e9; // seconds
 
 /** Where each step lies: [{ step, start, end }], seconds since the solve began. */
 function spans(steps) {
   let end = 0;
   return steps.map((step) => {
     const start = end;
-    end += number(step.seconds.wall) ?? 0;
+    end += within(step.seconds.wall, 0, LONG);
     return { step, start, end };
   });
 }
 
-/** Seconds that a solve reaches, at least: what its axis has to hold. */
+/** Seconds that a solve reaches: what its axis has to hold, whatever a file says. */
 function reach(solve) {
-  return Math.max(number(solve.latency_s) ?? 0, total(solve.steps.map((step) => step.seconds.wall)));
+  return Math.max(within(solve.latency_s, 0, LONG), spans(solve.steps).at(-1)?.end ?? 0);
 }
 
 /** The next of 1, 2, 5, 10, ... at or above `value`. */
@@ -41,7 +42,7 @@ function figure(solve, width, domain, point) {
   const lanes = top + (judged ? REWARDS + 14 : 0);
   const height = lanes + LANES.length * LANE + 24;
   const x = (seconds) => left + (seconds / domain) * (width - left - right);
-  const y = (reward) => top + (1 - Math.min(1, Math.max(0, reward))) * REWARDS;
+  const y = (reward) => top + (1 - within(reward, 0, 1)) * REWARDS;
   const all = spans(solve.steps);
   const canvas = s("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": said(solve) });
   const text = (at, down, words, attributes) => s("text", { x: at, y: down, ...attributes }, words);
@@ -92,7 +93,7 @@ function figure(solve, width, domain, point) {
       band.append(text(labelled, 9, step.step_idx + 1, { class: `ink-${step.writer} number`, "text-anchor": "middle" }));
     }
     LANES.forEach(([phase], k) => {
-      const busy = number(step.seconds[phase]) ?? 0;
+      const busy = within(step.seconds[phase], 0, LONG);
       if (busy <= 0) return;
       const writing = phase === "draft" || phase === "target_generate";
       const long = Math.min(to - from, Math.max(1, x(busy) - left));
@@ -118,17 +119,19 @@ function dots(step, at, y) {
       s("circle", {
         class: `dot dot-${step.writer}${group.chosen ? " chosen" : ""}`,
         cx: at,
-        cy: y(number(group.lead.reward)),
-        r: group.chosen ? Math.max(2.5, 5 * Math.sqrt(group.probability)) : 1.5 + 3.5 * Math.sqrt(group.probability),
+        cy: y(group.lead.reward),
+        r: group.chosen ? Math.max(2.5, 5 * Math.sqrt(chance(group))) : 1.5 + 3.5 * Math.sqrt(chance(group)),
       }),
     );
 }
+
+const chance = (group) => within(group.probability, 0, 1);
 
 /** The line through the rewards of the accepted steps. */
 function way(all, x, y) {
   const points = all
     .filter(({ step }) => step.accepted && number(step.candidates[step.chosen]?.reward) !== null)
-    .map(({ step, end }) => `${x(end).toFixed(1)},${y(number(step.candidates[step.chosen].reward)).toFixed(1)}`);
+    .map(({ step, end }) => `${x(end).toFixed(1)},${y(step.candidates[step.chosen].reward).toFixed(1)}`);
   return points.length ? `M${points.join("L")}` : "";
 }
 

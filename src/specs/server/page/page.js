@@ -90,7 +90,7 @@ function verdict(now) {
       { class: "race" },
       now.flatMap((solve, idx) => [
         h("dt", {}, solve.method),
-        h("dd", { "--w": seconds[idx] / Math.max(...seconds) }, h("span", {}, time(seconds[idx]))),
+        h("dd", { "--w": within(seconds[idx] / Math.max(...seconds), 0, 1) }, h("span", {}, time(seconds[idx]))),
       ]),
     ),
   ];
@@ -168,16 +168,16 @@ async function start() {
   trouble();
   const first = begun(method, question);
   const second = beside ? begun(REFERENCE, question) : null;
-  if (second) second.status = `begins when ${method} is done`;
+  if (second) second.status = `begins when ${method} is done, with the same n and seed`;
   solves.push(...[first, second].filter(Boolean));
   show(first, second);
   running = new AbortController();
   busy(true);
   try {
     await follow(first, chosen);
-    // One after the other, so that neither takes time from the other; what only `method` has is left out.
+    // One after the other, so that neither takes time from the other.
     if (second && first.state === "done") {
-      await follow(second, { n: chosen.n, seed: first.seed });
+      await follow(second, { n: first.settings.n, seed: first.seed });
     } else if (second) second.state = "stopped";
   } finally {
     running = null;
@@ -203,7 +203,8 @@ async function follow(solve, chosen) {
     [solve.state, solve.error] = ["failed", error.message];
     refresh();
   }
-  if (solve.state === "done") say(`${solve.method}: answer ${solve.answer ?? "none"}, ${time(solve.latency_s)}`);
+  if (solve.error) say(`${solve.method}: ${solve.error}`);
+  else if (solve.state === "done") say(`${solve.method}: answer ${solve.answer ?? "none"}, ${time(solve.latency_s)}`);
 }
 
 /** A step as it is read out. */

@@ -155,7 +155,7 @@ function totals(solve) {
       fact("steps", count(accepted.length), thrown ? `${thrown} more thrown away` : null),
       fact("by the draft", accepted.length ? percent(drafted / accepted.length) : NONE, `${drafted} of ${accepted.length}`),
     ),
-    solve.error ? h("p", { class: "trouble", role: "alert" }, solve.error) : null,
+    solve.error ? h("p", { class: "trouble" }, solve.error) : null,
     ...(solve.notes ?? []).map((note) => h("p", { class: "note" }, note)),
     solve.text_scoring
       ? h("p", { class: "note" }, "Models of different vocabularies met through text: log-ratios are inexact.")

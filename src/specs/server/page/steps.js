@@ -37,7 +37,7 @@ function body(step, scale, open, toggle) {
 function row(step, group, scale) {
   const { lead, idxs, probability, chosen, kept } = group;
   const found = ratio(step, lead);
-  const share = Math.min(1, Math.abs(found ?? 0) / scale) / 2;
+  const share = within(Math.abs(found) / scale, 0, 1) / 2;
   const mark = chosen ? "chosen" : kept ? "kept" : "";
   return h(
     "tr",
@@ -49,19 +49,15 @@ function row(step, group, scale) {
       h("span", { class: "words" }, lead.text.trim() || "(blank)"),
     ),
     cell({ class: "times" }, idxs.length > 1 ? `×${idxs.length}` : ""),
-    bar("reward", fixed(lead.reward, 3), { "--w": share01(lead.reward) }),
-    bar("log p/q", signed(found), { class: "share ratio", "--w": share, "--from": found < 0 ? 0.5 - share : 0.5 }),
-    bar("chance", percent(probability), { "--w": share01(probability) }),
+    bar("reward", fixed(lead.reward, 3), { "--w": within(lead.reward, 0, 1) }),
+    bar("log p/q", signed(found), { class: found === null ? "share none" : "share ratio", "--w": share, "--from": found < 0 ? 0.5 - share : 0.5 }),
+    bar("chance", percent(probability), { "--w": chance(group) }),
   );
 }
 
 /** A figure with a bar; its name is shown where there is no room for columns. */
 function bar(name, text, attributes) {
   return cell({ class: "share", ...attributes }, h("b", {}, name), text);
-}
-
-function share01(value) {
-  return Math.min(1, Math.max(0, number(value) || 0));
 }
 
 /** What else is known of a candidate. */
