@@ -5,6 +5,7 @@ import json
 import logging
 import threading
 from contextlib import contextmanager
+from types import MappingProxyType
 
 import toy
 import uvicorn
@@ -19,7 +20,7 @@ from specs.server.running import bind
 from specs.server.solving import Solves
 
 
-def app_of(settings=None, at_a_time=1, room=8, presets=(), models=None, **tables):
+def app_of(settings=None, at_a_time=1, room=8, presets=MappingProxyType({}), models=None, **tables):
     models = models or toy.models(**tables)
     line = Line(at_a_time, room)
     solves = Solves(models, line, Meters(line))

@@ -319,10 +319,9 @@ def test_a_question_that_no_model_has_room_for(client):
     assert error.value.body["code"] == "context_length_exceeded"
 
 
-def test_presets_are_models(tmp_path, models):
+def test_presets_are_models(models):
     law = {"temperature": 0.9, "top_p": 1.0, "max_step_tokens": 32}
-    Preset("specs", {"n": 2, "tau": 0.5}, law, {}).write(tmp_path / "quick.json")
-    client = client_of(models=models, presets=[tmp_path / "quick.json"])
+    client = client_of(models=models, presets={"quick": Preset("specs", {"n": 2, "tau": 0.5}, law, {})})
     answer = client.post("/v1/chat/completions", json=asked(QUESTION, model="quick", max_tokens=300)).json()
     result = api.solve(QUESTION, models, seed=1, n=2, tau=0.5, max_tokens=300, **law)
     assert answer["choices"][0]["message"]["content"] == result.text

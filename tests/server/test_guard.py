@@ -32,7 +32,7 @@ def test_without_a_valid_key_nothing_under_v1_is_answered():
 
 
 def test_keys_of_a_file():
-    assert keys_of("# people\n one \n\ntwo\n") == ["one", "two"]
+    assert keys_of("# people\n one \n\ntwo\n") == ("one", "two")
 
 
 @given(

@@ -17,6 +17,7 @@ from specs.cli.options import above_zero, add_law, add_models, count, loading_of
 from specs.engine import Models
 from specs.errors import InputError
 from specs.methods.registry import make
+from specs.presets import LAW, Preset
 from specs.types import Role
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -78,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         from specs.server.app import Settings, create_app
         from specs.server.asking import Caps
-        from specs.server.guard import Rules, keys_of
+        from specs.server.guard import Rules
         from specs.server.line import Line
         from specs.server.logs import say, start_log
         from specs.server.meters import Meters
@@ -87,43 +88,44 @@ def run(args: argparse.Namespace) -> int:
         from specs.server.solving import Solves
     except ModuleNotFoundError as error:
         raise InputError(f"{error.name} is missing: pip install 'specs-llm[serve]'") from None
-    keys = tuple(keys_of(_keys(args.api_key_file)))
-    law = {name: value for name in ("temperature", "top_p", "max_step_tokens") if (value := getattr(args, name))}
-    caps = Caps(args.max_n, args.max_tokens, max(1024, args.max_step_tokens or 0), law)
+    rules = Rules(_keys(args.api_key_file), args.rate, args.max_bytes)
+    law = {name: value for name in LAW if (value := getattr(args, name)) is not None}
     api.configure(**law)
-    listening = bind(args.host, args.port)
-    models = _models(args)
-    offered = offers(models, args.preset)
-    if wide := [
-        name for name, offer in offered.items() if getattr(make(offer.method, **offer.options), "n", 1) > caps.n
-    ]:
-        raise InputError(f"--max-n {caps.n} is less than {wide[0]} needs; raise it")
-    line = Line(args.concurrency or (IN_PROCESS if _in_process(models) else ON_SERVERS), args.queue)
-    solves = Solves(models, line, Meters(line))
-    host, port = listening.getsockname()[:2]
-    settings = Settings(Rules(keys, args.rate, args.max_bytes), caps, _hosts(args), args.log_prompts)
-    start_log()
-    shown = f"[{host}]" if ":" in host else host
-    url = f"http://{shown}:{port}"
-    if args.host not in LOOPBACK and not keys:
-        print(f"specs: {args.host} is open to others, and no API key is asked for; see --api-key-file", file=sys.stderr)
-    print(f"specs: {url} is the page, {url}/v1 the API (models: {', '.join(offered)})", file=sys.stderr)
-    say("started", url=url, concurrency=line.at_a_time, queue=line.room)
-    serve(create_app(solves, offered, settings), solves, listening, args.grace)
+    caps = Caps(args.max_n, args.max_tokens, max(1024, args.max_step_tokens or 0), law)
+    presets = {path.stem: Preset.of(path) for path in args.preset}
+    with bind(args.host, args.port) as listening:
+        models = _models(args)
+        offered = offers(models, presets)
+        for name, offer in offered.items():
+            if getattr(make(offer.method, **offer.options), "n", 1) > caps.n:
+                raise InputError(f"--max-n {caps.n} is less than {name} needs; raise it")
+        line = Line(args.concurrency or (IN_PROCESS if _in_process(models) else ON_SERVERS), args.queue)
+        solves = Solves(models, line, Meters(line))
+        app = create_app(solves, offered, Settings(rules, caps, _hosts(args), args.log_prompts))
+        host, port = listening.getsockname()[:2]
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        if args.host not in LOOPBACK and not rules.keys:
+            print(f"specs: {args.host} is open to others, and no key is asked for; see --api-key-file", file=sys.stderr)
+        print(f"specs: {url} is the page, {url}/v1 the API (models: {', '.join(offered)})", file=sys.stderr)
+        start_log()
+        say("started", url=url, concurrency=line.at_a_time, queue=line.room)
+        serve(app, solves, listening, args.grace)
     return 0
 
 
-def _keys(path: Path | None) -> str:
-    """From the file, one a line, else from the environment."""
+def _keys(path: Path | None) -> tuple[str, ...]:
+    """From the file, else from the environment."""
+    from specs.server.guard import keys_of
+
     if path is None:
-        return os.environ.get("SPECS_SERVER_KEYS", "").replace(",", "\n")
+        return keys_of(os.environ.get("SPECS_SERVER_KEYS", "").replace(",", "\n"))
     try:
-        text = path.read_text(encoding="utf-8")
+        keys = keys_of(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--api-key-file {path} cannot be read ({error})") from None
-    if not text.strip():
+    if not keys:
         raise InputError(f"--api-key-file {path} holds no key; write one a line")
-    return text
+    return keys
 
 
 def _models(args: argparse.Namespace) -> Models:

@@ -9,7 +9,7 @@ import math
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -178,6 +178,7 @@ class Guard:
         return Refused(413, f"the body is larger than {self._rules.max_bytes} bytes; send less", code="too_large")
 
 
-def keys_of(text: str) -> Sequence[str]:
+def keys_of(text: str) -> tuple[str, ...]:
     """API keys, a line each; blank lines and lines that begin with # hold none."""
-    return [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
+    lines = map(str.strip, text.splitlines())
+    return tuple(line for line in lines if line and not line.startswith("#"))

@@ -6,9 +6,9 @@ server was started with.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from specs.engine import Models
@@ -51,21 +51,20 @@ _DESCRIPTIONS = {
 }
 
 
-def offers(models: Models, presets: Iterable[Path] = ()) -> dict[str, Offer]:
-    """By name, what these models can be asked for; a preset is called as its file, without the ending.
+def offers(models: Models, presets: Mapping[str, Preset] = MappingProxyType({})) -> dict[str, Offer]:
+    """By name, what these models can be asked for, `presets` among it.
 
     Raises:
-        InputError: a preset cannot be read, lacks a model, or has the name of something else.
+        InputError: a preset lacks a model or has the name of something else, or nothing can be served.
     """
     others = (Offer(name, name, _DESCRIPTIONS.get(name, f"the method {name}")) for name in NAMES if name != "specs")
     have = {role for role in Role if getattr(models, role) is not None}
     found = {offer.name: offer for offer in (*_OURS, *others) if make(offer.method).roles <= have}
-    for path in presets:
-        preset, name = Preset.of(path), path.stem
+    for name, preset in presets.items():
         if name in found:
-            raise InputError(f"preset {path} would be called {name!r}, as something else is; rename the file")
+            raise InputError(f"a preset would be called {name!r}, as something else is; rename its file")
         if missing := sorted(make(preset.method).roles - have):
-            raise InputError(f"preset {path} is for {preset.method}, which needs a {missing[0]} model; give one")
+            raise InputError(f"preset {name} is for {preset.method}, which needs a {missing[0]} model; give one")
         found[name] = Offer(name, preset.method, f"{preset.method}, from a preset", preset.options, preset.law)
     if not found:
         raise InputError("no method can be served with these models; give at least --target or --draft")

@@ -8,6 +8,7 @@ second signal ends the server at once.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from types import FrameType
 
@@ -60,7 +61,8 @@ def bind(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        raise InputError(f"cannot listen on {host} port {port} ({error.strerror or error}); choose another") from None
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise InputError(f"cannot listen on {host} port {port} ({why}); choose another") from None
 
 
 def serve(app: FastAPI, solves: Solves, listening: socket.socket, grace_s: float) -> None:

@@ -1,0 +1,96 @@
+"""`specs serve` as a person starts it: what is wrong is said before anything loads; it answers; it stops well."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import httpx2
+import pytest
+
+from specs.cli import main
+from specs.presets import Preset
+
+LAW = {"temperature": 0.7, "top_p": 1.0, "max_step_tokens": 64}
+
+
+def words_of(tmp_path):
+    (tmp_path / "empty").write_text("# nobody\n")
+    Preset("beam", {"n": 8}, LAW, {}).write(tmp_path / "beam.json")
+    Preset("specs", {"n": 8}, LAW, {}).write(tmp_path / "mine.json")
+    return {
+        "--port 70000": "no port",
+        "--port x": "no port",
+        "--queue -1": "expected one argument|whole number",
+        "--concurrency 0": "at least 1",
+        "--rate 0": "above 0",
+        "--temperature -1": "at least 0",
+        "--host nowhere.invalid": "cannot listen on nowhere.invalid",
+        f"--api-key-file {tmp_path}/none": "none cannot be read",
+        f"--api-key-file {tmp_path}/empty": "holds no key",
+        f"--preset {tmp_path}/none.json": "none.json cannot be read",
+        f"--preset {tmp_path}/beam.json --port 0": "called 'beam'",
+        f"--preset {tmp_path}/mine.json --draft bundled --port 0": "needs a prm model",
+        "--max-n 4 --port 0": "--max-n 4 is less than specs needs",
+        "--prm bundled --port 0": "no method can be served",
+    }
+
+
+def test_what_is_wrong_is_said_in_one_line(tmp_path, capsys):
+    for words, said in words_of(tmp_path).items():
+        assert main(["serve", *words.split()]) == 2, words
+        err = capsys.readouterr().err
+        assert err.count("\n") == 1
+        assert re.search(said, err), (words, err)
+
+
+def test_a_port_that_is_taken(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["serve", "--port", str(port)]) == 2
+    assert f"cannot listen on 127.0.0.1 port {port} (Address already in use)" in capsys.readouterr().err
+
+
+def test_without_the_extra_it_says_which_one_is_missing(monkeypatch, capsys):
+    for name in [name for name in sys.modules if name.startswith("specs.server")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    assert main(["serve"]) == 2
+    assert "pip install 'specs-llm[serve]'" in capsys.readouterr().err
+
+
+@contextmanager
+def serving(*words, **variables):
+    """A server of its own; its address and its process."""
+    command = [sys.executable, "-m", "specs", "serve", "--port", "0", *words]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | variables)
+    try:
+        for line in process.stderr:
+            if found := re.match(r"specs: (http://\S+) is the page", line):
+                yield found[1], process
+                break
+        else:
+            pytest.fail("the server has not started")
+    finally:
+        process.kill()
+        process.wait(30)
+        process.stderr.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_answers_who_has_a_key_and_stops_well(number):
+    body = {"model": "specs", "messages": [{"role": "user", "content": "Tom has 4 nuts."}], "max_tokens": 20}
+    with serving(SPECS_SERVER_KEYS="one,two") as (url, process):
+        assert httpx2.get(url).text.startswith("<!doctype html>")
+        assert httpx2.post(f"{url}/v1/chat/completions", json=body).status_code == 401
+        for key in ("one", "two"):
+            answer = httpx2.post(f"{url}/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {key}"})
+            assert answer.status_code == 200
+        process.send_signal(number)
+        lines = [json.loads(line) for line in process.stderr]
+        assert process.wait(30) == 0
+    assert [line["event"] for line in lines if line["event"] != "request"] == ["started", "stopping", "stopped"]
