@@ -338,7 +338,7 @@ def test_traces_are_opened_by_picker_and_drop_and_chosen_from(address, traces, t
         (lambda trace: "[]", "bad.json, line 1 is no object"),
         (lambda trace: {**trace, "question": 1}, "bad.json, line 1: 'question' is not text"),
         (lambda trace: {**trace, "steps": None}, "bad.json, line 1: 'steps' is not a list"),
-        (lambda trace: {**trace, "latency_s": "soon"}, "bad.json, line 1: 'latency_s' is not a number"),
+        (lambda trace: {**trace, "latency_s": "constructor"}, "bad.json, line 1: 'latency_s' is not a number"),
         (lambda trace: {**trace, "steps": [*trace["steps"], {}]}, "is not whole"),
         (lambda trace: {**trace, "steps": [{**trace["steps"][0], "candidates": [{}]}]}, "step 1: a candidate lacks"),
     ],

@@ -27,8 +27,8 @@ function filled(element, attributes, children) {
 // Numbers as people read them; a dash where there is none. `value` may be "-inf", as traces hold it.
 
 const NONE = "–";
-const number = (value) =>
-  typeof value === "number" ? value : { inf: Infinity, "-inf": -Infinity, nan: NaN }[value] ?? null;
+const BEYOND = new Map([["inf", Infinity], ["-inf", -Infinity], ["nan", NaN]]);
+const number = (value) => (typeof value === "number" ? value : (BEYOND.get(value) ?? null));
 /** The number in these bounds, for drawing; 0 if it is none. */
 const within = (value, low, high) => Math.min(high, Math.max(low, number(value) || 0));
 const minus = (text) => text.replace("-", "−").replace("Infinity", "∞");

@@ -1,16 +1,16 @@
 // One solve on the page, running or recorded: its totals, its figure, its steps.
 
-const ENDS = {
-  answer: "an answer",
-  end_of_text: "end of text",
-  max_steps: "cap on steps",
-  max_tokens: "cap on tokens",
-  context: "context full",
-  deadline: "deadline",
-  cancelled: "stopped",
-  no_support: "no candidate had support",
-  error: "an error",
-};
+const ENDS = new Map([
+  ["answer", "an answer"],
+  ["end_of_text", "end of text"],
+  ["max_steps", "cap on steps"],
+  ["max_tokens", "cap on tokens"],
+  ["context", "context full"],
+  ["deadline", "deadline"],
+  ["cancelled", "stopped"],
+  ["no_support", "no candidate had support"],
+  ["error", "an error"],
+]);
 const ROLES = ["draft", "target", "prm"];
 
 /** A solve that has just begun; `state` is "waiting", "running", "done", "stopped" or "failed". */
@@ -134,7 +134,7 @@ function totals(solve) {
     running: `step ${Math.max(0, ...accepted.map((step) => step.step_idx + 1)) + 1} is being written`,
     stopped: "stopped",
     failed: "failed",
-    done: ended === "answer" ? "" : `ended by: ${ENDS[ended] ?? ended}`,
+    done: ended === "answer" ? "" : `ended by: ${ENDS.get(ended) ?? ended}`,
   }[solve.state];
   const fact = (name, value, note) =>
     h("div", {}, h("dt", {}, name), h("dd", {}, value, note ? h("small", {}, note) : null));
