@@ -33,6 +33,8 @@ SAFE_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
+"""That the log names; others are a client's own words."""
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]*)?")
 _ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
@@ -119,8 +121,9 @@ class Guard:
             route = getattr(scope.get("route"), "path", None) or "other"
             self._meters.requests.labels(route, str(status or 499)).inc()
             peer = scope.get("client")
+            method = scope["method"] if scope["method"] in METHODS else "other"
             say(
-                "request", id=request_id, peer=peer[0] if peer else None, method=scope["method"], route=route,
+                "request", id=request_id, peer=peer[0] if peer else None, method=method, route=route,
                 status=status or 499, seconds=round(time.perf_counter() - began, 6), **said,
             )  # fmt: skip
 
