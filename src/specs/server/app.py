@@ -14,13 +14,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
-from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect
 
 from specs import __version__
 from specs.server.answers import Answer
 from specs.server.asking import Caps, asked_by
 from specs.server.errors import Refused, error_body, quoted
-from specs.server.guard import Guard, Rules
+from specs.server.guard import Guard, Hosts, Rules
 from specs.server.offers import Offer
 from specs.server.page import POLICY, html
 from specs.server.responding import Happening, streamed, whole
@@ -124,13 +124,15 @@ def create_app(solves: Solves, offers: Mapping[str, Offer], settings: Settings) 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        if isinstance(error.__cause__, Refused):  # while the body was being read
-            return await refused(request, error.__cause__)
+        cause = error.__cause__  # while the body was being read
+        if isinstance(cause, Refused | ClientDisconnect):
+            raise cause
+        detail = str(error.detail) if cause is None else "the body is not JSON: it is too deep, or no UTF-8"
         headers = dict(error.headers or {})
-        return JSONResponse(error_body(error.status_code, str(error.detail)), error.status_code, headers)
+        return JSONResponse(error_body(error.status_code, detail), error.status_code, headers)
 
     app.openapi = lambda: _documented(app)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(settings.hosts), www_redirect=False)
+    app.add_middleware(Hosts, names=settings.hosts)
     app.add_middleware(Guard, rules=settings.rules, meters=solves.meters, new_id=lambda: f"req-{secrets.token_hex(12)}")
     return app
 

@@ -9,7 +9,7 @@ import math
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,9 @@ SAFE_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
+"""That the log names; others are a client's own words."""
+_HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]*)?")
 _ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -118,8 +121,9 @@ class Guard:
             route = getattr(scope.get("route"), "path", None) or "other"
             self._meters.requests.labels(route, str(status or 499)).inc()
             peer = scope.get("client")
+            method = scope["method"] if scope["method"] in METHODS else "other"
             say(
-                "request", id=request_id, peer=peer[0] if peer else None, method=scope["method"], route=route,
+                "request", id=request_id, peer=peer[0] if peer else None, method=method, route=route,
                 status=status or 499, seconds=round(time.perf_counter() - began, 6), **said,
             )  # fmt: skip
 
@@ -176,6 +180,24 @@ class Guard:
     def _too_large(self) -> Refused:
         self._meters.rejected.labels("size").inc()
         return Refused(413, f"the body is larger than {self._rules.max_bytes} bytes; send less", code="too_large")
+
+
+class Hosts:
+    """ASGI middleware within `Guard`: who calls the server by a name that is not its own is refused.
+
+    This keeps pages of other sites, whose names may be made to lead here, from reading its answers.
+    """
+
+    def __init__(self, app: ASGIApp, names: Sequence[str]) -> None:
+        """`names` without ports; `*` for any."""
+        self._app, self._names = app, {name.lower() for name in names}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and "*" not in self._names:
+            called = _HOST.fullmatch(Headers(scope=scope).get("host", ""))
+            if called is None or called[1].lower() not in self._names:
+                raise Refused(400, "the Host header names another server; see --allow-host", code="unknown_host")
+        await self._app(scope, receive, send)
 
 
 def keys_of(text: str) -> tuple[str, ...]:

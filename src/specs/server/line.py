@@ -113,14 +113,18 @@ class Place:
         self._turn: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._left = False
 
-    async def reached(self) -> None:
+    async def reached(self, within_s: float | None = None) -> None:
         """Wait for one's turn.
 
         Raises:
             Closed: there will be none.
+            TimeoutError: it did not come within so many seconds; None for as long as it takes.
             asyncio.CancelledError: `leave` came first.
         """
-        await self._turn
+        await asyncio.wait({self._turn}, timeout=within_s)
+        if not self._turn.done():
+            raise TimeoutError
+        self._turn.result()
 
     def call(self) -> None:
         """It is this one's turn."""

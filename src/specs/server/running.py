@@ -72,6 +72,7 @@ def serve(app: FastAPI, solves: Solves, listening: socket.socket, grace_s: float
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # whoever asks could say to be anyone
         timeout_graceful_shutdown=round(grace_s + AFTER_GRACE_S),
         limit_concurrency=CONNECTIONS,
     )

@@ -8,13 +8,23 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 MAX_CHOICES = 16
 MAX_STOPS = 16
 MAX_TURNS = 512
 SEED = 2**63
 
+
+def _whole(text: str) -> str:
+    """JSON can spell halves of surrogate pairs, which no text holds."""
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise PydanticCustomError("half_a_character", "half of a surrogate pair is no text; send both halves")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_whole)]
 Stop = Annotated[str, Field(min_length=1, max_length=1000)]
 Zero = Annotated[float, Field(ge=0, le=0)]
 Nothing = Annotated[dict[str, Any], Field(max_length=0)]
@@ -77,12 +87,12 @@ class Common(Body):
 
 class TextPart(Body):
     type: Literal["text"]
-    text: str
+    text: Text
 
 
 class Message(Body):
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | Annotated[list[TextPart], Field(max_length=MAX_TURNS)]
+    content: Text | Annotated[list[TextPart], Field(max_length=MAX_TURNS)]
     name: Label | None = None
     refusal: None = None
     tool_calls: NoItems | None = None
@@ -127,8 +137,8 @@ class CompletionRequest(Common):
     """`POST /v1/completions`: the models go on with the text of the prompt, without a chat template."""
 
     prompt: (
-        Annotated[str, Field(min_length=1)]
-        | Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=MAX_CHOICES)]
+        Annotated[Text, Field(min_length=1)]
+        | Annotated[list[Annotated[Text, Field(min_length=1)]], Field(min_length=1, max_length=MAX_CHOICES)]
     )
     best_of: Annotated[int, Field(ge=1, le=1)] | None = None
     echo: Literal[False] | None = None

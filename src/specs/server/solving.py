@@ -92,11 +92,16 @@ class Job:
             self._place.leave()
 
     async def _solved(self) -> Ended | Failed:
-        await self._place.reached()
+        asked = self.asked
+        try:
+            await self._place.reached(asked.limits.deadline_s)
+            in_time = True
+        except TimeoutError:
+            in_time = False
         if self._given_up:  # between the turn and now
             raise asyncio.CancelledError
-        asked, queue_s = self.asked, time.perf_counter() - self._began
-        limits = within(asked.limits, queue_s)
+        queue_s = time.perf_counter() - self._began
+        limits = within(asked.limits, queue_s) if in_time else None
         if limits is None:
             self._solves.meters.rejected.labels("deadline").inc()
             return Failed(Refused(503, "the deadline passed in the queue", code="deadline", retry_after_s=1))

@@ -1,0 +1,193 @@
+"""Clients that read slowly or leave, and a server that is told to stop, on real sockets and a real process."""
+
+import json
+import signal
+import time
+
+import pytest
+from server.process import WAIT_S, Served, ask, read_all, request
+
+QUESTION = "Maya has 12 shells. She buys 3 bags with 5 shells in each bag. How many shells does Maya have now?"
+CHAT = "/v1/chat/completions"
+# Ten steps of two seconds and more each: nobody waits for its end.
+LONG = {"model": "specs", "temperature": 2, "specs": {"n": 256, "max_steps": 1000}}
+# Half a megabyte: every candidate of every step of twelve answers.
+LARGE = {"n": 12, "stream": True, "specs": {"n": 16, "trace": True}}
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    with Served(tmp_path_factory.mktemp("faults") / "home", "--max-n=256", "--queue=64") as server:
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def own(tmp_path):
+    """`own(*flags)`: a server of this test's own, to be told to stop."""
+    servers = []
+
+    def start(*flags):
+        servers.append(Served(tmp_path / "home", "--max-n=256", *flags))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.kill()
+
+
+def streamed(answer):
+    """The parts of a stream that came whole; the last one is [DONE]."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200")
+    text = body
+    parts = []
+    while True:  # chunked
+        size, _, text = text.partition(b"\r\n")
+        if not (length := int(size, 16)):
+            break
+        parts.append(text[:length])
+        assert text[length : length + 2] == b"\r\n"
+        text = text[length + 2 :]
+    assert text == b"\r\n"
+    events = [event.removeprefix("data: ") for event in b"".join(parts).decode().split("\n\n")[:-1]]
+    assert events.pop() == "[DONE]"
+    return [json.loads(event) for event in events if not event.startswith(":")]
+
+
+def text_of(events, choice=0):
+    return "".join(
+        one.get("text") or one.get("delta", {}).get("content", "")
+        for event in events
+        for one in event.get("choices", ())
+        if one["index"] == choice
+    )
+
+
+def ended(events):
+    """Finish reasons by choice."""
+    said = [one for event in events for one in event.get("choices", ()) if one["finish_reason"] is not None]
+    return {one["index"]: one["finish_reason"] for one in said}
+
+
+def test_a_slow_reader_holds_nobody_up_and_gets_its_answer_whole_when_it_reads(served):
+    """Its solves end while it reads nothing, others are served meanwhile, and all of it is there at last."""
+    before = served.metric("specs_solves_total")
+    with served.connect(narrow=True) as slow, served.client() as client:
+        slow.sendall(request(CHAT, ask(QUESTION, **LARGE)))
+        served.until(lambda: served.metric("specs_running") or served.metric("specs_solves_total") > before)
+        for seed in range(5):
+            answer = client.post(CHAT, json=ask(QUESTION, seed=seed))
+            assert answer.status_code == 200
+            assert answer.json()["choices"][0]["finish_reason"] == "stop"
+        served.until(lambda: served.metric("specs_solves_total") == before + LARGE["n"] + 5)
+        assert not any(line.get("solves") == LARGE["n"] for line in served.lines())  # the server still holds its answer
+        events = streamed(read_all(slow))
+    assert set(ended(events)) == set(range(LARGE["n"]))
+    assert all(text_of(events, k) for k in range(LARGE["n"]))
+    served.until(lambda: any(line.get("solves") == LARGE["n"] for line in served.lines()))
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_who_leaves_ends_its_solve_within_a_step(served, stream):
+    """Running: counted as cancelled, and the next one goes on at once."""
+    cancelled = served.metric("specs_solves_total", finish="cancelled")
+    steps = served.metric("specs_steps_total")
+    with served.connect() as raw:
+        raw.sendall(request(CHAT, ask(QUESTION, **LONG, stream=stream)))
+        served.until(lambda: served.metric("specs_running") == 1)
+        if stream:
+            while b"content" not in raw.recv(1 << 16):
+                pass
+    served.until(lambda: served.metric("specs_solves_total", finish="cancelled") == cancelled + 1)
+    served.until(lambda: served.metric("specs_running") == 0)
+    assert served.metric("specs_steps_total") - steps <= 2
+    served.until(lambda: served.lines()[-1]["event"] == "request")
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_who_leaves_the_queue_is_never_solved(served, stream):
+    solves = served.metric("specs_solves_total")
+    with served.connect() as first:
+        first.sendall(request(CHAT, ask(QUESTION, **LONG)))
+        served.until(lambda: served.metric("specs_running") == 1)
+        with served.connect() as second:
+            second.sendall(request(CHAT, ask(QUESTION, n=7, stream=stream)))
+            served.until(lambda: served.metric("specs_waiting") == 7)
+        served.until(lambda: served.metric("specs_waiting") == 0)
+        assert served.metric("specs_running") == 1
+    served.until(lambda: served.metric("specs_running") == 0)
+    assert served.metric("specs_solves_total") == solves + 1
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_deadline_holds_in_the_queue(served, stream):
+    """Who waits longer than that is told so, while the solve before it still runs."""
+    with served.connect() as first, served.client() as client:
+        first.sendall(request(CHAT, ask(QUESTION, **LONG)))
+        served.until(lambda: served.metric("specs_running") == 1)
+        answer = client.post(CHAT, json=ask(QUESTION, stream=stream, specs={"deadline_s": 0.2}))
+        assert served.metric("specs_running") == 1
+        assert served.metric("specs_waiting") == 0
+    if stream:
+        assert answer.text.endswith("data: [DONE]\n\n")
+        assert '"code": "deadline"' in answer.text
+    else:
+        assert answer.status_code == 503
+        assert answer.json()["error"]["code"] == "deadline"
+
+
+def test_a_server_that_is_told_to_stop_ends_its_streams_well(own):
+    """Who runs gets what there is, who waits 503, new ones nothing; it exits with 0 within its grace."""
+    server = own("--grace=1")
+    with server.connect() as running, server.connect() as waiting, server.connect() as idle:
+        running.sendall(request(CHAT, ask(QUESTION, **LONG, stream=True)))
+        answer = b""
+        while b'"content": "' not in answer.replace(b'"content": ""', b""):
+            answer += running.recv(1 << 16)
+        waiting.sendall(request(CHAT, ask(QUESTION)))
+        server.until(lambda: server.metric("specs_waiting") == 1)
+        server.signal(signal.SIGTERM)
+        refused = read_all(waiting)
+        assert refused.startswith(b"HTTP/1.1 503")
+        assert b'"code":"shutting_down"' in refused
+        assert read_all(idle) == b""
+        with pytest.raises(OSError):  # noqa: PT011
+            server.connect().close()
+        events = streamed(answer + read_all(running))
+        assert server.process.wait(WAIT_S) == 0
+    assert ended(events) == {0: "length"}
+    assert events[-1]["specs"]["finish_reason"] == "cancelled"
+    assert text_of(events)
+    assert [line["event"] for line in server.lines()][-1] == "stopped"
+
+
+def test_a_solve_that_ends_within_the_grace_is_whole(own):
+    server = own("--grace=60")
+    body = ask(QUESTION, stream=True, specs={"n": 64})
+    with server.client() as client:
+        alone = client.post(CHAT, json=ask(QUESTION, specs={"n": 64})).json()["choices"][0]["message"]["content"]
+    with server.connect() as running:
+        running.sendall(request(CHAT, body))
+        answer = running.recv(1 << 16)  # the first part comes as soon as it is taken on
+        server.signal(signal.SIGTERM)
+        events = streamed(answer + read_all(running))
+        assert server.process.wait(WAIT_S) == 0
+    assert ended(events) == {0: "stop"}
+    assert text_of(events) == alone
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_it_at_once(own, second):
+    """While a solve of a minute runs and there is an hour of grace."""
+    server = own("--grace=3600")
+    with server.connect() as running:
+        running.sendall(request(CHAT, ask(QUESTION, **LONG)))
+        server.until(lambda: server.metric("specs_running") == 1)
+        server.signal(signal.SIGTERM)
+        server_says = server.log.read_text
+        end = time.monotonic() + WAIT_S
+        while '"stopping"' not in server_says() and time.monotonic() < end:
+            time.sleep(0.02)
+        server.signal(second)
+        assert server.process.wait(WAIT_S) == 0

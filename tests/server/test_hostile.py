@@ -1,0 +1,138 @@
+"""2,000 requests that nobody means well, against a real process: refused by name, and nothing else happens."""
+
+import ast
+import json
+import os
+import socket
+import struct
+from contextlib import suppress
+from http.client import BadStatusLine, HTTPException, HTTPResponse
+from pathlib import Path
+
+import pytest
+from server.hostile import CHAT, MARK, cases
+from server.process import Served, ask
+
+SEED = 20_616
+QUESTION = "Tom has 40 nuts. He gives 6 nuts to each of 3 friends. How many nuts does Tom have now?"
+EVERY = 250
+"""Hostile requests between two good ones."""
+GROWTH_KB = 40_000
+"""Of memory, at most, over all of them."""
+UVICORN = {"Invalid HTTP request received."}
+"""What the HTTP library says beside the server."""
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hostile")
+    audited = [str(Path(__file__).with_name("audited.py")), str(folder / "notes")]
+    with Served(folder / "home", "--max-tokens=64", run=audited) as server:
+        yield server
+        server.stop()
+
+
+def answer_to(server, case):
+    """Status (0: none), headers and body."""
+    with server.connect() as raw:
+        with suppress(BrokenPipeError, ConnectionResetError):  # it may answer and close before it has read all
+            raw.sendall(case.data)
+        if case.leave:
+            raw.shutdown(socket.SHUT_WR)
+        answer = HTTPResponse(raw, method="HEAD" if case.data.startswith(b"HEAD") else None)
+        try:
+            answer.begin()
+            return answer.status, answer.headers, answer.read()
+        except (BadStatusLine, ConnectionResetError):
+            return 0, {}, b""
+        except HTTPException as error:
+            pytest.fail(f"{case.name}: {error!r}")
+        finally:
+            answer.close()
+
+
+def check(case, status, headers, body):
+    """The laws of every single answer."""
+    assert status in case.statuses, f"{case.name}: {status} {body[:300]}"
+    if "x-request-id" not in headers:
+        assert status in (0, 400), case.name  # no HTTP, so the application never saw it
+        return
+    assert MARK not in str(headers), case.name
+    if status < 400 or not body:
+        return
+    assert headers["content-type"] == "application/json", case.name
+    error = json.loads(body)["error"]
+    assert set(error) == {"message", "type", "param", "code"}, case.name
+    assert error["message"].isprintable(), case.name
+    assert len(error["message"]) < 1000, case.name
+    assert error["type"] == "invalid_request_error", case.name
+    if case.param != "*":
+        named = error["param"]
+        assert (named == case.param) if case.param is None else f"{named}.".startswith(f"{case.param}."), (
+            f"{case.name}: {error}"
+        )
+
+
+def good(server):
+    with server.client() as client:
+        answer = client.post(CHAT, json=ask(QUESTION))
+    assert answer.status_code == 200
+    return answer.json()["choices"][0]["message"]["content"]
+
+
+def files(folder):
+    return sorted(str(path) for path in folder.rglob("*"))
+
+
+def test_hostile_requests(served):
+    """Each is refused by name or served; then all that a request could have left behind is looked for."""
+    hostile = cases(SEED)
+    assert len(hostile) >= 2000
+    expected, notes = good(served), served.folder.with_name("notes")
+    # The most that one of them takes is taken now, so that what grows later grows by their number.
+    assert answer_to(served, next(case for case in hostile if case.name == "long question"))[0] == 400
+    before, noted, memory = files(served.folder), notes.stat().st_size, served.memory_kb()
+    open_files = len(os.listdir(f"/proc/{served.process.pid}/fd"))
+    for k, case in enumerate(hostile):
+        check(case, *answer_to(served, case))
+        if k % EVERY == 0:
+            assert good(served) == expected
+    assert good(served) == expected
+
+    # Nothing is left under way; nothing was written, started or called, and only Python's own modules were read.
+    served.until(lambda: served.metric("specs_running") == served.metric("specs_waiting") == 0)
+    served.until(lambda: len(os.listdir(f"/proc/{served.process.pid}/fd")) <= open_files)
+    assert served.memory_kb() - memory < GROWTH_KB
+    assert files(served.folder) == before
+    for line in notes.read_bytes()[noted:].decode().splitlines():
+        event, path, _, flags = ast.literal_eval(line)
+        assert event == "open", line
+        assert not flags & WRITES, line
+        assert str(path).endswith((".py", ".pyc", ".so")), line
+
+    # The log is JSON line by line, without a word of a client, and knows of no defect.
+    assert MARK not in served.log.read_text()
+    lines = served.lines()
+    assert {line["event"] for line in lines} <= {"started", "request", *UVICORN}
+    assert max(line.get("status", 0) for line in lines) < 500
+
+
+def test_who_hangs_up_hard_or_sends_half_and_stays_does_no_harm(served):
+    """RST in the middle of requests and answers, and 50 connections that say half of something and stay."""
+    whole = next(case.data for case in cases(SEED) if case.name.startswith("special"))
+    for k in range(100):
+        with served.connect() as raw:
+            raw.sendall(whole if k % 2 else whole[: k * len(whole) // 100])
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    expected = good(served)
+    stay = [served.connect() for _ in range(50)]
+    try:
+        for k, raw in enumerate(stay):
+            raw.sendall(whole[: k * len(whole) // 51])
+        assert good(served) == expected
+    finally:
+        for raw in stay:
+            raw.close()
+    served.until(lambda: served.metric("specs_running") == served.metric("specs_waiting") == 0)
+    assert good(served) == expected
