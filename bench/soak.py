@@ -8,9 +8,10 @@ strings, deadlines, several answers, traces; some hang up, waiting or in mid-str
 some ask for what is refused. What comes back has to be what was asked for, a 429, or what the request
 provoked (`Outcome`).
 
-Every few seconds the server's memory, open files and threads are read from /proc. Memory at the start
-is the median of its resident memory from 20% to 33% of the run (minutes 3 to 5 of 15), when everything
-has been asked for many times; at the end that of the last 20%. Verdicts at the end; JSON last.
+Engines keep the memory of their widest solve for the next one, so every model is first asked for long
+and wide solves, which do not count. Every other second the server's memory, open files and threads are
+read from /proc. Memory at the start is the median of its resident memory from 20% to 33% of the run
+(minutes 3 to 5 of 15), at the end that of the last 20%. Verdicts at the end; JSON last.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ from specs.eval.environment import environment
 from specs.record import write_json
 
 CLIENTS, KEYS, QUEUE = 24, 6, 8
+WIDE = 3
+"""Questions of the first, wide solves, asked four times each of every model."""
 PAUSE_S = (0.05, 1.0)
 SAMPLE_S = 2.0
 START, END = (0.20, 1 / 3), (0.80, 1.0)
@@ -287,6 +290,23 @@ def sample(pid: int) -> dict[str, Any]:
     }
 
 
+async def widen(url: str, keys: list[str]) -> None:
+    """Ask every model for solves as wide and as long as any of the load."""
+    async with httpx2.AsyncClient(base_url=url, timeout=PATIENCE_S) as http:
+        for k in range(WIDE):
+            for name in dict.fromkeys((*METHODS, *ALSO)):
+                question = generate("hard", 2_450_000 + k).question
+                body = {
+                    "model": name,
+                    "messages": [{"role": "user", "content": question}],
+                    "temperature": 1.0,
+                    "seed": k,
+                }
+                headers = {"Authorization": f"Bearer {keys[k % len(keys)]}"}
+                answer = await http.post(CHAT, json=body | {"n": 4, "specs": {"trace": True}}, headers=headers)
+                answer.raise_for_status()
+
+
 async def soak(url: str, pid: int, keys: list[str], seconds: float, seed: int) -> list[Minute]:
     """The load; what happened by minute."""
     began = time.monotonic()
@@ -353,6 +373,7 @@ def main() -> None:
                     raise SystemExit(f"the server did not start: {said}")
                 time.sleep(0.1)
             (url,) = set(re.findall(r"http://127\.0\.0\.1:\d+", said))
+            asyncio.run(widen(url, keys))
             fresh = sample(server.pid)
             minutes = asyncio.run(soak(url, server.pid, keys, seconds, args.seed))
             time.sleep(6)  # kept-alive connections are closed after 5
