@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import random
@@ -44,7 +45,7 @@ from specs.record import write_json
 
 CLIENTS, KEYS, QUEUE = 24, 6, 8
 WIDE = 3
-"""Questions of the first, wide solves, asked four times each of every model."""
+"""Questions of the first, wide solves."""
 PAUSE_S = (0.05, 1.0)
 SAMPLE_S = 2.0
 START, END = (0.20, 1 / 3), (0.80, 1.0)
@@ -294,17 +295,15 @@ async def widen(url: str, keys: list[str]) -> None:
     """Ask every model for solves as wide and as long as any of the load."""
     async with httpx2.AsyncClient(base_url=url, timeout=PATIENCE_S) as http:
         for k in range(WIDE):
-            for name in dict.fromkeys((*METHODS, *ALSO)):
-                question = generate("hard", 2_450_000 + k).question
-                body = {
-                    "model": name,
-                    "messages": [{"role": "user", "content": question}],
-                    "temperature": 1.0,
-                    "seed": k,
-                }
+            question = generate("hard", 2_450_000 + k).question
+            asked = {
+                CHAT: {"messages": [{"role": "user", "content": question}]},
+                COMPLETION: {"prompt": f"{question}\n\n"},  # which goes on for longer
+            }
+            for name, (path, words) in itertools.product(dict.fromkeys((*METHODS, *ALSO)), asked.items()):
+                body = {"model": name, "temperature": 1.0, "seed": k, "specs": {"trace": True}} | words
                 headers = {"Authorization": f"Bearer {keys[k % len(keys)]}"}
-                answer = await http.post(CHAT, json=body | {"n": 4, "specs": {"trace": True}}, headers=headers)
-                answer.raise_for_status()
+                (await http.post(path, json=body, headers=headers)).raise_for_status()
 
 
 async def soak(url: str, pid: int, keys: list[str], seconds: float, seed: int) -> list[Minute]:
