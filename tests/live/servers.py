@@ -86,13 +86,19 @@ class Server:
         command += [f"--{part}={value}" for part, value in zip(("host", "port"), self.url[7:].split(":"), strict=True)]
         if (setpriv := shutil.which("setpriv")) is not None:
             command = [setpriv, "--pdeathsig=TERM", *command]
-        with log.open("wb") as output:
+        self._command = [*command, *(PRM_FLAGS if model == "prm" else []), *flags]
+        self._environment = os.environ | ENVIRONMENT | environment
+        self.start()
+
+    def start(self) -> None:
+        """Start it, or start it again at the same address once it has ended."""
+        with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [*command, *(PRM_FLAGS if model == "prm" else []), *flags],
+                self._command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=os.environ | ENVIRONMENT | environment,
+                env=self._environment,
                 process_group=0,
             )
 

@@ -191,3 +191,12 @@ def test_a_second_signal_ends_it_at_once(own, second):
             time.sleep(0.02)
         server.signal(second)
         assert server.process.wait(WAIT_S) == 0
+
+
+def test_who_never_reads_does_not_keep_it_from_stopping(own):
+    server = own("--grace=0")
+    with server.connect(narrow=True) as slow:
+        slow.sendall(request(CHAT, ask(QUESTION, **LARGE)))
+        server.until(lambda: server.metric("specs_solves_total") == LARGE["n"])
+        server.signal(signal.SIGTERM)
+        assert server.process.wait(WAIT_S) == 0

@@ -11,7 +11,6 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -19,6 +18,7 @@ from starlette.requests import ClientDisconnect
 from specs import __version__
 from specs.server.answers import Answer
 from specs.server.asking import Caps, asked_by
+from specs.server.document import answers, documented, refusals
 from specs.server.errors import Refused, error_body, quoted
 from specs.server.guard import Guard, Hosts, Rules
 from specs.server.offers import Offer
@@ -60,7 +60,7 @@ def create_app(solves: Solves, offers: Mapping[str, Offer], settings: Settings) 
     async def look() -> HTMLResponse:
         return HTMLResponse(page, headers={"Content-Security-Policy": POLICY})
 
-    @app.get("/health")
+    @app.get("/health", responses=refusals(503))
     async def health() -> dict[str, Any]:
         line = solves.line
         if line.closed:
@@ -76,21 +76,21 @@ def create_app(solves: Solves, offers: Mapping[str, Offer], settings: Settings) 
     async def metrics() -> Response:
         return Response(solves.meters.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    @app.get("/v1/models")
+    @app.get("/v1/models", responses=refusals(401, 429))
     async def models() -> dict[str, Any]:
         return {"object": "list", "data": [_model(offer, started) for offer in offers.values()]}
 
-    @app.get("/v1/models/{name}", responses=_errors(404))
+    @app.get("/v1/models/{name}", responses=refusals(401, 404, 429))
     async def model(name: str) -> dict[str, Any]:
         if (offer := offers.get(name)) is None:
             raise Refused(404, f"there is no model {quoted(name)}; GET /v1/models names them", code="model_not_found")
         return _model(offer, started)
 
-    @app.post("/v1/chat/completions", response_model=None, responses=_errors(400, 401, 404, 413, 429, 502, 503))
+    @app.post("/v1/chat/completions", response_model=None, responses=answers(chat=True))
     async def chat(body: ChatRequest, request: Request) -> Response:
         return await answered(body, request)
 
-    @app.post("/v1/completions", response_model=None, responses=_errors(400, 401, 404, 413, 429, 502, 503))
+    @app.post("/v1/completions", response_model=None, responses=answers(chat=False))
     async def completion(body: CompletionRequest, request: Request) -> Response:
         return await answered(body, request)
 
@@ -131,7 +131,7 @@ def create_app(solves: Solves, offers: Mapping[str, Offer], settings: Settings) 
         headers = dict(error.headers or {})
         return JSONResponse(error_body(error.status_code, detail), error.status_code, headers)
 
-    app.openapi = lambda: _documented(app)
+    app.openapi = lambda: documented(app, offers, settings.caps)
     app.add_middleware(Hosts, names=settings.hosts)
     app.add_middleware(Guard, rules=settings.rules, meters=solves.meters, new_id=lambda: f"req-{secrets.token_hex(12)}")
     return app
@@ -157,33 +157,3 @@ def _first_error(error: RequestValidationError) -> tuple[str | None, str]:
     if why := next((UNSUPPORTED[name] for name in names if name in UNSUPPORTED), None):
         return param, f"{shown}: not supported ({why}); leave it out"
     return param, f"{shown}: {first['msg'][0].lower()}{first['msg'][1:]}"
-
-
-def _documented(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document without FastAPI's own answer to bad input, which `create_app` replaces."""
-    if app.openapi_schema is None:
-        app.openapi_schema = get_openapi(
-            title=app.title, version=app.version, description=app.description, routes=app.routes
-        )
-        for path in app.openapi_schema["paths"].values():
-            for operation in path.values():
-                operation["responses"].pop("422", None)
-    return app.openapi_schema
-
-
-def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """How the errors of a route look, for its documentation."""
-    error = {
-        "type": "object",
-        "required": ["message", "type", "param", "code"],
-        "properties": {
-            "message": {"type": "string"},
-            "type": {"type": "string"},
-            "param": {"type": ["string", "null"]},
-            "code": {"type": ["string", "null"]},
-        },
-    }
-    schema = {"type": "object", "required": ["error"], "properties": {"error": error}}
-    return {
-        status: {"description": "refused", "content": {"application/json": {"schema": schema}}} for status in statuses
-    }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 MAX_CHOICES = 16
@@ -24,6 +24,14 @@ def _whole(text: str) -> str:
     return text
 
 
+def _false(value: object) -> object:
+    """`Literal[False]` by itself takes 0 for false."""
+    if value is not False:
+        raise PydanticCustomError("not_false", "input should be false")
+    return value
+
+
+No = Annotated[Literal[False], BeforeValidator(_false)]
 Text = Annotated[str, AfterValidator(_whole)]
 Stop = Annotated[str, Field(min_length=1, max_length=1000)]
 Zero = Annotated[float, Field(ge=0, le=0)]
@@ -41,7 +49,9 @@ class Body(BaseModel):
 class SpecsOptions(Body):
     """What `specs` can be asked beyond OpenAI's fields (`extra_body={"specs": {...}}` in its client)."""
 
-    method: Annotated[str, Field(max_length=100)] | None = Field(None, description="instead of the model's own method")
+    method: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(
+        None, description="instead of the model's own method"
+    )
     n: Annotated[int, Field(ge=1)] | None = Field(None, description="candidates a step")
     beta: Annotated[float, Field(gt=0, le=1e6)] | None = Field(None, description="inverse temperature of verification")
     tau: Annotated[float, Field(ge=0, le=1)] | None = Field(None, description="from where a draft step is good enough")
@@ -58,7 +68,7 @@ class SpecsOptions(Body):
 
 class StreamOptions(Body):
     include_usage: bool = False
-    include_obfuscation: Literal[False] | None = None
+    include_obfuscation: No | None = None
 
 
 class Common(Body):
@@ -115,7 +125,7 @@ class ChatRequest(Common):
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     safety_identifier: Label | None = None
     prompt_cache_key: Label | None = None
-    logprobs: Literal[False] | None = None
+    logprobs: No | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=0)] | None = None
     tools: NoItems | None = None
     tool_choice: Literal["none", "auto"] | None = None
@@ -130,7 +140,7 @@ class ChatRequest(Common):
     reasoning_effort: Literal["none"] | None = None
     verbosity: Literal["medium"] | None = None
     service_tier: Literal["auto", "default"] | None = None
-    store: Literal[False] | None = None
+    store: No | None = None
 
 
 class CompletionRequest(Common):
@@ -141,7 +151,7 @@ class CompletionRequest(Common):
         | Annotated[list[Annotated[Text, Field(min_length=1)]], Field(min_length=1, max_length=MAX_CHOICES)]
     )
     best_of: Annotated[int, Field(ge=1, le=1)] | None = None
-    echo: Literal[False] | None = None
+    echo: No | None = None
     logprobs: None = None
     suffix: None = None
 

@@ -1,0 +1,53 @@
+"""docs/reliability.md quotes docs/results/soak.json, the run of bench/soak.py.
+
+python tests/docs/test_reliability.py       writes the figures anew
+"""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE, RECORD = DOCS / "reliability.md", DOCS / "results/soak.json"
+BETWEEN = re.compile(r"(?<=<!-- soak -->\n).*(?=<!-- /soak -->)", re.DOTALL)
+
+pytestmark = pytest.mark.skipif(not RECORD.exists(), reason="no soak is recorded yet: python -m bench.soak")
+
+
+def figures():
+    soak = json.loads(RECORD.read_text())
+    verdicts, rss = soak["by_verdict"], soak["rss"]
+    statuses = ", ".join(f"{status} {count:,}" for status, count in soak["by_status"].items() if status != "0")
+    lines = [
+        f"In {soak['minutes']:g} minutes {soak['requests']:,} requests: {verdicts['good']:,} answered well, "
+        f"{verdicts['full']:,} sent away with 429, {verdicts['provoked']:,} as they provoked, "
+        f"{verdicts.get('wrong', 0):,} otherwise. By status: {statuses}; {soak['by_status']['0']:,} left before one.",
+        "",
+        f"Resident memory: {rss['start_kb'] / 1024:.0f} MB at the start, {rss['end_kb'] / 1024:.0f} MB at the end, "
+        f"{rss['growth']:+.1%}.",
+        "",
+        "| minute | requests | good | 429 | waiting | p50, s | p95, s | RSS, MB | PSS, MB | files | threads |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for k, one in enumerate(soak["by_minute"], 1):
+        good, full, latency = one["by_verdict"].get("good", 0), one["by_status"].get("429", 0), one["latency_s"]
+        cells = [k, f"{one['requests']:,}", good, full, f"{one['waiting']:.1f}", f"{latency['p50']:.1f}"]
+        cells += [f"{latency['p95']:.1f}", round(one["rss_kb"] / 1024), round(one["pss_kb"] / 1024)]
+        lines.append("| " + " | ".join(map(str, [*cells, one["files"], one["threads"]])) + " |")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def test_the_page_quotes_the_record():
+    assert BETWEEN.findall(PAGE.read_text()) == [figures()], "run python tests/docs/test_reliability.py"
+
+
+def test_nothing_leaked_and_nothing_broke():
+    soak = json.loads(RECORD.read_text())
+    assert all(soak["verdicts"].values()), soak["verdicts"]
+    assert soak["minutes"] >= 15
+
+
+if __name__ == "__main__":
+    PAGE.write_text(BETWEEN.sub(lambda _: figures(), PAGE.read_text()))
