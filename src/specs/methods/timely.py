@@ -28,10 +28,11 @@ from specs.methods import Flow
 from specs.methods.specs import Specs
 from specs.types import Accept, Finish, Law, Proposal, Propose, Role, Trace
 
-_MORE_STEPS = 0.8
+_MORE_STEPS = 0.5
 """Quantile of the steps that remain, which time is kept for."""
-_LONGER = 0.5
+_LONGER = 0.0
 """Standard deviations by which they are taken to be slower than expected."""
+_SLACK = 0.5
 _OVERTIME = 0.5
 """Overtime is a usual step, but not more than this share of the deadline."""
 
@@ -92,14 +93,14 @@ class Timely(Specs):
         """How the draft may write a step: what is done and with how many candidates, the widest first."""
         full = Kind.VERIFIED if self.score == "tilted" else Kind.REWARDED
         narrower = [(full, n) for n in _halved(self.n)]
-        return [*narrower, *([(Kind.REWARDED, 1)] if full is Kind.VERIFIED else []), (Kind.ALONE, 1)]
+        return [*narrower, *([(Kind.REWARDED, min(self.n, 2))] if full is Kind.VERIFIED else []), (Kind.ALONE, 1)]
 
     def width(self, now: Moment) -> tuple[Kind, int]:
         """The widest way to write this step and all later ones in the time that remains."""
         left = now.estimate.left(now.done, _MORE_STEPS)
         for kind, n in self.widths[:-1]:
             needed = now.needed(kind, n, left)
-            if (kind, n) != (Kind.REWARDED, 1):
+            if kind is Kind.VERIFIED or self.score == "raw":
                 needed += now.estimate.rewrites * left * now.estimate.seconds(Kind.TARGET, n)
             if needed <= now.remaining_s:
                 return kind, n
@@ -108,7 +109,8 @@ class Timely(Specs):
     def target_n(self, now: Moment, n: int) -> int | None:
         """The most candidates, up to `n`, of the target for this step after which the draft can close; None if none."""
         closing = now.estimate.seconds(Kind.ALONE, 1, now.estimate.left(now.done + 1, _MORE_STEPS), False, _LONGER)
-        fitting = (one for one in _halved(n) if now.needed(Kind.TARGET, one) + closing <= now.remaining_s)
+        room = now.remaining_s + _SLACK * self.overtime_s - closing
+        fitting = (one for one in _halved(n) if now.needed(Kind.TARGET, one) <= room)
         return next(fitting, None)
 
     def solve(self, question: str, law: Law, key: Key) -> Flow:
