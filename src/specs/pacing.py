@@ -91,6 +91,8 @@ def _name(steps: dict[str, Any]) -> str:
 
 
 def _rewritten(result: Result) -> float | None:
-    """Share of the verified draft steps that were thrown away; None without any."""
+    """Share of the verified draft steps that were thrown away; None without any, or where time decided too."""
+    if result.finish_reason is Finish.DEADLINE:
+        return None
     verified = [record for record in result.steps if kind_of(record) in (Kind.REWARDED, Kind.VERIFIED)]
     return sum(not record.accepted for record in verified) / len(verified) if verified else None

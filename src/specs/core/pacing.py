@@ -15,8 +15,10 @@ How many steps a solution has is counted, older solutions less and less.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,10 +57,17 @@ _WANDER = np.diag([0.08, 0.005, 0.005, 0.005, 0.0005, 0.005]) ** 2
 """Variance that each observed step adds."""
 _SPREAD = 0.3
 """Standard deviation of the log of a step's time around its expectation."""
+_SHORTEST_S = 1e-6
+"""Clocks are not finer than that, and a step may be known already."""
 LONGEST = 64
 """Steps beyond this are not told apart."""
 _MEMORY = 64.0
 """Solutions that the counts of steps remember."""
+
+
+def _rows(matrix: Floats) -> tuple[tuple[float, ...], ...]:
+    rows: list[list[float]] = matrix.tolist()
+    return tuple(tuple(row) for row in rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,28 +82,27 @@ class Estimate:
     """
 
     mean: tuple[float, ...] = tuple(mean for mean, _ in _PRIOR.values())
-    covariance: tuple[tuple[float, ...], ...] = tuple(
-        tuple(sd * sd if row == column else 0.0 for column in range(len(_PRIOR)))
-        for row, (_, sd) in enumerate(_PRIOR.values())
-    )
+    covariance: tuple[tuple[float, ...], ...] = _rows(np.diag([sd**2 for _, sd in _PRIOR.values()]))
     lengths: tuple[float, ...] = tuple(0.1 * 0.9**k for k in range(LONGEST))
     rewrites: float = 0.1
 
     def seen(self, kind: Kind, n: int, fresh: bool, seconds: float) -> Estimate:
-        """The belief after one more step of `n` candidates, which took `seconds` > 0.
+        """The belief after one more step of `n` candidates, which took `seconds` >= 0.
 
         `fresh`: a model that was new to the solve took part.
         """
         h, mean = _design(kind, n, fresh), np.array(self.mean)
         before = np.array(self.covariance) + _WANDER
-        gain = before @ h / (h @ before @ h + _SPREAD**2)
-        # A step that took far longer than anything foreseen says that something happened, not by how much.
-        surprise = float(np.clip(math.log(seconds) - h @ mean, -self._reach(h), self._reach(h)))
+        variance = float(h @ before @ h) + _SPREAD**2
+        gain = before @ h / variance
+        # A step far from anything foreseen says that something happened, not how much.
+        reach = 3.0 * math.sqrt(variance)
+        surprise = float(np.clip(math.log(max(seconds, _SHORTEST_S)) - h @ mean, -reach, reach))
         after = before - np.outer(gain, h @ before)
         return replace(
             self,
             mean=tuple((mean + gain * surprise).tolist()),
-            covariance=tuple(tuple(row.tolist()) for row in (after + after.T) / 2),
+            covariance=_rows((after + after.T) / 2),
         )
 
     def solved(self, steps: int, rewrites: float | None) -> Estimate:
@@ -110,21 +118,17 @@ class Estimate:
 
     def left(self, done: int, quantile: float) -> int:
         """Steps that a solution with `done` steps still takes, >= 1: this `quantile` of those that have more."""
-        beyond = np.cumsum(self.lengths[min(done, LONGEST - 1) :])
-        return 1 + int(np.searchsorted(beyond, quantile * beyond[-1]))
+        beyond = list(accumulate(self.lengths[min(done, LONGEST - 1) :]))
+        return 1 + bisect_left(beyond, quantile * beyond[-1])
 
-    def seconds(self, kind: Kind, n: int, steps: int = 1, fresh: bool = False, deviations: float = 0.0) -> float:
-        """Wall time of so many steps; `fresh`: a model that is new to the solve takes part.
+    def seconds(self, kind: Kind, n: int, steps: int = 1, fresh: bool = False) -> float:
+        """Wall time to expect of so many steps; `fresh`: a model that is new to the solve takes part.
 
-        `deviations` above (below) 0: as many standard deviations longer (shorter) than expected.
+        The mean of the belief: what is hardly known is expected to take long.
         """
         h, mean, covariance = _design(kind, n, False), np.array(self.mean), np.array(self.covariance)
         opening = math.exp(self.mean[5]) if fresh else 1.0
-        uncertain = math.sqrt(float(h @ covariance @ h) + _SPREAD**2 / steps)
-        return (steps - 1 + opening) * math.exp(float(h @ mean) + _SPREAD**2 / 2 + deviations * uncertain)
-
-    def _reach(self, h: Floats) -> float:
-        return 3.0 * math.sqrt(float(h @ np.array(self.covariance) @ h) + _SPREAD**2)
+        return (steps - 1 + opening) * math.exp(float(h @ mean) + (float(h @ covariance @ h) + _SPREAD**2) / 2)
 
 
 def _design(kind: Kind, n: int, fresh: bool) -> Floats:

@@ -1,16 +1,15 @@
 """SPECS against the clock: as wide as the time that remains allows, in every step.
 
-Before each step a running estimate (`specs.core.pacing`) says what it would take to write the rest of the solution
-one way or another, and the widest way that fits is taken:
+Before each step a running estimate (`specs.core.pacing`) says what it would take to write the rest of the
+solution one way or another, and the widest way that there is time for is taken:
 
-1. as configured: n candidates, verified by the PRM and the target;
-2. the same with n / 2, n / 4, ..., 1 candidates;
-3. one candidate, verified by the PRM alone;
+1. as configured: n candidates, verified by the PRM and the target; with n / 2, n / 4, ..., 1 candidates;
+2. two candidates, verified by the PRM alone, while there is time to write the bad ones again;
+3. n, n / 2, ..., 2 candidates, verified by the PRM alone;
 4. one candidate, unverified: the draft closes the solution as fast as it can.
 
-A step that the target is to write, again or at all, it writes with as many candidates as leave the draft time to close,
-else the draft's stays. What each step took moves the estimate for those that follow. With time enough
-this is `specs`, token for token.
+A step that is the target's to write, it writes if the draft can still close after that; else the draft's stays.
+What each step took moves the estimate for the steps after it. With time enough this is `specs`, token for token.
 
 Model calls a step: at most those of `specs`.
 """
@@ -20,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from specs.core.keys import Key
 from specs.core.pacing import ROLES, Estimate, Kind
@@ -28,13 +28,28 @@ from specs.methods import Flow
 from specs.methods.specs import Specs
 from specs.types import Accept, Finish, Law, Proposal, Propose, Role, Trace
 
-_MORE_STEPS = 0.5
+_MORE_STEPS = 0.75
 """Quantile of the steps that remain, which time is kept for."""
-_LONGER = 0.0
-"""Standard deviations by which they are taken to be slower than expected."""
-_SLACK = 0.5
+_AIM = 0.5
+"""Share of the overtime that is planned with."""
+_RESERVE = 2.0
+"""Time is kept for so many times the rewrites that are usual."""
+_FEW = 2
+"""Candidates that the PRM alone verifies while there is time to rewrite the bad ones."""
 _OVERTIME = 0.5
 """Overtime is a usual step, but not more than this share of the deadline."""
+
+
+class Way(NamedTuple):
+    """How the draft writes a step.
+
+    Attributes:
+        rewrites: whether time is kept for the target to write steps again.
+    """
+
+    kind: Kind
+    n: int
+    rewrites: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +68,13 @@ class Moment:
     done: int = 0
     used: frozenset[Role] = frozenset()
 
+    def left(self, done: int) -> int:
+        """Steps to count on behind the first `done`."""
+        return self.estimate.left(done, _MORE_STEPS)
+
     def needed(self, kind: Kind, n: int, steps: int = 1) -> float:
-        """Seconds that so many steps of a kind take, with some to spare."""
-        return self.estimate.seconds(kind, n, steps, not ROLES[kind] <= self.used, _LONGER)
+        """Seconds that so many steps of a kind take."""
+        return self.estimate.seconds(kind, n, steps, not ROLES[kind] <= self.used)
 
     def after(self, kind: Kind, n: int, remaining_s: float | None) -> Moment:
         """The moment of the reply to a proposal, which says what remains; None where there is no deadline."""
@@ -83,50 +102,68 @@ class Timely(Specs):
         if not self.deadline_s > 0:
             raise ValueError(f"a deadline is a positive number of seconds, not {self.deadline_s}")
 
-    @property
-    def overtime_s(self) -> float:
-        """Seconds beyond the deadline that the last step may take: those of a usual one."""
-        return min(self.estimate.seconds(*self.widths[0]), _OVERTIME * self.deadline_s)
+    def overtime_s(self, estimate: Estimate) -> float:
+        """Seconds beyond the deadline that a step may take: those of a usual one, before this solve or by now."""
+        usual_s = (one.seconds(*self.ways[0][:2]) for one in (self.estimate, estimate))
+        return min(*usual_s, _OVERTIME * self.deadline_s)
 
     @property
-    def widths(self) -> list[tuple[Kind, int]]:
-        """How the draft may write a step: what is done and with how many candidates, the widest first."""
+    def ways(self) -> list[Way]:
+        """How the draft may write a step, the widest first."""
         full = Kind.VERIFIED if self.score == "tilted" else Kind.REWARDED
-        narrower = [(full, n) for n in _halved(self.n)]
-        return [*narrower, *([(Kind.REWARDED, min(self.n, 2))] if full is Kind.VERIFIED else []), (Kind.ALONE, 1)]
+        few = min(self.n, _FEW)
+        return [
+            *(Way(full, n, True) for n in _halved(self.n)),
+            Way(Kind.REWARDED, few, True),
+            *(Way(Kind.REWARDED, n, False) for n in _halved(self.n) if n >= few),
+            Way(Kind.ALONE, 1, False),
+        ]
 
-    def width(self, now: Moment) -> tuple[Kind, int]:
+    def way(self, now: Moment) -> Way:
         """The widest way to write this step and all later ones in the time that remains."""
-        left = now.estimate.left(now.done, _MORE_STEPS)
-        for kind, n in self.widths[:-1]:
-            needed = now.needed(kind, n, left)
-            if kind is Kind.VERIFIED or self.score == "raw":
-                needed += now.estimate.rewrites * left * now.estimate.seconds(Kind.TARGET, n)
-            if needed <= now.remaining_s:
-                return kind, n
-        return self.widths[-1]
+        left, room = now.left(now.done), self._room(now)
+        rewrites = min(1.0, _RESERVE * now.estimate.rewrites * left)
+        for way in self.ways[:-1]:
+            needed = now.needed(way.kind, way.n, left)
+            if way.rewrites:
+                needed += rewrites * now.needed(Kind.TARGET, way.n)
+            if needed <= room:
+                return way
+        return self.ways[-1]
 
     def target_n(self, now: Moment, n: int) -> int | None:
-        """The most candidates, up to `n`, of the target for this step after which the draft can close; None if none."""
-        closing = now.estimate.seconds(Kind.ALONE, 1, now.estimate.left(now.done + 1, _MORE_STEPS), False, _LONGER)
-        room = now.remaining_s + _SLACK * self.overtime_s - closing
-        fitting = (one for one in _halved(n) if now.needed(Kind.TARGET, one) <= room)
-        return next(fitting, None)
+        """Candidates of the target for this step, up to `n`; None if the draft could not even close after one.
+
+        More than one leave time to go on with as many.
+        """
+        left, room, after = now.left(now.done + 1), self._room(now), replace(now, used=frozenset(Role))
+        for fewer in _halved(n):
+            rest = (self.ways[0].kind, fewer) if fewer > 1 else (Kind.ALONE, 1)
+            if now.needed(Kind.TARGET, fewer) + after.needed(*rest, left) <= room:
+                return fewer
+        return None
+
+    def _room(self, now: Moment) -> float:
+        return now.remaining_s + _AIM * self.overtime_s(now.estimate)
 
     def solve(self, question: str, law: Law, key: Key) -> Flow:
         trace, writer, now = Trace(question), Role(self.start), Moment(self.deadline_s, self.estimate)
         hurried = False
         while True:
             now = replace(now, done=len(trace.steps))
-            kind, n = self.width(now)
+            kind, n, _ = self.way(now)
             if writer is Role.TARGET:
                 target_n = self.target_n(now, self.n)
                 writer, kind, n = (Role.DRAFT, kind, n) if target_n is None else (writer, Kind.TARGET, target_n)
                 hurried |= target_n != self.n
             else:
-                hurried |= (kind, n) != self.widths[0]
+                hurried |= (kind, n) != self.ways[0][:2]
             at, select = self._narrowed(kind, n), key.fold("select", trace.token_ids)
-            proposal: Proposal = yield at._asked(kind, writer, trace, law, select)
+            overtime_s = self.overtime_s(now.estimate)
+            request = at._request(writer, trace, law, select)
+            if kind is Kind.ALONE:
+                request = Propose(writer, trace, 1, frozenset(), law)
+            proposal: Proposal = yield replace(request, overtime_s=overtime_s)
             now = now.after(kind, n, proposal.remaining_s)
             decision = choose_best([0.0]) if kind is Kind.ALONE else at._choose(proposal.candidates, select)
             if kind is not Kind.ALONE and writer is Role.DRAFT and at._rejected(trace, proposal.candidates, decision):
@@ -138,7 +175,8 @@ class Timely(Specs):
                     yield Accept(decision, keep=False)
                     writer, kind, select = Role.TARGET, Kind.TARGET, key.fold("select", trace.token_ids, attempt=1)
                     at = self._narrowed(kind, target_n)
-                    proposal = yield at._asked(kind, writer, trace, law, select, attempt=1)
+                    request = at._request(writer, trace, law, select, attempt=1)
+                    proposal = yield replace(request, overtime_s=overtime_s)
                     now = now.after(kind, target_n, proposal.remaining_s)
                     decision = at._choose(proposal.candidates, select)
             if decision.chosen is None:
@@ -154,14 +192,6 @@ class Timely(Specs):
     def _narrowed(self, kind: Kind, n: int) -> Timely:
         """This configuration with `n` candidates, scored by those who verify."""
         return replace(self, n=n, score="raw" if kind is Kind.REWARDED else self.score)
-
-    def _asked(self, kind: Kind, writer: Role, trace: Trace, law: Law, select: Key, attempt: int = 0) -> Propose:
-        """The request for a step, with overtime."""
-        if kind is Kind.ALONE:
-            request = Propose(writer, trace, 1, frozenset(), law)
-        else:
-            request = self._request(writer, trace, law, select, attempt)
-        return replace(request, overtime_s=self.overtime_s)
 
 
 def _halved(n: int) -> Iterator[int]:
