@@ -9,9 +9,9 @@ usual latency, 30, 60 and 100%.
 1. Tuning problems (from `TUNING_SEED` on): a grid of methods and settings in turn, problem by problem. The rival at a
    deadline is the setting that is right most often among those whose p95 latency, in usual ones, fits the budget: the
    deadline, or the deadline and one usual step, which is what `specs` with a deadline may take.
-2. Test problems (from `--problem-seed` on): `specs` with each deadline, the rivals and the default `specs` in turn. In
-   time is what arrives within the deadline and one usual step. Accuracies are compared problem by problem; a rival's
-   answers count whenever they arrive. Beside it the default `specs`, its answers counting only if they are in time.
+2. Test problems (from `--problem-seed` on): `specs` with each deadline, the rivals, the `OTHERS` and the default `specs`
+   in turn. In time is what arrives within the deadline and one usual step. Accuracies are compared problem by problem;
+   a rival's answers count whenever they arrive. Beside it, of all settings, what is right and in time.
 
 "Not worse" is non-inferiority by `MARGIN` (docs/eval.md). JSON last.
 """
@@ -45,6 +45,8 @@ WINDOW = 21
 SHARES = (0.3, 0.6, 1.0)
 MARGIN = 0.03
 USUAL = "specs n=8"
+OTHERS = ("draft", "beam-draft n=8", "specs score=raw n=2", USUAL)
+"""Settings that are always compared with, whether they fit a budget or not."""
 FIXED: dict[str, Method] = {
     "draft": make("draft"),
     "target": make("target"),
@@ -180,7 +182,8 @@ def main() -> None:
 
     usual = Usual(tuning.solves)
     timed = {f"{share:.0%}": (FIXED[USUAL], share) for share in SHARES}
-    chosen = {name: fixed[name] for pair in rivals.values() for name in pair.values() if name} | {USUAL: fixed[USUAL]}
+    names = {name: None for pair in rivals.values() for name in (*pair.values(), *OTHERS) if name}
+    chosen = {name: fixed[name] for name in names}
     solves = in_turn(models, timed | chosen, usual, pace, args, args.problem_seed, args.limit)
     scores = {name: right(one, tier, args.problem_seed) for name, one in solves.items()}
 
@@ -192,7 +195,7 @@ def main() -> None:
     rows: dict[str, Any] = {}
     for share in SHARES:
         name = f"{share:.0%}"
-        cut = [ok * met for ok, met in zip(scores[USUAL], in_time(USUAL, share, 1), strict=True)]
+        met = {one: np.multiply(scores[one], in_time(one, share, 1)).tolist() for one in (name, *names)}
         rows[name] = {
             **summary(solves[name], scores[name], usual),
             "in_time": share_of(in_time(name, share, 1)),
@@ -200,7 +203,7 @@ def main() -> None:
             "answered": share_of([float(one.answer is not None) for one in solves[name]]),
             "finish_deadline": share_of([float(one.finish_reason is Finish.DEADLINE) for one in solves[name]]),
             "steps": done(solves[name]),
-            "usual_if_in_time": share_of(cut),
+            "right_in_time": {"with the deadline" if one == name else one: share_of(met[one]) for one in met},
         }
         for budget, rival in rivals[share].items():
             if rival is None:
@@ -224,7 +227,7 @@ def main() -> None:
         "margin": MARGIN,
         "usual_s": round(float(np.median(usual.latencies_s)), 4),
         "usual_step": round(float(np.mean(usual.steps_s)) / float(np.mean(usual.latencies_s)), 3),
-        "usual": summary(solves[USUAL], scores[USUAL], usual),
+        "fixed": {name: summary(solves[name], scores[name], usual) for name in names},
         "deadlines": rows,
         "fixed_settings_on_tuning_problems": settings,
     }
