@@ -9,9 +9,9 @@ usual latency, 30, 60 and 100%.
 1. Tuning problems (from `TUNING_SEED` on): a grid of methods and settings in turn, problem by problem. The rival at a
    deadline is the setting that is right most often among those whose p95 latency, in usual ones, fits the budget: the
    deadline, or the deadline and one usual step, which is what `specs` with a deadline may take.
-2. Test problems (from `--problem-seed` on): `specs` with each deadline, the rivals, the `OTHERS` and the default `specs`
-   in turn. In time is what arrives within the deadline and one usual step. Accuracies are compared problem by problem;
-   a rival's answers count whenever they arrive. Beside it, of all settings, what is right and in time.
+2. Test problems (from `--problem-seed` on): `specs` with each deadline, the rivals and the `OTHERS` in turn. In time is
+   what arrives within the deadline and one usual step. Accuracies are compared problem by problem; a rival's answers
+   count whenever they arrive. Beside it, of all of these settings, what is right and in time.
 
 "Not worse" is non-inferiority by `MARGIN` (docs/eval.md). JSON last.
 """

@@ -98,6 +98,11 @@ def test_with_time_enough_it_is_the_plain_solve_token_for_token(name, clock):
         assert wanted.settings | {"deadline_s": 1e6} == {name: found.settings[name] for name in wanted.settings}
 
 
+def test_without_a_deadline_it_is_the_plain_solve(clock):
+    wanted = solve(ticking(clock), Specs(n=3))
+    assert written(solve(ticking(clock), Timely(n=3))) == written(wanted)
+
+
 def known(**more):
     """An estimate that is sure: steps by the draft alone take 10 ms, solutions four steps."""
     mean = {"rewarded": math.log(1.5), "verified": math.log(2), "target": math.log(5), "slope": 0.0, "fresh": 0.0}
@@ -173,7 +178,7 @@ def test_a_deadline_is_kept_and_the_finish_reason_says_that_it_was_felt(name, cl
     for share in (0.3, 0.6, 1.0):
         for seed in range(20):
             result = solve(models, method, share * usual_s, pace, seed)
-            assert result.latency_s <= share * usual_s + step_s + max(COST.values())
+            assert result.latency_s <= share * usual_s + 1.1 * step_s + max(COST.values())
             felt = result.finish_reason not in (Finish.ANSWER, Finish.END_OF_TEXT)
             assert felt or written(result) == written(plain[seed])
             assert result.finish_reason is not Finish.DEADLINE or written(result) != written(plain[seed])
