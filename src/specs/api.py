@@ -17,6 +17,7 @@ from specs.machine import Limits
 from specs.methods import Method
 from specs.methods.registry import make
 from specs.models.load import Engine, Names, load_models
+from specs.pacing import Pace
 from specs.rewards.families import PRMFormat
 from specs.types import ALONE, Chat, Law, Result, StepPolicy
 
@@ -74,7 +75,7 @@ def configure(
         method: a name (`specs.methods.registry.NAMES`) or a configured method.
         temperature: >= 0; top_p: in (0, 1].
         max_steps, max_tokens: caps of the whole solve; max_step_tokens: of one step.
-        deadline_s: seconds until the best trace so far is returned; None for none.
+        deadline_s: seconds until there is to be an answer (docs/deadlines.md); None for none.
         delimiter: closes a step; None for fixed chunks of `max_step_tokens`.
         enough: share of the candidates in (0, 1]; those that are longer than so many are cut off.
         options: the method's own (`n`, `beta`, `tau`, ...; see `specs.methods`).
@@ -101,14 +102,19 @@ def stream(
     *,
     seed: int = 0,
     chat: Chat = ALONE,
+    pace: Pace | None = None,
     **options: Any,
 ) -> Stream:
     """Start a solve; iterate over its steps as they are accepted, then read `.result`.
 
-    `chat` is the conversation that the question ends; `options` as for `configure`.
+    Args:
+        chat: the conversation that the question ends.
+        pace: what earlier solves with these models have taught about their speed, for a deadline; it learns
+            from this one too. None for a new one.
+        options: as for `configure`.
     """
     chosen, law, limits = configure(method, **options)
-    return drive.stream(question, models, chosen, law=law, limits=limits, seed=seed, chat=chat)
+    return drive.stream(question, models, chosen, law=law, limits=limits, seed=seed, chat=chat, pace=pace or Pace())
 
 
 def solve(
@@ -118,10 +124,11 @@ def solve(
     *,
     seed: int = 0,
     chat: Chat = ALONE,
+    pace: Pace | None = None,
     **options: Any,
 ) -> Result:
     """Solve one question; see `stream`."""
-    return stream(question, models, method, seed=seed, chat=chat, **options).result
+    return stream(question, models, method, seed=seed, chat=chat, pace=pace, **options).result
 
 
 def astream(
@@ -131,11 +138,12 @@ def astream(
     *,
     seed: int = 0,
     chat: Chat = ALONE,
+    pace: Pace | None = None,
     **options: Any,
 ) -> AsyncStream:
     """`stream` for asyncio: `async for step in ...`, then `.result`."""
     chosen, law, limits = configure(method, **options)
-    return drive.astream(question, models, chosen, law=law, limits=limits, seed=seed, chat=chat)
+    return drive.astream(question, models, chosen, law=law, limits=limits, seed=seed, chat=chat, pace=pace or Pace())
 
 
 async def asolve(
@@ -145,10 +153,11 @@ async def asolve(
     *,
     seed: int = 0,
     chat: Chat = ALONE,
+    pace: Pace | None = None,
     **options: Any,
 ) -> Result:
     """`solve` for asyncio."""
-    running = astream(question, models, method, seed=seed, chat=chat, **options)
+    running = astream(question, models, method, seed=seed, chat=chat, pace=pace, **options)
     async for _ in running:
         pass
     assert running.result is not None

@@ -17,14 +17,16 @@ from specs.engine import Models
 from specs.errors import InputError, SpecsError
 from specs.machine import Call, Done, Limits, Machine, Solve, timed
 from specs.methods import Method
+from specs.pacing import Pace
 from specs.types import ALONE, Chat, Law, Result, StepRecord
 
 
 class _Running:
     """What both streams share: cancelling, and one turn of the machine."""
 
-    def __init__(self, solve: Solve) -> None:
+    def __init__(self, solve: Solve, pace: Pace | None) -> None:
         self._solve = solve
+        self._pace = pace
         self._result: Result | None = None
 
     def cancel(self) -> None:
@@ -37,6 +39,8 @@ class _Running:
             return machine.throw(reply) if isinstance(reply, Exception) else machine.send(reply)
         except StopIteration as stop:
             self._result = stop.value
+            if self._pace is not None:
+                self._pace.learn(stop.value)
             return None
 
 
@@ -106,9 +110,13 @@ def stream(
     limits: Limits | None = None,
     seed: int = 0,
     chat: Chat = ALONE,
+    pace: Pace | None = None,
 ) -> Stream:
-    """Start a solve; see `Stream`. Raises `InputError` if the method lacks a model."""
-    return Stream(_new(question, models, method, law, limits, seed, chat))
+    """Start a solve; see `Stream`. Raises `InputError` if the method lacks a model.
+
+    With a `pace`, which learns from it, the solve is planned for its deadline; without one it is cut there.
+    """
+    return Stream(_new(question, models, method, law, limits, seed, chat, pace), pace)
 
 
 def astream(
@@ -120,16 +128,26 @@ def astream(
     limits: Limits | None = None,
     seed: int = 0,
     chat: Chat = ALONE,
+    pace: Pace | None = None,
 ) -> AsyncStream:
     """`stream` for asyncio."""
-    return AsyncStream(_new(question, models, method, law, limits, seed, chat))
+    return AsyncStream(_new(question, models, method, law, limits, seed, chat, pace), pace)
 
 
 def _new(
-    question: str, models: Models, method: Method, law: Law | None, limits: Limits | None, seed: int, chat: Chat
+    question: str,
+    models: Models,
+    method: Method,
+    law: Law | None,
+    limits: Limits | None,
+    seed: int,
+    chat: Chat,
+    pace: Pace | None,
 ) -> Solve:
     if not question.strip():
         raise InputError("the question is empty; say what is to be solved")
-    law = law or Law()
+    law, limits = law or Law(), limits or Limits()
     models.require(method, law)
-    return Solve(question, models, method, law, limits or Limits(), seed, threading.Event(), chat)
+    if pace is not None:
+        method = pace.timed(method, law, limits)
+    return Solve(question, models, method, law, limits, seed, threading.Event(), chat)

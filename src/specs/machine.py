@@ -53,7 +53,7 @@ class Limits:
     Attributes:
         max_steps: accepted steps, >= 1.
         max_tokens: tokens of the accepted trace, >= 1.
-        deadline_s: seconds from the start; None for none.
+        deadline_s: seconds from the start, and the overtime of the request under way; None for none.
     """
 
     max_steps: int = 32
@@ -115,6 +115,8 @@ class Solve:
     """The next step, being sampled while this one is verified."""
     paused: float = 0.0
     """Seconds that the caller kept a step before it asked for the next one."""
+    overtime: float = 0.0
+    """Seconds beyond the deadline that the request at hand may take."""
 
     def machine(self) -> Machine:
         self.start = time.perf_counter()
@@ -186,7 +188,7 @@ class Solve:
         """Raise `Stopped` once the solve is cancelled or out of time."""
         if self.cancelled.is_set():
             raise Stopped(Finish.CANCELLED)
-        if self.limits.deadline_s is not None and self._elapsed() >= self.limits.deadline_s:
+        if self.limits.deadline_s is not None and self._elapsed() >= self.limits.deadline_s + self.overtime:
             raise Stopped(Finish.DEADLINE)
 
     def _elapsed(self) -> float:
@@ -194,6 +196,7 @@ class Solve:
 
     def _propose(self, request: Propose | Rollout) -> Generator[list[Call], Any, Proposal]:
         """Sample and verify by all roles at the same time; engines that can begin with what has closed."""
+        self.overtime = request.overtime_s
         self.watch()
         writer, traces = request.writer, request.traces
         law = self._capped(request)

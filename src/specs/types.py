@@ -228,6 +228,7 @@ class Propose:
         speculate: tokens that the draft proposes at a time while the target writes; 0 for none.
         hopeless: by their rewards, the candidates that will not be chosen. The target is then asked after
             the PRM, about the others alone; the `log_p` of the hopeless is -inf.
+        overtime_s: seconds that the work may go on beyond a deadline.
     """
 
     writer: Role
@@ -242,6 +243,7 @@ class Propose:
     lookahead: Callable[[tuple[Candidate, ...]], int | None] | None = None
     speculate: int = 0
     hopeless: Callable[[tuple[Candidate, ...]], frozenset[int]] | None = None
+    overtime_s: float = 0.0
 
     @property
     def traces(self) -> tuple[Trace, ...]:
@@ -267,6 +269,7 @@ class Rollout:
     judge: ClassVar[Judge | None] = None
     lookahead: ClassVar[Callable[[tuple[Candidate, ...]], int | None] | None] = None
     hopeless: ClassVar[Callable[[tuple[Candidate, ...]], frozenset[int]] | None] = None
+    overtime_s: ClassVar[float] = 0.0
 
     @property
     def traces(self) -> tuple[Trace, ...]:

@@ -140,7 +140,7 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
         help="cut off candidates longer than this share of them, in process (default: none)",
     )  # fmt: skip
     law.add_argument("--max-tokens", type=count, default=2048, help="of the whole answer (default: %(default)s)")
-    law.add_argument("--deadline", type=above_zero, metavar="SECONDS", help="return the best trace so far by then")
+    law.add_argument("--deadline", type=above_zero, metavar="SECONDS", help="plan for an answer by then")
 
 
 def add_law(group: argparse._ActionsContainer) -> None:

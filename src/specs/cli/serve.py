@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"{error.name} is missing: pip install 'specs-llm[serve]'") from None
     rules = Rules(_keys(args.api_key_file), args.rate, args.max_bytes)
     law = {name: value for name in LAW if (value := getattr(args, name)) is not None}
-    api.configure(**law)
+    drawn = api.configure(**law)[1]
     caps = Caps(args.max_n, args.max_tokens, max(1024, args.max_step_tokens or 0), law)
     presets = {path.stem: Preset.of(path) for path in args.preset}
     with bind(args.host, args.port) as listening:
@@ -101,6 +101,8 @@ def run(args: argparse.Namespace) -> int:
                 raise InputError(f"--max-n {caps.n} is less than {name} needs; raise it")
         line = Line(args.concurrency or (IN_PROCESS if _in_process(models) else ON_SERVERS), args.queue)
         solves = Solves(models, line, Meters(line))
+        first = next(iter(offered.values()))
+        solves.try_out(make(first.method, **first.options), drawn)
         app = create_app(solves, offered, Settings(rules, caps, _hosts(args), args.log_prompts))
         host, port = listening.getsockname()[:2]
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -17,6 +17,7 @@ from specs.cli.show import Screen
 from specs.drive import Stream
 from specs.errors import InputError
 from specs.methods.registry import NAMES, SPECULATING
+from specs.pacing import Pace
 from specs.record import check_writable, result_json, write_json
 from specs.types import Finish
 
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         check_writable(args.trace)
     models = models_of(args, [method])
     screen = None if args.json else Screen(sys.stdout, args.candidates)
-    running = drive.stream(question, models, method, law=law, limits=limits, seed=args.seed)
+    running = drive.stream(question, models, method, law=law, limits=limits, seed=args.seed, pace=Pace())
     if screen:
         screen.question(question, {str(role): getattr(models, role).name for role in sorted(method.roles)})
     with _interruptible(running):

@@ -22,6 +22,7 @@ from specs.eval.files import Problem
 from specs.eval.rows import Key, Row, Rows
 from specs.machine import Limits
 from specs.methods import Method
+from specs.pacing import Pace
 from specs.types import Law, Result
 
 
@@ -132,10 +133,11 @@ def solve_all(plan: Plan, models: Models, rows: Rows, progress: Progress | None 
     turns = list(plan.turns())
     ahead = [turn for turn in turns if not rows.done(turn.key)]
     standing = Standing(len(turns) - len(ahead), len(turns))
+    pace = Pace()
 
     def begin(turn: Turn) -> Stream:
         question, method = turn.problem.question, turn.cell.method
-        return stream(question, models, method, law=plan.law, limits=plan.limits, seed=turn.seed)
+        return stream(question, models, method, law=plan.law, limits=plan.limits, seed=turn.seed, pace=pace)
 
     def grade(turn: Turn) -> None:
         if rows.done(turn.key):

@@ -92,16 +92,13 @@ class Specs:
         trace, writer = Trace(question), Role(self.start)
         while True:
             select = key.fold("select", trace.token_ids)
-            request = Propose(writer, trace, self.n, self._verifiers(writer), law)
-            if writer is Role.DRAFT:
-                request = replace(request, lookahead=partial(self._expected, trace, select), hopeless=self._hopeless())
-            proposal = yield request
+            proposal = yield self._request(writer, trace, law, select)
             decision = self._choose(proposal.candidates, select)
             if writer is Role.DRAFT and self._rejected(trace, proposal.candidates, decision):
                 yield Accept(decision, keep=False)
-                writer = Role.TARGET
-                proposal = yield Propose(writer, trace, self.n, self._verifiers(writer), law, attempt=1)
-                decision = self._choose(proposal.candidates, key.fold("select", trace.token_ids, attempt=1))
+                writer, select = Role.TARGET, key.fold("select", trace.token_ids, attempt=1)
+                proposal = yield self._request(writer, trace, law, select, attempt=1)
+                decision = self._choose(proposal.candidates, select)
             if decision.chosen is None:
                 yield Accept(decision, keep=False)
                 return Finish.NO_SUPPORT
@@ -111,6 +108,12 @@ class Specs:
             good = self._good(trace, step)
             trace = trace.extend(step, writer)
             writer = self._next_writer(good, key.fold("switch", trace.token_ids))
+
+    def _request(self, writer: Role, trace: Trace, law: Law, select: Key, attempt: int = 0) -> Propose:
+        request = Propose(writer, trace, self.n, self._verifiers(writer), law, attempt)
+        if writer is Role.TARGET:
+            return request
+        return replace(request, lookahead=partial(self._expected, trace, select), hopeless=self._hopeless())
 
     def _expected(self, trace: Trace, select: Key, candidates: tuple[Candidate, ...]) -> int | None:
         """The draft candidate that is chosen if the target agrees with the draft; none without rewards."""
@@ -141,9 +144,10 @@ class Specs:
 
     def _good(self, trace: Trace, step: Candidate) -> bool:
         """Whether the step keeps the draft writing."""
-        before = trace.steps[-1].reward if trace.steps and self.switch_on != "trace" else 1.0
+        rewards = [one.reward for one in trace.steps if one.reward is not None] if self.switch_on != "trace" else []
+        before = rewards[-1] if rewards else 1.0
         evidence = log_ratio(step) / self.beta if self.switch_on == "tilted" else 0.0
-        return step.reward is not None and before is not None and step.reward >= (self.tau - evidence) * before
+        return step.reward is not None and step.reward >= (self.tau - evidence) * before
 
     def _rejected(self, trace: Trace, candidates: tuple[Candidate, ...], decision: Decision) -> bool:
         """Whether a draft step is written again: no support, or not good enough under `rewrite`."""

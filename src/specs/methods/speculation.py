@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import make_dataclass, replace
 from functools import cache
+from inspect import getattr_static
 from typing import Any
 
 from specs.core.keys import Key
@@ -38,7 +39,7 @@ def speculating(kind: type[Any]) -> type[Any]:
         return _speculated(kind.solve(self, question, law, key), self.speculate)
 
     def of_kind(self: Any, name: str) -> Any:
-        own = vars(kind)[name]
+        own = getattr_static(kind, name)
         return own.__get__(self) if isinstance(own, property) else own
 
     namespace = {

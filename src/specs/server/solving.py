@@ -14,13 +14,20 @@ from dataclasses import dataclass
 
 from specs import drive
 from specs.engine import Models
+from specs.errors import EngineError
+from specs.machine import Limits
+from specs.methods import Method
+from specs.pacing import Pace
 from specs.server.asking import Asked, within
 from specs.server.errors import DEFECT, Refused
 from specs.server.line import Closed, Full, Line, Place
 from specs.server.logs import log
 from specs.server.meters import Meters
 from specs.server.output import Output
-from specs.types import Finish, Result, StepRecord
+from specs.types import Finish, Law, Result, StepRecord
+
+TRIAL = "Tom has 4 nuts. Then he finds 3 nuts. How many nuts does Tom have now?"
+"""The question that a server begins with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +112,15 @@ class Job:
         if limits is None:
             self._solves.meters.rejected.labels("deadline").inc()
             return Failed(Refused(503, "the deadline passed in the queue", code="deadline", retry_after_s=1))
-        models = self._solves.models
         self._running = drive.stream(
-            asked.question, models, asked.method, law=asked.law, limits=limits, seed=asked.seed, chat=asked.chat
+            asked.question,
+            self._solves.models,
+            asked.method,
+            law=asked.law,
+            limits=limits,
+            seed=asked.seed,
+            chat=asked.chat,
+            pace=self._solves.pace,
         )
         output = Output(asked.stop)
         loop = asyncio.get_running_loop()
@@ -131,8 +144,19 @@ class Solves:
 
     def __init__(self, models: Models, line: Line, meters: Meters) -> None:
         self.models, self.line, self.meters = models, line, meters
+        self.pace = Pace()
         self.threads = ThreadPoolExecutor(line.at_a_time, thread_name_prefix="specs-solve")
         self._jobs: dict[asyncio.Task[None], Job] = {}
+
+    def try_out(self, method: Method, law: Law) -> None:
+        """Solve a short question: what does not work is found before anyone asks, and deadlines have a pace.
+
+        Raises:
+            EngineError: it failed.
+        """
+        trial = drive.stream(TRIAL, self.models, method, law=law, limits=Limits(max_tokens=100), pace=self.pace)
+        if trial.result.error is not None:
+            raise EngineError(trial.result.error)
 
     def begin(self, asked: Sequence[Asked], client: str, hear: Callable[[int, Event], None]) -> list[Job]:
         """Begin the solves of a request; `hear` gets the number of the solve with each event.

@@ -1,0 +1,56 @@
+"""docs/deadlines.md quotes docs/results/deadlines-TIER.json.
+
+python tests/docs/test_deadlines.py     prints the rows
+"""
+
+import json
+from pathlib import Path
+
+DOCS = Path(__file__).parents[2] / "docs"
+FOUND = {
+    tier: json.loads(path.read_text())
+    for tier in ("medium", "hard")
+    if (path := DOCS / f"results/deadlines-{tier}.json").is_file()
+}
+OTHERS = ("specs n=8", "specs score=raw n=2", "beam-draft n=8", "draft")
+
+
+def share(one):
+    return f"{100 * one['mean']:.1f} [{100 * one['low']:.1f}, {100 * one['high']:.1f}]"
+
+
+def rival(one):
+    """A fixed setting and what the deadline has over it, with the one-sided lower bound."""
+    if one is None:
+        return "none fits"
+    minus = one["minus_rival"]
+    return (
+        f"`{one['setting']}` {100 * one['accuracy']['mean']:.1f}: "
+        f"{100 * minus['mean']:+.1f}, at least {100 * minus['lower_bound']:+.1f}"
+    )
+
+
+def rows():
+    for tier, found in FOUND.items():
+        yield f"| `{tier}`, {found['problems']} problems, {1000 * found['usual_s']:.0f} ms usual"
+        for name, one in found["deadlines"].items():
+            yield (
+                f"| {name} | {share(one['in_time'])} | {share(one['before_the_deadline'])} | {share(one['answered'])} "
+                f"| {share(one['accuracy'])} | {rival(one['rival_deadline'])} | {rival(one['rival_with_a_step'])} |"
+            )
+        for name, one in found["deadlines"].items():
+            met = one["right_in_time"]
+            cells = [share(met[setting]) for setting in ("with the deadline", *OTHERS)]
+            yield f"| `{tier}`, {name} | {' | '.join(cells)} |"
+
+
+def test_the_figures_of_the_page_are_those_of_the_records():
+    page = (DOCS / "deadlines.md").read_text()
+    assert FOUND
+    assert [row for row in rows() if row not in page] == []
+    for found in FOUND.values():
+        assert f"{found['tuning_problems']} tuning problems" in page
+
+
+if __name__ == "__main__":
+    print("\n".join(rows()))

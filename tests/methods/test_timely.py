@@ -1,0 +1,289 @@
+"""`specs` against the clock, on exact models and a clock that their passes move."""
+
+import math
+import threading
+from dataclasses import replace
+
+import pytest
+import toy
+
+from specs import machine
+from specs.core.keys import Key
+from specs.core.pacing import Estimate, Kind
+from specs.drive import stream
+from specs.machine import Limits
+from specs.methods.registry import make
+from specs.methods.specs import Specs
+from specs.methods.timely import Moment, Timely, Way
+from specs.pacing import Pace, kind_of
+from specs.types import Finish, Law, Proposal, Role, Seconds, StepPolicy
+
+LAW = Law(0.9, 1.0, StepPolicy(max_tokens=4))
+LIMITS = Limits(max_steps=6, max_tokens=60)
+COST = {Role.DRAFT: 0.001, Role.TARGET: 0.01, Role.PRM: 0.003}
+"""Seconds of a pass."""
+
+
+class Clock:
+    """Stands for the module `time`; moves only when a model computes."""
+
+    def __init__(self):
+        self.now, self.lock = 100.0, threading.Lock()
+
+    def perf_counter(self):
+        return self.now
+
+    def tick(self, seconds):
+        with self.lock:
+            self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    monkeypatch.setattr(machine, "time", clock := Clock())
+    return clock
+
+
+def ticking(clock, slower=1.0, **options):
+    """Exact models of steady speed; their traces are of several steps."""
+    found = toy.models(toy.table(1, end=-6.0), toy.table(2, end=-6.0), **options)
+    for role in Role:
+        backend = getattr(found, role).backend
+
+        def forward(*args, inner=backend.forward, role=role):
+            clock.tick(slower * COST[role])
+            return inner(*args)
+
+        backend.forward = forward
+    return found
+
+
+def solve(models, method, deadline_s=None, pace=None, seed=0, limits=LIMITS):
+    limits = replace(limits, deadline_s=deadline_s)
+    return stream("q", models, method, law=LAW, limits=limits, seed=seed, pace=pace or Pace()).result
+
+
+def experienced(models, method, solves=20):
+    pace = Pace()
+    for seed in range(solves):
+        solve(models, method, None, pace, 1000 + seed)
+    return pace
+
+
+def written(result):
+    """All of the steps but their times."""
+    return [replace(record, seconds=Seconds()) for record in result.steps]
+
+
+METHODS = {
+    "default": Specs(),
+    "one": Specs(n=1),
+    "three": Specs(n=3, tau=0.3),
+    "paper": Specs(n=4, switch_on="trace", start="target", deferral="next", tau=0.5),
+    "raw": Specs(n=4, score="raw", select="best"),
+    "hopeless": Specs(n=8, hopeless=1.0),
+    "random": make("random-switch", n=4),
+    "speculating": make("specs+speculation", n=4),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_with_time_enough_it_is_the_plain_solve_token_for_token(name, clock):
+    for seed in range(6):
+        wanted = stream("q", ticking(clock), METHODS[name], law=LAW, limits=LIMITS, seed=seed).result
+        found = solve(ticking(clock), METHODS[name], 1e6, seed=seed)
+        assert written(found) == written(wanted)
+        assert (found.text, found.finish_reason, found.method) == (wanted.text, wanted.finish_reason, wanted.method)
+        assert found.usage == wanted.usage
+        assert wanted.settings | {"deadline_s": 1e6} == {name: found.settings[name] for name in wanted.settings}
+
+
+def test_without_a_deadline_it_is_the_plain_solve(clock):
+    wanted = solve(ticking(clock), Specs(n=3))
+    assert written(solve(ticking(clock), Timely(n=3))) == written(wanted)
+
+
+def known(**more):
+    """An estimate that is sure: steps by the draft alone take 10 ms, solutions four steps."""
+    mean = {"rewarded": math.log(1.5), "verified": math.log(2), "target": math.log(5), "slope": 0.0, "fresh": 0.0}
+    exact = (math.log(0.01) - 0.3**2 / 2, *{**mean, **more}.values())
+    lengths = (0.0, 0.0, 0.0, 1.0, *[0.0] * 60)
+    return Estimate(mean=exact, covariance=((0.0,) * 6,) * 6, lengths=lengths, rewrites=0.125)
+
+
+def test_the_widest_way_that_fits_is_taken_as_worked_out_by_hand():
+    """10 ms alone, 15 with the PRM, 20 with the target too, whatever n; the target writes in 50.
+
+    Overtime is a usual step, 20 ms, and half of it is planned with. Four steps: 40, 60 or 80 ms, and min(1, 2 * 4 / 8)
+    = 1 rewrite. With one step done: 30, 45 or 60, and 3/4 of a rewrite.
+    """
+    timely = Timely(n=4, deadline_s=1.0, estimate=known())
+    verified, few = Way(Kind.VERIFIED, 4, True), Way(Kind.REWARDED, 2, True)
+    rewarded, alone = Way(Kind.REWARDED, 4, False), Way(Kind.ALONE, 1, False)
+    table = {0: (80 + 50, 60 + 50, 60), 1: (60 + 37.5, 45 + 37.5, 45), 3: (20 + 12.5, 15 + 12.5, 15)}
+    for done, needed in table.items():
+        for way, below, ms in zip((verified, few, rewarded), (few, rewarded, alone), needed, strict=True):
+            for spare, wanted in ((0.1, way), (-0.1, below)):
+                now = Moment((ms - 10 + spare) / 1000, known(), done)
+                assert timely.way(now) == wanted
+
+
+def test_fewer_candidates_where_they_take_less():
+    timely = Timely(n=8, deadline_s=10.0, estimate=known(slope=0.5))
+    found = [timely.way(Moment(ms / 1000, known(slope=0.5)))[:2] for ms in range(1, 800)]
+    ways = [way for k, way in enumerate(found) if k == 0 or way != found[k - 1]]
+    assert ways[0] == (Kind.ALONE, 1)
+    assert ways[-4:] == [(Kind.VERIFIED, n) for n in (1, 2, 4, 8)]
+
+
+def test_more_time_never_narrows():
+    for slope in (0.0, 0.2, 0.8):
+        for score in ("tilted", "raw"):
+            timely = Timely(n=8, score=score, deadline_s=5.0)
+            for done in range(6):
+                ranks = [timely.ways.index(timely.way(Moment(ms / 1000, known(slope=slope), done)))
+                         for ms in range(-500, 1000, 7)]  # fmt: skip
+                assert ranks == sorted(ranks, reverse=True)
+                assert (ranks[0], ranks[-1]) == (len(timely.ways) - 1, 0)
+                writes = [timely.target_n(Moment(ms / 1000, known(slope=slope), done), 8) or 0
+                          for ms in range(-500, 1500, 7)]  # fmt: skip
+                assert writes == sorted(writes)
+                assert (writes[0], writes[-1]) == (0, 8)
+
+
+def test_the_target_writes_if_the_draft_can_still_close():
+    """50 ms of the target and three steps by the draft alone, 30 ms; with two candidates as many verified ones, 60."""
+    timely = Timely(n=2, deadline_s=1.0, estimate=known())
+    for ms, wanted in ((80.1, 1), (79.9, None), (110.1, 2), (109.9, 1)):
+        assert timely.target_n(Moment((ms - 10) / 1000, known()), 2) == wanted
+
+
+def test_what_a_model_reads_for_the_first_time_takes_longer():
+    estimate = known(fresh=math.log(3))
+    now = Moment(0.2, estimate)
+    assert now.needed(Kind.VERIFIED, 1, 2) == pytest.approx(0.02 * (3 + 1))
+    now = now.after(Kind.REWARDED, 1, 0.185)
+    assert now.used == {Role.DRAFT, Role.PRM}
+    assert now.needed(Kind.VERIFIED, 1) == pytest.approx(3 * now.needed(Kind.ALONE, 1) * 2, rel=0.01)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_deadline_is_kept_and_the_finish_reason_says_that_it_was_felt(name, clock):
+    method = METHODS[name]
+    models = ticking(clock)
+    pace = experienced(models, method)
+    plain = [solve(models, method, None, seed=seed) for seed in range(20)]
+    usual_s = sorted(result.latency_s for result in plain)[10]
+    step_s = max(record.seconds.wall for result in plain for record in result.steps)
+    for share in (0.3, 0.6, 1.0):
+        for seed in range(20):
+            result = solve(models, method, share * usual_s, pace, seed)
+            assert result.latency_s <= share * usual_s + 1.1 * step_s + max(COST.values())
+            felt = result.finish_reason not in (Finish.ANSWER, Finish.END_OF_TEXT)
+            assert felt or written(result) == written(plain[seed])
+            assert result.finish_reason is not Finish.DEADLINE or written(result) != written(plain[seed])
+
+
+def test_nothing_known_starts_narrow_and_widens(clock):
+    result = solve(ticking(clock), Specs(n=8, tau=0.0, switch_on="trace"), 3.0)
+    widths = [len(record.candidates) for record in result.accepted]
+    assert widths[0] == 1
+    assert widths[-1] == 8
+    assert result.latency_s < 1.0
+
+
+def test_a_step_may_take_a_usual_step_of_overtime_but_not_more_than_half_the_deadline(clock):
+    for deadline_s, overtime_s in ((1.0, 0.02), (0.03, 0.015)):
+        timely = Timely(n=8, deadline_s=deadline_s)
+        assert timely.overtime_s(known()) == pytest.approx(overtime_s)
+        request = next(replace(timely, estimate=known()).solve("q", LAW, Key.from_seed(0)))
+        assert request.overtime_s == pytest.approx(overtime_s)
+
+
+def test_a_late_rewrite_is_left_out_and_a_late_target_writes_nothing(clock):
+    """No reward is good enough, so every step falls to the target; there is no time for it."""
+    for deferral, start in (("rewrite", "draft"), ("next", "draft"), ("next", "target")):
+        method = Specs(n=2, tau=1.0, switch_on="trace", deferral=deferral, start=start)
+        models = ticking(clock, rate=lambda steps: 0.5)
+        pace = experienced(models, method)
+        hurried = [solve(models, method, 0.04, pace, seed) for seed in range(10)]
+        relaxed = [solve(models, method, 10.0, pace, seed) for seed in range(10)]
+        assert all(record.writer is Role.DRAFT for result in hurried for record in result.accepted)
+        later = [record for result in relaxed for record in result.accepted[1:]]
+        assert later
+        assert all(record.writer is Role.TARGET for record in later)
+
+
+def test_where_there_is_no_step_to_keep_the_target_writes_however_late_it_is(clock):
+    """The target cannot write what the draft writes, so nothing has support."""
+    only = {name: [0.0 if k == token else -math.inf for k in range(5)] for name, token in (("q", 0), ("p", 1))}
+    models = toy.models(lambda ids: only["q"], lambda ids: only["p"])
+    timely = Timely(n=2, deadline_s=1.0, estimate=known())
+    flow = timely.solve("q", LAW, Key.from_seed(0))
+    request = next(flow)
+    assert Role.TARGET in request.verify
+    candidates = stream("q", models, Specs(n=2), law=LAW, limits=Limits(max_steps=1)).result.steps[0].candidates
+    assert flow.send(Proposal(candidates[: request.n], 0.001)).keep is False
+    rewrite = flow.send(None)
+    assert (rewrite.writer, rewrite.n) == (Role.TARGET, 1)
+
+
+def test_without_any_support_the_solve_ends(clock):
+    result = solve(ticking(clock, rate=lambda steps: math.nan), Specs(n=2), 1e6)
+    assert result.finish_reason is Finish.NO_SUPPORT
+
+
+def test_a_deadline_is_positive():
+    with pytest.raises(ValueError, match="a deadline is a positive number of seconds, not 0"):
+        Timely(deadline_s=0)
+
+
+def test_pace_leaves_methods_alone_that_cannot_be_hurried():
+    pace = Pace()
+    for name in ("beam", "draft", "gsi", "best-of-n", "majority"):
+        method = make(name)
+        assert pace.timed(method, LAW, Limits(deadline_s=1.0)) is method
+    specs = Specs()
+    assert pace.timed(specs, LAW, Limits()) is specs
+    timed = pace.timed(specs, LAW, Limits(deadline_s=1.0))
+    assert isinstance(timed, Timely)
+    assert pace.timed(timed, LAW, Limits(deadline_s=2.0)) is timed
+
+
+def test_pace_learns_from_all_methods_whose_steps_are_of_its_kinds(clock):
+    models = ticking(clock)
+    for name in ("specs", "gsi", "rsd", "beam", "beam-draft", "draft", "random-switch", "specs+speculation"):
+        pace = Pace()
+        pace.learn(solve(models, make(name)))
+        assert pace.estimate(LAW.steps) != Estimate()
+    for name in ("best-of-n", "majority", "ssr", "oracle-route"):
+        pace = Pace()
+        pace.learn(solve(toy.models_for(name), make(name)))
+        assert pace.estimate(LAW.steps) == Estimate()
+
+
+def test_what_is_learned_of_steps_that_end_in_one_way_says_nothing_of_others(clock):
+    pace = experienced(ticking(clock), Specs())
+    assert pace.estimate(StepPolicy(max_tokens=999)) == Estimate()
+    result = solve(ticking(clock), Specs())
+    for tokens in range(1, 40):
+        pace.learn(replace(result, settings={**result.settings, "steps": {"max_tokens": tokens}}))
+    assert pace.estimate(LAW.steps) == Estimate()  # forgotten for those
+
+
+def test_kinds_of_recorded_steps(clock):
+    models = ticking(clock)
+    for name, kind in (("draft", Kind.ALONE), ("beam-draft", Kind.REWARDED), ("gsi", Kind.VERIFIED), ("target", None)):
+        result = solve(models, make(name))
+        assert {kind_of(record) for record in result.steps if record.writer is result.steps[0].writer} == {kind}
+    assert kind_of(solve(models, make("beam")).steps[0]) is Kind.TARGET
+
+
+def test_models_that_slow_down_are_noticed_within_the_solve(clock):
+    """The pace is of models that were five times faster."""
+    method = Specs(n=8, tau=0.0, switch_on="trace")
+    pace = experienced(ticking(clock), method)
+    usual_s = solve(ticking(clock), method).latency_s
+    found = [solve(ticking(clock, 5.0), method, 2 * usual_s, pace, seed) for seed in range(10)]
+    assert all(result.latency_s <= 2.5 * usual_s + 5 * max(COST.values()) for result in found)
+    assert any(kind_of(record) is Kind.ALONE for result in found for record in result.steps)

@@ -1,0 +1,110 @@
+"""Deadlines through the interface: one pace for many solves, records that can be read and replayed, overtime."""
+
+import asyncio
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import tiny
+import toy
+
+import specs
+from specs.bundled.problems import HELD_OUT_SEED, generate
+from specs.core.pacing import Estimate
+from specs.core.selection import choose_best
+from specs.drive import stream
+from specs.machine import Limits
+from specs.pacing import Pace, kind_of
+from specs.record import result_json
+from specs.replay import Ended, replay
+from specs.traces import result_from
+from specs.types import Accept, Finish, Law, Propose, Role, StepPolicy, Trace
+
+LAW = Law(0.9, 1.0, StepPolicy(max_tokens=4))
+OPTIONS = dict(n=4, max_steps=6, max_step_tokens=4, temperature=0.9)
+
+
+def long_models():
+    return toy.models(toy.table(1, end=-6.0), toy.table(2, end=-6.0))
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    return specs.load()
+
+
+def test_all_ways_to_solve_learn_from_each_solve():
+    pace = Pace()
+    specs.solve("q", long_models(), pace=pace, **OPTIONS)
+    known = [pace.estimate(LAW.steps)]
+    assert specs.stream("q", long_models(), pace=pace, **OPTIONS).result.steps
+    known.append(pace.estimate(LAW.steps))
+    asyncio.run(specs.asolve("q", long_models(), pace=pace, **OPTIONS))
+    known.append(pace.estimate(LAW.steps))
+    assert len({Estimate(), *known}) == 4
+
+
+def test_settings_tell_the_options_and_what_was_expected():
+    result = specs.solve("q", long_models(), deadline_s=1e5, **OPTIONS)
+    assert result.method == "specs"
+    assert result.settings["n"] == 4
+    assert result.settings["deadline_s"] == 1e5
+    assert len(result.settings["estimate"]["mean"]) == 6
+
+
+def hurried(seed=0):
+    """A solve without time for all of its candidates: nothing is known, and the prior expects seconds."""
+    return specs.solve("q", long_models(), deadline_s=0.5, tau=0.0, switch_on="trace", seed=seed, **OPTIONS)
+
+
+def test_a_hurried_solve_is_recorded_read_and_replayed_as_far_as_it_goes():
+    result = hurried()
+    assert len(result.steps[0].candidates) == 1
+    read = result_from(result_json(result, candidates=True), "here")
+    assert replay(read).ended is Ended.MORE_CANDIDATES
+    assert replay(read, n=1).ended is Ended.NO_REWARD
+    relaxed = specs.solve("q", long_models(), deadline_s=1e5, **OPTIONS)
+    assert replay(result_from(result_json(relaxed, candidates=True), "here")).ended is Ended.COMPLETE
+
+
+def test_work_may_go_on_for_its_overtime_and_no_longer():
+    """One step of 100 passes of 10 ms; the deadline passes after ten."""
+
+    @dataclass
+    class One:
+        overtime_s: float
+        name = "one"
+        roles = frozenset({Role.DRAFT})
+
+        def solve(self, question, law, key):
+            yield Propose(Role.DRAFT, Trace(question), 1, frozenset(), law, overtime_s=self.overtime_s)
+            yield Accept(choose_best([0.0]))
+            return Finish.MAX_STEPS
+
+    models = long_models()
+    models.draft.backend = tiny.SlowBackend(models.draft.backend, 0.01)
+    law, limits = Law(1.0, 1.0, StepPolicy.chunks(100)), Limits(deadline_s=0.1)
+    for overtime_s in (0.0, 0.3):
+        result = stream("q", models, One(overtime_s), law=law, limits=limits).result
+        assert result.finish_reason is Finish.DEADLINE
+        assert 0.1 + overtime_s <= result.latency_s < 0.1 + overtime_s + 0.2
+
+
+def test_most_answers_of_the_bundled_models_are_in_time(bundled):
+    """The deadline is half the usual latency, measured beside. Of 30 at least 20 are within it and a usual step; if
+    each is with probability 0.95, fewer are once in 10^7 runs, with 0.9 once in 10^4.
+    """
+    share, pace, question = 0.5, Pace(), [generate("medium", HELD_OUT_SEED + k).question for k in range(40)]
+    usual = [specs.solve(one, bundled, pace=pace) for one in question[:10]]
+    answered = met = narrowed = 0
+    for one in question[10:]:
+        usual = [*usual[1:], specs.solve(one, bundled, pace=pace)]
+        latency_s = float(np.median([result.latency_s for result in usual]))
+        step_s = float(np.mean([record.seconds.wall for result in usual for record in result.steps]))
+        result = specs.solve(one, bundled, pace=pace, deadline_s=share * latency_s)
+        met += result.latency_s <= share * latency_s + step_s
+        answered += result.answer is not None
+        narrowed += any(kind_of(record) != kind_of(usual[-1].steps[0]) for record in result.steps)
+    assert met >= 20
+    assert answered >= 20
+    assert narrowed >= 20
