@@ -206,7 +206,7 @@ def test_a_late_rewrite_is_left_out_and_a_late_target_writes_nothing(clock):
         method = Specs(n=2, tau=1.0, switch_on="trace", deferral=deferral, start=start)
         models = ticking(clock, rate=lambda steps: 0.5)
         pace = experienced(models, method)
-        hurried = [solve(models, method, 0.04, pace, seed) for seed in range(10)]
+        hurried = [solve(models, method, 0.025, pace, seed) for seed in range(10)]
         relaxed = [solve(models, method, 10.0, pace, seed) for seed in range(10)]
         assert all(record.writer is Role.DRAFT for result in hurried for record in result.accepted)
         later = [record for result in relaxed for record in result.accepted[1:]]
