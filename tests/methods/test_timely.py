@@ -63,7 +63,7 @@ def solve(models, method, deadline_s=None, pace=None, seed=0, limits=LIMITS):
     return stream("q", models, method, law=LAW, limits=limits, seed=seed, pace=pace or Pace()).result
 
 
-def experienced(models, method, solves=20):
+def experienced(models, method, solves=12):
     pace = Pace()
     for seed in range(solves):
         solve(models, method, None, pace, 1000 + seed)
@@ -142,11 +142,11 @@ def test_more_time_never_narrows():
             timely = Timely(n=8, score=score, deadline_s=5.0)
             for done in range(6):
                 ranks = [timely.ways.index(timely.way(Moment(ms / 1000, known(slope=slope), done)))
-                         for ms in range(-500, 1000, 7)]  # fmt: skip
+                         for ms in range(-500, 1000, 31)]  # fmt: skip
                 assert ranks == sorted(ranks, reverse=True)
                 assert (ranks[0], ranks[-1]) == (len(timely.ways) - 1, 0)
                 writes = [timely.target_n(Moment(ms / 1000, known(slope=slope), done), 8) or 0
-                          for ms in range(-500, 1500, 7)]  # fmt: skip
+                          for ms in range(-500, 1500, 31)]  # fmt: skip
                 assert writes == sorted(writes)
                 assert (writes[0], writes[-1]) == (0, 8)
 
@@ -172,11 +172,11 @@ def test_a_deadline_is_kept_and_the_finish_reason_says_that_it_was_felt(name, cl
     method = METHODS[name]
     models = ticking(clock)
     pace = experienced(models, method)
-    plain = [solve(models, method, None, seed=seed) for seed in range(20)]
-    usual_s = sorted(result.latency_s for result in plain)[10]
+    plain = [solve(models, method, None, seed=seed) for seed in range(9)]
+    usual_s = sorted(result.latency_s for result in plain)[4]
     step_s = max(record.seconds.wall for result in plain for record in result.steps)
     for share in (0.3, 0.6, 1.0):
-        for seed in range(20):
+        for seed in range(9):
             result = solve(models, method, share * usual_s, pace, seed)
             assert result.latency_s <= share * usual_s + 1.1 * step_s + max(COST.values())
             felt = result.finish_reason not in (Finish.ANSWER, Finish.END_OF_TEXT)
@@ -206,7 +206,7 @@ def test_a_late_rewrite_is_left_out_and_a_late_target_writes_nothing(clock):
         method = Specs(n=2, tau=1.0, switch_on="trace", deferral=deferral, start=start)
         models = ticking(clock, rate=lambda steps: 0.5)
         pace = experienced(models, method)
-        hurried = [solve(models, method, 0.04, pace, seed) for seed in range(10)]
+        hurried = [solve(models, method, 0.025, pace, seed) for seed in range(10)]
         relaxed = [solve(models, method, 10.0, pace, seed) for seed in range(10)]
         assert all(record.writer is Role.DRAFT for result in hurried for record in result.accepted)
         later = [record for result in relaxed for record in result.accepted[1:]]
