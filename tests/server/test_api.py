@@ -240,7 +240,7 @@ ASKS = {
     "store": True,
     "web_search_options": {},
     "no_such_field": 1,
-    "temperature": 2.5,
+    "temperature": 1e-300,
     "top_p": 0,
     "n": 0,
     "max_tokens": 0,

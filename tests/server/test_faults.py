@@ -15,6 +15,9 @@ LONG = {"model": "specs", "temperature": 2, "specs": {"n": 256, "max_steps": 100
 LARGE = {"n": 12, "stream": True, "specs": {"n": 16, "trace": True}}
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     with Served(tmp_path_factory.mktemp("faults") / "home", "--max-n=256", "--queue=64") as server:
@@ -123,6 +126,7 @@ def test_who_leaves_the_queue_is_never_solved(served, stream):
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_deadline_holds_in_the_queue(served, stream):
     """Who waits longer than that is told so, while the solve before it still runs."""
+    served.until(lambda: served.metric("specs_running") == 0)
     with served.connect() as first, served.client() as client:
         first.sendall(request(CHAT, ask(QUESTION, **LONG)))
         served.until(lambda: served.metric("specs_running") == 1)

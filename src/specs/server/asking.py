@@ -20,6 +20,8 @@ from specs.types import Chat, Law, Turn
 
 OPTIONS = ("n", "beta", "tau", "width", "threshold")
 """Options of methods that a request may give."""
+COLDEST = 0.01
+"""The lowest temperature above 0: logits over less are beyond what single precision tells apart."""
 SEED_AT_ZERO = 0
 """Of temperature 0, where the request names none."""
 
@@ -117,6 +119,8 @@ def _configured(
         if foreign := [option for option in given if option not in known]:
             raise Refused(400, f"specs.{foreign[0]}: method {name} has no such option", param=f"specs.{foreign[0]}")
         options |= given
+        if request.temperature and request.temperature < COLDEST:
+            raise Refused(400, f"temperature: 0, or at least {COLDEST:g}", param="temperature")
         if request.temperature:
             law["temperature"] = request.temperature
         elif request.temperature == 0:
