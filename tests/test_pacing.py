@@ -90,6 +90,7 @@ def test_work_may_go_on_for_its_overtime_and_no_longer():
         assert 0.1 + overtime_s <= result.latency_s < 0.1 + overtime_s + 0.2
 
 
+@pytest.mark.slow
 def test_most_answers_of_the_bundled_models_are_in_time(bundled):
     """The deadline is half the usual latency, measured beside. Of 30 at least 20 are within it and a usual step; if
     each is with probability 0.95, fewer are once in 10^7 runs, with 0.9 once in 10^4.

@@ -149,7 +149,8 @@ def plain(folder: Path) -> Reference:
 
 
 NAMES = [*LM, *PRM, "qwen_prm", "skywork"]
-WAYS = [*((name, "called") for name in NAMES), *((name, "recorded") for name in ("llama", "sliding", "two_labels"))]
+WAYS: list[Any] = [(name, "called") for name in NAMES]
+WAYS += [pytest.param((name, "recorded"), marks=pytest.mark.slow) for name in ("llama", "sliding", "two_labels")]
 """Models, and how their passes of few tokens are computed: recorded as they are on CUDA, or not."""
 if torch.cuda.is_available():
     WAYS += [(name, "cuda") for name in NAMES]
