@@ -34,9 +34,9 @@ def arguments(doc: str | None, limit: int) -> argparse.Namespace:
     return parser.parse_args()
 
 
-def solve(models: Models, method: Method, tier: str, seed: int, law: Law = LAW) -> Result:
-    """One solve of one problem; ends the program if it fails."""
-    result = stream(generate(tier, seed).question, models, method, law=law, seed=0).result
+def solve(models: Models, method: Method, tier: str, seed: int, law: Law = LAW, **more: Any) -> Result:
+    """One solve of one problem, with `more` for `specs.drive.stream`; ends the program if it fails."""
+    result = stream(generate(tier, seed).question, models, method, law=law, seed=0, **more).result
     if result.error is not None:
         raise SystemExit(f"a solve failed: {result.error}")
     return result
@@ -67,15 +67,17 @@ def in_turn(
     return solves
 
 
-def right(results: Sequence[Result], args: argparse.Namespace) -> list[float]:
-    """1 for each right answer of the solves of `in_turn`, 0 for others."""
-    wanted = [generate(args.tier, args.problem_seed + k).answer for k in range(args.limit)]
+def right(results: Sequence[Result], tier: str, seed: int) -> list[float]:
+    """1 for each right answer, 0 for others, of solves of the problems from `seed` on."""
+    wanted = [generate(tier, seed + k).answer for k in range(len(results))]
     return [float(correct(one.answer, answer) is True) for one, answer in zip(results, wanted, strict=True)]
 
 
 def against(one: Sequence[Result], other: Sequence[Result], args: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Latency over, and accuracy minus, that of the other solves of the same problems."""
-    difference = paired_difference(right(one, args), right(other, args), range(args.limit))
+    difference = paired_difference(
+        right(one, args.tier, args.problem_seed), right(other, args.tier, args.problem_seed), range(args.limit)
+    )
     return {
         "latency": paired([result.latency_s for result in one], [result.latency_s for result in other]),
         "accuracy_minus": {name: round(value, 4) for name, value in difference._asdict().items()},

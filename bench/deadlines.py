@@ -27,13 +27,10 @@ from typing import Any
 
 import numpy as np
 
-from bench.bundled import LAW, finish
+from bench.bundled import finish, right, solve
 from specs import load
-from specs.bundled.problems import generate
 from specs.core.statistics import non_inferior, paired_difference, percentiles, wilson
-from specs.drive import stream
 from specs.engine import Models
-from specs.eval.grading import correct
 from specs.machine import Limits
 from specs.methods import Method
 from specs.methods.registry import make
@@ -81,13 +78,6 @@ class Usual:
         self.steps_s.append(float(np.mean([step.seconds.wall for one in self.solves for step in one.steps])))
 
 
-def solve(models: Models, method: Method, tier: str, seed: int, limits: Limits, pace: Pace | None) -> Result:
-    result = stream(generate(tier, seed).question, models, method, law=LAW, limits=limits, seed=0, pace=pace).result
-    if result.error is not None:
-        raise SystemExit(f"a solve failed: {result.error}")
-    return result
-
-
 def in_turn(
     models: Models,
     ways: Mapping[str, tuple[Method, float | None]],
@@ -105,7 +95,7 @@ def in_turn(
     solves: dict[str, list[Result]] = {way: [] for way in order}
     while len(usual.solves) < WINDOW:
         place = seed - WINDOW + len(usual.solves)
-        usual.solves.append(solve(models, FIXED[USUAL], args.tier, place, Limits(), pace))
+        usual.solves.append(solve(models, FIXED[USUAL], args.tier, place, pace=pace))
     for k in range(-1, limit):
         if k >= 0:
             usual.note()
@@ -113,17 +103,12 @@ def in_turn(
             method, share = ways[way]
             limits = Limits(deadline_s=None if share is None else share * usual.latency_s)
             known = pace if way == USUAL or share is not None else None
-            result = solve(models, method, args.tier, seed + k, limits, known)
+            result = solve(models, method, args.tier, seed + k, limits=limits, pace=known)
             if k >= 0:
                 solves[way].append(result)
         if k >= 0:
             usual.solves.append(solves[USUAL][-1])
     return solves
-
-
-def right(results: Sequence[Result], tier: str, seed: int) -> list[float]:
-    wanted = [generate(tier, seed + k).answer for k in range(len(results))]
-    return [float(correct(one.answer, answer) is True) for one, answer in zip(results, wanted, strict=True)]
 
 
 def latencies(results: Iterable[Result]) -> list[float]:

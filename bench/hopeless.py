@@ -50,7 +50,7 @@ def main() -> None:
     solves = in_turn(load(), {margin: (Specs(hopeless=margin), LAW) for margin in (None, *MARGINS)}, args)
     whole = solves[None]
     record: dict[str, Any] = {"tier": args.tier, "problems": args.limit, "problem_seed": args.problem_seed}
-    record["accuracy"] = round(float(np.mean(right(whole, args))), 4)
+    record["accuracy"] = round(float(np.mean(right(whole, args.tier, args.problem_seed))), 4)
     record |= {str(margin): against(solves[margin], whole, args) | saved(whole, margin) for margin in MARGINS}
     finish(record, args.out)
 

@@ -53,7 +53,7 @@ def main() -> None:
     record: dict[str, Any] = {"tier": args.tier, "problems": args.limit, "problem_seed": args.problem_seed}
     for name in METHODS:
         whole = solves[name, 1.0]
-        record[name] = {"accuracy": round(float(np.mean(right(whole, args))), 4)}
+        record[name] = {"accuracy": round(float(np.mean(right(whole, args.tier, args.problem_seed))), 4)}
         for share in SHARES:
             record[name][str(share)] = against(solves[name, share], whole, args) | cut(whole, share)
     finish(record, args.out)

@@ -117,18 +117,9 @@ def stream(
     return drive.stream(question, models, chosen, law=law, limits=limits, seed=seed, chat=chat, pace=pace or Pace())
 
 
-def solve(
-    question: str,
-    models: Models,
-    method: str | Method = "specs",
-    *,
-    seed: int = 0,
-    chat: Chat = ALONE,
-    pace: Pace | None = None,
-    **options: Any,
-) -> Result:
-    """Solve one question; see `stream`."""
-    return stream(question, models, method, seed=seed, chat=chat, pace=pace, **options).result
+def solve(question: str, models: Models, method: str | Method = "specs", **options: Any) -> Result:
+    """Solve one question; `options` as of `stream`."""
+    return stream(question, models, method, **options).result
 
 
 def astream(
@@ -146,18 +137,9 @@ def astream(
     return drive.astream(question, models, chosen, law=law, limits=limits, seed=seed, chat=chat, pace=pace or Pace())
 
 
-async def asolve(
-    question: str,
-    models: Models,
-    method: str | Method = "specs",
-    *,
-    seed: int = 0,
-    chat: Chat = ALONE,
-    pace: Pace | None = None,
-    **options: Any,
-) -> Result:
+async def asolve(question: str, models: Models, method: str | Method = "specs", **options: Any) -> Result:
     """`solve` for asyncio."""
-    running = astream(question, models, method, seed=seed, chat=chat, pace=pace, **options)
+    running = astream(question, models, method, **options)
     async for _ in running:
         pass
     assert running.result is not None

@@ -1,16 +1,12 @@
 """`specs serve` as a person starts it: what is wrong is said before anything loads; it answers; it stops well."""
 
-import json
-import os
 import re
 import signal
 import socket
-import subprocess
 import sys
-from contextlib import contextmanager
 
-import httpx2
 import pytest
+from server.process import Served, ask
 
 from specs.cli import main
 from specs.presets import Preset
@@ -63,34 +59,17 @@ def test_without_the_extra_it_says_which_one_is_missing(monkeypatch, capsys):
     assert "pip install 'specs-llm[serve]'" in capsys.readouterr().err
 
 
-@contextmanager
-def serving(*words, **variables):
-    """A server of its own; its address and its process."""
-    command = [sys.executable, "-m", "specs", "serve", "--port", "0", *words]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | variables)
-    try:
-        for line in process.stderr:
-            if found := re.match(r"specs: (http://\S+) is the page", line):
-                yield found[1], process
-                break
-        else:
-            pytest.fail("the server has not started")
-    finally:
-        process.kill()
-        process.wait(30)
-        process.stderr.close()
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_answers_who_has_a_key_and_stops_well(number):
-    body = {"model": "specs", "messages": [{"role": "user", "content": "Tom has 4 nuts."}], "max_tokens": 20}
-    with serving(SPECS_SERVER_KEYS="one,two") as (url, process):
-        assert httpx2.get(url).text.startswith("<!doctype html>")
-        assert httpx2.post(f"{url}/v1/chat/completions", json=body).status_code == 401
+def test_it_answers_who_has_a_key_and_stops_well(number, tmp_path, monkeypatch):
+    monkeypatch.setenv("SPECS_SERVER_KEYS", "one,two")
+    body = ask("Tom has 4 nuts.", max_tokens=20)
+    with Served(tmp_path / "home") as server, server.client() as client:
+        assert client.get("/").text.startswith("<!doctype html>")
+        assert client.post("/v1/chat/completions", json=body).status_code == 401
         for key in ("one", "two"):
-            answer = httpx2.post(f"{url}/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {key}"})
+            answer = client.post("/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {key}"})
             assert answer.status_code == 200
-        process.send_signal(number)
-        lines = [json.loads(line) for line in process.stderr]
-        assert process.wait(30) == 0
-    assert [line["event"] for line in lines if line["event"] != "request"] == ["started", "stopping", "stopped"]
+        server.signal(number)
+        assert server.process.wait(30) == 0
+        events = [line["event"] for line in server.lines()]
+    assert [event for event in events if event != "request"] == ["started", "stopping", "stopped"]

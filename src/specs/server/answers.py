@@ -23,6 +23,7 @@ class Answer:
 
     def __init__(self, asked: Sequence[Asked], chat: bool, trace: bool) -> None:
         self._asked, self._chat, self._trace = asked, chat, trace
+        self._chunk = "chat.completion.chunk" if chat else "text_completion"
         self._texts = [""] * len(asked)
         self.id = f"{'chatcmpl' if chat else 'cmpl'}-{uuid.uuid4().hex}"
         self._created = int(time.time())
@@ -40,7 +41,7 @@ class Answer:
                 {"index": k, **content, "logprobs": None, "finish_reason": reason(one), "specs": self._ours(k, one)}
             )
         return {
-            **self._head("chat.completion" if self._chat else "text_completion"),
+            **self._head("chat.completion" if self._chat else self._chunk),
             "choices": choices,
             "usage": usage(ended),
         }
@@ -69,7 +70,7 @@ class Answer:
 
     def spent(self, ended: Sequence[Ended]) -> dict[str, Any]:
         """The part with the usage, after all others."""
-        return self._head("chat.completion.chunk" if self._chat else "text_completion") | {
+        return self._head(self._chunk) | {
             "choices": [],
             "usage": usage(ended),
         }
@@ -87,7 +88,7 @@ class Answer:
         delta: dict[str, Any] = {"role": "assistant", "content": ""} if opening else {"content": text} if text else {}
         content = {"delta": delta} if self._chat else {"text": text}
         choice = {"index": k, **content, "logprobs": None, "finish_reason": finish}
-        return {**self._head("chat.completion.chunk" if self._chat else "text_completion"), "choices": [choice]}
+        return {**self._head(self._chunk), "choices": [choice]}
 
     def _ours(self, k: int, ended: Ended) -> dict[str, Any]:
         result, asked = ended.result, self._asked[k]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -133,7 +132,7 @@ def create_app(solves: Solves, offers: Mapping[str, Offer], settings: Settings) 
 
     app.openapi = lambda: documented(app, offers, settings.caps)
     app.add_middleware(Hosts, names=settings.hosts)
-    app.add_middleware(Guard, rules=settings.rules, meters=solves.meters, new_id=lambda: f"req-{secrets.token_hex(12)}")
+    app.add_middleware(Guard, rules=settings.rules, meters=solves.meters)
     return app
 
 

@@ -170,10 +170,7 @@ def _conversation(messages: Sequence[Message]) -> tuple[str, Chat]:
         Turn(cast(Any, "system" if message.role == "developer" else message.role), message.text)
         for message in messages[:-1]
     ]
-    question = messages[-1].text
-    if not question.strip():
-        raise Refused(400, "messages: the last one is empty; say what is to be solved", param="messages")
-    return question, Chat(tuple(turns))
+    return messages[-1].text, Chat(tuple(turns))
 
 
 def _check(question: str, chat: Chat, method: Method, models: Models, param: str) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import math
 import re
+import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -77,8 +78,8 @@ class Rates:
 class Guard:
     """ASGI middleware around the application."""
 
-    def __init__(self, app: ASGIApp, rules: Rules, meters: Meters, new_id: Callable[[], str]) -> None:
-        self._app, self._rules, self._meters, self._new_id = app, rules, meters, new_id
+    def __init__(self, app: ASGIApp, rules: Rules, meters: Meters) -> None:
+        self._app, self._rules, self._meters = app, rules, meters
         self._keys = [key.encode() for key in rules.keys]
         self._rates = None if rules.per_minute is None else Rates(rules.per_minute)
 
@@ -88,7 +89,7 @@ class Guard:
             return
         began, headers = time.perf_counter(), Headers(scope=scope)
         given = headers.get("x-request-id", "")
-        request_id = given if _ID.fullmatch(given) else self._new_id()
+        request_id = given if _ID.fullmatch(given) else f"req-{secrets.token_hex(12)}"
         said: dict[str, Any] = {}
         scope.setdefault("state", {}).update(said=said, request_id=request_id)
         status = 0

@@ -102,16 +102,14 @@ class Job:
         asked = self.asked
         try:
             await self._place.reached(asked.limits.deadline_s)
-            in_time = True
         except TimeoutError:
-            in_time = False
+            return self._late()
         if self._given_up:  # between the turn and now
             raise asyncio.CancelledError
         queue_s = time.perf_counter() - self._began
-        limits = within(asked.limits, queue_s) if in_time else None
+        limits = within(asked.limits, queue_s)
         if limits is None:
-            self._solves.meters.rejected.labels("deadline").inc()
-            return Failed(Refused(503, "the deadline passed in the queue", code="deadline", retry_after_s=1))
+            return self._late()
         self._running = drive.stream(
             asked.question,
             self._solves.models,
@@ -129,6 +127,10 @@ class Job:
         if result.finish_reason is Finish.ERROR:
             return Failed(Refused(502, f"an engine failed: {result.error}", code="engine_error"))
         return Ended(result, output.end(result), output.stopped, queue_s)
+
+    def _late(self) -> Failed:
+        self._solves.meters.rejected.labels("deadline").inc()
+        return Failed(Refused(503, "the deadline passed in the queue", code="deadline", retry_after_s=1))
 
     def _step_by_step(self, running: drive.Stream, output: Output, loop: asyncio.AbstractEventLoop) -> Result:
         """In a thread of its own."""
