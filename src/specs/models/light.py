@@ -62,19 +62,22 @@ class _Room:
 
     Attributes:
         buffer: [layers, 2, 1, kv_heads, entries, head] keys and values.
-        calls: arrays of small calls, by new tokens and wanted rows; their masks have a column for every entry.
+        mask: [SMALL_CALL, entries], out: [SMALL_CALL, width]; small calls use their first rows.
+        calls: arrays of small calls, by new tokens and wanted rows.
         bound: the arrays that the session reads and writes now.
         flushed: what calls run inside.
     """
 
-    __slots__ = ("binding", "bound", "buffer", "calls", "flushed", "last", "tables", "total")
+    __slots__ = ("binding", "bound", "buffer", "calls", "flushed", "last", "mask", "out", "tables", "total")
 
-    def __init__(self, binding: Any, shape: Shape) -> None:
+    def __init__(self, binding: Any, shape: Shape, width: int) -> None:
         self.binding = binding
         self.buffer: Floats = np.zeros((shape.layers, 2, 1, shape.kv_heads, 1, shape.head), np.float32)
         self.tables: tuple[Floats, Floats] = (self.buffer, self.buffer)
         self.last = np.zeros(1, np.int32)
         self.total = np.zeros(1, np.int32)
+        self.mask: Floats = np.empty((SMALL_CALL, 1), np.float32)
+        self.out: Floats = np.empty((SMALL_CALL, width), np.float32)
         self.calls: dict[tuple[int, int], _Arrays] = {}
         self.bound: _Arrays | None = None
         self.flushed = Flushed()
@@ -92,15 +95,15 @@ class _Arrays:
 
     __slots__ = ("_limits", "_numbers", "_values", "bias", "ids", "out", "positions", "want")
 
-    def __init__(self, new: int, wanted: int, columns: int, shape: Shape, width: int) -> None:
+    def __init__(self, wanted: int, bias: Floats, out: Floats, shape: Shape) -> None:
         import onnxruntime as ort
 
+        new = len(bias)
         numbers = np.empty(2 * new + wanted, np.int64)
         self.ids, self.positions, self.want = np.split(numbers, [new, 2 * new])
         self._numbers = numbers.view(np.uint64)  # a negative number reads as a huge one
         self._limits = np.repeat(np.array([shape.vocab, shape.context, new], np.uint64), [new, new, wanted])
-        self.bias = np.empty((new, columns), np.float32)
-        self.out = np.empty((1, wanted, width), np.float32)
+        self.bias, self.out = bias, out[None]
         seen = {
             "ids": self.ids[None],
             "positions": self.positions[None],
@@ -147,7 +150,7 @@ class LightBackend:
         try:
             room = self._spare.pop()
         except IndexError:
-            room = _Room(self._session.io_binding(), self.shape)
+            room = _Room(self._session.io_binding(), self.shape, self.width)
             self._reserve(room, 1, FIRST_CAPACITY)
         return LightCache(room, self._spare)
 
@@ -197,13 +200,14 @@ class LightBackend:
 
     def _call(self, room: _Room, new: int, wanted: int, total: int) -> _Arrays:
         """The arrays of a call, bound; those of small calls, which come again and again, are kept."""
-        small = new <= SMALL_CALL
-        call = room.calls.get((new, wanted)) if small else None
+        call = room.calls.get((new, wanted))
         if call is None:
-            columns = room.buffer.shape[-2] if small else total
-            call = _Arrays(new, wanted, columns, self.shape, self.width)
-            if small:
+            if max(new, wanted) <= SMALL_CALL:
+                call = _Arrays(wanted, room.mask[:new], room.out[:wanted], self.shape)
                 room.calls[new, wanted] = call
+            else:
+                bias, out = np.empty((new, total), np.float32), np.empty((wanted, self.width), np.float32)
+                call = _Arrays(wanted, bias, out, self.shape)
         if call is not room.bound:
             call.bind(room.binding)
             room.bound = call
@@ -227,10 +231,11 @@ class LightBackend:
         """Move the `used` entries to a buffer for at least `entries`, twice as large as before or more."""
         shape = self.shape
         capacity = max(entries, 2 * room.buffer.shape[-2])
-        room.calls.clear()
+        room.calls.clear()  # their masks have a column for every entry
         buffer = np.zeros((*room.buffer.shape[:-2], capacity, shape.head), np.float32)
         buffer[..., :used, :] = room.buffer[..., :used, :]
         room.buffer = buffer
+        room.mask = np.empty((SMALL_CALL, capacity), np.float32)
         # The kernel wants a table row an entry, though a tree has fewer positions than entries.
         room.tables = self._tables if capacity <= len(self._tables[0]) else _rotary(shape, capacity)
         bind = room.binding.bind_input
