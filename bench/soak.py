@@ -8,7 +8,7 @@ strings, deadlines, several answers, traces; some hang up, waiting or in mid-str
 some ask for what is refused. What comes back has to be what was asked for, a 429, or what the request
 provoked (`Outcome`).
 
-Engines keep the memory of their widest solve for the next one, so every model is first asked for long
+Engines keep memory of long solves for the next ones, up to a bound, so every model is first asked for long
 and wide solves, which do not count. Every other second the server's memory, open files and threads are
 read from /proc. Memory at the start is the median of its resident memory from 20% to 33% of the run
 (minutes 3 to 5 of 15), at the end that of the last 20%. Verdicts at the end; JSON last.

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from specs.errors import EngineError, ModelError
-from specs.models.light import LightBackend, load_light
+from specs.models.light import SPARE_CAPACITY, LightBackend, load_light
 
 VOCAB, CONTEXT = 37, 300
 SMALL: dict[str, Any] = {
@@ -327,6 +327,15 @@ def test_the_memory_of_a_cache_serves_later_ones_one_at_a_time(backend):
     later = backend.cache()
     assert later.room is room
     near(backend.forward(later, ids, np.arange(20), None, np.arange(20)), whole(backend, ids))
+
+
+def test_the_memory_of_a_long_solve_is_given_back(backend):
+    long, count = backend.cache(), SPARE_CAPACITY // 16
+    for _ in range(17):
+        backend.forward(long, np.zeros(count, np.int64), np.arange(count), None, np.array([], np.int64))
+    assert long.room.capacity > SPARE_CAPACITY
+    del long
+    assert backend.cache().room.capacity <= SPARE_CAPACITY
 
 
 def test_importing_the_module_loads_no_engine():

@@ -25,6 +25,9 @@ from specs.models.rooms import Lent
 FIRST_CAPACITY = 512
 """Entries that a new cache has room for: a short solve never moves."""
 
+SPARE_CAPACITY = 2048
+"""Entries up to which memory is kept for caches to come: that of a rare long solve is given back."""
+
 SMALL_CALL = 32
 """Tokens up to which the arrays of a call are kept for the next one of its shape."""
 
@@ -56,6 +59,10 @@ class LightCache(Lent["_Room"]):
         super().__init__(room, spare)
         self.used = 1
 
+    def __del__(self) -> None:
+        if self.room.capacity <= SPARE_CAPACITY:
+            super().__del__()
+
 
 class _Room:
     """The memory of a cache, bound to the session; it serves one cache after the other.
@@ -81,6 +88,10 @@ class _Room:
         self.calls: dict[tuple[int, int], _Arrays] = {}
         self.bound: _Arrays | None = None
         self.flushed = Flushed()
+
+    @property
+    def capacity(self) -> int:
+        return self.buffer.shape[-2]
 
 
 class _Arrays:
@@ -168,7 +179,7 @@ class LightBackend:
         if not new:
             return np.empty((len(want), self.width), np.float32)
         room = cache.room
-        if total > room.buffer.shape[-2]:
+        if total > room.capacity:
             self._reserve(room, used, total)
         call = self._call(room, new, len(want), total)
         call.ids[:], call.positions[:], call.want[:] = ids, positions, want
@@ -230,7 +241,7 @@ class LightBackend:
     def _reserve(self, room: _Room, used: int, entries: int) -> None:
         """Move the `used` entries to a buffer for at least `entries`, twice as large as before or more."""
         shape = self.shape
-        capacity = max(entries, 2 * room.buffer.shape[-2])
+        capacity = max(entries, 2 * room.capacity)
         room.calls.clear()  # their masks have a column for every entry
         buffer = np.zeros((*room.buffer.shape[:-2], capacity, shape.head), np.float32)
         buffer[..., :used, :] = room.buffer[..., :used, :]
