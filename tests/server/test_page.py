@@ -220,6 +220,23 @@ def test_another_method_writes_otherwise_and_beam_is_not_compared_with_itself(ad
     assert page.get_by_label("compare with beam").is_hidden()
 
 
+def test_only_options_that_the_method_has_are_shown_and_sent(address, tab):
+    page = tab(address)
+    solve(page, n=3, tau=0.4)
+    assert page.get_by_label("n", exact=True).get_attribute("placeholder") == "8"
+    page.get_by_label("Method").select_option("beam")
+    assert page.get_by_label("n", exact=True).is_visible()
+    assert not page.get_by_label("tau", exact=True).is_visible()
+    page.get_by_role("button", name="Solve", exact=True).click()
+    ended(page)
+    page.get_by_label("Method").select_option("specs")
+    assert page.get_by_label("tau", exact=True).input_value() == "0.4"
+    beam = page.get_by_role("article", name="Solve with beam")
+    assert beam.locator(".answer").inner_text()
+    (trace,) = saved(page)
+    assert (trace["method"], trace["settings"]["n"]) == ("beam", 3)
+
+
 def test_beside_beam_on_one_axis_with_the_same_seed(address, tab):
     page = tab(address)
     page.get_by_label("Method").select_option("specs-fast")
@@ -269,7 +286,6 @@ def test_stop_ends_the_solve_on_the_server_too(address, tab):
     ended(page)
     assert page.locator(".state").inner_text() == "stopped"
     page.get_by_label("Method").select_option("draft")
-    page.get_by_label("n", exact=True).fill("")
     page.get_by_role("button", name="Solve", exact=True).click()
     ended(page)
     assert saved(page)[0]["method"] == "draft"

@@ -15,8 +15,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from specs import __version__
+from specs.methods.registry import make, options_of
 from specs.server.answers import Answer
-from specs.server.asking import Caps, asked_by
+from specs.server.asking import OPTIONS, Caps, asked_by
 from specs.server.document import answers, documented, refusals
 from specs.server.errors import Refused, error_body, quoted
 from specs.server.guard import Guard, Hosts, Rules
@@ -137,7 +138,14 @@ def create_app(solves: Solves, offers: Mapping[str, Offer], settings: Settings) 
 
 
 def _model(offer: Offer, created: int) -> dict[str, Any]:
-    ours = {"method": offer.method, "description": offer.description, "options": offer.options, "law": offer.law}
+    made, own = make(offer.method, **offer.options), options_of(offer.method)
+    may_be_asked = {name: getattr(made, name) for name in OPTIONS if name in own}
+    ours = {
+        "method": offer.method,
+        "description": offer.description,
+        "options": offer.options | may_be_asked,
+        "law": offer.law,
+    }
     return {"id": offer.name, "object": "model", "created": created, "owned_by": "specs", "specs": ours}
 
 

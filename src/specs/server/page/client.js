@@ -27,10 +27,10 @@ async function ask(path, options = {}) {
   throw new Refused(`${reply.status}: ${message}${wait ? ` (again in ${wait} s)` : ""}`, reply.status);
 }
 
-/** The methods that the server offers: [{ id, description }]. */
+/** The methods that the server offers: [{ id, description, options }], options with what they are if nothing is said. */
 async function methods() {
   const { data } = await (await ask("v1/models")).json();
-  return data.map((model) => ({ id: model.id, description: model.specs?.description ?? "" }));
+  return data.map(({ id, specs }) => ({ id, description: specs?.description ?? "", options: specs?.options ?? {} }));
 }
 
 /**

@@ -10,7 +10,7 @@ const EXAMPLES = [
 
 const solves = []; // all that this page knows, in the order in which they came
 let panels = [];
-let descriptions = new Map();
+let offered = new Map(); // what the server says of its methods, by name
 let running = null; // AbortController of the solve that is running
 let example = 0;
 
@@ -155,9 +155,9 @@ function busy(is) {
   if (stood) to.focus();
 }
 
-/** What was typed; empty fields are left to the method. */
+/** What was typed; empty fields are left to the method, and it is not asked for what it has not. */
 function options() {
-  const fields = [...$("options").querySelectorAll("input")].filter((field) => field.value !== "");
+  const fields = [...$("options").querySelectorAll("input")].filter((field) => field.value !== "" && !field.disabled);
   return Object.fromEntries(fields.map((field) => [field.name, Number(field.value)]));
 }
 
@@ -239,17 +239,23 @@ function secret(why) {
   });
 }
 
+/** Say what the chosen method is, and show the options that it has. */
 function describe() {
   const method = $("method").value;
-  $("hint").textContent = descriptions.get(method) ?? "";
-  $("beside-beam").hidden = method === REFERENCE || !descriptions.has(REFERENCE);
+  const { description, options } = offered.get(method);
+  $("hint").textContent = description;
+  for (const field of $("options").querySelectorAll("[data-own]")) {
+    field.disabled = field.parentElement.hidden = !(field.name in options);
+    field.placeholder = options[field.name] ?? "";
+  }
+  $("beside-beam").hidden = method === REFERENCE || !offered.has(REFERENCE);
 }
 
 async function connect() {
   $("ask").hidden = false;
   try {
     const found = await withKey(methods);
-    descriptions = new Map(found.map(({ id, description }) => [id, description]));
+    offered = new Map(found.map((one) => [one.id, one]));
     $("method").replaceChildren(...found.map(({ id }) => h("option", { value: id }, id)));
     describe();
   } catch (error) {
