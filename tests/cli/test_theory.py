@@ -8,6 +8,7 @@ from specs.cli import main
 from specs.theory import decoder
 
 
+@pytest.mark.slow
 def test_theory_writes_a_record_and_a_figure(capsys, tmp_path):
     """A right decoder fails one of three comparisons with probability 3e-6 (fixed seed)."""
     out = tmp_path / "new" / "theory"
@@ -30,6 +31,7 @@ def test_theory_writes_a_record_and_a_figure(capsys, tmp_path):
     assert not list(out.glob(".*"))
 
 
+@pytest.mark.slow
 def test_a_check_that_fails_is_named_and_ends_with_one(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(decoder, "ODDS", 2.0)  # no p-value is that large
     assert main(["theory", "--out", str(tmp_path), "--samples", "1000"]) == 1

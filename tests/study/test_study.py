@@ -24,6 +24,8 @@ from specs.study.special import RATIOS, _proposals, break_even, slowed
 from specs.study.study import Study
 from specs.types import Role
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
@@ -225,9 +227,7 @@ def test_a_study_that_is_stopped_goes_on_and_ends_the_same(made, tmp_path):
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("run.json")}, "nothing was left to do"
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.slow
 def test_a_study_that_is_killed_goes_on_and_ends_the_same(tmp_path):
     """Two processes, the bundled trio, killed while both are at work."""
     words = [sys.executable, "-m", "specs", "study", "--scale", "1e-9", "--parts", "h", "--jobs", "2", "--out"]
