@@ -13,11 +13,12 @@ import pytest
 from server.hostile import CHAT, MARK, cases
 from server.process import Served, ask
 
+pytestmark = pytest.mark.slow
+
 SEED = 20_616
 QUESTION = "Tom has 40 nuts. He gives 6 nuts to each of 3 friends. How many nuts does Tom have now?"
 EVERY = 250
 """Hostile requests between two good ones."""
-pytestmark = pytest.mark.slow
 GROWTH_KB = 40_000
 """Of memory, at most, over all of them."""
 UVICORN = {"Invalid HTTP request received."}
