@@ -24,7 +24,7 @@ from transformers import DynamicCache
 from bench.bundled import finish
 from specs.core import sampling
 from specs.core.statistics import median_ratio_interval, percentiles
-from specs.models.hf.backend import HFBackend
+from specs.models.hf.backend import HFBackend, cache_argument
 from specs.models.hf.loading import device_of, usual_dtype
 from specs.suite.shapes import TRIOS, random_transformer
 from specs.types import Role
@@ -53,9 +53,9 @@ class Plain:
                 input_ids=torch.tensor(ids, device=device)[None],
                 position_ids=torch.tensor(positions, device=device)[None],
                 attention_mask=None if visible is None else torch.tensor(visible, device=device)[None, None],
-                past_key_values=self._cache,
                 use_cache=True,
                 logits_to_keep=1 if visible is None else 0,
+                **{cache_argument(self._model): self._cache},
             )
         return found.logits[0].float().cpu().numpy()
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
+from inspect import signature
 from typing import Any, Literal
 
 import numpy as np
@@ -68,6 +69,8 @@ class HFBackend:
         self._vocabulary: int = model.get_input_embeddings().weight.shape[0]
         # A reward head costs nothing beside the trunk: let it not round.
         self._head: Any = model.score.float() if kind == "prm" else None
+        self._runs: Any = model if self._head is None else model.base_model
+        self._cache_argument = cache_argument(self._runs)
         *_, last = (model.get_output_embeddings() if self._head is None else self._head).parameters()
         self.width: int = last.shape[0]
         self._spare: list[Room] = []
@@ -125,13 +128,13 @@ class HFBackend:
             "input_ids": ids,
             "position_ids": positions,
             "attention_mask": visible,
-            "past_key_values": cache,
+            self._cache_argument: cache,
             "use_cache": True,
         }
         if self._head is None:
             # The model's own forward, because some scale or cap their logits after the head.
-            return self._model(**inputs, logits_to_keep=0 if want is None else want).logits[0]
-        hidden = self._model.base_model(**inputs).last_hidden_state[0]
+            return self._runs(**inputs, logits_to_keep=0 if want is None else want).logits[0]
+        hidden = self._runs(**inputs).last_hidden_state[0]
         return self._head((hidden if want is None else hidden[want]).float())
 
     def prepare(self, record: Record) -> None:
@@ -166,6 +169,11 @@ class HFBackend:
         except Waits:
             return False
         return True
+
+
+def cache_argument(model: Any) -> str:
+    """What a model's `forward` calls the cache: `cache` since transformers 5.24, `past_key_values` before."""
+    return "cache" if "cache" in signature(model.forward).parameters else "past_key_values"
 
 
 @contextmanager

@@ -63,7 +63,7 @@ class Room:
         capacity: entries that there is room for.
         slots: [new] the entries that the pass under way writes to, each with a row of all of the memory
             to look at; None for those behind `used`, with rows as long as what is used then.
-        cache: what a model takes as `past_key_values`.
+        cache: what a model takes as its cache.
         passes: recorded passes by number of new tokens; they hold while the memory stays where it is.
     """
 
