@@ -39,22 +39,22 @@ def from_scratch(models: Models, trace: Trace, candidate: Candidate) -> Candidat
     return replace(candidate, log_q=log_q, log_p=log_p, reward=prm.rewards(group, LAW.steps.delimiter)[0])
 
 
-def decide(candidates: list[Candidate], trace: Trace) -> tuple[Decision, bool]:
+def decide(candidates: list[Candidate], trace: Trace, key: Key) -> tuple[Decision, bool]:
     """The choice of `specs`, and whether the step is good enough to stay."""
-    decision = METHOD._choose(tuple(candidates), Key.from_seed(0).fold("select", trace.token_ids))
+    decision = METHOD._choose(tuple(candidates), key.fold("select", trace.token_ids))
     return decision, not METHOD._rejected(trace, tuple(candidates), decision)
 
 
 def compare(models: Models, result: Result) -> list[tuple[float, ...]]:
     """Of each draft step: choice differs, verdict differs, TV of the selection, largest error of log p and of r."""
     found = []
-    trace = Trace(result.question)
+    trace, key = Trace(result.question), Key.for_method(result.seed, result.prompt_token_ids)
     for record in result.steps:
         if record.writer is Role.DRAFT:
             forked = list(record.candidates)
             again = {c.token_ids: from_scratch(models, trace, c) for c in forked if c.duplicates_of is None}
             alone = [again[c.token_ids] for c in forked]
-            (one, kept), (other, stays) = decide(forked, trace), decide(alone, trace)
+            (one, kept), (other, stays) = decide(forked, trace, key), decide(alone, trace, key)
             assert one.chosen == record.decision.chosen
             pairs = [(c, again[c.token_ids]) for c in forked]
             steps = [None if d.chosen is None else forked[d.chosen].token_ids for d in (one, other)]

@@ -212,3 +212,25 @@ def test_options_and_records_that_make_no_sense_are_refused_by_name():
     assert replay(replace(result, settings=rest), beta=32.0).ended is Ended.COMPLETE
     with pytest.raises(InputError, match="unknown method 'mine'"):
         replay(replace(result, method="mine"))
+
+
+def test_a_replay_draws_by_the_rule_of_its_record():
+    """Read as one of the first rule, a record of the second comes out otherwise in some of 20 solves."""
+    parted = 0
+    for seed in range(20):
+        result = solve("specs", seed, n=4)
+        assert replay(result).ended is Ended.COMPLETE
+        parted += replay(replace(result, draws=1)).ended is not Ended.COMPLETE
+    assert parted > 5
+
+
+def test_an_unknown_rule_of_draws_is_refused():
+    with pytest.raises(InputError, match="rule 3"):
+        replay(replace(solve("specs", n=2), draws=3))
+
+
+def test_a_record_without_a_writers_prompt_is_refused():
+    result = solve("specs", n=2)
+    with pytest.raises(InputError, match="prompt of a target or a draft"):
+        replay(replace(result, prompt_token_ids={}))
+    assert replay(replace(result, prompt_token_ids={}, steps=())).ended is Ended.CUT

@@ -36,6 +36,14 @@ def test_a_trace_read_back_is_the_result(name):
         assert result_from(written(result), "file") == result
 
 
+def test_the_rule_of_the_draws_comes_back_and_was_the_first_one_where_none_is_named():
+    result = solve()
+    value = written(result)
+    assert value["draws"] == result.draws == 2
+    del value["draws"]
+    assert result_from(value, "file").draws == 1
+
+
 def test_numbers_that_json_cannot_hold_come_back():
     result = api.solve("q", toy.models(target=only_a), start="draft", **OPTIONS)
     assert any(c.log_p == -math.inf for step in result.steps for c in step.candidates)

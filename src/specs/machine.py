@@ -128,7 +128,7 @@ class Solve:
         reply: Any = None
         try:
             self._open()
-            method = self.method.solve(self.question, self.law, Key.from_seed(self.seed))
+            method = self.method.solve(self.question, self.law, Key.for_method(self.seed, self.prompts))
             while True:
                 try:
                     request = method.send(reply)
@@ -217,7 +217,7 @@ class Solve:
         firsts = first_of_equals([(k // request.n, *sample.token_ids) for k, sample in enumerate(samples)])
         own = "log_q" if writer is Role.DRAFT else "log_p"
         candidates = [
-            Candidate(s.token_ids, s.text, s.end, duplicates_of=first, **{own: s.log_probability})
+            Candidate(s.token_ids, s.text, _ended(s, law), duplicates_of=first, **{own: s.log_probability})
             for s, first in zip(samples, firsts, strict=True)
         ]
         self.watch()
@@ -520,6 +520,8 @@ def finish_of(trace: Trace, limits: Limits) -> Finish | None:
         return Finish.ANSWER
     if trace.steps[-1].end is End.END_OF_TEXT:
         return Finish.END_OF_TEXT
+    if trace.steps[-1].end is End.CONTEXT:
+        return Finish.CONTEXT
     if len(trace.token_ids) >= limits.max_tokens:
         return Finish.MAX_TOKENS
     if len(trace.steps) >= limits.max_steps:
@@ -539,6 +541,12 @@ class _Ahead:
         """What of it lies between two moments."""
         ended = end if self.call.ended is None else self.call.ended
         return Done(_writing(self.writer), None, max(start, self.call.started), min(end, ended))
+
+
+def _ended(sample: Sampled, law: Law) -> End:
+    """How a step that was sampled under `law` ended: an engine stops early where the model's context is full."""
+    full = sample.end is End.CAP and len(sample.token_ids) < law.steps.max_tokens
+    return End.CONTEXT if full else sample.end
 
 
 def _writing(writer: Role) -> str:

@@ -33,6 +33,7 @@ def result_json(result: Result, candidates: bool = False) -> dict[str, Any]:
         "time_to_first_step_s": result.time_to_first_step_s,
         "draft_share": result.draft_share,
         "seed": result.seed,
+        "draws": result.draws,
         "models": {str(role): name for role, name in result.models.items()},
         "settings": result.settings,
         "text_scoring": result.text_scoring,

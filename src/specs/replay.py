@@ -106,7 +106,13 @@ class _Replaying:
         """Records that came out as they were."""
 
     def run(self) -> Replay:
-        flow = self.method.solve(self.result.question, self.law, Key.from_seed(self.result.seed))
+        result = self.result
+        try:
+            prompts = result.prompt_token_ids if result.steps else {Role.TARGET: ()}  # nothing was drawn
+            key = Key.for_method(result.seed, prompts, result.draws)
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        flow = self.method.solve(result.question, self.law, key)
         try:
             reply = None
             while True:

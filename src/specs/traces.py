@@ -79,6 +79,7 @@ def result_from(value: Any, where: str) -> Result:
         latency_s=solve.number("latency_s"),
         time_to_first_step_s=solve.optional("time_to_first_step_s", float),
         seed=solve.take("seed", int),
+        draws=solve.take("draws", int) if solve.has("draws") else 1,  # before there was a second rule
         models={role: models.take(role, str) for role in models.roles()},
         prompt_token_ids={role: prompts.ids(role) for role in prompts.roles()},
         settings=solve.take("settings", dict),

@@ -42,6 +42,8 @@ class End(StrEnum):
     DELIMITER = "delimiter"
     END_OF_TEXT = "end_of_text"
     CAP = "cap"
+    CONTEXT = "context"
+    """Before its cap, because the model has no room for more: nothing can follow it."""
     CUT = "cut"
     """Not at all: it was longer than enough others (`StepPolicy.enough`), and is thrown away unscored."""
 
@@ -422,6 +424,14 @@ class StepRecord:
         return drawn - (len(self.step.token_ids) if self.accepted and self.step else 0)
 
 
+DRAWS = 2
+"""The rule by which a method's own draws (which candidate, which writer) are keyed; results record theirs.
+
+1: by the seed alone, so under one seed all problems chose among their first candidates with the same uniform.
+2: by the seed and the prompt, as the sampling of tokens always was.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """A finished solve.
@@ -437,6 +447,7 @@ class Result:
             were drawn under another law (inexact).
         error: the message of what failed, with finish reason `error`.
         chat: what the question stood in.
+        draws: the rule by which the method's own draws were keyed (`DRAWS`).
     """
 
     answer: str | None
@@ -457,6 +468,7 @@ class Result:
     raw_scoring: bool = False
     error: str | None = None
     chat: Chat = ALONE
+    draws: int = DRAWS
 
     @property
     def accepted(self) -> tuple[StepRecord, ...]:

@@ -344,6 +344,41 @@ def test_whole_solutions_are_asked_for_as_such(name):
     flow.close()
 
 
+def roomy(context):
+    """Models whose texts rarely end by themselves, with room for so many tokens."""
+    found = toy.models(LONG_Q, LONG_P)
+    for policy in (found.draft, found.target):
+        policy.backend.context = context
+    return found
+
+
+@pytest.mark.parametrize(
+    "name", ["best-of-n", "soft-best-of-n", "majority", "weighted-majority", "target", "beam", "specs"]
+)
+def test_what_is_cut_says_what_cut_it(name):
+    """By the context, though the token cap lies beyond it; by the token cap, though there is room."""
+    law = Law(steps=StepPolicy(max_tokens=64))
+    for seed in range(6):
+        by_context = run(make(name, n=2), roomy(12), law, seed, Limits(max_steps=100, max_tokens=100))
+        assert by_context.finish_reason is Finish.CONTEXT
+        assert len(by_context.prompt_token_ids[Role.TARGET]) + tokens_of(by_context) == 12
+        by_tokens = run(make(name, n=2), roomy(200), law, seed, Limits(max_steps=100, max_tokens=11))
+        assert by_tokens.finish_reason is Finish.MAX_TOKENS
+        assert tokens_of(by_tokens) == 11
+
+
+def tokens_of(result):
+    return sum(len(record.step.token_ids) for record in result.accepted)
+
+
+def test_a_whole_solution_that_ends_where_the_context_does_is_no_cut_one():
+    """End-of-text in the last place there is room for is an end of the text."""
+    ends = toy.models(target=lambda ids: [0.0] * 4 + [99.0 if len(ids) == 10 else -99.0])
+    ends.target.backend.context = 12
+    result = run(make("majority", n=2), ends, Law(), limits=Limits(max_tokens=100))
+    assert (result.finish_reason, tokens_of(result)) == (Finish.END_OF_TEXT, 11)
+
+
 def test_reduction_rsd_is_specs_with_one_candidate_and_raw_scores():
     """Trace by trace; SPECS also asks the PRM for a reward of target steps, and does nothing with it."""
     for start, seed in [(start, seed) for start in ("draft", "target") for seed in range(15)]:

@@ -7,12 +7,14 @@ as numpy ships it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
+
+from specs.types import DRAWS, Role
 
 _BLOCK_CANDIDATES = 16
 _BLOCK_TOKENS = 64
@@ -27,6 +29,27 @@ class Key:
     @classmethod
     def from_seed(cls, seed: int) -> Key:
         return cls(blake2b(f"seed:{seed}".encode(), digest_size=16).digest())
+
+    @classmethod
+    def for_method(cls, seed: int, prompts: Mapping[Role, Sequence[int]], draws: int = DRAWS) -> Key:
+        """The key that a method gets for one problem; solves and replays both get it here.
+
+        Args:
+            prompts: prompt ids by role. The target's count, or the draft's where there is no target.
+            draws: the rule (`specs.types.DRAWS`).
+
+        Raises:
+            ValueError: an unknown rule, or neither a target's nor a draft's prompt.
+        """
+        if draws not in range(1, DRAWS + 1):
+            raise ValueError(f"draws follow rule {draws}, and this version knows 1 to {DRAWS}; use a newer one")
+        key = cls.from_seed(seed)
+        if draws == 1:
+            return key
+        writers = [role for role in (Role.TARGET, Role.DRAFT) if role in prompts]
+        if not writers:
+            raise ValueError("a method's draws need the prompt of a target or a draft; give its token ids")
+        return key.fold("method", prompts[writers[0]])
 
     def fold(self, purpose: str, prefix_ids: Sequence[int] = (), attempt: int = 0) -> Key:
         """The key for one purpose at one prefix."""

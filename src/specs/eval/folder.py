@@ -69,7 +69,7 @@ def read(path: Path) -> Recorded:
         if run["format"] != FORMAT:
             raise InputError(f"{path} has format {run['format']}, this version reads {FORMAT}; make it anew")
         settings = [Setting(**setting) for setting in run["methods"]]
-        configuration, starts = run["configuration"], run["starts"]
+        configuration, starts = {"draws": 1, **run["configuration"]}, run["starts"]  # rule 1 went without saying
     except OSError as error:
         raise InputError(f"{path} is no folder of 'specs eval' ({RUN}: {error.strerror})") from None
     except (ValueError, TypeError, KeyError):
@@ -167,6 +167,11 @@ class Folder(Rows):
         models = {**before["models"], **now["models"]}
         differs = [name for name in sorted({*before, *now} - {"models"}) if before.get(name) != now.get(name)]
         differs += ["models"] if models != {**now["models"], **before["models"]} else []
+        if before["draws"] != now["draws"]:
+            raise InputError(
+                f"{self.path} was drawn by rule {before['draws']} (draws), this version draws by rule {now['draws']}, "
+                "so the same methods choose differently; give another folder"
+            )
         if differs:
             raise InputError(f"{self.path} holds another run (its {', '.join(differs)} differ); give another folder")
         there = {setting.key: setting for setting in found.settings}

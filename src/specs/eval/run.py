@@ -23,7 +23,7 @@ from specs.eval.rows import Key, Row, Rows
 from specs.machine import Limits
 from specs.methods import Method
 from specs.pacing import Pace
-from specs.types import Law, Result
+from specs.types import DRAWS, Law, Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,7 @@ class Plan:
             "law": asdict(self.law),
             "limits": asdict(self.limits),
             "seed": self.seed,
+            "draws": DRAWS,
         }
 
     def turns(self) -> Iterator[Turn]:

@@ -32,7 +32,7 @@ class BestOfN:
         proposal = yield Rollout(Role.TARGET, Trace(question), self.n, frozenset({Role.PRM}), law)
         decision = choose_best(rewards(proposal.candidates))
         finish = yield Accept(decision, keep=decision.chosen is not None)
-        return finish or Finish.NO_SUPPORT
+        return Finish.NO_SUPPORT if decision.chosen is None else finish
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class SoftBestOfN:
         scores = [self.beta * reward for reward in rewards(proposal.candidates)]
         decision = choose_soft(scores, key.fold("select", ()).uniform())
         finish = yield Accept(decision, keep=decision.chosen is not None)
-        return finish or Finish.NO_SUPPORT
+        return Finish.NO_SUPPORT if decision.chosen is None else finish
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,7 @@ class Majority:
     def solve(self, question: str, law: Law, key: Key) -> Flow:
         proposal = yield Rollout(Role.TARGET, Trace(question), self.n, frozenset(), law)
         votes = majority([boxed(candidate.text) for candidate in proposal.candidates])
-        finish = yield Accept(choose_best(votes))
-        return finish or Finish.END_OF_TEXT
+        return (yield Accept(choose_best(votes)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +92,7 @@ class WeightedMajority:
         votes = majority([boxed(c.text) for c in proposal.candidates], weights)
         decision = choose_best([math.nan if math.isnan(r) else vote for r, vote in zip(final, votes, strict=True)])
         finish = yield Accept(decision, keep=decision.chosen is not None)
-        return finish or Finish.NO_SUPPORT
+        return Finish.NO_SUPPORT if decision.chosen is None else finish
 
 
 def _check(n: int) -> None:

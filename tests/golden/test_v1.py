@@ -1,0 +1,140 @@
+"""What version 0.1 recorded stays readable, and what did not change its draws solves as it did.
+
+`tests/golden/v1/record.py` says what the files hold. Solves of the bundled models are compared token for token:
+on another kind of processor a rounding error could flip one token in a million.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import tiny
+import toy
+
+from specs import api, presets
+from specs.cli import main
+from specs.errors import InputError
+from specs.eval.folder import Folder, read
+from specs.methods.registry import NAMES, SPECULATING
+from specs.models.folders import BUNDLED
+from specs.models.text import HubText
+from specs.replay import Ended, replay
+from specs.traces import read_traces
+from specs.types import DRAWS, Chat, Turn
+
+V1 = Path(__file__).parent / "v1"
+MOVED = {"specs", "random-switch", "gsi", "hard-reject", "prm-free", "soft-best-of-n"}
+"""Methods that draw by themselves, which version 0.1 did from the seed alone."""
+TOLERANCE = 1e-4
+"""Nats on a step's log-probability: engines may round otherwise."""
+
+
+def recorded(name):
+    return [result for _, result in read_traces(V1 / name)]
+
+
+@pytest.fixture(scope="module")
+def trio():
+    return api.load()
+
+
+def unmoved(result):
+    return result.method.removesuffix("+speculation") not in MOVED
+
+
+def steps(result):
+    return [(r.writer, r.accepted, r.decision.chosen, [c.token_ids for c in r.candidates]) for r in result.steps]
+
+
+@pytest.mark.parametrize(("name", "each"), [("bundled.jsonl.gz", 2), ("tabular.jsonl.gz", 1)])
+def test_every_trace_is_read_and_decided_again_as_it_was(name, each):
+    results = recorded(name)
+    assert [result.method for result in results] == [name for name in (*NAMES, *SPECULATING) for _ in range(each)]
+    for result in results:
+        assert result.draws == 1
+        again = replay(result)
+        assert again.ended is Ended.COMPLETE
+        for decision, record in zip(again.decisions, result.steps, strict=True):
+            assert decision.probabilities == record.decision.probabilities
+            if record.kept is None:  # else the record's choice is of the answer, the decision's of the leader
+                assert decision.chosen == record.decision.chosen
+
+
+@pytest.mark.parametrize("method", [name for name in (*NAMES, *SPECULATING) if name.split("+")[0] not in MOVED])
+def test_methods_that_draw_nothing_by_themselves_solve_token_for_token_as_before(method, trio):
+    of_method = [result for result in recorded("bundled.jsonl.gz") if result.method == method]
+    assert len(of_method) == 2
+    for result in of_method:
+        again = api.solve(result.question, trio, method, n=4, seed=result.seed)
+        assert steps(again) == steps(result)
+        assert (again.answer, again.finish_reason, again.draws) == (result.answer, result.finish_reason, DRAWS)
+        for now, then in zip(again.steps, result.steps, strict=True):
+            for one, other in zip(now.candidates, then.candidates, strict=True):
+                for value, before in ((one.log_p, other.log_p), (one.log_q, other.log_q), (one.reward, other.reward)):
+                    assert value == (None if before is None else pytest.approx(before, abs=TOLERANCE))
+
+
+def test_tabular_models_solve_as_before():
+    results = [result for result in recorded("tabular.jsonl.gz") if unmoved(result)]
+    assert len(results) > 20
+    for result in results:
+        models = toy.models_for(result.method.removesuffix("+speculation"))
+        again = api.solve("q", models, result.method, n=4, seed=result.seed, temperature=1.0)
+        assert steps(again) == steps(result)
+
+
+def test_methods_that_draw_now_draw_otherwise(trio):
+    """The test above would not notice a draw that never moved."""
+    for result in recorded("bundled.jsonl.gz"):
+        if result.method == "soft-best-of-n":
+            again = api.solve(result.question, trio, result.method, n=4, seed=result.seed)
+            assert [c.token_ids for c in again.steps[0].candidates] == [
+                c.token_ids for c in result.steps[0].candidates
+            ], "tokens are sampled as before"
+            assert replay(again).ended is Ended.COMPLETE
+            assert again.draws == 2
+
+
+def test_prompts_keep_their_ids(tmp_path):
+    tiny.write_tokenizer(tmp_path / "template")
+    (tmp_path / "template" / "config.json").write_text('{"eos_token_id": 2}')
+    shutil.copytree(tmp_path / "template", tmp_path / "plain")
+    (tmp_path / "plain" / "chat_template.jinja").unlink()
+    chats = [
+        Chat(),
+        Chat((Turn("system", "Be brief."),)),
+        Chat((Turn("user", "a b"), Turn("assistant", "c d."))),
+        Chat(template=False),
+    ]
+    folders = {role: BUNDLED / role for role in ("draft", "target", "prm")}
+    texts = {name: HubText(path) for name, path in folders.items()}
+    texts |= {f"tiny-{name}": HubText(tmp_path / name) for name in ("template", "plain")}
+    for row in json.loads((V1 / "prompts.json").read_text()):
+        assert texts[row["text"]].prompt(row["question"], chat=chats[row["chat"]]) == row["ids"], row
+
+
+def test_a_run_is_read_reported_and_replayed(tmp_path, capsys):
+    run = read(V1 / "run")
+    assert len(run.rows) == 3 * 2 * 5
+    assert main(["report", str(V1 / "run"), "--out", str(tmp_path / "report")]) == 0
+    assert "soft-best-of-n" in capsys.readouterr().out
+    assert main(["replay", str(V1 / "run" / "traces.jsonl.gz")]) == 0
+    assert "(100.0%)" in capsys.readouterr().out
+
+
+def test_a_run_of_the_other_rule_does_not_grow(tmp_path):
+    shutil.copytree(V1 / "run", tmp_path / "run")
+    found = read(tmp_path / "run")
+    with pytest.raises(InputError, match=r"drawn by rule 1 \(draws\)"):
+        Folder(tmp_path / "run", {**found.configuration, "draws": DRAWS}, found.settings)
+
+
+def test_a_calibration_and_its_preset_are_read(trio):
+    for name, rows in (("pilot", 20), ("design", 20 * 9), ("check", 20 * 2)):
+        assert len(read(V1 / "calibration" / name).rows) == rows
+    question = "Tom has 4 nuts. He gives 3 nuts away. How many nuts does Tom have now?"
+    result = api.solve(question, trio, **presets.read(V1 / "calibration" / "preset.json"))
+    assert result.answer == "1"

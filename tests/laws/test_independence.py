@@ -1,0 +1,161 @@
+"""Problems share no draw: under one seed the uniforms of a method are fresh for every prompt.
+
+Each bound below fails a right generator with probability below 1e-6 (`toy.chi_square_bound`: 3e-7 a purpose).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+import pytest
+import toy
+
+from specs.core.keys import Key
+from specs.drive import stream
+from specs.engine import Models
+from specs.machine import Limits
+from specs.methods.registry import make
+from specs.models.tabular import TabularPolicy, TabularReward, TabularText
+from specs.types import Law, Role, StepPolicy
+
+PROBLEMS = 1000
+PIECES = ["a", "b", "\n\n", ""]
+LAW, LIMITS = Law(steps=StepPolicy(max_tokens=2)), Limits(max_steps=2, max_tokens=4)
+METHODS = {
+    # what is drawn besides tokens: which candidate, which one of the rewrite, whether to keep it, who writes next
+    "specs": ({"n": 3, "tau": 1.0, "switch_on": "trace"}, {"select 0", "select 1"}),
+    "gsi": ({"n": 3, "threshold": 9.0}, {"select 0", "select 1"}),
+    "random-switch": ({"n": 3}, {"select 0", "switch 0"}),
+    "hard-reject": ({}, {"accept 0"}),
+    "prm-free": ({"n": 3}, {"select 0"}),
+    "soft-best-of-n": ({"n": 3}, {"select 0"}),
+}
+
+
+class Numbered(TabularText):
+    """The prompt of question k is a token of its own, which is never written."""
+
+    def prompt(self, question, system=None, generation=True, chat=None):
+        return [len(PIECES) + int(question)]
+
+
+TEXT = Numbered(PIECES, end_id=3)
+
+
+def models():
+    """Both writers have the same law behind every prompt, so many problems go through the same traces."""
+    row = np.array([0.0, 0.0, 0.0, -4.0])
+    return Models(
+        TabularPolicy("q", TEXT, lambda ids: row),
+        TabularPolicy("p", TEXT, lambda ids: row),
+        TabularReward("r", TEXT, toy.reward),
+    )
+
+
+class Recorder:
+    """Notes every uniform with its purpose and the trace it is drawn for."""
+
+    def __init__(self, monkeypatch):
+        self.purposes = {}
+        self.drawn = defaultdict(list)
+        fold, uniform = Key.fold, Key.uniform
+
+        def folded(key, purpose, prefix_ids=(), attempt=0):
+            found = fold(key, purpose, prefix_ids, attempt)
+            self.purposes[found.digest] = f"{purpose} {attempt}", tuple(prefix_ids)
+            return found
+
+        def drawn(key):
+            value = uniform(key)
+            purpose, prefix = self.purposes[key.digest]
+            self.drawn[purpose].append((prefix, value))
+            return value
+
+        monkeypatch.setattr(Key, "fold", folded)
+        monkeypatch.setattr(Key, "uniform", drawn)
+
+    def take(self):
+        drawn, self.drawn = self.drawn, defaultdict(list)
+        return drawn
+
+
+def uniform_and_distinct(values):
+    counts = np.histogram(values, 20, (0, 1))[0]
+    statistic, degrees = toy.chi_square(counts, np.full(20, len(values) / 20))
+    assert statistic < toy.chi_square_bound(degrees)
+    assert len(set(values)) == len(values)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_first_uniforms_of_a_thousand_problems_are_uniform_and_distinct(name, monkeypatch):
+    options, wanted = METHODS[name]
+    recorder, method, tried = Recorder(monkeypatch), make(name, **options), models()
+    first = defaultdict(list)
+    for k in range(PROBLEMS):
+        _ = stream(str(k), tried, method, law=LAW, limits=LIMITS).result
+        for purpose, draws in recorder.take().items():
+            first[purpose].append(draws[0][1])
+    assert wanted <= first.keys()
+    for purpose in wanted:
+        # A purpose that only some problems come to still has hundreds.
+        assert len(first[purpose]) > 300
+        uniform_and_distinct(first[purpose])
+
+
+def test_first_uniforms_of_tokens_are_uniform_and_distinct():
+    """Those of candidates have folded the prompt from the start."""
+    for role in (Role.DRAFT, Role.TARGET):
+        keys = [Key.from_seed(0).fold(role, (k,), 0) for k in range(PROBLEMS)]
+        uniform_and_distinct([float(key.uniforms(1, 0)[0, 0]) for key in keys])
+
+
+def test_problems_that_go_through_the_same_traces_share_no_draw(monkeypatch):
+    recorder, method, tried = Recorder(monkeypatch), make("specs", n=2), models()
+    by_prefix = defaultdict(list)
+    for k in range(200):
+        _ = stream(str(k), tried, method, law=LAW, limits=LIMITS).result
+        for purpose, draws in recorder.take().items():
+            for prefix, value in dict(draws).items():
+                by_prefix[purpose, prefix].append(value)
+    shared = {place: values for place, values in by_prefix.items() if len(values) > 1}
+    assert any(prefix for _, prefix in shared), "some problems go through the same steps"
+    assert len(shared[("select 0", ())]) == 200
+    for values in shared.values():
+        assert len(set(values)) == len(values)
+
+
+def test_the_first_choice_has_the_law_that_is_stated_over_problems(monkeypatch):
+    """Of 1,000 problems the candidate of probability P is chosen in a share P: no seed makes all of them lucky.
+
+    The number chosen is a sum of independent draws; 5 standard deviations miss with probability 6e-7.
+    """
+    tried, method = models(), make("soft-best-of-n", n=2, beta=3.0)
+    for seed in (0, 1):
+        records = [
+            stream(str(k), tried, method, law=LAW, limits=LIMITS, seed=seed).result.steps[0] for k in range(PROBLEMS)
+        ]
+        p = np.array([record.decision.probabilities[0] for record in records])
+        first = sum(record.decision.chosen == 0 for record in records)
+        assert abs(first - p.sum()) < 5 * np.sqrt((p * (1 - p)).sum())
+
+
+def test_the_prompt_is_the_targets_or_else_the_drafts():
+    draft, target = {Role.DRAFT: (1, 2)}, {Role.TARGET: (3,)}
+    assert Key.for_method(0, draft | target | {Role.PRM: (9,)}) == Key.for_method(0, target)
+    assert Key.for_method(0, draft) != Key.for_method(0, target)
+    assert Key.for_method(0, draft) != Key.for_method(1, draft)
+    assert Key.for_method(7, draft, draws=1) == Key.for_method(7, target, draws=1) == Key.from_seed(7)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "draws", "said"),
+    [
+        ({Role.TARGET: (1,)}, 3, "rule 3"),
+        ({Role.TARGET: (1,)}, 0, "rule 0"),
+        ({Role.PRM: (1,)}, 2, "prompt of a target"),
+    ],
+)
+def test_draws_without_a_rule_or_a_prompt_are_refused(prompts, draws, said):
+    with pytest.raises(ValueError, match=said):
+        Key.for_method(0, prompts, draws)
