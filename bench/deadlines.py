@@ -199,7 +199,7 @@ def main() -> None:
                 "setting": rival,
                 **summary(solves[rival], scores[rival], usual),
                 "minus_rival": {key: round(value, 4) for key, value in difference._asdict().items()},
-                "not_worse": non_inferior(difference.lower_bound, MARGIN),
+                "verdict": non_inferior(difference.lower_bound, MARGIN, difference.discordant),
             }
         print(name, rows[name], flush=True)
     record = {

@@ -126,7 +126,9 @@ def test_figures_without_matter_are_left_out():
     assert "Draft share over steps" not in [f.title for f in figures(few, few.to_json())]
     beams = replace(one_n, settings=one_n.settings[1:], rows=tuple(r for r in one_n.rows if r.method != "specs"))
     assert [f.title for f in figures(beams, beams.to_json())] == ["Accuracy against latency", "Latency by phase"]
-    nothing = replace(one_n, rows=tuple(replace(row, correct=None, error="broke") for row in one_n.rows))
+    nothing = replace(
+        one_n, rows=tuple(replace(row, correct=None, error="broke", finish_reason="error") for row in one_n.rows)
+    )
     assert figures(nothing, nothing.to_json()) == []
 
 
@@ -134,8 +136,12 @@ def test_a_page_of_failures_and_of_one_problem(tmp_path):
     one = _report()
     one = replace(one, rows=tuple(row for row in one.rows if row.problem_id == "p0"))
     assert "1 problem, 2 seeds" in _page(one, tmp_path)
-    failed = replace(one, rows=tuple(replace(row, correct=None, error="it broke") for row in one.rows))
-    assert "2 failed solves: it broke" in _page(failed, tmp_path)
+    failed = replace(
+        one, rows=tuple(replace(row, correct=None, error="it broke", finish_reason="error") for row in one.rows)
+    )
+    assert "of 2 of 2 solves it is not known" in _page(failed, tmp_path)
+    undecided = replace(one, rows=tuple(replace(row, correct=None, error="too long") for row in one.rows))
+    assert "(2 undecided; the first: too long)" in _page(undecided, tmp_path)
 
 
 def test_the_front_is_what_nothing_beats():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -161,14 +162,14 @@ def test_the_table_lines_up():
     # right-aligned columns end where their heads end
     for column, cell in (("latency ms", "1833.3"), ("p95 ms", "2900.0"), ("latency / beam", "1.500]")):
         assert head.index(column) + len(column) == specs.rindex(cell) + len(cell)
-    assert verdict.startswith("specs: not shown to be not worse than beam by 2 points (lower bound -")
+    assert verdict == "specs: too few to tell whether it is worse than beam by 2 points: 2 problems differ, 30 must"
 
 
 def test_not_worse_is_the_one_sided_bound_against_the_margin():
-    """One discordant problem in favour of beam among 40 and among 400: a bound below and above -2 points."""
-    for problems, verdict in ((40, False), (400, True)):
+    """15 problems in favour of either among 60 and among 1,500: a bound below and above -2 points."""
+    for problems, verdict in ((60, False), (1500, True)):
         rows = [
-            _row(str(k), method, method == "beam" or k > 0, 1.0)
+            _row(str(k), method, k >= 30 or (k < 15) is (method == "beam"), 1.0)
             for k in range(problems)
             for method in ("beam", "specs")
         ]
@@ -178,6 +179,55 @@ def test_not_worse_is_the_one_sided_bound_against_the_margin():
         assert difference["not_worse_by_2_points"] is verdict
         assert (difference["lower_bound_one_sided"] > -0.02) is verdict
         assert table(found).splitlines()[-1].startswith("specs: not worse" if verdict else "specs: not shown")
+
+
+def test_none_of_four_right_is_no_proof_of_anything():
+    rows = [_row(str(k), method, False, 1.0) for k in range(4) for method in ("beam", "specs")]
+    found = _report(rows, "specs", "beam").to_json()
+    difference = found["methods"]["specs"]["accuracy_minus_beam"]
+    assert difference["lower_bound_one_sided"] == 0
+    assert (difference["verdict"], difference["not_worse_by_2_points"]) == ("too few to tell", False)
+    assert "not worse than" not in table(found)
+
+
+def test_the_same_steps_by_construction_need_no_number_of_problems():
+    """Speculation changes no token, so what it is beside is said; with other options it is a method like others."""
+    rows = [_row(str(k), method, k > 0, 1.0) for k in range(4) for method in ("beam", "beam+speculation")]
+    options = {"beam": {"n": 4, "width": 1}, "beam+speculation": {"n": 4, "width": 1, "speculate": 8}}
+    found = _report(rows, "beam+speculation", "beam", **options).to_json()
+    difference = found["methods"]["beam+speculation"]["accuracy_minus_beam"]
+    assert (difference["verdict"], difference["not_worse_by_2_points"]) == ("the same by construction", True)
+    assert table(found).splitlines()[-1] == "beam+speculation: the same steps as beam by construction"
+    options["beam+speculation"]["width"] = 2
+    found = _report(rows, "beam+speculation", "beam", **options).to_json()
+    assert found["methods"]["beam+speculation"]["accuracy_minus_beam"]["verdict"] == "too few to tell"
+
+
+def test_what_is_not_known_is_in_the_denominator_and_neither_right_nor_wrong():
+    """One right, one failed: between 1 of 2 and 2 of 2. One right, one whose grading took too long: the same."""
+    for failed in (True, False):
+        unknown = _row("y", "specs", None, 9.0)
+        unknown = unknown if failed else replace(unknown, finish_reason="answer", error="took too long")
+        rows = [_row("x", "specs", True, 1.0), unknown, _row("x", "beam", True, 1.0), _row("y", "beam", False, 1.0)]
+        report = _report(rows, "specs", "beam")
+        found = report.to_json()["methods"]["specs"]
+        assert (found["solves"], found["failed"], found["undecided"]) == (2, int(failed), int(not failed))
+        assert (found["accuracy"], found["accuracy_at_most"]) == (0.5, 1.0)
+        assert found["accuracy_interval"] == [wilson(1, 2).low, wilson(2, 2).high]
+        difference = found["accuracy_minus_beam"]
+        assert (difference["mean"], difference["mean_at_most"]) == (0.0, 0.5)
+        assert difference["discordant_problems"] == 0
+        # a solve that failed has no latency; one that could not be graded has
+        assert found["latency_s"]["mean"] == (1.0 if failed else 5.0)
+        line = next(line for line in table(report.to_json()).splitlines() if line.startswith("specs "))
+        assert "50.0 to 100.0 [" in line
+
+
+def test_with_nothing_known_there_is_no_accuracy():
+    rows = [_row("x", "specs", None, 1.0), _row("x", "beam", True, 1.0)]
+    found = _report(rows, "specs", "beam").to_json()["methods"]["specs"]
+    assert found["accuracy"] is found["accuracy_at_most"] is found["accuracy_interval"] is None
+    assert found["accuracy_minus_beam"] is None
 
 
 def _widths(*names):
@@ -208,7 +258,7 @@ def test_the_reference_has_the_same_n():
     # beam of one n is what everything is held against
     alone = Report({"dataset": "toy", "seed": 3}, settings[:3] + settings[4:], 4, 1, tuple(rows[:0])).to_json()
     assert {method["reference"] for method in alone["methods"].values()} == {"beam n=4"}
-    assert table(found).splitlines()[-1].startswith("specs n=8: not worse than beam n=8")
+    assert table(found).splitlines()[-1].startswith("specs n=8: too few to tell whether it is worse than beam n=8")
 
 
 def test_a_reference_of_the_same_run_comes_first():

@@ -11,6 +11,7 @@ import json
 import sys
 from pathlib import Path
 
+from specs.cli.evaluate import report_unsolved
 from specs.cli.options import add_cells, add_method, add_models, cells_of, count, models_of, names_of
 from specs.cli.problems import add_dataset, problems_of
 from specs.cli.progress import Shown
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     found = report.to_json()
     print(table(found))
     print(json.dumps(found))
-    return 1 if interrupted else 0
+    return 1 if interrupted or report_unsolved(found) else 0
 
 
 def _suite(out: Path, scale: str) -> int:

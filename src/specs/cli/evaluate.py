@@ -49,11 +49,19 @@ def run(args: argparse.Namespace) -> int:
         folder.begin(start_of(args, plan))
         interrupted = solve_all(plan, models, folder, Shown(), args.concurrency)
         folder.end(interrupted)
-        if not interrupted or folder.by_key:
-            publish([args.out], args.out)
+        found = publish([args.out], args.out) if not interrupted or folder.by_key else None
     if interrupted:
         print("specs: interrupted; the same command goes on from there", file=sys.stderr)
-    return 1 if interrupted else 0
+    return 1 if interrupted or (found and report_unsolved(found)) else 0
+
+
+def report_unsolved(found: dict[str, Any]) -> bool:
+    """Whether some method has no solve that did not fail; says which on standard error."""
+    unsolved = [name for name, method in found["methods"].items() if method["failed"] == method["solves"] > 0]
+    if unsolved:
+        first = found["methods"][unsolved[0]]["first_error"]
+        print(f"specs: every solve of {', '.join(unsolved)} failed; the first: {first}", file=sys.stderr)
+    return bool(unsolved)
 
 
 def configuration_of(args: argparse.Namespace, plan: Plan) -> dict[str, Any]:

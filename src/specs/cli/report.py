@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from specs.errors import InputError
 from specs.eval.drawing import require_matplotlib
@@ -37,8 +38,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def publish(runs: Sequence[Path], out: Path) -> None:
-    """Write summary and report of `runs` into `out`, and print the table."""
+def publish(runs: Sequence[Path], out: Path) -> dict[str, Any]:
+    """Write summary and report of `runs` into `out`, and print the table; returns the summary."""
     report, recorded = gather(runs)
     found = report.to_json()
     html = page(report, found, recorded)
@@ -50,3 +51,4 @@ def publish(runs: Sequence[Path], out: Path) -> None:
     write_text(out / REPORT, html)
     print(table(found))
     print(f"summary  {out / SUMMARY}\nreport   {out / REPORT}")
+    return found

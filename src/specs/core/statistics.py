@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterator, Sequence
+from enum import StrEnum
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -23,9 +24,19 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
+FEWEST_DISCORDANT = 30
+"""Pairs that must differ before anything is said about which of two methods is worse."""
 RESAMPLES = 10_000
 _CHUNK = 1 << 21
 """Resampled values held at once."""
+
+
+class Verdict(StrEnum):
+    """What a comparison with a margin says."""
+
+    NOT_WORSE = "not worse"
+    NOT_SHOWN = "not shown to be not worse"
+    TOO_FEW = "too few to tell"
 
 
 class Interval(NamedTuple):
@@ -43,7 +54,7 @@ class Difference(NamedTuple):
         low, high: two-sided 95% interval.
         lower_bound: one-sided 95% lower bound.
         p: two-sided, of a mean of 0, in (0, 1].
-        discordant: clusters in which `a` and `b` differ at all; below about ten of them the
+        discordant: clusters in which `a` and `b` differ at all; below `FEWEST_DISCORDANT` of them the
             bootstrap is too sure of itself.
     """
 
@@ -152,16 +163,21 @@ def paired_difference(a: ArrayLike, b: ArrayLike, clusters: Sequence[Hashable], 
     return Difference(mean, low, high, lower_bound, min(1.0, 2 * tail / (len(means) + 1)), discordant)
 
 
-def non_inferior(lower_bound: float, margin: float) -> bool:
+def non_inferior(lower_bound: float, margin: float, discordant: int) -> Verdict:
     """Whether "not worse by `margin` or more" holds: the one-sided lower bound of the difference is above -margin.
+
+    With too few discordant pairs a bootstrap cannot tell: it has never seen what it has not drawn.
 
     Args:
         lower_bound: as in `Difference`, in the unit of `margin`.
         margin: >= 0.
+        discordant: pairs that differ, >= 0.
     """
     if not margin >= 0:
         raise ValueError(f"a margin is at least 0, not {margin}")
-    return lower_bound > -margin
+    if discordant < FEWEST_DISCORDANT:
+        return Verdict.TOO_FEW
+    return Verdict.NOT_WORSE if lower_bound > -margin else Verdict.NOT_SHOWN
 
 
 def median_ratio_interval(a: ArrayLike, b: ArrayLike, seed: int = 0) -> Ratio:

@@ -31,7 +31,8 @@ FEWEST = 5
 
 def figures(report: Report, found: dict[str, Any]) -> list[Figure]:
     """All figures that the report has something for; `found` is its `to_json`."""
-    settings = [one for one in report.settings if found["methods"][names(report.settings)[one.key]]["solves"]]
+    methods = [(one, found["methods"][names(report.settings)[one.key]]) for one in report.settings]
+    settings = [one for one, method in methods if method["accuracy"] is not None and method["latency_s"]]
     if not settings:
         return []
     world = _World(report, found, settings)
@@ -46,7 +47,7 @@ class _World:
         self.settings, self.one_machine = settings, report.one_machine
         self.name = names(report.settings)
         self.methods: dict[str, dict[str, Any]] = found["methods"]
-        self.rows = {name: [row for row in rows if row.correct is not None] for name, rows in report.by_name().items()}
+        self.rows = {name: [row for row in rows if not row.failed] for name, rows in report.by_name().items()}
         self.labels = list(dict.fromkeys(setting.label for setting in settings))
 
     def colour(self, label: str) -> str:

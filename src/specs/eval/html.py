@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from specs import __version__
-from specs.core.statistics import RESAMPLES
+from specs.core.statistics import FEWEST_DISCORDANT, RESAMPLES
 from specs.eval.figures import figures
 from specs.eval.folder import Recorded
 from specs.eval.report import Report
@@ -26,11 +26,12 @@ def page(report: Report, found: dict[str, Any], runs: Sequence[Recorded]) -> str
         found=found,
         figures=figures(report, found),
         results=[_result(name, method) for name, method in found["methods"].items()],
-        work=[_work(name, method) for name, method in found["methods"].items() if method["solves"]],
+        work=[_work(name, method) for name, method in found["methods"].items() if method["seconds"]],
         notes=[note for name, method in found["methods"].items() for note in notes(name, method)],
         problems=len({row.problem_id for row in report.rows}),
         runs=runs,
         resamples=RESAMPLES,
+        fewest=FEWEST_DISCORDANT,
         version=__version__,
     )
 
@@ -42,8 +43,14 @@ def _result(name: str, method: dict[str, Any]) -> list[str]:
     ratio = ratio if method["reference"] != name else {}
     return [
         name,
-        shown("{:.1f}", method["accuracy"], *(method["accuracy_interval"] or ()), scale=100),
-        shown("{:+.1f}", minus.get("mean"), minus.get("low"), minus.get("high"), scale=100),
+        shown(
+            "{:.1f}",
+            method["accuracy"],
+            *(method["accuracy_interval"] or (None, None)),
+            scale=100,
+            most=method["accuracy_at_most"],
+        ),
+        shown("{:+.1f}", minus.get("mean"), minus.get("low"), minus.get("high"), 100, minus.get("mean_at_most")),
         _p(minus.get("p")),
         shown("{:.0f}", latency.get("mean"), *(latency.get("interval") or ()), scale=1000),
         shown("{:.0f}", latency.get("p50"), scale=1000),
@@ -52,7 +59,7 @@ def _result(name: str, method: dict[str, Any]) -> list[str]:
         shown("{:.3f}", ratio.get("median"), ratio.get("low"), ratio.get("high")),
         shown("{:.0f}", method["draft_share"], scale=100),
         str(method["solves"]),
-        str(method["failed"]),
+        str(method["failed"] + method["undecided"]),
     ]
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from specs.core.statistics import (
+    Difference,
+    Verdict,
     clustered_mean_interval,
     mean_interval,
     median_ratio_interval,
@@ -24,6 +26,8 @@ REFERENCE = "beam"
 """Method that the others are held against."""
 MARGIN = 0.02
 """Accuracy that "not worse" may lose: non-inferiority by the one-sided 95% lower bound."""
+BY_CONSTRUCTION = "the same by construction"
+"""Verdict on a method that takes the reference's every step, whatever the number of problems."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +64,15 @@ class Report:
     def to_json(self) -> dict[str, Any]:
         """The report as plain values; what is not known is None.
 
-        Failed solves (finish reason `error`, or an answer that could not be graded) are counted
-        as `failed` and are part of nothing else. A method is compared with beam search of the
-        same n if there is one, else with the only one (`reference`), over the solves of a
-        problem and seed that neither failed. Per method: `seconds`, `latency_s`, `flops`,
-        `tokens` and `steps_mean` are means a solve; `latency_s.per_step`, shares and
-        `processed_over_minimum` are ratios of sums. All intervals are 95%, with problems, not
-        solves, as what is independent.
+        `solves` counts all solves, `failed` those that ended with an error, `undecided` those whose
+        answer could not be graded. Whether these are right is not known, so accuracies have two ends:
+        `accuracy` takes none of them for right, `accuracy_at_most` all, and intervals cover both.
+        A method is compared with beam search of the same n if there is one, else with the only one
+        (`reference`), over the problems and seeds that both have; `mean` and `mean_at_most` of the
+        difference are its two ends in the same way. Latency and work are of solves that did not
+        fail: `seconds`, `latency_s`, `flops`, `tokens` and `steps_mean` are means a solve;
+        `latency_s.per_step`, shares and `processed_over_minimum` are ratios of sums. All intervals
+        are 95%, with problems, not solves, as what is independent.
         """
         seed: int = self.configuration["seed"]
         rows, called = self.by_name(), names(self.settings)
@@ -81,7 +87,7 @@ class Report:
                 "options": setting.options,
                 **_alone(rows[name], seed),
                 "reference": beam,
-                **_against(rows[name], rows[beam] if beam else (), seed, self.one_machine),
+                **self._against(setting, rows[name], reference, rows[beam] if beam else ()),
             }
         return {
             **self.configuration,
@@ -92,6 +98,34 @@ class Report:
             "one_machine": self.one_machine,
             "methods": methods,
         }
+
+    def _against(
+        self, setting: Setting, rows: Sequence[Row], reference: Setting | None, theirs: Sequence[Row]
+    ) -> dict[str, Any]:
+        """A method and beam search on the problems and seeds that both have."""
+        beam = {(row.problem_id, row.seed): row for row in theirs}
+        pairs = [(row, beam[row.problem_id, row.seed]) for row in rows if (row.problem_id, row.seed) in beam]
+        nothing = {"latency_ratio_to_beam": None, "accuracy_minus_beam": None}
+        if reference is None or not pairs:
+            return nothing
+        seed: int = self.configuration["seed"]
+        ratio = _latency_ratio(pairs, seed) if self.one_machine else None
+        if (found := accuracy_difference(pairs, seed)) is None:
+            return {**nothing, "latency_ratio_to_beam": ratio}
+        difference, at_most = found
+        verdict = non_inferior(difference.lower_bound, MARGIN, difference.discordant)
+        by_construction = _same_tokens(setting, reference) and not difference.discordant
+        minus = {
+            "mean": difference.mean,
+            "mean_at_most": at_most,
+            **_bounds(low=difference.low, high=difference.high, lower_bound_one_sided=difference.lower_bound),
+            # One problem bounds nothing, so its p is no finding either.
+            "p": difference.p if math.isfinite(difference.low) else None,
+            "discordant_problems": difference.discordant,
+            "verdict": BY_CONSTRUCTION if by_construction else str(verdict),
+            "not_worse_by_2_points": by_construction or verdict is Verdict.NOT_WORSE,
+        }
+        return {"latency_ratio_to_beam": ratio, "accuracy_minus_beam": minus}
 
     def _reference(self, setting: Setting) -> Setting | None:
         """The beam search that a setting is held against: of its own run, n and concurrency first."""
@@ -104,14 +138,19 @@ class Report:
 
 def _alone(rows: Sequence[Row], seed: int) -> dict[str, Any]:
     """What a method did, whatever the others did."""
-    good = [row for row in rows if row.correct is not None]
-    errors = [row.error for row in rows if row.correct is None]
-    counts = {"solves": len(good), "failed": len(errors), "first_error": errors[0] if errors else None}
+    good = [row for row in rows if not row.failed]
+    unknown = [row for row in rows if row.correct is None]
+    counts = {
+        "solves": len(rows),
+        "failed": len(rows) - len(good),
+        "undecided": len(unknown) - (len(rows) - len(good)),
+        "first_error": unknown[0].error if unknown else None,
+        **_accuracy(rows),
+    }
     if not good:
-        nothing = ("accuracy", "accuracy_interval", "latency_s", "processed_over_minimum", "orchestration_share",
+        nothing = ("latency_s", "processed_over_minimum", "orchestration_share",
                    "draft_share", "steps_mean", "tokens", "flops", "seconds")  # fmt: skip
         return {**counts, **dict.fromkeys(nothing)}
-    right = [float(row.correct is True) for row in good]
     problems = [row.problem_id for row in good]
     latency = [row.latency_s for row in good]
     low, high = mean_interval(latency, problems, seed)
@@ -120,8 +159,6 @@ def _alone(rows: Sequence[Row], seed: int) -> dict[str, Any]:
     used = [role for role in Role if all(role in row.usage for row in good)]
     return {
         **counts,
-        "accuracy": _mean(right),
-        "accuracy_interval": list(clustered_mean_interval(right, problems)),
         "latency_s": {
             "mean": _mean(latency),
             "interval": [low, high] if math.isfinite(low) else None,
@@ -145,46 +182,62 @@ def _alone(rows: Sequence[Row], seed: int) -> dict[str, Any]:
     }
 
 
-def _against(rows: Sequence[Row], reference: Sequence[Row], seed: int, one_machine: bool) -> dict[str, Any]:
-    """A method and beam search on the solves that both finished."""
-    beam = {(row.problem_id, row.seed): row for row in reference if row.correct is not None}
-    pairs = [
-        (row, beam[row.problem_id, row.seed])
-        for row in rows
-        if row.correct is not None and (row.problem_id, row.seed) in beam
-    ]
-    if not pairs:
-        return {"latency_ratio_to_beam": None, "accuracy_minus_beam": None}
+def _accuracy(rows: Sequence[Row]) -> dict[str, Any]:
+    """Share of right answers, if none and if all of the solves are right of which that is not known."""
+    if all(row.correct is None for row in rows):
+        return dict.fromkeys(("accuracy", "accuracy_at_most", "accuracy_interval"))
+    problems = [row.problem_id for row in rows]
+    least, most = (_right(rows, unknown) for unknown in (0.0, 1.0))
+    low, high = clustered_mean_interval(least, problems).low, clustered_mean_interval(most, problems).high
+    return {"accuracy": _mean(least), "accuracy_at_most": _mean(most), "accuracy_interval": [low, high]}
+
+
+def accuracy_difference(pairs: Sequence[tuple[Row, Row]], seed: int = 0) -> tuple[Difference, float] | None:
+    """Accuracy of the first minus that of the second over pairs, and the most that the mean can be.
+
+    What is not known is taken as it is worst for the first; as it is best for the upper ends. None where
+    nothing is known of any pair.
+    """
+    known = [(ours, theirs) for ours, theirs in pairs if ours.correct is not None and theirs.correct is not None]
+    if not known:
+        return None
+    ours, theirs = zip(*pairs, strict=True)
+    problems = [row.problem_id for row in ours]
+    least = paired_difference(_right(ours, 0.0), _right(theirs, 1.0), problems, seed)
+    most = paired_difference(_right(ours, 1.0), _right(theirs, 0.0), problems, seed)
+    discordant = len({one.problem_id for one, other in known if one.correct is not other.correct})
+    # Where the two ends disagree on who is ahead, nothing is found.
+    p = max(least.p, most.p) if least == most or least.mean * most.mean > 0 else 1.0
+    return least._replace(high=most.high, p=p, discordant=discordant), most.mean
+
+
+def _right(rows: Sequence[Row], unknown: float) -> list[float]:
+    return [unknown if row.correct is None else float(row.correct) for row in rows]
+
+
+def _latency_ratio(pairs: Sequence[tuple[Row, Row]], seed: int) -> dict[str, float | None] | None:
+    """Of pairs of which neither failed; None without any."""
     # Repeats of a problem are added up first, so that each problem has one ratio.
     ours: dict[str, float] = defaultdict(float)
     theirs: dict[str, float] = defaultdict(float)
     for row, other in pairs:
-        ours[row.problem_id] += row.latency_s
-        theirs[row.problem_id] += other.latency_s
+        if not (row.failed or other.failed):
+            ours[row.problem_id] += row.latency_s
+            theirs[row.problem_id] += other.latency_s
+    if not ours:
+        return None
     ratio = median_ratio_interval(list(ours.values()), list(theirs.values()), seed)
-    difference = paired_difference(
-        [float(row.correct is True) for row, _ in pairs],
-        [float(other.correct is True) for _, other in pairs],
-        [row.problem_id for row, _ in pairs],
-        seed,
-    )
     return {
-        "latency_ratio_to_beam": {
-            "median": ratio.median,
-            **_bounds(low=ratio.low, high=ratio.high),
-            "of_means": sum(ours.values()) / sum(theirs.values()),
-        }
-        if one_machine
-        else None,
-        "accuracy_minus_beam": {
-            "mean": difference.mean,
-            **_bounds(low=difference.low, high=difference.high, lower_bound_one_sided=difference.lower_bound),
-            # One problem bounds nothing, so its p is no finding either.
-            "p": difference.p if math.isfinite(difference.low) else None,
-            "discordant_problems": difference.discordant,
-            "not_worse_by_2_points": non_inferior(difference.lower_bound, MARGIN),
-        },
+        "median": ratio.median,
+        **_bounds(low=ratio.low, high=ratio.high),
+        "of_means": sum(ours.values()) / sum(theirs.values()),
     }
+
+
+def _same_tokens(setting: Setting, reference: Setting) -> bool:
+    """Whether a method takes the reference's every step by construction: it is the same, speculation apart."""
+    options = {name: value for name, value in setting.options.items() if name != "speculate"}
+    return setting.method.removesuffix("+speculation") == reference.method and options == reference.options
 
 
 def _over_minimum(rows: Sequence[Row], role: Role) -> float | None:

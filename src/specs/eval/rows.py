@@ -56,6 +56,11 @@ class Row:
     trace: list[int] | None = None
 
     @property
+    def failed(self) -> bool:
+        """Whether the solve ended with an error; one that did not may still be undecided (`correct` is None)."""
+        return self.finish_reason == Finish.ERROR
+
+    @property
     def key(self) -> Key:
         return self.problem_id, self.method, self.n, self.seed
 

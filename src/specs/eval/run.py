@@ -7,6 +7,7 @@ not counted, to warm up.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -23,7 +24,7 @@ from specs.eval.rows import Key, Row, Rows
 from specs.machine import Limits
 from specs.methods import Method
 from specs.pacing import Pace
-from specs.types import DRAWS, Law, Result
+from specs.types import DRAWS, Finish, Law, Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,8 @@ class Standing:
     title: str = ""
 
 
+_log = logging.getLogger(__name__)
+
 Progress = Callable[[Standing], None]
 """Called before the first solve and after each one."""
 
@@ -140,6 +143,14 @@ def solve_all(plan: Plan, models: Models, rows: Rows, progress: Progress | None 
         question, method = turn.problem.question, turn.cell.method
         return stream(question, models, method, law=plan.law, limits=plan.limits, seed=turn.seed, pace=pace)
 
+    def finish(turn: Turn, solve: Stream) -> Result:
+        try:
+            return solve.result
+        except Exception as error:  # a defect, or one of a library: it fails this solve, not the thousands beside it
+            _log.exception("%s on %s failed", turn.cell.label, turn.problem.id)
+            said = " ".join(str(error).split()) or "no message"
+            return _failed(turn, f"{type(error).__name__}: {said}; please report it with the traceback that was logged")
+
     def grade(turn: Turn) -> None:
         if rows.done(turn.key):
             right, graded = standing.graded.get(name := called[turn.cell.setting.key], (0, 0))
@@ -151,11 +162,13 @@ def solve_all(plan: Plan, models: Models, rows: Rows, progress: Progress | None 
         for cell in plan.cells:
             if any(turn.cell is cell for turn in ahead):
                 question = plan.problems[0].question
-                _ = stream(question, models, cell.method, law=plan.law, limits=plan.limits, seed=plan.seed).result
+                question = plan.problems[0].question
+                unmeasured = stream(question, models, cell.method, law=plan.law, limits=plan.limits, seed=plan.seed)
+                finish(Turn(plan.problems[0], cell, plan.seed), unmeasured)
         start = time.perf_counter()
         if progress:
             progress(standing)
-        for solved, (turn, result) in enumerate(_solved(ahead, begin, concurrency), 1):
+        for solved, (turn, result) in enumerate(_solved(ahead, begin, finish, concurrency), 1):
             rows.add(Row.of(turn.problem, turn.cell, result), result)
             grade(turn)
             standing.done += 1
@@ -167,11 +180,36 @@ def solve_all(plan: Plan, models: Models, rows: Rows, progress: Progress | None 
     return False
 
 
-def _solved(turns: Sequence[Turn], begin: Callable[[Turn], Stream], concurrency: int) -> Iterator[tuple[Turn, Result]]:
+def _failed(turn: Turn, error: str) -> Result:
+    """The result of a solve that broke off without one."""
+    return Result(
+        answer=None,
+        text="",
+        finish_reason=Finish.ERROR,
+        method=turn.cell.method.name,
+        question=turn.problem.question,
+        steps=(),
+        usage={},
+        flops=0.0,
+        latency_s=0.0,
+        time_to_first_step_s=None,
+        seed=turn.seed,
+        models={},
+        prompt_token_ids={},
+        error=error,
+    )
+
+
+def _solved(
+    turns: Sequence[Turn],
+    begin: Callable[[Turn], Stream],
+    finish: Callable[[Turn, Stream], Result],
+    concurrency: int,
+) -> Iterator[tuple[Turn, Result]]:
     """Each turn with its result as it ends, so many at the same time; those under way end if nobody asks further."""
     if concurrency == 1:
         for turn in turns:
-            yield turn, begin(turn).result
+            yield turn, finish(turn, begin(turn))
         return
     waiting = iter(turns)
     running: dict[Future[Result], tuple[Turn, Stream]] = {}
@@ -180,7 +218,7 @@ def _solved(turns: Sequence[Turn], begin: Callable[[Turn], Stream], concurrency:
         def start() -> None:
             for turn in islice(waiting, concurrency - len(running)):
                 solve = begin(turn)
-                running[pool.submit(lambda solve=solve: solve.result)] = turn, solve
+                running[pool.submit(finish, turn, solve)] = turn, solve
 
         try:
             start()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from specs.eval.report import MARGIN
+from specs.core.statistics import FEWEST_DISCORDANT, Verdict
+from specs.eval.report import BY_CONSTRUCTION, MARGIN
 
 HEAD = ("method", "accuracy %", "latency ms", "p95 ms", "latency / beam", "accuracy - beam", "draft %", "solves",
         "failed")  # fmt: skip
@@ -20,14 +21,16 @@ def table(found: dict[str, Any]) -> str:
         minus = method["accuracy_minus_beam"] or {}
         lines.append((
             name,
-            shown("{:.1f}", method["accuracy"], low, high, scale=100),
+            shown("{:.1f}", method["accuracy"], low, high, scale=100, most=method["accuracy_at_most"]),
             shown("{:.1f}", latency.get("mean"), scale=1000),
             shown("{:.1f}", latency.get("p95"), scale=1000),
             shown("{:.3f}", ratio.get("median"), ratio.get("low"), ratio.get("high")),
-            shown("{:+.1f}", minus.get("mean"), minus.get("low"), minus.get("high"), scale=100),
+            shown(
+                "{:+.1f}", minus.get("mean"), minus.get("low"), minus.get("high"), 100, minus.get("mean_at_most")
+            ),
             shown("{:.0f}", method["draft_share"], scale=100),
             str(method["solves"]),
-            str(method["failed"]),
+            str(method["failed"] + method["undecided"]),
         ))  # fmt: skip
         said += notes(name, method)
     if not found["one_machine"]:
@@ -47,17 +50,42 @@ def notes(name: str, method: dict[str, Any]) -> list[str]:
     """What has to be said of one method: whether it is not worse, and what it failed."""
     said: list[str] = []
     if method["reference"] not in (None, name) and (minus := method["accuracy_minus_beam"]):
-        verdict = "not worse" if minus["not_worse_by_2_points"] else "not shown to be not worse"
-        bound = shown("{:+.1f}", minus["lower_bound_one_sided"], scale=100)
-        said.append(f"{name}: {verdict} than {method['reference']} by {100 * MARGIN:.0f} points (lower bound {bound})")
-    if method["failed"]:
-        said.append(f"{name} is judged without {method['failed']} failed solves: {method['first_error']}")
+        said.append(f"{name}: {_compared(method['reference'], minus)}")
+    unknown = method["failed"] + method["undecided"]
+    if unknown:
+        kinds = [f"{method[kind]} {kind}" for kind in ("failed", "undecided") if method[kind]]
+        said.append(
+            f"{name}: of {unknown} of {method['solves']} solves it is not known whether they are right "
+            f"({', '.join(kinds)}; the first: {method['first_error']})"
+        )
     return said
 
 
-def shown(form: str, value: float | None, low: float | None = None, high: float | None = None, scale: float = 1) -> str:
-    """A number with its interval, where they are known."""
+def _compared(reference: str, minus: dict[str, Any]) -> str:
+    """What the difference from the reference says."""
+    against = f"than {reference} by {100 * MARGIN:.0f} points"
+    if minus["verdict"] == BY_CONSTRUCTION:
+        return f"the same steps as {reference} by construction"
+    if minus["verdict"] == Verdict.TOO_FEW:
+        differ = (
+            f"{minus['discordant_problems']} problem{'s differ' if minus['discordant_problems'] != 1 else ' differs'}"
+        )
+        return f"too few to tell whether it is worse {against}: {differ}, {FEWEST_DISCORDANT} must"
+    return f"{minus['verdict']} {against} (lower bound {shown('{:+.1f}', minus['lower_bound_one_sided'], scale=100)})"
+
+
+def shown(
+    form: str,
+    value: float | None,
+    low: float | None = None,
+    high: float | None = None,
+    scale: float = 1,
+    most: float | None = None,
+) -> str:
+    """A number with its interval, where they are known; "value to most" where it may be anything between."""
     if value is None:
         return "-"
+    if most not in (None, value):
+        return f"{form.format(scale * value)} to {shown(form, most, low, high, scale)}"
     interval = "" if low is None or high is None else f" [{form.format(scale * low)}, {form.format(scale * high)}]"
     return form.format(scale * value) + interval

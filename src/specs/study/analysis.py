@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from specs.bundled.problems import TIERS
-from specs.core.statistics import paired_difference
 from specs.eval.folder import RUN
 from specs.eval.gather import gather
-from specs.eval.report import Report
+from specs.eval.report import Report, accuracy_difference
 from specs.eval.rows import Row
 from specs.study.plan import N, Run
 from specs.study.running import plan_of
@@ -27,7 +26,17 @@ BESIDE: dict[str, tuple[Key, ...]] = {
     "f": tuple((label, n) for n in (4, 8, 16) for label in ("specs", "beam", "beam-draft")),
 }
 """What of part a stands in the tables of other parts."""
-OF_ACCURACY = ("solves", "failed", "accuracy", "accuracy_interval", "draft_share", "steps_mean", "flops")
+OF_ACCURACY = (
+    "solves",
+    "failed",
+    "undecided",
+    "accuracy",
+    "accuracy_at_most",
+    "accuracy_interval",
+    "draft_share",
+    "steps_mean",
+    "flops",
+)
 OF_LATENCY = ("latency_s", "latency_ratio_to_beam", "seconds")
 
 
@@ -96,18 +105,14 @@ def _rows(report: Report, keys: set[Key]) -> dict[Key, list[Row]]:
 
 def _minus(rows: Sequence[Row], others: Sequence[Row]) -> dict[str, Any] | None:
     """Paired difference in accuracy; None where there is nothing to pair, or too little for an interval."""
-    there = {row.problem_id: row for row in others if row.correct is not None}
-    ours = [row for row in rows if row.correct is not None and row.problem_id in there]
-    if rows is others or len(ours) < 2:
+    there = {row.problem_id: row for row in others}
+    pairs = [(row, there[row.problem_id]) for row in rows if row.problem_id in there]
+    if rows is others or len(pairs) < 2 or (found := accuracy_difference(pairs)) is None:
         return None
-    difference = paired_difference(
-        [float(row.correct is True) for row in ours],
-        [float(there[row.problem_id].correct is True) for row in ours],
-        [row.problem_id for row in ours],
-    )
+    difference, at_most = found
     return {
-        "mean": difference.mean, "low": difference.low, "high": difference.high, "p": difference.p,
-        "discordant_problems": difference.discordant, "problems": len(ours),
+        "mean": difference.mean, "mean_at_most": at_most, "low": difference.low, "high": difference.high,
+        "p": difference.p, "discordant_problems": difference.discordant, "problems": len(pairs),
     }  # fmt: skip
 
 

@@ -61,18 +61,25 @@ def _method(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         f"`{row['label']}`",
         "" if row["n"] is None else str(row["n"]),
-        shown("{:.1f}", row["accuracy"], *(row["accuracy_interval"] or ()), scale=100),
+        shown(
+            "{:.1f}",
+            row["accuracy"],
+            *(row["accuracy_interval"] or (None, None)),
+            scale=100,
+            most=row.get("accuracy_at_most"),
+        ),
         _difference(row["accuracy_minus_beam"]),
         _difference(row["accuracy_minus_specs"]),
         shown("{:.0f}", latency.get("mean"), *(latency.get("interval") or ()), scale=1000),
         "1" if row["label"] == "beam" and latency else shown("{:.2f}", *map(ratio.get, ("median", "low", "high"))),
         shown("{:.0f}", row["draft_share"], scale=100),
-        problems + (f", {row['failed']} failed" if row["failed"] else ""),
+        problems + "".join(f", {row[kind]} {kind}" for kind in ("failed", "undecided") if row.get(kind)),
     )
 
 
 def _difference(found: dict[str, Any] | None) -> str:
-    return shown("{:+.1f}", *(map((found or {}).get, ("mean", "low", "high"))), scale=100)
+    mean, low, high, most = map((found or {}).get, ("mean", "low", "high", "mean_at_most"))
+    return shown("{:+.1f}", mean, low, high, 100, most)
 
 
 def _tuning(tuning: dict[str, Any]) -> list[str]:
