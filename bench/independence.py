@@ -3,9 +3,8 @@
     python -m bench.independence --limit 300 --out docs/results/independence.json
 
 Given the samples, the number of right answers is a sum of independent draws, so its expectation and its standard
-deviation follow from the recorded probabilities. Each solve is decided twice: as it was, by the seed and the prompt,
-and as version 0.1 would have, by the seed alone (a replay by rule 1, over the same samples). Bundled trio, light
-engine. Prints JSON last.
+deviation follow from the probabilities. Each solve is decided twice over the same samples, in replays: as it was, by
+the seed and the prompt, and as version 0.1 would have, by the seed alone. Bundled trio, light engine. Prints JSON last.
 """
 
 from __future__ import annotations
@@ -25,9 +24,23 @@ from specs.eval.environment import environment
 from specs.eval.grading import correct
 from specs.methods.whole import SoftBestOfN
 from specs.replay import replay
+from specs.types import Result
 
 METHOD = SoftBestOfN(n=8)
+BETAS = (32.0, 8.0)
+"""The default, and one under which the choice is less certain."""
 SEEDS = 4
+
+
+def counts(result: Result, answer: str) -> list[list[float]]:
+    """By beta: right by seed and prompt, right by the seed alone, probability of right, its variance."""
+    right = np.array([correct(boxed(c.text), answer) is True for c in result.steps[0].candidates], float)
+    found = []
+    for beta in BETAS:
+        ours, before = (replay(replace(result, draws=rule), beta=beta).decisions[0] for rule in (2, 1))
+        expected = float(right @ np.array(ours.probabilities))
+        found.append([right[ours.chosen], right[before.chosen], expected, expected * (1 - expected)])
+    return found
 
 
 def main() -> None:
@@ -40,22 +53,21 @@ def main() -> None:
             result = stream(problem.question, models, METHOD, law=LAW, seed=seed).result
             if result.error is not None:
                 raise SystemExit(f"a solve failed: {result.error}")
-            (record,), (before,) = result.steps, replay(replace(result, draws=1)).decisions
-            right = np.array([correct(boxed(c.text), problem.answer) is True for c in record.candidates], float)
-            expected = float(right @ np.array(record.decision.probabilities))
-            counted.append([right[record.decision.chosen], right[before.chosen], expected, expected * (1 - expected)])
-        ours, before, expected, variance = np.array(counted).sum(0)
-        sd = math.sqrt(variance)
-        rows.append({
-            "seed": seed,
-            "expected": round(expected / args.limit, 4),
-            "sd": round(sd / args.limit, 4),
-            "by_seed_and_prompt": {"right": round(ours / args.limit, 4), "z": round((ours - expected) / sd, 2)},
-            "by_seed_alone": {"right": round(before / args.limit, 4), "z": round((before - expected) / sd, 2)},
-        })  # fmt: skip
-        print(rows[-1], file=sys.stderr, flush=True)
+            counted.append(counts(result, problem.answer))
+        for beta, sums in zip(BETAS, np.array(counted).sum(0), strict=True):
+            ours, before, expected, variance = map(float, sums)
+            sd = math.sqrt(variance)
+            rows.append({
+                "beta": beta,
+                "seed": seed,
+                "expected": round(expected / args.limit, 4),
+                "sd": round(sd / args.limit, 4),
+                "by_seed_and_prompt": {"right": round(ours / args.limit, 4), "z": round((ours - expected) / sd, 2)},
+                "by_seed_alone": {"right": round(before / args.limit, 4), "z": round((before - expected) / sd, 2)},
+            })  # fmt: skip
+            print(rows[-1], file=sys.stderr, flush=True)
     record = {
-        "method": {"name": METHOD.name, "n": METHOD.n, "beta": METHOD.beta},
+        "method": {"name": METHOD.name, "n": METHOD.n},
         "tier": args.tier,
         "problems": args.limit,
         "problem_seed": args.problem_seed,
