@@ -24,13 +24,15 @@ WARM_UP = 2
 """Problems whose solves are not counted."""
 
 
-def arguments(doc: str | None, limit: int) -> argparse.Namespace:
-    """`--tier`, `--limit`, `--problem-seed` and `--out` of the command line."""
+def arguments(doc: str | None, limit: int, **more: type) -> argparse.Namespace:
+    """`--tier`, `--limit`, `--problem-seed`, `--out` and `more` options (name and type) of the command line."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tier", default="hard")
     parser.add_argument("--limit", type=int, default=limit)
     parser.add_argument("--problem-seed", type=int, default=1_022_500)
     parser.add_argument("--out", type=Path)
+    for name, kind in more.items():
+        parser.add_argument(f"--{name}", type=kind)
     return parser.parse_args()
 
 

@@ -43,6 +43,11 @@ def counts(result: Result, answer: str) -> list[list[float]]:
     return found
 
 
+def z_of(off: float, sd: float) -> float | None:
+    """Standard deviations; None where nothing was left to chance."""
+    return round(off / sd, 2) if sd else None
+
+
 def main() -> None:
     args, models = arguments(__doc__, limit=300), load()
     rows = []
@@ -62,8 +67,8 @@ def main() -> None:
                 "seed": seed,
                 "expected": round(expected / args.limit, 4),
                 "sd": round(sd / args.limit, 4),
-                "by_seed_and_prompt": {"right": round(ours / args.limit, 4), "z": round((ours - expected) / sd, 2)},
-                "by_seed_alone": {"right": round(before / args.limit, 4), "z": round((before - expected) / sd, 2)},
+                "by_seed_and_prompt": {"right": round(ours / args.limit, 4), "z": z_of(ours - expected, sd)},
+                "by_seed_alone": {"right": round(before / args.limit, 4), "z": z_of(before - expected, sd)},
             })  # fmt: skip
             print(rows[-1], file=sys.stderr, flush=True)
     record = {
