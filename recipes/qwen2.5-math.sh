@@ -3,7 +3,7 @@
 #
 #     recipes/qwen2.5-math.sh [DIR]        LIMIT=20 for a first look
 #
-# Needs `pip install "specs-llm[eval,torch]"` and one GPU: the weights take 33 GB in bf16, so 48 GB do. Models
+# Needs `pip install -e ".[eval,torch]"` and one GPU: the weights take 33 GB in bf16, so 48 GB do. Models
 # and data sets come from the hub. Each data set gets a folder and a report in DIR; the same command goes on
 # after a stop. Nobody has run it in full yet: we had no GPU. The tests check that specs takes its arguments.
 set -euo pipefail

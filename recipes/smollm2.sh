@@ -5,7 +5,7 @@
 #
 #     recipes/smollm2.sh [DIR]             about half an hour of one CPU core
 #
-# Needs `pip install "specs-llm[eval,torch]"`. SMOLLM2 names a folder instead of the hub's model, DATA a folder
+# Needs `pip install -e ".[eval,torch]"`. SMOLLM2 names a folder instead of the hub's model, DATA a folder
 # with math500.jsonl and so on instead of the hub's data sets.
 set -euo pipefail
 out="${1:-runs/smollm2}"

@@ -12,6 +12,10 @@ Every message is one line that names the input and the mend.
 
 from __future__ import annotations
 
+import shlex
+import sys
+from pathlib import Path
+
 from specs.types import Finish
 
 
@@ -41,3 +45,14 @@ class Stopped(SpecsError):
     def __init__(self, reason: Finish) -> None:
         super().__init__(str(reason))
         self.reason = reason
+
+
+def install_command(extra: str) -> str:
+    """The command that adds an extra to this environment, for messages that say what is missing.
+
+    A checkout is installed from its folder. An installed package needs no source: pip reads from its metadata
+    what the extra asks for.
+    """
+    checkout = Path(__file__).resolve().parents[2]
+    source = ["-e", f"{checkout}[{extra}]"] if (checkout / "pyproject.toml").is_file() else [f"specs-llm[{extra}]"]
+    return shlex.join([sys.executable, "-m", "pip", "install", *source])

@@ -18,6 +18,7 @@ from rows import check_same, lasting
 
 from specs.cli import main
 from specs.cli.progress import Shown, line
+from specs.errors import install_command
 from specs.eval.run import Standing
 
 KILLED_PROBLEMS = int(os.environ.get("SPECS_KILLED_PROBLEMS", "12"))
@@ -194,7 +195,7 @@ def test_a_run_of_which_something_was_solved_does_not_fail(capsys, tmp_path):
 def test_without_matplotlib_it_says_what_to_install(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("specs.eval.drawing.find_spec", lambda name: None)
     assert main(["eval", "--out", str(tmp_path / "run")]) == 2
-    assert "pip install 'specs-llm[eval]'" in capsys.readouterr().err
+    assert install_command("eval") in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

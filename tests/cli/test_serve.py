@@ -9,6 +9,7 @@ import pytest
 from server.process import Served, ask
 
 from specs.cli import main
+from specs.errors import install_command
 from specs.presets import Preset
 
 LAW = {"temperature": 0.7, "top_p": 1.0, "max_step_tokens": 64}
@@ -56,7 +57,7 @@ def test_without_the_extra_it_says_which_one_is_missing(monkeypatch, capsys):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "fastapi", None)
     assert main(["serve"]) == 2
-    assert "pip install 'specs-llm[serve]'" in capsys.readouterr().err
+    assert f"needs fastapi: {install_command('serve')}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from specs.cli import main
+from specs.errors import install_command
 from specs.theory import decoder
 
 
@@ -63,5 +64,5 @@ def test_bad_input_is_one_line(options, message, capsys, tmp_path):
 def test_without_matplotlib_the_extra_is_named_before_anything_runs(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr("specs.eval.drawing.find_spec", lambda name: None)
     assert main(["theory", "--out", str(tmp_path / "out")]) == 2
-    assert "pip install 'specs-llm[eval]'" in capsys.readouterr().err
+    assert install_command("eval") in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -60,7 +60,8 @@ def test_every_command_has_its_help_in_the_docs_word_for_word():
     commands = re.findall(r"^    ([\w-]+)(?:  |$)", help_of(""), re.MULTILINE)
     assert set(embedded) == {"", *commands}
     for command, text in embedded.items():
-        assert text == help_of(command), "run python tests/docs/test_docs.py"
+        # Python 3.13 sets columns and breaks lines differently.
+        assert text.split() == help_of(command).split(), "run python tests/docs/test_docs.py"
 
 
 def test_every_public_name_is_explained():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from itertools import islice
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from specs.bundled.problems import HELD_OUT_SEED, problems
 from specs.core.votes import boxed, normal
-from specs.errors import InputError
+from specs.errors import InputError, install_command
 from specs.eval.datasets import GENERATED, MADE, load_problems, problem_json
 from specs.eval.files import HUB
 from specs.eval.grading import correct
@@ -60,7 +61,7 @@ def test_gsm_symbolic_draws_template_and_names_apart():
 
 def test_gsm_symbolic_without_its_library(monkeypatch):
     monkeypatch.setitem(sys.modules, "reasoning_gym", None)
-    with pytest.raises(InputError, match=r"pip install 'specs-llm\[eval\]'"):
+    with pytest.raises(InputError, match=re.escape(install_command("eval"))):
         load_problems("gsm-symbolic", limit=1)
 
 

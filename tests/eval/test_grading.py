@@ -142,8 +142,8 @@ def test_grade_names_what_is_wrong_with_a_file(tmp_path, capsys, line, message):
 
 def test_without_the_library_the_mend_is_named(monkeypatch):
     monkeypatch.setattr("specs.eval.grading.find_spec", lambda name: None)
-    from specs.errors import InputError
+    from specs.errors import InputError, install_command
     from specs.eval.grading import _Judge
 
-    with pytest.raises(InputError, match=r"specs-llm\[eval\]"):
+    with pytest.raises(InputError, match=re.escape(install_command("eval"))):
         _Judge().same("x", "y", 1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,7 +21,7 @@ safetensors_torch = pytest.importorskip("safetensors.torch")
 from rows import outputs_of  # noqa: E402
 from traced import Traced  # noqa: E402
 
-from specs.errors import EngineError, InputError, ModelError  # noqa: E402
+from specs.errors import EngineError, InputError, ModelError, install_command  # noqa: E402
 from specs.models.hf.backend import HFBackend  # noqa: E402
 from specs.models.hf.loading import load_hf  # noqa: E402
 
@@ -443,5 +444,5 @@ def test_torch_is_asked_for_only_by_the_loader(monkeypatch: pytest.MonkeyPatch) 
     code = "import sys, specs.models.hf.loading; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(ModelError, match=r"needs the extra: pip install 'specs-llm\[torch\]'"):
+    with pytest.raises(ModelError, match=re.escape(install_command("torch"))):
         load_hf("some/model", "lm")

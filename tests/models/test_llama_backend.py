@@ -1,5 +1,6 @@
 """llama.cpp beyond the laws that every engine obeys: caches that grow, vocabularies, refusals, a real model."""
 
+import re
 import sys
 from dataclasses import replace
 from importlib.util import find_spec
@@ -16,7 +17,7 @@ from specs import api  # noqa: E402
 from specs.core.keys import Key  # noqa: E402
 from specs.drive import stream  # noqa: E402
 from specs.engine import unwatched  # noqa: E402
-from specs.errors import EngineError, InputError, ModelError  # noqa: E402
+from specs.errors import EngineError, InputError, ModelError, install_command  # noqa: E402
 from specs.machine import Limits  # noqa: E402
 from specs.methods.specs import Specs  # noqa: E402
 from specs.models.gguf import GgufText, library  # noqa: E402
@@ -177,7 +178,7 @@ def test_refusals_name_the_mend(file, tmp_path, monkeypatch):
         scratch(load_llama(file, "target.gguf"), [1, 1000])
     library.cache_clear()
     monkeypatch.setitem(sys.modules, "llama_cpp", None)
-    with pytest.raises(ModelError, match=r"pip install 'specs-llm\[llama\]'"):
+    with pytest.raises(ModelError, match=re.escape(install_command("llama"))):
         load_models(Names(str(file), None, None))
 
 

@@ -27,7 +27,7 @@ from specs.types import Role
 
 LAW = (
     "The target scores at temperature 1, so steps have to be sampled there. For another --temperature, or --top-p,",
-    "install this package beside vLLM (pip install specs-llm) and give --plugins.",
+    "install this package in vLLM's environment as well and give --plugins.",
 )
 """What scores are without the plugin."""
 

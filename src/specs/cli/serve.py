@@ -15,7 +15,7 @@ from typing import Any
 from specs import api
 from specs.cli.options import above_zero, add_law, add_models, count, loading_of, not_negative
 from specs.engine import Models
-from specs.errors import InputError
+from specs.errors import InputError, install_command
 from specs.methods.registry import make
 from specs.presets import LAW, Preset
 from specs.types import Role
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         from specs.server.running import bind, serve
         from specs.server.solving import Solves
     except ModuleNotFoundError as error:
-        raise InputError(f"{error.name} is missing: pip install 'specs-llm[serve]'") from None
+        raise InputError(f"specs serve needs {error.name}: {install_command('serve')}") from None
     rules = Rules(_keys(args.api_key_file), args.rate, args.max_bytes)
     law = {name: value for name in LAW if (value := getattr(args, name)) is not None}
     drawn = api.configure(**law)[1]

@@ -18,7 +18,7 @@ from itertools import islice
 from specs.bundled.problems import HELD_OUT_SEED, TIERS
 from specs.bundled.problems import problems as bundled_problems
 from specs.core.votes import normal
-from specs.errors import InputError
+from specs.errors import InputError, install_command
 from specs.eval.files import HUB, Columns, Problem, from_file, from_hub, worked
 
 MADE = (*(f"bundled:{tier}" for tier in TIERS), "gsm-symbolic")
@@ -78,7 +78,7 @@ def _gsm_symbolic(seed: int) -> Iterator[Problem]:
     try:
         import reasoning_gym
     except ImportError:
-        raise InputError("gsm-symbolic needs the library reasoning_gym: pip install 'specs-llm[eval]'") from None
+        raise InputError(f"gsm-symbolic needs reasoning_gym: {install_command('eval')}") from None
     seen: set[str] = set()
     while True:
         # The library draws the template of item 0 and its numbers from the same random stream;

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from specs.errors import InputError
+from specs.errors import InputError, install_command
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +37,7 @@ class Figure:
 def require_matplotlib() -> None:
     """Raise `InputError` if figures cannot be drawn."""
     if find_spec("matplotlib") is None:
-        raise InputError("figures need matplotlib: pip install 'specs-llm[eval]'")
+        raise InputError(f"figures need matplotlib: {install_command('eval')}")
 
 
 def canvas_of(height: float, width: float = 8.2) -> Canvas:

@@ -16,7 +16,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from specs.errors import InputError
+from specs.errors import InputError, install_command
 
 HUB = {
     "math500": ("HuggingFaceH4/MATH-500", "test.jsonl"),
@@ -119,7 +119,7 @@ def _parquet(path: Path) -> list[dict[str, Any]]:
     try:
         import pyarrow.parquet
     except ImportError:
-        raise InputError("parquet files need pyarrow: pip install 'specs-llm[eval]'") from None
+        raise InputError(f"parquet files need pyarrow: {install_command('eval')}") from None
     try:
         return pyarrow.parquet.read_table(path).to_pylist()
     except pyarrow.ArrowException as error:

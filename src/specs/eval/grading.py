@@ -19,7 +19,7 @@ from queue import Empty, Queue
 from typing import IO
 
 from specs.core.votes import boxed, normal
-from specs.errors import EngineError, InputError
+from specs.errors import EngineError, InputError, install_command
 
 TIMEOUT_S = 5.0
 """Seconds for one comparison."""
@@ -91,7 +91,7 @@ class _Judge:
         """Where questions go."""
         if self._process is None:
             if find_spec("math_verify") is None:
-                raise InputError("comparing formulas needs math-verify: pip install 'specs-llm[eval]'")
+                raise InputError(f"comparing formulas needs math-verify: {install_command('eval')}")
             command = [sys.executable, "-m", "specs.eval.judge"]
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             self._replies = Queue()

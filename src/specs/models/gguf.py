@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from specs.core.text import readable
-from specs.errors import ModelError
+from specs.errors import ModelError, install_command
 from specs.models.text import Templated, fingerprint
 
 _ERROR = 3
@@ -47,9 +47,7 @@ def library() -> Any:
     try:
         import llama_cpp
     except ImportError as error:
-        raise ModelError(
-            f"GGUF files need the extra: pip install 'specs-llm[llama]' ({error.name} is missing)"
-        ) from None
+        raise ModelError(f"GGUF files need llama-cpp-python ({error}): {install_command('llama')}") from None
     listener = llama_cpp.llama_log_callback(_listen)
     _kept.append(listener)
     llama_cpp.llama_log_set(listener, ctypes.c_void_p())

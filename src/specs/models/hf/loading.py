@@ -5,14 +5,16 @@ Nothing here imports torch before a model is loaded.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from pickle import UnpicklingError
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from specs.errors import InputError, ModelError
+from specs.errors import InputError, ModelError, install_command
 from specs.models.backend import tree_error
 
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ _SMALLER = "choose a smaller model, another device or dtype bf16"
 
 # Relative to the largest output: rounding of one short pass stays below, a wrong mask above.
 _PROBE = {"fp32": 1e-4, "bf16": 0.1, "fp16": 0.02}
+
+# Held while transformers' settings, which all threads share, are not the user's.
+_SETTINGS = Lock()
 
 
 def load_hf(
@@ -98,7 +103,7 @@ def require_torch(name: str) -> None:
         import_module("torch")
         import_module("transformers")
     except ImportError as error:
-        raise ModelError(f"{name} needs the extra: pip install 'specs-llm[torch]' ({error.name} is missing)") from None
+        raise ModelError(f"{name} needs torch and transformers ({_line(error)}): {install_command('torch')}") from None
 
 
 def usual_dtype(place: torch.device) -> str:
@@ -188,11 +193,34 @@ def _opened(name: str, kind: Kind, model: Any, context: int, dtype: str) -> HFBa
 
 
 @contextmanager
+def _quiet() -> Iterator[None]:
+    """Turn off transformers' progress bars and advice, then put back what the user has set.
+
+    Errors are still logged. So are Python's warnings, which announce changes, and the progress of downloads.
+    """
+    from transformers.utils.logging import set_tqdm_hook
+
+    def hidden(bar: Any, args: Any, options: Any) -> Any:
+        return bar(*args, **{**options, "disable": True})
+
+    log = logging.getLogger("transformers")
+    with _SETTINGS:
+        level, hook = log.level, set_tqdm_hook(hidden)
+        log.setLevel(max(level, logging.ERROR))
+        try:
+            yield
+        finally:
+            log.setLevel(level)
+            set_tqdm_hook(hook)
+
+
+@contextmanager
 def _loading(name: str, mend: str) -> Iterator[None]:
     from safetensors import SafetensorError
 
     try:
-        yield
+        with _quiet():
+            yield
     except (OSError, ValueError, ImportError, RuntimeError, EOFError, SafetensorError, UnpicklingError) as error:
         raise ModelError(f"{name} cannot be loaded: {mend} ({_line(error)})") from None
 
