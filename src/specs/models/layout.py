@@ -89,7 +89,7 @@ class _Marking:
         self._template, self._turns, self._generation, self._typed = template, turns, generation, typed
         self._spelled, self._now = spelled, datetime.now()
         self._text = template.render(turns, generation, typed, self._now)
-        taken = set(template.source).union(*(turn.content for turn in turns))
+        taken = template.characters.union(*(turn.content for turn in turns))
         unused = (mark for code in count(0xF0000) if (mark := chr(code)) not in taken)
         self._token, *self._ends = islice(unused, len(turns) + 1)
         self.filled = [k for k, turn in enumerate(turns) if turn.content.strip()]

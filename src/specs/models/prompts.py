@@ -18,8 +18,8 @@ _ANSWER = "{the answer}"
 class Templated(ABC):
     """What a chat template makes of a vocabulary: prompts, and questions about an answer.
 
-    A model without a template gets what the turns say, a blank line behind each. Ids of control tokens
-    come from the template alone: what turns spell stays text (`specs.models.control`).
+    A model without a template gets what the turns say, a blank line behind each. Control tokens come
+    from the template alone: what turns spell stays text (`specs.models.control`).
 
     Attributes:
         bos: spelling of the beginning-of-text token; None where none is named.
@@ -77,7 +77,8 @@ class Templated(ABC):
                 block of thoughts.
         """
         if not chat.template:
-            return [*self._raw_start(), *self.encode_plain(question)]
+            start, ids = self._raw_start(), self.encode(question)  # whose author lays it out by hand
+            return ids if ids[: len(start)] == start else start + ids
         turns = [*chat.before, Turn("user", question)]
         if system is not None and turns[0].role != "system":
             turns.insert(0, Turn("system", system))

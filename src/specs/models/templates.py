@@ -69,7 +69,7 @@ class ChatTemplate:
     """A template and what it knows of its tokenizer.
 
     Attributes:
-        source: as it is written.
+        characters: those that its source has.
     """
 
     def __init__(self, source: str, tokens: Mapping[str, str]) -> None:
@@ -78,7 +78,7 @@ class ChatTemplate:
         Raises:
             ModelError: it is no template.
         """
-        self.source, self._tokens = source, tokens
+        self.characters, self._tokens = frozenset(source), tokens
         try:
             self._template = _environment().from_string(source)
         except TemplateError as error:
