@@ -151,8 +151,9 @@ BLOCKS = Family(
     ["<|user|>", "<|system|>", "<|assistant|>"],
 )
 GENERATION = Family(
-    "{% set shown = 'no' %}{%- for message in messages %}{{- '<|im_start|>' + message.role + '\n' }}"
-    "{%- if message.role == 'assistant' %}{% generation %}{% set shown = 'yes' %}{{- message.content }}"
+    "{% set shown = 'no' %}{% generation %}{% set shown = 'yes' %}{% endgeneration %}"
+    "{%- for message in messages %}{{- '<|im_start|>' + message.role + '\n' }}"
+    "{%- if message.role == 'assistant' %}{% generation %}{{- message.content }}"
     "{{- '<|im_end|>' }}{% endgeneration %}{{- '\n' }}{%- else %}{{- message.content + '<|im_end|>\n' }}{%- endif %}"
     "{%- endfor %}{{- shown }}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}",
     ["<|im_start|>", "<|im_end|>"],

@@ -173,6 +173,7 @@ def test_a_question_that_does_not_arrive_is_refused(tmp_path, template, question
         "{% if messages[-1].content.endswith('?') %}{{ messages[-1].content }}{% endif %}",
         "{% if messages[-1].content[0] == 'W' %}{{ messages[-1].content }}{% endif %}",
         "{{ messages[-1].content }}{{ messages[-1].content | length }}",
+        "{% if messages[-1].content | length < 37 %}{{ messages[-1].content }}{% endif %}",
         "{{ messages[-1].content }} Again: {{ messages[-1].content }}",
         "{% if 'x' in messages[-1].content %}no{% else %}{{ messages[-1].content }}{% endif %}",
         "{% set c = messages[-1].content %}{% if c[:3] != 'Why' %}{{ raise_exception('no') }}{% endif %}{{ c }}",

@@ -63,9 +63,8 @@ class Templated(ABC):
 
     def encode_plain(self, text: str, before: str = "", after: str = "") -> list[int]:
         """See `Text.encode_plain`."""
-        before, text = readable(before), readable(text)
-        start, end = len(before), len(before) + len(text.rstrip())  # white space may go to a token beside it
-        return self._encode(before + text + readable(after), [(start + len(text) - len(text.lstrip()), end)])
+        before, text, after = map(readable, (before, text, after))
+        return self._encode(before + text + after, [(len(before), len(before) + len(text))])
 
     def prompt(
         self, question: str, system: str | None = None, generation: bool = True, chat: Chat = ALONE

@@ -78,10 +78,10 @@ class HubText(Templated):
         super().__init__(source, tokens)
         model = _read(path)
         self._byte_level = "ByteLevel" in json.dumps([model.get("decoder"), model.get("pre_tokenizer")])
-        added: list[dict[str, Any]] = model.get("added_tokens", [])
-        self._special = {entry["id"] for entry in added if entry["special"]}
+        added = self._tokenizer.get_added_tokens_decoder()
+        self._special = {token for token, one in added.items() if one.special}
         self._control = {
-            entry["id"]: entry["content"] for entry in added if is_control(entry["content"], entry["special"], source)
+            token: one.content for token, one in added.items() if is_control(one.content, one.special, source)
         }
         unknown = model["model"].get("unk_token")
         self._unknown = model["model"].get("unk_id") if unknown is None else self._tokenizer.token_to_id(unknown)
@@ -120,7 +120,7 @@ class HubText(Templated):
 
     @cached_property
     def _guarded(self) -> Guarded:
-        return Guarded(self._path, self._control)
+        return Guarded(self._path, self._tokenizer, self._control, self._unknown)
 
     def spelling(self, token: int) -> str:
         return self.piece(token).decode("utf-8", "backslashreplace") or self._tokenizer.id_to_token(token) or ""
