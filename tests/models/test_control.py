@@ -146,7 +146,7 @@ def controls(text: HubText, ids):
     return [token for token in ids if token in names]
 
 
-PRIVATE = ["\U000f0000", "\U000f0001", "\ufdd0"]
+PRIVATE = ["\U0010ffff", "\U0010fffe", "\U0010fffd", "\U000f0000", "\ufdd0"]
 WORDS = ["Why", "is", "3", "<", "|", "end", "<b>", "user", "é", "日本", "{{ x }}", "{% x", "</", "\u2581", " ", "\n"]
 TRICKS = [
     "<|",
@@ -265,7 +265,7 @@ def test_without_a_template_turns_are_plain_and_begin_as_the_tokenizer_begins(tm
         assert controls(text, ids) == [bos]
 
 
-def test_a_text_that_is_gone_on_with_is_laid_out_by_its_author(tmp_path):
+def test_raw_text_is_laid_out_by_its_author(tmp_path):
     """Control tokens count there; bos comes first, once, if the tokenizer or the template has it there."""
     text = HubText(write(bytes_bpe, tmp_path / "template"))
     raw = Chat(template=False)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import combinations, count, islice
+from itertools import combinations, islice
 from typing import TYPE_CHECKING
 
 from specs.errors import ModelError
@@ -63,7 +63,7 @@ def lay_out(template: ChatTemplate, turns: Sequence[Turn], generation: bool, spe
         if doubtful is None and all(marking.contains(k) for k in marking.filled):
             doubtful = marking
         failure = failure or marking.drops()
-    if doubtful is not None:  # it may show turns in a way that loses marks: the words are there
+    if doubtful is not None:  # all words are there; the template may look for something that marks hide
         return doubtful.layout()
     assert failure is not None
     raise failure
@@ -90,7 +90,7 @@ class _Marking:
         self._spelled, self._now = spelled, datetime.now()
         self._text = template.render(turns, generation, typed, self._now)
         taken = template.characters.union(*(turn.content for turn in turns))
-        unused = (mark for code in count(0xF0000) if (mark := chr(code)) not in taken)
+        unused = (mark for code in range(0x10FFFF, 0xFFFF, -1) if (mark := chr(code)) not in taken)
         self._token, *self._ends = islice(unused, len(turns) + 1)
         self.filled = [k for k, turn in enumerate(turns) if turn.content.strip()]
         self._whole = self._marked(self.filled)

@@ -76,7 +76,7 @@ class Templated(ABC):
                 block of thoughts.
         """
         if not chat.template:
-            start, ids = self._raw_start(), self.encode(question)  # whose author lays it out by hand
+            start, ids = self._raw_start(), self.encode(question)  # its author lays it out by hand
             return ids if ids[: len(start)] == start else start + ids
         turns = [*chat.before, Turn("user", question)]
         if system is not None and turns[0].role != "system":
@@ -89,9 +89,9 @@ class Templated(ABC):
         return self._encode(layout.text, layout.written)
 
     def _raw_start(self) -> list[int]:
-        """What stands before a text that is gone on with."""
+        """What stands before a raw text that the model continues."""
         start = self._start()
-        # Many tokenizers add nothing because the template does; its model has not seen a text without.
+        # Many tokenizers add nothing because the template does: the model has never seen a text without it.
         if not start and self.bos and (start is None or (self._template and self._template.writes_bos)):
             return self.encode(self.bos)
         return start or []
@@ -171,7 +171,10 @@ class Templated(ABC):
         try:
             rest = self._laid_out(turns, False).text
         except ModelError as error:
-            raise ModelError(f"{error} (it drops turns or refuses them, and the PRM is asked in turns)") from None
+            raise ModelError(
+                "the chat template drops turns or refuses them, and the PRM is asked in turns: "
+                f"add the PRM's own ({error})"
+            ) from None
         parts: list[str] = []
         for mark in marks:
             part, found, rest = rest.partition(mark)

@@ -1,7 +1,7 @@
-"""Chat templates: where a tokenizer folder keeps them, and rendering them as transformers does, without transformers.
+"""Chat templates: where a tokenizer folder keeps them, and what they render to.
 
-Source of the files, the environment and the arguments: transformers, `utils/chat_template_utils.py` and
-`tokenization_utils_base.py`; `tests/models/test_templates.py` compares both.
+Files, environment and arguments are those of transformers (`utils/chat_template_utils.py` and
+`tokenization_utils_base.py`), which is not needed; `tests/models/test_templates.py` compares both.
 """
 
 from __future__ import annotations
@@ -126,18 +126,19 @@ class ChatTemplate:
         try:
             return self._template.render(arguments)
         except Exception as error:  # a template is foreign code: whatever it raises, it does not lay this out
-            raise ModelError(f"the chat template refuses this conversation: {error}") from None
+            reason = " ".join(str(error).split())
+            raise ModelError(f"the chat template refuses this conversation: {reason}") from None
 
 
 class _Generation(Extension):
-    """`{% generation %}...{% endgeneration %}` marks what a model is trained on; to us it is what stands in it."""
+    """`{% generation %}...{% endgeneration %}` marks what a model is trained on, and renders as what is inside."""
 
     tags = {"generation"}  # noqa: RUF012  (jinja's own way)
 
     def parse(self, parser: Parser) -> nodes.Node:
         line = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        # A call block has a scope of its own, as in transformers: what is set within is not seen outside.
+        # A call block has a scope of its own, as in transformers: what is set inside is not seen outside.
         return nodes.CallBlock(self.call_method("_inside"), [], [], body).set_lineno(line)
 
     def _inside(self, caller: Callable[[], str]) -> str:
