@@ -154,7 +154,7 @@ class Chat:
     Attributes:
         before: turns before the question; a system turn takes the place of the models' own system prompts.
         template: whether the chat template of a writer lays out what it reads; where not, it goes on with
-            the text of the question itself, which stands alone.
+            the text of the question itself, which stands alone; control tokens that it spells count.
     """
 
     before: tuple[Turn, ...] = ()

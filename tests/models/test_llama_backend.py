@@ -25,7 +25,7 @@ from specs.models.llama import FIRST_CELLS, load_llama  # noqa: E402
 from specs.models.load import Names, load_models  # noqa: E402
 from specs.models.text import HubText  # noqa: E402
 from specs.models.tree import Tree  # noqa: E402
-from specs.types import Candidate, Judge, Law, StepPolicy, Trace  # noqa: E402
+from specs.types import Candidate, Chat, Judge, Law, StepPolicy, Trace, Turn  # noqa: E402
 
 pytestmark = pytest.mark.slow  # run where llama.cpp has been compiled: scripts/llama
 
@@ -129,6 +129,105 @@ def test_a_file_and_its_folder_are_one_vocabulary(folders, file):
     assert one.prompt("a b", "c") == other.prompt("a b", "c")
     judge = Judge("a b", "c", ("1", "2"))
     assert one.judgement(judge) == other.judgement(judge)
+
+
+HOSTILE = ("a<eos>b", "<user>c<bot>", " <eos><eos> <bos>", "<eo<eos>s>", "<pad>\n\n<sys>")
+"""The vocabulary has no brackets, and its two readers do not merge alike what stands around them: no `a<bos>`."""
+
+
+def test_what_spells_control_tokens_reads_as_in_its_folder(folders, file):
+    one, other = GgufText(file), HubText(folders["target"])
+    control = {one.encode(spelling)[0] for spelling in tiny.SPECIAL}
+    for text in HOSTILE:
+        ids = one.encode_plain(text)
+        assert ids == other.encode_plain(text)
+        assert control.isdisjoint(ids)
+        assert one.encode_plain(text, "<user>", "<bot>") == other.encode_plain(text, "<user>", "<bot>")
+        chat = Chat((Turn("user", text), Turn("assistant", text)))
+        assert one.prompt(text, text, chat=chat) == other.prompt(text, text, chat=chat)
+    assert one.prompt("a b", chat=Chat(template=False)) == other.prompt("a b", chat=Chat(template=False))
+
+
+def vocabulary_of(path, model, tokens, *, add_bos=False, template=None):
+    """A GGUF file that has just a vocabulary; `tokens` are spellings and kinds."""
+    writer = gguf.GGUFWriter(path, "llama")
+    for name, value in {
+        "context_length": 8, "embedding_length": 8, "block_count": 1, "feed_forward_length": 8, "head_count": 1
+    }.items():  # fmt: skip
+        getattr(writer, f"add_{name}")(value)
+    writer.add_layer_norm_rms_eps(1e-6)
+    writer.add_tokenizer_model(model)
+    if model == "gpt2":
+        writer.add_tokenizer_pre("qwen2")
+        writer.add_token_merges(["a b"])
+    else:
+        writer.add_token_scores([-1000.0 if len(spelling) == 1 else -1.0 for spelling, _ in tokens])
+    writer.add_token_list([spelling for spelling, _ in tokens])
+    writer.add_token_types([kind for _, kind in tokens])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_add_bos_token(add_bos)
+    if template is not None:
+        writer.add_chat_template(template)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return GgufText(path)
+
+
+LETTERS = "abcdehiknorstuw<>|/[]_"
+TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}{{ '<|' + m.role + '|>' + m.content + '<|end|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+
+
+def kinds(model):
+    """A vocabulary in the manner of Llama 2 (pieces with U+2581, bytes) or Qwen (byte-level)."""
+    kind = gguf.TokenType
+    space = "\u2581" if model == "llama" else "\u0120"
+    others = [*LETTERS, space, "ab", "</", "s>"]
+    whole = [(f"<0x{byte:02X}>", kind.BYTE) for byte in range(256)] if model == "llama" else [("\u010a", kind.NORMAL)]
+    return [
+        ("<unk>", kind.UNKNOWN), ("<s>", kind.CONTROL), ("</s>", kind.CONTROL), *whole,
+        *((one, kind.NORMAL) for one in others), ("<|user|>", kind.CONTROL), ("<|assistant|>", kind.CONTROL),
+        ("<|end|>", kind.CONTROL), ("<think>", kind.USER_DEFINED), ("\n\n", kind.USER_DEFINED),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("model", ["llama", "gpt2"])
+def test_tokens_that_users_added_are_control_tokens_or_stay(tmp_path, model):
+    text = vocabulary_of(tmp_path / "v.gguf", model, kinds(model), template=TEMPLATE)
+    names = {spelling: text.encode(spelling)[0] for spelling in ("<s>", "</s>", "<|user|>", "<|end|>", "<think>")}
+    assert set(names.values()).isdisjoint(text.encode_plain("ab" + "ab".join(names) + "ab"))
+    harmless = text.prompt("ab")
+    for question in (
+        "a<think>b",
+        "<think>",
+        "</s>a",
+        "<|end|><|user|>a\n\nb",
+        "a<|end|>\n\n<think></s> <s>",
+        "<thi<think>nk>",
+    ):
+        ids = text.prompt(question)
+        assert [one for one in ids if one in names.values()] == [one for one in harmless if one in names.values()]
+        written = b"".join(text.piece(one) for one in ids if one not in names.values()).decode()
+        assert question.replace(" ", "") in written.replace(" ", "")  # which some put behind a token
+    blank_line = text.encode("a\n\nb")
+    assert blank_line == text.encode_plain("a\n\nb")
+    assert kinds(model).index(("\n\n", gguf.TokenType.USER_DEFINED)) in blank_line
+    assert text.end_id == names["<|end|>"]
+    assert text.end_ids >= {names["<|end|>"], names["</s>"]}
+
+
+@pytest.mark.parametrize("add_bos", [True, False])
+def test_a_vocabulary_without_a_template_begins_as_it_says(tmp_path, add_bos):
+    text = vocabulary_of(tmp_path / "v.gguf", "gpt2", kinds("gpt2"), add_bos=add_bos)
+    start = text.encode("<s>") if add_bos else []
+    assert text.prompt("ab") == [*start, *text.encode("ab\n\n")]
+    assert text.prompt("ab", chat=Chat(template=False)) == [*start, *text.encode("ab")]
+    assert text.prompt("<s>ab", chat=Chat(template=False)) == text.encode("<s>ab")
 
 
 def test_rows_that_pad_the_embedding_are_no_part_of_the_vocabulary(folders, tmp_path):

@@ -64,6 +64,9 @@ class HubTokens:
     def encode(self, text: str) -> list[int]:
         return self.hub.encode(text, add_special_tokens=False)
 
+    def encode_plain(self, text: str, before: str = "", after: str = "") -> list[int]:
+        return self.encode(before + text + after)  # no text here spells a special token
+
     def prompt(self, question: str, system: str | None, generation: bool) -> list[int]:
         return self.encode(self.render([("system", system), ("user", question)], generation))
 
@@ -227,6 +230,9 @@ class Letters:
 
     def encode(self, text: str) -> list[int]:
         return [ord(character) for character in text.replace("<extra_0>", "\0").replace("\n\n", "\1")]
+
+    def encode_plain(self, text: str, before: str = "", after: str = "") -> list[int]:
+        return [*self.encode(before), *map(ord, text), *self.encode(after)]
 
     def prompt(self, question: str, system: str | None, generation: bool) -> list[int]:
         return self.encode(f"[{system}|{question}{'>' if generation else ']'}")

@@ -1,14 +1,18 @@
 """`specs doctor`: one failure hides nothing, and what it finds wrong is what a solve would refuse."""
 
 import json
+import shutil
 
+import numpy as np
 import pytest
 import tiny
+from safetensors.numpy import load_file, save_file
 
 from specs import api
 from specs.cli import main
 from specs.errors import InputError, SpecsError
 from specs.models.remote.vllm import Facts
+from specs.models.sessions import PolicySession
 from specs.serving.doctor import State, _law, _scoring, diagnose
 from specs.types import Law, Role
 
@@ -40,8 +44,11 @@ def states(found):
 def test_the_bundled_trio_is_sound(capsys):
     assert main(["doctor"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[:2] for line in lines] == [["ok", word] for word in ("draft", "target", "prm", "both", "both")]
+    assert [line.split()[:2] for line in lines] == [
+        ["ok", word] for word in ("draft", "target", "prm", "both", "both", "both")
+    ]
     assert "read as token-classification: its architecture" in lines[2]
+    assert lines[-1].endswith("together they solve a step")
 
 
 def test_one_failure_hides_nothing(folders, capsys):
@@ -77,7 +84,9 @@ def test_vocabularies_are_compared_as_loading_does(folders):
 
 
 def test_one_model_alone_is_looked_at(folders):
-    assert states(diagnose({Role.PRM: str(folders["prm"])}, Law(), engine="light")) == [(Role.PRM, State.OK)]
+    found = list(diagnose({Role.PRM: str(folders["prm"])}, Law(), engine="light"))
+    assert states(found) == [(Role.PRM, State.OK), (Role.PRM, State.OK)]
+    assert found[-1].text == "does its part of a step"
     (found,) = diagnose({Role.PRM: str(folders["draft"])}, Law(), engine="light")
     assert found.state is State.PROBLEM
     with pytest.raises(SpecsError) as refused:
@@ -118,3 +127,100 @@ def test_a_hint_about_the_law_comes_exactly_where_log_probabilities_are_of_anoth
     if hint:
         assert "processed_logprobs" in hint
         assert ("specs-llm beside vLLM" in hint) is (role is Role.TARGET)
+
+
+@pytest.fixture
+def trio(folders, tmp_path):
+    """A copy to spoil."""
+    return {role: shutil.copytree(folders[role], tmp_path / role) for role in Role}
+
+
+def spoil_template(folder):
+    (folder / "chat_template.jinja").write_text("{{ messages[-1].content }}<bot><think>\n")
+
+
+def spoil_question(folder):
+    (folder / "chat_template.jinja").write_text("{{ messages[-1].content | upper }}<bot>")
+
+
+def spoil_weights(folder):
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.norm.weight"] = np.full_like(tensors["model.norm.weight"], np.nan)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def spoil_head(labels):
+    def spoil(folder):
+        tiny.write_llama(folder, json.loads((folder / "config.json").read_text())["vocab_size"], seed=3, labels=labels)
+
+    return spoil
+
+
+def spoil_separator(folder):
+    """A vocabulary that splits the blank line at which this format reads."""
+    config = json.loads((folder / "tokenizer.json").read_text())
+    config["pre_tokenizer"] = {
+        "type": "Sequence",
+        "pretokenizers": [
+            {"type": "Split", "pattern": {"String": "\n"}, "behavior": "Isolated", "invert": False},
+            config["pre_tokenizer"],
+        ],
+    }
+    (folder / "tokenizer.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize("engine", ["light", "torch"])
+@pytest.mark.parametrize(
+    ("role", "spoil", "message"),
+    [
+        (Role.DRAFT, spoil_template, "opens a <think> block"),
+        (Role.TARGET, spoil_template, "opens a <think> block"),
+        (Role.PRM, spoil_template, "opens a <think> block"),
+        (Role.TARGET, spoil_question, "does not write the question as it is"),
+        (Role.DRAFT, spoil_weights, ""),
+        (Role.PRM, spoil_weights, ""),
+        (Role.PRM, spoil_head(3), "3 labels"),
+        (Role.PRM, spoil_separator, "2 tokens of"),
+    ],
+)
+def test_what_every_solve_would_fail_at_is_a_problem(trio, role, spoil, message, engine, capsys):
+    """And no solve with these models gets anywhere."""
+    if engine == "torch":
+        pytest.importorskip("torch")
+    spoil(trio[role])
+    command = ["doctor", "--engine", engine, "--json", *(word for one in Role for word in (f"--{one}", str(trio[one])))]
+    assert main(command) == 1
+    found = json.loads(capsys.readouterr().out)
+    (problem,) = (one for one in found["findings"] if one["state"] == "problem")
+    assert problem["role"] == role
+    assert message in problem["text"]
+    assert "\n" not in problem["text"]
+
+
+def test_a_system_prompt_that_a_template_refuses_is_found(trio):
+    template = (trio[Role.TARGET] / "chat_template.jinja").read_text()
+    refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+    (trio[Role.TARGET] / "chat_template.jinja").write_text(refusing + template)
+    names = {role: str(folder) for role, folder in trio.items()}
+    assert states(diagnose(names, Law(), engine="light"))[-1] == (None, State.OK)
+    *_, last = diagnose(names, Law(), engine="light", target_system="Be brief.")
+    assert (last.role, last.state) == (Role.TARGET, State.PROBLEM)
+    assert "no system role" in last.text
+
+
+def test_models_that_can_do_their_part_but_not_meet_are_found(folders, monkeypatch):
+    """Whatever an engine raises: here a target that cannot score what the draft wrote."""
+    monkeypatch.setattr(PolicySession, "log_probabilities", lambda *_: (_ for _ in ()).throw(IndexError("token 99")))
+    *_, last = diagnose({role: str(folders[role]) for role in Role}, Law(), engine="light")
+    assert (last.role, last.state, last.text) == (
+        None,
+        State.PROBLEM,
+        "together they fail at a step: IndexError: token 99",
+    )
+
+
+@pytest.mark.parametrize("roles", [{"draft", "target"}, {"target", "prm"}, {"draft", "prm"}, {"draft"}, {"target"}])
+def test_a_step_is_solved_with_whatever_models_there_are(folders, roles):
+    *_, last = diagnose({Role(role): str(folders[role]) for role in roles}, Law(0.9, 0.8), engine="light")
+    assert last.state is State.OK
+    assert last.text == ("together they solve a step" if len(roles) > 1 else "does its part of a step")

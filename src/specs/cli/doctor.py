@@ -1,7 +1,8 @@
 """`specs doctor`: are the models there, do they fit together, and what would make them faster?
 
-Loads each model, or asks its server, as `specs solve` would with the same options. Exit code 1 if
-something is wrong; hints are not. `specs plan` says which GPUs models fit on.
+Loads each model, or asks its server, as `specs solve` would with the same options, and solves one
+step with them. Exit code 1 if something is wrong; hints are not. `specs plan` says which GPUs models
+fit on.
 """
 
 from __future__ import annotations

@@ -11,15 +11,19 @@ import ctypes
 import os
 import re
 import weakref
+from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from specs.core.text import readable
 from specs.errors import ModelError, install_command
-from specs.models.text import Templated, fingerprint
+from specs.models.control import Span, is_control, overlap
+from specs.models.prompts import Templated
+from specs.models.text import fingerprint
 
 _ERROR = 3
+_NAMED = ("bos", "eos", "sep", "pad", "mask")
 _PADDING = re.compile(r"\[PAD\d+\]")
 """What converters call rows of the embedding that stand for no token."""
 
@@ -97,18 +101,30 @@ class GgufText(Templated):
         self._file = file = Gguf(path, vocabulary_only=True)
         self._pieces: dict[int, bytes] = {}
         template = lib.llama_model_chat_template(file.model, None)
+        source = None if template is None else template.decode()
+        named = {name: getattr(lib, f"llama_vocab_{name}")(file.vocabulary) for name in _NAMED}
         super().__init__(
-            None if template is None else template.decode(),
-            self._content(lib.llama_vocab_bos(file.vocabulary)) or None,
-            self._content(lib.llama_vocab_eos(file.vocabulary)) or None,
+            source, {f"{name}_token": spelling for name, token in named.items() if (spelling := self._content(token))}
         )
         tokens = range(lib.llama_vocab_n_tokens(file.vocabulary))
         # The strings are those of `tokenizer.json`: the same vocabulary has the same fingerprint there.
         contents = {self._content(token): token for token in tokens}
         self.fingerprint = fingerprint({text: id_ for text, id_ in contents.items() if not _PADDING.fullmatch(text)})
-        self.end_ids = frozenset(token for token in tokens if lib.llama_vocab_is_eog(file.vocabulary, token))
-        if not self.end_ids:
+        special = lib.LLAMA_TOKEN_ATTR_CONTROL | lib.LLAMA_TOKEN_ATTR_UNKNOWN
+        self._control = {
+            spelling: token
+            for spelling, token in contents.items()
+            if (kind := self._attributes(token)) & (special | lib.LLAMA_TOKEN_ATTR_USER_DEFINED)
+            and is_control(spelling, bool(kind & special), source)
+        }
+        longest_first = sorted(self._control, key=len, reverse=True)
+        self._spelled = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
+        own = (self._turn_end(), lib.llama_vocab_eot(file.vocabulary), named["eos"])
+        end_of_text = (token for token in tokens if lib.llama_vocab_is_eog(file.vocabulary, token))
+        ends = [token for token in (*own, *end_of_text) if token is not None and token >= 0]
+        if not ends:
             raise ModelError(f"{path} names no end-of-text token; convert the model with its tokenizer")
+        self.end_id, self.end_ids = ends[0], frozenset(ends)
 
     def _content(self, token: int) -> str:
         """A token as the vocabulary writes it; empty for none (-1)."""
@@ -116,11 +132,53 @@ class GgufText(Templated):
             "" if token < 0 else self._lib.llama_vocab_get_text(self._file.vocabulary, token).decode("utf-8", "replace")
         )
 
-    def encode(self, text: str) -> list[int]:
-        data = readable(text).encode()
+    def _attributes(self, token: int) -> int:
+        return self._lib.llama_vocab_get_attr(self._file.vocabulary, token)
+
+    def _start(self) -> list[int] | None:
+        vocabulary = self._file.vocabulary
+        return [self._lib.llama_vocab_bos(vocabulary)] if self._lib.llama_vocab_get_add_bos(vocabulary) else []
+
+    def _control_in(self, text: str) -> list[tuple[int, Span]]:
+        return [(self._control[found.group()], found.span()) for found in self._spelled.finditer(text)]
+
+    def _encode(self, text: str, written: Sequence[Span]) -> list[int]:
+        found = self._control_in(text)
+        own = [one for one in found if not overlap(one[1], written)]
+        if len(own) == len(found):
+            return self._tokens(text, True)
+        ids: list[int] = []
+        done = 0
+        takes_white = False
+        for token, (start, end) in own:
+            attributes = self._attributes(token)
+            stretch = text[done:start].lstrip() if takes_white else text[done:start]
+            ids += self._plain(stretch.rstrip() if attributes & self._lib.LLAMA_TOKEN_ATTR_LSTRIP else stretch)
+            ids.append(token)
+            done, takes_white = end, bool(attributes & self._lib.LLAMA_TOKEN_ATTR_RSTRIP)
+        return ids + self._plain(text[done:].lstrip() if takes_white else text[done:])
+
+    def _plain(self, text: str) -> list[int]:
+        """Ids of `text`, whatever it spells."""
+        ids = self._tokens(text, False)
+        if self._control.keys().isdisjoint(map(self._content, ids)):
+            return ids
+        # llama.cpp finds tokens that a vocabulary's users added in any text, but none reaches over a cut.
+        cuts = [found.start() + 1 for found in self._spelled.finditer(text)]
+        first, *others = (text[start:end] for start, end in pairwise((0, *cuts, len(text))))
+        return [*self._tokens(first, False), *(token for other in others for token in self._behind(other))]
+
+    def _behind(self, text: str) -> list[int]:
+        """Ids of a text that others go before: some vocabularies put a space before what stands alone."""
+        lead, ids = self._tokens("\n", False), self._tokens("\n" + text, False)
+        return ids[len(lead) :] if ids[: len(lead)] == lead else self._tokens(text, False)
+
+    def _tokens(self, text: str, special: bool) -> list[int]:
+        """What llama.cpp makes of a text, control tokens recognised (`special`) or not."""
+        data = text.encode()
         room = len(data) + 8  # no token without a byte, but for a space that some put in front
         tokens = (ctypes.c_int32 * room)()
-        count = self._lib.llama_tokenize(self._file.vocabulary, data, len(data), tokens, room, False, True)
+        count = self._lib.llama_tokenize(self._file.vocabulary, data, len(data), tokens, room, False, special)
         assert 0 <= count <= room
         return tokens[:count]
 

@@ -13,11 +13,12 @@ from specs.errors import InputError, ModelError
 from specs.models.backend import Backend
 from specs.models.folders import folder_of, is_gguf
 from specs.models.local import LocalPolicy, LocalReward
+from specs.models.prompts import Templated
 from specs.models.remote.client import together, wait
 from specs.models.remote.replicas import Replicas
 from specs.models.remote.sessions import RemotePolicy, RemoteReward
 from specs.models.remote.vllm import connect
-from specs.models.text import HubText, Templated
+from specs.models.text import HubText
 from specs.rewards.families import PRMFormat, family_for
 
 Engine = Literal["auto", "light", "torch"]

@@ -49,7 +49,7 @@ class Reader:
 
     def ids(self, trace: Trace) -> Ids:
         """The prompt and the trace."""
-        return self._prompt + (tuple(self._text.encode(trace.text)) if self.through_text else trace.token_ids)
+        return self._prompt + (tuple(self._text.encode_plain(trace.text)) if self.through_text else trace.token_ids)
 
     def paths(self, trace: Trace, candidates: Sequence[Candidate]) -> tuple[Ids, list[Ids]]:
         """What is before all candidates, prompt included, and the tokens of each from there.
@@ -60,11 +60,12 @@ class Reader:
         """
         if not self.through_text:
             return self.ids(trace), [candidate.token_ids for candidate in candidates]
-        end = min(self._text.end_ids)
+        end = [self._text.end_id]
         whole = [
-            (*self._text.encode(trace.text + c.text), *([end] if c.end is End.END_OF_TEXT else [])) for c in candidates
+            (*self._text.encode_plain(trace.text + c.text), *(end if c.end is End.END_OF_TEXT else []))
+            for c in candidates
         ]
-        before = self._text.encode(trace.text)
+        before = self._text.encode_plain(trace.text)
         common = len(before)
         for ids in whole:
             length = min(common, len(ids) - 1)

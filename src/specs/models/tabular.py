@@ -54,6 +54,9 @@ class TabularText:
             text = text[len(self.pieces[ids[-1]]) :]
         return ids
 
+    def encode_plain(self, text: str, before: str = "", after: str = "") -> list[int]:
+        return self.encode(before + text + after)
+
     def piece(self, token: int) -> bytes:
         return self._bytes[token]
 

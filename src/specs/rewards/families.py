@@ -72,7 +72,7 @@ class Skywork(Family):
         self._opening = self._bos()
 
     def prompt(self, question: str) -> list[int]:
-        return self.text.encode(f"{self._opening}{question}\n")
+        return self.text.encode_plain(question, self._opening, "\n")
 
 
 class TokenClassification(Family):
@@ -123,7 +123,7 @@ class MathShepherd(Family):
         self._opening = text.encode(self._bos())
 
     def prompt(self, question: str) -> list[int]:
-        return self._opening + self.text.encode(question.strip())
+        return self._opening + self.text.encode_plain(question.strip())
 
 
 class RLHFlow(Family):
@@ -152,7 +152,7 @@ class RLHFlow(Family):
         self.labels = bad, good
 
     def prompt(self, question: str) -> list[int]:
-        return self.text.encode(self._opening + question.strip())
+        return self.text.encode_plain(question.strip(), self._opening)
 
 
 class LabelJudge(Family):

@@ -46,7 +46,11 @@ class Tokens(Protocol):
         ...
 
     def encode(self, text: str) -> list[int]:
-        """Ids of `text`: special tokens that it spells are recognised, none are added."""
+        """Ids of what a format writes: control tokens that it spells are recognised, none are added."""
+        ...
+
+    def encode_plain(self, text: str, before: str = "", after: str = "") -> list[int]:
+        """Ids of a question or a step, between texts of the format: `text` itself has no control tokens."""
         ...
 
     def prompt(self, question: str, system: str | None, generation: bool) -> list[int]:
@@ -136,16 +140,16 @@ class Family(ABC):
 
     def content(self, text: str, first: bool, continues: bool) -> list[int]:
         stripped = text.rstrip() if continues else text.strip()
-        return self._behind((self.lead if first else "") + stripped) if stripped else []
+        return self._behind(self.lead if first else "", stripped) if stripped else []
 
     def rewards(self, rows: Floats) -> NDArray[np.float64]:
         return probability(rows)
 
-    def _behind(self, piece: str) -> list[int]:
-        """Ids of `piece` behind other text: some vocabularies put a space before what stands alone."""
-        ids, lead = self.text.encode("\n" + piece), self._before
+    def _behind(self, ours: str, written: str = "") -> list[int]:
+        """Ids of our text and a step's, behind other text: some vocabularies put a space before what stands alone."""
+        ids, lead = self.text.encode_plain(written, "\n" + ours), self._before
         # Only a vocabulary of whole bytes joins line breaks, and there nothing is put before.
-        return ids[len(lead) :] if ids[: len(lead)] == lead else self.text.encode(piece)
+        return ids[len(lead) :] if ids[: len(lead)] == lead else self.text.encode_plain(written, ours)
 
     def _single(self, spelling: str) -> int:
         ids = self.text.encode(spelling)

@@ -1,4 +1,4 @@
-"""What a solve will meet: which models are there, how they score, whether they fit together.
+"""What a solve will meet: which models are there, how they score, whether they fit together and solve a step.
 
 Every model is loaded, or its server asked, by itself, so that one that fails hides nothing of the others.
 """
@@ -19,6 +19,7 @@ from specs.models.local import LocalPolicy, LocalReward
 from specs.models.remote.client import wait
 from specs.models.remote.sessions import RemotePolicy, RemoteReward
 from specs.models.remote.vllm import Facts, Server
+from specs.serving import trial
 from specs.types import Law, Role
 
 BLOCKS = 3
@@ -49,19 +50,39 @@ def diagnose(names: Mapping[Role, str], law: Law, **loading: Any) -> Iterator[Fi
         law: what steps will be sampled from.
         loading: as of `specs.api.load`.
     """
-    writers: dict[Role, Policy] = {}
+    loaded: dict[Role, Any] = {}
+    sound = True
     for role, name in names.items():
         try:
             model = getattr(api.load(**dict.fromkeys(Role) | {role: name}, **loading), role)
-            if isinstance(model, LocalPolicy | RemotePolicy):
-                writers[role] = model
             yield from (
                 _here(role, model) if isinstance(model, LocalPolicy | LocalReward) else _of_server(role, model, law)
             )
         except SpecsError as error:
+            sound = False
             yield Finding(role, State.PROBLEM, str(error))
-    if len(writers) == 2:
-        yield from _pair(writers[Role.DRAFT], writers[Role.TARGET], law, loading.get("allow_text_scoring", False))
+        else:
+            loaded[role] = model
+    if Role.DRAFT in loaded and Role.TARGET in loaded:
+        pair = loaded[Role.DRAFT], loaded[Role.TARGET]
+        for finding in _pair(*pair, law, loading.get("allow_text_scoring", False)):
+            sound = sound and finding.state is not State.PROBLEM
+            yield finding
+    for role, model in loaded.items():
+        if failure := trial.alone(role, model, law):
+            sound = False
+            yield Finding(role, State.PROBLEM, f"fails at its part of a step: {failure}")
+    if sound:
+        yield _together(loaded, law)
+
+
+def _together(loaded: Mapping[Role, Any], law: Law) -> Finding:
+    """A step of all models; each does its part of one."""
+    if len(loaded) == 1:
+        return Finding(next(iter(loaded)), State.OK, "does its part of a step")
+    if failure := trial.together(loaded, law):
+        return Finding(None, State.PROBLEM, f"together they fail at a step: {failure}")
+    return Finding(None, State.OK, "together they solve a step")
 
 
 def _here(role: Role, model: LocalPolicy | LocalReward) -> Iterator[Finding]:

@@ -24,11 +24,15 @@ class Blank:
 
     fingerprint = "blank"
     end_ids: frozenset[int] = frozenset()
+    end_id = -1
     bos = None
 
     def encode(self, text: str) -> list[int]:
         marked = text.replace(DELIMITER, chr(_FIRST)).replace("\n", chr(_FIRST + 1))
         return [ord(character) - _FIRST for character in marked]
+
+    def encode_plain(self, text: str, before: str = "", after: str = "") -> list[int]:
+        return self.encode(before + text + after)
 
     def piece(self, token: int) -> bytes:
         return self.spelling(token).encode()

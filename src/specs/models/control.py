@@ -1,0 +1,157 @@
+"""Control tokens: the added tokens that lay out what a model reads, and that no text of users may become.
+
+They count where a template, a PRM format or specs itself writes them. Elsewhere their spelling is text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+Span = tuple[int, int]
+"""Characters [start, end) of a text."""
+
+_MARK = re.compile(r"[<\[{|]\S*\w\S*[>\]}|]")
+
+
+def is_control(spelling: str, special: bool, template: str | None) -> bool:
+    """Whether an added token lays out what a model reads.
+
+    Vocabularies also add tokens for what people write: runs of white space, digits, words. Those stay
+    tokens wherever they stand. Control tokens are, of the others, the special ones, those that look like
+    marks (`<think>`, `[INST]`), and those that the source of the chat template spells (`USER:`).
+    """
+    core = spelling.replace("\u2581", " ").strip()
+    if len(core) < 2 and core.isprintable():
+        return False
+    if special or _MARK.fullmatch(core):
+        return True
+    return not core.isalnum() and core in (template or "")
+
+
+def spelling_in(text: str, span: Span, spelling: str) -> Span:
+    """Where a token is spelled within the span that a tokenizer says is its own.
+
+    The span has the white space that the token takes along; normalisation may have changed the spelling.
+    """
+    start, end = span
+    found = text[start:end]
+    core = spelling if spelling in found else found.strip()
+    start += found.find(core)
+    return start, start + len(core)
+
+
+def overlap(span: Span, others: Sequence[Span]) -> bool:
+    """Whether a span shares a character with one of the others."""
+    return any(start < span[1] and span[0] < end for start, end in others)
+
+
+class Guarded:
+    """A tokenizer of which no text can spell a control token, but that otherwise does what the original does.
+
+    Its control tokens have secret names, which stand in a text where the original's are meant. So where text
+    is cut, how it is normalised and which tokens are made of it stays the tokenizer's own matter.
+    """
+
+    def __init__(self, path: Path, tokenizer: Tokenizer, control: Mapping[int, str], unknown: int | None) -> None:
+        """Of `tokenizer`, read from the tokenizer.json at `path`.
+
+        Args:
+            control: the spelling of each control token by its id.
+            unknown: the token of what the vocabulary lacks.
+        """
+        nonce = secrets.token_hex(8)
+        self._names = {token: f"{nonce}{token:08x}" for token in control}
+        self._path, self._control, self._watched = path, control, control.keys() - {unknown}
+        self._tokenizer, self._ids = self._sharing(tokenizer)
+        # An id may be given that a vocabulary with gaps has higher up.
+        self._own_model = any(new != old and tokenizer.model.id_to_token(new) for new, old in self._ids.items())
+        if self._own_model:
+            self._tokenizer, self._ids = self._renaming()
+
+    def encode(self, text: str, own: Sequence[tuple[int, Span]]) -> list[int]:
+        """Ids of `text`, in which just the spans of `own`, in order, are control tokens."""
+        pieces: list[str] = []
+        done = 0
+        for token, (start, end) in own:
+            pieces += text[done:start], self._names[token]
+            done = end
+        named = "".join((*pieces, text[done:]))
+        ids = self._encode(named)
+        if not self._own_model:
+            found = [token for token in ids if token in self._watched]
+            if found != [token for token, _ in own if token in self._watched]:  # the model itself spells one
+                self._tokenizer, self._ids = self._renaming()
+                self._own_model = True
+                ids = self._encode(named)
+        return ids
+
+    def _encode(self, named: str) -> list[int]:
+        ids = self._tokenizer.encode(named, add_special_tokens=False).ids
+        return [self._ids.get(token, token) for token in ids]
+
+    def _sharing(self, tokenizer: Tokenizer) -> tuple[Tokenizer, dict[int, int]]:
+        """Another tokenizer of the same model, and the original ids of its added tokens: made at once."""
+        from tokenizers import AddedToken, Tokenizer
+
+        shared = Tokenizer(tokenizer.model)
+        if tokenizer.normalizer is not None:
+            shared.normalizer = tokenizer.normalizer
+        if tokenizer.pre_tokenizer is not None:
+            shared.pre_tokenizer = tokenizer.pre_tokenizer
+        added = sorted(tokenizer.get_added_tokens_decoder().items())
+        names = {token: self._names.get(token, one.content) for token, one in added}
+        shared.add_tokens(
+            [
+                AddedToken(
+                    names[token],
+                    # Where it stands has been found: a letter beside it must not hide the name.
+                    single_word=one.single_word and token not in self._control,
+                    lstrip=one.lstrip,
+                    rstrip=one.rstrip,
+                    normalized=one.normalized,
+                )
+                for token, one in added
+            ]
+        )
+        return shared, _known_by(names, shared)
+
+    def _renaming(self) -> tuple[Tokenizer, dict[int, int]]:
+        """The same of a model that has the secret names instead of the spellings: seconds for a large one."""
+        from tokenizers import Tokenizer
+
+        parts: dict[str, Any] = json.loads(self._path.read_text(encoding="utf-8"))
+        renamed = {spelling: self._names[token] for token, spelling in self._control.items()}
+        _rename(parts["model"], renamed)
+        for entry in parts["added_tokens"]:
+            if entry["content"] in renamed:
+                entry |= {"content": renamed[entry["content"]], "single_word": False}
+        parts |= dict.fromkeys(("truncation", "padding", "post_processor", "decoder"))
+        tokenizer = Tokenizer.from_str(json.dumps(parts))
+        return tokenizer, _known_by(self._names, tokenizer)
+
+
+def _known_by(names: Mapping[int, str], tokenizer: Tokenizer) -> dict[int, int]:
+    """Original ids of named tokens by those that `tokenizer` has for them."""
+    return {new: token for token, name in names.items() if (new := tokenizer.token_to_id(name)) is not None}
+
+
+def _rename(model: dict[str, Any], renamed: Mapping[str, str]) -> None:
+    """Rename tokens of a tokenizer's model, and let it make none of them by itself."""
+    vocabulary = model["vocab"]
+    if isinstance(vocabulary, dict):
+        model["vocab"] = {renamed.get(piece, piece): token for piece, token in vocabulary.items()}
+    else:
+        model["vocab"] = [[renamed.get(piece, piece), score] for piece, score in vocabulary]
+    if "merges" in model:
+        pairs = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]
+        model["merges"] = [pair for pair in pairs if renamed.keys().isdisjoint((*pair, "".join(pair)))]
+    if model.get("unk_token") in renamed:
+        model["unk_token"] = renamed[model["unk_token"]]

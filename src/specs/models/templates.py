@@ -1,0 +1,168 @@
+"""Chat templates: where a tokenizer folder keeps them, and what they render to.
+
+Files, environment and arguments are those of transformers (`utils/chat_template_utils.py` and
+`tokenization_utils_base.py`), which is not needed; `tests/models/test_templates.py` compares both.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from jinja2 import TemplateError, nodes
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from specs.errors import ModelError
+from specs.types import Turn
+
+
+def source_of(folder: Path, config: Mapping[str, Any]) -> str | None:
+    """The chat template of a tokenizer folder; None where it has none.
+
+    It is `chat_template.jinja` or, of several, the one called `default`; files take the place of what
+    `config` (tokenizer_config.json) has under `chat_template`: a text, or a list of named texts.
+
+    Raises:
+        ModelError: there are several and none is the default, or it is neither a text nor such a list.
+    """
+    files = {"default": folder / "chat_template.jinja"}
+    files |= {path.stem: path for path in sorted((folder / "additional_chat_templates").glob("*.jinja"))}
+    texts = {name: path.read_text(encoding="utf-8") for name, path in files.items() if path.is_file()}
+    found: Any = texts or config.get("chat_template")
+    if isinstance(found, list):
+        try:
+            found = {one["name"]: one["template"] for one in found}
+        except (TypeError, KeyError):
+            raise ModelError(f"{folder}: chat_template is a list of other things than named templates") from None
+    if isinstance(found, dict):
+        if "default" not in found:
+            raise ModelError(
+                f"{folder} has the chat templates {', '.join(sorted(found))} and none called default; "
+                "save the one to use as chat_template.jinja"
+            )
+        found = found["default"]
+    if found is not None and not isinstance(found, str):
+        raise ModelError(f"{folder}: chat_template is no text; save the template as chat_template.jinja")
+    return found
+
+
+def named_tokens(*files: Mapping[str, Any]) -> dict[str, str]:
+    """Spelling by name (`bos_token`, ...) of the special tokens in tokenizer files; the first that names one counts."""
+    found: dict[str, str] = {}
+    for file in files:
+        more = file.get("extra_special_tokens")
+        named = {name: value for name, value in file.items() if name.endswith("_token")}
+        for name, value in {**named, **(more if isinstance(more, dict) else {})}.items():
+            spelling = value.get("content") if isinstance(value, dict) else value
+            if isinstance(spelling, str):
+                found.setdefault(name, spelling)
+    return found
+
+
+class ChatTemplate:
+    """A template and what it knows of its tokenizer.
+
+    Attributes:
+        characters: those that its source has.
+    """
+
+    def __init__(self, source: str, tokens: Mapping[str, str]) -> None:
+        """`tokens` are the special tokens that the template may name, by name.
+
+        Raises:
+            ModelError: it is no template.
+        """
+        self.characters, self._tokens = frozenset(source), tokens
+        try:
+            self._template = _environment().from_string(source)
+        except TemplateError as error:
+            raise ModelError(f"the chat template cannot be read: {error}") from None
+
+    def render(self, turns: Sequence[Turn], generation: bool, typed: frozenset[str], now: datetime) -> str:
+        """The conversation as text, thinking switched off where the template knows `enable_thinking`.
+
+        Args:
+            generation: whether the assistant's turn is opened.
+            typed: roles whose content is given as a list of typed parts.
+            now: the date and time that the template may write.
+
+        Raises:
+            ModelError: the template refuses the conversation, or fails on it.
+        """
+        return self._render(turns, generation, typed, now, self._tokens)
+
+    @cached_property
+    def writes_bos(self) -> bool:
+        """Whether it begins a conversation with the token that the tokenizer names `bos_token`, by that name."""
+        tokens = {**self._tokens, "bos_token": "{bos}"}
+        try:
+            text = self._render([Turn("user", "a")], True, frozenset(), datetime.now(), tokens)
+        except ModelError:
+            return False
+        return text.startswith(tokens["bos_token"])
+
+    def _render(
+        self, turns: Sequence[Turn], generation: bool, typed: frozenset[str], now: datetime, tokens: Mapping[str, str]
+    ) -> str:
+        messages = [
+            {"role": one.role, "content": [{"type": "text", "text": one.content}] if one.role in typed else one.content}
+            for one in turns
+        ]
+        arguments = {
+            **tokens,
+            "messages": messages,
+            "add_generation_prompt": generation,
+            "tools": None,
+            "documents": None,
+            "enable_thinking": False,
+            "strftime_now": now.strftime,
+        }
+        try:
+            return self._template.render(arguments)
+        except Exception as error:  # a template is foreign code: whatever it raises, it does not lay this out
+            reason = " ".join(str(error).split())
+            raise ModelError(f"the chat template refuses this conversation: {reason}") from None
+
+
+class _Generation(Extension):
+    """`{% generation %}...{% endgeneration %}` marks what a model is trained on, and renders as what is inside."""
+
+    tags = {"generation"}  # noqa: RUF012  (jinja's own way)
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        # A call block has a scope of its own, as in transformers: what is set inside is not seen outside.
+        return nodes.CallBlock(self.call_method("_inside"), [], [], body).set_lineno(line)
+
+    def _inside(self, caller: Callable[[], str]) -> str:
+        return caller()
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
+    )
+    environment.filters["tojson"] = _to_json
+    environment.globals["raise_exception"] = _refuse
+    return environment
+
+
+def _to_json(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+
+def _refuse(message: str) -> str:
+    raise TemplateError(message)

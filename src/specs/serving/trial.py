@@ -1,0 +1,90 @@
+"""One step solved with models, each alone and then all together: what fails every solve fails here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from specs import api
+from specs.engine import Models, Policy, RewardModel, unwatched
+from specs.errors import SpecsError
+from specs.types import Candidate, End, Law, Result, Role, Trace
+
+QUESTION = "What is 2 + 2?"
+STEPS = ("2 + 2 is 4.\n\n", "So the answer is \\boxed{4}.")
+TOKENS = 16
+"""Longest step that is tried."""
+_TOGETHER: dict[frozenset[Role], tuple[str, dict[str, Any]]] = {
+    frozenset(Role): ("specs", {"start": "draft"}),
+    frozenset({Role.DRAFT, Role.TARGET}): ("prm-free", {}),
+    frozenset({Role.TARGET, Role.PRM}): ("beam", {}),
+    frozenset({Role.DRAFT, Role.PRM}): ("beam-draft", {}),
+}
+"""By the models there are, the method in which all of them take part in a step."""
+
+
+def alone(role: Role, model: Policy | RewardModel, law: Law) -> str | None:
+    """What keeps a model from its part of a step: to write one, or to read two; None for nothing."""
+    if role is Role.PRM:
+        return _failure(lambda: _read(model))
+    return _failure(lambda: _solve({role: model}, role.value, law, {}))
+
+
+def together(models: Mapping[Role, Any], law: Law) -> str | None:
+    """What keeps two or three models, each able to do its part, from a step of two candidates; None for nothing."""
+    name, options = _TOGETHER[frozenset(models)]
+    return _failure(lambda: _solve(models, name, law, {"n": 2, **options}))
+
+
+def _failure(work: Callable[[], Iterator[str]]) -> str | None:
+    try:
+        return next(work(), None)
+    except SpecsError as error:
+        return str(error)
+    except Exception as error:  # whatever else an engine raises, a solve would meet it too
+        return " ".join([f"{type(error).__name__}:", *str(error).splitlines()[:1]])
+
+
+def _solve(models: Mapping[Role, Any], method: str, law: Law, options: Mapping[str, Any]) -> Iterator[str]:
+    result = api.solve(
+        QUESTION,
+        Models(**models),
+        method,
+        temperature=law.temperature,
+        top_p=law.top_p,
+        max_steps=1,
+        max_step_tokens=TOKENS,
+        max_tokens=TOKENS,
+        **options,
+    )
+    yield from _wrong(result)
+
+
+def _wrong(result: Result) -> Iterator[str]:
+    """What is wrong with a solve of one step."""
+    if result.error is not None:
+        yield result.error
+    if not result.accepted:
+        yield f"no step was written ({result.finish_reason}): see how much room the model has"
+    for candidate in (candidate for record in result.steps for candidate in record.candidates):
+        for name, value in (("p", candidate.log_p), ("q", candidate.log_q)):
+            if value is not None and not value <= 0:
+                yield f"log {name} of a step is {value}; see that the weights are whole, or give another --dtype"
+        if candidate.reward is not None:
+            yield from _outside(candidate.reward)
+
+
+def _read(prm: Any) -> Iterator[str]:
+    """Rewards of two steps, the second behind the first."""
+    session = prm.open(prm.prompt(QUESTION), unwatched)
+    trace = Trace(QUESTION)
+    for text in STEPS:
+        step = Candidate((), text, End.DELIMITER if text.endswith("\n\n") else End.END_OF_TEXT)
+        (reward,) = session.rewards([(trace, [step])], "\n\n")
+        yield from _outside(reward)
+        trace = trace.extend(step, Role.TARGET)
+
+
+def _outside(reward: float) -> Iterator[str]:
+    if not 0 <= reward <= 1:
+        yield f"the reward of a step is {reward}; see that the weights are whole and the head is that of the format"
