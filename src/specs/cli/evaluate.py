@@ -34,6 +34,11 @@ def add(commands: argparse._SubParsersAction) -> None:
         default=1,
         help="solves at the same time, for models on servers; part of what latencies mean (default: %(default)s)",
     )
+    parser.add_argument(
+        "--extract",
+        action="store_true",
+        help="read an answer from a text without a box, too, as 'specs grade' does (default: no box, no answer)",
+    )
     add_method(parser, several_n=True)
     add_models(parser)
     parser.set_defaults(run=run)
@@ -42,7 +47,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     require_matplotlib()
     cells, law, limits = cells_of(args)
-    plan = Plan(problems_of(args), cells, law, limits, args.seed, args.seeds)
+    plan = Plan(problems_of(args), cells, law, limits, args.seed, args.seeds, args.extract)
     configuration = {**configuration_of(args, plan), "concurrency": args.concurrency}
     with Folder(args.out, configuration, plan.settings) as folder:
         models = models_of(args, plan.methods)
