@@ -7,7 +7,6 @@ import json
 import re
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from answer_pairs import DIFFERENT, SAME, pairs
@@ -290,7 +289,7 @@ def test_grade_reads_csv_with_columns_of_any_name(tmp_path, capsys, monkeypatch,
     file = tmp_path / "made.csv"
     file.write_text(CSV)
     if standard_input:
-        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"\xef\xbb\xbf" + CSV.encode())))
+        monkeypatch.setattr("sys.stdin", io.StringIO("\ufeff" + CSV))
         file = "-"
     columns = ["--prediction-column", "model", "--answer-column", "gold", "--id-column", "uid"]
     verdicts, summary = _graded(capsys, file, *columns)
@@ -299,7 +298,7 @@ def test_grade_reads_csv_with_columns_of_any_name(tmp_path, capsys, monkeypatch,
 
 
 def test_grade_reads_json_lines_from_standard_input(capsys, monkeypatch):
-    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(_lines(ROWS).encode())))
+    monkeypatch.setattr("sys.stdin", io.StringIO(_lines(ROWS)))
     assert [row["correct"] for row in _graded(capsys, "-")[0]] == VERDICTS
 
 

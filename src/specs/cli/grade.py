@@ -60,7 +60,8 @@ def _pairs(args: argparse.Namespace) -> list[tuple[dict[str, Any], str | None, s
         raise InputError(f"{args.file} is no file; give rows with {names}")
     pairs = [_pair(row, where, args) for _, where, row in rows_of(args.file)]
     if not pairs:
-        raise InputError(f"{args.file} holds nothing to grade; give rows with {names}")
+        name = "standard input" if args.file == STANDARD_INPUT else args.file
+        raise InputError(f"{name} holds nothing to grade; give rows with {names}")
     return pairs
 
 

@@ -52,14 +52,17 @@ _UNICODE = str.maketrans(
     }
 )
 _COMPOSED = re.compile("(?P<raised>[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+)|(?P<lowered>[₀-₉]+)|[¼-¾⅐-⅞]")
-_WRITTEN = (
-    (r"(?<!\d)–", "-"),  # between digits it is a range
-    (r"(?<=\d)\s*[xX]\s*(?=10\s*\^)", r"\\times "),  # 1.2 x 10^3
-    (r"\\[dtc]?frac\s*(\d)\s*(\d)", r"\\frac{\1}{\2}"),  # TeX takes one digit: \frac12
-    (r"\\[dtc]?frac\s*(\d)(?!\d)", r"\\frac{\1}"),
-    (r"\\sqrt\s*(\d)", r"\\sqrt{\1}"),
-    (r"^\s*\$+([^$]*?)\$+\s*$", r"\1"),
-    (r"(?<!\\)(\$\$?)(?=[^\s$])([^$]*?)(?<=[^\s\\])\1(?!\d)", r" \2 "),  # no $5 and $6
+_WRITTEN = tuple(
+    (re.compile(pattern), written)
+    for pattern, written in (
+        (r"(?<!\d)–", "-"),  # between digits it is a range
+        (r"(?<=\d)\s*[xX]\s*(?=10\s*\^)", r"\\times "),  # 1.2 x 10^3
+        (r"\\[dtc]?frac\s*(\d)\s*(\d)", r"\\frac{\1}{\2}"),  # TeX takes one digit: \frac12
+        (r"\\[dtc]?frac\s*(\d)(?!\d)", r"\\frac{\1}"),
+        (r"\\sqrt\s*(\d)", r"\\sqrt{\1}"),
+        (r"^\s*\$+([^$]*?)\$+\s*$", r"\1"),
+        (r"(?<!\\)(\$\$?)(?=[^\s$])([^$]*?)(?<=[^\s\\])\1(?!\d)", r" \2 "),  # no $5 and $6
+    )
 )
 
 _DRAWING = frozenset("left right big Big bigg Bigg displaystyle textstyle limits nolimits boxed fbox rm bf it".split())
@@ -84,6 +87,7 @@ _NUMBER = re.compile(
     r"(\d{1,3}(?:(?:\{,\}|,\s?\\!\s?|\\[,!])\d{3})+(?!\d)|\d+)?(\.\d+|\.(?=\\(?:overline|bar)\{\d))?"
     r"(?:(?(2)\\(?:overline|bar)\{(\d+)\}|(?!))|[eE]([-+]?\d{1,9})(?![\d.]))?"
 )
+_OPENING_BRACE, _BRACE = re.compile(r"\s*\{"), re.compile(r"\\.|[{}]", re.DOTALL)
 _PIECE = re.compile(r"\s+|\\[A-Za-z]+|\\.|[A-Za-z]+|\+/-|\*\*|<=|>=|!=|.", re.DOTALL)
 _LONGEST_POWER = 1000
 
@@ -92,7 +96,7 @@ def to_latex(text: str) -> str:
     r"""The text with Unicode as LaTeX, formulas without `$`, and digits behind `\frac` in braces."""
     text = _COMPOSED.sub(_composed, text).translate(_UNICODE)
     for pattern, written in _WRITTEN:
-        text = re.sub(pattern, written, text)
+        text = pattern.sub(written, text)
     return text
 
 
@@ -148,11 +152,11 @@ def _kind(piece: str, prose: bool) -> Kind:
 
 def _braced(text: str, position: int) -> tuple[str, int]:
     """Content of the braces at `position`, and where they end; of an open one, all that follows."""
-    start = re.compile(r"\s*\{").match(text, position)
+    start = _OPENING_BRACE.match(text, position)
     if start is None:
         return "", position
     depth = 1
-    for brace in re.compile(r"\\.|[{}]", re.DOTALL).finditer(text, start.end()):
+    for brace in _BRACE.finditer(text, start.end()):
         depth += {"{": 1, "}": -1}.get(brace.group(), 0)
         if depth == 0:
             return text[start.end() : brace.start()], brace.end()

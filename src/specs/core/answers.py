@@ -22,6 +22,8 @@ def normal(answer: str) -> str:
     Constants of rational value are that value, as a decimal where that is finite; several answers
     (`3 and 5`) stand with a comma between them, in their order.
     """
+    if answer.isascii() and answer.isdecimal():  # by far the most frequent, in no time
+        return answer.lstrip("0") or "0"
     return ", ".join(_normal(part) for part in parts(tokens(answer)))
 
 

@@ -103,9 +103,9 @@ def rows_of(path: Path) -> Iterator[tuple[int, str, Any]]:
         if path.suffix == ".parquet":
             rows = [(k, f"row {k}", row) for k, row in enumerate(_parquet(path), 1)]
         else:
-            content = sys.stdin.buffer.read() if path == STANDARD_INPUT else path.read_bytes()
-            text = content.decode("utf-8-sig")
-            if path.suffix == ".csv" or (path == STANDARD_INPUT and not text.lstrip().startswith(("{", "["))):
+            piped = path == STANDARD_INPUT
+            text = sys.stdin.read().removeprefix("\ufeff") if piped else path.read_bytes().decode("utf-8-sig")
+            if path.suffix == ".csv" or (piped and not text.lstrip().startswith(("{", "["))):
                 table = csv.DictReader(StringIO(text, newline=""))
                 rows = [(k, f"row {k}", row) for k, row in enumerate(table, 1)]
             else:
