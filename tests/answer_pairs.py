@@ -723,6 +723,106 @@ a b ~ b a
 \max(1,2) ~ 2
 \sqrt[4]{16} ~ 2
 |{-3}| ~ 3
+36 ~ So the final answer is:↵↵$$\boxed{36}$$
+36 ~ **36 apples**
+36 ~ The answer is **36 apples**.
+36 ~ - Answer: 36
+36 ~ * **Answer**: 36
+36 ~ **The answer is 36.**
+36 ~ _36_
+36 ~ The answer is thirty-six (36).
+36 ~ Answer - 36
+36 ~ My answer: 36
+36 ~ The total number of apples is 36.
+36 ~ Hence, $n=36$.
+36 ~ Thus the sum equals $36$ exactly.
+36 ~ we have 6 \times 6 = 36
+36 ~ 6*6=36
+36 ~ 6 x 6 = 36
+36 ~ There are thirty six or 36
+-36 ~ Answer: -36
+-36 ~ Answer: − 36
+3.6 ~ The answer is 3.6.
+3.6 ~ The answer is 3.6
+36 ~ The answer is 36.0
+36 ~ the answer is $36.
+36 ~ The answer is \$36.
+36 ~ The answer is: \[ 36 \]
+36 ~ $\$36$
+36 ~ 36$
+3/4 ~ The answer is $\frac{3}{4}$.
+3/4 ~ Probability: \(\frac{3}{4}\)
+3/4 ~ = \frac{3}{4}
+\frac{3}{4} ~ $$P = \frac{3}{4}$$
+x=3 ~ The solution is $x=3$.
+(1, 2) ~ The answer is (1, 2).
+[1, 2] ~ The range is [1, 2].
+\text{no} ~ No.
+no ~ The answer is no.
+yes ~ **Yes**
+yes ~ Answer: **Yes**, because 7 is prime.
+blue ~ The answer is blue.
+blue ~ \boxed{\text{blue}}
+blue ~ \boxed{\text{Blue}}.
+D ~ **D**
+D ~ Answer: (D) 42
+D ~ The correct option is D.
+D ~ \boxed{D}
+D ~ \boxed{\text{D}}
+D ~ D) 42
+2000 ~ It costs $2,000.
+2000 ~ $2{,}000$
+2000 ~ 2 thousand
+2000 ~ \$2{,}000
+2000 ~ 2,000.00
+25 ~ 25¢
+25 ~ 25 cents
+\{1,3\} ~ \boxed{\{1, 3\}}
+\{1,3\} ~ \boxed{1} and \boxed{3}
+\left\{\frac{1}{2},3\right\} ~ The set is \boxed{\left\{3,\frac{1}{2}\right\}}.
+\frac{\frac{1}{2}}{3} ~ \boxed{\frac{\frac{1}{2}}{3}}
+\frac{1}{6} ~ \boxed{\frac{\frac{1}{2}}{3}}
+1, 2, 3 ~ \boxed{1}\quad\boxed{2}\quad\boxed{3}
+1, 2 ~ \boxed{x=1}, \boxed{x=2}
+x=1, x=2 ~ \boxed{1, 2}
+a=1, b=2 ~ \boxed{1}, \boxed{2}
+(1,2), (3,4) ~ \boxed{(1,2)}, \boxed{(3,4)}
+\pm\sqrt{2} ~ \boxed{\sqrt{2}}, \boxed{-\sqrt{2}}
+5, -5 ~ x=\pm5
+3 \pm \sqrt{2} ~ 3 - \sqrt2 \text{ or } 3 + \sqrt2
+3\pm\sqrt2 ~ x = 3+\sqrt{2}, x = 3-\sqrt{2}
+\pm 1 \pm \sqrt{2} ~ 1+\sqrt2, 1-\sqrt2, -1+\sqrt2, -1-\sqrt2
+1 1/3 ~ 4/3
+4/3 ~ 1\frac13
+4/3 ~ 1\frac{1}{3}\text{ cups}
+0.0001 ~ 1e-4
+0.0001 ~ 10^{-4}
+0.0001 ~ 1/10000
+1e-4 ~ 1 \times 10^{-4}
+12e3 ~ 12000
+6.02e23 ~ 6.02 \times 10^{23}
+1.50 ~ 1.5
+1e2 ~ 100
+[0,\infty) ~ x \ge 0
+(0,\infty) ~ 0 < x
+(-2,5] ~ -2 < x \leq 5
+-2 < x \le 5 ~ x \in (-2, 5]
+(-\infty,-2)\cup(5,\infty) ~ x < -2 \text{ or } x > 5
+(-\infty,-2)\cup(5,\infty) ~ x < -2, x > 5
+(2, \infty) ~ n > 2
+[1,3] ~ \{x \mid 1 \le x \le 3\}
+[1,3] ~ \{x : 1 \le x \le 3\}
+x y ~ xy
+sin(x) ~ \sin x
+\log x ~ log(x)
+4 \text{ cm} ~ 40 \text{ mm}
+4 \text{ cm} ~ 4cm
+4 \text{ sq cm} ~ 4 \text{ cm}^2
+4\text{ cm}^3 ~ 4 \text{ cubic centimeters}
+30^\circ ~ 30 degrees
+\$12 ~ \$12.00
+\frac{1}{2^{100}} ~ \frac{1}{4^{50}}
+\left(\frac{1}{2}\right)^{100} ~ 2^{-100}
 """,
 }
 
@@ -1090,6 +1190,35 @@ x = 1, y = 2 ~ (1, 2)
 12 ~ 12\,000
 12 ~ 12.0.0
 \frac{dy}{dx} ~ y'
+36 ~ Answer: -36
+36 ~ The answer is 3.6
+D ~ Answer: C
+2000 ~ 2k
+2000 ~ 2.000
+0.25 ~ 25 cents
+1, 2, 3 ~ \boxed{1}, \boxed{2}, \boxed{2}
+\pm\sqrt{2} ~ \boxed{\sqrt{2}}
+3 \pm \sqrt{2} ~ 3+\sqrt{2}
+4/3 ~ 1.333
+11/3 ~ 1 1/3
+1/3 ~ 0.33
+1e-4 ~ 1e-5
+(-2,5] ~ -2 \le x < 5
+x^2 ~ x2
+2^3 ~ 23
+2 3 ~ 6
+1,2 ~ 1.2
+4 \text{ cm} ~ 4 \text{ mm}
+30^\circ ~ 30^\circ C
+12 \text{ hours} ~ 12 \text{ days}
+12\text{ dollars} ~ 12 \text{ cents}
+\$12 ~ 12.50
+\frac{1}{2^{100}} ~ \frac{1}{2^{101}}
+\frac{1}{10^{50}} ~ 0.0
+5 \times 10^{-30} ~ 6 \times 10^{-30}
+\sqrt{2} \cdot 10^{-20} ~ \sqrt{3} \cdot 10^{-20}
+\frac{1}{50!} ~ \frac{1}{51!}
+\pi \times 10^{-18} ~ 0
 """,
 }
 

@@ -31,11 +31,11 @@ _VALUE = re.compile(
 )
 _MARKER = re.compile(
     r"####|<answer>|^\W*(?:final |my |the )?answers?\W*$"
-    r"|\b(?:answers?|ans)\b[*_]*(?:\s+(?:to|for|of)\b[^.\n:=]{0,80}?)?\s*(?:\bis\b|\bare\b|:|=)[*_]*\s*:?",
+    r"|\b(?:answers?|ans|option|choice)\b[*_]*(?:\s+(?:to|for|of)\b[^.\n:=]{0,80}?)?\s*(?:\bis\b|\bare\b|:|=)[*_]*\s*:?",
     re.IGNORECASE | re.MULTILINE,
 )
 _MARKED = tuple(
-    re.compile(rf"(?<![\w)]){mark}(?=\S)([^*_`]+?)(?<=\S){mark}(?![\w(])") for mark in (r"\*\*", "__", r"\*", "`")
+    re.compile(rf"(?<![\w)]){mark}(?=\S)([^*_`]+?)(?<=\S){mark}(?![\w(])") for mark in (r"\*\*", "__", r"\*", "_", "`")
 )
 _BOLD = _MARKED[0]
 _TEXT = re.compile(r"\\(?:text|mbox|mathrm|textbf)\s*\{([^{}]*)\}")

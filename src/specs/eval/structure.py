@@ -101,6 +101,10 @@ def name_and_value(part: Tokens) -> tuple[str, Tokens]:
     sides = split(part, "\\in")
     if len(sides) == 2 and _is_name(sides[0]) and sides[1]:
         return render(sides[0]), sides[1]
+    if (pair := enclosed(part)) and pair[0] == "\\{":  # {x | 1 < x}
+        sides = split(pair[1], "|", ":")
+        if len(sides) == 2 and _is_name(sides[0]):
+            return _interval(sides[1]) or ("", part)
     return _interval(part) or ("", part)
 
 
