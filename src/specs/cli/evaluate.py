@@ -47,7 +47,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     require_matplotlib()
     cells, law, limits = cells_of(args)
-    plan = Plan(problems_of(args), cells, law, limits, args.seed, args.seeds, args.extract)
+    plan = Plan(problems_of(args), cells, law, limits, args.seed, args.seeds, extract=args.extract)
     configuration = {**configuration_of(args, plan), "concurrency": args.concurrency}
     with Folder(args.out, configuration, plan.settings) as folder:
         models = models_of(args, plan.methods)

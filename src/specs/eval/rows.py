@@ -68,7 +68,7 @@ class Row:
         failed = result.finish_reason is Finish.ERROR
         right = None if failed else same_answer(answer, problem.answer)
         ungraded = f"grading {answer!r} against {problem.answer!r} took too long" if right is None else None
-        render = ("writer", "accepted", "reward", "log_ratio")
+        shown = ("writer", "accepted", "reward", "log_ratio")
         return cls(
             problem_id=problem.id,
             method=cell.label,
@@ -83,7 +83,7 @@ class Row:
             time_to_first_step_s=result.time_to_first_step_s,
             steps=len(result.accepted),
             draft_steps=sum(record.writer is Role.DRAFT for record in result.accepted),
-            trail=[{name: step[name] for name in render} for step in result_json(result)["steps"]],
+            trail=[{name: step[name] for name in shown} for step in result_json(result)["steps"]],
             seconds=asdict(result.seconds),
             usage={str(role): asdict(usage) for role, usage in result.usage.items()},
             flops=result.flops,
