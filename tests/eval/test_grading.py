@@ -1,20 +1,69 @@
-"""The grader, over every reference answer of four public sets where they are at hand, and over hard cases."""
+"""The grader, over pairs of every kind, and over every reference answer of four public sets where they are at hand."""
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import time
 from pathlib import Path
 
 import pytest
+from answer_pairs import DIFFERENT, SAME, pairs
 
 from specs.cli import main
+from specs.eval import grading
+from specs.eval.cells import Cell
 from specs.eval.datasets import load_problems
-from specs.eval.grading import correct, extract
-from specs.eval.judge import parts
+from specs.eval.files import Problem
+from specs.eval.grading import correct, extract, read_answer, same_answer
+from specs.eval.rows import Row
+from specs.methods.single import Single
+from specs.types import Finish, Result
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
+PATIENT_S = 60.0
+"""Time for a comparison on a machine that does other things as well."""
+
+
+@pytest.mark.parametrize("kind", SAME)
+def test_predictions_that_are_right(kind):
+    wrong = [
+        (answer, prediction, read_answer(prediction, answer))
+        for answer, prediction in pairs(SAME[kind])
+        if same_answer(read_answer(prediction, answer), answer, PATIENT_S) is not True
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("kind", DIFFERENT)
+def test_predictions_that_are_wrong(kind):
+    right = [
+        (answer, prediction, read_answer(prediction, answer))
+        for answer, prediction in pairs(DIFFERENT[kind])
+        if same_answer(read_answer(prediction, answer), answer, PATIENT_S) is not False
+    ]
+    assert right == []
+
+
+def test_every_answer_is_itself():
+    answers = [answer for table in (SAME, DIFFERENT) for kind in table for answer, _ in pairs(table[kind])]
+    assert [answer for answer in answers if correct(answer, answer) is not True] == []
+
+
+@pytest.mark.parametrize("kind", ["white space and case", "mixed numbers", "plus-minus", "units", "intervals"])
+def test_what_is_different_is_so_either_way(kind):
+    ways = [(one, other) for one, other in pairs(DIFFERENT[kind]) if same_answer(one, other, PATIENT_S) is not False]
+    assert ways == []
+
+
+@pytest.mark.parametrize(
+    ("prediction", "answer"),
+    [("", ""), ("5", ""), ("", "5"), (" ", "5"), (r"\boxed{}", ""), ("$$", "$$"), (".", "."), (r"\text{}", r"\text{}")],
+)
+def test_nothing_is_never_right(prediction, answer):
+    assert correct(prediction, answer) is False
+    assert correct(None, answer) is False
 
 
 @pytest.mark.parametrize(
@@ -40,45 +89,99 @@ DATA = Path(__file__).parents[2].parent / "shared" / "data"
         ("1,1,2", "1,2,2", False),
         ("1,2", "1,2,3", False),
         ("12", "1,2", False),
-        ("1,234", "1234", True),
         ("x", "y", False),
-        ("", "x", False),
-        (None, "x", False),
         ("1,234.0", "1234", True),
-        ("$1234$", "1234", True),
         ("1235", "1234", False),
     ],
 )
-def test_what_is_the_same(prediction, answer, right):
-    assert correct(prediction, answer) is right
+def test_an_answer_alone(prediction, answer, right):
+    assert correct(prediction, answer, PATIENT_S) is right
 
 
 def test_an_endless_comparison_is_undecided_in_time_and_the_next_one_is_not():
     start = time.perf_counter()
     assert correct("2^{9^{9^{9}}}", "3", timeout_s=1.0) is None
     assert time.perf_counter() - start < 60
-    assert correct(r"\frac{2}{4}", "0.5") is True
+    assert correct("1, 2^{9^{9^{9}}}", "1, 3", timeout_s=1.0) is None
+    assert correct("(2, 2^{9^{9^{9}}})", "(1, 3)", timeout_s=1.0) is False  # 2 is not 1, whatever the rest is
+    assert correct(r"\sqrt{8}", r"2\sqrt2", PATIENT_S) is True
 
 
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
         (r"so \boxed{1} or rather \boxed{\frac{1}{2}}", r"\frac{1}{2}"),
+        (r"the answer is 3, in a box \boxed{4}", "4"),
         ("work\n#### 7", "7"),
+        ("#### 6\n\nQ: another\n#### 7", "7"),
         ("The answer is 42.", "42"),
+        ("The answer: 41? No. The answer is 42, since 41 is odd.", "42"),
         ("Final answer: $x+1$. I hope it is correct.", "$x+1$"),
+        ("The answer is 42. So the answer is correct.", "42"),
+        ("**Final answer**\n\n**(3, 4)**", "(3, 4)"),
+        ("the answer is\n\\[\n  x^2 + 1\n\\]\nas claimed", "x^2 + 1"),
         ("thus $y=4$ follows", "y=4"),
+        ("first $x=3$.\nthen 12 remain", "12"),
         ("we get 12 and 3/4 cups", "3/4"),
+        ("it costs $130, is sold for $200, so $70 is gained", "$70"),
+        ("So 8-5=3, and 5-8 leaves -3", "-3"),
+        ("The mass is 3.5 kilograms.", "3.5 kilograms"),
+        ("We need 5 million dollars", "5 million dollars"),
+        ("That makes **8**. Since 3 + 5 = 8 and 2 is even, all is well.", "8"),
+        ("The area is 4π.", "4π"),
+        ("the least is \\frac{7}{9} of it", "\\frac{7}{9}"),
+        ("\\begin{align*} x &= 3 + 4 \\\\ &= 7 \\end{align*}", "= 7"),
+        ("\\begin{align*} \\end{align*}", None),
+        ("12 apples", "12 apples"),
+        ("x = 5", "x = 5"),
+        ("not possible", "not possible"),
         ("no idea", None),
+        ("I don't know the answer", None),
+        ("the ball is red on Monday and blue on Tuesday", None),
+        ("", None),
+        ("\n\n", None),
     ],
 )
-def test_the_answer_in_a_solution(text, answer):
+def test_the_answer_in_a_text(text, answer):
     assert extract(text) == answer
 
 
-def test_lists_are_split_outside_brackets():
-    assert [part.strip() for part in parts(r"(1,2), [3,4) and \{5, 6\}")] == ["(1,2)", "[3,4)", r"\{5, 6\}"]
-    assert parts("1,234") == ["1,234"]
+@pytest.mark.parametrize(
+    ("text", "count", "answer"),
+    [
+        (r"\boxed{3}, \boxed{5}, \boxed{7}", 3, "3, 5, 7"),
+        (r"\boxed{1} then \boxed{3}, \boxed{5}", 2, "3, 5"),
+        (r"\boxed{1} then \boxed{3, 5}", 2, "3, 5"),
+        (r"\boxed{3}, \boxed{5}, so \boxed{\pm 1}", 2, r"\pm 1"),
+        (r"\boxed{3}", 2, "3"),
+        (r"\boxed{\text{the answer is } 3}", 1, "3"),
+        ("roots are $3$ and $5$", 2, "3, 5"),
+        ("x = 3\ny = 5", 2, "3, 5"),
+    ],
+)
+def test_of_several_answers_the_last_ones_are_read(text, count, answer):
+    assert extract(text, count) == answer
+
+
+@pytest.mark.parametrize("piece", ["#### ", r"\[ ", r"\( ", "$$ ", "the answer is ", "**a ", "$a b ", "12 ", "(1,"])
+def test_an_answer_is_looked_for_in_little_time(piece):
+    text = piece * (200_000 // len(piece))
+    start = time.perf_counter()
+    extract(text)
+    assert time.perf_counter() - start < 20  # under a second on a machine that does nothing else
+
+
+@pytest.mark.parametrize("listed", ['["3", "5"]', "['3', '5']", ' ["5","3"] ', "3, 5"])
+def test_lists_in_json_are_lists(listed):
+    assert correct(listed, "3, 5") is True
+    assert correct("5, 3", listed) is True
+    assert correct(r"\boxed{3} or \boxed{5}", listed) is True
+    assert correct("3", listed) is False
+
+
+def test_a_broken_list_is_text():
+    assert correct("['3', 5", "3, 5") is False
+    assert correct("['3', 5]", "['3', 5]") is True
 
 
 def _perturbed(answer):
@@ -91,9 +194,10 @@ def _perturbed(answer):
 @pytest.mark.parametrize("name", ["math500", "amc23", "gsm8k", "olympiadbench"])
 def test_references_equal_themselves_rewritten_and_differ_when_perturbed(name):
     answers = [problem.answer for problem in load_problems(str(DATA / f"{name}.jsonl"))]
-    same, rewritten, wrong, perturbed = 0, 0, 0, 0
+    same, boxed, rewritten, wrong, perturbed = 0, 0, 0, 0, 0
     for answer in answers:
         same += correct(answer, answer) is True
+        boxed += same_answer(read_answer(rf"So it is $\boxed{{{answer.strip('$')}}}$.", answer), answer) is True
         other = answer.replace(r"\left", "").replace(r"\right", "").replace(r"\frac", r"\dfrac")
         number = re.fullmatch(r"-?\d+(\.0)?", answer)
         other = rf"\frac{{{2 * int(float(answer))}}}{{2}}" if number else rf"{other} "
@@ -101,26 +205,109 @@ def test_references_equal_themselves_rewritten_and_differ_when_perturbed(name):
         if other := _perturbed(answer):
             perturbed += 1
             wrong += correct(other, answer) is not False
-    assert same == len(answers)
-    assert rewritten >= 0.97 * len(answers)
+    assert same == boxed == len(answers)
+    assert rewritten >= 0.99 * len(answers)
     assert wrong <= 0.01 * perturbed
+
+
+def _result(text):
+    return Result(
+        answer=None, text=text, finish_reason=Finish.END_OF_TEXT, method="target", question="q", steps=(), usage={},
+        flops=0.0, latency_s=1.0, time_to_first_step_s=None, seed=0, models={}, prompt_token_ids={},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "reference", "extract", "answer", "right"),
+    [
+        (r"\boxed{3}, \boxed{5}", "3, 5", False, "3, 5", True),
+        (r"\boxed{3}, \boxed{5}", "5", False, "5", True),
+        ("The answer is 5.", "5", False, None, False),
+        ("The answer is 5.", "5", True, "5", True),
+        (r"The answer is 4, no: \boxed{5}", "5", True, "5", True),
+    ],
+)
+def test_a_row_says_which_answer_was_compared(text, reference, extract, answer, right):
+    cell = Cell("target", Single())
+    row = Row.of(Problem("q", reference, None, "p:1"), cell, _result(text), extract)
+    assert (row.answer, row.correct) == (answer, right)
+
+
+ROWS = [
+    {"id": "a", "prediction": r"Let us see.\n\nIt is \boxed{\frac{1}{2}}.", "answer": "0.5"},
+    {"id": "b", "prediction": "7", "answer": 8},
+    {"id": "c", "prediction": None, "answer": "1"},
+    {"id": "d", "prediction": "x + 1", "answer": "1+x"},
+    {"id": "e", "prediction": r"\boxed{5} and \boxed{3}", "answer": ["3", "5"]},
+    {"id": "f", "prediction": [3, 5.5], "answer": "5.5, 3"},
+    {"id": "g", "prediction": "0.00001", "answer": 0.00001},
+    {"id": "h", "prediction": "The total is 72 pins.", "answer": "8 * 9 = 72\n#### 72"},
+]
+VERDICTS = [True, False, False, True, True, True, True, True]
+
+
+def _graded(capsys, *options):
+    assert main(["grade", *map(str, options)]) == 0
+    *verdicts, last = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return verdicts, last["summary"]
+
+
+def _lines(rows):
+    return "".join(json.dumps(row) + "\n" for row in rows)
 
 
 def test_grade_prints_a_row_each_and_a_summary(tmp_path, capsys):
     file = tmp_path / "made.jsonl"
-    rows = [
-        {"prediction": r"Let us see.\n\nIt is \boxed{\frac{1}{2}}.", "answer": "0.5"},
-        {"prediction": "7", "answer": 8},
-        {"prediction": None, "answer": "1"},
-        {"prediction": "x + 1", "answer": "1+x"},
-    ]
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert main(["grade", str(file)]) == 0
-    *verdicts, last = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [row["correct"] for row in verdicts] == [True, False, False, True]
-    summary = last["summary"]
-    assert (summary["rows"], summary["correct"], summary["undecided"], summary["accuracy"]) == (4, 2, 0, 0.5)
-    assert summary["accuracy_interval"] == pytest.approx([0.150, 0.850], abs=1e-3)
+    file.write_text(_lines(ROWS))
+    verdicts, summary = _graded(capsys, file)
+    assert [row["correct"] for row in verdicts] == VERDICTS
+    assert [row["id"] for row in verdicts] == list("abcdefgh")
+    assert [row["extracted"] for row in verdicts] == [
+        r"\frac{1}{2}", "7", None, "x + 1", "5, 3", "3, 5.5", "0.00001", "72"
+    ]  # fmt: skip
+    assert (summary["rows"], summary["correct"], summary["wrong"], summary["undecided"]) == (8, 6, 2, 0)
+    assert summary["accuracy"] == summary["accuracy_if_undecided_are_correct"] == 0.75
+    assert summary["accuracy_interval"] == pytest.approx([0.409, 0.929], abs=1e-3)
+
+
+def test_what_ran_out_of_time_is_neither_wrong_nor_left_out(tmp_path, capsys, monkeypatch):
+    verdicts = iter([True, None, False, None])
+    monkeypatch.setattr("specs.cli.grade.same_answer", lambda prediction, answer: next(verdicts))
+    file = tmp_path / "made.jsonl"
+    file.write_text(_lines(ROWS[:4]))
+    rows, summary = _graded(capsys, file)
+    assert [row["correct"] for row in rows] == [True, None, False, None]
+    assert (summary["rows"], summary["correct"], summary["wrong"], summary["undecided"]) == (4, 1, 1, 2)
+    assert (summary["accuracy"], summary["accuracy_if_undecided_are_correct"]) == (0.25, 0.75)
+
+
+CSV = 'uid,model,gold\n1,"\\boxed{3}, \\boxed{5}","[""3"",""5""]"\n2,The answer is 4,"1,000"\n3,"a\nb 7.",7\n4,,\n'
+
+
+@pytest.mark.parametrize("standard_input", [True, False])
+def test_grade_reads_csv_with_columns_of_any_name(tmp_path, capsys, monkeypatch, standard_input):
+    file = tmp_path / "made.csv"
+    file.write_text(CSV)
+    if standard_input:
+        monkeypatch.setattr("sys.stdin", io.StringIO("\ufeff" + CSV))
+        file = "-"
+    columns = ["--prediction-column", "model", "--answer-column", "gold", "--id-column", "uid"]
+    verdicts, summary = _graded(capsys, file, *columns)
+    assert [(row["id"], row["correct"]) for row in verdicts] == [("1", True), ("2", False), ("3", True), ("4", False)]
+    assert summary["accuracy"] == 0.5
+
+
+def test_grade_reads_json_lines_from_standard_input(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO(_lines(ROWS)))
+    assert [row["correct"] for row in _graded(capsys, "-")[0]] == VERDICTS
+
+
+def test_grade_reads_parquet(tmp_path, capsys):
+    pyarrow, parquet = (pytest.importorskip(name) for name in ("pyarrow", "pyarrow.parquet"))
+    rows = [{"prediction": r"\boxed{3} \boxed{5}", "answer": ["3", "5"]}, {"prediction": None, "answer": ["1"]}]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "made.parquet")
+    verdicts, _ = _graded(capsys, tmp_path / "made.parquet")
+    assert verdicts == [{"correct": True, "extracted": "3, 5"}, {"correct": False, "extracted": None}]
 
 
 @pytest.mark.parametrize(
@@ -128,8 +315,12 @@ def test_grade_prints_a_row_each_and_a_summary(tmp_path, capsys):
     [
         ("{", "line 1: not JSON"),
         ("[]", "line 1: no 'answer' and 'prediction'"),
+        ('{"answer": "1"}', "line 1: no 'answer' and 'prediction'"),
         ('{"answer": null, "prediction": "1"}', "'answer' is null"),
         ('{"answer": "1", "prediction": []}', "'prediction' is no text or number"),
+        ('{"answer": "1", "prediction": [["1"]]}', "'prediction' is no text or number"),
+        ('{"answer": true, "prediction": "1"}', "'answer' is no text or number"),
+        ('{"answer": {}, "prediction": "1"}', "'answer' is no text or number"),
         ("", "holds nothing to grade"),
     ],
 )
@@ -140,10 +331,32 @@ def test_grade_names_what_is_wrong_with_a_file(tmp_path, capsys, line, message):
     assert message in capsys.readouterr().err
 
 
-def test_without_the_library_the_mend_is_named(monkeypatch):
+def test_grade_names_a_missing_file_and_a_missing_column(tmp_path, capsys):
+    assert main(["grade", str(tmp_path / "none.jsonl")]) == 2
+    assert "none.jsonl is no file; give rows with answer and prediction" in capsys.readouterr().err
+    file = tmp_path / "made.jsonl"
+    file.write_text(_lines(ROWS))
+    assert main(["grade", str(file), "--id-column", "uid"]) == 2
+    assert "line 1: no 'uid'; name another column with --id-column" in capsys.readouterr().err
+
+
+def test_without_the_library_the_mend_is_named_before_anything_is_printed(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("specs.eval.grading.find_spec", lambda name: None)
     from specs.errors import InputError, install_command
     from specs.eval.grading import _Judge
 
     with pytest.raises(InputError, match=re.escape(install_command("eval"))):
         _Judge().same("x", "y", 1.0)
+    file = tmp_path / "made.jsonl"
+    file.write_text(_lines(ROWS))
+    assert main(["grade", str(file)]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "specs: comparing formulas needs math-verify: pip install 'specs-llm[eval]'\n"
+
+
+def test_numbers_need_no_library(monkeypatch):
+    monkeypatch.setattr(grading, "_JUDGE", grading._Judge())
+    monkeypatch.setattr(grading, "find_spec", lambda name: None)
+    for prediction, answer, right in [("1/2", "0.5", True), ("3 m", "3 cm", False), ("(1, 2)", "(1,3)", False)]:
+        assert correct(prediction, answer) is right

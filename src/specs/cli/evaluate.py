@@ -15,6 +15,7 @@ from specs.cli.report import publish
 from specs.eval.drawing import require_matplotlib
 from specs.eval.environment import environment
 from specs.eval.folder import Folder
+from specs.eval.grading import require_math_verify
 from specs.eval.run import Plan, solve_all
 
 
@@ -34,6 +35,11 @@ def add(commands: argparse._SubParsersAction) -> None:
         default=1,
         help="solves at the same time, for models on servers; part of what latencies mean (default: %(default)s)",
     )
+    parser.add_argument(
+        "--extract",
+        action="store_true",
+        help="read an answer from a text without a box, too, as 'specs grade' does (default: no box, no answer)",
+    )
     add_method(parser, several_n=True)
     add_models(parser)
     parser.set_defaults(run=run)
@@ -41,8 +47,9 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     require_matplotlib()
+    require_math_verify()  # not in the middle of a run, at the first answer that is a formula
     cells, law, limits = cells_of(args)
-    plan = Plan(problems_of(args), cells, law, limits, args.seed, args.seeds)
+    plan = Plan(problems_of(args), cells, law, limits, args.seed, args.seeds, extract=args.extract)
     configuration = {**configuration_of(args, plan), "concurrency": args.concurrency}
     with Folder(args.out, configuration, plan.settings) as folder:
         models = models_of(args, plan.methods)

@@ -1,8 +1,8 @@
 """`specs grade`: grade answers made elsewhere.
 
-Each line of the file is an object with `answer` (the reference) and `prediction` (an answer, or a
-solution that gives one). Prints one JSON object a line: `correct` (null if it could not be decided in
-time) and `extracted`, and at last one with `summary`.
+Each row of the file has a reference answer and a prediction: an answer, or a text that gives one. Prints
+one JSON object a row: `correct` (null if it could not be decided in time), `extracted`, the answer that was
+read, and `id` if rows have one; and at last one with `summary`, where undecided rows count as rows.
 """
 
 from __future__ import annotations
@@ -14,58 +14,67 @@ from typing import Any
 
 from specs.core.statistics import wilson
 from specs.errors import InputError
-from specs.eval.files import rows_of
-from specs.eval.grading import correct, extract
+from specs.eval.files import STANDARD_INPUT, answer_text, rows_of
+from specs.eval.grading import read_answer, require_math_verify, same_answer
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("grade", help="grade answers made elsewhere", description=__doc__)
-    parser.add_argument("file", type=Path, metavar="FILE.jsonl", help="lines with answer and prediction")
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="JSON lines, CSV or parquet; - for standard input, JSON lines or CSV"
+    )
+    parser.add_argument(
+        "--prediction-column", default="prediction", metavar="NAME", help="of the file (default: %(default)s)"
+    )
+    parser.add_argument("--answer-column", default="answer", metavar="NAME", help="of the file (default: %(default)s)")
+    parser.add_argument("--id-column", metavar="NAME", help="of the file (default: id, where rows have it)")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
+    require_math_verify()
     verdicts: list[bool | None] = []
-    for prediction, answer in _pairs(args.file):
-        extracted = answer_of(prediction)
-        verdicts.append(correct(extracted, answer))
-        print(json.dumps({"correct": verdicts[-1], "extracted": extracted}, ensure_ascii=False), flush=True)
-    right, decided = verdicts.count(True), len(verdicts) - verdicts.count(None)
+    for row, prediction, answer in _pairs(args):
+        extracted = None if prediction is None else read_answer(prediction, answer)
+        verdicts.append(same_answer(extracted, answer))
+        shown = {**row, "correct": verdicts[-1], "extracted": extracted}
+        print(json.dumps(shown, ensure_ascii=False, default=str), flush=True)
+    rows, right, undecided = len(verdicts), verdicts.count(True), verdicts.count(None)
     summary = {
-        "rows": len(verdicts),
+        "rows": rows,
         "correct": right,
-        "undecided": len(verdicts) - decided,
-        "accuracy": right / decided if decided else None,
-        "accuracy_interval": list(wilson(right, decided)) if decided else None,
+        "wrong": verdicts.count(False),
+        "undecided": undecided,
+        "accuracy": right / rows,
+        "accuracy_if_undecided_are_correct": (right + undecided) / rows,
+        "accuracy_interval": list(wilson(right, rows)),
     }
     print(json.dumps({"summary": summary}))
     return 0
 
 
-def answer_of(prediction: str | None) -> str | None:
-    """The answer in a prediction: what it extracts from a solution, or the text itself where it is short."""
-    if prediction is None:
-        return None
-    short = "\n" not in prediction.strip() and len(prediction.split()) <= 5 and "\\boxed" not in prediction
-    return prediction.strip() if short else extract(prediction)
-
-
-def _pairs(path: Path) -> list[tuple[str | None, str]]:
-    if not path.is_file():
-        raise InputError(f"{path} is no file; give lines with answer and prediction")
-    pairs = [_pair(row, where) for _, where, row in rows_of(path)]
+def _pairs(args: argparse.Namespace) -> list[tuple[dict[str, Any], str | None, str]]:
+    """Of each row what is printed of it, prediction and answer."""
+    names = f"{args.answer_column} and {args.prediction_column}"
+    if args.file != STANDARD_INPUT and not args.file.is_file():
+        raise InputError(f"{args.file} is no file; give rows with {names}")
+    pairs = [_pair(row, where, args) for _, where, row in rows_of(args.file)]
     if not pairs:
-        raise InputError(f"{path} holds nothing to grade; give lines with answer and prediction")
+        name = "standard input" if args.file == STANDARD_INPUT else args.file
+        raise InputError(f"{name} holds nothing to grade; give rows with {names}")
     return pairs
 
 
-def _pair(row: Any, where: str) -> tuple[str | None, str]:
-    if not isinstance(row, dict) or "answer" not in row or "prediction" not in row:
-        raise InputError(f"{where}: no 'answer' and 'prediction'; give an object with both")
-    answer, prediction = row["answer"], row["prediction"]
-    for name, value in (("answer", answer), ("prediction", prediction)):
-        if isinstance(value, bool) or not isinstance(value, (str, int, float, type(None))):
-            raise InputError(f"{where}: {name!r} is no text or number")
-    if answer is None:
-        raise InputError(f"{where}: 'answer' is null; give the reference answer")
-    return None if prediction is None else str(prediction), str(answer)
+def _pair(row: Any, where: str, args: argparse.Namespace) -> tuple[dict[str, Any], str | None, str]:
+    columns = (args.answer_column, args.prediction_column)
+    if not isinstance(row, dict) or any(column not in row for column in columns):
+        raise InputError(f"{where}: no {columns[0]!r} and {columns[1]!r}; give an object with both")
+    answer, prediction = (answer_text(row[column]) for column in columns)
+    if row[columns[0]] is None:
+        raise InputError(f"{where}: {columns[0]!r} is null; give the reference answer")
+    if answer is None or (prediction is None and row[columns[1]] is not None):
+        raise InputError(f"{where}: {columns[answer is not None]!r} is no text or number, and no list of them")
+    if args.id_column and args.id_column not in row:
+        raise InputError(f"{where}: no {args.id_column!r}; name another column with --id-column")
+    column = args.id_column or "id"
+    return {"id": row[column]} if column in row else {}, prediction, answer.rpartition("####")[2].strip()

@@ -5,44 +5,51 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from specs.core.answers import normal
 
-def boxed(text: str) -> str | None:
-    """Content of the last complete `\\boxed{...}` with balanced braces; None without one."""
-    found = None
-    for start in re.finditer(r"\\boxed\s*\{", text):
-        depth = 1
-        for position in range(start.end(), len(text)):
-            depth += {"{": 1, "}": -1}.get(text[position], 0)
-            if depth == 0:
-                found = text[start.end() : position].strip()
-                break
+_BOX_OR_BRACE = re.compile(r"\\+boxed\s*\{|\\.|[{}]", re.DOTALL)
+
+
+def boxes(text: str) -> list[str]:
+    r"""Contents of the complete `\boxed{...}` in their order, of nested ones the inner; blank ones are none.
+
+    Braces balance, and escaped ones (`\{`) do not count. One pass over the text.
+    """
+    found: list[str] = []
+    open_at: list[int | None] = []  # where the content of a box starts; None for plain braces
+    complete = 0  # end of the last complete box: a box around it holds that one
+    first = text.find("\\boxed")
+    for piece in _BOX_OR_BRACE.finditer(text, first) if first >= 0 else ():
+        kind = piece.group()[-1]
+        if kind == "{" and len(piece.group()) > 2:
+            open_at.append(piece.end())
+        elif piece.group() == "{":
+            open_at.append(None)
+        elif piece.group() == "}" and open_at:
+            start = open_at.pop()
+            if start is not None and start >= complete and (content := text[start : piece.start()].strip()):
+                found.append(content)
+                complete = piece.end()
     return found
 
 
-def normal(answer: str) -> str:
-    """One spelling for equal plain answers: case, white space, dollar signs, commas in numbers, 3.0 = 3."""
-    plain = re.sub(r"[\s$]|\\[,;!]", "", answer.lower()).rstrip(".")
-    number = plain.replace(",", "") if re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?", plain) else plain
-    if re.fullmatch(r"[-+]?\d+(\.\d+)?", number):
-        sign = "-" if number.startswith("-") else ""
-        whole, _, part = number.lstrip("+-").partition(".")
-        whole, part = whole.lstrip("0") or "0", part.rstrip("0")
-        value = f"{whole}.{part}" if part else whole
-        return value if value == "0" else sign + value
-    return plain
+def boxed(text: str) -> str | None:
+    r"""Content of the last complete `\boxed{...}` (`boxes`); None without one."""
+    found = boxes(text)
+    return found[-1] if found else None
 
 
 def majority(answers: Sequence[str | None], weights: Sequence[float] | None = None) -> list[float]:
     """Each row's share of all votes for its answer; rows without an answer get 0 and have no vote.
 
     Args:
-        answers: [n] the answer of each row.
+        answers: [n] the answer of each row; those of the same normal form are one.
         weights: [n] >= 0, what each vote counts; 1 each if None. If no vote counts, all shares are 0.
     """
-    spelled = [None if answer is None else normal(answer) for answer in answers]
+    spelled = [normal(answer or "") for answer in answers]
     votes: dict[str, float] = {}
     for answer, weight in zip(spelled, weights or [1.0] * len(spelled), strict=True):
-        if answer is not None:
+        if answer:
             votes[answer] = votes.get(answer, 0.0) + weight
     cast = sum(votes.values())
-    return [0.0 if answer is None or cast == 0 else votes[answer] / cast for answer in spelled]
+    return [votes[answer] / cast if answer and cast else 0.0 for answer in spelled]

@@ -10,9 +10,11 @@ from __future__ import annotations
 import csv
 import json
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ HUB = {
     "gsm8k": ("openai/gsm8k", "main/test-00000-of-00001.parquet"),
 }
 """Repository and file of the public test sets."""
+STANDARD_INPUT = Path("-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,21 +94,37 @@ def _problems(path: Path, name: str, columns: Columns) -> Iterator[Problem]:
 
 
 def rows_of(path: Path) -> Iterator[tuple[int, str, Any]]:
-    """Row number, its name in messages, and the row, of JSON lines, CSV or parquet; blank lines are no rows."""
+    """Row number, its name in messages, and the row, of JSON lines, CSV or parquet; blank lines are no rows.
+
+    `-` is standard input: JSON lines if it starts with an object, else CSV.
+    """
+    name = "standard input" if path == STANDARD_INPUT else str(path)
     try:
         if path.suffix == ".parquet":
             rows = [(k, f"row {k}", row) for k, row in enumerate(_parquet(path), 1)]
-        elif path.suffix == ".csv":
-            with path.open(encoding="utf-8-sig", newline="") as lines:
-                rows = [(k, f"row {k}", row) for k, row in enumerate(csv.DictReader(lines), 1)]
         else:
-            lines = path.read_text(encoding="utf-8-sig").split("\n")
-            rows = ((k, f"line {k}", line) for k, line in enumerate(lines, 1) if line.strip())
+            piped = path == STANDARD_INPUT
+            text = sys.stdin.read().removeprefix("\ufeff") if piped else path.read_bytes().decode("utf-8-sig")
+            if path.suffix == ".csv" or (piped and not text.lstrip().startswith(("{", "["))):
+                table = csv.DictReader(StringIO(text, newline=""))
+                rows = [(k, f"row {k}", row) for k, row in enumerate(table, 1)]
+            else:
+                rows = ((k, f"line {k}", line) for k, line in enumerate(text.split("\n"), 1) if line.strip())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} cannot be read ({error}); give JSON lines or CSV in UTF-8, or parquet") from None
+        raise InputError(f"{name} cannot be read ({error}); give JSON lines or CSV in UTF-8, or parquet") from None
     for number, where, row in rows:
-        where = f"{path}, {where}"
+        where = f"{name}, {where}"
         yield number, where, _parsed(row, where) if isinstance(row, str) else row
+
+
+def answer_text(value: object) -> str | None:
+    """An answer in a file as text, a list's with commas; None for what is no text, number or list of them."""
+    if isinstance(value, list) and value:
+        entries = [None if isinstance(entry, list) else answer_text(entry) for entry in value]
+        return None if None in entries else ", ".join(entry.strip().strip("$") for entry in entries if entry)
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return None
+    return str(value).strip()
 
 
 def _parsed(line: str, where: str) -> Any:
@@ -156,9 +175,7 @@ def _or(names: tuple[str, ...]) -> str:
 
 
 def _answer(value: object, where: str, columns: Columns) -> str:
-    """An answer as text; of a list, all of them."""
-    if isinstance(value, list) and value and all(isinstance(part, str) for part in value):
-        value = ", ".join(part.strip().strip("$") for part in value)
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)) or not (answer := str(value).strip()):
+    numbers = isinstance(value, list) and not all(isinstance(part, str) for part in value)
+    if numbers or not (answer := answer_text(value)):
         raise InputError(f"{where}: no text or number under {_or(columns.answer)}")
     return answer

@@ -1,43 +1,43 @@
 """Whether an answer is right.
 
-Spellings that differ in nothing but form (1,234.0 and 1234) and plain numbers are compared here;
-anything else goes to math-verify (extra `specs-llm[eval]`), in a process of its own
-(`specs.eval.judge`), which is stopped when an answer takes too long.
+Answers of one normal form, and numbers, are compared here; structure by `specs.eval.equivalence`; formulas
+go to math-verify (extra `specs-llm[eval]`), in a process of its own (`specs.eval.judge`), which is stopped
+when an answer takes too long.
 """
 
 from __future__ import annotations
 
+import ast
 import atexit
 import json
-import re
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from importlib.util import find_spec
 from queue import Empty, Queue
 from typing import IO
 
-from specs.core.votes import boxed, normal
+from specs.core.answers import normal
 from specs.errors import EngineError, InputError, install_command
+from specs.eval.equivalence import same
+from specs.eval.extraction import extract, last_boxes
+from specs.eval.structure import answers_of
+
+__all__ = ["TIMEOUT_S", "correct", "extract", "read_answer", "require_math_verify", "same_answer"]
 
 TIMEOUT_S = 5.0
 """Seconds for one comparison."""
 _START_S = 120.0
-_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
-_FALLBACKS = (
-    r"####\s*(.+)",
-    r"(?i)\banswer\s*(?:is|:|=)\s*:?\s*(.+?)\s*(?:\.\s|\.?$)",
-    r"\$([^$]+)\$",
-    r"(-?\d[\d,]*(?:\.\d+)?(?:/\d+)?)",
-)
+_LONGEST_LIST = 10_000
 
 
 def correct(prediction: str | None, answer: str, timeout_s: float = TIMEOUT_S) -> bool | None:
-    """Whether `prediction` is the reference `answer`; None if that could not be decided in time.
+    """Whether `prediction` gives the reference `answer`; None if that could not be decided in time.
 
     Args:
-        prediction: the answer alone; None never is one.
+        prediction: an answer, or a text that gives one (`read_answer`); None never is one.
         timeout_s: seconds, > 0.
 
     Raises:
@@ -45,37 +45,72 @@ def correct(prediction: str | None, answer: str, timeout_s: float = TIMEOUT_S) -
     """
     if prediction is None:
         return False
-    given, wanted = normal(prediction), normal(answer)
-    if given == wanted:
+    if normal(prediction) == normal(answer) != "":
         return True
-    if not given or (_NUMBER.fullmatch(given) and _NUMBER.fullmatch(wanted)):
+    return same_answer(read_answer(prediction, answer), answer, timeout_s)
+
+
+def read_answer(text: str, answer: str, unboxed: bool = True) -> str | None:
+    """The answer that a text gives to the question of a reference answer; None if it gives none.
+
+    Where the reference lists k answers, the last k boxes are one answer.
+
+    Args:
+        unboxed: whether to read a text without a box, too (`specs.eval.extraction`).
+    """
+    count = len(answers_of(_listed(answer)))
+    text = _listed(text)
+    return extract(text, count) if unboxed else last_boxes(text, count)
+
+
+def same_answer(prediction: str | None, answer: str, timeout_s: float = TIMEOUT_S) -> bool | None:
+    """As `correct`, for a prediction that is the answer alone, such as the content of a box."""
+    if prediction is None:
         return False
-    return _JUDGE.same(prediction, answer, timeout_s)
+    prediction, answer = _listed(prediction), _listed(answer)
+    if normal(prediction) == normal(answer):
+        return normal(answer) != ""
+    with _JUDGE.lock:
+        deadline: float | None = None
+
+        def judge(one: str, other: str) -> bool | None:
+            nonlocal deadline
+            _JUDGE.start()
+            deadline = deadline or time.monotonic() + timeout_s
+            return _JUDGE.same(one, other, max(0.0, deadline - time.monotonic()))
+
+        return same(prediction, answer, judge)
 
 
-def extract(text: str) -> str | None:
-    """The answer that a solution gives: the last box, else what follows the last `####` or "answer is",
-    else the last formula between dollar signs, else the last number; None without any of them."""
-    if (answer := boxed(text)) is not None:
-        return answer
-    for pattern in _FALLBACKS:
-        if found := re.findall(pattern, text, re.MULTILINE):
-            return found[-1].strip()
-    return None
+def require_math_verify() -> None:
+    """Raises `InputError` unless formulas can be compared."""
+    if find_spec("math_verify") is None:
+        raise InputError(f"comparing formulas needs math-verify: {install_command('eval')}")
+
+
+def _listed(text: str) -> str:
+    """`["3", "5"]`, a list of texts as JSON or Python write it, as `3, 5`; another text as it is."""
+    if text.lstrip()[:2] in ('["', "['") and len(text) < _LONGEST_LIST:
+        with suppress(ValueError, SyntaxError):
+            entries = ast.literal_eval(text.strip())
+            if isinstance(entries, list) and all(isinstance(entry, str) for entry in entries):
+                return ", ".join(entries)
+    return text
 
 
 class _Judge:
     """The judging process; it starts with the first question, and anew after one that took too long."""
 
     def __init__(self) -> None:
+        self.lock = threading.RLock()
         self._process: subprocess.Popen[str] | None = None
         self._replies: Queue[str | None] = Queue()
-        self._lock = threading.Lock()
         atexit.register(self._stop)
 
     def same(self, prediction: str, answer: str, timeout_s: float) -> bool | None:
-        with self._lock:
-            stdin = self._running()
+        """Whether two formulas are the same; None if that took longer than `timeout_s`."""
+        with self.lock:
+            stdin = self.start()
             try:
                 stdin.write(json.dumps({"prediction": prediction, "answer": answer}) + "\n")
                 stdin.flush()
@@ -87,11 +122,10 @@ class _Judge:
                 return None
             return json.loads(reply)["correct"]
 
-    def _running(self) -> IO[str]:
-        """Where questions go."""
+    def start(self) -> IO[str]:
+        """Where questions go, once the process runs."""
         if self._process is None:
-            if find_spec("math_verify") is None:
-                raise InputError(f"comparing formulas needs math-verify: {install_command('eval')}")
+            require_math_verify()
             command = [sys.executable, "-m", "specs.eval.judge"]
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             self._replies = Queue()

@@ -1,73 +1,63 @@
-"""A process of its own that compares mathematical answers: `python -m specs.eval.judge`.
+"""A process of its own that compares formulas: `python -m specs.eval.judge`.
 
-Reads `{"prediction": ..., "answer": ...}` as JSON lines and answers each with `{"correct": ...}`.
-Comparing goes through sympy, which can take forever over an unlucky expression; only a process
-can be stopped from outside whatever it does, so `specs.eval.grading` keeps this one at its side.
+Reads `{"prediction": ..., "answer": ...}`, two LaTeX formulas, as JSON lines and answers each with
+`{"correct": ...}`. Comparing goes through sympy, which can take forever over an unlucky formula; only a
+process can be stopped from outside whatever it does, so `specs.eval.grading` keeps this one at its side.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import re
 import sys
+from dataclasses import replace
+from typing import Any
 
 from math_verify import LatexExtractionConfig, parse, verify
+from sympy import Expr, MatrixBase, N, Rational
 
-_WORDS = re.compile(r"\\(?:text|textbf|mathrm|mbox|textit)\s*\{([^{}]*)\}")
-_NOISE = re.compile(r"\\(?:left|right|!|,|;|:|quad|qquad|displaystyle)(?![a-zA-Z])|\\\s|[\s$]|\\\$|\^\\circ|\\degree")
-
-
-def spelled(answer: str) -> str:
-    """An answer without what LaTeX only draws with; equal spellings are equal answers."""
-    plain = _WORDS.sub(r"\1", answer)
-    plain = re.sub(r"\\[dt]frac", r"\\frac", plain)
-    plain = re.sub(r"_\{(\w+)\}", r"_\1", plain)
-    return _NOISE.sub("", plain).rstrip(".").lower()
-
-
-_BASED = re.compile(r"[0-9a-z]+_\{?\d+\}?")
-
-
-def parts(answer: str) -> list[str]:
-    """The answers of a list, split at commas outside brackets; 1,234 is one number."""
-    if re.fullmatch(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?", answer.strip().strip("$")):
-        return [answer]
-    found, depth = [""], 0
-    for character in re.sub(r"\\text\s*\{\s*(?:and|or)\s*\}|\band\b|\bor\b", ",", answer):
-        depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(character, 0)
-        if character == "," and depth == 0:
-            found.append("")
-        else:
-            found[-1] += character
-    return [part for part in found if part.strip(" $")]
+_DIGITS = 200
+"""Precision of math-verify's comparison; values that differ by less than one unit of it count as equal."""
+_CLOSE = Rational(1, 10**40)
 
 
 def same(prediction: str, answer: str) -> bool:
-    """Whether two LaTeX answers are mathematically the same; lists are, in whatever order."""
-    if spelled(prediction) == spelled(answer):
-        return True
-    wanted, given = parts(answer), parts(prediction)
-    if len(wanted) != len(given):
+    """Whether two formulas are mathematically the same."""
+    config = LatexExtractionConfig()
+    # What it would drop or guess at: units (and with them variables such as m), formulas that are not LaTeX.
+    plain = replace(config.normalization_config, units=False, malformed_operators=False, nits=False, boxed="none")
+    config = [replace(config, normalization_config=plain)]
+    gold, guess = (parse(f"${text}$", config, parsing_timeout=0) for text in (answer, prediction))
+    if not gold or not guess or _differ(gold[0], guess[0]):
         return False
-    if len(wanted) > 1:
-        for one in wanted:
-            match = next((k for k, other in enumerate(given) if same(other, one)), None)
-            if match is None:
-                return False
-            given.pop(match)
-        return True
-    # sympy takes 40_9 for a variable's name and drops the base.
-    bases = [_BASED.fullmatch(spelled(text)) for text in (prediction, answer)]
-    if any(bases):
+    return verify(gold, guess, numeric_precision=_DIGITS, allow_set_relation_comp=True, timeout_seconds=0)
+
+
+def _differ(one: Any, other: Any) -> bool:
+    """Whether two expressions certainly differ, however little: verify takes 1/2004! for 0.
+
+    Expressions with symbols are compared at a point, where different ones may agree by chance; then,
+    as where a value cannot be computed, this says False.
+    """
+    if isinstance(one, MatrixBase) and isinstance(other, MatrixBase):
+        return one.shape == other.shape and any(map(_differ, one.flat(), other.flat()))
+    if not isinstance(one, Expr) or not isinstance(other, Expr):
         return False
-    config = [LatexExtractionConfig()]
-    gold, guess = (parse(f"${text.strip().strip('$')}$", config, parsing_timeout=0) for text in (answer, prediction))
-    return bool(gold) and bool(guess) and verify(gold, guess, timeout_seconds=0)
+    try:
+        symbols = sorted(one.free_symbols | other.free_symbols, key=str)
+        point: Any = {symbol: Rational(7 + 2 * k, 5 + k) for k, symbol in enumerate(symbols)}
+        difference = (one - other).subs(point).doit()
+        if difference.is_Rational:
+            return bool(difference != 0)
+        apart, size = abs(N(difference, 60)), abs(N(one.subs(point), 60))
+        return bool(apart > _CLOSE * size) if apart.is_Float and size.is_Float else False
+    except (TypeError, ValueError, ArithmeticError, AttributeError):
+        return False
 
 
 def main() -> None:
     logging.disable(logging.WARNING)
+    same(r"2 \sin x \cos x", r"\sin 2 x")  # the first comparison loads much of sympy: no answer pays for that
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         asked = json.loads(line)

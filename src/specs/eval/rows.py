@@ -10,7 +10,7 @@ from typing import Any
 from specs.errors import InputError
 from specs.eval.cells import Cell
 from specs.eval.files import Problem
-from specs.eval.grading import correct
+from specs.eval.grading import read_answer, same_answer
 from specs.record import result_json
 from specs.types import Finish, Result, Role
 
@@ -26,7 +26,9 @@ class Row:
         method: label of the configured method (`specs.eval.cells`); n: None where it has none.
         seed: of sampling.
         correct: None where the solve failed (finish reason `error`) or its answer could not be graded.
-        answer, error: as in `Result`; reference: the data set's answer.
+        answer: what was compared: the last box or, where the data set's answer lists several, as many of
+            the last boxes; or what was read from a text without a box. reference: the data set's answer.
+        error: as in `Result`.
         latency_s: seconds, end to end.
         steps, draft_steps: accepted steps, and those that the draft wrote.
         trail: every step, those thrown away too: `writer`, `accepted`, `reward`, `log_ratio`.
@@ -65,10 +67,12 @@ class Row:
         return self.problem_id, self.method, self.n, self.seed
 
     @classmethod
-    def of(cls, problem: Problem, cell: Cell, result: Result) -> Row:
+    def of(cls, problem: Problem, cell: Cell, result: Result, extract: bool = False) -> Row:
+        """The row of a solve; `extract`: a text without a box gives an answer, too (`specs.eval.extraction`)."""
+        answer = read_answer(result.text, problem.answer, unboxed=extract)
         failed = result.finish_reason is Finish.ERROR
-        right = None if failed else correct(result.answer, problem.answer)
-        ungraded = f"grading {result.answer!r} against {problem.answer!r} took too long" if right is None else None
+        right = None if failed else same_answer(answer, problem.answer)
+        ungraded = f"grading {answer!r} against {problem.answer!r} took too long" if right is None else None
         shown = ("writer", "accepted", "reward", "log_ratio")
         return cls(
             problem_id=problem.id,
@@ -76,7 +80,7 @@ class Row:
             n=cell.setting.n,
             seed=result.seed,
             correct=right,
-            answer=result.answer,
+            answer=answer,
             reference=problem.answer,
             finish_reason=str(result.finish_reason),
             error=result.error or ungraded,

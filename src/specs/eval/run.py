@@ -47,6 +47,7 @@ class Plan:
     Attributes:
         seed: the first sampling seed; the bootstrap has it as well.
         seeds: sampling seeds `seed`, `seed + 1`, ..., >= 1.
+        extract: whether a text without a box gives an answer, too.
     """
 
     problems: Sequence[Problem]
@@ -55,6 +56,7 @@ class Plan:
     limits: Limits
     seed: int = 0
     seeds: int = 1
+    extract: bool = False
 
     def __post_init__(self) -> None:
         """Raises `InputError`: nothing to do, or two cells or problems that cannot be told apart."""
@@ -84,6 +86,7 @@ class Plan:
             "limits": asdict(self.limits),
             "seed": self.seed,
             "draws": DRAWS,
+            **({"extract": True} if self.extract else {}),
         }
 
     def turns(self) -> Iterator[Turn]:
@@ -169,7 +172,7 @@ def solve_all(plan: Plan, models: Models, rows: Rows, progress: Progress | None 
         if progress:
             progress(standing)
         for solved, (turn, result) in enumerate(_solved(ahead, begin, finish, concurrency), 1):
-            rows.add(Row.of(turn.problem, turn.cell, result), result)
+            rows.add(Row.of(turn.problem, turn.cell, result, plan.extract), result)
             grade(turn)
             standing.done += 1
             standing.seconds_left = (time.perf_counter() - start) / solved * (len(ahead) - solved)

@@ -1,0 +1,163 @@
+r"""Whether two answers are the same: lists, sets, tuples, intervals, names and units here, formulas elsewhere.
+
+What has a structure is taken apart until numbers are left, which are compared exactly, or formulas, which
+the caller compares (`specs.eval.grading` asks math-verify). So no comma, bracket, unit or word is left to a
+library that would drop it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
+from itertools import pairwise
+
+from specs.core.answer_tokens import render
+from specs.core.answers import parts, rational
+from specs.eval.latex import latex_pair
+from specs.eval.structure import ABOVE, BELOW, Tokens, answers_of, enclosed, name_and_value, split, unparenthesised
+from specs.eval.units import Unit, unit_of
+
+_CHOICES = tuple("ABCDEFGHIJ")
+Judge = Callable[[str, str], bool | None]
+"""Whether two LaTeX formulas, the prediction's and the answer's, are the same; None if that took too long."""
+
+
+def same(prediction: str, answer: str, judge: Judge) -> bool | None:
+    """Whether a prediction is the reference answer; lists are, in whatever order. None if undecided."""
+    given, wanted = answers_of(prediction), answers_of(answer)
+    if len(given) == 1 < len(wanted):
+        given = _entries(prediction, len(wanted)) or given
+    if len(given) == len(wanted):
+        return bool(given) and _same_in_any_order(given, wanted, judge)
+    unions = _union(given), _union(wanted)
+    return all(unions) and _same_in_any_order(*unions, judge)
+
+
+def _entries(text: str, count: int) -> list[Tokens]:
+    """`100,200,300` as a list, where the other side is one of as many; [] if it cannot be."""
+    entries = text.strip("$ .").split(",")
+    plain = len(entries) == count and all(entry.isdecimal() and (entry == "0" or entry[0] != "0") for entry in entries)
+    return [one for entry in entries for one in answers_of(entry)] if plain else []
+
+
+def _union(found: list[Tokens]) -> list[Tokens]:
+    r"""The pieces of `(1,2) \cup (3,4)`, or the inequalities `x < 1` and `x > 3`; [] for another list."""
+    if len(found) == 1:
+        return split(name_and_value(found[0])[1], "\\cup")
+    related = all(any(token.text in (*BELOW, *ABOVE) for token in part) for part in found)
+    return found if related else []
+
+
+def _same_in_any_order(given: Sequence[Tokens], wanted: Sequence[Tokens], judge: Judge) -> bool | None:
+    """Whether two collections hold the same answers, each as often."""
+    if len(given) != len(wanted):
+        return False
+    left = list(given)
+    undecided = False
+    for one in wanted:
+        verdicts = [_same(other, one, judge) for other in left]
+        if True in verdicts:
+            left.pop(verdicts.index(True))
+        elif None in verdicts:
+            undecided = True
+        else:
+            return False
+    return None if undecided else True
+
+
+def _all(verdicts: Iterable[bool | None]) -> bool | None:
+    undecided = False
+    for verdict in verdicts:
+        if verdict is False:
+            return False
+        undecided = undecided or verdict is None
+    return None if undecided else True
+
+
+def _same(given: Tokens, wanted: Tokens, judge: Judge) -> bool | None:
+    """Whether two answers that are no lists are the same."""
+    given, wanted = _choice(given, wanted), _choice(wanted, given)
+    if render(given) == render(wanted):
+        return True
+    (given_name, given_value), (wanted_name, wanted_value) = name_and_value(given), name_and_value(wanted)
+    if given_name and wanted_name and given_name != wanted_name:
+        return False
+    if (given_name and wanted_name) or not any(token.text == "=" for token in (*given_value, *wanted_value)):
+        given, wanted = given_value, wanted_value  # else an equation such as 2x + y = 3 wants the whole other one
+    (given, given_unit), (wanted, wanted_unit) = unit_of(given), unit_of(wanted)
+    units = [given_unit or Unit(), wanted_unit or Unit()]
+    converted = [unit.count * unit.factor for unit in units]
+    if units[0].powers and units[1].powers:
+        return units[0].powers == units[1].powers and _same_value(given, wanted, converted, judge)
+    if sorted(unit.powers for unit in units) == [(), (("%", 1),)]:
+        share = rational(wanted)
+        if (verdict := _same_value(given, wanted, converted, judge)) is not False or (share and abs(share) < 1):
+            return verdict  # 50% is 0.5 and 50, but 0.5% is not 0.5
+    return _same_value(given, wanted, [unit.count for unit in units], judge)  # the unit of one side only is dropped
+
+
+def _choice(given: Tokens, other: Tokens) -> Tokens:
+    """The letter of a choice such as `(C)`, `C. 14` or `option C`, where the other side is such a letter.
+
+    Where it is none, the 14 of `(C) 14`.
+    """
+    if render(given[:1]) in ("option", "choice"):
+        given = given[1:]
+    open_bracket = render(given[:1]) == "("
+    behind = given[1:] if open_bracket else given
+    letter, mark = render(behind[:1]), render(behind[1:2])
+    if letter not in _CHOICES or mark not in ((")",) if open_bracket else (")", ".", ":")):
+        return given
+    if render(unparenthesised(other)) in _CHOICES:
+        return behind[:1]
+    chosen = open_bracket and len(behind) > 2 and behind[2].kind in ("number", "command")
+    return behind[2:] if chosen and other[:1] != given[:1] else given
+
+
+def _same_value(given: Tokens, wanted: Tokens, scales: Sequence[Fraction], judge: Judge) -> bool | None:
+    """Whether two values without name and unit, each times its scale, are the same."""
+    given, wanted = unparenthesised(given), unparenthesised(wanted)
+    numbers = rational(given), rational(wanted)
+    if numbers[0] is not None and numbers[1] is not None:
+        return numbers[0] * scales[0] == numbers[1] * scales[1]
+    if render(given) == render(wanted):
+        return scales[0] == scales[1]
+    if not given or not wanted or _spelled(given) or _spelled(wanted):
+        return False
+    words = [[token.text for token in one if token.kind == "word" or token.text == "'"] for one in (given, wanted)]
+    if words[0] != words[1]:
+        return False
+    for separators in (words[0], [":"]):
+        pieces = split(given, *separators), split(wanted, *separators)
+        if max(map(len, pieces)) > 1:
+            if len(pieces[0]) != len(pieces[1]):
+                return False
+            return _all(
+                render(a) == render(b) or _same_value(a, b, scales, judge) for a, b in zip(*pieces, strict=True)
+            )
+    pairs = enclosed(given), enclosed(wanted)
+    if pairs[0] and pairs[1] and max(len(parts(pair[1])) for pair in pairs if pair) > 1:
+        return _same_entries(pairs[0], pairs[1], judge)
+    unions = split(given, "\\cup"), split(wanted, "\\cup")
+    if len(unions[0]) == len(unions[1]) > 1 and (verdict := _same_in_any_order(*unions, judge)) is not False:
+        return verdict
+    formulas = latex_pair(given, wanted, scales)
+    return formulas is not None and judge(*formulas)
+
+
+def _spelled(value: Tokens) -> bool:
+    r"""Whether a value is only the same where it is spelled the same: `\angle ABC`, `101_2` of a base."""
+    points = [token for token in value if token.kind == "letters" and len(token.text) > 1 and token.text.isupper()]
+    formal = [token for token in value if token.kind == "command" or token.text in ("{", "}")]
+    based = any(before.kind == "number" and token.text == "_" for before, token in pairwise(value))
+    return based or (bool(points) and len(points) + len(formal) == len(value))
+
+
+def _same_entries(given: tuple[str, Tokens, str], wanted: tuple[str, Tokens, str], judge: Judge) -> bool | None:
+    """Whether two tuples, intervals or sets are the same, brackets and order too."""
+    entries = parts(given[1]), parts(wanted[1])
+    if (given[0], given[2]) != (wanted[0], wanted[2]) or len(entries[0]) != len(entries[1]):
+        return False
+    if given[0] == "\\{":
+        return _same_in_any_order(*entries, judge)
+    return _all(_same(a, b, judge) for a, b in zip(*entries, strict=True))

@@ -1,0 +1,143 @@
+r"""The parts of an answer: what a list lists, what an equation names, what stands in brackets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import product
+
+from specs.core.answer_lexer import Token
+from specs.core.answer_tokens import render, tokens
+from specs.core.answers import parts
+
+Tokens = tuple[Token, ...]
+
+BELOW, ABOVE = {"<": "(", "\\le": "["}, {">": ")", "\\ge": "]"}
+"""Relations, each with the bracket of the bound to its left (`<`) or to its right (`>`)."""
+_OPENING, _CLOSING = ("(", "[", "{", "\\{"), (")", "]", "}", "\\}")
+_NAME = re.compile(r"(\\[A-Za-z]+ ?)?[A-Za-z]*(_(\w+|\{[^{}]*\}))?'*(\([A-Za-z](,[A-Za-z])*\))?")
+_MOST_SIGNS = 4
+_INFINITY = Token("command", "\\infty")
+
+
+def answers_of(text: str) -> list[Tokens]:
+    r"""The answers that a text lists or has in a set, those of `\pm` one by one; [] for none."""
+    found = parts(tokens(text))
+    if len(found) == 1 and (inside := enclosed(name_and_value(found[0])[1])) and inside[0] == "\\{":
+        if not any(token.text in ("|", ":") for token in inside[1]):  # no {x | x > 1}
+            found = parts(inside[1]) or [(Token("command", "\\emptyset"),)]
+    return [one for part in found for one in _signs(part)]
+
+
+def _signs(part: Tokens) -> list[Tokens]:
+    r"""The answers of `1 \pm \sqrt2`, a sign each; beside `\mp` the signs belong together."""
+    places = [k for k, token in enumerate(part) if token.text in ("\\pm", "\\mp")]
+    if not places or len(places) > _MOST_SIGNS:
+        return [part]
+    together = any(part[k].text == "\\mp" for k in places)
+    found: list[Tokens] = []
+    for signs in ("+" * len(places), "-" * len(places)) if together else product("+-", repeat=len(places)):
+        chosen = dict(zip(places, signs, strict=True))
+        one: list[Token] = []
+        for k, token in enumerate(part):
+            sign = chosen.get(k, "")
+            if token.text == "\\mp":
+                sign = "-" if sign == "+" else "+"
+            if sign != "+" or (one and one[-1].text not in (*_OPENING, ",", "=", "\\in")):
+                one.append(Token("mark", sign) if sign else token)
+        found.append(tuple(one))
+    return found
+
+
+def split(found: Sequence[Token], *separators: str) -> list[Tokens]:
+    """Tokens between separators outside brackets; at least one part."""
+    pieces: list[list[Token]] = [[]]
+    depth = 0
+    for token in found:
+        depth += (token.text in _OPENING) - (token.text in _CLOSING)
+        if depth == 0 and token.text in separators:
+            pieces.append([])
+        else:
+            pieces[-1].append(token)
+    return [tuple(piece) for piece in pieces]
+
+
+def enclosed(found: Sequence[Token]) -> tuple[str, Tokens, str] | None:
+    """Opening bracket, inside and closing bracket, if one pair is around everything; `[0,1)` is a pair."""
+    if len(found) < 2 or found[0].text not in _OPENING or found[-1].text not in _CLOSING:
+        return None
+    depth = 0
+    for position, token in enumerate(found):
+        depth += (token.text in _OPENING) - (token.text in _CLOSING)
+        if depth == 0 and position < len(found) - 1:
+            return None
+    return found[0].text, tuple(found[1:-1]), found[-1].text
+
+
+def unparenthesised(found: Tokens) -> Tokens:
+    """Without round brackets that are around a single value."""
+    while (pair := enclosed(found)) and (pair[0], pair[2]) == ("(", ")") and len(parts(pair[1])) == 1:
+        found = pair[1]
+    return found
+
+
+def name_and_value(part: Tokens) -> tuple[str, Tokens]:
+    r"""Name and value of `x = 5`, `x \in [1,2]` and `1 \le x < 2`, which is `[1,2)`; "" where nothing is named.
+
+    Of `x = \frac{1}{3} \approx 0.33` the value is the exact one.
+    """
+    exact, *rounded = split(part, "\\approx")
+    if rounded and exact:
+        if _is_name(exact):
+            return render(exact), rounded[0]
+        part = exact
+    sides = split(part, "=")
+    if len(sides) > 1 and all(sides):
+        if _is_name(sides[0]):
+            return render(sides[0]), sides[-1]
+        if len(sides) == 2 and _is_name(sides[1]):
+            return render(sides[1]), sides[0]
+        return "", part
+    sides = split(part, "\\in")
+    if len(sides) == 2 and _is_name(sides[0]) and sides[1]:
+        return render(sides[0]), sides[1]
+    if (pair := enclosed(part)) and pair[0] == "\\{":  # {x | 1 < x}
+        sides = split(pair[1], "|", ":")
+        if len(sides) == 2 and _is_name(sides[0]):
+            return _interval(sides[1]) or ("", part)
+    return _interval(part) or ("", part)
+
+
+def _is_name(found: Tokens) -> bool:
+    words = all(token.kind == "word" for token in found)
+    return bool(found) and (words or _NAME.fullmatch(render(found)) is not None)
+
+
+def _interval(part: Tokens) -> tuple[str, Tokens] | None:
+    """Name and interval of one inequality or a chain of two."""
+    for relations, turned in ((BELOW, False), (ABOVE, True)):
+        sides = split(part, *relations)
+        signs = [relations[token.text] for token in part if token.text in relations]
+        if len(sides) not in (2, 3) or len(signs) != len(sides) - 1 or not all(sides):
+            continue
+        if turned:  # from the smaller side on
+            sides, signs = sides[::-1], [{")": "(", "]": "["}[sign] for sign in reversed(signs)]
+        closing = {"(": ")", "[": "]"}
+        below: tuple[Tokens, str] = ((Token("mark", "-"), _INFINITY), "(")
+        above: tuple[Tokens, str] = ((_INFINITY,), ")")
+        if len(sides) == 3 and _is_name(sides[1]):
+            name, below, above = sides[1], (sides[0], signs[0]), (sides[2], closing[signs[1]])
+        elif len(sides) == 2 and _is_name(sides[0]):
+            name, above = sides[0], (sides[1], closing[signs[0]])
+        elif len(sides) == 2 and _is_name(sides[1]):
+            name, below = sides[1], (sides[0], signs[0])
+        else:
+            continue
+        return render(name), (
+            Token("mark", below[1]),
+            *below[0],
+            Token("mark", ","),
+            *above[0],
+            Token("mark", above[1]),
+        )
+    return None
