@@ -352,7 +352,7 @@ def test_without_the_library_the_mend_is_named_before_anything_is_printed(tmp_pa
     assert main(["grade", str(file)]) == 2
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err == "specs: comparing formulas needs math-verify: pip install 'specs-llm[eval]'\n"
+    assert said.err == f"specs: comparing formulas needs math-verify: {install_command('eval')}\n"
 
 
 def test_numbers_need_no_library(monkeypatch):
