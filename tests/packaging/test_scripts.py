@@ -120,6 +120,16 @@ def test_an_environment_whose_python_is_gone_is_made_anew(checkout: Checkout) ->
     assert python.exists()
 
 
+def test_a_checkout_that_was_copied_does_not_run_the_one_it_was_copied_from(checkout: Checkout) -> None:
+    checkout.installed()
+    shutil.copytree(checkout.root, checkout.root.parent / "copy")
+    checkout.root = checkout.root.parent / "copy"
+    (checkout.root / ".venv/old").touch()
+    assert len(checkout.installed()) == 1
+    assert not (checkout.root / ".venv/old").exists()
+    assert checkout.installed() == []
+
+
 def test_one_that_is_still_installing_is_waited_for(checkout: Checkout) -> None:
     environment = checkout.root / ".venv"
     environment.mkdir()
