@@ -169,6 +169,7 @@ def write_gguf(folder: Path, path: Path) -> Path:
         "post_attention_layernorm": "ffn_norm",
         "model.embed_tokens": "token_embd",
         "model.norm": "output_norm",
+        "lm_head": "output",
     }
     for name, tensor in load_file(folder / "model.safetensors").items():
         part = name.removesuffix(".weight")

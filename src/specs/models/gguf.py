@@ -107,7 +107,9 @@ class GgufText(Templated):
         tokens = range(lib.llama_vocab_n_tokens(file.vocabulary))
         # The strings are those of `tokenizer.json`: the same vocabulary has the same fingerprint there.
         contents = {self._content(token): token for token in tokens}
-        self.fingerprint = fingerprint({text: id_ for text, id_ in contents.items() if not _PADDING.fullmatch(text)})
+        vocabulary = {text: id_ for text, id_ in contents.items() if not _PADDING.fullmatch(text)}
+        self.fingerprint = fingerprint(vocabulary)
+        self.size = 1 + max(vocabulary.values())
         self.end_ids = frozenset(token for token in tokens if lib.llama_vocab_is_eog(file.vocabulary, token))
         if not self.end_ids:
             raise ModelError(f"{path} names no end-of-text token; convert the model with its tokenizer")

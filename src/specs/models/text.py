@@ -25,6 +25,8 @@ class Text(Protocol):
 
     fingerprint: str
     """Equal exactly for equal vocabularies."""
+    size: int
+    """Ids of tokens lie below; what a model has beyond them is padding."""
     end_ids: frozenset[int]
     """End-of-text tokens."""
 
@@ -60,6 +62,7 @@ class Templated(ABC):
     """
 
     fingerprint: str
+    size: int
     end_ids: frozenset[int]
 
     def __init__(self, template: str | None, bos: str | None, eos: str | None) -> None:
@@ -191,8 +194,10 @@ class HubText(Templated):
         model = json.loads(path.read_text())
         self._byte_level = "ByteLevel" in json.dumps([model.get("decoder"), model.get("pre_tokenizer")])
         self._special = {entry["id"] for entry in model.get("added_tokens", []) if entry["special"]}
-        self.fingerprint = fingerprint(self._tokenizer.get_vocab(with_added_tokens=True))
+        vocabulary = self._tokenizer.get_vocab(with_added_tokens=True)
+        self.fingerprint = fingerprint(vocabulary)
         self.end_ids = self._ends(folder)
+        self.size = 1 + max({*vocabulary.values(), *self.end_ids})
         self._pieces: dict[int, bytes] = {}
 
     def _ends(self, folder: Path) -> frozenset[int]:

@@ -199,7 +199,7 @@ class RemoteRewardSession(RewardReader):
     """A process reward model on a server in one solve: `specs.engine.RewardSession`."""
 
     def __init__(self, replicas: Replicas, form: Family, prompt_ids: tuple[int, ...], watch: Watch) -> None:
-        super().__init__(form, prompt_ids)
+        super().__init__(replicas.name, form, prompt_ids)
         self._server, self._labels = replicas.next(), form.labels
         self.counts = Counts(prompt=len(prompt_ids))
         self._requests = Requests(self.counts, watch)
