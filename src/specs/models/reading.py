@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -93,18 +92,23 @@ class Reader:
         return labels.index(token) / (len(labels) - 1) if token in labels else 0.0
 
 
-def fitting(ids: Sequence[int], name: str, room: int, vocabulary: float = math.inf) -> Ids:
+def fitting(ids: Sequence[int], name: str, room: int, vocabulary: float) -> Ids:
     """A prompt as it is.
 
     Raises:
         InputError: `room` tokens leave nothing to write in.
-        ModelError: the model does not have one of its tokens: it knows those below `vocabulary`.
+        ModelError: one of its tokens is none of the model's (`known`).
     """
     if len(ids) >= room:
         raise InputError(f"the question takes {len(ids)} tokens and {name} has room for {room}; shorten it")
+    return known(ids, name, vocabulary)
+
+
+def known(ids: Sequence[int], name: str, vocabulary: float) -> Ids:
+    """These tokens as they are; `ModelError` where one is none of the model's, which lie below `vocabulary`."""
     if (token := max(ids, default=0)) >= vocabulary:
         raise ModelError(
-            f"{name} has no token {token}, which its tokenizer writes: tokenizer and model do not belong together; "
+            f"{name} has no token {token}, only {vocabulary:g}: tokenizer and model do not belong together; "
             "use the tokenizer that belongs to the model"
         )
     return tuple(ids)
