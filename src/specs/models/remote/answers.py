@@ -47,9 +47,11 @@ class Field:
         except (KeyError, IndexError, TypeError):
             raise EngineError(f"{self.url}: the answer has no {path}; is it vLLM 0.32 or newer?") from None
 
-    def get(self, key: str) -> Any:
-        """What stands at a name as it is; None where nothing does."""
-        return self.value.get(key) if isinstance(self.value, dict) else None
+    def find(self, key: str) -> Field | None:
+        """What stands at a name; None where nothing or null does."""
+        if not isinstance(self.value, dict):
+            raise self._wrong("object")
+        return None if self.value.get(key) is None else self[key]
 
     def items(self, length: int | None = None, first: int = 0) -> list[Field]:
         """The entries of a list, which has so many (None for any number), from place `first` on."""

@@ -91,19 +91,21 @@ async def facts_of(client: Client, wanted: str) -> Facts:
     if not named:
         raise InputError(f"{client.url} serves {', '.join(names)}, not {wanted}")
     entry, model = named[0], str(named[0]["id"].value)
-    version = (await _json(client, "/version")).get("version") or "unknown"
+    version = (await _json(client, "/version")).find("version")
     metrics = (await client.get("/metrics")).text
     config = re.search(r"vllm:cache_config_info\{(.*)\}", metrics)
     cache: dict[str, str] = dict(re.findall(r'(\w+)="([^"]*)"', config[1])) if config else {}
-    scale_out = GENERATE in ((await _json(client, "/openapi.json")).get("paths") or {})
+    paths = (await _json(client, "/openapi.json")).find("paths")
+    scale_out = paths is not None and paths.find(GENERATE) is not None
     processed = await _is_processed(client, model)
-    if not entry.get("max_model_len"):
+    context, root = entry.find("max_model_len"), entry.find("root")
+    if context is None:
         raise ModelError(f"{client.url}: {model} does not say how long its context is; is it vLLM?")
     return Facts(
-        version=version,
+        version="unknown" if version is None else str(version.value),
         model=model,
-        root=entry.get("root") or model,
-        context=entry["max_model_len"].count(),
+        root=model if root is None else str(root.value),
+        context=context.count(),
         block_size=int(size) if (size := cache.get("block_size", "")).isdigit() else 0,
         prefix_cache=cache.get("enable_prefix_caching") != "False",
         recurrent=cache.get("mamba_block_size", "None") != "None",

@@ -96,7 +96,7 @@ class Server:
             rows = answer["choices"][0]["prompt_logprobs"]
         fresh, cached = _prompt(answer)
         wanted = list(zip(map(str, path), rows.items(len(whole), first), strict=True))
-        if cached >= first or any(row.get(token) is None for token, row in wanted):
+        if cached >= first or any(row.value is not None and row.find(token) is None for token, row in wanted):
             raise EngineError(f"{self.client.url} scored other tokens than it was given; see its log")
         return [row[token]["logprob"].log_probability() for token, row in wanted], Tally(fresh, cached)
 
@@ -141,9 +141,8 @@ class Server:
             answer = await self._post(GENERATE, body)
             computed, read = _prompt(answer)
             fresh, cached = fresh + computed, cached + read
-            if answer.get("prompt_token_id_logprobs"):
-                rows = answer["prompt_token_id_logprobs"].packed_log_probabilities(len(path))
-                return rows, Tally(fresh, cached)
+            if (rows := answer.find("prompt_token_id_logprobs")) is not None:
+                return rows.packed_log_probabilities(len(path)), Tally(fresh, cached)
         raise EngineError(f"{self.client.url} scored nothing; see its log")
 
     async def pooled(self, sequence: Sequence[int]) -> tuple[list[float], Tally]:
@@ -157,7 +156,10 @@ class Server:
         row = answer["data"][0]["data"]
         if isinstance(row[0].value, list):
             row = row.items()[-1]
-        return [label.probability() for label in row.items()], Tally(*_prompt(answer))
+        labels = [label.probability() for label in row.items()]
+        if len(labels) not in (1, 2):
+            raise EngineError(f"{self.client.url}: {row.path} has {len(labels)} labels: a reward head has one or two")
+        return labels, Tally(*_prompt(answer))
 
     async def labelled(self, prompt: Sequence[int], labels: Sequence[int]) -> tuple[list[float], Tally]:
         """Log-probability of each of `labels` as the token after `prompt`, in nats."""
@@ -207,6 +209,7 @@ def _prompt(answer: Field) -> tuple[int, int]:
     A server that does not say (--enable-prompt-tokens-details) counts as having computed all.
     """
     usage = answer["usage"]
-    details = usage["prompt_tokens_details"] if usage.get("prompt_tokens_details") is not None else None
-    cached = 0 if details is None or details.get("cached_tokens") is None else details["cached_tokens"].count()
+    details = usage.find("prompt_tokens_details")
+    found = None if details is None else details.find("cached_tokens")
+    cached = 0 if found is None else found.count()
     return usage["prompt_tokens"].count() - cached, cached
