@@ -90,6 +90,12 @@ def test_impossible_tokens_beside_others_are_no_fault(law, least):
     assert set(tokens) <= {1, 3}
 
 
+def test_what_overflows_over_the_temperature_has_no_law():
+    for ask in (log_law, lambda *law: sample(*law, 1.0, [0], [0.5])):
+        with pytest.raises(FloatingPointError, match=r"^infinite$"):
+            ask(np.array([[0.0, 2e38]], np.float32), 0.5)
+
+
 @pytest.mark.parametrize("temperature", [9e-31, 1e-38, 1e-45, 1e-300])
 def test_a_temperature_near_0_is_0(temperature):
     assert log_law(LOGITS.astype(np.float32), temperature).tolist() == [[0.0, -math.inf, -math.inf, -math.inf]]

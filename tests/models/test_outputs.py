@@ -117,6 +117,15 @@ def test_tokens_that_are_impossible_are_no_fault(where) -> None:
     np.testing.assert_array_equal(where.numbers(given), rows)
 
 
+@pytest.mark.parametrize("where", [IN_MEMORY, DEVICE])
+def test_what_overflows_over_the_temperature_has_no_law(where) -> None:
+    rows = np.array([[0.0, 2e38]], np.float32)
+    given = rows if where is IN_MEMORY else torch.tensor(rows)
+    for ask in (where.sample, where.log_probabilities):
+        with pytest.raises(FloatingPointError, match=r"^infinite$"):
+            ask(given, 0.5, 1.0, [0], [0])
+
+
 @pytest.mark.parametrize("temperature", [9e-31, 1e-45])
 def test_a_temperature_near_0_is_0(temperature: float) -> None:
     tokens, gains = DEVICE.sample(torch.tensor(logits(600)), temperature, 1.0, range(5), [0.999] * 5)

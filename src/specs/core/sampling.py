@@ -36,12 +36,12 @@ def log_law(logits: ArrayLike, temperature: float = 1.0, top_p: float = 1.0) -> 
     rows = np.asarray(logits)
     if rows.dtype.kind != "f":
         rows = rows.astype(np.float64)
-    most = highest(rows)
     if temperature < COLD:
+        highest(rows)
         law = np.full_like(rows, -np.inf)
         np.put_along_axis(law, rows.argmax(-1, keepdims=True), 0.0, -1)
         return law
-    law = _normalised(_scaled(rows, most, temperature))
+    law = _normalised(_scaled(rows, temperature))
     if top_p < 1:
         order = np.argsort(-law, axis=-1, kind="stable")
         mass = np.exp(np.take_along_axis(law, order, -1).astype(np.float64)).cumsum(-1)
@@ -49,7 +49,8 @@ def log_law(logits: ArrayLike, temperature: float = 1.0, top_p: float = 1.0) -> 
         outside = np.concatenate([np.zeros_like(mass[..., :1]), mass[..., :-1]], -1) >= top_p
         cut = np.zeros(law.shape, bool)
         np.put_along_axis(cut, order, outside, -1)
-        law = _normalised(np.where(cut, rows.dtype.type(-np.inf), law))
+        law = np.where(cut, rows.dtype.type(-np.inf), law)
+        law = _normalised(law - law.max(-1, keepdims=True))
     return law
 
 
@@ -74,10 +75,10 @@ def _fault(most: NDArray[np.floating]) -> str:
 
 
 @np.errstate(over="ignore")  # masks of -3e38 become -inf
-def _scaled(rows: NDArray[np.floating], most: NDArray[np.floating], temperature: float) -> NDArray[np.floating]:
+def _scaled(rows: NDArray[np.floating], temperature: float) -> NDArray[np.floating]:
     """Log-probabilities up to a constant a row, 0 the highest."""
-    scores = rows - most
-    scores /= rows.dtype.type(temperature)
+    scores = rows / rows.dtype.type(temperature)
+    scores -= highest(scores)
     return scores
 
 
@@ -105,10 +106,8 @@ def sample(
     Raises:
         FloatingPointError: the logits have no law (`highest`).
     """
-    if temperature < COLD or top_p < 1:
-        scores = log_law(logits, temperature, top_p)
-    else:
-        scores = _scaled(logits, highest(logits), temperature)
+    whole = temperature >= COLD and top_p == 1
+    scores = _scaled(logits, temperature) if whole else log_law(logits, temperature, top_p)
     tokens, totals = _drawn(scores, rows, uniforms)
     logs = [math.log(total) for total in totals]
     return tokens, [scores.item(row, token) - logs[row] for row, token in zip(rows, tokens, strict=True)]

@@ -77,6 +77,7 @@ def _check(rows: Tensor, found: Sequence[float] | NDArray[np.float64]) -> None:
     """Raise FloatingPointError if rows have no law: what was found in these, already in memory, is NaN."""
     if np.isnan(found).any():
         highest(rows.amax(-1, keepdim=True).float().cpu().numpy())
+        raise FloatingPointError("infinite")  # over the temperature
 
 
 def _drawn(mass: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
@@ -110,12 +111,12 @@ def _scores(rows: Tensor, temperature: float, top_p: float) -> Tensor:
     Where a row has no law, all that can be drawn from it is NaN: to look for that here would be to wait for it.
     """
     rows = rows.float()
-    most = rows.amax(-1, keepdim=True)
     if temperature < COLD:
         best = rows.argmax(-1, keepdim=True)
+        most = rows.gather(-1, best)
         return torch.full_like(rows, -torch.inf).scatter_(-1, best, most - most)
-    scores = rows - most
-    scores /= temperature
+    scores = rows / temperature
+    scores -= scores.amax(-1, keepdim=True)
     if top_p < 1:
         law = scores - scores.exp().sum(-1, keepdim=True, dtype=torch.float64).log().float()
         ordered, order = law.sort(dim=-1, descending=True, stable=True)
