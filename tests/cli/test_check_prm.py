@@ -81,7 +81,7 @@ def test_an_overflow_is_named(monkeypatch, capsys):
     overflowing = replace(prm, backend=Overflows(prm.backend))
     monkeypatch.setattr(api, "load", lambda *names, **options: Models(prm=overflowing))
     assert main(["check-prm", "bundled"]) == 1
-    assert "bundled:prm: outputs that rewards are read from are not finite (NaN)" in capsys.readouterr().err
+    assert "bundled:prm: rewards are not finite (NaN)" in capsys.readouterr().err
 
 
 class KeepsBlanks(TokenClassification):

@@ -30,8 +30,8 @@ PROMPT, PATH = [1, 2, 3], [7, 8]
 USAGE = {"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 2}}
 
 
-def packed(rows):
-    np.save(buffer := io.BytesIO(), np.array(rows, np.float32))
+def packed(rows, save=np.save):
+    save(buffer := io.BytesIO(), np.array(rows, np.float32))
     return base64.b64encode(buffer.getvalue()).decode()
 
 
@@ -146,7 +146,7 @@ CASES = [
     for path in places(answer)[1:]
     if not unread(call, path)
 ]
-WRONG = [math.nan, math.inf, "-1.0", True, 0.5, {}, [], [[]], None]
+WRONG = [math.nan, math.inf, 10**400, "-1.0", True, 0.5, {}, [], [[]], None]
 
 
 @pytest.mark.parametrize(("call", "path"), CASES)
@@ -178,13 +178,17 @@ def test_what_is_wrong_says_what_helps():
         ((*place, 0), -9999.0, r"token_logprobs\[0\] is -9999\.0, no log-probability of a token that was sampled"),
         (place, [-1.0], r"token_logprobs has 1 entries, not 2"),
         (place[:3], None, r"the answer has no choices\[0\]\.logprobs\.token_logprobs; is it vLLM 0\.32 or newer\?"),
-        (("choices", 0, "token_ids", 0), -7, r"token_ids\[0\] is -7, no whole number; see its log"),
+        (("usage", "prompt_tokens"), 1, r"2 of 1 tokens were cached"),
+        (("choices", 0, "token_ids", 0), -7, r"token_ids\[0\] is -7, no count; see its log"),
     ):
         with pytest.raises(EngineError, match=said):
             asyncio.run(ask(served(put(answer, path, wrong))))
 
 
-@pytest.mark.parametrize("content", ["", "%%%", "AAAA", packed([1.0, 2.0]), packed([[-1.0]]), packed([[math.nan]] * 2)])
+@pytest.mark.parametrize(
+    "content",
+    ["", "%%%", "AAAA", packed([1.0, 2.0]), packed([[-1.0]]), packed([[math.nan]] * 2), packed([[-1.0]] * 2, np.savez)],
+)
 def test_rows_that_cannot_be_unpacked_are_named(content):
     facts, _, ask = CALLS["score rows"]
     with pytest.raises(EngineError, match=f"^{URL}: prompt_token_id_logprobs"):
@@ -276,6 +280,20 @@ def test_rewards_of_different_kinds_are_named(text):
     steps = [Candidate((), text, End.DELIMITER) for text in ("a.\n\n", "b.\n\n")]
     with pytest.raises(EngineError, match="http://server#m gives rewards of 1 and of 2 labels"):
         session.rewards([(Trace("b c"), steps)], "\n\n")
+
+
+def test_labels_that_are_all_impossible_give_no_reward(text):
+    """A language model that can write neither of the words that a verdict is read from."""
+
+    class Judging(TokenClassification):
+        labels = (7, 8)
+
+    row = {"token_id:7": -9999.0, "token_id:8": -9999.0}
+    server = served({"choices": [{"logprobs": {"top_logprobs": [row]}}], "usage": USAGE})
+    prm = RemoteReward(Replicas([server]), Judging(text), "")
+    step = Candidate((), "a.\n\n", End.DELIMITER)
+    with pytest.raises(EngineError, match=r"^http://server#m gives a reward of nan, and rewards lie in"):
+        prm.open(prm.prompt("b c"), unwatched).rewards([(Trace("b c"), [step])], "\n\n")
 
 
 def vllm(path, body, times, **changes):

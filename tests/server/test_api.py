@@ -400,7 +400,7 @@ def test_numbers_that_are_none_are_a_502_and_the_server_goes_on(role, begun):
 def test_a_reward_that_is_none_is_a_502(models):
     answer = client_of(rate=lambda steps: math.nan).post("/v1/chat/completions", json=asked("q"))
     assert answer.status_code == 502
-    assert "r: outputs that rewards are read from are not finite (NaN)" in answer.json()["error"]["message"]
+    assert "r: rewards are not finite (NaN)" in answer.json()["error"]["message"]
 
 
 def test_metrics_count_what_happened(models):

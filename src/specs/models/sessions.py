@@ -260,5 +260,5 @@ class RewardSession(RewardReader):
         whole = [(*tail, *path) for tail, (_, paths) in zip(tails, asked, strict=True) for path in paths]
         # A step that was cut short may yet end as one of another trace has ended.
         rows = self._tree.ends(whole, [self.stops(path) for path in whole])
-        with finite(self._tree.backend, "outputs that rewards are read from"):
+        with finite(self._tree.backend, "rewards"):
             return self._tree.backend.outputs.numbers(rows)

@@ -62,9 +62,9 @@ class Field:
         return [self[place] for place in range(first, len(self.value))]
 
     def count(self) -> int:
-        """A whole number of at least 0: tokens, or one token's id."""
-        if not isinstance(self.value, int) or isinstance(self.value, bool) or self.value < 0:
-            raise self._wrong("whole number")
+        """A whole number from 0 to 2^31: tokens, or one token's id."""
+        if not isinstance(self.value, int) or isinstance(self.value, bool) or not 0 <= self.value <= 1 << 31:
+            raise self._wrong("count")
         return self.value
 
     def log_probability(self) -> float:
@@ -90,7 +90,7 @@ class Field:
     def packed_log_probabilities(self, length: int) -> list[float]:
         """Nats of `length` tokens, from the first column of an array in numpy's format and base64."""
         try:
-            rows = np.load(io.BytesIO(base64.b64decode(self.value)), allow_pickle=False)
+            rows = np.lib.format.read_array(io.BytesIO(base64.b64decode(self.value)), allow_pickle=False)
         except (ValueError, TypeError, EOFError, binascii.Error):
             raise self._wrong("array") from None
         if rows.ndim != 2 or rows.shape[1] < 1 or rows.dtype.kind != "f":
@@ -99,9 +99,15 @@ class Field:
         return [score.log_probability() for score in scores.items(length)]
 
     def _number(self, what: str) -> float:
-        if not isinstance(self.value, int | float) or isinstance(self.value, bool) or math.isnan(self.value):
+        if not isinstance(self.value, int | float) or isinstance(self.value, bool):
             raise self._wrong(what)
-        return float(self.value)
+        try:
+            value = float(self.value)
+        except OverflowError:  # a whole number beyond all floats
+            raise self._wrong(what) from None
+        if math.isnan(value):
+            raise self._wrong(what)
+        return value
 
     def _wrong(self, what: str) -> EngineError:
         shown = json.dumps(self.value, default=repr)
@@ -109,4 +115,4 @@ class Field:
         mend = "see its log"
         if self.value is None or isinstance(self.value, float):
             mend = f"if its model overflows, {ANOTHER_DTYPE}"
-        return EngineError(f"{self.url}: {self.path} is {shown}, no {what}; {mend}")
+        return EngineError(f"{self.url}: {self.path or 'the answer'} is {shown}, no {what}; {mend}")

@@ -211,5 +211,7 @@ def _prompt(answer: Field) -> tuple[int, int]:
     usage = answer["usage"]
     details = usage.find("prompt_tokens_details")
     found = None if details is None else details.find("cached_tokens")
-    cached = 0 if found is None else found.count()
-    return usage["prompt_tokens"].count() - cached, cached
+    tokens, cached = usage["prompt_tokens"].count(), 0 if found is None else found.count()
+    if cached > tokens:
+        raise EngineError(f"{answer.url} says that {cached} of {tokens} tokens were cached; see its log")
+    return tokens - cached, cached
