@@ -20,7 +20,7 @@ from specs.types import Candidate, End, Finish, Judge, Law, Role, StepPolicy, Tr
 
 LAW = Law(0.8, 0.9, StepPolicy(max_tokens=10))
 LIMITS = Limits(max_steps=6, max_tokens=60)
-SEEDS = range(6)
+SEEDS = range(4)
 QUESTION = "b c"
 
 

@@ -2,7 +2,8 @@
 
 Models round the rows of their output matrix up (Qwen2.5: 151,936 and 152,064 over one tokenizer of 151,665
 tokens). vLLM samples from all of them, and all take part in log-probabilities. With this plugin the logits
-of ids that the tokenizer does not have are minus infinity, in all that a server computes.
+of ids that the tokenizer does not have are minus infinity, in all that a server computes. (A model that
+writes ids of another kind there, sounds say, needs a server without it: VLLM_PLUGINS names those to load.)
 """
 
 # pyright: reportMissingImports=false
