@@ -1,7 +1,6 @@
 """Replays are exact: what they say a solve would do is what the solve does."""
 
 import json
-import math
 from dataclasses import replace
 
 import pytest
@@ -186,7 +185,7 @@ def test_what_a_record_cannot_answer_ends_the_replay():
     first = result.steps[0]
     bare = replace(first, candidates=tuple(replace(c, reward=None) for c in first.candidates))
     assert replay(replace(result, steps=(bare,))).ended is Ended.NO_REWARD
-    unsupported = solve("beam", n=3, models=toy.models(target=only_a, rate=lambda steps: math.nan))
+    unsupported = solve("beam", n=3, models=toy.unsupported(toy.models(target=only_a, rate=lambda steps: 0.0)))
     assert replay(unsupported).ended is Ended.COMPLETE
     assert replay(replace(unsupported, finish_reason=Finish.ANSWER)).ended is Ended.PROPOSAL
 

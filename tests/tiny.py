@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 SPECIAL = ["<pad>", "<bos>", "<eos>", "<sys>", "<user>", "<bot>"]
@@ -125,10 +128,43 @@ def write_trio(folder: Path) -> dict[str, Path]:
     return paths
 
 
+def untied(folder: Path, out: Path) -> Path:
+    """A copy whose output matrix is one of its own, equal to the embedding."""
+
+    def change(tensors: dict[str, np.ndarray]) -> None:
+        tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].copy()
+
+    return changed(folder, out, change, tie_word_embeddings=False)
+
+
+def resized(folder: Path, out: Path, rows: int) -> Path:
+    """A copy of a model with an embedding of so many rows, a language model's tied to its output matrix.
+
+    Rows that only pad come in pairs of opposite sign, so that wherever the model is one of them is likely.
+    """
+
+    def change(tensors: dict[str, np.ndarray]) -> None:
+        embedding = tensors["model.embed_tokens.weight"]
+        padding = [6 * (-1) ** k * embedding[k // 2] for k in range(rows - len(embedding))]
+        tensors["model.embed_tokens.weight"] = np.stack([*embedding, *padding])[:rows].astype(np.float32)
+
+    return changed(folder, out, change, vocab_size=rows)
+
+
+def changed(folder: Path, out: Path, change: Callable[[dict[str, np.ndarray]], None], **config: Any) -> Path:
+    """A copy of a model with other numbers: `change` is given its tensors. `config` goes into its config.json."""
+    shutil.copytree(folder, out)
+    tensors = load_file(out / "model.safetensors")
+    change(tensors)
+    save_file(tensors, out / "model.safetensors", metadata={"format": "pt"})
+    written = json.loads((out / "config.json").read_text())
+    (out / "config.json").write_text(json.dumps(written | config))
+    return out
+
+
 def write_gguf(folder: Path, path: Path) -> Path:
     """The language model in `folder` as a GGUF file in F32, as llama.cpp's converter would write it."""
     from gguf import GGUFWriter, TokenType
-    from safetensors.numpy import load_file
 
     config = json.loads((folder / "config.json").read_text())
     heads, hidden = config["num_attention_heads"], config["hidden_size"]
@@ -169,6 +205,7 @@ def write_gguf(folder: Path, path: Path) -> Path:
         "post_attention_layernorm": "ffn_norm",
         "model.embed_tokens": "token_embd",
         "model.norm": "output_norm",
+        "lm_head": "output",
     }
     for name, tensor in load_file(folder / "model.safetensors").items():
         part = name.removesuffix(".weight")

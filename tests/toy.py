@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from specs.engine import Models
@@ -46,6 +48,20 @@ def models_for(name, draft=None, target=None):
     if name not in JUDGED:
         return models(draft, target)
     return models(rating(draft or table(1)), rating(target or table(2)), text=RATED)
+
+
+def unsupported(models):
+    """The same models, a reward of 0 being NaN: so an engine of another's making might give it; ours end the solve."""
+    plain = models.prm.open
+
+    def opened(*args):
+        session = plain(*args)
+        rewards = session.rewards
+        session.rewards = lambda *asked: [one or math.nan for one in rewards(*asked)]
+        return session
+
+    models.prm.open = opened
+    return models
 
 
 def rating(table, rate=None):

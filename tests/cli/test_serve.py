@@ -5,11 +5,14 @@ import signal
 import socket
 import sys
 
+import numpy as np
 import pytest
+import tiny
 from server.process import Served, ask
 
 from specs.cli import main
 from specs.errors import install_command
+from specs.models.folders import BUNDLED
 from specs.presets import Preset
 
 LAW = {"temperature": 0.7, "top_p": 1.0, "max_step_tokens": 64}
@@ -58,6 +61,23 @@ def test_without_the_extra_it_says_which_one_is_missing(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "fastapi", None)
     assert main(["serve"]) == 2
     assert f"needs fastapi: {install_command('serve')}" in capsys.readouterr().err
+
+
+def test_it_starts_with_an_engine_that_fails_and_says_so(tmp_path):
+    """A draft that says nothing: methods without it answer all the same."""
+    folder = tiny.changed(
+        BUNDLED / "draft", tmp_path / "draft", lambda tensors: tensors["model.norm.weight"].fill(np.nan)
+    )
+    flags = ["--engine=light", f"--draft={folder}", f"--target={BUNDLED / 'target'}", f"--prm={BUNDLED / 'prm'}"]
+    with Served(tmp_path / "home", *flags) as server, server.client() as client:
+        said = [line for line in server.lines() if line["event"] == "trial failed"]
+        assert [(line["level"], line["error"].startswith(f"{folder}: logits are not finite")) for line in said] == [
+            ("warning", True)
+        ]
+        for model, status in (("specs", 502), ("beam", 200), ("specs", 502)):
+            body = ask("Tom has 4 nuts.", max_tokens=20) | {"model": model}
+            assert client.post("/v1/chat/completions", json=body).status_code == status
+        server.stop()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

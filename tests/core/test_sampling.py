@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -51,6 +53,53 @@ def test_inversion_reads_the_uniform_as_cumulative_mass():
 
 def test_draws_may_share_rows():
     assert sample(np.log([[0.9, 0.1], [0.1, 0.9]]), 1.0, 1.0, [1, 0, 1], [0.5, 0.5, 0.05])[0] == [1, 0, 0]
+
+
+LAWS = [(1.0, 1.0), (0.7, 1.0), (0.8, 0.9), (0.0, 1.0), (1e-40, 1.0)]
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize(
+    ("row", "word"),
+    [
+        ([0.0, math.nan, 1.0], "NaN"),
+        ([math.nan] * 3, "NaN"),
+        ([0.0, math.inf, 1.0], "infinite"),
+        ([-math.inf, math.inf, 1.0], "infinite"),
+        ([math.nan, math.inf, 1.0], "NaN"),
+        ([-math.inf] * 3, "-infinity for all tokens"),
+    ],
+)
+def test_a_row_that_says_nothing_has_no_law(row, word, law):
+    rows = np.array([[0.0, 1.0, 2.0], row], np.float32)
+    with pytest.raises(FloatingPointError, match=f"^{word}$"):
+        log_law(rows, *law)
+    with pytest.raises(FloatingPointError, match=f"^{word}$"):
+        sample(rows, *law, [0, 1], [0.5, 0.5])
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("least", [-math.inf, float(np.finfo(np.float32).min)])
+def test_impossible_tokens_beside_others_are_no_fault(law, least):
+    """Masks are minus infinity, or the lowest number there is: either way the token is never drawn."""
+    rows = np.array([[least, 1.0, least, 5.0]], np.float32)
+    found = np.exp(log_law(rows, *law))[0]
+    assert found[[0, 2]].tolist() == [0.0, 0.0]
+    assert found.sum() == pytest.approx(1)
+    tokens, _ = sample(rows, *law, [0] * 5, [0.0, 0.01, 0.3, 0.9, 1 - 2**-53])
+    assert set(tokens) <= {1, 3}
+
+
+def test_what_overflows_over_the_temperature_has_no_law():
+    for ask in (log_law, lambda *law: sample(*law, 1.0, [0], [0.5])):
+        with pytest.raises(FloatingPointError, match=r"^infinite$"):
+            ask(np.array([[0.0, 2e38]], np.float32), 0.5)
+
+
+@pytest.mark.parametrize("temperature", [9e-31, 1e-38, 1e-45, 1e-300])
+def test_a_temperature_near_0_is_0(temperature):
+    assert log_law(LOGITS.astype(np.float32), temperature).tolist() == [[0.0, -math.inf, -math.inf, -math.inf]]
+    assert sample(LOGITS.astype(np.float32), temperature, 1.0, [0], [0.999]) == ([0], [0.0])
 
 
 @given(st.lists(st.floats(-30, 30), min_size=2, max_size=12), st.floats(0, 1, exclude_max=True), st.floats(0.05, 1))

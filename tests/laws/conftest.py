@@ -26,24 +26,39 @@ def needs_llama():
     scope="session",
     params=["light", "torch", *(pytest.param(name, marks=pytest.mark.slow) for name in ("recorded", "llama"))],
 )
-def models(request, trio):
-    """The tiny random trio on each in-process engine, on torch also with recorded passes; beside llama.cpp the PRM is
-    on the light one.
+def load_on(request, tmp_path_factory):
+    """`load_on(draft, target, prm)`: models in folders (None for none) on each in-process engine, on torch also with
+    recorded passes; beside llama.cpp the PRM is on the light one. `load_on.engine` is its name.
     """
     if request.param == "llama":
-        files = request.getfixturevalue("gguf_pair")
-        return load_models(Names(str(files["draft"]), str(files["target"]), str(trio["prm"])), engine="light")
-    names = Names(str(trio["draft"]), str(trio["target"]), str(trio["prm"]))
-    if request.param == "light":
-        return load_models(names, engine="light")
-    pytest.importorskip("torch")
-    found = load_models(names, engine="torch", device="cpu", dtype="fp32")
-    if request.param == "recorded":
-        from traced import Traced
+        needs_llama()
+    elif request.param != "light":
+        pytest.importorskip("torch")
 
-        for model in (found.draft, found.target, found.prm):
-            model.backend.prepare(Traced())
-    return found
+    def load(draft, target, prm):
+        writers = [draft, target]
+        if request.param == "llama":
+            folder = tmp_path_factory.mktemp("gguf")
+            writers = [one and tiny.write_gguf(one, folder / f"{k}.gguf") for k, one in enumerate(writers)]
+        names = Names(*(one and str(one) for one in (*writers, prm)))
+        if request.param in ("light", "llama"):
+            return load_models(names, engine="light")
+        found = load_models(names, engine="torch", device="cpu", dtype="fp32")
+        if request.param == "recorded":
+            from traced import Traced
+
+            for model in filter(None, (found.draft, found.target, found.prm)):
+                model.backend.prepare(Traced())
+        return found
+
+    load.engine = request.param
+    return load
+
+
+@pytest.fixture(scope="session")
+def models(load_on, trio):
+    """The tiny random trio on each in-process engine."""
+    return load_on(trio["draft"], trio["target"], trio["prm"])
 
 
 @pytest.fixture

@@ -181,7 +181,7 @@ def test_draft_steps_without_support_are_rewritten_by_the_target():
     "name", ["specs", "beam", "beam-draft", "best-of-n", "soft-best-of-n", "weighted-majority", "gsi"]
 )
 def test_rewards_that_are_no_numbers_end_the_solve_by_name(name):
-    result = run(make(name, n=3), toy.models(LONG_Q, LONG_P, rate=lambda steps: math.nan))
+    result = run(make(name, n=3), toy.unsupported(toy.models(LONG_Q, LONG_P, rate=lambda steps: 0.0)))
     assert result.finish_reason is Finish.NO_SUPPORT
     assert result.text == ""
 

@@ -1,7 +1,5 @@
 """Searches with several traces side by side, and oracle routing, on exact models."""
 
-import math
-
 import numpy as np
 import pytest
 import toy
@@ -139,7 +137,7 @@ def test_a_search_without_support_ends_by_name():
     def wordy(ids):  # a blank step would have the reward of no step
         return np.array([0.0, 1.0, 0.0, -np.inf, -np.inf])
 
-    models = toy.models(wordy, wordy, rate=lambda steps: math.nan)
+    models = toy.unsupported(toy.models(wordy, wordy, rate=lambda steps: 0.0))
     for method in (Beam(n=4, width=2), Dvts(n=4, width=2), make("oracle-route", n=2)):
         result = run(method, models)
         assert result.finish_reason is Finish.NO_SUPPORT
@@ -148,12 +146,13 @@ def test_a_search_without_support_ends_by_name():
 
 def test_a_search_goes_on_with_what_it_has_if_the_rest_has_no_support():
     def rate(steps):
-        return math.nan if len(steps) > 1 else 0.5
+        return 0.0 if len(steps) > 1 else 0.5
 
     def target(ids):  # the first step ends the text half of the time
         return np.log([0.2, 0.2, 1e-9, 0.1, 0.5]) if not ids else np.log([0.3, 0.3, 0.2, 0.19, 0.01])
 
-    found = {run(Beam(n=8, width=4), toy.models(target=target, rate=rate), seed=seed).finish_reason for seed in SEEDS}
+    models = toy.unsupported(toy.models(target=target, rate=rate))
+    found = {run(Beam(n=8, width=4), models, seed=seed).finish_reason for seed in SEEDS}
     assert Finish.END_OF_TEXT in found
 
 

@@ -229,7 +229,7 @@ def test_where_there_is_no_step_to_keep_the_target_writes_however_late_it_is(clo
 
 
 def test_without_any_support_the_solve_ends(clock):
-    result = solve(ticking(clock, rate=lambda steps: math.nan), Specs(n=2), 1e6)
+    result = solve(toy.unsupported(ticking(clock, rate=lambda steps: 0.0)), Specs(n=2), 1e6)
     assert result.finish_reason is Finish.NO_SUPPORT
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import weakref
 from typing import Any
 
@@ -119,6 +120,20 @@ def test_memory_of_a_tree_that_is_gone_serves_the_next_one() -> None:
     assert other.room is not room
     np.testing.assert_array_equal(first, outputs_of(backend, later, np.array([5]), np.array([0]), None, np.array([0])))
     assert (traced.recorded, traced.replayed) == (len(SIZES), 2)
+
+
+def test_memory_that_only_the_garbage_collector_finds_serves_the_next_one_too() -> None:
+    """As after a solve that failed, whose traceback refers to itself."""
+    backend = made("LlamaForCausalLM")
+    cache = backend.cache()
+    circle: list[Any] = [cache]
+    first = outputs_of(backend, cache, np.array([5]), np.array([0]), None, np.array([0]))
+    circle.append(circle)
+    del cache, circle
+    gc.collect()
+    assert len(backend._spare) == 1
+    again = backend.cache()
+    np.testing.assert_array_equal(first, outputs_of(backend, again, np.array([5]), np.array([0]), None, np.array([0])))
 
 
 def test_memory_that_cannot_grow_stays_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:

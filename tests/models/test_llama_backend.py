@@ -235,7 +235,12 @@ def test_rows_that_pad_the_embedding_are_no_part_of_the_vocabulary(folders, tmp_
     tiny.write_llama(tmp_path / "padded", size + 4, seed=5)
     padded = tiny.write_gguf(tmp_path / "padded", tmp_path / "padded.gguf")
     assert load_llama(padded, "padded").width == size + 4
-    assert GgufText(padded).fingerprint == HubText(folders["target"]).fingerprint
+    text = GgufText(padded)
+    assert (text.fingerprint, text.size) == (HubText(folders["target"]).fingerprint, size)
+    policy = load_models(Names(str(padded), None, None)).draft
+    assert policy.backend.width == policy.backend.vocabulary == size
+    with pytest.raises(ModelError, match=f"token {size} is outside the vocabulary of {size}"):
+        scratch(policy.backend, [1, size])
 
 
 def test_engines_meet_in_one_solve(folders, file):

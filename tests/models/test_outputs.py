@@ -85,5 +85,52 @@ def test_rows_are_copied_put_together_and_brought_to_memory(where) -> None:
     assert where.numbers(copied).dtype == np.float32
 
 
+FAULTS = {"NaN": [1.0, np.nan, 2.0], "infinite": [1.0, np.inf, 2.0], "-infinity for all tokens": [-np.inf] * 3}
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("word", FAULTS)
+@pytest.mark.parametrize("width", [3, BLOCK + 3])
+@pytest.mark.parametrize("where", [IN_MEMORY, DEVICE])
+def test_rows_that_say_nothing_are_told_from_all_others(where, width: int, word: str, law: tuple[float, float]) -> None:
+    """Wherever in the row it stands; a device looks at what is read only, when it is in memory."""
+    faulty = np.full(width, -np.inf if word.startswith("-") else 0.5)
+    faulty[-3:] = FAULTS[word]
+    rows = np.stack([np.zeros(width), faulty]).astype(np.float32)
+    given = rows if where is IN_MEMORY else torch.tensor(rows)
+    for uniform in (0.0, 0.5, 1 - 2**-53):
+        with pytest.raises(FloatingPointError, match=f"^{word}$"):
+            where.sample(given, *law, [0, 1], [uniform] * 2)
+    with pytest.raises(FloatingPointError, match=f"^{word}$"):
+        where.log_probabilities(given, *law, [0, 1], [0, width - 1])
+    with pytest.raises(FloatingPointError, match=f"^{word}$"):
+        where.numbers(given)
+
+
+@pytest.mark.parametrize("where", [IN_MEMORY, DEVICE])
+def test_tokens_that_are_impossible_are_no_fault(where) -> None:
+    rows = np.array([[-np.inf, 0.0, -np.inf], [0.0, -np.inf, np.finfo(np.float32).min]], np.float32)
+    given = rows if where is IN_MEMORY else torch.tensor(rows)
+    for law in LAWS:
+        assert where.sample(given, *law, [0, 1], [0.999] * 2) == ([1, 0], [0.0, 0.0])
+        assert where.log_probabilities(given, *law, [0, 1, 1], [0, 1, 0]).tolist() == [-np.inf, -np.inf, 0.0]
+    np.testing.assert_array_equal(where.numbers(given), rows)
+
+
+@pytest.mark.parametrize("where", [IN_MEMORY, DEVICE])
+def test_what_overflows_over_the_temperature_has_no_law(where) -> None:
+    rows = np.array([[0.0, 2e38]], np.float32)
+    given = rows if where is IN_MEMORY else torch.tensor(rows)
+    for ask in (where.sample, where.log_probabilities):
+        with pytest.raises(FloatingPointError, match=r"^infinite$"):
+            ask(given, 0.5, 1.0, [0], [0])
+
+
+@pytest.mark.parametrize("temperature", [9e-31, 1e-45])
+def test_a_temperature_near_0_is_0(temperature: float) -> None:
+    tokens, gains = DEVICE.sample(torch.tensor(logits(600)), temperature, 1.0, range(5), [0.999] * 5)
+    assert (tokens, gains) == (logits(600).argmax(1).tolist(), [0.0] * 5)
+
+
 def test_nothing_asked_for_is_nothing() -> None:
     assert len(DEVICE.log_probabilities(torch.tensor(logits(7)), 1.0, 1.0, [], [])) == 0

@@ -51,6 +51,20 @@ def test_fingerprints_tell_vocabularies_apart(tmp_path):
     assert one == same != other
 
 
+def test_all_ids_of_tokens_lie_below_the_size(tmp_path):
+    """Added tokens too, and an end of text that only the model's configuration knows; there may be holes."""
+    assert HubText(folder_with(tmp_path / "holes", VOCABULARY)).size == 10 + 256 > len(VOCABULARY)
+    size = tiny.write_tokenizer(tmp_path / "more")
+    assert HubText(tmp_path / "more").size == size
+    tokenizer = Tokenizer.from_file(str(tmp_path / "more/tokenizer.json"))
+    tokenizer.add_tokens(["<new>", "<newer>"])
+    tokenizer.save(str(tmp_path / "more/tokenizer.json"))
+    text = HubText(tmp_path / "more")
+    assert text.size == size + 2 == text.encode("<newer>")[0] + 1
+    (tmp_path / "more/generation_config.json").write_text('{"eos_token_id": [1, 400]}')
+    assert HubText(tmp_path / "more").size == 401
+
+
 def test_prompts(tmp_path):
     tiny.write_tokenizer(tmp_path)
     text = HubText(tmp_path)

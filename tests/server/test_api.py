@@ -1,12 +1,15 @@
 """The API as OpenAI's own client meets it, on the bundled models: what it asks for it gets, or hears why not."""
 
 import json
+import math
 import re
 from collections import Counter
 
 import httpx2
+import numpy as np
 import openai
 import pytest
+import toy
 from served import app_of, asked, client_of, running
 
 from specs import api
@@ -372,6 +375,32 @@ def test_an_engine_that_fails_is_a_502_and_counts_as_failed():
     assert json.loads(events[-2])["error"]["code"] == "engine_error"
     assert events[-1] == "[DONE]"
     assert 'specs_failed_total{model="specs"} 2.0' in client.get("/metrics").text
+
+
+@pytest.mark.parametrize(("role", "begun"), [("draft", (1,)), ("target", (1, 1))])
+def test_numbers_that_are_none_are_a_502_and_the_server_goes_on(role, begun):
+    """In a part of the solves: those that come to it."""
+
+    def sometimes(ids):
+        row = toy.table(3, end=-6.0)(ids)
+        return np.full(5, np.nan) if ids[: len(begun)] == begun else row
+
+    client = client_of(**{role: sometimes})
+    statuses = Counter()
+    for seed in range(12):
+        answer = client.post("/v1/chat/completions", json=asked("q", seed=seed))
+        statuses[answer.status_code] += 1
+        if answer.status_code == 502:
+            error = answer.json()["error"]
+            assert (error["code"], error["type"]) == ("engine_error", "server_error")
+            assert re.search(r"[pq]: logits are not finite \(NaN\); ", error["message"])
+    assert set(statuses) == {200, 502}
+
+
+def test_a_reward_that_is_none_is_a_502(models):
+    answer = client_of(rate=lambda steps: math.nan).post("/v1/chat/completions", json=asked("q"))
+    assert answer.status_code == 502
+    assert "r: rewards are not finite (NaN)" in answer.json()["error"]["message"]
 
 
 def test_metrics_count_what_happened(models):

@@ -13,7 +13,7 @@ from specs.cli import main
 from specs.errors import InputError, SpecsError
 from specs.models.remote.vllm import Facts
 from specs.models.sessions import PolicySession
-from specs.serving.doctor import State, _law, _scoring, diagnose
+from specs.serving.doctor import State, _law, _padding, _scoring, diagnose
 from specs.types import Law, Role
 
 FACTS = {
@@ -114,6 +114,29 @@ def test_a_target_that_scores_the_long_way_is_told_how_to_score_the_short_one(ch
     assert (found.state, found.role) == (state, Role.TARGET)
     assert words in found.text
     assert facts.suffix is (state is State.OK)
+
+
+@pytest.mark.parametrize(
+    ("role", "changes", "words"),
+    [
+        ("target", {"rows": 110}, "its log-probabilities count 10 rows that only pad its vocabulary"),
+        ("draft", {"rows": 110}, ""),  # they are forbidden, and log-probabilities are of what is left
+        ("draft", {"rows": 110, "processed": False}, "its log-probabilities count 10 rows"),
+        ("target", {"rows": 110, "cuts_padding": True}, ""),
+        ("draft", {"rows": 2000}, "1900 rows only pad its vocabulary, too many to forbid"),
+        ("draft", {"rows": 2000, "cuts_padding": True}, ""),
+        ("target", {"rows": 100}, ""),
+        ("target", {"rows": 90}, ""),
+        ("target", {"rows": 0}, "does not say how many rows"),
+        ("target", {"rows": 0, "cuts_padding": True}, ""),
+    ],
+)
+def test_a_hint_about_padding_comes_exactly_where_it_takes_part(role, changes, words):
+    """A tokenizer of 100 tokens."""
+    hint = _padding(Role(role), Facts(**FACTS | changes), 100)
+    assert hint.startswith(words)
+    assert bool(hint) is bool(words)
+    assert not hint or "specs-llm beside vLLM" in hint
 
 
 @pytest.mark.parametrize("law", [Law(0.7), Law(1.0, 0.9), Law(1.0)])

@@ -101,6 +101,7 @@ def run(args: argparse.Namespace) -> int:
                 raise InputError(f"--max-n {caps.n} is less than {name} needs; raise it")
         line = Line(args.concurrency or (IN_PROCESS if _in_process(models) else ON_SERVERS), args.queue)
         solves = Solves(models, line, Meters(line))
+        start_log()
         first = next(iter(offered.values()))
         solves.try_out(make(first.method, **first.options), drawn)
         app = create_app(solves, offered, Settings(rules, caps, _hosts(args), args.log_prompts))
@@ -109,7 +110,6 @@ def run(args: argparse.Namespace) -> int:
         if args.host not in LOOPBACK and not rules.keys:
             print(f"specs: {args.host} is open to others, and no key is asked for; see --api-key-file", file=sys.stderr)
         print(f"specs: {url} is the page, {url}/v1 the API (models: {', '.join(offered)})", file=sys.stderr)
-        start_log()
         say("started", url=url, concurrency=line.at_a_time, queue=line.room)
         serve(app, solves, listening, args.grace)
     return 0

@@ -14,27 +14,34 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
+COLD = 1e-30
+"""Temperatures below count as 0: no other token keeps any mass, and logits divided by them would overflow."""
+
 
 def log_law(logits: ArrayLike, temperature: float = 1.0, top_p: float = 1.0) -> NDArray[np.floating]:
     """Log-probabilities of the sampled distribution.
 
     Args:
         logits: [..., V] raw logits.
-        temperature: >= 0; 0 puts all mass on the most likely token (the first among equals).
+        temperature: >= 0; 0 (below `COLD`) puts all mass on the most likely token (the first among equals).
         top_p: nucleus in (0, 1]: the smallest set of most likely tokens whose mass, after
             temperature, reaches `top_p`; its mass is scaled to 1.
 
     Returns:
         [..., V] nats, in the precision of the logits; -inf outside the nucleus.
+
+    Raises:
+        FloatingPointError: the logits have no law (`highest`).
     """
     rows = np.asarray(logits)
     if rows.dtype.kind != "f":
         rows = rows.astype(np.float64)
-    if temperature == 0:
+    if temperature < COLD:
+        highest(rows)
         law = np.full_like(rows, -np.inf)
         np.put_along_axis(law, rows.argmax(-1, keepdims=True), 0.0, -1)
         return law
-    law = _log_softmax(rows / rows.dtype.type(temperature))
+    law = _normalised(_scaled(rows, temperature))
     if top_p < 1:
         order = np.argsort(-law, axis=-1, kind="stable")
         mass = np.exp(np.take_along_axis(law, order, -1).astype(np.float64)).cumsum(-1)
@@ -42,20 +49,44 @@ def log_law(logits: ArrayLike, temperature: float = 1.0, top_p: float = 1.0) -> 
         outside = np.concatenate([np.zeros_like(mass[..., :1]), mass[..., :-1]], -1) >= top_p
         cut = np.zeros(law.shape, bool)
         np.put_along_axis(cut, order, outside, -1)
-        law = _log_softmax(np.where(cut, rows.dtype.type(-np.inf), law))
+        law = np.where(cut, rows.dtype.type(-np.inf), law)
+        law = _normalised(law - law.max(-1, keepdims=True))
     return law
 
 
-def _log_softmax(rows: NDArray[np.floating]) -> NDArray[np.floating]:
-    rows = _shifted(rows)
+def highest(rows: NDArray[np.floating]) -> NDArray[np.floating]:
+    """[..., 1] the highest number of each row [..., V]. It tells at once whether the row says anything.
+
+    Raises:
+        FloatingPointError: a row has NaN or +inf in it, or nothing but -inf. (-inf among others is a
+            token that is impossible.)
+    """
+    most = rows.max(-1, keepdims=True)
+    if not all(map(math.isfinite, most.ravel().tolist())):
+        raise FloatingPointError(_fault(most))
+    return most
+
+
+def _fault(most: NDArray[np.floating]) -> str:
+    """What is wrong with rows of which these are the highest numbers."""
+    if np.isnan(most).any():
+        return "NaN"
+    return "infinite" if np.isposinf(most).any() else "-infinity for all tokens"
+
+
+@np.errstate(over="ignore")  # masks of -3e38 become -inf
+def _scaled(rows: NDArray[np.floating], temperature: float) -> NDArray[np.floating]:
+    """Log-probabilities up to a constant a row, 0 the highest."""
+    scores = rows / rows.dtype.type(temperature)
+    scores -= highest(scores)
+    return scores
+
+
+def _normalised(rows: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Log-probabilities from those up to a constant a row, in place."""
     total = np.exp(rows).sum(-1, keepdims=True, dtype=np.float64)
     rows -= np.log(total).astype(rows.dtype)
     return rows
-
-
-def _shifted(rows: NDArray[np.floating]) -> NDArray[np.floating]:
-    """The rows, each by a constant, so that 0 is the most in each."""
-    return rows - rows.max(-1, keepdims=True)
 
 
 def sample(
@@ -71,11 +102,12 @@ def sample(
     Returns:
         [n] token ids, never one of probability 0, and the log-probability of each under `log_law`;
         those of all other tokens are not computed.
+
+    Raises:
+        FloatingPointError: the logits have no law (`highest`).
     """
-    if temperature == 0 or top_p < 1:
-        scores = log_law(logits, temperature, top_p)
-    else:
-        scores = _shifted(logits / logits.dtype.type(temperature))
+    whole = temperature >= COLD and top_p == 1
+    scores = _scaled(logits, temperature) if whole else log_law(logits, temperature, top_p)
     tokens, totals = _drawn(scores, rows, uniforms)
     logs = [math.log(total) for total in totals]
     return tokens, [scores.item(row, token) - logs[row] for row, token in zip(rows, tokens, strict=True)]

@@ -9,10 +9,14 @@ a backend keeps the numbers.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from specs.errors import EngineError, SpecsError
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -29,21 +33,26 @@ class Backend(Protocol):
         name: what the user called it (path or hub id).
         parameters: number of weights (a tied matrix counts once).
         context: most positions that a sequence may have.
-        width: entries of an output row: the vocabulary (logits) or the labels (a reward head).
+        vocabulary: token ids that it reads lie below: those of its tokenizer, as far as it has rows for them.
+        width: entries of an output row: tokens that it can write (logits; at most `vocabulary`, since rows
+            that pad the matrix stand for no token) or the labels (a reward head).
         device: where it computes: cpu, or what its library calls the device.
         beside: how many calls of other models a call leaves room for at the same time.
         tolerance: largest difference, in nats on the summed log-probability of a step, between
             cached and from-scratch evaluation that counts as equal (1e-4 in fp32).
+        if_not_finite: what to do where its outputs are not finite, for an error message.
         outputs: what is done with the rows that `forward` returns, where they are.
     """
 
     name: str
     parameters: int
     context: int
+    vocabulary: int
     width: int
     device: str
     beside: int
     tolerance: float
+    if_not_finite: str
     outputs: Outputs
 
     def cache(self) -> Any:
@@ -73,12 +82,28 @@ class Backend(Protocol):
         ...
 
 
-def tree_error(backend: Backend, plain: Backend, vocabulary: int) -> float:
-    """How far a tree of three tokens is from its paths, relative to the largest output; NaN counts as far.
+NO_OTHER_DTYPE = "its weights are damaged, or too large for every dtype: take another checkpoint"
+"""`Backend.if_not_finite` of models that compute in fp32."""
+
+
+@contextmanager
+def finite(backend: Backend, what: str, error: type[SpecsError] = EngineError) -> Iterator[None]:
+    """Says whose outputs say nothing (`specs.models.outputs`), and what helps; `what` names them."""
+    try:
+        yield
+    except FloatingPointError as fault:
+        raise error(f"{backend.name}: {what} are not finite ({fault}); {backend.if_not_finite}") from None
+
+
+def tree_error(backend: Backend, plain: Backend) -> float:
+    """How far a tree of three tokens is from its paths, relative to the largest output.
 
     Finds models that read masks, positions or caches in a way of their own. `plain` computes the paths.
+
+    Raises:
+        FloatingPointError: outputs are not finite (`specs.models.outputs`).
     """
-    root, left, right = (vocabulary * k // 4 for k in (1, 2, 3))
+    root, left, right = (backend.vocabulary * k // 4 for k in (1, 2, 3))
     tree, path = backend.cache(), plain.cache()
     branches = np.array([[True, True, False], [True, False, True]])
     first = backend.forward(tree, np.array([root]), np.array([0]), None, np.array([0]))
@@ -86,4 +111,9 @@ def tree_error(backend: Backend, plain: Backend, vocabulary: int) -> float:
     third = plain.forward(path, np.array([root, right]), np.array([0, 1]), None, np.array([0, 1]))
     found = backend.outputs.numbers(backend.outputs.concatenate(first, second))
     wanted = plain.outputs.numbers(third)
-    return float(np.abs(found - wanted).max() / np.abs(wanted).max())
+    if np.array_equal(found, wanted):
+        return 0.0
+    possible = np.isfinite(wanted)
+    if (possible != np.isfinite(found)).any():  # a token that is possible here and impossible there
+        return np.inf
+    return float(np.abs(found - wanted)[possible].max() / np.abs(wanted[possible]).max())

@@ -109,7 +109,9 @@ class GgufText(Templated):
         tokens = range(lib.llama_vocab_n_tokens(file.vocabulary))
         # The strings are those of `tokenizer.json`: the same vocabulary has the same fingerprint there.
         contents = {self._content(token): token for token in tokens}
-        self.fingerprint = fingerprint({text: id_ for text, id_ in contents.items() if not _PADDING.fullmatch(text)})
+        vocabulary = {text: id_ for text, id_ in contents.items() if not _PADDING.fullmatch(text)}
+        self.fingerprint = fingerprint(vocabulary)
+        self.size = 1 + max(vocabulary.values())
         special = lib.LLAMA_TOKEN_ATTR_CONTROL | lib.LLAMA_TOKEN_ATTR_UNKNOWN
         self._control = {
             spelling: token

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
 
 from specs.core.keys import Key, TokenUniforms
 from specs.core.ledger import Ids
 from specs.engine import Guesses, Watch
+from specs.models.backend import finite
 from specs.models.outputs import Rows
 from specs.models.stepping import Stepper
 from specs.models.text import Text
@@ -38,7 +40,9 @@ class Drafted:
     ) -> None:
         """`n` candidates of each sequence (prompt and trace), each sequence with its key; `tokens` at a time."""
         self._tree, self._text, self._sequences, self._n = tree, text, sequences, n
-        self._law, self._tokens, self._watch = law, tokens, watch
+        self._law, self._watch = law, watch
+        readable = all(max(sequence, default=0) < tree.backend.vocabulary for sequence in sequences)
+        self._tokens = tokens if readable else 0
         self._uniforms = TokenUniforms(keys, n)
         self._roots: list[int] = []
         self.begun = False
@@ -46,10 +50,13 @@ class Drafted:
     def after(self, drawn: Mapping[int, Sequence[int]]) -> dict[int, list[int]]:
         """What each candidate goes on with behind the tokens it has drawn, up to the last but one of its step.
 
-        Candidates that the draft has no room for get nothing.
+        Candidates that the draft has no room for get nothing, nor those with a token that it does not have.
         """
         tree, law = self._tree, self._law
         guesses: dict[int, list[int]] = {k: [] for k in drawn}
+        drawn = {k: path for k, path in drawn.items() if max(path, default=0) < tree.backend.vocabulary}
+        if not drawn:
+            return guesses
         room = tree.backend.context - max(map(len, self._sequences)) - max(map(len, drawn.values()))
         tokens = min(self._tokens, room)
         if tokens < 1:
@@ -65,20 +72,22 @@ class Drafted:
         if tree.size - self._first > IN_VAIN:
             tree.prune(_reached(tree, self._first, roots, list(drawn.values())))
         nodes = tree.run(roots, list(drawn.values()))
-        for token_idx in range(tokens):
-            distinct = list(dict.fromkeys(nodes))
-            row = {node: row for row, node in enumerate(distinct)}
-            uniforms = [self._uniforms.at(len(drawn[k]) + token_idx)[k] for k in live]
-            row_of = [row[node] for node in nodes]
-            found, _ = tree.backend.outputs.sample(tree.outputs(distinct), law.temperature, law.top_p, row_of, uniforms)
-            still = [i for i, (k, token) in enumerate(zip(live, found, strict=True)) if steppers[k].push(token) is None]
-            for i in still:
-                guesses[live[i]].append(found[i])
-            if not still or token_idx + 1 == tokens:
-                break
-            self._watch()
-            nodes = tree.run([nodes[i] for i in still], [(found[i],) for i in still])
-            live = [live[i] for i in still]
+        with finite(tree.backend, "logits"):
+            for token_idx in range(tokens):
+                distinct = list(dict.fromkeys(nodes))
+                row = {node: row for row, node in enumerate(distinct)}
+                uniforms = [self._uniforms.at(len(drawn[k]) + token_idx)[k] for k in live]
+                rows, row_of = tree.outputs(distinct), [row[node] for node in nodes]
+                found, _ = tree.backend.outputs.sample(rows, law.temperature, law.top_p, row_of, uniforms)
+                ends = [steppers[k].push(token) for k, token in zip(live, found, strict=True)]
+                still = [i for i, end in enumerate(ends) if end is None]
+                for i in still:
+                    guesses[live[i]].append(found[i])
+                if not still or token_idx + 1 == tokens:
+                    break
+                self._watch()
+                nodes = tree.run([nodes[i] for i in still], [(found[i],) for i in still])
+                live = [live[i] for i in still]
         return guesses
 
     def close(self) -> None:
@@ -113,7 +122,7 @@ class Checked:
             branches = [(number[node], token) for node, token in branches]
         guesses = self._guesses.after({k: self._drawn[k] for group in waiting.values() for k in group})
         together = zip(branches, waiting.values(), strict=True)
-        ways = [(node, (token, *guesses[k])) for (node, token), group in together for k in group]
+        ways = [(node, (token, *self._readable(guesses[k]))) for (node, token), group in together for k in group]
         tree.run([node for node, _ in ways], [path for _, path in ways])
         nodes = [node for branch in branches if (node := tree.known(*branch)) is not None]
         return tree.outputs(nodes), nodes
@@ -122,6 +131,10 @@ class Checked:
         """The step is written: what no candidate has come to was speculated."""
         self._guesses.close()
         self._prune()
+
+    def _readable(self, guesses: Sequence[int]) -> Iterable[int]:
+        """Those before the first token that the writer does not have."""
+        return takewhile(self._tree.backend.vocabulary.__gt__, guesses)
 
     def _prune(self) -> dict[int, int]:
         reached = _reached(self._tree, self._first, self._roots, self._drawn)

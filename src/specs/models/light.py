@@ -8,13 +8,14 @@ which the attention kernel reads and extends in place: a call copies nothing tha
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from specs.errors import EngineError
-from specs.models.backend import Bools, Floats, Ints
+from specs.models.backend import NO_OTHER_DTYPE, Bools, Floats, Ints
 from specs.models.beside import cores
 from specs.models.denormals import Flushed
 from specs.models.light_graph import Shape, build_graph
@@ -32,10 +33,15 @@ SMALL_CALL = 32
 """Tokens up to which the arrays of a call are kept for the next one of its shape."""
 
 
-def load_light(path: Path, threads: int = 1, labels: Sequence[int] | None = None) -> LightBackend:
-    """Load the model in folder `path`, to run on `threads` threads (>= 1) a call.
+def load_light(
+    path: Path, threads: int = 1, labels: Sequence[int] | None = None, vocabulary: int | None = None
+) -> LightBackend:
+    """Load the model in folder `path`.
 
-    `labels`: of a language model, the tokens whose logits are computed; None for all.
+    Args:
+        threads: that a call runs on, >= 1.
+        labels: of a language model, the tokens whose logits are computed; None for all.
+        vocabulary: size of the tokenizer's vocabulary: rows beyond it are padding, and cut off; None for all rows.
 
     Raises:
         ModelError: the folder holds something else than a Llama or Qwen2 model, with a
@@ -43,7 +49,8 @@ def load_light(path: Path, threads: int = 1, labels: Sequence[int] | None = None
     """
     path = Path(path)
     shape = read_shape(path)
-    return LightBackend(str(path), shape, read_weights(path, shape, labels), threads)
+    weights = read_weights(path, shape, labels, vocabulary)
+    return LightBackend(str(path), replace(shape, vocab=len(weights.arrays["embed"])), weights, threads)
 
 
 class LightCache(Lent["_Room"]):
@@ -146,10 +153,12 @@ class LightBackend:
         self.name = name
         self.parameters = weights.parameters
         self.context = shape.context
+        self.vocabulary = shape.vocab
         self.width = weights.arrays["head"].shape[0]
         self.device = "cpu"
         self.beside = cores() // threads - 1
         self.tolerance = 1e-4
+        self.if_not_finite = NO_OTHER_DTYPE
         self.outputs = IN_MEMORY
         self.shape = shape
         self._arrays = weights.arrays  # the session refers to their memory

@@ -66,8 +66,11 @@ def read_shape(path: Path) -> Shape:
     return shape
 
 
-def read_weights(path: Path, shape: Shape, labels: Sequence[int] | None) -> Weights:
-    """The graph's arrays from `model.safetensors`; every tensor of the file must be used."""
+def read_weights(path: Path, shape: Shape, labels: Sequence[int] | None, vocabulary: int | None) -> Weights:
+    """The graph's arrays from `model.safetensors`; every tensor of the file must be used.
+
+    For `labels` and `vocabulary` see `specs.models.light.load_light`.
+    """
     config = _config(path)
     tensors = _Tensors(path / "model.safetensors")
     take = tensors.take
@@ -107,6 +110,9 @@ def read_weights(path: Path, shape: Shape, labels: Sequence[int] | None) -> Weig
     if arrays["head"] is arrays["embed"]:
         parameters -= arrays["head"].size
     tensors.finish()
+    for name in ("embed", *(("head", "head.bias") if writes and labels is None else ())):
+        if name in arrays:
+            arrays[name] = arrays[name][:vocabulary]
     return Weights(arrays, parameters)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from specs.errors import EngineError, InputError, ModelError
-from specs.models.backend import Bools, Floats, Ints, tree_error
+from specs.models.backend import NO_OTHER_DTYPE, Bools, Floats, Ints, finite, tree_error
 from specs.models.gguf import Gguf, library
 from specs.models.outputs import IN_MEMORY
 
@@ -182,18 +182,28 @@ class LlamaBackend:
     `forward` raises EngineError when memory or branches run out; the cache is then of no further use.
     """
 
-    def __init__(self, name: str, file: Gguf, device: str, context: int, labels: Sequence[int] | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        file: Gguf,
+        device: str,
+        context: int,
+        labels: Sequence[int] | None,
+        vocabulary: int | None,
+    ) -> None:
         lib = library()
         self.name = name
         self.parameters: int = lib.llama_model_n_params(file.model)
         self.device = device
         self.beside = 0  # a call takes all cores, or the device
         self.context = context
-        self._vocabulary: int = lib.llama_vocab_n_tokens(file.vocabulary)
+        rows: int = lib.llama_vocab_n_tokens(file.vocabulary)
+        self.vocabulary = rows if vocabulary is None else min(rows, vocabulary)
         self._labels = None if labels is None else np.array(labels)
-        self.width = self._vocabulary if labels is None else len(labels)
+        self.width = self.vocabulary if labels is None else len(labels)
         self._exact = file.value("general.file_type") == _ALL_F32
         self.tolerance = _TOLERANCE[self._exact]
+        self.if_not_finite = NO_OTHER_DTYPE if self._exact else "take a file of another dtype (F32 or BF16)"
         self.outputs = IN_MEMORY
         self._file = file
         self._idle: list[_Context] = []
@@ -204,36 +214,50 @@ class LlamaBackend:
             context = self._idle.pop()
         except IndexError:
             context = _Context(self._file, self.name, self._exact)
-        library().llama_memory_clear(context.memory, False)
+        # With its numbers: a mask adds -inf to what nobody sees, and NaN of a solve that failed would stay NaN.
+        library().llama_memory_clear(context.memory, True)
         cache = LlamaCache(context)
         weakref.finalize(cache, self._idle.append, context).atexit = False
         return cache
 
     def forward(self, cache: LlamaCache, ids: Ints, positions: Ints, visible: Bools | None, want: Ints) -> Floats:
-        if not 0 <= ids.min() <= ids.max() < self._vocabulary:
-            raise ModelError(f"{self.name}: token {int(ids.max())} is outside the vocabulary of {self._vocabulary}")
+        if not 0 <= ids.min() <= ids.max() < self.vocabulary:
+            raise ModelError(
+                f"{self.name}: token {int(ids.max())} is outside the vocabulary of {self.vocabulary}: "
+                "use the tokenizer that belongs to the model"
+            )
         held = len(cache.parents)
         cache.context.reserve(held + len(ids))
         sequences = cache.extend(_parents(visible, held, len(ids)), positions.tolist())
         rows, places = np.unique(want, return_inverse=True)
         outputs = cache.context.decode(ids, positions, sequences, rows)
-        return outputs[places] if self._labels is None else outputs[places[:, None], self._labels]  # both copy
+        if self._labels is None:
+            return outputs[places, : self.width]  # both copy
+        return outputs[places[:, None], self._labels]
 
     def keep(self, cache: LlamaCache, length: int, moved: Ints) -> None:
         cache.keep([*range(length), *moved.tolist()])
 
 
-def load_llama(path: Path, name: str, device: str = "auto", labels: Sequence[int] | None = None) -> LlamaBackend:
+def load_llama(
+    path: Path,
+    name: str,
+    device: str = "auto",
+    labels: Sequence[int] | None = None,
+    vocabulary: int | None = None,
+) -> LlamaBackend:
     """Load a GGUF file and check that it can evaluate a tree.
 
     Args:
         name: what the user called it.
         device: cpu, cuda, or auto (a GPU where llama.cpp was built for one).
         labels: the tokens whose logits are wanted; None for all.
+        vocabulary: size of the tokenizer's vocabulary: rows beyond it are padding, and cut off; None for all rows.
 
     Raises:
         InputError: llama.cpp was not built for that device.
-        ModelError: the extra is missing, the file cannot be read, or its cache cannot be forked.
+        ModelError: the extra is missing, the file cannot be read, its cache cannot be forked, or its outputs are
+            not finite.
     """
     lib = library()
     if device == "cuda" and not lib.llama_supports_gpu_offload():
@@ -260,8 +284,10 @@ def load_llama(path: Path, name: str, device: str = "auto", labels: Sequence[int
     if window := lib.llama_model_n_swa(model):
         # Inside its window a sliding layer is an ordinary one; behind it, cells are used again.
         context = min(context, window - 1)
-    backend = LlamaBackend(name, file, place, context, labels)
-    if not tree_error(backend, backend, lib.llama_vocab_n_tokens(file.vocabulary)) <= _PROBE:
+    backend = LlamaBackend(name, file, place, context, labels, vocabulary)
+    with finite(backend, "outputs", ModelError):
+        difference = tree_error(backend, backend)
+    if not difference <= _PROBE:
         raise ModelError(f"{name} does not follow a tree of candidates: serve it over HTTP instead")
     return backend
 

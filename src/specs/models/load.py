@@ -90,7 +90,7 @@ def load_models(
         if is_gguf(folders[role]):
             from specs.models.llama import load_llama
 
-            loaded: Backend = load_llama(folders[role], name, device, labels)
+            loaded: Backend = load_llama(folders[role], name, device, labels, texts[role].size)
         elif light:
             from specs.models.light import load_light
             from specs.models.light_weights import HEADS
@@ -100,11 +100,12 @@ def load_models(
                 raise ModelError(
                     f"{name} is a reward model, not a language model; give --{role} a causal language model"
                 )
-            loaded = load_light(folders[role], labels=labels)
+            loaded = load_light(folders[role], labels=labels, vocabulary=texts[role].size)
         else:
             from specs.models.hf.loading import load_hf
 
-            loaded = load_hf(str(folders[role]), "lm" if writes else "prm", device, dtype, labels)
+            kind = "lm" if writes else "prm"
+            loaded = load_hf(str(folders[role]), kind, device, dtype, labels, texts[role].size)
         loaded.name = f"bundled:{role}" if name == "bundled" else name
         return loaded
 

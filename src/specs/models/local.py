@@ -45,7 +45,8 @@ class LocalPolicy:
         return self.text.fingerprint
 
     def prompt(self, question: str, chat: Chat = ALONE) -> tuple[int, ...]:
-        return fitting(self.text.prompt(question, self.system, chat=chat), self.name, self.backend.context)
+        ids = self.text.prompt(question, self.system, chat=chat)
+        return fitting(ids, self.name, self.backend.context, self.backend.vocabulary)
 
     def open(self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str], watch: Watch) -> PolicySession:
         return PolicySession(self.backend, self.text, prompt_ids, fingerprints, watch)
@@ -68,7 +69,7 @@ class LocalReward:
         return self.backend.parameters
 
     def prompt(self, question: str) -> tuple[int, ...]:
-        return fitting(self.form.prompt(question), self.name, self.backend.context)
+        return fitting(self.form.prompt(question), self.name, self.backend.context, self.backend.vocabulary)
 
     def open(self, prompt_ids: tuple[int, ...], watch: Watch) -> RewardSession:
         return RewardSession(self.backend, self.form, prompt_ids)

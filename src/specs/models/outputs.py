@@ -21,7 +21,11 @@ Rows = Any
 
 
 class Outputs(Protocol):
-    """What sessions do with output rows; results are in memory."""
+    """What sessions do with output rows; results are in memory.
+
+    What brings numbers to memory raises FloatingPointError where a row that is read says nothing: it has NaN
+    or +inf in it, or nothing but -inf (`specs.core.sampling.highest`).
+    """
 
     def stack(self, rows: Sequence[Rows]) -> Rows:
         """A copy of single rows [width], in this order: [len(rows), width]; there is at least one."""
@@ -68,6 +72,7 @@ class _InMemory:
         return sampling.log_law(rows, temperature, top_p)[row_of, tokens]
 
     def numbers(self, rows: Floats) -> Floats:
+        sampling.highest(rows)
         return rows
 
 

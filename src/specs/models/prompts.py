@@ -26,6 +26,7 @@ class Templated(ABC):
     """
 
     fingerprint: str
+    size: int
     end_ids: frozenset[int]
     end_id: int
 

@@ -10,7 +10,7 @@ from typing import Any
 from specs.core.keys import Key
 from specs.core.ledger import Ask, Ids
 from specs.engine import Ahead, Group, Guesses
-from specs.errors import InputError
+from specs.errors import EngineError, InputError, ModelError
 from specs.models.backend import Floats
 from specs.models.text import Text
 from specs.rewards.formats import RewardFormat
@@ -93,11 +93,30 @@ class Reader:
         return labels.index(token) / (len(labels) - 1) if token in labels else 0.0
 
 
-def fitting(ids: Sequence[int], name: str, room: int) -> Ids:
-    """A prompt as it is; `InputError` where `room` tokens leave nothing to write in."""
+def fitting(ids: Sequence[int], name: str, room: int, vocabulary: float) -> Ids:
+    """A prompt as it is.
+
+    Raises:
+        InputError: `room` tokens leave nothing to write in.
+        ModelError: one of its tokens is none of the model's (`known`).
+    """
     if len(ids) >= room:
         raise InputError(f"the question takes {len(ids)} tokens and {name} has room for {room}; shorten it")
+    return known(ids, name, vocabulary)
+
+
+def known(ids: Sequence[int], name: str, vocabulary: float) -> Ids:
+    """These tokens as they are; `ModelError` where one is none of the model's, which lie below `vocabulary`."""
+    if (token := max(ids, default=0)) >= vocabulary:
+        raise ModelError(
+            f"{name} has no token {token}, only {vocabulary:g}: tokenizer and model do not belong together; "
+            "use the tokenizer that belongs to the model"
+        )
     return tuple(ids)
+
+
+ROUNDING = 1e-6
+"""By which a reward may lie outside [0, 1]."""
 
 
 class RewardReader(ABC):
@@ -107,8 +126,9 @@ class RewardReader(ABC):
         prompt: tokens before the first step.
     """
 
-    def __init__(self, form: RewardFormat, prompt_ids: Sequence[int]) -> None:
-        self._form = form
+    def __init__(self, name: str, form: RewardFormat, prompt_ids: Sequence[int]) -> None:
+        """`name` is the model's, for error messages."""
+        self._name, self._form = name, form
         self.prompt: Ids = tuple(prompt_ids)
         self._read: dict[tuple[str, bool, bool], Ids] = {}
 
@@ -125,7 +145,11 @@ class RewardReader(ABC):
         """[paths, labels] outputs after each path of traces, in order; there is at least one."""
 
     def rewards(self, groups: Sequence[Group], delimiter: str | None) -> list[float]:
-        """Reward in [0, 1] of each trace extended by one candidate, read at its last step."""
+        """Reward in [0, 1] of each trace extended by one candidate, read at its last step.
+
+        Raises:
+            EngineError: what the model gives is no reward.
+        """
         rewards: list[float] = []
         filled: list[int] = []
         for (trace, _), (_, paths) in zip(groups, self._read_groups(groups, delimiter), strict=True):
@@ -134,8 +158,13 @@ class RewardReader(ABC):
             filled += [len(rewards) + k for k, path in enumerate(paths) if path]
             rewards += [0.0 if before is None else before] * len(paths)
         if asked := self.ask(groups, delimiter):
-            for k, reward in zip(filled, self._form.rewards(self.outputs(asked)), strict=True):
-                rewards[k] = float(reward)
+            for k, reward in zip(filled, self._form.rewards(self.outputs(asked)).tolist(), strict=True):
+                if not -ROUNDING <= reward <= 1 + ROUNDING:
+                    raise EngineError(
+                        f"{self._name} gives a reward of {reward:g}, and rewards lie in [0, 1]; "
+                        "see whether --prm-format is the one that it was trained for"
+                    )
+                rewards[k] = reward
         return rewards
 
     def ask(self, groups: Sequence[Group], delimiter: str | None) -> Ask:

@@ -6,6 +6,7 @@ computed before is kept. The same code serves every backend (light, transformers
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from specs.core.ledger import Ask, Ids
 from specs.engine import Closed, Group, Guesses, Watch, unheard
 from specs.errors import Stopped
 from specs.models.ahead import Ahead
-from specs.models.backend import Backend, Floats
+from specs.models.backend import Backend, Floats, finite
 from specs.models.beside import Beside
 from specs.models.guesses import Checked, Drafted
 from specs.models.reading import Reader, RewardReader
@@ -87,7 +88,8 @@ class PolicySession(Reader):
         outputs are known: a candidate draws on until it comes to something new, and waits there
         for the others.
         """
-        return self._sample(traces, n, law, keys, keep, closed, self._watch, guesses)
+        with finite(self._tree.backend, "logits"):
+            return self._sample(traces, n, law, keys, keep, closed, self._watch, guesses)
 
     def guesses(self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key], tokens: int) -> Drafted:
         """See `specs.engine.PolicySession`."""
@@ -100,7 +102,8 @@ class PolicySession(Reader):
             return None
 
         def sample(watch: Watch, closed: Closed) -> list[Sample]:
-            return self._sample([trace], n, law, [key], beside, closed, watch)
+            with finite(self._tree.backend, "logits"):
+                return self._sample([trace], n, law, [key], beside, closed, watch)
 
         def forget() -> None:  # all but what was there: candidates without their last tokens
             self._tree.settle(*(self.ids(one)[:-1] for one in (trace, *beside)), behind=False)
@@ -183,50 +186,62 @@ class PolicySession(Reader):
     def log_probabilities(self, groups: Sequence[Group], law: Law) -> list[float]:
         """`log p(y|c)` of each candidate in nats, end-of-text included, in one forward pass.
 
-        (One pass a trace where candidates are read through their text.)
+        (One pass a trace where candidates are read through their text.) -inf, without a pass, of candidates
+        with a token that the model cannot write.
         """
-        scores: list[float] = []
-        for tails, paths in self._settled(groups):
+        scores = [-math.inf] * sum(len(candidates) for _, candidates in groups)
+        for places, tails, paths in self._settled(groups, self._tree.backend.width):
             rows, walks = self._tree.prefixes(tails, [path[:-1] for path in paths])
             # A path has a row before each of its tokens; one of no tokens has the row of its beginning alone.
             row_of = [row for walk, path in zip(walks, paths, strict=True) for row in walk[: len(path)]]
             tokens = [token for path in paths for token in path]
-            found = self._tree.backend.outputs.log_probabilities(rows, law.temperature, law.top_p, row_of, tokens)
+            with finite(self._tree.backend, "logits"):
+                found = self._tree.backend.outputs.log_probabilities(rows, law.temperature, law.top_p, row_of, tokens)
             ends = np.cumsum([len(path) for path in paths])
-            scores += [float(some.sum(dtype=np.float64)) for some in np.split(found, ends[:-1])]
+            for place, some in zip(places, np.split(found, ends[:-1]), strict=True):
+                scores[place] = float(some.sum(dtype=np.float64))
         return scores
 
     def ratings(self, groups: Sequence[Group], judge: Judge) -> list[float]:
         """Rating in [0, 1] of each trace extended by one candidate: the place of the label that is
-        the most likely next token, 0 where another token is. In passes as `log_probabilities`.
+        the most likely next token, 0 where another token is, and where the model cannot read the candidate.
+        In passes as `log_probabilities`.
         """
-        ratings: list[float] = []
-        for tails, paths in self._settled(groups):
+        ratings = [0.0] * sum(len(candidates) for _, candidates in groups)
+        for places, tails, paths in self._settled(groups, self._tree.backend.vocabulary):
             pairs = list(zip(tails, paths, strict=True))
             # The target may have to write the next step after any of these, or this one again.
             keep = [(len(tail), len(tail) + len(self.said(path))) for tail, path in pairs]
             rows = self._tree.ends([(*tail, *self.asked(path, judge)) for tail, path in pairs], keep)
-            best = self._tree.backend.outputs.numbers(rows).argmax(axis=1)
-            ratings += [self.rating(token, judge) for token in best.tolist()]
+            with finite(self._tree.backend, "logits"):
+                best = self._tree.backend.outputs.numbers(rows).argmax(axis=1)
+            for place, token in zip(places, best.tolist(), strict=True):
+                ratings[place] = self.rating(token, judge)
         return ratings
 
-    def _settled(self, groups: Sequence[Group]) -> Iterator[tuple[list[Ids], list[Ids]]]:
-        """Candidates that go through one pass together, as the tail of each one's trace and its tokens behind it."""
+    def _settled(self, groups: Sequence[Group], below: int) -> Iterator[tuple[list[int], list[Ids], list[Ids]]]:
+        """Candidates that go through one pass together, but for those with a token that is not `below`.
+
+        Yields:
+            The place of each in the reply, the tail of its trace, and its tokens behind it.
+        """
         self._beside.join()
         read = [self.paths(trace, candidates) for trace, candidates in groups]
+        first = 0
         for together in [[one] for one in read] if self.through_text else [read]:
             tails = self._tree.settle(*(before for before, _ in together), outputs=True)
-            yield (
-                [tail for tail, (_, paths) in zip(tails, together, strict=True) for _ in paths],
-                [path for _, paths in together for path in paths],
-            )
+            every = [(tail, path) for tail, (_, paths) in zip(tails, together, strict=True) for path in paths]
+            places = [k for k, (_, path) in enumerate(every) if max(path, default=0) < below]
+            if places:
+                yield [first + k for k in places], [every[k][0] for k in places], [every[k][1] for k in places]
+            first += len(every)
 
 
 class RewardSession(RewardReader):
     """A process reward model in one solve."""
 
     def __init__(self, backend: Backend, form: RewardFormat, prompt_ids: Sequence[int]) -> None:
-        super().__init__(form, prompt_ids)
+        super().__init__(backend.name, form, prompt_ids)
         self._tree = Tree(backend, prompt_ids)
         # Beside the draft and the target: the target takes longer, and a third on two cores slows both.
         self._beside = Beside(backend.beside >= 2)
@@ -245,4 +260,5 @@ class RewardSession(RewardReader):
         whole = [(*tail, *path) for tail, (_, paths) in zip(tails, asked, strict=True) for path in paths]
         # A step that was cut short may yet end as one of another trace has ended.
         rows = self._tree.ends(whole, [self.stops(path) for path in whole])
-        return self._tree.backend.outputs.numbers(rows)
+        with finite(self._tree.backend, "rewards"):
+            return self._tree.backend.outputs.numbers(rows)

@@ -41,6 +41,7 @@ class TabularText:
 
     def __post_init__(self) -> None:
         self.fingerprint = hashlib.sha256(repr((list(self.pieces), self.end_id)).encode()).hexdigest()[:16]
+        self.size = len(self.pieces)
         self.end_ids = frozenset({self.end_id})
         self._bytes = [piece.encode() for piece in self.pieces]
 
@@ -76,12 +77,14 @@ class TabularBackend:
 
     name: str
     table: Table
+    vocabulary: int
     width: int
     context: int = 4096
     parameters: int = 0
     device: str = "cpu"
     beside: int = 0
     tolerance: float = 0.0
+    if_not_finite: str = "mend its table"
     outputs: Outputs = IN_MEMORY
 
     @dataclass
@@ -118,7 +121,7 @@ class TabularPolicy:
     def __init__(self, name: str, text: TabularText, table: Table) -> None:
         self.name, self.text, self.parameters = name, text, 0
         self.fingerprint = text.fingerprint
-        self.backend = TabularBackend(name, table, len(text.pieces))
+        self.backend = TabularBackend(name, table, text.size, text.size)
 
     def prompt(self, question: str, chat: Chat = ALONE) -> tuple[int, ...]:
         return tuple(self.text.prompt(question, chat=chat))
@@ -162,7 +165,7 @@ class TabularReward:
                     open_step.append(text.pieces[token])
             return [table(tuple(steps))]
 
-        self.backend = TabularBackend(name, look_up, 1)
+        self.backend = TabularBackend(name, look_up, text.size + 1, 1)
 
     def prompt(self, question: str) -> tuple[int, ...]:
         return tuple(self._form.prompt(question))

@@ -24,6 +24,8 @@ class Text(Protocol):
 
     fingerprint: str
     """Equal exactly for equal vocabularies."""
+    size: int
+    """Ids of tokens lie below; what a model has beyond them is padding."""
     end_ids: frozenset[int]
     """End-of-text tokens."""
     end_id: int
@@ -86,12 +88,14 @@ class HubText(Templated):
         unknown = model["model"].get("unk_token")
         self._unknown = model["model"].get("unk_id") if unknown is None else self._tokenizer.token_to_id(unknown)
         self._silent = model.get("post_processor") is None
-        self.fingerprint = fingerprint(self._tokenizer.get_vocab(with_added_tokens=True))
+        vocabulary = self._tokenizer.get_vocab(with_added_tokens=True)
+        self.fingerprint = fingerprint(vocabulary)
         own = (self._turn_end(), self._tokenizer.token_to_id(tokens.get("eos_token", "")))
         ends = [*(token for token in own if token is not None), *sorted(_ends(folder))]
         if not ends:
             raise ModelError(f"{folder} names no end-of-text token; set eos_token_id in its config.json")
         self.end_id, self.end_ids = ends[0], frozenset(ends)
+        self.size = 1 + max({*vocabulary.values(), *ends})
         self._pieces: dict[int, bytes] = {}
 
     def _start(self) -> list[int] | None:

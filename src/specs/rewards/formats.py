@@ -170,11 +170,12 @@ class Family(ABC):
 
 
 def probability(rows: Floats) -> NDArray[np.float64]:
-    """Probability [K] of "good" from logits [K, 1] (sigmoid) or [K, 2] (softmax, class 1)."""
+    """Probability [K] of "good" from logits [K, 1] (sigmoid) or [K, 2] (softmax, class 1); NaN where both are -inf."""
     labels = rows.shape[1]
     if labels not in (1, 2):
         raise ModelError(f"the PRM has {labels} labels: a reward head has one or two")
     logits = rows.astype(np.float64)
     # A softmax over two classes is a sigmoid of their difference. logaddexp cannot overflow.
-    margin = logits[:, 0] if labels == 1 else logits[:, 1] - logits[:, 0]
-    return np.exp(-np.logaddexp(0.0, -margin))
+    with np.errstate(invalid="ignore"):
+        margin = logits[:, 0] if labels == 1 else logits[:, 1] - logits[:, 0]
+        return np.exp(-np.logaddexp(0.0, -margin))

@@ -7,6 +7,7 @@ by `cancel`, waiting or running; engines stop within a token.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,14 +15,13 @@ from dataclasses import dataclass
 
 from specs import drive
 from specs.engine import Models
-from specs.errors import EngineError
 from specs.machine import Limits
 from specs.methods import Method
 from specs.pacing import Pace
 from specs.server.asking import Asked, within
 from specs.server.errors import DEFECT, Refused
 from specs.server.line import Closed, Full, Line, Place
-from specs.server.logs import log
+from specs.server.logs import log, say
 from specs.server.meters import Meters
 from specs.server.output import Output
 from specs.types import Finish, Law, Result, StepRecord
@@ -151,14 +151,13 @@ class Solves:
         self._jobs: dict[asyncio.Task[None], Job] = {}
 
     def try_out(self, method: Method, law: Law) -> None:
-        """Solve a short question: what does not work is found before anyone asks, and deadlines have a pace.
+        """Solve a short question: what does not work is logged before anyone asks, and deadlines have a pace.
 
-        Raises:
-            EngineError: it failed.
+        An engine that fails here may be well again when it is needed, and methods that do without it work.
         """
         trial = drive.stream(TRIAL, self.models, method, law=law, limits=Limits(max_tokens=100), pace=self.pace)
         if trial.result.error is not None:
-            raise EngineError(trial.result.error)
+            say("trial failed", logging.WARNING, error=trial.result.error)
 
     def begin(self, asked: Sequence[Asked], client: str, hear: Callable[[int, Event], None]) -> list[Job]:
         """Begin the solves of a request; `hear` gets the number of the solve with each event.

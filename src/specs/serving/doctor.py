@@ -17,7 +17,7 @@ from specs.errors import InputError, SpecsError
 from specs.models.load import different_vocabularies
 from specs.models.local import LocalPolicy, LocalReward
 from specs.models.remote.client import wait
-from specs.models.remote.sessions import RemotePolicy, RemoteReward
+from specs.models.remote.sessions import MOST_BIASES, RemotePolicy, RemoteReward
 from specs.models.remote.vllm import Facts, Server
 from specs.serving import trial
 from specs.types import Law, Role
@@ -113,14 +113,16 @@ def _of_server(role: Role, model: RemotePolicy | RemoteReward, law: Law) -> Iter
             yield _cache(role, server)
     if role is Role.TARGET:
         yield _scoring(facts)
-    if role is not Role.PRM and (hint := _law(role, facts, law)):
-        yield Finding(role, State.HINT, hint)
+    if isinstance(model, RemotePolicy):
+        for hint in (_law(role, facts, law), _padding(role, facts, model.text.size)):
+            if hint:
+                yield Finding(role, State.HINT, hint)
 
 
 def _cache(role: Role, server: Server) -> Finding:
     """Ask twice for the same: what the second answer read from the cache, and how long it took."""
     size = min(BLOCKS * (server.facts.block_size or 16), server.facts.context - 2)
-    prompt = [(7 * k) % 50 + 50 for k in range(size)]
+    prompt = [(7 * k) % 50 + 5 for k in range(size)]  # every vocabulary has these
     wait(server.next_token(prompt), unwatched)
     began = time.perf_counter()
     _, tally = wait(server.next_token(prompt), unwatched)
@@ -165,6 +167,19 @@ def _law(role: Role, facts: Facts, law: Law) -> str:
     plugin = ", with specs-llm beside vLLM" if role is Role.TARGET else ""
     flag = f"start it with --logprobs-mode processed_logprobs{plugin}"
     return f"log-probabilities are at temperature 1, steps are not: {flag}, or sample at --temperature 1"
+
+
+def _padding(role: Role, facts: Facts, tokens: int) -> str:
+    """What rows that only pad the vocabulary take part in; empty for nothing."""
+    mend = "install specs-llm beside vLLM, whose plugin leaves them out"
+    if not facts.rows and not facts.cuts_padding:
+        return f"does not say how many rows its model has; if some only pad its vocabulary, {mend}"
+    padding = len(facts.padding(tokens))
+    if padding > MOST_BIASES:
+        return f"{padding} rows only pad its vocabulary, too many to forbid: a step that samples one fails; {mend}"
+    if padding and (role is Role.TARGET or not facts.processed):
+        return f"its log-probabilities count {padding} rows that only pad its vocabulary: {mend}"
+    return ""
 
 
 def _pair(draft: Policy, target: Policy, law: Law, through_text: bool) -> Iterator[Finding]:

@@ -23,6 +23,7 @@ class Blank:
     """
 
     fingerprint = "blank"
+    size = 0x110000 - _FIRST
     end_ids: frozenset[int] = frozenset()
     end_id = -1
     bos = None

@@ -36,7 +36,8 @@ class _Passing:
     def __init__(self, inner: Backend) -> None:
         self.inner = inner
         self.name, self.parameters, self.context = inner.name, inner.parameters, inner.context
-        self.width, self.device, self.tolerance = inner.width, inner.device, inner.tolerance
+        self.vocabulary, self.width, self.device = inner.vocabulary, inner.width, inner.device
+        self.tolerance, self.if_not_finite = inner.tolerance, inner.if_not_finite
 
     def cache(self) -> Any:
         return self.inner.cache()

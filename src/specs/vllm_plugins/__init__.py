@@ -1,6 +1,6 @@
 """What a vLLM server needs to serve this project's models fast: loaded by vLLM itself, through entry points.
 
 vLLM loads them in its own processes wherever this package is installed beside it (`VLLM_PLUGINS`
-picks some). They import nothing else from here; clients look in the server's /metrics whether
-`scoring` is there before they rely on it.
+picks some). They import nothing else of this package; clients look in the server's /metrics whether
+`scoring` and `padding` are there before they rely on them.
 """

@@ -18,13 +18,14 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from specs.vllm_plugins.metrics import tell
+
 METRIC = "specs_scoring_plugin"
 START = "specs_score_from"
 
 
 def register() -> None:
     """Entry point; vLLM calls it once in each of its processes, or more often."""
-    from prometheus_client import REGISTRY, Gauge
     from vllm.triton_utils import HAS_TRITON
     from vllm.v1.core.kv_cache_manager import KVCacheManager
     from vllm.v1.outputs import LogprobsTensors
@@ -42,8 +43,7 @@ def register() -> None:
         PromptLogprobsWorker.compute_prompt_token_id_logprobs = _by_law_v2(
             PromptLogprobsWorker.compute_prompt_token_id_logprobs
         )
-    if METRIC not in REGISTRY._names_to_collectors:
-        Gauge(METRIC, "Prompt log-probabilities can be read through the prefix cache").set(1)
+    tell(METRIC, "Prompt log-probabilities can be read through the prefix cache")
 
 
 class _Shorter:

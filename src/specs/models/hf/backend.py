@@ -20,7 +20,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from specs.errors import EngineError, ModelError, SpecsError
-from specs.models.backend import Bools, Ints
+from specs.models.backend import NO_OTHER_DTYPE, Bools, Ints
 from specs.models.hf.cache import Room, entries_of
 from specs.models.hf.kernels import suited
 from specs.models.hf.outputs import OnDevice
@@ -35,6 +35,13 @@ Kind = Literal["lm", "prm"]
 # In half precision each hidden state keeps 8 (bf16) or 11 (fp16) bits, and where logits reach 20
 # the sums differ by up to 0.63 and 0.13.
 _TOLERANCE = {"fp32": 1e-4, "bf16": 1.0, "fp16": 0.25}
+
+# fp16 overflows first: its numbers end at 65,504. bf16 reaches as far as fp32, and rounds more.
+_IF_NOT_FINITE = {
+    "fp32": NO_OTHER_DTYPE,
+    "bf16": "load it with another dtype (--dtype fp32)",
+    "fp16": "load it with another dtype (--dtype bf16 or fp32)",
+}
 
 FIRST_CAPACITY = 512
 """Entries that a new cache has room for; it doubles when full."""
@@ -57,22 +64,27 @@ class HFBackend:
             never waits for what it computes; None where every kernel is called anew, as on a CPU.
     """
 
-    def __init__(self, name: str, kind: Kind, model: Any, context: int, dtype: str) -> None:
+    def __init__(
+        self, name: str, kind: Kind, model: Any, context: int, dtype: str, vocabulary: int | None = None
+    ) -> None:
+        """`vocabulary`: size of the tokenizer's vocabulary: rows beyond it are padding, and cut off; None for all."""
         self.name = name
         self.parameters: int = sum(weight.numel() for weight in model.parameters())
         self.context = context
         self.device = str(model.device)
         self.beside = 0  # a call takes all cores, or the device
         self.tolerance = _TOLERANCE[dtype]
+        self.if_not_finite = _IF_NOT_FINITE[dtype]
         self.outputs: Outputs = OnDevice()
         self._model = suited(model)
-        self._vocabulary: int = model.get_input_embeddings().weight.shape[0]
+        rows: int = model.get_input_embeddings().weight.shape[0]
+        self.vocabulary = rows if vocabulary is None else min(rows, vocabulary)
         # A reward head costs nothing beside the trunk: let it not round.
         self._head: Any = model.score.float() if kind == "prm" else None
         self._runs: Any = model if self._head is None else model.base_model
         self._cache_argument = cache_argument(self._runs)
         *_, last = (model.get_output_embeddings() if self._head is None else self._head).parameters()
-        self.width: int = last.shape[0]
+        self.width: int = min(last.shape[0], self.vocabulary)
         self._spare: list[Room] = []
         with torch.inference_mode():
             # What a layer keeps of a token is known when it has kept one.
@@ -93,9 +105,9 @@ class HFBackend:
         return HFCache(room, self._spare)
 
     def forward(self, cache: HFCache, ids: Ints, positions: Ints, visible: Bools | None, want: Ints) -> Tensor:
-        if not 0 <= ids.min() <= ids.max() < self._vocabulary:
+        if not 0 <= ids.min() <= ids.max() < self.vocabulary:
             raise ModelError(
-                f"{self.name}: token {int(ids.max())} is outside the model's vocabulary of {self._vocabulary}: "
+                f"{self.name}: token {int(ids.max())} is outside the model's vocabulary of {self.vocabulary}: "
                 "use the tokenizer that belongs to the model"
             )
         room, new, device = cache.room, len(ids), self._model.device
@@ -113,7 +125,7 @@ class HFBackend:
                     None if visible is None else torch.tensor(visible, device=device)[None, None],
                     torch.tensor(want, device=device),
                 )
-        room.used += new
+        room.use.used += new
         return output
 
     def keep(self, cache: HFCache, length: int, moved: Ints) -> None:
@@ -133,7 +145,7 @@ class HFBackend:
         }
         if self._head is None:
             # The model's own forward, because some scale or cap their logits after the head.
-            return self._runs(**inputs, logits_to_keep=0 if want is None else want).logits[0]
+            return self._runs(**inputs, logits_to_keep=0 if want is None else want).logits[0, :, : self.width]
         hidden = self._runs(**inputs).last_hidden_state[0]
         return self._head((hidden if want is None else hidden[want]).float())
 

@@ -1,15 +1,15 @@
 """Memory for the keys and values of a tree of tokens, in the shape that transformers' models read and write.
 
 It is set aside once and never moves while it suffices: a pass writes behind what is there and copies nothing.
-Models read what they just wrote either as the entries so far, or (`Room.slots`) as all of the memory,
+Models read what they just wrote either as the entries so far, or (`Use.slots`) as all of the memory,
 whose unused entries a mask hides: then every address and every shape is the same from pass to pass, as
 recording a pass takes (`specs.models.hf.passes`).
 """
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -28,6 +28,20 @@ def entries_of(cache: Any) -> tuple[Shapes, Tensor]:
     return shapes, next(keys for keys, _ in layers if keys is not None)
 
 
+@dataclass(slots=True)
+class Use:
+    """How a room is being used, told to its layers.
+
+    Attributes:
+        used: entries that are in use, from the first on.
+        slots: [new] the entries that the pass under way writes to, each with a row of all of the memory
+            to look at; None for those behind `used`, with rows as long as what is used then.
+    """
+
+    used: int = 0
+    slots: Tensor | None = None
+
+
 class _Layer(DynamicLayer):
     """One layer's part of a room.
 
@@ -35,23 +49,24 @@ class _Layer(DynamicLayer):
     over its paths.
     """
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, use: Use) -> None:
+        """Not of the room itself: without a circle its memory is free as soon as it is gone."""
         super().__init__()
         self.is_initialized = True
-        self._room: Room = weakref.proxy(room)  # without a circle its memory is free as soon as it is gone
+        self._use = use
 
     def get_seq_length(self) -> int:
-        return self._room.used
+        return self._use.used
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        room, keys, values = self._room, self.keys, self.values
+        use, keys, values = self._use, self.keys, self.values
         assert keys is not None
         assert values is not None
-        if room.slots is not None:
-            return keys.index_copy_(-2, room.slots, key_states), values.index_copy_(-2, room.slots, value_states)
-        end = room.used + key_states.shape[-2]
-        keys[..., room.used : end, :] = key_states
-        values[..., room.used : end, :] = value_states
+        if use.slots is not None:
+            return keys.index_copy_(-2, use.slots, key_states), values.index_copy_(-2, use.slots, value_states)
+        end = use.used + key_states.shape[-2]
+        keys[..., use.used : end, :] = key_states
+        values[..., use.used : end, :] = value_states
         return keys[..., :end, :], values[..., :end, :]
 
 
@@ -59,29 +74,31 @@ class Room:
     """Memory for one tree at a time.
 
     Attributes:
-        used: entries that are in use, from the first on.
+        use: what of it is in use.
         capacity: entries that there is room for.
-        slots: [new] the entries that the pass under way writes to, each with a row of all of the memory
-            to look at; None for those behind `used`, with rows as long as what is used then.
         cache: what a model takes as its cache.
         passes: recorded passes by number of new tokens; they hold while the memory stays where it is.
     """
 
     def __init__(self, shapes: Shapes, like: Tensor, capacity: int) -> None:
         """`like`: a tensor of the keys' dtype and device."""
-        self._like = like
+        self._like, self.use = like, Use()
         self._members: dict[tuple[int, int], list[tuple[_Layer, str]]] = {}
         layers: list[Any] = []
         for shape in shapes:
-            layers.append(_Layer(self) if shape else DynamicLayer())
+            layers.append(_Layer(self.use) if shape else DynamicLayer())
             for name, (_, heads, _, head) in zip(("keys", "values"), shape or (), strict=False):
                 self._members.setdefault((heads, head), []).append((layers[-1], name))
         self._blocks: list[Tensor] = []
         self.cache = Cache(layers=layers)
         self.passes: dict[int, Any] = {}
-        self.slots: Tensor | None = None
-        self.used = self.capacity = 0
+        self.capacity = 0
         self.reserve(capacity)
+
+    @property
+    def used(self) -> int:
+        """Entries that are in use, from the first on."""
+        return self.use.used
 
     def reserve(self, entries: int) -> None:
         """Make room for that many entries in all, twice as many as before or more."""
@@ -108,10 +125,10 @@ class Room:
             index = torch.tensor(moved, device=self._like.device)
             for block in self._blocks:
                 block[..., length:end, :] = block.index_select(-2, index)
-        self.used = end
+        self.use.used = end
 
     def clear(self, everything: bool) -> None:
         """Forget all entries; with `everything` what lies behind those to come, too, which a mask alone hides then."""
-        self.used = 0
+        self.use.used = 0
         for block in self._blocks if everything else ():
             block.zero_()

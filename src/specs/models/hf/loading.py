@@ -15,7 +15,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from specs.errors import InputError, ModelError, install_command
-from specs.models.backend import tree_error
+from specs.models.backend import finite, tree_error
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +34,12 @@ _SETTINGS = Lock()
 
 
 def load_hf(
-    name: str, kind: Kind, device: str = "auto", dtype: str = "auto", labels: Sequence[int] | None = None
+    name: str,
+    kind: Kind,
+    device: str = "auto",
+    dtype: str = "auto",
+    labels: Sequence[int] | None = None,
+    vocabulary: int | None = None,
 ) -> HFBackend:
     """Load a model and check that it can evaluate a tree.
 
@@ -45,11 +50,12 @@ def load_hf(
         device: cpu, cuda, cuda:N, or auto (cuda where there is one).
         dtype: fp32, bf16, fp16, or auto (bf16 on cuda, fp32 on cpu).
         labels: of a language model, the tokens whose logits are computed; None for all.
+        vocabulary: size of the tokenizer's vocabulary: rows beyond it are padding, and cut off; None for all rows.
 
     Raises:
         InputError: no such device or dtype.
         ModelError: the extra is missing, there is no such model, it is of the wrong kind, its
-            weights are incomplete, its cache cannot be forked, or memory runs out.
+            weights are incomplete, its cache cannot be forked, its outputs are not finite, or memory runs out.
     """
     require_torch(name)
     import torch
@@ -91,7 +97,7 @@ def load_hf(
     if labels is not None:
         # The model's own forward runs over the few rows, because some scale or cap their logits after the head.
         model.set_output_embeddings(heads.LabelRows(model.get_output_embeddings(), labels))
-    backend = _opened(name, kind, model, context, dtype)
+    backend = _opened(name, kind, model, context, dtype, vocabulary)
     if kind == "prm" and backend.width > 2:
         raise ModelError(f"{name} tells {backend.width} labels apart: a reward head has one or two")
     return backend
@@ -177,14 +183,15 @@ def _context(name: str, config: Any, model_class: Any) -> int:
     return min(known)
 
 
-def _opened(name: str, kind: Kind, model: Any, context: int, dtype: str) -> HFBackend:
+def _opened(name: str, kind: Kind, model: Any, context: int, dtype: str, vocabulary: int | None) -> HFBackend:
     """Refuses models that read the mask, the positions or the cache in a way of their own (ALiBi, encoders)."""
     from specs.models.hf.backend import HFBackend, within_memory
 
     try:
         with within_memory(name, ModelError, _SMALLER):
-            backend = HFBackend(name, kind, model, context, dtype)
-            difference = tree_error(backend, backend.unrecorded(), model.get_input_embeddings().weight.shape[0])
+            backend = HFBackend(name, kind, model, context, dtype, vocabulary)
+            with finite(backend, "outputs", ModelError):
+                difference = tree_error(backend, backend.unrecorded())
     except (ValueError, TypeError, IndexError, RuntimeError) as error:
         raise ModelError(f"{name} cannot run over a forked cache: {_line(error)}") from None
     if not difference <= _PROBE[dtype]:

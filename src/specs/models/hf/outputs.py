@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
+from specs.core.sampling import COLD, highest
 from specs.models.backend import Floats
 
 AT_ONCE = 1 << 23
@@ -44,7 +45,9 @@ class OnDevice:
         gains = scores.gather(-1, tokens).double() - totals.log()
         found = torch.stack([tokens.double(), gains], -1).tolist()  # one transfer; fp64 holds a token exactly
         both = [found[row][place] for row, place in places]
-        return [int(token) for token, _ in both], [gain for _, gain in both]
+        log_probabilities = [gain for _, gain in both]
+        _check(rows, log_probabilities)
+        return [int(token) for token, _ in both], log_probabilities
 
     @torch.inference_mode()
     def log_probabilities(
@@ -60,10 +63,21 @@ class OnDevice:
             places = torch.from_numpy(np.array([mine, index[mine] - start, wanted[mine]]))
             place, row, token = places.to(rows.device, non_blocking=True)
             found[place] = scores[row, token].double() - totals[row]
-        return found.cpu().numpy()
+        logs = found.cpu().numpy()
+        _check(rows, logs)
+        return logs
 
     def numbers(self, rows: Tensor) -> Floats:
-        return rows.float().cpu().numpy()
+        numbers = rows.float().cpu().numpy()
+        highest(numbers)
+        return numbers
+
+
+def _check(rows: Tensor, found: Sequence[float] | NDArray[np.float64]) -> None:
+    """Raise FloatingPointError if rows have no law: what was found in these, already in memory, is NaN."""
+    if np.isnan(found).any():
+        highest(rows.amax(-1, keepdim=True).float().cpu().numpy())
+        raise FloatingPointError("infinite")  # over the temperature
 
 
 def _drawn(mass: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
@@ -79,7 +93,8 @@ def _drawn(mass: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
     totals = ends[:, -1:]
     # Scaling by the total keeps a uniform near 1 inside the support under rounding.
     goals = uniforms * totals
-    block = torch.searchsorted(ends, goals, right=True)
+    # Where a row is NaN the search may end beyond it.
+    block = torch.searchsorted(ends, goals, right=True).clamp_(max=parts.shape[1] - 1)
     part = parts.gather(1, block[..., None].expand(-1, -1, BLOCK))
     goals = goals - pad(ends, (1, 0)).gather(-1, block)
     possible = part > 0
@@ -91,11 +106,15 @@ def _drawn(mass: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _scores(rows: Tensor, temperature: float, top_p: float) -> Tensor:
-    """Log-probabilities up to a constant a row, -inf outside the nucleus (`specs.core.sampling.log_law`)."""
+    """Log-probabilities up to a constant a row, -inf outside the nucleus (`specs.core.sampling.log_law`).
+
+    Where a row has no law, all that can be drawn from it is NaN: to look for that here would be to wait for it.
+    """
     rows = rows.float()
-    if temperature == 0:
+    if temperature < COLD:
         best = rows.argmax(-1, keepdim=True)
-        return torch.full_like(rows, -torch.inf).scatter_(-1, best, 0.0)
+        most = rows.gather(-1, best)
+        return torch.full_like(rows, -torch.inf).scatter_(-1, best, most - most)
     scores = rows / temperature
     scores -= scores.amax(-1, keepdim=True)
     if top_p < 1:

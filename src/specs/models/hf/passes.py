@@ -42,11 +42,11 @@ class Pass:
         ids, positions, slots = self._numbers
 
         def work() -> Tensor:
-            room.slots = slots
+            room.use.slots = slots
             try:
                 return compute(room.cache, ids[None], positions[None], self._visible[None, None])
             finally:
-                room.slots = None
+                room.use.slots = None
 
         with _ONE_AT_A_TIME:
             self._replay = record(work)

@@ -32,6 +32,10 @@ AT_A_TIME = 256
 """Requests that a server is sent at a time: as many sequences as vLLM runs unless told otherwise. More wait here."""
 PAUSES_S = (0.2, 1.0)
 """Before each further try of a request that got no answer; drawn from half to one and a half of it."""
+ANOTHER_DTYPE = "serve it with another dtype (vllm serve --dtype float32), or see its log"
+"""What to do about a model on a server that overflows."""
+_NOT_FINITE = "Out of range float values are not JSON compliant"
+"""What Python says of NaN and infinity in an answer, and vLLM passes on."""
 
 
 class _Network:
@@ -125,7 +129,7 @@ class Client:
 
         Raises:
             Refused: an HTTP error, with the server's own message.
-            EngineError: unreachable, dead, silent for too long, or no JSON.
+            EngineError: unreachable, dead, silent for too long, no JSON, or numbers that are not finite.
         """
         async with self._slots:
             response = await self._taken(path, body)
@@ -196,7 +200,10 @@ class Client:
         if response.status_code in (401, 403):
             raise Refused(f"{self.url}{path} refuses the API key ({response.status_code})", response.status_code)
         if not response.is_success:
-            raise Refused(f"{self.url}{path}: {response.status_code}, {_message(response)}", response.status_code)
+            message = _message(response)
+            if _NOT_FINITE in message:
+                raise EngineError(f"{self.url}{path}: its model's numbers are not finite; {ANOTHER_DTYPE}")
+            raise Refused(f"{self.url}{path}: {response.status_code}, {message}", response.status_code)
         return response
 
 

@@ -6,6 +6,7 @@ it in its cache it does not compute again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Coroutine, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from specs.core.ledger import Ask, Ids
 from specs.engine import Closed, Group, Guesses, Watch, unheard
 from specs.errors import EngineError, Stopped
 from specs.models.backend import Floats
-from specs.models.reading import Reader, RewardReader, fitting
+from specs.models.reading import Reader, RewardReader, fitting, known
 from specs.models.remote.client import begin, joined, together, wait
 from specs.models.remote.replicas import Replicas
 from specs.models.remote.vllm import Server, Tally
@@ -29,6 +30,11 @@ from specs.models.text import Text
 from specs.models.tree import Counts
 from specs.rewards.formats import Family
 from specs.types import ALONE, Candidate, Chat, Finish, Judge, Law, Trace
+
+FORBIDDEN = -100.0
+"""The lowest that a server takes as a bias of a logit: no probability that fp32 holds is left."""
+MOST_BIASES = 1024
+"""Tokens whose logits a server's model runner V2 biases in a request."""
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -63,7 +69,9 @@ class RemotePolicy:
         return self.text.fingerprint
 
     def prompt(self, question: str, chat: Chat = ALONE) -> tuple[int, ...]:
-        return fitting(self.text.prompt(question, self.system, chat=chat), self.name, self.replicas.facts.context)
+        facts = self.replicas.facts
+        ids = self.text.prompt(question, self.system, chat=chat)
+        return fitting(ids, self.name, facts.context, facts.vocabulary)
 
     def open(self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str], watch: Watch) -> RemotePolicySession:
         return RemotePolicySession(self.replicas, self.text, prompt_ids, fingerprints, watch)
@@ -82,7 +90,10 @@ class RemotePolicySession(Reader):
     ) -> None:
         """`watch` is called while a request is under way; for the rest see `Reader`."""
         super().__init__(text, prompt_ids, fingerprints)
-        self._server, self._watch, self._facts = replicas.next(), watch, replicas.facts
+        self._name, self._server, self._watch = replicas.name, replicas.next(), watch
+        self._facts = replicas.facts
+        padding = self._facts.padding(text.size)
+        self._bias = {str(token): FORBIDDEN for token in padding} if len(padding) <= MOST_BIASES else {}
         self.counts = Counts(prompt=len(prompt_ids))
         self._requests = Requests(self.counts, watch)
 
@@ -107,6 +118,7 @@ class RemotePolicySession(Reader):
         return [sample for samples in wait(together(work), self._watch) for sample in samples]
 
     async def _sample(self, ids: Ids, n: int, law: Law, key: Key, closed: Callable[[Sample], None]) -> list[Sample]:
+        known(ids, self._name, self._facts.vocabulary)
         # Scoring asks for one token more than it scores.
         cap = min(law.steps.max_tokens, self._facts.context - len(ids) - 1)
         if cap < 1:
@@ -132,15 +144,20 @@ class RemotePolicySession(Reader):
         seed = key.fold("server", ids).integer() + k
         while True:
             whole, room = (*ids, *tokens), cap - len(tokens)
-            request = partial(Server.sample, prompt=whole, law=law, cap=room, seed=seed)
+            request = partial(Server.sample, prompt=whole, law=law, cap=room, seed=seed, bias=self._bias)
             drawn = self._requests.counted(await self._server.ask(request))
             for token, log_probability in zip(drawn.token_ids, drawn.log_probabilities, strict=True):
+                if token >= self._text.size:
+                    raise EngineError(
+                        f"{self._name} sampled {token}, a row that only pads its vocabulary: "
+                        "install specs-llm beside vLLM, whose plugin forbids that"
+                    )
                 tokens.append(token)
                 total += log_probability
                 if end := stepper.push(token):
                     return Sample(tuple(tokens), stepper.text, end, total)
             if not drawn.token_ids:
-                raise EngineError("the server sampled no token; see its log")
+                raise EngineError(f"{self._name} sampled no token; see its log")
             seed = key.fold("more", attempt=k).fold("server", (*ids, *tokens)).integer()
 
     def warm(self, trace: Trace) -> Future[Any] | None:
@@ -169,10 +186,15 @@ class RemotePolicySession(Reader):
 
     async def _score(self, pair: tuple[Ids, Ids], law: Law) -> tuple[list[float], Tally]:
         before, path = pair
+        if max(path, default=0) >= self._facts.vocabulary:
+            return [-math.inf], Tally(0, 0)
         return await self._server.ask(partial(Server.score, prompt=before, path=path, law=law))
 
     async def _next(self, ids: Ids) -> tuple[int, Tally]:
-        return await self._server.ask(partial(Server.next_token, prompt=ids))
+        """The most likely token after `ids`; none (-1) where the model cannot read them."""
+        if max(ids) >= self._facts.vocabulary:
+            return -1, Tally(0, 0)
+        return await self._server.ask(partial(Server.next_token, prompt=ids, bias=self._bias))
 
 
 @dataclass(frozen=True)
@@ -189,7 +211,8 @@ class RemoteReward:
         return self.replicas.name
 
     def prompt(self, question: str) -> tuple[int, ...]:
-        return fitting(self.form.prompt(question), self.name, self.replicas.facts.context)
+        facts = self.replicas.facts
+        return fitting(self.form.prompt(question), self.name, facts.context, facts.vocabulary)
 
     def open(self, prompt_ids: tuple[int, ...], watch: Watch) -> RemoteRewardSession:
         return RemoteRewardSession(self.replicas, self.form, prompt_ids, watch)
@@ -199,7 +222,7 @@ class RemoteRewardSession(RewardReader):
     """A process reward model on a server in one solve: `specs.engine.RewardSession`."""
 
     def __init__(self, replicas: Replicas, form: Family, prompt_ids: tuple[int, ...], watch: Watch) -> None:
-        super().__init__(form, prompt_ids)
+        super().__init__(replicas.name, form, prompt_ids)
         self._server, self._labels = replicas.next(), form.labels
         self.counts = Counts(prompt=len(prompt_ids))
         self._requests = Requests(self.counts, watch)
@@ -210,7 +233,10 @@ class RemoteRewardSession(RewardReader):
 
     def outputs(self, asked: Ask) -> Floats:
         """Log-probabilities in place of logits: what a format makes of them is the same."""
-        return np.array(self._requests.answers(self._whole(asked), self._row), np.float32)
+        rows = self._requests.answers(self._whole(asked), self._row)
+        if len(labels := {len(row) for row in rows}) > 1:
+            raise EngineError(f"{self._name} gives rewards of {min(labels)} and of {max(labels)} labels; see its log")
+        return np.array(rows, np.float32)
 
     def _whole(self, asked: Ask) -> list[Ids]:
         return [(*self.prompt, *prefix, *path) for prefix, paths in asked for path in paths]

@@ -1,0 +1,62 @@
+"""No probability for rows that only pad a model's vocabulary.
+
+Models round the rows of their output matrix up (Qwen2.5: 151,936 and 152,064 over one tokenizer of 151,665
+tokens). vLLM samples from all of them, and all take part in log-probabilities. With this plugin the logits
+of ids that the tokenizer does not have are minus infinity, in all that a server computes. (A model that
+writes ids of another kind there, sounds say, needs a server without it: VLLM_PLUGINS names those to load.)
+"""
+
+# pyright: reportMissingImports=false
+# vLLM is there where this runs, in a server; nowhere else is it needed.
+from __future__ import annotations
+
+import math
+from functools import wraps
+from typing import Any
+
+from specs.vllm_plugins.metrics import tell
+
+CUTS = "specs_padding_plugin"
+
+
+def register() -> None:
+    """Entry point; vLLM calls it once in each of its processes, or more often."""
+    from vllm.model_executor.layers.logits_processor import LogitsProcessor
+
+    if hasattr(LogitsProcessor.forward, "__wrapped__"):
+        return
+    LogitsProcessor.__init__ = _sized(LogitsProcessor.__init__)
+    LogitsProcessor.forward = _cut(LogitsProcessor.forward)
+    tell(CUTS, "Rows that pad the vocabulary have no probability")
+
+
+def _sized(original: Any) -> Any:
+    @wraps(original)
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        self.specs_tokens = _tokens()
+
+    return init
+
+
+def _tokens() -> int | None:
+    """Ids of the tokenizer lie below; None if the server has no tokenizer."""
+    from vllm.config import get_current_vllm_config
+    from vllm.tokenizers import cached_tokenizer_from_config
+
+    tokenizer = cached_tokenizer_from_config(get_current_vllm_config().model_config)
+    return None if tokenizer is None else tokenizer.max_token_id + 1
+
+
+def _cut(original: Any) -> Any:
+    @wraps(original)
+    def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+        logits = original(self, *args, **kwargs)
+        if logits is not None and not kwargs.get("skip_gather"):
+            # With LoRA the processor is inside another one.
+            tokens = getattr(self, "base_layer", self).specs_tokens
+            if tokens is not None:
+                logits[..., tokens:] = -math.inf
+        return logits
+
+    return forward

@@ -1,0 +1,176 @@
+"""Numbers that are none: a solve that meets NaN or infinity ends by name, and the next one is as it would have been."""
+
+import math
+import re
+from itertools import product
+
+import numpy as np
+import pytest
+import tiny
+import toy
+
+from specs.drive import stream
+from specs.engine import unwatched
+from specs.errors import EngineError, ModelError
+from specs.machine import Limits
+from specs.methods.registry import make
+from specs.models.load import Names, load_models
+from specs.models.text import HubText
+from specs.types import Candidate, End, Finish, Judge, Law, Role, StepPolicy, Trace
+
+LAW = Law(0.8, 0.9, StepPolicy(max_tokens=10))
+LIMITS = Limits(max_steps=6, max_tokens=60)
+SEEDS = range(4)
+QUESTION = "b c"
+
+
+@pytest.fixture(scope="session")
+def broken(trio, tmp_path_factory):
+    """By role, models like those of the trio: whole, and with NaN for what `a` means to them."""
+    folder = tmp_path_factory.mktemp("broken")
+    (token,) = HubText(trio["draft"]).encode("a")
+
+    def spoil(tensors):
+        tensors["model.embed_tokens.weight"][token] = np.nan
+
+    whole = {role: tiny.untied(trio[role], folder / role) for role in ("draft", "target")} | {"prm": trio["prm"]}
+    return whole, {role: tiny.changed(one, folder / f"{role}-nan", spoil) for role, one in whole.items()}
+
+
+def solve(models, name, seed):
+    options = {} if name == "target" else {"n": 4}
+    return stream(QUESTION, models, make(name, **options), law=LAW, limits=LIMITS, seed=seed).result
+
+
+def said(result):
+    """Whether any step, thrown away or not, has an `a` in it."""
+    return any("a" in c.text for record in result.steps for c in record.candidates)
+
+
+@pytest.mark.parametrize("role", ["draft", "target", "prm"])
+def test_a_solve_that_meets_nan_ends_by_name_and_the_others_go_on(load_on, broken, role):
+    """One row of the embedding: whether a solve comes to it is in its draws."""
+    whole, spoilt = broken
+    sound, models = load_on(*whole.values()), load_on(*(whole | {role: spoilt[role]}).values())
+    name = getattr(models, role).name
+    ends = set()
+    for method, seed in product(("specs", "beam", "specreason", "beam+speculation", "best-of-n"), SEEDS):
+        result, other = (solve(one, method, seed) for one in (models, sound))
+        ends.add(result.finish_reason is Finish.ERROR)
+        if result.finish_reason is not Finish.ERROR:
+            assert (result.text, result.error) == (other.text, None)
+            continue
+        assert said(other) or "specreason" in method or "speculation" in method  # judged, or guessed
+        assert other.text.startswith(result.text)
+        assert result.error.startswith(f"{name}: ")
+        assert "are not finite (NaN); " in result.error
+        assert "\n" not in result.error
+    assert ends == {True, False}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_model_that_says_nothing_at_all_is_named(load_on, trio, tmp_path, value):
+    """In the last norm it reaches every output: engines that try a model out say so when they load it."""
+
+    def spoil(tensors):
+        tensors["model.norm.weight"][0] = value
+
+    folder = tiny.changed(trio["draft"], tmp_path / "spoilt", spoil)
+    if load_on.engine == "light":
+        message = solve(load_on(folder, trio["target"], trio["prm"]), "specs", 1).error
+    else:
+        with pytest.raises(ModelError) as refused:
+            load_on(folder, None, None)
+        message = str(refused.value)
+    assert re.search(r"(logits|outputs) are not finite \((NaN|infinite)\); .*take another checkpoint$", message)
+
+
+@pytest.mark.parametrize("dtype", ["fp16", "bf16"])
+def test_an_overflow_names_the_dtypes_that_reach_further(trio, tmp_path, dtype):
+    """Numbers beyond 65,504 in one layer: fp16 cannot hold them, bf16 can."""
+    pytest.importorskip("torch")
+
+    def swell(tensors):
+        for name in ("gate", "up"):
+            tensors[f"model.layers.0.mlp.{name}_proj.weight"] *= 1e4
+
+    folder = tiny.changed(trio["draft"], tmp_path / "swollen", swell)
+    names = Names(str(folder), None, None)
+    if dtype == "bf16":
+        assert load_models(names, engine="torch", device="cpu", dtype=dtype).draft.backend.width
+        return
+    with pytest.raises(ModelError, match=r"swollen: outputs are not finite .*--dtype bf16 or fp32\)$"):
+        load_models(names, engine="torch", device="cpu", dtype=dtype)
+
+
+def nothing(ids):
+    return np.full(5, -np.inf)
+
+
+def unknown(ids):
+    return [0.0, math.nan, 0.0, 0.0, 0.0]
+
+
+def endless(ids):
+    return [0.0, 0.0, math.inf, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("law", [Law(1.0), Law(0.7, 0.9), Law(0.0)], ids=["plain", "nucleus", "greedy"])
+@pytest.mark.parametrize(
+    ("logits", "word"), [(nothing, "-infinity for all tokens"), (unknown, "NaN"), (endless, "infinite")]
+)
+@pytest.mark.parametrize("role", ["draft", "target"])
+def test_every_law_and_every_call_refuses_logits_that_are_none(role, logits, word, law):
+    """The draft samples, the target scores, and writes."""
+    models = toy.models(**{role: logits})
+    name = getattr(models, role).name
+    for method in ("specs", "gsi", "beam", "target", "specs+speculation"):
+        found = make(method, **({} if method == "target" else {"n": 2}))
+        if Role(role) not in found.roles:
+            continue
+        result = stream("q", models, found, law=law, limits=LIMITS, seed=1).result
+        assert result.finish_reason is Finish.ERROR
+        assert result.error == f"{name}: logits are not finite ({word}); mend its table"
+
+
+def test_no_rating_is_read_off_logits_that_are_none():
+    judge = Judge("", "", tuple("0123456789"))
+
+    def rate(ids):
+        return np.where(np.arange(15) == 7, math.nan, 0.0)
+
+    policy = toy.models(target=rate, text=toy.RATED).target
+    session = policy.open(policy.prompt("q"), frozenset({policy.fingerprint}), unwatched)
+    with pytest.raises(EngineError, match=r"p: logits are not finite \(NaN\)"):
+        session.ratings([(Trace("q"), [Candidate((0,), "a", End.CAP)])], judge)
+
+
+@pytest.mark.parametrize(
+    ("reward", "said"),
+    [
+        (math.nan, r"not finite \(NaN\)"),
+        (math.inf, r"not finite \(infinite\)"),
+        (-math.inf, r"not finite \(-infinity"),
+        (1.5, r"a reward of 1\.5, and rewards lie in \[0, 1\]"),
+        (-0.01, r"a reward of -0\.01, and"),
+        (1.0 + 1e-7, None),
+        (-1e-7, None),
+    ],
+)
+@pytest.mark.parametrize("method", ["specs", "beam", "dvts", "gsi", "rsd", "best-of-n", "weighted-majority"])
+def test_a_reward_that_is_none_never_reaches_the_method(method, reward, said):
+    """At the second step: the first one stays."""
+    models = toy.models(
+        toy.table(1, end=-9.0), toy.table(2, end=-9.0), rate=lambda steps: 0.5 if len(steps) < 2 else reward
+    )
+    result = stream(
+        "q", models, make(method, n=2), law=Law(1.0, 1.0, StepPolicy(max_tokens=4)), limits=LIMITS, seed=1
+    ).result
+    if said is None:
+        assert result.error is None
+        return
+    assert result.finish_reason is Finish.ERROR
+    assert result.error.startswith("r")
+    assert re.search(said, result.error)
+    given = [c.reward for record in result.steps for c in record.candidates if c.reward is not None]
+    assert all(0 <= one <= 1 for one in given)

@@ -1,0 +1,125 @@
+"""Rows that only pad a vocabulary, and numbers that are none, on real servers; random tiny models."""
+
+import numpy as np
+import pytest
+import tiny
+from live.servers import PRM_FLAGS, PROCESSED, V2
+
+from specs.core.keys import Key
+from specs.drive import stream
+from specs.engine import Models, unwatched
+from specs.errors import EngineError
+from specs.machine import Limits
+from specs.methods.registry import make
+from specs.models.load import Names, load_models
+from specs.models.text import HubText
+from specs.serving.doctor import State, diagnose
+from specs.types import Candidate, Finish, Law, Role, StepPolicy, Trace
+
+QUESTION = "b c"
+LAW = Law(0.7, 0.95, StepPolicy.chunks(6))
+PADDING = 7
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """A model, one over a wider table whose padding is likely, and a model and a PRM with NaN for what `a` means."""
+    folder = tmp_path_factory.mktemp("models")
+    size = tiny.write_tokenizer(folder / "plain")
+    plain = tiny.write_llama(folder / "plain", size, seed=2, hidden=64, heads=1, context=4096)
+    tiny.write_tokenizer(folder / "rewards")
+    rewards = tiny.write_llama(folder / "rewards", size, seed=3, hidden=64, heads=1, context=4096, labels=2)
+    (token,) = HubText(plain).encode("a")
+
+    def spoil(tensors):
+        tensors["model.embed_tokens.weight"][token] = np.nan
+
+    return {
+        "plain": plain,
+        "padded": tiny.resized(plain, folder / "padded", size + PADDING),
+        "nan": tiny.changed(tiny.untied(plain, folder / "untied"), folder / "nan", spoil),
+        "rewards": rewards,
+        "nan-rewards": tiny.changed(rewards, folder / "nan-rewards", spoil),
+    }
+
+
+def light(*names):
+    return load_models(Names(*(name and str(name) for name in names)), engine="light")
+
+
+def opened(policy):
+    return policy.open(policy.prompt(QUESTION), frozenset({policy.fingerprint}), unwatched)
+
+
+def drawn(policy, law, n=60):
+    samples = opened(policy).sample([Trace(QUESTION)], n, law, [Key.from_seed(1)])
+    return samples, [(Trace(QUESTION), [Candidate(one.token_ids, one.text, one.end) for one in samples])]
+
+
+@pytest.mark.parametrize("runner", [{}, V2], ids=["v1", "v2"])
+def test_with_the_plugin_the_law_is_normalised_without_padding(start, folders, runner):
+    """Sampled and scored as on the light engine over the same weights, which has no such rows."""
+    server = start(str(folders["padded"]), PROCESSED, **runner)
+    remote, own = load_models(Names(server.url, server.url, None)), light(folders["plain"], None, None).draft
+    assert remote.draft.replicas.facts.rows == own.text.size + PADDING
+    for law in (Law(1.0, 1.0, LAW.steps), LAW):
+        samples, groups = drawn(remote.draft, law)
+        assert max(token for one in samples for token in one.token_ids) < own.text.size
+        wanted = opened(own).log_probabilities(groups, law)
+        assert [one.log_probability for one in samples] == pytest.approx(wanted, abs=1e-3)
+        assert opened(remote.target).log_probabilities(groups, law) == pytest.approx(wanted, abs=1e-3)
+    found = diagnose({Role.DRAFT: server.url, Role.TARGET: server.url}, LAW)
+    assert {finding.state for finding in found} == {State.OK}
+
+
+@pytest.mark.parametrize(
+    "runner", [{"VLLM_PLUGINS": "none"}, V2 | {"VLLM_PLUGINS": "triton_interpreter"}], ids=["v1", "v2"]
+)
+def test_without_the_plugin_what_is_sampled_is_right_and_scores_are_said_to_count_padding(start, folders, runner):
+    server = start(str(folders["padded"]), PROCESSED, **runner)
+    remote, law = load_models(Names(server.url, server.url, None)), Law(1.0, 1.0, LAW.steps)
+    samples, groups = drawn(remote.draft, law)
+    assert max(token for one in samples for token in one.token_ids) < remote.draft.text.size
+    wanted = opened(light(folders["plain"], None, None).draft).log_probabilities(groups, law)
+    assert [one.log_probability for one in samples] == pytest.approx(wanted, abs=1e-3)
+    scored = opened(remote.target).log_probabilities(groups, law)
+    assert max(np.subtract(wanted, scored)) > 1
+    assert min(np.subtract(wanted, scored)) > -1e-3
+    hints = [one.text for one in diagnose({Role.TARGET: server.url}, law) if one.state is State.HINT]
+    assert any(f"count {PADDING} rows that only pad its vocabulary: install specs-llm" in hint for hint in hints)
+
+
+def test_solves_that_meet_nan_end_by_name_and_the_others_go_on(start, folders):
+    server = start(str(folders["nan"]), PROCESSED)
+    models = load_models(Names(server.url, server.url, None))
+    models = Models(models.draft, models.target, light(None, None, folders["rewards"]).prm)
+    ends = set()
+    for name in ("specs", "beam", "specreason"):
+        for seed in range(6):
+            result = stream(QUESTION, models, make(name, n=4), law=LAW, limits=Limits(4, 40), seed=seed).result
+            ends.add(result.finish_reason is Finish.ERROR)
+            if result.finish_reason is Finish.ERROR:
+                assert result.error.startswith(server.url)
+                assert "its model's numbers are not finite; serve it with another dtype" in result.error
+    assert ends == {True, False}
+    assert server.healthy()
+
+
+def test_rewards_that_are_nan_end_a_solve_by_name(start, folders):
+    server = start(str(folders["nan-rewards"]), *PRM_FLAGS)
+    models = light(folders["plain"], folders["plain"], None)
+    models = Models(models.draft, models.target, load_models(Names(None, None, server.url)).prm)
+    errors = {
+        stream(QUESTION, models, make("beam", n=4), law=LAW, limits=Limits(4, 40), seed=seed).result.error
+        for seed in range(4)
+    }
+    (error,) = errors - {None}
+    assert error.startswith(f"{server.url}/pooling: its model's numbers are not finite; serve it with another dtype")
+
+
+def test_a_model_that_says_nothing_at_all_is_named_when_it_is_connected_to(start, folders, tmp_path):
+    """It is not taken for one that pools."""
+    nothing = tiny.changed(folders["plain"], tmp_path / "nothing", lambda one: one["model.norm.weight"].fill(np.nan))
+    server = start(str(nothing), PROCESSED)
+    with pytest.raises(EngineError, match=f"^{server.url}.* its model's numbers are not finite"):
+        load_models(Names(server.url, None, None))
