@@ -20,10 +20,7 @@ case "$1 $2" in
   "-c import sys; print(sys.version)") echo "{name}" ;;
   "-m venv") mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
   "-m pip")
-    case "$3" in
-      --version) ;;
-      *) echo "$PIP_CONSTRAINT $PIP_BUILD_CONSTRAINT $*" >>{log}; exit {fails} ;;
-    esac ;;
+    [ "$3" = --version ] || {{ echo "$PIP_CONSTRAINT $PIP_BUILD_CONSTRAINT $*" >>{log}; exit {fails}; }} ;;
 esac
 """
 USE = '#!/usr/bin/env bash\nset -euo pipefail\ncd "$(dirname "$0")/.."\n. scripts/environment "$1"\necho "$env"\n'
