@@ -183,13 +183,7 @@ class LlamaBackend:
     """
 
     def __init__(
-        self,
-        name: str,
-        file: Gguf,
-        device: str,
-        context: int,
-        labels: Sequence[int] | None,
-        vocabulary: int | None,
+        self, name: str, file: Gguf, device: str, context: int, labels: Sequence[int] | None, vocabulary: int | None
     ) -> None:
         lib = library()
         self.name = name
@@ -240,11 +234,7 @@ class LlamaBackend:
 
 
 def load_llama(
-    path: Path,
-    name: str,
-    device: str = "auto",
-    labels: Sequence[int] | None = None,
-    vocabulary: int | None = None,
+    path: Path, name: str, device: str = "auto", labels: Sequence[int] | None = None, vocabulary: int | None = None
 ) -> LlamaBackend:
     """Load a GGUF file and check that it can evaluate a tree.
 
