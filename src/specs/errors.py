@@ -47,6 +47,15 @@ class Stopped(SpecsError):
         self.reason = reason
 
 
+def described(error: BaseException) -> str:
+    """The kind and the message of an error of any kind, on one line."""
+    try:
+        said = " ".join(str(error).split())
+    except Exception:  # not even that can be relied on
+        said = ""
+    return f"{type(error).__name__}: {said or 'no message'}"
+
+
 def install_command(extra: str) -> str:
     """The command that adds an extra to this environment, for messages that say what is missing.
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from numbers import Integral
 from typing import Any, cast
 
 from specs.core.keys import Key
@@ -61,8 +62,9 @@ class Limits:
     deadline_s: float | None = None
 
     def __post_init__(self) -> None:
-        if self.max_steps < 1 or self.max_tokens < 1:
-            raise ValueError("max_steps and max_tokens are at least 1")
+        for name, value in (("max_steps", self.max_steps), ("max_tokens", self.max_tokens)):
+            if not isinstance(value, Integral) or value < 1:
+                raise ValueError(f"{name} is a whole number, at least 1, not {value}")
         if self.deadline_s is not None and not self.deadline_s > 0:
             raise ValueError(f"a deadline is a positive number of seconds, not {self.deadline_s}")
 
@@ -124,6 +126,8 @@ class Solve:
         self.step_start = self.start
         self.spans: list[Done] = []
         trace = Trace(self.question)
+        complete: list[Trace] = []
+        """Of a search."""
         error: str | None = None
         reply: Any = None
         try:
@@ -152,6 +156,8 @@ class Solve:
                         if all(len(one.kept or (0,)) == 1 for one in self.records):
                             self.first_step = self.first_step or self._elapsed()
                         reply = tuple(finish_of(one, self.limits) for one in grown.values())
+                        pairs = zip(grown.values(), reply, strict=True)
+                        complete += [one for one, end in pairs if end in (Finish.ANSWER, Finish.END_OF_TEXT)]
                         yield from self._hand_out(record)
                     case Settle():
                         trace, reply = request.trace, None
@@ -159,8 +165,10 @@ class Solve:
                         reply = yield from self._propose(request)
         except Stopped as stop:
             finish = stop.reason
+            if complete:  # better than what is still under way
+                trace = max(complete, key=lambda one: one.steps[-1].reward or 0.0)
         except (SpecsError, MemoryError) as failure:
-            finish, error = Finish.ERROR, str(failure) or "out of memory"
+            finish, error = Finish.ERROR, " ".join(str(failure).split()) or "out of memory"
         finally:
             for future in self.begun:
                 future.cancel()

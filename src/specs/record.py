@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def result_json(result: Result, candidates: bool = False) -> dict[str, Any]:
         "seed": result.seed,
         "draws": result.draws,
         "models": {str(role): name for role, name in result.models.items()},
-        "settings": result.settings,
+        "settings": plain(result.settings),
         "text_scoring": result.text_scoring,
         "raw_scoring": result.raw_scoring,
         "error": result.error,
@@ -95,6 +96,24 @@ def _number(value: float | None) -> float | str | None:
     return value if value is None or math.isfinite(value) else str(value)
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def plain(value: Any) -> Any:
+    """The same value as JSON holds it: numbers that are infinite or NaN become text, tuples lists."""
+    if isinstance(value, dict):
+        return {name: plain(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(part) for part in value]
+    return _number(value) if isinstance(value, float) else value
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """A value as JSON that every parser takes and every file: half a character (a lone surrogate) is escaped."""
+    text = json.dumps(plain(value), ensure_ascii=False, allow_nan=False, indent=indent)
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def check_writable(path: Path) -> None:
     """Raise `InputError` if a file cannot be written there; leaves nothing behind."""
     if path.is_dir():
@@ -107,14 +126,20 @@ def check_writable(path: Path) -> None:
 
 def write_json(path: Path, value: dict[str, Any], indent: int | None = None) -> None:
     """Write a file whole or not at all."""
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=indent) + "\n")
+    write_text(path, json_text(value, indent) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
+    """Write a file whole or not at all. Devices and pipes are written to; links are followed; a file keeps its mode."""
+    path = path.resolve()
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8")
+            return
         beside.write_text(text, encoding="utf-8")
+        if path.exists():
+            beside.chmod(path.stat().st_mode & 0o7777)
         os.replace(beside, path)
     except OSError as error:
         beside.unlink(missing_ok=True)

@@ -24,6 +24,7 @@ from specs.types import (
     Branch,
     Candidate,
     Decision,
+    End,
     Finish,
     Law,
     Proposal,
@@ -149,7 +150,7 @@ class _Replaying:
 
     def _missing(self, request: Propose | Rollout, record: StepRecord) -> Ended | None:
         """What the record lacks to answer a request; None if nothing."""
-        first = record.candidates[0]
+        first = next((c for c in record.candidates if c.end is not End.CUT), record.candidates[0])
         if request.writer is not record.writer:
             return Ended.WRITER
         if len(request.trace.steps) != record.step_idx:

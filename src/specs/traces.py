@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +18,7 @@ from specs.errors import InputError
 from specs.types import ALONE, Candidate, Chat, Decision, End, Finish, Result, Role, Seconds, StepRecord, Turn, Usage
 
 _Name = TypeVar("_Name", bound=StrEnum)
+_NOT_FINITE = {str(value): value for value in (math.inf, -math.inf, math.nan)}
 _KINDS = {
     str: "text",
     int: "a whole number",
@@ -82,7 +84,10 @@ def result_from(value: Any, where: str) -> Result:
         draws=solve.take("draws", int) if solve.has("draws") else 1,  # before there was a second rule
         models={role: models.take(role, str) for role in models.roles()},
         prompt_token_ids={role: prompts.ids(role) for role in prompts.roles()},
-        settings=solve.take("settings", dict),
+        settings={
+            name: _NOT_FINITE.get(value, value) if isinstance(value, str) else value
+            for name, value in solve.take("settings", dict).items()
+        },
         text_scoring=solve.take("text_scoring", bool),
         raw_scoring=solve.has("raw_scoring") and solve.take("raw_scoring", bool),
         error=solve.optional("error", str),
@@ -174,8 +179,8 @@ class _Object:
     def number(self, name: str) -> float:
         """A number, of which JSON holds the infinite and the undefined as text."""
         value = self._value.get(name)
-        if value in ("inf", "-inf", "nan"):
-            return float(value)
+        if isinstance(value, str) and value in _NOT_FINITE:
+            return _NOT_FINITE[value]
         if isinstance(value, int) and not isinstance(value, bool):
             return value
         return self.take(name, float)

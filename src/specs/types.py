@@ -6,11 +6,13 @@ Notation as in docs/method.md: `q` draft model, `p` target model, `r` process re
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from numbers import Integral
 from typing import Any, ClassVar, Literal
 
 
@@ -68,8 +70,8 @@ class StepPolicy:
     enough: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.max_tokens < 1:
-            raise ValueError(f"a step needs room for at least one token, not {self.max_tokens}")
+        if not isinstance(self.max_tokens, Integral) or self.max_tokens < 1:
+            raise ValueError(f"a step needs room for a whole number of tokens, at least 1, not {self.max_tokens}")
         if not 0 < self.enough <= 1:
             raise ValueError(f"enough is a share of the candidates, above 0 and up to 1, not {self.enough}")
         if self.delimiter == "" or self.pattern == "":
@@ -101,8 +103,8 @@ class Law:
     steps: StepPolicy = field(default_factory=StepPolicy)
 
     def __post_init__(self) -> None:
-        if not self.temperature >= 0:
-            raise ValueError(f"temperature is at least 0, not {self.temperature}")
+        if not 0 <= self.temperature < math.inf:
+            raise ValueError(f"temperature is at least 0 and finite, not {self.temperature}")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top-p lies in (0, 1], not {self.top_p}")
 

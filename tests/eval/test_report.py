@@ -275,3 +275,28 @@ def test_latencies_of_different_machines_are_not_compared():
     assert found["methods"]["specs"]["latency_s"]["mean"] == pytest.approx(5.5 / 3)
     assert found["methods"]["specs"]["accuracy_minus_beam"]["mean"] == 0
     assert table(found).splitlines()[-1].startswith("the solves were made on different machines")
+
+
+def test_what_failed_is_not_the_same_by_construction():
+    """Nor is a method under another law, whatever its options."""
+    options = {"beam": {"n": 4}, "beam+speculation": {"n": 4, "speculate": 8}}
+    rows = [_row(str(k), name, True if k or name == "beam" else None, 1.0) for k in range(40) for name in options]
+    report = _report(rows, *options, **options)
+    assert report.to_json()["methods"]["beam+speculation"]["accuracy_minus_beam"]["verdict"] == "too few to tell"
+    rows = [_row(str(k), name, True, 1.0) for k in range(40) for name in options]
+    report = _report(rows, *options, **options)
+    verdict = report.to_json()["methods"]["beam+speculation"]["accuracy_minus_beam"]["verdict"]
+    assert verdict == "the same by construction"
+    elsewhere = replace(report, settings=tuple(replace(one, context=one.method) for one in report.settings))
+    verdict = elsewhere.to_json()["methods"]["beam+speculation"]["accuracy_minus_beam"]["verdict"]
+    assert verdict == "too few to tell"
+
+
+def test_differences_stay_within_what_is_possible_and_a_method_differs_from_itself_by_nothing():
+    rows = [_row(str(k), name, None if k else name == "beam", 1.0) for k in range(6) for name in ("specs", "beam")]
+    found = _report(rows, "specs", "beam").to_json()["methods"]
+    difference = found["specs"]["accuracy_minus_beam"]
+    assert difference["low"] >= -1
+    assert difference["high"] <= 1
+    own = found["beam"]["accuracy_minus_beam"]
+    assert (own["mean"], own["mean_at_most"], own["low"], own["high"]) == (0, 0, 0, 0)

@@ -28,6 +28,7 @@ from specs.methods.beam import Beam
 from specs.methods.single import Single
 from specs.methods.specs import Specs
 from specs.methods.whole import Majority
+from specs.replay import Ended, replay
 from specs.types import Finish, Law, Role, StepPolicy
 
 QUESTIONS = world.QUESTIONS[:24]
@@ -330,3 +331,43 @@ def test_progress_counts():
 def test_what_cannot_be_run_is_refused(change, fault):
     with pytest.raises(InputError, match=fault):
         _run(**{"methods": [BEAM], **change})
+
+
+class _Panic(BaseException):
+    """What a library in Rust raises when it panics is no `Exception`."""
+
+    def __str__(self):
+        raise ValueError("not even that")
+
+
+@pytest.mark.parametrize("raised", [_Panic, SystemExit, GeneratorExit, ValueError])
+@pytest.mark.parametrize("concurrency", [1, 2])
+def test_whatever_an_engine_raises_fails_its_solve_alone(raised, concurrency):
+    def rate(steps):
+        if len(steps) == 2:
+            raise raised
+        return world.rate(steps)
+
+    plan, rows = _plan([BEAM, Single()], PROBLEMS[:6]), Rows()
+    assert not solve_all(plan, _models(rate), rows, concurrency=concurrency)
+    assert len(rows.by_key) == 12
+    broken = [row for row in rows.by_key.values() if row.failed]
+    assert broken
+    assert all(row.error.startswith(f"{raised.__name__}: no message") for row in broken)
+
+
+def test_a_solve_that_broke_off_can_be_replayed_like_others(tmp_path):
+    """Its trace has the settings that it ran under; there is nothing to decide again."""
+
+    class Kept(Rows):
+        def add(self, row, result):
+            super().add(row, result)
+            assert replay(result).ended is (Ended.CUT if row.failed else Ended.COMPLETE)
+
+    def rate(steps):
+        if len(steps) == 2:
+            raise ValueError("broke")
+        return world.rate(steps)
+
+    solve_all(_plan([BEAM, SPECS], PROBLEMS[:4]), _models(rate), rows := Kept())
+    assert any(row.failed for row in rows.by_key.values())

@@ -174,3 +174,20 @@ def test_a_reward_that_is_none_never_reaches_the_method(method, reward, said):
     assert re.search(said, result.error)
     given = [c.reward for record in result.steps for c in record.candidates if c.reward is not None]
     assert all(0 <= one <= 1 for one in given)
+
+
+def test_a_label_without_a_finite_output_is_no_reward(load_on, trio, tmp_path):
+    """Of a token minus infinity says that it is impossible; of a label it says nothing."""
+    for idx in (0, 1):
+
+        def spoil(tensors, idx=idx):
+            tensors["score.bias"][idx] = -np.inf
+
+        prm = tiny.changed(trio["prm"], tmp_path / f"prm-{idx}", spoil)
+        models = load_on(trio["draft"], trio["target"], prm)
+        for method in ("specs", "beam", "best-of-n", "rsd"):
+            result = (
+                solve(models, method, 0) if method != "rsd" else stream(QUESTION, models, make("rsd"), law=LAW).result
+            )
+            assert result.finish_reason is Finish.ERROR
+            assert "rewards are not finite (-infinity for a label)" in result.error

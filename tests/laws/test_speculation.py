@@ -11,7 +11,7 @@ from specs.engine import Models
 from specs.errors import InputError
 from specs.machine import Limits
 from specs.methods.registry import NAMES, SPECULATING, make
-from specs.types import Law, Role, StepPolicy
+from specs.types import Finish, Law, Role, StepPolicy
 
 LAW, LIMITS = Law(0.8, 0.9, StepPolicy(max_tokens=10)), Limits(max_steps=4, max_tokens=40)
 QUESTION = "a b c"
@@ -100,3 +100,23 @@ def test_vocabularies_that_differ_are_refused(models):
     draft = Other(models.draft.backend, models.draft.text)
     with pytest.raises(InputError, match="of the same vocabulary"):
         solve(replace(models, draft=draft), "target+speculation")
+
+
+@pytest.mark.parametrize("name", ["target", "beam", "best-of-n", "specs"])
+def test_guesses_end_where_the_writer_has_no_more_room(models, name):
+    """A draft with more context than the target guesses beyond it, and that changes nothing either."""
+    cut = set()
+    for room in (4, 7, 12, 19):
+
+        class Short(tiny.CountingBackend):
+            context = len(models.target.prompt(QUESTION)) + room
+
+        short = replace(models, target=replace(models.target, backend=Short(models.target.backend)))
+        for seed in range(3):
+            plain, along = solve(short, name, seed), solve(short, f"{name}+speculation", seed)
+            check_same_steps(along, plain)
+            cut.add(plain.finish_reason)
+            if name != "specs":  # whose scoring may break off: a candidate of the draft that the target has no room for
+                for use in along.usage.values():
+                    assert use.processed == use.minimum + use.speculated
+    assert Finish.CONTEXT in cut

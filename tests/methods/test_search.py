@@ -11,7 +11,7 @@ from specs.errors import InputError
 from specs.machine import Limits
 from specs.methods.beam import Beam, Dvts
 from specs.methods.registry import make
-from specs.models.tabular import TabularPolicy, TabularReward
+from specs.models.tabular import TabularPolicy, TabularReward, TabularText
 from specs.types import Finish, Law, Role, StepPolicy
 
 LAW = Law(0.9, 1.0, StepPolicy(max_tokens=3))
@@ -185,3 +185,73 @@ def test_the_oracle_prefers_the_draft_among_equals():
         TabularReward("r", toy.TEXT, lambda steps: 0.5),
     )
     assert run(make("oracle-route", n=2), same).draft_share == 1
+
+
+def answering(context):
+    """Of two traces one has its answer after a step, the other never ends; the target has so much room."""
+
+    def table(ids):
+        row = [-99.0] * len(PIECES)
+        if not ids:
+            row[0] = row[1] = 0.0  # half of the candidates begin with a, half with b
+        elif ids[0] == 0:
+            row[3 if len(ids) == 1 else 4] = 0.0
+        else:
+            row[1 if len(ids) % 2 else 2] = 0.0
+        return row
+
+    text = TabularText(PIECES, end_id=4)
+    models = Models(
+        None,
+        TabularPolicy("p", text, table),
+        TabularReward("r", text, lambda steps: 0.9 if steps[0][0] == "a" else 0.3),
+    )
+    models.target.backend.context = context
+    return models
+
+
+PIECES = ["a", "b", "\n\n", "\\boxed{7}", ""]
+
+
+@pytest.mark.parametrize("context", range(6, 14))
+def test_a_search_that_is_cut_keeps_the_answer_it_has(context):
+    """The trace under way, which leads for the moment, must not take its place."""
+    law, limits = Law(steps=StepPolicy(max_tokens=4)), Limits(max_steps=30, max_tokens=60)
+    for seed in range(6):
+        result = stream("q", answering(context), Beam(n=4, width=2), law=law, limits=limits, seed=seed).result
+        kept = {record.candidates[k].text for record in result.steps[:1] for k in record.kept}
+        if any(text.startswith("a") for text in kept):
+            assert (result.answer, result.text) == ("7", "a\\boxed{7}")
+        if kept == {"a\\boxed{7}", "b\n\n"}:
+            assert result.finish_reason in (Finish.CONTEXT, Finish.ANSWER)
+
+
+def test_a_trace_is_cut_by_its_own_length_not_by_that_of_the_longest():
+    """Beside a trace that fills the context, a short one goes on to its answer."""
+
+    def table(ids):
+        row = [-99.0] * len(PIECES)
+        if not ids:
+            row[0] = row[1] = 0.0
+        elif ids[0] == 0:  # a, then a step of its own that takes three tokens
+            row[{1: 2, 2: 0, 3: 0, 4: 3}.get(len(ids), 4)] = 0.0
+        else:
+            row[1 if len(ids) < 6 else 2] = 0.0
+        return row
+
+    text = TabularText(PIECES, end_id=4)
+    models = Models(
+        None,
+        TabularPolicy("p", text, table),
+        TabularReward("r", text, lambda steps: 0.9 if len(steps) == 2 and steps[0][0] == "a" else 0.5),
+    )
+    models.target.backend.context = 9
+    law, limits = Law(steps=StepPolicy(max_tokens=7)), Limits(max_steps=10, max_tokens=60)
+    both = 0
+    for seed in range(8):
+        result = stream("q", models, Beam(n=8, width=2), law=law, limits=limits, seed=seed).result
+        first = {record.candidates[k].text[0] for record in result.steps[:1] for k in record.kept}
+        if first == {"a", "b"}:
+            both += 1
+            assert result.answer == "7"
+    assert both > 4

@@ -5,6 +5,7 @@ Python is a stand-in that writes down what pip is asked for.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ STAND_IN = """#!/bin/sh
 case "$1 $2" in
   "-c import ensurepip"*) exit {unsuited} ;;
   "-c import sys; print(sys.version)") echo "{name}" ;;
+  "-c import fcntl"*) exec {real} "$@" ;;
   "-m venv") mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
   "-m pip")
     [ "$3" = --version ] || {{ echo "$PIP_CONSTRAINT $PIP_BUILD_CONSTRAINT $*" >>{log}; exit {fails}; }} ;;
@@ -40,13 +42,13 @@ class Checkout:
         use.write_text(USE)
         use.chmod(0o755)
         self.bin.mkdir()
-        for tool in ("bash", "cat", "cksum", "cp", "dirname", "env", "mkdir", "rm", "sh", "sleep"):
+        for tool in ("bash", "cat", "cksum", "cp", "dirname", "env", "mkdir", "rm", "sh", "sleep", "touch"):
             (self.bin / tool).symlink_to(shutil.which(tool) or pytest.skip(f"no {tool} here"))
 
     def python(self, name: str, *, unsuited: int = 0, fails: int = 0) -> Path:
         path = self.bin / name
         path.unlink(missing_ok=True)
-        path.write_text(STAND_IN.format(name=name, log=self.log, unsuited=unsuited, fails=fails))
+        path.write_text(STAND_IN.format(name=name, log=self.log, unsuited=unsuited, fails=fails, real=sys.executable))
         path.chmod(0o755)
         return path
 
@@ -106,7 +108,7 @@ def test_an_installation_that_was_cut_short_begins_anew(checkout: Checkout) -> N
 
 def test_a_cut_within_an_upgrade_is_seen_although_the_first_installation_was_whole(checkout: Checkout) -> None:
     checkout.installed()
-    (checkout.root / ".venv/installing").write_text("999999999")
+    (checkout.root / ".venv/installing").touch()
     assert len(checkout.installed()) == 1
     assert checkout.installed() == []
 
@@ -132,22 +134,18 @@ def test_a_checkout_that_was_copied_does_not_run_the_one_it_was_copied_from(chec
 
 
 def test_one_that_is_still_installing_is_waited_for(checkout: Checkout) -> None:
-    environment = checkout.root / ".venv"
-    environment.mkdir()
-    other = subprocess.Popen(["sleep", "1"])
-    (environment / "installing").write_text(str(other.pid))
-    waiting = subprocess.Popen(
-        [str(checkout.root / "scripts/use"), ALL],
-        env={"PATH": str(checkout.bin)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert other.wait() == 0
-    assert not checkout.log.exists()  # nothing was installed while the other ran
-    _, told = waiting.communicate(timeout=60)
-    assert waiting.returncode == 0
-    assert f"waiting for process {other.pid}" in told
+    """It may have done what was to be done; then nothing is left to do."""
+    command, environment = [str(checkout.root / "scripts/use"), ALL], {"PATH": str(checkout.bin)}
+    with (checkout.root / ".venv.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        waiting = [subprocess.Popen(command, env=environment, **pipes) for _ in range(3)]
+        assert [one.stderr.readline() for one in waiting] == ["waiting for another installation into .venv ...\n"] * 3
+        assert not checkout.log.exists(), "nothing was installed while the other ran"
+    for one in waiting:
+        _, told = one.communicate(timeout=60)
+        assert (one.returncode, told) == (0, "")
+    assert len(checkout.log.read_text().splitlines()) == 1
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ figures go into a folder; the same command goes on after a stop.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from specs.eval.report import Report
 from specs.eval.rows import Rows
 from specs.eval.run import Plan, solve_all
 from specs.eval.table import table
-from specs.record import write_text
+from specs.record import json_text, write_text
 from specs.suite.figures import draw
 from specs.suite.scales import SCALES
 from specs.suite.suite import RECORD, Suite
@@ -58,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     )
     found = report.to_json()
     print(table(found))
-    print(json.dumps(found))
+    print(json_text(found))
     return 1 if interrupted or report_unsolved(found) else 0
 
 

@@ -27,7 +27,7 @@ from specs.cli import (
     view,
 )
 from specs.cli.options import Parser
-from specs.errors import InputError, ModelError, SpecsError
+from specs.errors import InputError, ModelError, SpecsError, described
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,7 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         words = sys.argv[1:] if argv is None else argv
         args = parser().parse_args(words)
         args.command = shlex.join(["specs", *words])
-        return args.run(args)
+        code = args.run(args)
+        sys.stdout.flush()  # while what goes wrong with it can still be told
+        return code
     except (InputError, ModelError) as error:
         print(f"specs: {error}", file=sys.stderr)
         return 2
@@ -50,6 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("specs: interrupted", file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:  # a full disk, say
+        print(f"specs: {described(error)}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 

@@ -75,10 +75,13 @@ class Screen:
             )
         )
 
-    def result(self, result: Result) -> None:
+    def result(self, result: Result, right: str | None = None) -> None:
+        """The totals; `right` is the right answer, where that is known."""
         seconds, accepted = result.seconds, result.accepted
         self.line()
         self.line(self._paint(f"answer   {result.answer if result.answer is not None else '(none)'}", "bold"))
+        if right not in (None, result.answer):
+            self.line(f"right    {right} would be the right answer: the bundled models err, too")
         if any(len(record.kept or ()) > 1 for record in accepted):  # the leaders shown were not all part of it
             self.line("trace    " + " ".join(result.text.split()))
         self.line(f"finish   {result.finish_reason}" + (f": {result.error}" if result.error else ""))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import sys
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from specs.drive import Stream
 from specs.errors import InputError
 from specs.methods.registry import NAMES, SPECULATING
 from specs.pacing import Pace
-from specs.record import check_writable, result_json, write_json
+from specs.record import check_writable, json_text, result_json, write_json
 from specs.types import Finish
 
 EXAMPLE_SEED = 1_000_004
@@ -43,7 +42,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    question = _question(args)
+    question, right = _question(args)
     name = args.method or (args.preset.method if args.preset else "specs")
     if args.preset and args.preset.method != name:
         raise InputError(f"the preset is for {args.preset.method}, not for {name}; leave one of them out")
@@ -63,11 +62,11 @@ def run(args: argparse.Namespace) -> int:
     if args.trace is not None:
         write_json(args.trace, result_json(result, candidates=True))
     if screen:
-        screen.result(result)
+        screen.result(result, right)
         if args.trace is not None:
             screen.line(f"trace    {args.trace}")
     else:
-        print(json.dumps(result_json(result), ensure_ascii=False))
+        print(json_text(result_json(result)))
     if result.finish_reason is Finish.CANCELLED:
         print("specs: interrupted; this is the best trace so far", file=sys.stderr)
     elif result.finish_reason is Finish.ERROR:
@@ -75,11 +74,13 @@ def run(args: argparse.Namespace) -> int:
     return 1 if result.finish_reason in (Finish.CANCELLED, Finish.ERROR) else 0
 
 
-def _question(args: argparse.Namespace) -> str:
+def _question(args: argparse.Namespace) -> tuple[str, str | None]:
+    """The question, and its right answer where that is known."""
     if args.example:
         if args.question:
             raise InputError("give a question or --example, not both")
-        return generate("medium", EXAMPLE_SEED).question
+        problem = generate("medium", EXAMPLE_SEED)
+        return problem.question, problem.answer
     if args.question is None:
         raise InputError("no question; give one, - for standard input, or --example")
     try:
@@ -88,7 +89,7 @@ def _question(args: argparse.Namespace) -> str:
         raise InputError("standard input is not UTF-8 text") from None
     if not question.strip():
         raise InputError("the question is empty; say what is to be solved")
-    return question.strip()
+    return question.strip(), None
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from specs.errors import InputError
 from specs.eval.cells import Setting
 from specs.eval.rows import Key, Row, Rows, read_rows
-from specs.record import result_json, write_json
+from specs.record import json_text, plain, result_json, write_json
 from specs.types import Result
 
 FORMAT = 1
@@ -91,8 +91,8 @@ class Folder(Rows):
         super().__init__()
         self.path = path
         # What is there is compared with what JSON makes of the configuration.
-        self._configuration: dict[str, Any] = json.loads(json.dumps(configuration))
-        self._settings = [Setting(**json.loads(json.dumps(asdict(setting)))) for setting in settings]
+        self._configuration: dict[str, Any] = plain(configuration)
+        self._settings = [Setting(**plain(asdict(setting))) for setting in settings]
         self._starts: list[dict[str, Any]] = []
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -135,9 +135,9 @@ class Folder(Rows):
         trace = {"problem_id": row.problem_id, "label": row.method, **result_json(result, candidates=True)}
         first = self._traces.tell()
         try:
-            self._append(self._traces, gzip.compress(json.dumps(trace).encode() + b"\n", 6, mtime=0))
+            self._append(self._traces, gzip.compress(json_text(trace).encode() + b"\n", 6, mtime=0))
             row = replace(row, trace=[first, self._traces.tell()])
-            self._append(self._results, json.dumps(asdict(row)).encode() + b"\n")
+            self._append(self._results, json_text(asdict(row)).encode() + b"\n")
         except OSError as error:
             raise InputError(
                 f"{self.path} cannot take another row ({error.strerror}); mend that and run the same command again"

@@ -114,7 +114,8 @@ class Report:
             return {**nothing, "latency_ratio_to_beam": ratio}
         difference, at_most = found
         verdict = non_inferior(difference.lower_bound, MARGIN, difference.discordant)
-        by_construction = _same_tokens(setting, reference) and not difference.discordant
+        known = not any(one.correct is None for pair in pairs for one in pair)
+        by_construction = known and not difference.discordant and _same_steps(setting, reference)
         minus = {
             "mean": difference.mean,
             "mean_at_most": at_most,
@@ -203,12 +204,21 @@ def accuracy_difference(pairs: Sequence[tuple[Row, Row]], seed: int = 0) -> tupl
         return None
     ours, theirs = zip(*pairs, strict=True)
     problems = [row.problem_id for row in ours]
-    least = paired_difference(_right(ours, 0.0), _right(theirs, 1.0), problems, seed)
-    most = paired_difference(_right(ours, 1.0), _right(theirs, 0.0), problems, seed)
+    if ours == theirs:  # a method beside itself: what is not known of it is the same twice
+        least = most = paired_difference(_right(ours, 0.0), _right(theirs, 0.0), problems, seed)
+    else:
+        least = paired_difference(_right(ours, 0.0), _right(theirs, 1.0), problems, seed)
+        most = paired_difference(_right(ours, 1.0), _right(theirs, 0.0), problems, seed)
     discordant = len({one.problem_id for one, other in known if one.correct is not other.correct})
     # Where the two ends disagree on who is ahead, nothing is found.
     p = max(least.p, most.p) if least == most or least.mean * most.mean > 0 else 1.0
-    return least._replace(high=most.high, p=p, discordant=discordant), most.mean
+    # A bootstrap interval may reach beyond what accuracies can differ by.
+    low, lower_bound, high = (_within(end) for end in (least.low, least.lower_bound, most.high))
+    return Difference(least.mean, low, high, lower_bound, p, discordant), most.mean
+
+
+def _within(end: float) -> float:
+    return end if math.isinf(end) else min(1.0, max(-1.0, end))
 
 
 def _right(rows: Sequence[Row], unknown: float) -> list[float]:
@@ -234,8 +244,10 @@ def _latency_ratio(pairs: Sequence[tuple[Row, Row]], seed: int) -> dict[str, flo
     }
 
 
-def _same_tokens(setting: Setting, reference: Setting) -> bool:
+def _same_steps(setting: Setting, reference: Setting) -> bool:
     """Whether a method takes the reference's every step by construction: it is the same, speculation apart."""
+    if setting.context != reference.context:  # other models, another law or other limits
+        return False
     options = {name: value for name, value in setting.options.items() if name != "speculate"}
     return setting.method.removesuffix("+speculation") == reference.method and options == reference.options
 

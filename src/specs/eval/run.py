@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 from specs.drive import Stream, stream
 from specs.engine import Models
-from specs.errors import InputError
+from specs.errors import InputError, described
 from specs.eval.cells import Cell, Setting, names
 from specs.eval.files import Problem
 from specs.eval.rows import Key, Row, Rows
@@ -149,10 +149,13 @@ def solve_all(plan: Plan, models: Models, rows: Rows, progress: Progress | None 
     def finish(turn: Turn, solve: Stream) -> Result:
         try:
             return solve.result
-        except Exception as error:  # a defect, or one of a library: it fails this solve, not the thousands beside it
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            # A defect, or one of a library (a panic in Rust is no Exception): it fails this solve, not the thousands
+            # beside it.
             _log.exception("%s on %s failed", turn.cell.label, turn.problem.id)
-            said = " ".join(str(error).split()) or "no message"
-            return _failed(turn, f"{type(error).__name__}: {said}; please report it with the traceback that was logged")
+            return _failed(turn, plan, f"{described(error)}; please report it with the traceback that was logged")
 
     def grade(turn: Turn) -> None:
         if rows.done(turn.key):
@@ -183,7 +186,7 @@ def solve_all(plan: Plan, models: Models, rows: Rows, progress: Progress | None 
     return False
 
 
-def _failed(turn: Turn, error: str) -> Result:
+def _failed(turn: Turn, plan: Plan, error: str) -> Result:
     """The result of a solve that broke off without one."""
     return Result(
         answer=None,
@@ -199,6 +202,7 @@ def _failed(turn: Turn, error: str) -> Result:
         seed=turn.seed,
         models={},
         prompt_token_ids={},
+        settings={**asdict(cast(Any, turn.cell.method)), **asdict(plan.law), **asdict(plan.limits)},
         error=error,
     )
 

@@ -35,8 +35,8 @@ class Gsi:
 
     def __post_init__(self) -> None:
         check_n(self.n)
-        if not self.beta > 0:
-            raise ValueError(f"beta divides the log-ratio, so it is above 0, not {self.beta}")
+        if not 0 < self.beta < math.inf:
+            raise ValueError(f"beta divides the log-ratio, so it is above 0 and finite, not {self.beta}")
 
     def solve(self, question: str, law: Law, key: Key) -> Flow:
         trace = Trace(question)

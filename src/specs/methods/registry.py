@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
+from numbers import Integral, Real
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -78,6 +80,9 @@ def make(name: str, **options: Any) -> Method:
     if unknown := options.keys() - every:
         raise InputError(f"unknown option {', '.join(sorted(unknown))}; see 'specs solve --help'")
     given = {key: value for key, value in options.items() if key in known and value is not None}
+    for key, value in given.items():
+        if not fits(name, key, value):
+            raise InputError(f"{key} is {value!r}, which {name} does not take; see 'specs solve --help'")
     try:
         return kind(**{**fixed, **given})
     except ValueError as error:
@@ -85,7 +90,7 @@ def make(name: str, **options: Any) -> Method:
 
 
 def fits(name: str, option: str, value: Any) -> bool:
-    """Whether a value read from a file is of the kind that an option of a method is; its range apart."""
+    """Whether a value is of the kind that an option of a method is, and a number if that is one; its range apart."""
     return _of_kind(value, get_type_hints(_kind(name)[0])[option])
 
 
@@ -96,4 +101,8 @@ def _of_kind(value: Any, kind: Any) -> bool:
         return any(_of_kind(value, one) for one in get_args(kind))
     if kind is Role:
         return value in list(Role)
-    return isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
+    if isinstance(value, bool):
+        return kind is bool
+    if kind is float:
+        return isinstance(value, Real) and not math.isnan(value)
+    return isinstance(value, Integral if kind is int else kind)

@@ -71,8 +71,8 @@ class Specs:
 
     def __post_init__(self) -> None:
         check_n(self.n)
-        if not self.beta >= 0:
-            raise ValueError(f"beta is an inverse temperature, at least 0, not {self.beta}")
+        if not 0 <= self.beta < math.inf:
+            raise ValueError(f"beta is an inverse temperature, at least 0 and finite, not {self.beta}")
         if self.switch_on == "tilted" and self.beta == 0:
             raise ValueError("switch_on 'tilted' divides the log-ratio by beta, which is 0; use 'step'")
         if self.hopeless is not None and not self.hopeless >= 0:

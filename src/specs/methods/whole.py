@@ -46,8 +46,8 @@ class SoftBestOfN:
 
     def __post_init__(self) -> None:
         _check(self.n)
-        if not self.beta >= 0:
-            raise ValueError(f"beta is an inverse temperature, at least 0, not {self.beta}")
+        if not 0 <= self.beta < math.inf:
+            raise ValueError(f"beta is an inverse temperature, at least 0 and finite, not {self.beta}")
 
     def solve(self, question: str, law: Law, key: Key) -> Flow:
         proposal = yield Rollout(Role.TARGET, Trace(question), self.n, frozenset({Role.PRM}), law)

@@ -9,14 +9,14 @@ a backend keeps the numbers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from specs.errors import EngineError, SpecsError
+from specs.errors import EngineError, ModelError, SpecsError
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -95,6 +95,16 @@ def finite(backend: Backend, what: str, error: type[SpecsError] = EngineError) -
         raise error(f"{backend.name}: {what} are not finite ({fault}); {backend.if_not_finite}") from None
 
 
+def known(ids: Sequence[int], name: str, vocabulary: float) -> tuple[int, ...]:
+    """These tokens as they are; `ModelError` where one is none of the model's, which lie below `vocabulary`."""
+    if (token := max(ids, default=0)) >= vocabulary:
+        raise ModelError(
+            f"{name} has no token {token}, only {vocabulary:g}: tokenizer and model do not belong together; "
+            "use the tokenizer that belongs to the model"
+        )
+    return tuple(ids)
+
+
 def tree_error(backend: Backend, plain: Backend) -> float:
     """How far a tree of three tokens is from its paths, relative to the largest output.
 
@@ -116,4 +126,4 @@ def tree_error(backend: Backend, plain: Backend) -> float:
     possible = np.isfinite(wanted)
     if (possible != np.isfinite(found)).any():  # a token that is possible here and impossible there
         return np.inf
-    return float(np.abs(found - wanted)[possible].max() / np.abs(wanted[possible]).max())
+    return float(np.abs(found[possible] - wanted[possible]).max() / np.abs(wanted[possible]).max())

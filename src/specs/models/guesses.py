@@ -122,7 +122,11 @@ class Checked:
             branches = [(number[node], token) for node, token in branches]
         guesses = self._guesses.after({k: self._drawn[k] for group in waiting.values() for k in group})
         together = zip(branches, waiting.values(), strict=True)
-        ways = [(node, (token, *self._readable(guesses[k]))) for (node, token), group in together for k in group]
+        ways = [
+            (node, (token, *self._readable(guesses[k]))[: tree.room(node)])
+            for (node, token), group in together
+            for k in group
+        ]
         tree.run([node for node, _ in ways], [path for _, path in ways])
         nodes = [node for branch in branches if (node := tree.known(*branch)) is not None]
         return tree.outputs(nodes), nodes

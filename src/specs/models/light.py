@@ -20,6 +20,7 @@ from specs.models.beside import cores
 from specs.models.denormals import Flushed
 from specs.models.light_graph import Shape, build_graph
 from specs.models.light_weights import Weights, read_shape, read_weights
+from specs.models.ort import onnxruntime
 from specs.models.outputs import IN_MEMORY
 from specs.models.rooms import Lent
 
@@ -114,7 +115,7 @@ class _Arrays:
     __slots__ = ("_limits", "_numbers", "_values", "bias", "ids", "out", "positions", "want")
 
     def __init__(self, wanted: int, bias: Floats, out: Floats, shape: Shape) -> None:
-        import onnxruntime as ort
+        ort = onnxruntime()
 
         new = len(bias)
         numbers = np.empty(2 * new + wanted, np.int64)
@@ -280,7 +281,7 @@ def _rotary(shape: Shape, rows: int) -> tuple[Floats, Floats]:
 
 
 def _session(shape: Shape, weights: Weights, threads: int) -> Any:
-    import onnxruntime as ort
+    ort = onnxruntime()
 
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from specs.errors import ModelError
-from specs.models.backend import Floats
+from specs.models.backend import Floats, known
 from specs.models.light_graph import Shape
 
 HEADS = {
@@ -103,6 +103,7 @@ def read_weights(path: Path, shape: Shape, labels: Sequence[int] | None, vocabul
     if tensors.has(f"{head}.bias"):
         arrays["head.bias"] = take(f"{head}.bias", len(arrays["head"]))
     if labels is not None:
+        known(labels, str(path), len(arrays["head"]))
         arrays |= {name: arrays[name][list(labels)] for name in ("head", "head.bias") if name in arrays}
     if not writes and len(arrays["head"]) not in (1, 2):
         raise _unfit(path, f"{len(arrays['head'])} labels")

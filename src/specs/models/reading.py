@@ -10,8 +10,8 @@ from typing import Any
 from specs.core.keys import Key
 from specs.core.ledger import Ask, Ids
 from specs.engine import Ahead, Group, Guesses
-from specs.errors import EngineError, InputError, ModelError
-from specs.models.backend import Floats
+from specs.errors import EngineError, InputError
+from specs.models.backend import Floats, known
 from specs.models.text import Text
 from specs.rewards.formats import RewardFormat
 from specs.types import Candidate, End, Judge, Law, Trace
@@ -56,7 +56,8 @@ class Reader:
 
         Candidates of another vocabulary become tokens of this one (inexact, said in the result):
         prefix and candidate are tokenised together and taken from where the candidates, and the
-        prefix as it stands, first differ; what lies before is common to all and cancels.
+        prefix as it stands, first differ; what lies before is common to all and cancels. A candidate that
+        shows nothing of itself in a text (one special token) has no tokens there: it cannot be read.
         """
         if not self.through_text:
             return self.ids(trace), [candidate.token_ids for candidate in candidates]
@@ -68,7 +69,7 @@ class Reader:
         before = self._text.encode_plain(trace.text)
         common = len(before)
         for ids in whole:
-            length = min(common, len(ids) - 1)
+            length = min(common, max(len(ids) - 1, 0))
             common = next((k for k in range(length) if ids[k] != before[k]), length)
         return self._prompt + tuple(before[:common]), [ids[common:] for ids in whole]
 
@@ -103,16 +104,6 @@ def fitting(ids: Sequence[int], name: str, room: int, vocabulary: float) -> Ids:
     if len(ids) >= room:
         raise InputError(f"the question takes {len(ids)} tokens and {name} has room for {room}; shorten it")
     return known(ids, name, vocabulary)
-
-
-def known(ids: Sequence[int], name: str, vocabulary: float) -> Ids:
-    """These tokens as they are; `ModelError` where one is none of the model's, which lie below `vocabulary`."""
-    if (token := max(ids, default=0)) >= vocabulary:
-        raise ModelError(
-            f"{name} has no token {token}, only {vocabulary:g}: tokenizer and model do not belong together; "
-            "use the tokenizer that belongs to the model"
-        )
-    return tuple(ids)
 
 
 ROUNDING = 1e-6

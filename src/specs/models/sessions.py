@@ -125,14 +125,14 @@ class PolicySession(Reader):
         tree, outputs = self._tree, self._tree.backend.outputs
         sequences = [self.ids(trace) for trace in traces]
         tails = tree.settle(*sequences, *map(self.ids, keep), outputs=True)[: len(sequences)]
-        cap = min(law.steps.max_tokens, tree.backend.context - max(map(len, sequences)))
-        if cap < 1:
+        caps = [min(law.steps.max_tokens, tree.backend.context - len(sequence)) for sequence in sequences]
+        if min(caps) < 1:
             raise Stopped(Finish.CONTEXT)
         total_n = n * len(traces)
         uniforms = TokenUniforms(keys, n)
         drawn: list[list[int]] = [[] for _ in range(total_n)]
         total = [0.0] * total_n
-        steppers = [Stepper(law.steps, self._text, cap) for _ in range(total_n)]
+        steppers = [Stepper(law.steps, self._text, cap) for cap in caps for _ in range(n)]
         samples: dict[int, Sample] = {}
         rows, nodes, row_of_trace = tree.tips(tails)
         live, row_of = list(range(total_n)), [row for row in row_of_trace for _ in range(n)]
@@ -187,13 +187,12 @@ class PolicySession(Reader):
         """`log p(y|c)` of each candidate in nats, end-of-text included, in one forward pass.
 
         (One pass a trace where candidates are read through their text.) -inf, without a pass, of candidates
-        with a token that the model cannot write.
+        that the model cannot write or read.
         """
         scores = [-math.inf] * sum(len(candidates) for _, candidates in groups)
         for places, tails, paths in self._settled(groups, self._tree.backend.width):
             rows, walks = self._tree.prefixes(tails, [path[:-1] for path in paths])
-            # A path has a row before each of its tokens; one of no tokens has the row of its beginning alone.
-            row_of = [row for walk, path in zip(walks, paths, strict=True) for row in walk[: len(path)]]
+            row_of = [row for walk in walks for row in walk]  # one before each token of a path
             tokens = [token for path in paths for token in path]
             with finite(self._tree.backend, "logits"):
                 found = self._tree.backend.outputs.log_probabilities(rows, law.temperature, law.top_p, row_of, tokens)
@@ -231,7 +230,7 @@ class PolicySession(Reader):
         for together in [[one] for one in read] if self.through_text else [read]:
             tails = self._tree.settle(*(before for before, _ in together), outputs=True)
             every = [(tail, path) for tail, (_, paths) in zip(tails, together, strict=True) for path in paths]
-            places = [k for k, (_, path) in enumerate(every) if max(path, default=0) < below]
+            places = [k for k, (_, path) in enumerate(every) if path and max(path) < below]
             if places:
                 yield [first + k for k in places], [every[k][0] for k in places], [every[k][1] for k in places]
             first += len(every)
@@ -261,4 +260,7 @@ class RewardSession(RewardReader):
         # A step that was cut short may yet end as one of another trace has ended.
         rows = self._tree.ends(whole, [self.stops(path) for path in whole])
         with finite(self._tree.backend, "rewards"):
-            return self._tree.backend.outputs.numbers(rows)
+            found = self._tree.backend.outputs.numbers(rows)
+            if not np.isfinite(found).all():  # a token may be impossible, a label may not
+                raise FloatingPointError("-infinity for a label")
+        return found

@@ -152,6 +152,11 @@ class Tree:
         """Nodes."""
         return len(self._depth)
 
+    def room(self, node: int) -> int:
+        """Tokens that the model has room for behind a node."""
+        depth = 0 if node == ROOT else self._depth[node] + 1
+        return self.backend.context - len(self._ids) - depth
+
     def prune(self, nodes: Sequence[int]) -> dict[int, int]:
         """Drop all nodes but these; they ascend, and parents are among them. The new number of each, and of `ROOT`."""
         self.backend.keep(self._cache, self._computed, np.array(nodes, np.int64) + self._computed)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from specs import drive
 from specs.engine import Models
+from specs.errors import described
 from specs.machine import Limits
 from specs.methods import Method
 from specs.pacing import Pace
@@ -92,7 +93,11 @@ class Job:
             if not self._given_up:
                 raise
             self._hear(Failed(Refused(499, "the request was given up")))
-        except Exception:  # a defect of ours: the client is told, the log gets the traceback, the others go on
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            # A defect, or one of a library (a panic in Rust is no Exception): the client is told, the log gets the
+            # traceback, the others go on.
             log.exception("defect", extra={"said": {"model": self.asked.model}})
             self._hear(Failed(Refused(500, DEFECT)))
         finally:
@@ -156,8 +161,15 @@ class Solves:
         An engine that fails here may be well again when it is needed, and methods that do without it work.
         """
         trial = drive.stream(TRIAL, self.models, method, law=law, limits=Limits(max_tokens=100), pace=self.pace)
-        if trial.result.error is not None:
-            say("trial failed", logging.WARNING, error=trial.result.error)
+        try:
+            failure = trial.result.error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            log.exception("defect")
+            failure = described(error)
+        if failure is not None:
+            say("trial failed", logging.WARNING, error=failure)
 
     def begin(self, asked: Sequence[Asked], client: str, hear: Callable[[int, Event], None]) -> list[Job]:
         """Begin the solves of a request; `hear` gets the number of the solve with each event.

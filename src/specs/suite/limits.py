@@ -11,6 +11,7 @@ import numpy as np
 
 from specs.models.hf.loading import DTYPES, device_of, usual_dtype
 from specs.models.light_graph import Shape
+from specs.models.ort import onnxruntime
 from specs.suite.shapes import Trio, layer_weights
 from specs.types import Role
 
@@ -74,7 +75,8 @@ def device_rates(parameters: int, device: str) -> Rates:
 def product_rate(size: int = 768) -> float:
     """Floating-point operations a second of a large fp32 product by onnxruntime on one thread."""
     import onnx
-    import onnxruntime as ort
+
+    ort = onnxruntime()
 
     helper, weight = onnx.helper, np.ones((size, size), np.float32)
     x, y = (helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [size, size]) for name in "xy")

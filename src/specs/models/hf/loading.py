@@ -15,7 +15,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from specs.errors import InputError, ModelError, install_command
-from specs.models.backend import finite, tree_error
+from specs.models.backend import finite, known, tree_error
 
 if TYPE_CHECKING:
     import torch
@@ -95,6 +95,7 @@ def load_hf(
         raise ModelError(f"{name}: the head of {architecture} is not called `score`: use a model with a generic head")
 
     if labels is not None:
+        known(labels, name, model.get_output_embeddings().weight.shape[0])
         # The model's own forward runs over the few rows, because some scale or cap their logits after the head.
         model.set_output_embeddings(heads.LabelRows(model.get_output_embeddings(), labels))
     backend = _opened(name, kind, model, context, dtype, vocabulary)

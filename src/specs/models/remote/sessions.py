@@ -19,8 +19,8 @@ from specs.core.keys import Key
 from specs.core.ledger import Ask, Ids
 from specs.engine import Closed, Group, Guesses, Watch, unheard
 from specs.errors import EngineError, Stopped
-from specs.models.backend import Floats
-from specs.models.reading import Reader, RewardReader, fitting, known
+from specs.models.backend import Floats, known
+from specs.models.reading import Reader, RewardReader, fitting
 from specs.models.remote.client import begin, joined, together, wait
 from specs.models.remote.replicas import Replicas
 from specs.models.remote.vllm import Server, Tally
@@ -181,18 +181,18 @@ class RemotePolicySession(Reader):
     def ratings(self, groups: Sequence[Group], judge: Judge) -> list[float]:
         """See `specs.models.sessions.PolicySession.ratings`; all at the same time."""
         read = [self.paths(trace, candidates) for trace, candidates in groups]
-        asked = [(*before, *self.asked(path, judge)) for before, paths in read for path in paths]
+        asked = [(*before, *self.asked(path, judge)) if path else () for before, paths in read for path in paths]
         return [self.rating(token, judge) for token in self._requests.answers(asked, self._next)]
 
     async def _score(self, pair: tuple[Ids, Ids], law: Law) -> tuple[list[float], Tally]:
         before, path = pair
-        if max(path, default=0) >= self._facts.vocabulary:
+        if not path or max(path) >= self._facts.vocabulary:
             return [-math.inf], Tally(0, 0)
         return await self._server.ask(partial(Server.score, prompt=before, path=path, law=law))
 
     async def _next(self, ids: Ids) -> tuple[int, Tally]:
         """The most likely token after `ids`; none (-1) where the model cannot read them."""
-        if max(ids) >= self._facts.vocabulary:
+        if not ids or max(ids) >= self._facts.vocabulary:
             return -1, Tally(0, 0)
         return await self._server.ask(partial(Server.next_token, prompt=ids, bias=self._bias))
 

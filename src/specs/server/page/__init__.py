@@ -10,7 +10,6 @@ import base64
 import hashlib
 import html as markup
 import json
-import math
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from specs import __version__
+from specs.record import plain
 
 SCRIPTS = ("dom.js", "traces.js", "figure.js", "steps.js", "solve.js", "client.js", "page.js")
 """In the order in which they are read, as one script."""
@@ -51,17 +51,8 @@ def _policy(server: str) -> str:
 
 def _embedded(value: Any) -> str:
     """JSON that can stand between the tags of a script: ASCII, and nothing in it opens or closes a tag."""
-    text = json.dumps(_finite(value), allow_nan=False, separators=(",", ":"))
+    text = json.dumps(plain(value), allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _finite(value: Any) -> Any:
-    """The same with numbers that JSON cannot hold as text, as `specs.record` writes them."""
-    if isinstance(value, dict):
-        return {name: _finite(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_finite(part) for part in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @cache
