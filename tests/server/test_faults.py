@@ -7,9 +7,12 @@ import time
 import pytest
 from server.process import WAIT_S, Served, ask, read_all, request
 
+from specs.bundled.problems import generate
+
 QUESTION = "Maya has 12 shells. She buys 3 bags with 5 shells in each bag. How many shells does Maya have now?"
 CHAT = "/v1/chat/completions"
-# Ten steps of two seconds and more each: nobody waits for its end.
+HARD = generate("hard", 1_000_007).question
+# Fourteen steps of a second and more each: nobody waits for its end.
 LONG = {"model": "specs", "temperature": 2, "specs": {"n": 256, "max_steps": 1000}}
 # Half a megabyte: every candidate of every step of twelve answers.
 LARGE = {"n": 12, "stream": True, "specs": {"n": 16, "trace": True}}
@@ -97,7 +100,7 @@ def test_who_leaves_ends_its_solve_within_a_step(served, stream):
     cancelled = served.metric("specs_solves_total", finish="cancelled")
     steps = served.metric("specs_steps_total")
     with served.connect() as raw:
-        raw.sendall(request(CHAT, ask(QUESTION, **LONG, stream=stream)))
+        raw.sendall(request(CHAT, ask(HARD, **LONG, stream=stream)))
         served.until(lambda: served.metric("specs_running") == 1)
         if stream:
             while b"content" not in raw.recv(1 << 16):
@@ -112,7 +115,7 @@ def test_who_leaves_ends_its_solve_within_a_step(served, stream):
 def test_who_leaves_the_queue_is_never_solved(served, stream):
     solves = served.metric("specs_solves_total")
     with served.connect() as first:
-        first.sendall(request(CHAT, ask(QUESTION, **LONG)))
+        first.sendall(request(CHAT, ask(HARD, **LONG)))
         served.until(lambda: served.metric("specs_running") == 1)
         with served.connect() as second:
             second.sendall(request(CHAT, ask(QUESTION, n=7, stream=stream)))
@@ -128,7 +131,7 @@ def test_a_deadline_holds_in_the_queue(served, stream):
     """Who waits longer than that is told so, while the solve before it still runs."""
     served.until(lambda: served.metric("specs_running") == 0)
     with served.connect() as first, served.client() as client:
-        first.sendall(request(CHAT, ask(QUESTION, **LONG)))
+        first.sendall(request(CHAT, ask(HARD, **LONG)))
         served.until(lambda: served.metric("specs_running") == 1)
         answer = client.post(CHAT, json=ask(QUESTION, stream=stream, specs={"deadline_s": 0.2}))
         assert served.metric("specs_running") == 1
@@ -145,7 +148,7 @@ def test_a_server_that_is_told_to_stop_ends_its_streams_well(own):
     """Who runs gets what there is, who waits 503, new ones nothing; it exits with 0 within its grace."""
     server = own("--grace=1")
     with server.connect() as running, server.connect() as waiting, server.connect() as idle:
-        running.sendall(request(CHAT, ask(QUESTION, **LONG, stream=True)))
+        running.sendall(request(CHAT, ask(HARD, **LONG, stream=True)))
         answer = b""
         while b'"content": "' not in answer.replace(b'"content": ""', b""):
             answer += running.recv(1 << 16)
@@ -186,7 +189,7 @@ def test_a_second_signal_ends_it_at_once(own, second):
     """While a solve of a minute runs and there is an hour of grace."""
     server = own("--grace=3600")
     with server.connect() as running:
-        running.sendall(request(CHAT, ask(QUESTION, **LONG)))
+        running.sendall(request(CHAT, ask(HARD, **LONG)))
         server.until(lambda: server.metric("specs_running") == 1)
         server.signal(signal.SIGTERM)
         server_says = server.log.read_text
