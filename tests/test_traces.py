@@ -3,6 +3,10 @@
 import gzip
 import json
 import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import toy
@@ -10,7 +14,7 @@ import toy
 from specs import api
 from specs.errors import InputError
 from specs.methods.registry import NAMES
-from specs.record import result_json, write_json
+from specs.record import result_json, write_json, write_text
 from specs.traces import read_traces, result_from
 
 OPTIONS = dict(n=4, max_steps=4, max_step_tokens=4, temperature=0.9)
@@ -130,3 +134,45 @@ def test_files_that_are_none(tmp_path):
         (tmp_path / "t.gz").write_bytes(content)
         with pytest.raises(InputError, match="cannot be read"):
             list(read_traces(tmp_path / "t.gz"))
+
+
+def test_what_is_written_is_json_that_every_parser_takes(tmp_path):
+    """NaN and Infinity are none of JSON's words, half a character none of UTF-8's."""
+    value = {"a": [math.nan, math.inf, {"b": -math.inf}], "c": (1, 2.5), "d": "half \ud83d of one", "e": "ü\u2028"}
+    write_json(tmp_path / "file", value)
+
+    def refuse(word):
+        raise AssertionError(word)
+
+    read = json.loads((tmp_path / "file").read_bytes().decode(), parse_constant=refuse)
+    assert read == {"a": ["nan", "inf", {"b": "-inf"}], "c": [1, 2.5], "d": "half \ud83d of one", "e": "ü\u2028"}
+
+
+def test_settings_that_are_infinite_come_back():
+    result = api.solve("q", toy.models(), "specs", beta=20.0, seed=0, **OPTIONS)
+    settings = result.settings | {"beta": math.inf, "tau": -math.inf}
+    again = result_from(written(replace(result, settings=settings)), "file")
+    assert again.settings == settings
+
+
+def test_a_file_is_written_where_it_is(tmp_path):
+    """Through a link, with the mode that it had, into a pipe or a device; and whole or not at all."""
+    file, link, pipe = tmp_path / "file", tmp_path / "link", tmp_path / "pipe"
+    file.write_text("before")
+    file.chmod(0o640)
+    link.symlink_to(file)
+    write_text(link, "behind the link")
+    assert link.is_symlink()
+    assert file.read_text() == "behind the link"
+    assert file.stat().st_mode & 0o777 == 0o640
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as pool:
+        reader = pool.submit(pipe.read_text)
+        write_text(pipe, "through a pipe")
+        assert reader.result(timeout=20) == "through a pipe"
+    write_text(Path("/dev/null"), "nowhere")
+    assert Path("/dev/null").is_char_device()
+    if Path("/dev/full").exists():
+        with pytest.raises(InputError, match="No space left"):
+            write_text(Path("/dev/full"), "too much")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link", "pipe"]

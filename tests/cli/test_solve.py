@@ -17,8 +17,10 @@ import tiny
 from specs.cli import main
 from specs.core.sampling import log_law
 from specs.engine import unwatched
+from specs.errors import ModelError
 from specs.models.load import Names, load_models
 from specs.models.text import HubText
+from specs.types import Role
 
 
 @pytest.fixture(scope="module")
@@ -311,3 +313,52 @@ def test_help_and_version_start_quickly():
     run = subprocess.run([sys.executable, "-m", "specs", "--version"], capture_output=True, text=True, check=True)
     assert run.stdout.startswith("specs 0.")
     assert time.perf_counter() - start < 10
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+@pytest.mark.parametrize("words", [["--version"], ["solve", "--help"], ["theory", "--help"]])
+def test_a_full_disk_is_one_line(words):
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}  # argparse hides that one
+    command = [sys.executable, "-m", "specs", *words]
+    with open("/dev/full", "w") as full:
+        run = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=env)
+    assert run.returncode == 1
+    assert run.stderr.count("\n") == 1
+    assert "No space left on device" in run.stderr
+
+
+def test_the_light_engine_leaves_no_trace_on_the_machine(own, tmp_path):
+    """onnxruntime would write an identity of the user into the home folder and report to its makers."""
+    home = tmp_path / "home"
+    home.mkdir()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "ORT_"))}
+    command = [sys.executable, "-m", "specs", "solve", "a b c", *own, *SMALL, "--json"]
+    run = subprocess.run(command, capture_output=True, text=True, env={**kept, "HOME": str(home)}, check=True)
+    assert run.stderr == ""
+    assert [str(path) for path in home.rglob("*")] == []
+
+
+def test_labels_that_a_model_has_no_rows_for_are_named(trio):
+    """A causal model as PRM whose labels lie beyond its head."""
+    from specs.models.light import load_light
+
+    with pytest.raises(ModelError, match=r"has no token 100000, only .*; use the tokenizer that belongs to the model"):
+        load_light(trio["target"], labels=(3, 100_000))
+
+
+def test_a_candidate_that_shows_nothing_in_a_text_is_impossible_there(trio):
+    """Read through its text it has no tokens: log p is -inf and its rating 0; the others keep theirs."""
+    from specs.methods.specreason import RATING
+    from specs.types import Candidate, End, Law, Trace
+
+    models = load_models(Names(str(trio["draft"]), str(trio["target"]), None), engine="light")
+    text = HubText(trio["target"])
+    session = models.target.open(models.target.prompt("a b c"), frozenset({text.fingerprint, "another"}), unwatched)
+    whole, empty = Candidate(tuple(text.encode("a b")), "a b", End.DELIMITER), Candidate((5,), "", End.CAP)
+    for trace in (Trace("a b c"), Trace("a b c").extend(whole, Role.DRAFT)):
+        (alone,) = session.log_probabilities([(trace, [whole])], Law(0.8))
+        assert math.isfinite(alone)
+        between = session.log_probabilities([(trace, [empty, whole, empty])], Law(0.8))
+        assert between == [-math.inf, pytest.approx(alone, abs=1e-4), -math.inf]
+        assert session.log_probabilities([(trace, [empty])], Law(0.8)) == [-math.inf]
+        assert session.ratings([(trace, [empty])], RATING) == [0.0]

@@ -549,3 +549,23 @@ def test_options_are_those_that_a_method_takes():
     assert options_of("beam") == {"n", "width"}
     with pytest.raises(InputError, match="unknown method 'spex'"):
         options_of("spex")
+
+
+OF_ALL_KINDS = [None, "4", 4.5, True, math.nan, [4], 10**400, math.inf, -math.inf, np.float64(0.5), np.int64(4)]
+
+
+@pytest.mark.parametrize("value", OF_ALL_KINDS, ids=lambda value: repr(value)[:12])
+def test_an_option_takes_what_is_of_its_kind_or_says_its_name(value):
+    """Over every option of every method: made with that value, or refused in one line."""
+    for name in NAMES:
+        for option in options_of(name):
+            try:
+                held, refusal = getattr(make(name, **{option: value}), option), None
+            except InputError as error:
+                held, refusal = None, str(error)
+            if refusal is None:
+                assert value is None or held == value  # NaN never is
+                assert not isinstance(value, str | list)
+            else:
+                assert option in refusal
+                assert "\n" not in refusal

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shlex
 import sys
@@ -33,9 +34,7 @@ from specs.errors import InputError, ModelError, SpecsError, described
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; every error is one line on standard error."""
     try:
-        words = sys.argv[1:] if argv is None else argv
-        args = parser().parse_args(words)
-        args.command = shlex.join(["specs", *words])
+        args = _arguments(sys.argv[1:] if argv is None else argv)
         code = args.run(args)
         sys.stdout.flush()  # while what goes wrong with it can still be told
         return code
@@ -58,6 +57,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"specs: {described(error)}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _arguments(words: Sequence[str]) -> argparse.Namespace:
+    try:
+        args = parser().parse_args(words)
+    except SystemExit:  # after --help and --version, which have been printed
+        sys.stdout.flush()
+        raise
+    args.command = shlex.join(["specs", *words])
+    return args
 
 
 def parser() -> Parser:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import fields
 from numbers import Integral, Real
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from specs.errors import InputError
 from specs.methods import Method
@@ -104,5 +105,7 @@ def _of_kind(value: Any, kind: Any) -> bool:
     if isinstance(value, bool):
         return kind is bool
     if kind is float:
-        return isinstance(value, Real) and not math.isnan(value)
+        # No NaN, and no whole number that no float can hold.
+        size = abs(cast(float, value)) if isinstance(value, Real) else math.nan
+        return size <= sys.float_info.max or size == math.inf
     return isinstance(value, Integral if kind is int else kind)

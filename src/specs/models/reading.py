@@ -66,12 +66,12 @@ class Reader:
             (*self._text.encode_plain(trace.text + c.text), *(end if c.end is End.END_OF_TEXT else []))
             for c in candidates
         ]
-        before = self._text.encode_plain(trace.text)
+        before = tuple(self._text.encode_plain(trace.text))
         common = len(before)
-        for ids in whole:
+        for ids in (ids for ids in whole if ids != before):
             length = min(common, max(len(ids) - 1, 0))
             common = next((k for k in range(length) if ids[k] != before[k]), length)
-        return self._prompt + tuple(before[:common]), [ids[common:] for ids in whole]
+        return self._prompt + tuple(before[:common]), [ids[common:] if ids != before else () for ids in whole]
 
     def said(self, path: Ids) -> Ids:
         """A step without end-of-text: a question about it ends the turn in the template's own way."""
