@@ -3,12 +3,18 @@
 import json
 
 import pytest
+import toy
 from hypothesis import given
 from hypothesis import strategies as st
 from served import asked, client_of, logged
 
+from specs.methods.registry import make
 from specs.server.app import Settings
 from specs.server.guard import Rates, Rules, keys_of
+from specs.server.line import Line
+from specs.server.meters import Meters
+from specs.server.solving import Solves
+from specs.types import Law
 
 KEYS = ("one-key", "another-key")
 
@@ -129,9 +135,14 @@ def test_the_log_has_questions_and_answers_where_that_was_asked_for():
     assert len(line["answers"]) == 1
 
 
-def test_a_defect_is_a_500_with_an_error_body_and_a_traceback_in_the_log():
+class Panic(BaseException):
+    """As a library in Rust raises it: no `Exception`."""
+
+
+@pytest.mark.parametrize("kind", [ZeroDivisionError, Panic])
+def test_a_defect_is_a_500_with_an_error_body_and_a_traceback_in_the_log(kind):
     def broken(ids):
-        raise ZeroDivisionError("a defect")
+        raise kind("a defect")
 
     with logged() as lines:
         client = client_of(target=broken, draft=broken)
@@ -139,4 +150,17 @@ def test_a_defect_is_a_500_with_an_error_body_and_a_traceback_in_the_log():
     assert answer.status_code == 500
     assert answer.json()["error"]["type"] == "server_error"
     assert "a defect" not in answer.text
-    assert any("ZeroDivisionError: a defect" in line.get("traceback", "") for line in lines())
+    assert any(f"{kind.__name__}: a defect" in line.get("traceback", "") for line in lines())
+
+
+@pytest.mark.parametrize("kind", [ValueError, Panic])
+def test_a_defect_in_the_first_solve_keeps_no_server_from_starting(kind):
+    def broken(ids):
+        raise kind("a defect\nof two lines")
+
+    models = toy.models(target=broken, draft=broken)
+    line = Line(1, 8)
+    with logged() as lines:
+        Solves(models, line, Meters(line)).try_out(make("specs"), Law())
+    assert lines()[-1]["event"] == "trial failed"
+    assert lines()[-1]["error"] == f"{kind.__name__}: a defect of two lines"
