@@ -4,7 +4,7 @@
 
 Given the samples, the number of right answers is a sum of independent draws, so its expectation and its standard
 deviation follow from the probabilities. Each solve is decided twice over the same samples, in replays: as it was, by
-the seed and the prompt, and as version 0.1 would have, by the seed alone. Bundled trio, light engine. Prints JSON last.
+the seed and the prompt, and by the first rule, by the seed alone. Bundled trio, light engine. Prints JSON last.
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ class Solve:
         self.spans: list[Done] = []
         trace = Trace(self.question)
         complete: list[Trace] = []
-        """Of a search."""
+        """Traces of a search that have come to their end."""
         error: str | None = None
         reply: Any = None
         try:
@@ -165,7 +165,7 @@ class Solve:
                         reply = yield from self._propose(request)
         except Stopped as stop:
             finish = stop.reason
-            if complete:  # better than what is still under way
+            if complete:  # a finished trace is worth more than one that is cut off
                 trace = max(complete, key=lambda one: one.steps[-1].reward or 0.0)
         except (SpecsError, MemoryError) as failure:
             finish, error = Finish.ERROR, " ".join(str(failure).split()) or "out of memory"

@@ -109,7 +109,7 @@ def plain(value: Any) -> Any:
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
-    """A value as JSON that every parser takes and every file: half a character (a lone surrogate) is escaped."""
+    """A value as JSON that every parser reads and every file can hold: lone surrogates are escaped."""
     text = json.dumps(plain(value), ensure_ascii=False, allow_nan=False, indent=indent)
     return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
@@ -130,7 +130,7 @@ def write_json(path: Path, value: dict[str, Any], indent: int | None = None) -> 
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all. Devices and pipes are written to; links are followed; a file keeps its mode."""
+    """Write a file whole or not at all; it keeps its mode, links are followed, and devices and pipes are written to."""
     path = path.resolve()
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

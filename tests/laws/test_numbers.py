@@ -1,4 +1,4 @@
-"""Numbers that are none: a solve that meets NaN or infinity ends by name, and the next one is as it would have been."""
+"""A solve that meets NaN or infinity ends with an error that names the model; the next solve is unharmed."""
 
 import math
 import re

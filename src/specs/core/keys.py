@@ -32,7 +32,7 @@ class Key:
 
     @classmethod
     def for_method(cls, seed: int, prompts: Mapping[Role, Sequence[int]], draws: int = DRAWS) -> Key:
-        """The key that a method gets for one problem; solves and replays both get it here.
+        """The key of a method's own draws for one problem, the same for a solve and its replays.
 
         Args:
             prompts: prompt ids by role. The target's count, or the draft's where there is no target.

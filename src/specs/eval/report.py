@@ -27,7 +27,7 @@ REFERENCE = "beam"
 MARGIN = 0.02
 """Accuracy that "not worse" may lose: non-inferiority by the one-sided 95% lower bound."""
 BY_CONSTRUCTION = "the same by construction"
-"""Verdict on a method that takes the reference's every step, whatever the number of problems."""
+"""Verdict on a method that by construction takes the same steps as the reference; no number of problems is needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class Report:
             "mean": difference.mean,
             "mean_at_most": at_most,
             **_bounds(low=difference.low, high=difference.high, lower_bound_one_sided=difference.lower_bound),
-            # One problem bounds nothing, so its p is no finding either.
+            # From one problem there is no bound, and so no p either.
             "p": difference.p if math.isfinite(difference.low) else None,
             "discordant_problems": difference.discordant,
             "verdict": BY_CONSTRUCTION if by_construction else str(verdict),
@@ -184,7 +184,7 @@ def _alone(rows: Sequence[Row], seed: int) -> dict[str, Any]:
 
 
 def _accuracy(rows: Sequence[Row]) -> dict[str, Any]:
-    """Share of right answers, if none and if all of the solves are right of which that is not known."""
+    """Shares of right answers: with every unknown solve counted as wrong, and with every one counted as right."""
     if all(row.correct is None for row in rows):
         return dict.fromkeys(("accuracy", "accuracy_at_most", "accuracy_interval"))
     problems = [row.problem_id for row in rows]
@@ -204,15 +204,15 @@ def accuracy_difference(pairs: Sequence[tuple[Row, Row]], seed: int = 0) -> tupl
         return None
     ours, theirs = zip(*pairs, strict=True)
     problems = [row.problem_id for row in ours]
-    if ours == theirs:  # a method beside itself: what is not known of it is the same twice
+    if ours == theirs:  # a method beside itself: what is unknown is the same on both sides
         least = most = paired_difference(_right(ours, 0.0), _right(theirs, 0.0), problems, seed)
     else:
         least = paired_difference(_right(ours, 0.0), _right(theirs, 1.0), problems, seed)
         most = paired_difference(_right(ours, 1.0), _right(theirs, 0.0), problems, seed)
     discordant = len({one.problem_id for one, other in known if one.correct is not other.correct})
-    # Where the two ends disagree on who is ahead, nothing is found.
+    # If the two ends disagree about which is better, nothing is significant.
     p = max(least.p, most.p) if least == most or least.mean * most.mean > 0 else 1.0
-    # A bootstrap interval may reach beyond what accuracies can differ by.
+    # A bootstrap interval may reach beyond -1 or 1; accuracies cannot.
     low, lower_bound, high = (_within(end) for end in (least.low, least.lower_bound, most.high))
     return Difference(least.mean, low, high, lower_bound, p, discordant), most.mean
 
@@ -226,7 +226,7 @@ def _right(rows: Sequence[Row], unknown: float) -> list[float]:
 
 
 def _latency_ratio(pairs: Sequence[tuple[Row, Row]], seed: int) -> dict[str, float | None] | None:
-    """Of pairs of which neither failed; None without any."""
+    """Of pairs in which neither solve failed; None if there are none."""
     # Repeats of a problem are added up first, so that each problem has one ratio.
     ours: dict[str, float] = defaultdict(float)
     theirs: dict[str, float] = defaultdict(float)
@@ -245,7 +245,7 @@ def _latency_ratio(pairs: Sequence[tuple[Row, Row]], seed: int) -> dict[str, flo
 
 
 def _same_steps(setting: Setting, reference: Setting) -> bool:
-    """Whether a method takes the reference's every step by construction: it is the same, speculation apart."""
+    """Whether a method takes the same steps as the reference by construction: they differ in speculation at most."""
     if setting.context != reference.context:  # other models, another law or other limits
         return False
     options = {name: value for name, value in setting.options.items() if name != "speculate"}

@@ -152,8 +152,7 @@ def solve_all(plan: Plan, models: Models, rows: Rows, progress: Progress | None 
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            # A defect, or one of a library (a panic in Rust is no Exception): it fails this solve, not the thousands
-            # beside it.
+            # A defect, ours or a library's (a panic in Rust is no `Exception`), fails this solve and not the whole run.
             _log.exception("%s on %s failed", turn.cell.label, turn.problem.id)
             return _failed(turn, plan, f"{described(error)}; please report it with the traceback that was logged")
 
@@ -187,7 +186,7 @@ def solve_all(plan: Plan, models: Models, rows: Rows, progress: Progress | None 
 
 
 def _failed(turn: Turn, plan: Plan, error: str) -> Result:
-    """The result of a solve that broke off without one."""
+    """The result of a solve that raised an error instead of returning one."""
     return Result(
         answer=None,
         text="",
