@@ -136,3 +136,17 @@ def write_help() -> None:
 
 if __name__ == "__main__":
     write_help()
+
+
+def untimed(shown: str) -> list[str]:
+    """Lines of a solve on the screen, without its times."""
+    lines = [line.rstrip() for line in shown.splitlines()]
+    lines = [re.sub(r"\d+", "t", line) if line.startswith(("latency", "phases")) else line for line in lines]
+    return [re.sub(r"^( +\d+ +\w+ +\S+ +\S+) +\d+", r"\1 t", line) for line in lines]
+
+
+def test_the_run_in_the_readme_is_what_its_command_shows(capsys):
+    (shown,) = (text for kind, text in FENCE.findall(DOCS["README.md"]) if text.startswith("$ specs solve"))
+    command, _, screen = shown.partition("\n")
+    assert cli.main(command.split()[2:]) == 0
+    assert untimed(capsys.readouterr().out) == untimed(screen)
