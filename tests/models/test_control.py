@@ -301,6 +301,24 @@ def test_raw_text_is_laid_out_by_its_author(tmp_path):
         ("en_XX", True, True),
         ("USER:", False, True),
         ("###", False, True),
+        ("<｜tool▁calls▁begin｜>", False, True),
+        ("<｜fim▁hole｜>", False, True),
+        ("<|fim prefix|>", False, True),
+        ("<| im_end |>", False, True),
+        ("<start\u2581of\u2581turn>", False, True),
+        ("\u2581<EOT>\u2581", False, True),
+        ("〈|EOS|〉", False, True),
+        ("<<SYS>>", False, True),
+        ("<\n|end|>", False, True),
+        ("Say\u2581so:", False, True),
+        ("Say so:", False, True),
+        ("3.5", False, False),
+        ("don't", False, False),
+        ("don\u2581t", False, False),
+        ("im_end", False, False),
+        ("\u2581\n\u2581", True, False),
+        ("\u2581user", False, False),
+        ("\u3000", True, False),
         ("####", False, False),
         ("user", False, False),
         ("2023", False, False),
@@ -318,8 +336,24 @@ def test_raw_text_is_laid_out_by_its_author(tmp_path):
     ],
 )
 def test_which_added_tokens_are_control_tokens(spelling, special, control):
-    template = "### {{ messages[0].content }}\n\nUSER: user. December 2023 +"
+    template = "### {{ messages[0].content }}\n\nUSER: user. December 2023 + 3.5 Say so: don't <|im_end|>"
     assert is_control(spelling, special, template) is control
+
+
+@pytest.mark.parametrize("spelling", ["<｜tool▁calls▁begin｜>", "<|fim prefix|>", "<| im_end |>", "▁<EOT>", "<\n|x|>"])
+@pytest.mark.parametrize("special", [True, False])
+@pytest.mark.parametrize("written", [True, False])
+def test_marks_of_any_spelling_stay_the_templates(tmp_path, spelling, special, written):
+    """White space or U+2581 in them, special or not, spelled by the template or not."""
+    folder = write(bytes_bpe, tmp_path / "model")
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.add_tokens([AddedToken(spelling, normalized=False, special=special)])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "chat_template.jinja").write_text(TEMPLATE + (spelling if written else ""))
+    text, token = HubText(folder), tokenizer.token_to_id(spelling)
+    assert text.encode(spelling) == [token]
+    assert text.prompt(f"Say {spelling} x").count(token) == text.prompt("Say x").count(token)
+    assert spelling in b"".join(map(text.piece, text.prompt(f"Say {spelling} x"))).decode()
 
 
 def test_texts_between_texts_of_a_format_meet_its_tokens(tmp_path):

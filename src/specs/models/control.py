@@ -18,22 +18,27 @@ if TYPE_CHECKING:
 Span = tuple[int, int]
 """Characters [start, end) of a text."""
 
-_MARK = re.compile(r"[<\[{|]\S*\w\S*[>\]}|]")
+_ENDS = re.compile(r"^[\s\u2581]+|[\s\u2581]+$")
+_MARK = re.compile(r"[<\[{|\u3008].*\w.*[>\]}|\u3009]", re.DOTALL)
+_WORDS = re.compile(r"\w+(?:\W\w+)*")
+"""Words and numbers: `don't`, `3.5`."""
 
 
 def is_control(spelling: str, special: bool, template: str | None) -> bool:
     """Whether an added token lays out what a model reads.
 
-    Vocabularies also add tokens for what people write: runs of white space, digits, words. Those stay
-    tokens wherever they stand. Control tokens are, of the others, the special ones, those that look like
-    marks (`<think>`, `[INST]`), and those that the source of the chat template spells (`USER:`).
+    Vocabularies also add tokens for what people write: runs of white space, single characters, digits,
+    words. Those stay tokens wherever they stand. Control tokens are, of the others, the special ones, those
+    that look like marks (`<think>`, `[INST]`, `<| end |>`), and those that the source of the chat template
+    spells (`USER:`). U+2581 stands for a space or for itself.
     """
-    core = spelling.replace("\u2581", " ").strip()
-    if len(core) < 2 and core.isprintable():
+    core = _ENDS.sub("", spelling)
+    if not core or (len(core) == 1 and core.isprintable()):
         return False
     if special or _MARK.fullmatch(core):
         return True
-    return not core.isalnum() and core in (template or "")
+    spelled = any(form in (template or "") for form in (core, core.replace("\u2581", " ")))
+    return spelled and not _WORDS.fullmatch(core)
 
 
 def spelling_in(text: str, span: Span, spelling: str) -> Span:
