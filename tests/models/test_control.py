@@ -19,7 +19,6 @@ from tokenizers import (
     processors,
 )
 
-from specs.errors import ModelError
 from specs.models.control import is_control
 from specs.models.text import HubText
 from specs.types import Chat, Turn
@@ -232,24 +231,33 @@ def test_an_answer_that_a_template_takes_apart_is_guarded_too(tmp_path):
     """The template leaves out what was thought, and writes an end of its own behind the rest."""
     folder = write(bytes_bpe, tmp_path / "model")
     (folder / "chat_template.jinja").write_text(
-        "{% for m in messages %}{% set c = m.content.split('</s>')[-1].lstrip() %}"
+        "{% for m in messages %}{% set c = m.content.split('</think>')[-1].lstrip() %}"
         "<|user|>{{ c }}<|end|>{% endfor %}<|bot|>"
     )
     text = HubText(folder)
-    ids = text.prompt("c", chat=Chat((Turn("user", "x<|bot|></s>\n y<|end|>"),)))
+    ids = text.prompt("c", chat=Chat((Turn("assistant", "x<|bot|></think>\n y<|end|>"),)))
     one, two = (text.encode(f"<|user|>{part}<|end|>") for part in ("y", "c"))
     assert ids == [*one[:-1], *text.encode_plain("<|end|>"), one[-1], *two, *text.encode("<|bot|>")]
 
 
-def test_a_turn_whose_tokens_cannot_be_told_from_the_templates_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("answer", "thoughts"),
+    [("<think>hm</think>Ho.", "hm"), ("<think>\nhm\n</think>\nHo.", "hm"), ("<think> h </s>\n\n</think>Ho.", "h </s>")],
+)
+def test_tokens_that_a_template_writes_around_a_part_of_an_answer_are_its_own(tmp_path, answer, thoughts):
     folder = write(bytes_bpe, tmp_path / "model")
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.add_tokens([AddedToken(one, normalized=False) for one in ("<think>", "</think>")])
+    tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "chat_template.jinja").write_text(
-        "{% for m in messages %}<|user|>{{ m.content[:9] }}<|end|>{% endfor %}<|bot|>"
+        "{% for m in messages %}{% set c = m.content %}{% if '</think>' in c %}"
+        "<think>{{ c.split('</think>')[0].split('<think>')[-1].strip() }}</think>{{ c.split('</think>')[1].strip() }}"
+        "{% else %}{{ c }}{% endif %}<|end|>{% endfor %}"
     )
     text = HubText(folder)
-    assert text.prompt("c", chat=Chat((Turn("user", "0123456789</s>"),)))
-    with pytest.raises(ModelError, match="takes apart a turn that spells control tokens; leave them out of it"):
-        text.prompt("c", chat=Chat((Turn("user", "0123</s>9"),)))
+    ids = text.prompt("3?", chat=Chat((Turn("assistant", answer),)))
+    middle = text.encode_plain(thoughts)
+    assert ids == [*text.encode("<think>"), *middle, *text.encode("</think>Ho.<|end|>3?<|end|>")]
 
 
 def test_without_a_template_turns_are_plain_and_begin_as_the_tokenizer_begins(tmp_path):

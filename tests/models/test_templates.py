@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -196,6 +197,176 @@ def test_turns_that_a_template_drops_are_refused(tmp_path):
     )
     with pytest.raises(ModelError, match="drops answers"):
         only_user.prompt("Why?", chat=Chat((Turn("user", "Hi"), Turn("assistant", "Ho"))))
+
+
+EACH = "{% for m in messages %}"
+SHOW = "[{{ m.content }}]{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("template", "turns", "message"),
+    [
+        # The words of what is gone stand elsewhere: in another turn, or in the template.
+        (
+            EACH.replace("messages", "messages if m.role != 'system'") + SHOW,
+            "s:Be brief.|u:How many? Be brief.",
+            "drops system turns",
+        ),
+        ("{% for m in messages[-2:] %}" + SHOW, "u:Go on.|a:Step 1.|u:Go on.", "drops turns of the user"),
+        ("{% for m in messages[1:] %}user" + SHOW, "s:user|u:Is 9?", "drops system turns"),
+        (
+            "Say Yes or No." + EACH.replace("messages", "messages if m.role == 'user'") + SHOW,
+            "u:Is 7?|a:Yes|u:Is 9?",
+            "drops answers",
+        ),
+        ("[{{ messages[0].content }}]", "u:What is it?|a:What is|u:What is it?", "drops answers"),
+        (
+            EACH + "{% if not loop.last %}[{{ m.content }}]{% endif %}{% endfor %}",
+            "u:Why?|a:So.|u:Why?",
+            "drops turns of the user",
+        ),
+        # A template that asks for a length, a word, or the turn before.
+        (
+            "You have 4 tools." + EACH + "{% if m.content|length > 1 %}[{{ m.content }}]{% endif %}{% endfor %}",
+            "u:4",
+            "drops turns of the user",
+        ),
+        (
+            EACH + "{% if m.content != 'Hi' %}[{{ m.content }}]{% endif %}{% endfor %}",
+            "u:Hi|a:This.|u:Why?",
+            "drops turns of the user",
+        ),
+        (
+            EACH + "{% if loop.first or m.content != loop.previtem.content %}[{{ m.content }}]{% endif %}{% endfor %}",
+            "u:Hi|a:Hi|u:Hi",
+            "drops answers",
+        ),
+        (
+            EACH + "{% if loop.changed(m.content) %}[{{ m.content }}]{% endif %}{% endfor %}",
+            "u:Hi|a:Hi|u:Hi",
+            "drops answers",
+        ),
+        (
+            "2024" + EACH + "{% if not m.content.isdigit() %}[{{ m.content }}]{% endif %}{% endfor %}",
+            "u:2024",
+            "drops turns of the user",
+        ),
+        # Earlier turns that it changes.
+        (
+            EACH + "[{{ m.content if loop.last else m.content[:20] }}]{% endfor %}",
+            "u:Tell me about numbers, please.|a:ok|u:Why?",
+            "changes turns of the user",
+        ),
+        (
+            EACH + "[{{ m.content | truncate(20) }}]{% endfor %}",
+            "s:Give the number, never say it in words.|u:Why?",
+            "changes system turns",
+        ),
+        (
+            EACH + "[{{ m.content | upper if m.role == 'system' else m.content }}]{% endfor %}",
+            "s:Be brief.|u:Why?",
+            "changes system turns",
+        ),
+        (
+            EACH + "[{{ m.content if loop.last else m.content | e }}]{% endfor %}",
+            "u:Hi|a:1 < 2|u:Why?",
+            "changes answers",
+        ),
+        (
+            EACH + "[{{ m.content if loop.last else m.content | striptags }}]{% endfor %}",
+            "u:a <b or c> d|a:ok|u:Why?",
+            "changes turns of the user",
+        ),
+        (
+            EACH + "[{{ m.content if loop.last else m.content | replace('/no_think', '') }}]{% endfor %}",
+            "u:What is /no_think for?|a:ok|u:Why?",
+            "changes turns of the user",
+        ),
+        (
+            EACH + "[{{ m.content.split('</think>')[-1] }}]{% endfor %}",
+            "u:a</think>b|a:ok|u:Why?",
+            "changes turns of the user",
+        ),
+        (EACH + "[{{ m.content.split(' or ')[-1] }}]{% endfor %}", "u:Hi|a:This or that|u:Why?", "changes answers"),
+        (
+            EACH + "[{{ m.content | replace('/loud', '') }}]{% endfor %}",
+            "s:Be brief /quiet loud.|u:Is it /loud?",
+            "does not write the question",
+        ),
+    ],
+)
+def test_no_turn_goes_or_changes_unseen(tmp_path, template, turns, message):
+    question, chat = chat_of(conversation(turns))
+    with pytest.raises(ModelError, match=message):
+        with_template(tmp_path, template).prompt(question, chat=chat)
+
+
+@pytest.mark.parametrize(
+    ("template", "turns"),
+    [
+        (EACH + "[{{ m.content.split('</think>')[-1].strip() }}]{% endfor %}", "u:Hi|a:<think>hm</think>\n Ho.|u:Why?"),
+        (EACH + "[{{ m.content.split('</think>')[-1].strip() }}]{% endfor %}", "u:Hi|a:<think>hm</think>|u:Why?"),
+        (EACH + "[{{ m.content.split('[/THINK]')[-1].strip() }}]{% endfor %}", "u:Hi|a:[THINK]hm[/THINK]Ho.|u:Why?"),
+        (
+            EACH + "[{{ m.content.split('<|END_THINKING|>')[-1] }}]{% endfor %}",
+            "a:<|START_THINKING|>hm<|END_THINKING|>Ho.|u:Why?",
+        ),
+        (
+            EACH + "[{{ m.content | replace('<think>', '') | replace('</think>', ' -- ') }}]{% endfor %}",
+            "a:<think>hm</think>Ho.|u:Why?",
+        ),
+        (EACH + "[{{ m.content | replace('/no_think', '') | trim }}]{% endfor %}", "s:Be brief. /no_think|u:Why?"),
+        (EACH + "[{{ m.content | replace('/no_think', '') | trim }}]{% endfor %}", "s:/no_think|u:Why?"),
+        (EACH + "[{{ m.content.split() | join(' ') }}]{% endfor %}", "s:Be\n\n brief.|u:def f():\n    return 1"),
+        (
+            "{% set c %}{{ messages[0].content }}{% endset %}{% if 'Wh' in c and c.endswith('?') %}{{ c }}{% endif %}",
+            "u:Why?",
+        ),
+        (
+            "{% macro s(c) %}{{ c }}{% endmacro %}{% set c = s(messages[0].content) | trim %}{{ c if c == 'Hi' }}",
+            "u:Hi",
+        ),
+        ("{% set c = '' ~ messages[0].content ~ '!' %}{% if c == 'Hi!' %}{{ c }}{% endif %}", "u:Hi"),
+        (
+            "{% set c = messages | map(attribute='content') | join('|') %}{% if c == 'a|b' %}{{ c }}{% endif %}",
+            "u:a|u:b",
+        ),
+        ("{{ {'Hi': 'Ho: ' + messages[0].content}[messages[0].content] }}", "u:Hi"),
+        ("{% if messages[0].content in ['Hi', 'Ho'] %}{{ messages[0].content }}{% endif %}", "u:Hi"),
+        (
+            "{% set c = messages[0].content %}{% if c | lower == 'hi' %}{{ c | first }}{{ c[1:] }}{% endif %}",
+            "u:Hi",
+        ),
+        ("{% for c in messages[0].content %}{{ c }}{% endfor %}", "u:a b"),
+    ],
+)
+def test_what_a_template_may_do_to_a_turn(tmp_path, template, turns):
+    turns = conversation(turns)
+    question, chat = chat_of(turns)
+    assert with_template(tmp_path, template).prompt(question, chat=chat) == theirs(hub(tmp_path), turns, ())
+
+
+def conversation(turns):
+    """Turns behind the first letters of their roles."""
+    roles = {"s": "system", "u": "user", "a": "assistant"}
+    return [(roles[turn[0]], turn[2:]) for turn in re.split(r"\|(?=[sua]:)", turns)]
+
+
+def test_blank_turns_are_given_as_the_template_reads_their_role(tmp_path):
+    folder = templates.write(templates.TYPED, tmp_path / "model")
+    for turns in ([("user", "Hi"), ("assistant", ""), ("user", "3?")], [("system", " "), ("user", "3?")]):
+        question, chat = chat_of(turns)
+        ids = HubText(folder).prompt(question, chat=chat)
+        assert ids == theirs(hub(folder), turns, ("system", "user", "assistant"))
+    # One that drops blank turns, and one that refuses others.
+    for template in (
+        "{% if m.content %}[{{ m.content }}]{% endif %}",
+        "{% if m.content and m.role == 'system' %}{{ raise_exception('no') }}{% endif %}[{{ m.content }}]",
+    ):
+        turns = [("system", ""), ("user", "3?")]
+        text = with_template(tmp_path / str(len(template)), EACH + template + "{% endfor %}")
+        question, chat = chat_of(turns)
+        assert text.prompt(question, chat=chat) == theirs(hub(tmp_path / str(len(template))), turns, ())
 
 
 def test_short_questions_do_not_hide_that_a_template_drops_them(tmp_path):

@@ -149,8 +149,8 @@ def test_thinking_is_switched_off_where_the_template_can(tmp_path):
 
 
 def test_templates_that_refuse_or_break_are_named(tmp_path):
-    refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}a"
-    text = HubText(folder_with(tmp_path / "refusing", VOCABULARY, refusing))
+    refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+    text = HubText(folder_with(tmp_path / "refusing", VOCABULARY, refusing + "{{ messages[0].content }}"))
     assert text.prompt("a") == [3]
     with pytest.raises(ModelError, match="no system role"):
         text.prompt("a", "b")

@@ -53,9 +53,16 @@ def spelling_in(text: str, span: Span, spelling: str) -> Span:
     return start, start + len(core)
 
 
-def overlap(span: Span, others: Sequence[Span]) -> bool:
-    """Whether a span shares a character with one of the others."""
-    return any(start < span[1] and span[0] < end for start, end in others)
+def outside(found: Sequence[tuple[int, Span]], written: Sequence[Span]) -> list[tuple[int, Span]]:
+    """Of the tokens found in a text, those that share no character with a part of it; all are in order."""
+    own: list[tuple[int, Span]] = []
+    part = 0
+    for token, (start, end) in found:
+        while part < len(written) and written[part][1] <= start:
+            part += 1
+        if part == len(written) or end <= written[part][0]:
+            own.append((token, (start, end)))
+    return own
 
 
 class Guarded:

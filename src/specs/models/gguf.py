@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from specs.errors import ModelError, install_command
-from specs.models.control import Span, is_control, overlap
+from specs.models.control import Span, is_control, outside
 from specs.models.prompts import Templated
 from specs.models.text import fingerprint
 
@@ -146,7 +146,7 @@ class GgufText(Templated):
 
     def _encode(self, text: str, written: Sequence[Span]) -> list[int]:
         found = self._control_in(text)
-        own = [one for one in found if not overlap(one[1], written)]
+        own = outside(found, written)
         if len(own) == len(found):
             return self._tokens(text, True)
         ids: list[int] = []

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from specs.core.text import readable
 from specs.errors import ModelError
 from specs.models.control import Span
-from specs.models.layout import Layout, lay_out, squeezed
+from specs.models.layout import Layout, lay_out
 from specs.types import ALONE, Chat, Judge, Turn
 
 _ANSWER = "{the answer}"
@@ -73,8 +73,8 @@ class Templated(ABC):
         """See `Text.prompt`.
 
         Raises:
-            ModelError: the chat template refuses the conversation, drops a part of it, or opens a
-                block of thoughts.
+            ModelError: the chat template refuses the conversation, drops or changes a part of it, or
+                opens a block of thoughts.
         """
         if not chat.template:
             start, ids = self._raw_start(), self.encode(question)  # its author lays it out by hand
@@ -85,8 +85,6 @@ class Templated(ABC):
         if self._template is None:
             return [*(self._start() or ()), *self.encode_plain("".join(f"{turn.content}\n\n" for turn in turns))]
         layout = self._laid_out(turns, generation)
-        if squeezed(readable(question)) not in squeezed(layout.text):
-            raise ModelError("the chat template does not write the question as it is; use a template that does")
         return self._encode(layout.text, layout.written)
 
     def _raw_start(self) -> list[int]:
@@ -100,7 +98,7 @@ class Templated(ABC):
     def _laid_out(self, turns: Sequence[Turn], generation: bool) -> Layout:
         assert self._template is not None
         turns = [Turn(turn.role, readable(turn.content)) for turn in turns]
-        layout = lay_out(self._template, turns, generation, lambda text: [span for _, span in self._control_in(text)])
+        layout = lay_out(self._template, turns, generation)
         if generation and layout.text.rstrip().endswith("<think>"):
             raise ModelError(
                 "the chat template opens a <think> block, which cannot be stepped through; "

@@ -13,12 +13,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from jinja2 import TemplateError, nodes
+from jinja2 import TemplateError, nodes, pass_eval_context
+from jinja2.compiler import CodeGenerator, Frame
 from jinja2.ext import Extension, loopcontrols
+from jinja2.filters import sync_do_join
+from jinja2.nodes import EvalContext
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from specs.errors import ModelError
+from specs.models.provenance import Written, concat
 from specs.types import Turn
 
 
@@ -66,11 +70,7 @@ def named_tokens(*files: Mapping[str, Any]) -> dict[str, str]:
 
 
 class ChatTemplate:
-    """A template and what it knows of its tokenizer.
-
-    Attributes:
-        characters: those that its source has.
-    """
+    """A template and what it knows of its tokenizer."""
 
     def __init__(self, source: str, tokens: Mapping[str, str]) -> None:
         """`tokens` are the special tokens that the template may name, by name.
@@ -78,7 +78,7 @@ class ChatTemplate:
         Raises:
             ModelError: it is no template.
         """
-        self.characters, self._tokens = frozenset(source), tokens
+        self.source, self._tokens = source, tokens
         try:
             self._template = _environment().from_string(source)
         except TemplateError as error:
@@ -145,10 +145,35 @@ class _Generation(Extension):
         return caller()
 
 
+class _Generator(CodeGenerator):
+    """Puts texts together (`a ~ b`) as the environment does."""
+
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802  (jinja's own way)
+        if frame.eval_ctx.volatile or frame.eval_ctx.autoescape:
+            super().visit_Concat(node, frame)
+            return
+        self.write("environment.concat(map(str, (")
+        for one in node.nodes:
+            self.visit(one, frame)
+            self.write(", ")
+        self.write(")))")
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """One that keeps apart what templates and what turns write (`specs.models.provenance`)."""
+
+    code_generator_class = _Generator
+    concat = staticmethod(concat)
+
+
+@pass_eval_context
+def _join(context: EvalContext, value: Any, d: str = "", attribute: str | int | None = None) -> str:
+    return sync_do_join(context, value, d if context.autoescape else Written(str(d), str(d)), attribute)
+
+
 def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
-    )
+    environment = _Environment(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols])
+    environment.filters["join"] = _join
     environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = _refuse
     return environment

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from specs.errors import ModelError
-from specs.models.control import Guarded, Span, is_control, overlap, spelling_in
+from specs.models.control import Guarded, Span, is_control, outside, spelling_in
 from specs.models.prompts import Templated
 from specs.types import ALONE, Chat, Judge
 
@@ -108,7 +108,7 @@ class HubText(Templated):
         if not written or self._control.keys().isdisjoint(encoding.ids):
             return encoding.ids
         found = self._control_of(text, encoding)
-        own = [one for one in found if not overlap(one[1], written)]
+        own = outside(found, written)
         return encoding.ids if len(own) == len(found) else self._guarded.encode(text, own)
 
     def _control_in(self, text: str) -> list[tuple[int, Span]]:
