@@ -122,6 +122,39 @@ def test_the_template_is_the_one_that_transformers_picks(tmp_path, name):
     assert HubText(folder).prompt("Why?") == theirs(hub(folder), [("user", "Why?")], ())
 
 
+NAMED = "{{ bos_token }}|{{ eos_token }}|{{ pad_token }}|{{ image_token }}|{{ messages[0].content }}"
+BOTH = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"}
+
+
+@pytest.mark.parametrize("listed", [{}, {"added_tokens_decoder": {}}], ids=["older", "newer"])
+@pytest.mark.parametrize(
+    ("config", "special_map"),
+    [
+        (BOTH, {"bos_token": "<x>", "eos_token": "<y>"}),
+        (BOTH, {"bos_token": None}),
+        (BOTH, {"pad_token": "<y>", "image_token": "<z>"}),
+        ({**BOTH, "bos_token": None}, {"bos_token": "<x>"}),
+        ({**BOTH, "bos_token": ""}, {"bos_token": "<x>"}),
+        ({**BOTH, "bos_token": ""}, {}),
+        (BOTH, {"bos_token": {"content": "<x>", "lstrip": False, "normalized": False}}),
+        ({**BOTH, "image_token": "<z>"}, {}),
+        ({**BOTH, "extra_special_tokens": {"image_token": "<z>"}}, {"pad_token": "<y>"}),
+        ({**BOTH, "model_specific_special_tokens": {"image_token": "<z>"}}, {}),
+        (BOTH, {"extra_special_tokens": {"image_token": "<z>"}}),
+    ],
+)
+def test_special_tokens_have_the_names_that_transformers_gives_them(tmp_path, config, special_map, listed):
+    folder = templates.write(templates.CHATML, tmp_path / "model")
+    (folder / "chat_template.jinja").write_text(NAMED)
+    (folder / "config.json").write_text('{"eos_token_id": 1}')
+    (folder / "tokenizer_config.json").write_text(json.dumps({**config, **listed}))
+    (folder / "special_tokens_map.json").write_text(json.dumps(special_map))
+    text, tokenizer = HubText(folder), hub(folder)
+    messages = [{"role": "user", "content": "Why?"}]
+    assert text._laid_out([Turn("user", "Why?")], True).text == tokenizer.apply_chat_template(messages, tokenize=False)
+    assert text.bos == tokenizer.bos_token
+
+
 @pytest.mark.parametrize(
     ("template", "message"),
     [

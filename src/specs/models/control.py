@@ -8,12 +8,15 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from specs.errors import EngineError, SpecsError
+
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from tokenizers import Encoding, Tokenizer
 
 Span = tuple[int, int]
 """Characters [start, end) of a text."""
@@ -39,6 +42,31 @@ def is_control(spelling: str, special: bool, template: str | None) -> bool:
         return True
     spelled = any(form in (template or "") for form in (core, core.replace("\u2581", " ")))
     return spelled and not _WORDS.fullmatch(core)
+
+
+@contextmanager
+def guarded(error_of: Callable[[str], SpecsError]) -> Iterator[None]:
+    """Turn whatever the `tokenizers` library raises into an error of ours, made from the reason.
+
+    It raises plain `Exception`, and a `BaseException` of its own where its code panics (a pattern that
+    runs into its limit, say).
+    """
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise error_of(" ".join(str(error).split())) from None
+
+
+def encoded(tokenizer: Tokenizer, text: str, add_special_tokens: bool = False) -> Encoding:
+    """What a tokenizer makes of a text.
+
+    Raises:
+        EngineError: it fails on it.
+    """
+    with guarded(lambda reason: EngineError(f"the tokenizer fails on a text of {len(text):,} characters: {reason}")):
+        return tokenizer.encode(text, add_special_tokens=add_special_tokens)
 
 
 def spelling_in(text: str, span: Span, spelling: str) -> Span:
@@ -106,7 +134,7 @@ class Guarded:
         return ids
 
     def _encode(self, named: str) -> list[int]:
-        ids = self._tokenizer.encode(named, add_special_tokens=False).ids
+        ids = encoded(self._tokenizer, named).ids
         return [self._ids.get(token, token) for token in ids]
 
     def _sharing(self, tokenizer: Tokenizer) -> tuple[Tokenizer, dict[int, int]]:

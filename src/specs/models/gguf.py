@@ -104,7 +104,9 @@ class GgufText(Templated):
         source = None if template is None else template.decode()
         named = {name: getattr(lib, f"llama_vocab_{name}")(file.vocabulary) for name in _NAMED}
         super().__init__(
-            source, {f"{name}_token": spelling for name, token in named.items() if (spelling := self._content(token))}
+            str(path),
+            source,
+            {f"{name}_token": spelling for name, token in named.items() if (spelling := self._content(token))},
         )
         tokens = range(lib.llama_vocab_n_tokens(file.vocabulary))
         # The strings are those of `tokenizer.json`: the same vocabulary has the same fingerprint there.

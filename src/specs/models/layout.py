@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from specs.models.templates import ChatTemplate
 
 _KINDS = {"system": "system turns", "user": "turns of the user", "assistant": "answers"}
-_THOUGHTS_END = re.compile(r"[<\[{|](?:/|\S*(?:/|end))\S*think\S*[>\]}|]", re.IGNORECASE)
+_THOUGHTS_END = re.compile(
+    r"[<\[{|](?:[^\s<>\[\]{}]{0,40}end|/)[^\s<>\[\]{}]{0,40}think[^\s<>\[\]{}]{0,40}[>\]}|]", re.I
+)
 """What closes the reasoning in an answer: `</think>`, `[/THINK]`, `<|END_THINKING|>`."""
 _SWITCH = re.compile(r"(?<!\S)/\w+")
 """How a system turn sets a model's ways: `/no_think`."""

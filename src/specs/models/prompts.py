@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
@@ -11,6 +12,10 @@ from specs.models.control import Span
 from specs.models.layout import Layout, lay_out
 from specs.types import ALONE, Chat, Judge, Turn
 
+_THOUGHTS = re.compile(
+    r"[<\[{|](?!/)(?:(?!end|/)[^\s<>\[\]{}]){0,40}think(?:(?!end|/)[^\s<>\[\]{}]){0,40}[>\]}|]\s*\Z", re.I
+)
+"""A mark at the end of a text that opens a block of thoughts: `<think>`, `[THINK]`, `<|START_THINKING|>`."""
 _ANSWER = "{the answer}"
 """Stands for a trace while a template is rendered."""
 
@@ -22,18 +27,21 @@ class Templated(ABC):
     from the template alone: what turns spell stays text (`specs.models.control`).
 
     Attributes:
+        name: what errors call the model.
         bos: spelling of the beginning-of-text token; None where none is named.
     """
 
+    name: str
     fingerprint: str
     size: int
     end_ids: frozenset[int]
     end_id: int
 
-    def __init__(self, template: str | None, tokens: Mapping[str, str]) -> None:
+    def __init__(self, name: str, template: str | None, tokens: Mapping[str, str]) -> None:
         """`tokens` are the special tokens by name (`bos_token`, ...)."""
         from specs.models.templates import ChatTemplate
 
+        self.name = name
         self._template = None if template is None else ChatTemplate(template, tokens)
         self.bos = tokens.get("bos_token")
         self._judgements: dict[Judge, tuple[list[int], list[int]]] = {}
@@ -98,11 +106,15 @@ class Templated(ABC):
     def _laid_out(self, turns: Sequence[Turn], generation: bool) -> Layout:
         assert self._template is not None
         turns = [Turn(turn.role, readable(turn.content)) for turn in turns]
-        layout = lay_out(self._template, turns, generation)
-        if generation and layout.text.rstrip().endswith("<think>"):
+        try:
+            layout = lay_out(self._template, turns, generation)
+        except ModelError as error:
+            raise ModelError(f"{self.name}: {error}") from None
+        ends = layout.written[-1][1] if layout.written else 0
+        if generation and (opened := _THOUGHTS.search(layout.text, ends)):
             raise ModelError(
-                "the chat template opens a <think> block, which cannot be stepped through; "
-                "use a model or template that can switch thinking off"
+                f"{self.name}: the chat template opens a {opened.group().strip()} block, which cannot be stepped "
+                "through; use a model or template that can switch thinking off"
             )
         return layout
 
