@@ -12,6 +12,7 @@ from specs.errors import InputError
 from specs.methods.registry import NAMES
 from specs.record import result_json, write_json
 from specs.traces import read_traces, result_from
+from specs.types import Chat, Turn
 
 OPTIONS = dict(n=4, max_steps=4, max_step_tokens=4, temperature=0.9)
 
@@ -130,3 +131,15 @@ def test_files_that_are_none(tmp_path):
         (tmp_path / "t.gz").write_bytes(content)
         with pytest.raises(InputError, match="cannot be read"):
             list(read_traces(tmp_path / "t.gz"))
+
+
+def test_a_question_with_half_of_a_character_solves_and_is_written(tmp_path):
+    half, marked = "q" + chr(0xD83D), "q\ufffd"
+    chats = [Chat((Turn("user", text), Turn("assistant", "b"))) for text in (half, marked)]
+    one, other = (
+        api.solve(question, toy.models(), "target", seed=1, chat=chat, **{**OPTIONS, "n": 1})
+        for question, chat in zip((half, marked), chats, strict=True)
+    )
+    assert (one.question, one.chat, one.text) == (marked, chats[1], other.text)
+    write_json(tmp_path / "trace.json", result_json(one, candidates=True))
+    assert json.loads((tmp_path / "trace.json").read_text())["question"] == marked

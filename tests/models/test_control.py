@@ -364,6 +364,13 @@ def test_marks_of_any_spelling_stay_the_templates(tmp_path, spelling, special, w
     assert spelling in b"".join(map(text.piece, text.prompt(f"Say {spelling} x"))).decode()
 
 
+def test_halves_of_characters_are_marked(texts):
+    text = texts["bytes_bpe"]
+    chat = Chat((Turn("user", "\udfffa"),))
+    assert text.prompt("Tom\ud83d", chat=chat) == text.prompt("Tom\ufffd", chat=Chat((Turn("user", "\ufffda"),)))
+    assert text.encode_plain("\ud83d") == text.encode("\ud83d") == text.encode("\ufffd")
+
+
 def test_texts_between_texts_of_a_format_meet_its_tokens(tmp_path):
     """White space beside a token that takes it along is no part of what was written."""
     text = HubText(write(bytes_bpe, tmp_path / "model", strips=True))
