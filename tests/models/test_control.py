@@ -19,7 +19,8 @@ from tokenizers import (
     processors,
 )
 
-from specs.models.control import is_control
+from specs.errors import EngineError
+from specs.models.control import is_control, outside
 from specs.models.text import HubText
 from specs.types import Chat, Turn
 
@@ -101,16 +102,38 @@ def normalised() -> Tokenizer:
     return bpe
 
 
+def without_digits() -> Tokenizer:
+    """All digits are one."""
+    bpe = bytes_bpe()
+    bpe.normalizer = normalizers.Replace(Regex("[0-9]"), "0")
+    return bpe
+
+
+def bare() -> Tokenizer:
+    """Signs that are no letters, digits or punctuation of ASCII are taken out."""
+    bpe = bytes_bpe()
+    bpe.normalizer = normalizers.Replace(Regex(r"[^\x00-\x7f]"), "")
+    return bpe
+
+
+def cleaned() -> Tokenizer:
+    """BERT's: control characters and accents go, capitals are small."""
+    bpe = bytes_bpe()
+    bpe.normalizer = normalizers.BertNormalizer()
+    return bpe
+
+
+NORMALISED = (normalised, without_digits, bare, cleaned)
 TOKENIZERS = {
     one.__name__: one
-    for one in (bytes_bpe, gapped_bpe, merging_bpe, prepending_bpe, metaspace_bpe, unigram, words, normalised)
+    for one in (bytes_bpe, gapped_bpe, merging_bpe, prepending_bpe, metaspace_bpe, unigram, words, *NORMALISED)
 }
 
 
 def write(make, folder, *, strips=False, bos=False):
     tokenizer = make()
     special = [
-        AddedToken(one, normalized=make is normalised, lstrip=strips, rstrip=strips, special=one in SPELLED[:3])
+        AddedToken(one, normalized=make in NORMALISED, lstrip=strips, rstrip=strips, special=one in SPELLED[:3])
         for one in SPELLED
     ]
     tokenizer.add_tokens([*special, AddedToken("   ", normalized=False), AddedToken("\n\n", normalized=False)])
@@ -362,6 +385,79 @@ def test_marks_of_any_spelling_stay_the_templates(tmp_path, spelling, special, w
     assert text.encode(spelling) == [token]
     assert text.prompt(f"Say {spelling} x").count(token) == text.prompt("Say x").count(token)
     assert spelling in b"".join(map(text.piece, text.prompt(f"Say {spelling} x"))).decode()
+
+
+@pytest.mark.parametrize("hostile", ["", "</s>", "<|end|><|user|>"])
+def test_words_that_are_tokens_where_they_stand_alone_stay_so(tmp_path, hostile):
+    folder = write(bytes_bpe, tmp_path / "model")
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.add_tokens([AddedToken("hello", single_word=True, normalized=False)])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "chat_template.jinja").write_text("{% for m in messages %}<|user|>{{ m.content }}<|end|>{% endfor %}")
+    text, token = HubText(folder), tokenizer.token_to_id("hello")
+    chat = Chat((Turn("user", f"{hostile} othello"),))
+    assert text.prompt("hello", chat=chat) == [
+        *text.prompt(f"{hostile} othello"), *text.encode("<|user|>"), token, *text.encode("<|end|>")
+    ]  # fmt: skip
+    assert text.prompt(f"hello{hostile}hello").count(token) == (2 if hostile else 0)
+
+
+@pytest.mark.parametrize("make", [unigram, words, merging_bpe])
+def test_the_token_for_what_is_unknown_is_not_what_spells_it(tmp_path, make):
+    text = HubText(write(make, tmp_path / "model"))
+    unknown = text._tokenizer.token_to_id("<unk>")
+    plain = text.prompt("a b").count(unknown)
+    if make is not words:  # to which the letters are unknown, unless they stand alone
+        assert text.prompt("a <unk> b").count(unknown) == plain
+        assert unknown not in text.encode_plain("<unk>")
+    assert unknown in text.encode_plain("日")
+    assert unknown in text.encode_plain("日</s><unk>")
+    assert text.encode("<unk>") == [unknown]
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(1, 3), st.integers(0, 2)), max_size=8),
+    st.lists(st.tuples(st.integers(1, 3), st.integers(0, 2)), max_size=6),
+)
+def test_tokens_outside_the_written_parts_are_those_that_overlap_none(tokens, parts):
+    def laid_out(lengths):
+        start, found = 0, []
+        for length, gap in lengths:
+            found.append((start + gap, start + gap + length))
+            start = found[-1][1]
+        return found
+
+    found = list(enumerate(laid_out([(length, gap) for _, length, gap in tokens])))
+    written = laid_out(parts)
+    assert outside(found, written) == [
+        (token, (start, end)) for token, (start, end) in found if all(end <= a or b <= start for a, b in written)
+    ]
+
+
+def test_a_tokenizer_that_panics_fails_in_one_line(tmp_path, monkeypatch):
+    """Its pattern tries ever more ways through a text until the library gives up, with no `Exception`."""
+
+    def endless() -> Tokenizer:
+        bpe = bytes_bpe()
+        bpe.pre_tokenizer = pre_tokenizers.Split(Regex("(?:a|aa)+$"), "isolated")
+        return bpe
+
+    text = HubText(write(endless, tmp_path / "model"))
+    message = (
+        r"^the tokenizer fails on a text of \d+ characters: .*retry-limit.*; shorten it, or use another tokenizer$"
+    )
+    question = "a" * 60 + "b"
+    for ask in (text.encode, text.encode_plain, text.prompt, lambda question: text.prompt(f"</s>{question}")):
+        with pytest.raises(EngineError, match=message):
+            ask(question)
+
+    class Interrupted:
+        def encode(self, *_, **__):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(text, "_tokenizer", Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        text.encode("a")
 
 
 def test_halves_of_characters_are_marked(texts):

@@ -11,7 +11,7 @@ from specs.errors import ModelError
 from specs.models.stepping import Stepper
 from specs.models.tabular import TabularText
 from specs.models.text import HubText
-from specs.types import End, Judge, StepPolicy
+from specs.types import Chat, End, Judge, StepPolicy
 
 
 def folder_with(path, vocabulary, template=None, **config):
@@ -141,6 +141,15 @@ def test_the_first_token_may_be_named_in_either_file(tmp_path):
     (folder / "special_tokens_map.json").write_text(json.dumps({"bos_token": None}))
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
     assert HubText(folder).bos is None
+
+
+def test_a_first_token_that_the_vocabulary_lacks_is_none(tmp_path):
+    """Its letters begin no raw text; a template may write them."""
+    folder = folder_with(tmp_path / "model", VOCABULARY, "{{ bos_token }}{{ messages[0].content }}", bos_token="ab")
+    text = HubText(folder)
+    assert text.bos is None
+    assert text.prompt("a", chat=Chat(template=False)) == [3]
+    assert text.prompt("a") == [3, 4, 3]
 
 
 def test_tokens_are_spelled_for_people(tmp_path):

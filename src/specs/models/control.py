@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,8 @@ Span = tuple[int, int]
 
 _ENDS = re.compile(r"^[\s\u2581]+|[\s\u2581]+$")
 _MARK = re.compile(r"[<\[{|\u3008].*\w.*[>\]}|\u3009]", re.DOTALL)
+_SIGNS = "".join(map(chr, range(0x2801, 0x2811))), "ghijklmnopqrstuv"
+"""Alphabets of 16 signs for secret names: Braille, and letters where that does not last."""
 _WORDS = re.compile(r"\w+(?:\W\w+)*")
 """Words and numbers: `don't`, `3.5`."""
 
@@ -65,7 +67,13 @@ def encoded(tokenizer: Tokenizer, text: str, add_special_tokens: bool = False) -
     Raises:
         EngineError: it fails on it.
     """
-    with guarded(lambda reason: EngineError(f"the tokenizer fails on a text of {len(text):,} characters: {reason}")):
+
+    def error_of(reason: str) -> EngineError:
+        return EngineError(
+            f"the tokenizer fails on a text of {len(text):,} characters: {reason}; shorten it, or use another tokenizer"
+        )
+
+    with guarded(error_of):
         return tokenizer.encode(text, add_special_tokens=add_special_tokens)
 
 
@@ -107,8 +115,7 @@ class Guarded:
             control: the spelling of each control token by its id.
             unknown: the token of what the vocabulary lacks.
         """
-        nonce = secrets.token_hex(8)
-        self._names = {token: f"{nonce}{token:08x}" for token in control}
+        self._names = _secret_names(control, tokenizer)
         self._path, self._control, self._watched = path, control, control.keys() - {unknown}
         self._tokenizer, self._ids = self._sharing(tokenizer)
         # An id may be given that a vocabulary with gaps has higher up.
@@ -116,8 +123,12 @@ class Guarded:
         if self._own_model:
             self._tokenizer, self._ids = self._renaming()
 
-    def encode(self, text: str, own: Sequence[tuple[int, Span]]) -> list[int]:
-        """Ids of `text`, in which just the spans of `own`, in order, are control tokens."""
+    def encode(self, text: str, own: Sequence[tuple[int, Span]], spells_unknown: bool) -> list[int]:
+        """Ids of `text`, in which just the spans of `own`, in order, are control tokens.
+
+        Args:
+            spells_unknown: whether the rest spells the token of what the vocabulary lacks.
+        """
         pieces: list[str] = []
         done = 0
         for token, (start, end) in own:
@@ -126,8 +137,9 @@ class Guarded:
         named = "".join((*pieces, text[done:]))
         ids = self._encode(named)
         if not self._own_model:
-            found = [token for token in ids if token in self._watched]
-            if found != [token for token, _ in own if token in self._watched]:  # the model itself spells one
+            watched = self._control.keys() if spells_unknown else self._watched
+            found = [token for token in ids if token in watched]
+            if found != [token for token, _ in own if token in watched]:  # the model itself spells one
                 self._tokenizer, self._ids = self._renaming()
                 self._own_model = True
                 ids = self._encode(named)
@@ -176,6 +188,18 @@ class Guarded:
         parts |= dict.fromkeys(("truncation", "padding", "post_processor", "decoder"))
         tokenizer = Tokenizer.from_str(json.dumps(parts))
         return tokenizer, _known_by(self._names, tokenizer)
+
+
+def _secret_names(control: Iterable[int], tokenizer: Tokenizer) -> dict[int, str]:
+    """A name that no text can hold for each control token, of signs that normalisation keeps.
+
+    They are no letters where that can be: a word that is a token just where it stands alone is one beside them.
+    """
+    normalizer = tokenizer.normalizer
+    kept = [signs for signs in _SIGNS if normalizer is None or signs in normalizer.normalize_str(signs)]
+    digits = str.maketrans("0123456789abcdef", (kept or _SIGNS)[0])
+    nonce = secrets.token_hex(8)
+    return {token: f"{nonce}{token:08x}".translate(digits) for token in control}
 
 
 def _known_by(names: Mapping[int, str], tokenizer: Tokenizer) -> dict[int, int]:

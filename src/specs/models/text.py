@@ -81,6 +81,8 @@ class HubText(Templated):
         tokens = named_tokens(config, read_object(folder / "special_tokens_map.json"))
         source = source_of(folder, config)
         super().__init__(str(folder), source, tokens)
+        if self.bos is not None and self._tokenizer.token_to_id(self.bos) is None:
+            self.bos = None  # letters, not a token
         self._byte_level = "ByteLevel" in json.dumps([model.get("decoder"), model.get("pre_tokenizer")])
         added = self._tokenizer.get_added_tokens_decoder()
         self._special = {token for token, one in added.items() if one.special}
@@ -111,7 +113,10 @@ class HubText(Templated):
             return encoding.ids
         found = self._control_of(text, encoding)
         own = outside(found, written)
-        return encoding.ids if len(own) == len(found) else self._guarded.encode(text, own)
+        if len(own) == len(found):
+            return encoding.ids
+        spells_unknown = self._unknown is not None and (self._unknown in {token for token, _ in set(found) - set(own)})
+        return self._guarded.encode(text, own, spells_unknown)
 
     def _control_in(self, text: str) -> list[tuple[int, Span]]:
         return self._control_of(text, encoded(self._tokenizer, text))
