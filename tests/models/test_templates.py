@@ -87,6 +87,39 @@ def test_the_turn_end_token_ends_a_text_though_no_config_names_it(folders, name)
     assert text.spelling(text.end_id) == (turn_end or eos)
 
 
+EACH_TURN = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}"
+
+
+@pytest.mark.parametrize(
+    ("template", "ends"),
+    [
+        (EACH_TURN + "{% if not loop.last %}<|end|>{% endif %}{% endfor %}", True),
+        (EACH_TURN + "\n<|end|>{% endfor %}", True),
+        (
+            "{% if messages[-1].role == 'assistant' %}{{ raise_exception('no') }}{% endif %}"
+            + EACH_TURN
+            + "<|end|>{% endfor %}",
+            True,
+        ),
+        (
+            "{% if messages[0].role != 'system' %}{{ raise_exception('no') }}{% endif %}"
+            + EACH_TURN
+            + "<|end|>{% endfor %}",
+            True,
+        ),
+        (EACH_TURN + "{% endfor %}", False),  # what stands there opens the next turn
+        ("{% for m in messages %}<|end|>{{ m.content }}{% endfor %}", False),
+        (EACH_TURN + " Done.<|end|>{% endfor %}", False),
+        (EACH_TURN.replace("m.content", "m.content | upper") + "<|end|>{% endfor %}", False),
+    ],
+)
+def test_which_token_ends_a_turn(tmp_path, template, ends):
+    folder = templates.write(templates.STRIPPING, tmp_path / "model")
+    (folder / "chat_template.jinja").write_text(template)
+    text = HubText(folder)
+    assert text.spelling(text.end_id) == ("<|end|>" if ends else "<|endoftext|>")
+
+
 FILES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "a text in the config": ({"chat_template": "C{{ messages[0].content }}"}, {}),
     "a list": (

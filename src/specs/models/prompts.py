@@ -119,19 +119,37 @@ class Templated(ABC):
         return layout
 
     def _turn_end(self) -> int | None:
-        """The control token that the template writes right behind an answer, last or not; None for none."""
+        """The control token that the template writes right behind an answer, last or not; None for none.
+
+        Behind the last one many write nothing: then it is what stands behind an earlier one, unless that
+        opens the next turn.
+        """
         if self._template is None:
             return None
         turns = [Turn("user", "{a question}"), Turn("assistant", _ANSWER), Turn("user", "{the next}")]
-        firsts: set[int | None] = set()
-        for some in (turns[:2], turns):  # what opens the next turn differs
+        between, last = self._around_answer(turns), self._around_answer(turns[:2])
+        if between is None:
+            return None
+        end = self._first_control(between[1])
+        if last is not None and last[1].strip():
+            return end if end == self._first_control(last[1]) else None
+        opened = {token for token, _ in self._control_in(between[0].partition(turns[0].content)[0])}
+        return None if end in opened else end
+
+    def _around_answer(self, turns: Sequence[Turn]) -> tuple[str, str] | None:
+        """The texts before and behind an answer, with a system turn where they need one; None where it is refused."""
+        for some in (turns, [Turn("system", "{the system}"), *turns]):
             try:
-                _, found, behind = self._laid_out(some, False).text.rpartition(_ANSWER)
+                before, found, behind = self._laid_out(some, False).text.rpartition(_ANSWER)
             except ModelError:
-                return None
-            tokens = self._control_in(behind.lstrip()) if found else []
-            firsts.add(tokens[0][0] if tokens and tokens[0][1][0] == 0 else None)
-        return firsts.pop() if len(firsts) == 1 else None
+                continue
+            return (before, behind) if found else None
+        return None
+
+    def _first_control(self, text: str) -> int | None:
+        """The control token with which a text begins, white space apart; None for none."""
+        tokens = self._control_in(text.lstrip())
+        return tokens[0][0] if tokens and tokens[0][1][0] == 0 else None
 
     def judgement(self, judge: Judge) -> tuple[list[int], list[int]]:
         """See `Text.judgement`.
