@@ -39,7 +39,7 @@ def read_object(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(read_text(path).removeprefix("\ufeff"))
     except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is damaged ({error}); save or fetch it again") from None
+        raise ModelError(f"{path} is damaged: not JSON ({error}); save or fetch it again") from None
     if not isinstance(found, dict):
         raise ModelError(f"{path} holds {_kind(found)}, not an object; save or fetch it again")
     return found
