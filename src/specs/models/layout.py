@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import combinations, groupby, islice
+from itertools import combinations, islice
 from typing import TYPE_CHECKING
 
 from specs.errors import ModelError
@@ -28,6 +28,8 @@ _THOUGHTS_END = re.compile(
     r"[<\[{|](?:[^\s<>\[\]{}]{0,40}end|/)[^\s<>\[\]{}]{0,40}think[^\s<>\[\]{}]{0,40}[>\]}|]", re.I
 )
 """What closes the reasoning in an answer: `</think>`, `[/THINK]`, `<|END_THINKING|>`."""
+_RUN = re.compile(r"([\U00010000-\U0010ffff])\1*")
+"""A character again and again, of those among which marks are chosen."""
 _SWITCH = re.compile(r"(?<!\S)/\w+")
 """How a system turn sets a model's ways: `/no_think`."""
 
@@ -113,17 +115,19 @@ def _rendered(template: ChatTemplate, turns: Sequence[Turn], generation: bool, t
 def _laid_over(text: str, marked: str, marks: frozenset[str]) -> list[tuple[str, Span]] | None:
     """Each mark's runs in `marked` and where they are in `text`; None where they differ by more than white space."""
     places = [place for place, character in enumerate(text) if not character.isspace()]
-    over = "".join(str.split(marked))
-    if len(over) != len(places):
+    over, under = "".join(str.split(marked)), "".join(text.split())
+    if len(over) != len(under):
         return None
     runs: list[tuple[str, Span]] = []
-    for character, group in groupby(zip(over, places, strict=True), key=lambda pair: pair[0]):
-        found = [place for _, place in group]
-        if character in marks:
-            runs.append((character, (found[0], found[-1] + 1)))
-        elif any(text[place] != character for place in found):
-            return None
-    return runs
+    done = 0
+    for found in _RUN.finditer(over):
+        if found[1] in marks:
+            start, end = found.span()
+            if over[done:start] != under[done:start]:
+                return None
+            runs.append((found[1], (places[start], places[end - 1] + 1)))
+            done = end
+    return runs if over[done:] == under[done:] else None
 
 
 def _forms(turn: Turn, source: str) -> list[str]:

@@ -8,8 +8,11 @@ written, character by character. Where a template leads text through something t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, SupportsIndex
+
+_NO_WHITE = re.compile(r"\S")
 
 
 class Written(str):
@@ -28,7 +31,7 @@ class Written(str):
     @classmethod
     def by(cls, mark: str, text: str) -> Written:
         """All of `text`, marked."""
-        return cls("".join(one if one.isspace() else mark for one in text), text)
+        return cls(_NO_WHITE.sub(mark, text), text)
 
     def __str__(self) -> str:
         return self
