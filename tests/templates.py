@@ -213,6 +213,15 @@ CLOSED_LATE = Family(
     {"bos_token": "<bos>", "eos_token": "<eos>"},
     None,
 )
+BETWEEN = Family(
+    "{% for m in messages %}{{ '<|' + m.role + '|>' + m.content }}"
+    "{% if m.role == 'system' %}<|sys_end|>{% elif m.role == 'user' %}<|user_end|>{% elif not loop.last %}"
+    "<|assistant_end|>{% endif %}{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}",
+    ["<s>", "</s>", "<|sys_end|>", "<|user_end|>", "<|assistant_end|>"],
+    {"bos_token": "<s>", "eos_token": "</s>"},
+    "<|assistant_end|>",
+    ["<|system|>", "<|user|>", "<|assistant|>"],
+)
 FAMILIES = {
     "chatml": CHATML,
     "tools and thinking": TOOLS,
@@ -230,6 +239,7 @@ FAMILIES = {
     "json": AS_JSON,
     "plain": PLAIN,
     "closed late": CLOSED_LATE,
+    "closed between": BETWEEN,
 }
 CONVERSATIONS = {
     "question": [("user", "Ann has 3 apples.\n\nHow many?")],

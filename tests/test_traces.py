@@ -16,6 +16,7 @@ from specs.errors import InputError
 from specs.methods.registry import NAMES
 from specs.record import result_json, write_json, write_text
 from specs.traces import read_traces, result_from
+from specs.types import Chat, Turn
 
 OPTIONS = dict(n=4, max_steps=4, max_step_tokens=4, temperature=0.9)
 
@@ -176,3 +177,15 @@ def test_a_file_is_written_where_it_is(tmp_path):
         with pytest.raises(InputError, match="No space left"):
             write_text(Path("/dev/full"), "too much")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link", "pipe"]
+
+
+def test_a_question_with_half_of_a_character_solves_and_is_written(tmp_path):
+    half, marked = "q" + chr(0xD83D), "q\ufffd"
+    chats = [Chat((Turn("user", text), Turn("assistant", "b"))) for text in (half, marked)]
+    one, other = (
+        api.solve(question, toy.models(), "target", seed=1, chat=chat, **{**OPTIONS, "n": 1})
+        for question, chat in zip((half, marked), chats, strict=True)
+    )
+    assert (one.question, one.chat, one.text) == (marked, chats[1], other.text)
+    write_json(tmp_path / "trace.json", result_json(one, candidates=True))
+    assert json.loads((tmp_path / "trace.json").read_text())["question"] == marked

@@ -12,7 +12,9 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
+from specs.core.text import readable
 from specs.engine import Models
 from specs.errors import InputError, SpecsError
 from specs.machine import Call, Done, Limits, Machine, Solve, timed
@@ -146,6 +148,8 @@ def _new(
 ) -> Solve:
     if not question.strip():
         raise InputError("the question is empty; say what is to be solved")
+    question = readable(question)  # what models read, and what results can be written with
+    chat = replace(chat, before=tuple(replace(turn, content=readable(turn.content)) for turn in chat.before))
     law, limits = law or Law(), limits or Limits()
     models.require(method, law)
     if pace is not None:

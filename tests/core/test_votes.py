@@ -83,3 +83,11 @@ def test_a_character_cut_in_two_is_joined_again():
     cut = [part.decode("utf-8", "surrogateescape") for part in (left, right)]
     assert readable("".join(cut)) == "caf\u00e9"
     assert readable(cut[0]) == "caf\ufffd"
+
+
+@pytest.mark.parametrize("half", [chr(0xD83D), chr(0xDFFF), chr(0xDC00), chr(0xDD00), chr(0xD800) + chr(0xD83D)])
+def test_halves_of_characters_are_marked_beside_bytes_that_join(half):
+    cut = b"caf\xc3".decode("utf-8", "surrogateescape"), b"\xa9".decode("utf-8", "surrogateescape")
+    assert (
+        readable(f"{half}{cut[0]}{cut[1]}{half} a") == "\ufffd" * len(half) + "caf\u00e9" + "\ufffd" * len(half) + " a"
+    )

@@ -144,6 +144,15 @@ def test_what_is_no_data_set(tmp_path):
         load_problems("bundled:easy", -1)
 
 
+@pytest.mark.parametrize("key", ["question", "answer", "solution"])
+@pytest.mark.parametrize("half", [chr(0xD83D), chr(0xDFFF), chr(0xDC80)])
+def test_half_of_a_character_is_named_by_its_line(tmp_path, key, half):
+    row = {"question": "2 + 2?", "answer": "4", "solution": "So 4."}
+    (tmp_path / "set.jsonl").write_text("\n".join(map(json.dumps, [row, {**row, key: f"a{half}"}])))
+    with pytest.raises(InputError, match=r"set\.jsonl, line 2: it has half of a character .*; write the text again"):
+        load_problems(str(tmp_path / "set.jsonl"))
+
+
 def test_csv_and_parquet_hold_the_same_problems_as_json_lines(tmp_path):
     pyarrow, parquet = (pytest.importorskip(name) for name in ("pyarrow", "pyarrow.parquet"))
     rows = [

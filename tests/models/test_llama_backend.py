@@ -148,7 +148,7 @@ def test_what_spells_control_tokens_reads_as_in_its_folder(folders, file):
     assert one.prompt("a b", chat=Chat(template=False)) == other.prompt("a b", chat=Chat(template=False))
 
 
-def vocabulary_of(path, model, tokens, *, add_bos=False, template=None):
+def vocabulary_of(path, model, tokens, *, add_bos=False, template=None, bos=1, eos=2):
     """A GGUF file that has just a vocabulary; `tokens` are spellings and kinds."""
     writer = gguf.GGUFWriter(path, "llama")
     for name, value in {
@@ -164,8 +164,10 @@ def vocabulary_of(path, model, tokens, *, add_bos=False, template=None):
         writer.add_token_scores([-1000.0 if len(spelling) == 1 else -1.0 for spelling, _ in tokens])
     writer.add_token_list([spelling for spelling, _ in tokens])
     writer.add_token_types([kind for _, kind in tokens])
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
+    if bos is not None:
+        writer.add_bos_token_id(bos)
+    if eos is not None:
+        writer.add_eos_token_id(eos)
     writer.add_add_bos_token(add_bos)
     if template is not None:
         writer.add_chat_template(template)
@@ -193,13 +195,17 @@ def kinds(model):
         ("<unk>", kind.UNKNOWN), ("<s>", kind.CONTROL), ("</s>", kind.CONTROL), *whole,
         *((one, kind.NORMAL) for one in others), ("<|user|>", kind.CONTROL), ("<|assistant|>", kind.CONTROL),
         ("<|end|>", kind.CONTROL), ("<think>", kind.USER_DEFINED), ("\n\n", kind.USER_DEFINED),
+        ("<|in\u2581it|>", kind.USER_DEFINED), ("<|in it|>", kind.USER_DEFINED),
     ]  # fmt: skip
+
+
+MARKS = ("<s>", "</s>", "<|user|>", "<|end|>", "<think>", "<|in\u2581it|>", "<|in it|>")
 
 
 @pytest.mark.parametrize("model", ["llama", "gpt2"])
 def test_tokens_that_users_added_are_control_tokens_or_stay(tmp_path, model):
     text = vocabulary_of(tmp_path / "v.gguf", model, kinds(model), template=TEMPLATE)
-    names = {spelling: text.encode(spelling)[0] for spelling in ("<s>", "</s>", "<|user|>", "<|end|>", "<think>")}
+    names = {spelling: text.encode(spelling)[0] for spelling in MARKS}
     assert set(names.values()).isdisjoint(text.encode_plain("ab" + "ab".join(names) + "ab"))
     harmless = text.prompt("ab")
     for question in (
@@ -209,16 +215,36 @@ def test_tokens_that_users_added_are_control_tokens_or_stay(tmp_path, model):
         "<|end|><|user|>a\n\nb",
         "a<|end|>\n\n<think></s> <s>",
         "<thi<think>nk>",
+        "a<|in\u2581it|>b <|in it|>",
     ):
         ids = text.prompt(question)
         assert [one for one in ids if one in names.values()] == [one for one in harmless if one in names.values()]
         written = b"".join(text.piece(one) for one in ids if one not in names.values()).decode()
-        assert question.replace(" ", "") in written.replace(" ", "")  # which some put behind a token
+        # Some put spaces behind a token, and read U+2581 as one.
+        assert re.sub("[ \u2581]", "", question) in re.sub("[ \u2581]", "", written)
     blank_line = text.encode("a\n\nb")
     assert blank_line == text.encode_plain("a\n\nb")
     assert kinds(model).index(("\n\n", gguf.TokenType.USER_DEFINED)) in blank_line
     assert text.end_id == names["<|end|>"]
     assert text.end_ids >= {names["<|end|>"], names["</s>"]}
+
+
+@pytest.mark.parametrize("template", [TEMPLATE, None])
+@pytest.mark.parametrize("bos", [1, None])
+@pytest.mark.parametrize("eos", [2, None])
+def test_tokens_that_a_file_does_not_name_are_none(tmp_path, template, bos, eos):
+    """Llama.cpp takes token 11 of a vocabulary like GPT-2's for both, here a letter."""
+    tokens = kinds("gpt2")
+    assert tokens[11] == ("k", gguf.TokenType.NORMAL)
+    text = vocabulary_of(tmp_path / "v.gguf", "gpt2", tokens, add_bos=True, template=template, bos=bos, eos=eos)
+    start = [] if bos is None else [bos]
+    assert text.bos == (None if bos is None else "<s>")
+    assert text.prompt("ab", chat=Chat(template=False)) == [*start, *text.encode("ab")]
+    ids = [*text.encode("<|user|>ab<|end|><|assistant|>")] if template else text.encode("ab\n\n")
+    assert text.prompt("ab") == [*start, *ids]
+    ends = {text.spelling(token) for token in text.end_ids}
+    assert ends >= {"<|end|>", *(["</s>"] if eos else [])}
+    assert ends <= {"<|end|>", "</s>"}
 
 
 @pytest.mark.parametrize("add_bos", [True, False])
@@ -273,7 +299,9 @@ def test_refusals_name_the_mend(file, tmp_path, monkeypatch):
     broken = tmp_path / "broken.gguf"
     for content in (b"", b"no model", Path(file).read_bytes()[:5000]):
         broken.write_bytes(content)
-        with pytest.raises(ModelError, match=r"broken\.gguf: llama\.cpp cannot load it \(.+\)"):
+        with pytest.raises(
+            ModelError, match=r"broken\.gguf: llama\.cpp cannot load it \(.*(magic|tensor|read|data).*\)"
+        ):
             load_models(Names(str(broken), None, None))
     if not llama_cpp.llama_supports_gpu_offload():
         with pytest.raises(InputError, match="device 'cuda'"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -86,6 +87,39 @@ def test_the_turn_end_token_ends_a_text_though_no_config_names_it(folders, name)
     assert text.spelling(text.end_id) == (turn_end or eos)
 
 
+EACH_TURN = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}"
+
+
+@pytest.mark.parametrize(
+    ("template", "ends"),
+    [
+        (EACH_TURN + "{% if not loop.last %}<|end|>{% endif %}{% endfor %}", True),
+        (EACH_TURN + "\n<|end|>{% endfor %}", True),
+        (
+            "{% if messages[-1].role == 'assistant' %}{{ raise_exception('no') }}{% endif %}"
+            + EACH_TURN
+            + "<|end|>{% endfor %}",
+            True,
+        ),
+        (
+            "{% if messages[0].role != 'system' %}{{ raise_exception('no') }}{% endif %}"
+            + EACH_TURN
+            + "<|end|>{% endfor %}",
+            True,
+        ),
+        (EACH_TURN + "{% endfor %}", False),  # what stands there opens the next turn
+        ("{% for m in messages %}<|end|>{{ m.content }}{% endfor %}", False),
+        (EACH_TURN + " Done.<|end|>{% endfor %}", False),
+        (EACH_TURN.replace("m.content", "m.content | upper") + "<|end|>{% endfor %}", False),
+    ],
+)
+def test_which_token_ends_a_turn(tmp_path, template, ends):
+    folder = templates.write(templates.STRIPPING, tmp_path / "model")
+    (folder / "chat_template.jinja").write_text(template)
+    text = HubText(folder)
+    assert text.spelling(text.end_id) == ("<|end|>" if ends else "<|endoftext|>")
+
+
 FILES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "a text in the config": ({"chat_template": "C{{ messages[0].content }}"}, {}),
     "a list": (
@@ -119,6 +153,39 @@ def test_the_template_is_the_one_that_transformers_picks(tmp_path, name):
     for file, text in files.items():
         (folder / file).write_text(text)
     assert HubText(folder).prompt("Why?") == theirs(hub(folder), [("user", "Why?")], ())
+
+
+NAMED = "{{ bos_token }}|{{ eos_token }}|{{ pad_token }}|{{ image_token }}|{{ messages[0].content }}"
+BOTH = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"}
+
+
+@pytest.mark.parametrize("listed", [{}, {"added_tokens_decoder": {}}], ids=["older", "newer"])
+@pytest.mark.parametrize(
+    ("config", "special_map"),
+    [
+        (BOTH, {"bos_token": "<x>", "eos_token": "<y>"}),
+        (BOTH, {"bos_token": None}),
+        (BOTH, {"pad_token": "<y>", "image_token": "<z>"}),
+        ({**BOTH, "bos_token": None}, {"bos_token": "<x>"}),
+        ({**BOTH, "bos_token": ""}, {"bos_token": "<x>"}),
+        ({**BOTH, "bos_token": ""}, {}),
+        (BOTH, {"bos_token": {"content": "<x>", "lstrip": False, "normalized": False}}),
+        ({**BOTH, "image_token": "<z>"}, {}),
+        ({**BOTH, "extra_special_tokens": {"image_token": "<z>"}}, {"pad_token": "<y>"}),
+        ({**BOTH, "model_specific_special_tokens": {"image_token": "<z>"}}, {}),
+        (BOTH, {"extra_special_tokens": {"image_token": "<z>"}}),
+    ],
+)
+def test_special_tokens_have_the_names_that_transformers_gives_them(tmp_path, config, special_map, listed):
+    folder = templates.write(templates.CHATML, tmp_path / "model")
+    (folder / "chat_template.jinja").write_text(NAMED)
+    (folder / "config.json").write_text('{"eos_token_id": 1}')
+    (folder / "tokenizer_config.json").write_text(json.dumps({**config, **listed}))
+    (folder / "special_tokens_map.json").write_text(json.dumps(special_map))
+    text, tokenizer = HubText(folder), hub(folder)
+    messages = [{"role": "user", "content": "Why?"}]
+    assert text._laid_out([Turn("user", "Why?")], True).text == tokenizer.apply_chat_template(messages, tokenize=False)
+    assert text.bos == (tokenizer.bos_token if tokenizer.bos_token in BOTH.values() else None)  # no other is a token
 
 
 @pytest.mark.parametrize(
@@ -196,6 +263,176 @@ def test_turns_that_a_template_drops_are_refused(tmp_path):
     )
     with pytest.raises(ModelError, match="drops answers"):
         only_user.prompt("Why?", chat=Chat((Turn("user", "Hi"), Turn("assistant", "Ho"))))
+
+
+EACH = "{% for m in messages %}"
+SHOW = "[{{ m.content }}]{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("template", "turns", "message"),
+    [
+        # The words of what is gone stand elsewhere: in another turn, or in the template.
+        (
+            EACH.replace("messages", "messages if m.role != 'system'") + SHOW,
+            "s:Be brief.|u:How many? Be brief.",
+            "drops system turns",
+        ),
+        ("{% for m in messages[-2:] %}" + SHOW, "u:Go on.|a:Step 1.|u:Go on.", "drops turns of the user"),
+        ("{% for m in messages[1:] %}user" + SHOW, "s:user|u:Is 9?", "drops system turns"),
+        (
+            "Say Yes or No." + EACH.replace("messages", "messages if m.role == 'user'") + SHOW,
+            "u:Is 7?|a:Yes|u:Is 9?",
+            "drops answers",
+        ),
+        ("[{{ messages[0].content }}]", "u:What is it?|a:What is|u:What is it?", "drops answers"),
+        (
+            EACH + "{% if not loop.last %}[{{ m.content }}]{% endif %}{% endfor %}",
+            "u:Why?|a:So.|u:Why?",
+            "drops turns of the user",
+        ),
+        # A template that asks for a length, a word, or the turn before.
+        (
+            "You have 4 tools." + EACH + "{% if m.content|length > 1 %}[{{ m.content }}]{% endif %}{% endfor %}",
+            "u:4",
+            "drops turns of the user",
+        ),
+        (
+            EACH + "{% if m.content != 'Hi' %}[{{ m.content }}]{% endif %}{% endfor %}",
+            "u:Hi|a:This.|u:Why?",
+            "drops turns of the user",
+        ),
+        (
+            EACH + "{% if loop.first or m.content != loop.previtem.content %}[{{ m.content }}]{% endif %}{% endfor %}",
+            "u:Hi|a:Hi|u:Hi",
+            "drops answers",
+        ),
+        (
+            EACH + "{% if loop.changed(m.content) %}[{{ m.content }}]{% endif %}{% endfor %}",
+            "u:Hi|a:Hi|u:Hi",
+            "drops answers",
+        ),
+        (
+            "2024" + EACH + "{% if not m.content.isdigit() %}[{{ m.content }}]{% endif %}{% endfor %}",
+            "u:2024",
+            "drops turns of the user",
+        ),
+        # Earlier turns that it changes.
+        (
+            EACH + "[{{ m.content if loop.last else m.content[:20] }}]{% endfor %}",
+            "u:Tell me about numbers, please.|a:ok|u:Why?",
+            "changes turns of the user",
+        ),
+        (
+            EACH + "[{{ m.content | truncate(20) }}]{% endfor %}",
+            "s:Give the number, never say it in words.|u:Why?",
+            "changes system turns",
+        ),
+        (
+            EACH + "[{{ m.content | upper if m.role == 'system' else m.content }}]{% endfor %}",
+            "s:Be brief.|u:Why?",
+            "changes system turns",
+        ),
+        (
+            EACH + "[{{ m.content if loop.last else m.content | e }}]{% endfor %}",
+            "u:Hi|a:1 < 2|u:Why?",
+            "changes answers",
+        ),
+        (
+            EACH + "[{{ m.content if loop.last else m.content | striptags }}]{% endfor %}",
+            "u:a <b or c> d|a:ok|u:Why?",
+            "changes turns of the user",
+        ),
+        (
+            EACH + "[{{ m.content if loop.last else m.content | replace('/no_think', '') }}]{% endfor %}",
+            "u:What is /no_think for?|a:ok|u:Why?",
+            "changes turns of the user",
+        ),
+        (
+            EACH + "[{{ m.content.split('</think>')[-1] }}]{% endfor %}",
+            "u:a</think>b|a:ok|u:Why?",
+            "changes turns of the user",
+        ),
+        (EACH + "[{{ m.content.split(' or ')[-1] }}]{% endfor %}", "u:Hi|a:This or that|u:Why?", "changes answers"),
+        (
+            EACH + "[{{ m.content | replace('/loud', '') }}]{% endfor %}",
+            "s:Be brief /quiet loud.|u:Is it /loud?",
+            "does not write the question",
+        ),
+    ],
+)
+def test_no_turn_goes_or_changes_unseen(tmp_path, template, turns, message):
+    question, chat = chat_of(conversation(turns))
+    with pytest.raises(ModelError, match=message):
+        with_template(tmp_path, template).prompt(question, chat=chat)
+
+
+@pytest.mark.parametrize(
+    ("template", "turns"),
+    [
+        (EACH + "[{{ m.content.split('</think>')[-1].strip() }}]{% endfor %}", "u:Hi|a:<think>hm</think>\n Ho.|u:Why?"),
+        (EACH + "[{{ m.content.split('</think>')[-1].strip() }}]{% endfor %}", "u:Hi|a:<think>hm</think>|u:Why?"),
+        (EACH + "[{{ m.content.split('[/THINK]')[-1].strip() }}]{% endfor %}", "u:Hi|a:[THINK]hm[/THINK]Ho.|u:Why?"),
+        (
+            EACH + "[{{ m.content.split('<|END_THINKING|>')[-1] }}]{% endfor %}",
+            "a:<|START_THINKING|>hm<|END_THINKING|>Ho.|u:Why?",
+        ),
+        (
+            EACH + "[{{ m.content | replace('<think>', '') | replace('</think>', ' -- ') }}]{% endfor %}",
+            "a:<think>hm</think>Ho.|u:Why?",
+        ),
+        (EACH + "[{{ m.content | replace('/no_think', '') | trim }}]{% endfor %}", "s:Be brief. /no_think|u:Why?"),
+        (EACH + "[{{ m.content | replace('/no_think', '') | trim }}]{% endfor %}", "s:/no_think|u:Why?"),
+        (EACH + "[{{ m.content.split() | join(' ') }}]{% endfor %}", "s:Be\n\n brief.|u:def f():\n    return 1"),
+        (
+            "{% set c %}{{ messages[0].content }}{% endset %}{% if 'Wh' in c and c.endswith('?') %}{{ c }}{% endif %}",
+            "u:Why?",
+        ),
+        (
+            "{% macro s(c) %}{{ c }}{% endmacro %}{% set c = s(messages[0].content) | trim %}{{ c if c == 'Hi' }}",
+            "u:Hi",
+        ),
+        ("{% set c = '' ~ messages[0].content ~ '!' %}{% if c == 'Hi!' %}{{ c }}{% endif %}", "u:Hi"),
+        (
+            "{% set c = messages | map(attribute='content') | join('|') %}{% if c == 'a|b' %}{{ c }}{% endif %}",
+            "u:a|u:b",
+        ),
+        ("{{ {'Hi': 'Ho: ' + messages[0].content}[messages[0].content] }}", "u:Hi"),
+        ("{% if messages[0].content in ['Hi', 'Ho'] %}{{ messages[0].content }}{% endif %}", "u:Hi"),
+        (
+            "{% set c = messages[0].content %}{% if c | lower == 'hi' %}{{ c | first }}{{ c[1:] }}{% endif %}",
+            "u:Hi",
+        ),
+        ("{% for c in messages[0].content %}{{ c }}{% endfor %}", "u:a b"),
+    ],
+)
+def test_what_a_template_may_do_to_a_turn(tmp_path, template, turns):
+    turns = conversation(turns)
+    question, chat = chat_of(turns)
+    assert with_template(tmp_path, template).prompt(question, chat=chat) == theirs(hub(tmp_path), turns, ())
+
+
+def conversation(turns):
+    """Turns behind the first letters of their roles."""
+    roles = {"s": "system", "u": "user", "a": "assistant"}
+    return [(roles[turn[0]], turn[2:]) for turn in re.split(r"\|(?=[sua]:)", turns)]
+
+
+def test_blank_turns_are_given_as_the_template_reads_their_role(tmp_path):
+    folder = templates.write(templates.TYPED, tmp_path / "model")
+    for turns in ([("user", "Hi"), ("assistant", ""), ("user", "3?")], [("system", " "), ("user", "3?")]):
+        question, chat = chat_of(turns)
+        ids = HubText(folder).prompt(question, chat=chat)
+        assert ids == theirs(hub(folder), turns, ("system", "user", "assistant"))
+    # One that drops blank turns, and one that refuses others.
+    for template in (
+        "{% if m.content %}[{{ m.content }}]{% endif %}",
+        "{% if m.content and m.role == 'system' %}{{ raise_exception('no') }}{% endif %}[{{ m.content }}]",
+    ):
+        turns = [("system", ""), ("user", "3?")]
+        text = with_template(tmp_path / str(len(template)), EACH + template + "{% endfor %}")
+        question, chat = chat_of(turns)
+        assert text.prompt(question, chat=chat) == theirs(hub(tmp_path / str(len(template))), turns, ())
 
 
 def test_short_questions_do_not_hide_that_a_template_drops_them(tmp_path):

@@ -1,6 +1,7 @@
 """Tokenizers, chat templates and step ends, apart from any model."""
 
 import json
+import re
 
 import pytest
 import tiny
@@ -10,7 +11,7 @@ from specs.errors import ModelError
 from specs.models.stepping import Stepper
 from specs.models.tabular import TabularText
 from specs.models.text import HubText
-from specs.types import End, Judge, StepPolicy
+from specs.types import Chat, End, Judge, StepPolicy
 
 
 def folder_with(path, vocabulary, template=None, **config):
@@ -127,12 +128,28 @@ def test_turns_are_what_the_template_writes_around_them(tmp_path):
 
 
 def test_the_first_token_may_be_named_in_either_file(tmp_path):
+    """The older file counts where the newer one does not list the added tokens."""
     folder = folder_with(tmp_path / "model", VOCABULARY, bos_token=None)
     assert HubText(folder).bos is None
     (folder / "special_tokens_map.json").write_text(json.dumps({"bos_token": {"content": "</s>"}}))
     assert HubText(folder).bos == "</s>"
-    (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "</s>", "bos_token": "a"}))
+    config = {"eos_token": "</s>", "bos_token": "a"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    assert HubText(folder).bos == "</s>"
+    (folder / "tokenizer_config.json").write_text(json.dumps({**config, "added_tokens_decoder": {}}))
     assert HubText(folder).bos == "a"
+    (folder / "special_tokens_map.json").write_text(json.dumps({"bos_token": None}))
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    assert HubText(folder).bos is None
+
+
+def test_a_first_token_that_the_vocabulary_lacks_is_none(tmp_path):
+    """Its letters begin no raw text; a template may write them."""
+    folder = folder_with(tmp_path / "model", VOCABULARY, "{{ bos_token }}{{ messages[0].content }}", bos_token="ab")
+    text = HubText(folder)
+    assert text.bos is None
+    assert text.prompt("a", chat=Chat(template=False)) == [3]
+    assert text.prompt("a") == [3, 4, 3]
 
 
 def test_tokens_are_spelled_for_people(tmp_path):
@@ -148,9 +165,28 @@ def test_thinking_is_switched_off_where_the_template_can(tmp_path):
         always.prompt("a")
 
 
+@pytest.mark.parametrize(
+    "mark", ["<think>", "[THINK]", "<|START_THINKING|>", "<seed:think>\n", "<｜begin▁of▁thinking｜>"]
+)
+def test_who_opens_a_block_of_thoughts(tmp_path, mark):
+    """The template, by whatever mark; a question may end in one, and a block may be closed again."""
+    plain = HubText(folder_with(tmp_path / "plain", VOCABULARY, "{{ messages[0].content }}"))
+    assert plain.prompt(f"a {mark}") == plain.encode(f"a {mark}")
+    closing = mark.strip().replace("START", "END").replace("begin", "end").replace("think>", "/think>")
+    closing = closing.replace("[T", "[/T")
+    closed = "{{ messages[0].content }}" + mark + closing
+    assert HubText(folder_with(tmp_path / "closed", VOCABULARY, closed)).prompt(f"a{mark}")
+    opens = HubText(folder_with(tmp_path / "opens", VOCABULARY, "{{ messages[0].content }}<a>" + mark))
+    for question in ("a", f"a {mark}"):
+        with pytest.raises(
+            ModelError, match=f"opens a {re.escape(mark.strip())} block, which cannot be stepped through"
+        ):
+            opens.prompt(question)
+
+
 def test_templates_that_refuse_or_break_are_named(tmp_path):
-    refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}a"
-    text = HubText(folder_with(tmp_path / "refusing", VOCABULARY, refusing))
+    refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+    text = HubText(folder_with(tmp_path / "refusing", VOCABULARY, refusing + "{{ messages[0].content }}"))
     assert text.prompt("a") == [3]
     with pytest.raises(ModelError, match="no system role"):
         text.prompt("a", "b")

@@ -18,6 +18,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from specs.core.text import readable
 from specs.errors import InputError, install_command
 
 HUB = {
@@ -162,6 +163,8 @@ def _problem(row: Any, name: str, number: int, where: str, columns: Columns) -> 
         if not (answer := final.strip()):
             raise InputError(f"{where}: nothing follows #### in the answer")
         solution = solution or (worked(steps, answer) if steps.strip() else None)
+    if readable(text := "".join((question, answer, solution or ""))) != text:
+        raise InputError(f"{where}: it has half of a character (a surrogate); write the text again as UTF-8")
     digest = blake2b(f"{question}\0{answer}".encode(), digest_size=4).hexdigest()
     return Problem(question, answer, solution or None, f"{name}:{number}:{digest}")
 

@@ -8,32 +8,73 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from specs.errors import EngineError, SpecsError
+
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from tokenizers import Encoding, Tokenizer
 
 Span = tuple[int, int]
 """Characters [start, end) of a text."""
 
-_MARK = re.compile(r"[<\[{|]\S*\w\S*[>\]}|]")
+_ENDS = re.compile(r"^[\s\u2581]+|[\s\u2581]+$")
+_MARK = re.compile(r"[<\[{|\u3008].*\w.*[>\]}|\u3009]", re.DOTALL)
+_SIGNS = "".join(map(chr, range(0x2801, 0x2811))), "ghijklmnopqrstuv"
+"""Alphabets of 16 signs for secret names: Braille, and letters where that does not last."""
+_WORDS = re.compile(r"\w+(?:\W\w+)*")
+"""Words and numbers: `don't`, `3.5`."""
 
 
 def is_control(spelling: str, special: bool, template: str | None) -> bool:
     """Whether an added token lays out what a model reads.
 
-    Vocabularies also add tokens for what people write: runs of white space, digits, words. Those stay
-    tokens wherever they stand. Control tokens are, of the others, the special ones, those that look like
-    marks (`<think>`, `[INST]`), and those that the source of the chat template spells (`USER:`).
+    Vocabularies also add tokens for what people write: runs of white space, single characters, digits,
+    words. Those stay tokens wherever they stand. Control tokens are, of the others, the special ones, those
+    that look like marks (`<think>`, `[INST]`, `<| end |>`), and those that the source of the chat template
+    spells (`USER:`). U+2581 stands for a space or for itself.
     """
-    core = spelling.replace("\u2581", " ").strip()
-    if len(core) < 2 and core.isprintable():
+    core = _ENDS.sub("", spelling)
+    if not core or (len(core) == 1 and core.isprintable()):
         return False
     if special or _MARK.fullmatch(core):
         return True
-    return not core.isalnum() and core in (template or "")
+    spelled = any(form in (template or "") for form in (core, core.replace("\u2581", " ")))
+    return spelled and not _WORDS.fullmatch(core)
+
+
+@contextmanager
+def guarded(error_of: Callable[[str], SpecsError]) -> Iterator[None]:
+    """Turn whatever the `tokenizers` library raises into an error of ours, made from the reason.
+
+    It raises plain `Exception`, and a `BaseException` of its own where its code panics (a pattern that
+    runs into its limit, say).
+    """
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise error_of(" ".join(str(error).split())) from None
+
+
+def encoded(tokenizer: Tokenizer, text: str, add_special_tokens: bool = False) -> Encoding:
+    """What a tokenizer makes of a text.
+
+    Raises:
+        EngineError: it fails on it.
+    """
+
+    def error_of(reason: str) -> EngineError:
+        return EngineError(
+            f"the tokenizer fails on a text of {len(text):,} characters: {reason}; shorten it, or use another tokenizer"
+        )
+
+    with guarded(error_of):
+        return tokenizer.encode(text, add_special_tokens=add_special_tokens)
 
 
 def spelling_in(text: str, span: Span, spelling: str) -> Span:
@@ -48,9 +89,16 @@ def spelling_in(text: str, span: Span, spelling: str) -> Span:
     return start, start + len(core)
 
 
-def overlap(span: Span, others: Sequence[Span]) -> bool:
-    """Whether a span shares a character with one of the others."""
-    return any(start < span[1] and span[0] < end for start, end in others)
+def outside(found: Sequence[tuple[int, Span]], written: Sequence[Span]) -> list[tuple[int, Span]]:
+    """Of the tokens found in a text, those that share no character with a part of it; all are in order."""
+    own: list[tuple[int, Span]] = []
+    part = 0
+    for token, (start, end) in found:
+        while part < len(written) and written[part][1] <= start:
+            part += 1
+        if part == len(written) or end <= written[part][0]:
+            own.append((token, (start, end)))
+    return own
 
 
 class Guarded:
@@ -67,8 +115,7 @@ class Guarded:
             control: the spelling of each control token by its id.
             unknown: the token of what the vocabulary lacks.
         """
-        nonce = secrets.token_hex(8)
-        self._names = {token: f"{nonce}{token:08x}" for token in control}
+        self._names = _secret_names(control, tokenizer)
         self._path, self._control, self._watched = path, control, control.keys() - {unknown}
         self._tokenizer, self._ids = self._sharing(tokenizer)
         # An id may be given that a vocabulary with gaps has higher up.
@@ -76,8 +123,12 @@ class Guarded:
         if self._own_model:
             self._tokenizer, self._ids = self._renaming()
 
-    def encode(self, text: str, own: Sequence[tuple[int, Span]]) -> list[int]:
-        """Ids of `text`, in which just the spans of `own`, in order, are control tokens."""
+    def encode(self, text: str, own: Sequence[tuple[int, Span]], spells_unknown: bool) -> list[int]:
+        """Ids of `text`, in which just the spans of `own`, in order, are control tokens.
+
+        Args:
+            spells_unknown: whether the rest spells the token of what the vocabulary lacks.
+        """
         pieces: list[str] = []
         done = 0
         for token, (start, end) in own:
@@ -86,15 +137,16 @@ class Guarded:
         named = "".join((*pieces, text[done:]))
         ids = self._encode(named)
         if not self._own_model:
-            found = [token for token in ids if token in self._watched]
-            if found != [token for token, _ in own if token in self._watched]:  # the model itself spells one
+            watched = self._control.keys() if spells_unknown else self._watched
+            found = [token for token in ids if token in watched]
+            if found != [token for token, _ in own if token in watched]:  # the model itself spells one
                 self._tokenizer, self._ids = self._renaming()
                 self._own_model = True
                 ids = self._encode(named)
         return ids
 
     def _encode(self, named: str) -> list[int]:
-        ids = self._tokenizer.encode(named, add_special_tokens=False).ids
+        ids = encoded(self._tokenizer, named).ids
         return [self._ids.get(token, token) for token in ids]
 
     def _sharing(self, tokenizer: Tokenizer) -> tuple[Tokenizer, dict[int, int]]:
@@ -136,6 +188,18 @@ class Guarded:
         parts |= dict.fromkeys(("truncation", "padding", "post_processor", "decoder"))
         tokenizer = Tokenizer.from_str(json.dumps(parts))
         return tokenizer, _known_by(self._names, tokenizer)
+
+
+def _secret_names(control: Iterable[int], tokenizer: Tokenizer) -> dict[int, str]:
+    """A name that no text can hold for each control token, of signs that normalisation keeps.
+
+    They are no letters where that can be: a word that is a token just where it stands alone is one beside them.
+    """
+    normalizer = tokenizer.normalizer
+    kept = [signs for signs in _SIGNS if normalizer is None or signs in normalizer.normalize_str(signs)]
+    digits = str.maketrans("0123456789abcdef", (kept or _SIGNS)[0])
+    nonce = secrets.token_hex(8)
+    return {token: f"{nonce}{token:08x}".translate(digits) for token in control}
 
 
 def _known_by(names: Mapping[int, str], tokenizer: Tokenizer) -> dict[int, int]:

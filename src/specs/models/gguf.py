@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from specs.errors import ModelError, install_command
-from specs.models.control import Span, is_control, overlap
+from specs.models.control import Span, is_control, outside
 from specs.models.prompts import Templated
 from specs.models.text import fingerprint
 
-_ERROR = 3
-_NAMED = ("bos", "eos", "sep", "pad", "mask")
+_ERROR = 4
+_NAMED = {"bos": "bos", "eos": "eos", "sep": "seperator", "pad": "padding", "mask": "mask"}
+"""What metadata (`tokenizer.ggml.bos_token_id`) calls the tokens that templates may name."""
 _PADDING = re.compile(r"\[PAD\d+\]")
 """What converters call rows of the embedding that stand for no token."""
 
@@ -102,9 +103,11 @@ class GgufText(Templated):
         self._pieces: dict[int, bytes] = {}
         template = lib.llama_model_chat_template(file.model, None)
         source = None if template is None else template.decode()
-        named = {name: getattr(lib, f"llama_vocab_{name}")(file.vocabulary) for name in _NAMED}
+        self._named = named = {name: self._token(name) for name in _NAMED}
         super().__init__(
-            source, {f"{name}_token": spelling for name, token in named.items() if (spelling := self._content(token))}
+            str(path),
+            source,
+            {f"{name}_token": spelling for name, token in named.items() if (spelling := self._content(token))},
         )
         tokens = range(lib.llama_vocab_n_tokens(file.vocabulary))
         # The strings are those of `tokenizer.json`: the same vocabulary has the same fingerprint there.
@@ -123,10 +126,22 @@ class GgufText(Templated):
         self._spelled = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
         own = (self._turn_end(), lib.llama_vocab_eot(file.vocabulary), named["eos"])
         end_of_text = (token for token in tokens if lib.llama_vocab_is_eog(file.vocabulary, token))
-        ends = [token for token in (*own, *end_of_text) if token is not None and token >= 0]
+        unnamed = lib.llama_vocab_eos(file.vocabulary) if named["eos"] < 0 else -1
+        ends = [token for token in (*own, *end_of_text) if token is not None and token >= 0 and token != unnamed]
         if not ends:
             raise ModelError(f"{path} names no end-of-text token; convert the model with its tokenizer")
         self.end_id, self.end_ids = ends[0], frozenset(ends)
+
+    def _token(self, name: str) -> int:
+        """The token that the file names so; -1 for none.
+
+        llama.cpp has ids of its own for what a file does not name, which in another vocabulary stand for
+        ordinary text: they count where they are control tokens.
+        """
+        token = getattr(self._lib, f"llama_vocab_{name}")(self._file.vocabulary)
+        named = self._file.value(f"tokenizer.ggml.{_NAMED[name]}_token_id") is not None
+        control = token >= 0 and self._attributes(token) & self._lib.LLAMA_TOKEN_ATTR_CONTROL
+        return token if named or control else -1
 
     def _content(self, token: int) -> str:
         """A token as the vocabulary writes it; empty for none (-1)."""
@@ -138,15 +153,15 @@ class GgufText(Templated):
         return self._lib.llama_vocab_get_attr(self._file.vocabulary, token)
 
     def _start(self) -> list[int] | None:
-        vocabulary = self._file.vocabulary
-        return [self._lib.llama_vocab_bos(vocabulary)] if self._lib.llama_vocab_get_add_bos(vocabulary) else []
+        adds = self._lib.llama_vocab_get_add_bos(self._file.vocabulary) and self._named["bos"] >= 0
+        return [self._named["bos"]] if adds else []
 
     def _control_in(self, text: str) -> list[tuple[int, Span]]:
         return [(self._control[found.group()], found.span()) for found in self._spelled.finditer(text)]
 
     def _encode(self, text: str, written: Sequence[Span]) -> list[int]:
         found = self._control_in(text)
-        own = [one for one in found if not overlap(one[1], written)]
+        own = outside(found, written)
         if len(own) == len(found):
             return self._tokens(text, True)
         ids: list[int] = []

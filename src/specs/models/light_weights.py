@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from specs.errors import ModelError
 from specs.models.backend import Floats, known
+from specs.models.files import architectures_of, read_object
 from specs.models.light_graph import Shape
 
 HEADS = {
@@ -123,13 +123,10 @@ def _unfit(path: Path, what: str) -> ModelError:
 
 def _config(path: Path) -> dict[str, Any]:
     file = path / "config.json"
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(f"cannot read {file} ({error.strerror}): name a Hugging Face model folder") from None
-    except ValueError as error:
-        raise ModelError(f"{file} is not JSON ({error}): save the model again") from None
-    names = config.get("architectures") or ["no architecture"]
+    if not file.is_file():
+        raise ModelError(f"{path} has no config.json: name a Hugging Face model folder")
+    config = read_object(file)
+    names = architectures_of(path) or ["no architecture"]
     if names[0] not in HEADS:
         raise _unfit(path, f"{names[0]} (only {', '.join(HEADS)})")
     return config

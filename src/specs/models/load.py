@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Literal
 from specs.engine import Models, Policy, unwatched
 from specs.errors import InputError, ModelError
 from specs.models.backend import Backend
+from specs.models.files import architectures_of
 from specs.models.folders import folder_of, is_gguf
 from specs.models.local import LocalPolicy, LocalReward
 from specs.models.prompts import Templated
@@ -78,7 +78,7 @@ def load_models(
         role: _tokenizer(names, role, servers[role]) if role in servers else folder_of(name, role)
         for role, name in given.items()
     }
-    texts = {role: _text(folder) for role, folder in folders.items()}
+    texts = {role: _text(role, given[role], folder) for role, folder in folders.items()}
     if "draft" in texts and "target" in texts and not allow_text_scoring:
         if texts["draft"].fingerprint != texts["target"].fingerprint:
             raise different_vocabularies(given["draft"], given["target"])
@@ -166,16 +166,23 @@ def _tokenizer(names: Names, role: str, server: Replicas) -> Path:
         ) from None
 
 
-def _text(path: Path) -> Templated:
-    if is_gguf(path):
-        from specs.models.gguf import GgufText
+def _text(role: str, name: str, path: Path) -> Templated:
+    """What a model reads and writes; errors say of which, then and later."""
+    try:
+        if is_gguf(path):
+            from specs.models.gguf import GgufText
 
-        return GgufText(path)
-    return HubText(path)
+            text: Templated = GgufText(path)
+        else:
+            text = HubText(path)
+    except ModelError as error:
+        raise ModelError(f"{role} {name}: {error}" if str(path) not in str(error) else f"{role}: {error}") from None
+    text.name = f"{role} {name}"
+    return text
 
 
 def _architectures(path: Path) -> list[str]:
     """As in config.json; a GGUF file holds a language model."""
     if is_gguf(path):
         return ["GGUFForCausalLM"]
-    return json.loads((path / "config.json").read_text()).get("architectures") or []
+    return architectures_of(path)

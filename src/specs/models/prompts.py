@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 from specs.core.text import readable
 from specs.errors import ModelError
 from specs.models.control import Span
-from specs.models.layout import Layout, lay_out, squeezed
+from specs.models.layout import Layout, lay_out
 from specs.types import ALONE, Chat, Judge, Turn
 
+_THOUGHTS = re.compile(
+    r"[<\[{|](?!/)(?:(?!end|/)[^\s<>\[\]{}]){0,40}think(?:(?!end|/)[^\s<>\[\]{}]){0,40}[>\]}|]\s*\Z", re.I
+)
+"""A mark at the end of a text that opens a block of thoughts: `<think>`, `[THINK]`, `<|START_THINKING|>`."""
 _ANSWER = "{the answer}"
 """Stands for a trace while a template is rendered."""
 
@@ -22,18 +27,21 @@ class Templated(ABC):
     from the template alone: what turns spell stays text (`specs.models.control`).
 
     Attributes:
+        name: what errors call the model.
         bos: spelling of the beginning-of-text token; None where none is named.
     """
 
+    name: str
     fingerprint: str
     size: int
     end_ids: frozenset[int]
     end_id: int
 
-    def __init__(self, template: str | None, tokens: Mapping[str, str]) -> None:
+    def __init__(self, name: str, template: str | None, tokens: Mapping[str, str]) -> None:
         """`tokens` are the special tokens by name (`bos_token`, ...)."""
         from specs.models.templates import ChatTemplate
 
+        self.name = name
         self._template = None if template is None else ChatTemplate(template, tokens)
         self.bos = tokens.get("bos_token")
         self._judgements: dict[Judge, tuple[list[int], list[int]]] = {}
@@ -73,8 +81,8 @@ class Templated(ABC):
         """See `Text.prompt`.
 
         Raises:
-            ModelError: the chat template refuses the conversation, drops a part of it, or opens a
-                block of thoughts.
+            ModelError: the chat template refuses the conversation, drops or changes a part of it, or
+                opens a block of thoughts.
         """
         if not chat.template:
             start, ids = self._raw_start(), self.encode(question)  # its author lays it out by hand
@@ -85,8 +93,6 @@ class Templated(ABC):
         if self._template is None:
             return [*(self._start() or ()), *self.encode_plain("".join(f"{turn.content}\n\n" for turn in turns))]
         layout = self._laid_out(turns, generation)
-        if squeezed(readable(question)) not in squeezed(layout.text):
-            raise ModelError("the chat template does not write the question as it is; use a template that does")
         return self._encode(layout.text, layout.written)
 
     def _raw_start(self) -> list[int]:
@@ -100,28 +106,50 @@ class Templated(ABC):
     def _laid_out(self, turns: Sequence[Turn], generation: bool) -> Layout:
         assert self._template is not None
         turns = [Turn(turn.role, readable(turn.content)) for turn in turns]
-        layout = lay_out(self._template, turns, generation, lambda text: [span for _, span in self._control_in(text)])
-        if generation and layout.text.rstrip().endswith("<think>"):
+        try:
+            layout = lay_out(self._template, turns, generation)
+        except ModelError as error:
+            raise ModelError(f"{self.name}: {error}") from None
+        ends = layout.written[-1][1] if layout.written else 0
+        if generation and (opened := _THOUGHTS.search(layout.text, ends)):
             raise ModelError(
-                "the chat template opens a <think> block, which cannot be stepped through; "
-                "use a model or template that can switch thinking off"
+                f"{self.name}: the chat template opens a {opened.group().strip()} block, which cannot be stepped "
+                "through; use a model or template that can switch thinking off"
             )
         return layout
 
     def _turn_end(self) -> int | None:
-        """The control token that the template writes right behind an answer, last or not; None for none."""
+        """The control token that the template writes right behind an answer, last or not; None for none.
+
+        Behind the last one many write nothing: then it is what stands behind an earlier one, unless that
+        opens the next turn.
+        """
         if self._template is None:
             return None
         turns = [Turn("user", "{a question}"), Turn("assistant", _ANSWER), Turn("user", "{the next}")]
-        firsts: set[int | None] = set()
-        for some in (turns[:2], turns):  # what opens the next turn differs
+        between, last = self._around_answer(turns), self._around_answer(turns[:2])
+        if between is None:
+            return None
+        end = self._first_control(between[1])
+        if last is not None and last[1].strip():
+            return end if end == self._first_control(last[1]) else None
+        opened = {token for token, _ in self._control_in(between[0].partition(turns[0].content)[0])}
+        return None if end in opened else end
+
+    def _around_answer(self, turns: Sequence[Turn]) -> tuple[str, str] | None:
+        """The texts before and behind an answer, with a system turn where they need one; None where it is refused."""
+        for some in (turns, [Turn("system", "{the system}"), *turns]):
             try:
-                _, found, behind = self._laid_out(some, False).text.rpartition(_ANSWER)
+                before, found, behind = self._laid_out(some, False).text.rpartition(_ANSWER)
             except ModelError:
-                return None
-            tokens = self._control_in(behind.lstrip()) if found else []
-            firsts.add(tokens[0][0] if tokens and tokens[0][1][0] == 0 else None)
-        return firsts.pop() if len(firsts) == 1 else None
+                continue
+            return (before, behind) if found else None
+        return None
+
+    def _first_control(self, text: str) -> int | None:
+        """The control token with which a text begins, white space apart; None for none."""
+        tokens = self._control_in(text.lstrip())
+        return tokens[0][0] if tokens and tokens[0][1][0] == 0 else None
 
     def judgement(self, judge: Judge) -> tuple[list[int], list[int]]:
         """See `Text.judgement`.

@@ -102,7 +102,9 @@ def fitting(ids: Sequence[int], name: str, room: int, vocabulary: float) -> Ids:
         ModelError: one of its tokens is none of the model's (`known`).
     """
     if len(ids) >= room:
-        raise InputError(f"the question takes {len(ids)} tokens and {name} has room for {room}; shorten it")
+        raise InputError(
+            f"the question takes {len(ids)} tokens and {name} has room for {room}; shorten it, or its chat template"
+        )
     return known(ids, name, vocabulary)
 
 

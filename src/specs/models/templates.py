@@ -13,12 +13,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from jinja2 import TemplateError, nodes
+from jinja2 import TemplateError, nodes, pass_eval_context
+from jinja2.compiler import CodeGenerator, Frame
 from jinja2.ext import Extension, loopcontrols
+from jinja2.filters import sync_do_join
+from jinja2.nodes import EvalContext
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from specs.errors import ModelError
+from specs.models.files import read_text
+from specs.models.provenance import Written, concat
 from specs.types import Turn
 
 
@@ -29,22 +34,26 @@ def source_of(folder: Path, config: Mapping[str, Any]) -> str | None:
     `config` (tokenizer_config.json) has under `chat_template`: a text, or a list of named texts.
 
     Raises:
-        ModelError: there are several and none is the default, or it is neither a text nor such a list.
+        ModelError: there are several and none is the default, or it is neither a text nor such a list;
+            a file cannot be read.
     """
     files = {"default": folder / "chat_template.jinja"}
     files |= {path.stem: path for path in sorted((folder / "additional_chat_templates").glob("*.jinja"))}
-    texts = {name: path.read_text(encoding="utf-8") for name, path in files.items() if path.is_file()}
+    texts = {name: read_text(path) for name, path in files.items() if path.is_file()}
     found: Any = texts or config.get("chat_template")
     if isinstance(found, list):
         try:
             found = {one["name"]: one["template"] for one in found}
         except (TypeError, KeyError):
-            raise ModelError(f"{folder}: chat_template is a list of other things than named templates") from None
+            raise ModelError(
+                f"{folder}: chat_template is a list of other things than named templates; "
+                "save the one to use as chat_template.jinja"
+            ) from None
     if isinstance(found, dict):
         if "default" not in found:
             raise ModelError(
-                f"{folder} has the chat templates {', '.join(sorted(found))} and none called default; "
-                "save the one to use as chat_template.jinja"
+                f"{folder} has the chat templates {', '.join(map(str, found)) or '(an empty list)'} and none called "
+                "default; save the one to use as chat_template.jinja"
             )
         found = found["default"]
     if found is not None and not isinstance(found, str):
@@ -52,25 +61,25 @@ def source_of(folder: Path, config: Mapping[str, Any]) -> str | None:
     return found
 
 
-def named_tokens(*files: Mapping[str, Any]) -> dict[str, str]:
-    """Spelling by name (`bos_token`, ...) of the special tokens in tokenizer files; the first that names one counts."""
-    found: dict[str, str] = {}
-    for file in files:
-        more = file.get("extra_special_tokens")
-        named = {name: value for name, value in file.items() if name.endswith("_token")}
-        for name, value in {**named, **(more if isinstance(more, dict) else {})}.items():
-            spelling = value.get("content") if isinstance(value, dict) else value
-            if isinstance(spelling, str):
-                found.setdefault(name, spelling)
-    return found
+def named_tokens(config: Mapping[str, Any], special_map: Mapping[str, Any]) -> dict[str, str]:
+    """Spelling by name (`bos_token`, ...) of the special tokens that tokenizer files name.
+
+    special_tokens_map.json is of older times: it counts, null included, where tokenizer_config.json has no
+    `added_tokens_decoder`.
+    """
+    if "added_tokens_decoder" in config:
+        special_map = {}
+    found = {name: value for name, value in {**config, **special_map}.items() if name.endswith("_token")}
+    for file in (config, special_map):
+        for named in ("model_specific_special_tokens", "extra_special_tokens"):
+            more = file.get(named)
+            found |= more if isinstance(more, dict) else {}
+    spellings = {name: value.get("content") if isinstance(value, dict) else value for name, value in found.items()}
+    return {name: spelling for name, spelling in spellings.items() if isinstance(spelling, str)}
 
 
 class ChatTemplate:
-    """A template and what it knows of its tokenizer.
-
-    Attributes:
-        characters: those that its source has.
-    """
+    """A template and what it knows of its tokenizer."""
 
     def __init__(self, source: str, tokens: Mapping[str, str]) -> None:
         """`tokens` are the special tokens that the template may name, by name.
@@ -78,11 +87,13 @@ class ChatTemplate:
         Raises:
             ModelError: it is no template.
         """
-        self.characters, self._tokens = frozenset(source), tokens
+        self.source, self._tokens = source, tokens
         try:
             self._template = _environment().from_string(source)
         except TemplateError as error:
-            raise ModelError(f"the chat template cannot be read: {error}") from None
+            raise ModelError(
+                f"the chat template cannot be read: {error}; give one that transformers can read"
+            ) from None
 
     def render(self, turns: Sequence[Turn], generation: bool, typed: frozenset[str], now: datetime) -> str:
         """The conversation as text, thinking switched off where the template knows `enable_thinking`.
@@ -127,7 +138,9 @@ class ChatTemplate:
             return self._template.render(arguments)
         except Exception as error:  # a template is foreign code: whatever it raises, it does not lay this out
             reason = " ".join(str(error).split())
-            raise ModelError(f"the chat template refuses this conversation: {reason}") from None
+            raise ModelError(
+                f"the chat template refuses this conversation: {reason}; change the conversation or the template"
+            ) from None
 
 
 class _Generation(Extension):
@@ -145,10 +158,35 @@ class _Generation(Extension):
         return caller()
 
 
+class _Generator(CodeGenerator):
+    """Puts texts together (`a ~ b`) as the environment does."""
+
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802  (jinja's own way)
+        if frame.eval_ctx.volatile or frame.eval_ctx.autoescape:
+            super().visit_Concat(node, frame)
+            return
+        self.write("environment.concat(map(str, (")
+        for one in node.nodes:
+            self.visit(one, frame)
+            self.write(", ")
+        self.write(")))")
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """One that keeps apart what templates and what turns write (`specs.models.provenance`)."""
+
+    code_generator_class = _Generator
+    concat = staticmethod(concat)
+
+
+@pass_eval_context
+def _join(context: EvalContext, value: Any, d: str = "", attribute: str | int | None = None) -> str:
+    return sync_do_join(context, value, d if context.autoescape else Written(str(d), str(d)), attribute)
+
+
 def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
-    )
+    environment = _Environment(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols])
+    environment.filters["join"] = _join
     environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = _refuse
     return environment

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from specs.errors import ModelError
-from specs.models.control import Guarded, Span, is_control, overlap, spelling_in
+from specs.models.control import Guarded, Span, encoded, guarded, is_control, outside, spelling_in
+from specs.models.files import end_tokens_of, read_object
 from specs.models.prompts import Templated
 from specs.types import ALONE, Chat, Judge
 
@@ -71,14 +72,17 @@ class HubText(Templated):
         if not path.is_file():
             raise ModelError(f"{folder} has no tokenizer.json; save the model's fast tokenizer there")
         self._path = path
-        self._tokenizer = Tokenizer.from_file(str(path))
+        model = read_object(path)
+        with guarded(lambda reason: ModelError(f"{path} is no tokenizer ({reason}); save or fetch it again")):
+            self._tokenizer = Tokenizer.from_file(str(path))
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        config = _read(folder / "tokenizer_config.json")
-        tokens = named_tokens(config, _read(folder / "special_tokens_map.json"))
+        config = read_object(folder / "tokenizer_config.json")
+        tokens = named_tokens(config, read_object(folder / "special_tokens_map.json"))
         source = source_of(folder, config)
-        super().__init__(source, tokens)
-        model = _read(path)
+        super().__init__(str(folder), source, tokens)
+        if self.bos is not None and self._tokenizer.token_to_id(self.bos) is None:
+            self.bos = None  # letters, not a token
         self._byte_level = "ByteLevel" in json.dumps([model.get("decoder"), model.get("pre_tokenizer")])
         added = self._tokenizer.get_added_tokens_decoder()
         self._special = {token for token, one in added.items() if one.special}
@@ -91,7 +95,7 @@ class HubText(Templated):
         vocabulary = self._tokenizer.get_vocab(with_added_tokens=True)
         self.fingerprint = fingerprint(vocabulary)
         own = (self._turn_end(), self._tokenizer.token_to_id(tokens.get("eos_token", "")))
-        ends = [*(token for token in own if token is not None), *sorted(_ends(folder))]
+        ends = [*(token for token in own if token is not None), *sorted(end_tokens_of(folder))]
         if not ends:
             raise ModelError(f"{folder} names no end-of-text token; set eos_token_id in its config.json")
         self.end_id, self.end_ids = ends[0], frozenset(ends)
@@ -99,20 +103,23 @@ class HubText(Templated):
         self._pieces: dict[int, bytes] = {}
 
     def _start(self) -> list[int] | None:
-        probe = self._tokenizer.encode("a")
+        probe = encoded(self._tokenizer, "a", add_special_tokens=True)
         added = takewhile(lambda pair: pair[1], zip(probe.ids, probe.special_tokens_mask, strict=True))
         return None if self._silent else [token for token, _ in added]
 
     def _encode(self, text: str, written: Sequence[Span]) -> list[int]:
-        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        encoding = encoded(self._tokenizer, text)
         if not written or self._control.keys().isdisjoint(encoding.ids):
             return encoding.ids
         found = self._control_of(text, encoding)
-        own = [one for one in found if not overlap(one[1], written)]
-        return encoding.ids if len(own) == len(found) else self._guarded.encode(text, own)
+        own = outside(found, written)
+        if len(own) == len(found):
+            return encoding.ids
+        spells_unknown = self._unknown is not None and (self._unknown in {token for token, _ in set(found) - set(own)})
+        return self._guarded.encode(text, own, spells_unknown)
 
     def _control_in(self, text: str) -> list[tuple[int, Span]]:
-        return self._control_of(text, self._tokenizer.encode(text, add_special_tokens=False))
+        return self._control_of(text, encoded(self._tokenizer, text))
 
     def _control_of(self, text: str, encoding: Encoding) -> list[tuple[int, Span]]:
         return [
@@ -148,19 +155,6 @@ class HubText(Templated):
         if len(content) == 6 and content.startswith("<0x") and content.endswith(">"):
             return bytes([int(content[3:5], 16)])
         return content.replace("\u2581", " ").encode()
-
-
-def _ends(folder: Path) -> set[int]:
-    """End-of-text tokens that a model's configuration names."""
-    ends: set[int] = set()
-    for name in ("generation_config.json", "config.json"):
-        value = _read(folder / name).get("eos_token_id")
-        ends |= set(value) if isinstance(value, list) else set() if value is None else {value}
-    return ends
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def _byte_table() -> dict[str, int]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from specs import api
 from specs.engine import Models, Policy, unwatched
-from specs.errors import InputError, SpecsError
+from specs.errors import InputError
 from specs.models.load import different_vocabularies
 from specs.models.local import LocalPolicy, LocalReward
 from specs.models.remote.client import wait
@@ -58,9 +58,9 @@ def diagnose(names: Mapping[Role, str], law: Law, **loading: Any) -> Iterator[Fi
             yield from (
                 _here(role, model) if isinstance(model, LocalPolicy | LocalReward) else _of_server(role, model, law)
             )
-        except SpecsError as error:
+        except Exception as error:  # whatever one model raises, the others are looked at too
             sound = False
-            yield Finding(role, State.PROBLEM, str(error))
+            yield Finding(role, State.PROBLEM, trial.reason(error))
         else:
             loaded[role] = model
     if Role.DRAFT in loaded and Role.TARGET in loaded:

@@ -39,10 +39,15 @@ def together(models: Mapping[Role, Any], law: Law) -> str | None:
 def _failure(work: Callable[[], Iterator[str]]) -> str | None:
     try:
         return next(work(), None)
-    except SpecsError as error:
+    except Exception as error:  # whatever an engine raises, a solve would meet it too
+        return reason(error)
+
+
+def reason(error: Exception) -> str:
+    """An error in one line, with its kind where it is none of ours."""
+    if isinstance(error, SpecsError):
         return str(error)
-    except Exception as error:  # whatever else an engine raises, a solve would meet it too
-        return " ".join([f"{type(error).__name__}:", *str(error).splitlines()[:1]])
+    return " ".join([f"{type(error).__name__}:", *str(error).splitlines()[:1]])
 
 
 def _solve(models: Mapping[Role, Any], method: str, law: Law, options: Mapping[str, Any]) -> Iterator[str]:
