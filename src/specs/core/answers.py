@@ -82,6 +82,11 @@ def _normal(part: tuple[Token, ...]) -> str:
     return render(part) if value is None else decimal(value)
 
 
+def _bounded(value: Fraction) -> None:
+    if max(value.numerator.bit_length(), value.denominator.bit_length()) > _LARGEST:
+        raise ValueError("too large")
+
+
 class _Reader:
     """Reads a value from tokens, by recursive descent; `ValueError` where there is none."""
 
@@ -110,6 +115,7 @@ class _Reader:
         while operator := self.take("+", "-"):
             term = self.product()
             value += term if operator == "+" else -term
+            _bounded(value)
         return value
 
     def product(self) -> Fraction:
@@ -117,8 +123,7 @@ class _Reader:
         while operator := self.take("\\times", "\\cdot", "/", "%") or (self.peek() == "(" and "("):
             factor = Fraction(1, 100) if operator == "%" else self.power()
             value = value / factor if operator == "/" else value * factor
-            if max(value.numerator.bit_length(), value.denominator.bit_length()) > _LARGEST:
-                raise ValueError("too large")
+            _bounded(value)
         return value
 
     def power(self) -> Fraction:

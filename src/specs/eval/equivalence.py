@@ -7,6 +7,7 @@ library that would drop it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from itertools import pairwise
@@ -17,6 +18,8 @@ from specs.eval.latex import latex_pair
 from specs.eval.structure import ABOVE, BELOW, Tokens, answers_of, enclosed, name_and_value, split, unparenthesised
 from specs.eval.units import Unit, unit_of
 
+_MOST_COMPARED = 50
+"""Answers of a list that are compared with each other; more are undecided."""
 _CHOICES = tuple("ABCDEFGHIJ")
 Judge = Callable[[str, str], bool | None]
 """Whether two LaTeX formulas, the prediction's and the answer's, are the same; None if that took too long."""
@@ -52,9 +55,11 @@ def _same_in_any_order(given: Sequence[Tokens], wanted: Sequence[Tokens], judge:
     """Whether two collections hold the same answers, each as often."""
     if len(given) != len(wanted):
         return False
-    left = list(given)
+    left, unmatched = _without_equals(given, wanted)
+    if len(left) > _MOST_COMPARED:
+        return None
     undecided = False
-    for one in wanted:
+    for one in unmatched:
         verdicts = [_same(other, one, judge) for other in left]
         if True in verdicts:
             left.pop(verdicts.index(True))
@@ -63,6 +68,25 @@ def _same_in_any_order(given: Sequence[Tokens], wanted: Sequence[Tokens], judge:
         else:
             return False
     return None if undecided else True
+
+
+def _without_equals(given: Sequence[Tokens], wanted: Sequence[Tokens]) -> tuple[list[Tokens], list[Tokens]]:
+    """Both without the answers that have the same spelling; nothing else has to be compared."""
+    spelled = Counter(map(render, wanted))
+    left: list[Tokens] = []
+    for one in given:
+        name = render(one)
+        if spelled[name]:
+            spelled[name] -= 1
+        else:
+            left.append(one)
+    unmatched: list[Tokens] = []
+    for one in wanted:
+        name = render(one)
+        if spelled[name]:
+            spelled[name] -= 1
+            unmatched.append(one)
+    return left, unmatched
 
 
 def _all(verdicts: Iterable[bool | None]) -> bool | None:

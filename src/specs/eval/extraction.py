@@ -14,6 +14,7 @@ from specs.eval.units import is_unit
 
 _TAIL, _TRIES = 20_000, 20
 """Characters at a text's end that are searched where it has no box, and places that may announce the answer."""
+_LONGEST_REFERENCE = 2000
 _DOLLARS = r"\$(?=[^\s$])[^$\n]*?(?<=[^\s\\])\$(?!\d)"
 """A formula between dollar signs, by the rule that keeps apart "$130 and $200": no space inside, no digit behind."""
 _FORMULA = re.compile(
@@ -30,7 +31,7 @@ _VALUE = re.compile(
     rf"|(?:(?<![\w)\]}}$])-)?(?<![\w^.\\])(?<!\^{{)\\?[$€£]?-?(?:{_SHAPED}|{_DIGITS})(?:\s?\\?%)?"
 )
 _MARKER = re.compile(
-    r"####|<answer>|^\W*(?:final |my |the )?answers?\W*$"
+    r"####|<answer>|^[^\w\n]*(?:final |my |the )?answers?[^\w\n]*$"
     r"|\b(?:answers?|ans|option|choice)\b[*_]*(?:\s+(?:to|for|of)\b[^.\n:=]{0,80}?)?\s*(?:\bis\b|\bare\b|:|=)[*_]*\s*:?",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -76,6 +77,16 @@ def extract(text: str, count: int = 1) -> str | None:
         return None
     whole = "\n" not in plain and (len(plain.split()) <= _FEW or _has_value(plain)) and not _is_prose(plain)
     return plain if whole else _last_value(text, count)
+
+
+def stated(reference: str) -> str:
+    """A reference answer without what states it: a box, "Answer:", Markdown; one that is plain stays as it is."""
+    if len(reference) > _LONGEST_REFERENCE:
+        return reference
+    if (answer := last_boxes(reference, len(boxes(reference)))) is not None:
+        return answer
+    marker = _MARKER.search(reference)
+    return (_after_marker(reference[marker.end() :], 1) if marker else None) or _clean(reference) or reference
 
 
 def last_boxes(text: str, count: int = 1) -> str | None:

@@ -61,7 +61,12 @@ def main() -> None:
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
-        print(json.dumps({"correct": same(asked["prediction"], asked["answer"])}), flush=True)
+        reply: dict[str, Any] = {}
+        try:
+            reply["correct"] = same(asked["prediction"], asked["answer"])
+        except Exception as error:  # parser and sympy raise all kinds over odd formulas; the next one may be plain
+            reply = {"correct": None, "reason": f"{type(error).__name__} in math-verify"}
+        print(json.dumps(reply), flush=True)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,8 @@ _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _CURRENCIES = ("$", "€", "£")
 _LETTERS = frozenset("mgshL")
 """Units of one letter that are read outside `\\text{...}`, behind white space."""
+_MOST_WORDS = 12
+"""Words and marks of a unit; more are a text."""
 _FRACTIONS = frozenset("half halve third quarter fourth fifth tenth hundredth thousandth".split())
 
 
@@ -60,12 +62,17 @@ def unit_of(found: Sequence[Token]) -> tuple[tuple[Token, ...], Unit | None]:
     """An answer's tokens without the unit that it ends or starts with, and the unit; None without one."""
     signed = int(bool(found) and found[0].text == "-")
     if len(found) > signed + 1 and found[signed].text in _CURRENCIES:
-        value, behind = unit_of((*found[:signed], *found[signed + 1 :]))
+        value, behind = _behind((*found[:signed], *found[signed + 1 :]))
         base, factor = _KNOWN[found[signed].text]
         behind = behind or Unit()
         if (base, 1) in behind.powers:  # $5 dollars
             return value, behind
         return value, Unit(behind.count, factor * behind.factor, tuple(sorted((*behind.powers, (base, 1)))))
+    return _behind(found)
+
+
+def _behind(found: Sequence[Token]) -> tuple[tuple[Token, ...], Unit | None]:
+    """As `unit_of`, of what an answer ends with."""
     for start in range(1, len(found)):
         if found[start - 1].kind == "word":
             break
@@ -109,6 +116,8 @@ def _read(found: Sequence[Token]) -> Unit | None:
     below, ahead = 1, 1  # -1 behind a slash or "per"; the power that "square" gives to what follows
     words = [word for token in found for word in _COMPOUND.get(token.text, token.text).split()]
     position = 0
+    if len(words) > _MOST_WORDS:
+        return None
     while position < len(words):
         word = words[position]
         position += 1
