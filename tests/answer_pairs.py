@@ -824,6 +824,149 @@ sin(x) ~ \sin x
 \frac{1}{2^{100}} ~ \frac{1}{4^{50}}
 \left(\frac{1}{2}\right)^{100} ~ 2^{-100}
 """,
+    "units of one letter": r"""
+\pi r^{2} h ~ \boxed{\pi h r^2}
+\frac{\pi r^2 h}{3} ~ \boxed{\frac{1}{3} \pi r^2 h}
+\frac{1}{2} b h ~ \boxed{\frac{bh}{2}}
+2\pi rh ~ \boxed{2\pi r h}
+2\pi r(r+h) ~ \boxed{2\pi r^2+2\pi r h}
+(a+b) h ~ \boxed{h(a+b)}
+a m ~ \boxed{m a}
+2 m ~ m \cdot 2
+x+3 m ~ 3m+x
+5 m ~ 5
+3 h ~ 3 \text{ hours}
+5 ~ 5 m
+""",
+    "equations": r"""
+5 ~ \boxed{x=5}
+5 ~ \boxed{f(2)=5}
+5 ~ \boxed{AB=5}
+30 ~ \boxed{\angle A = 30^\circ}
+30 ~ m\angle ABC = 30^\circ
+\frac14 ~ P(A)=\frac14
+\frac14 ~ P(X > 2) = \frac{1}{4}
+5 ~ 2+3=5
+42 ~ 6 \cdot 7 = 42
+\frac12 ~ \sin 30^\circ = \frac12
+10 ~ \binom{5}{2} = 10
+5 ~ x_1 = 5
+5 ~ S_{10} = 5
+5 ~ \boxed{|AB|=5}
+5 ~ \text{Area} = 5
+2x ~ f'(x) = 2x
+2x ~ \frac{dy}{dx} = 2x
+2x + 3y = 6 ~ 4x + 6y = 12
+x=\frac52 ~ x = 2.5
+x = 5 ~ 5 = x
+(3,4) ~ (x,y) = (3,4)
+(3,4) ~ (a, b) = (3, 4)
+x = 5 ~ x = 2+3 = 5
+\{1,2\} ~ A \cap B = \{1,2\}
+""",
+    "arguments of functions": r"""
+\ln x\cdot x ~ x\ln x
+\sin x\cos y ~ \sin x \cdot \cos y
+\sin x\cdot 2 ~ 2\sin x
+\log_2 8 \cdot 2 ~ 6
+\sin x\cdot\cos x ~ \frac12\sin 2x
+\ln(x+1)\cdot 2 ~ 2\ln(x+1)
+x \ln x ~ (\ln x) x
+\sin^2 x \cdot 2 ~ 2\sin^2 x
+\cos 2x ~ \cos(2x)
+\log_3 2x ~ \log_3(2x)
+\log 2\cdot 5 ~ 5\log 2
+\tan x \times y ~ y\tan x
+\sin\frac{\pi}{6} ~ \frac12
+\log_2 3 \times \log_3 2 ~ 1
+""",
+    "products of letters": r"""
+xyz ~ zyx
+xyz ~ x y z
+xyz ~ x*y*z
+abc ~ cba
+abc ~ a b c
+abc ~ a\cdot b\cdot c
+mgh ~ m g h
+\frac{abcd}{2} ~ \frac{dcba}{2}
+4abcd ~ 4 a b c d
+wxyz+1 ~ 1+wxyz
+abcd ~ dcba
+\text{Evan} ~ Evan
+\text{evan} ~ Evan
+""",
+    "trailing dots": r"""
+1,2,3,\ldots ~ 1, 2, 3, ...
+1,2,3,\ldots ~ 1, 2, 3, \dots
+3.14 ~ 3.14.
+1,2,3 ~ 1,2,3.
+""",
+    "functions": r"""
+f(x+1) ~ f(x+1)
+2f(x)+1 ~ 1+2f(x)
+f(2)+f(3) ~ f(3)+f(2)
+\frac{dy}{dx} ~ \frac{dy}{dx}
+E(X)^2 ~ E(X)^2
+""",
+    "symbols": r"""
+x ~ \frac{x}{1}
+x ~ \frac{2x}{2}
+x ~ 1x
+x ~ x+0
+x ~ 2x-x
+x ~ x^1
+n ~ \frac{2n}{2}
+\theta ~ \frac{2\theta}{2}
+x ~ (x)
+""",
+    "times of day": r"""
+3:30 \text{ p.m.} ~ 3:30 pm
+3:30 \text{ p.m.} ~ 3:30 PM
+3:30 \text{ p.m.} ~ 3:30\text{ PM}
+3:30 \text{ p.m.} ~ 3:30 P.M.
+3:30 \text{ p.m.} ~ 3:30
+10\text{ a.m.} ~ 10\text{ am}
+3:30 ~ 3:30 \text{ p.m.}
+10:30 ~ 10:30 \text{ am}
+""",
+    "units with dots, fractions and powers": r"""
+25\text{ sq. ft.} ~ 25\text{ ft}^2
+25\text{ sq. ft.} ~ 25\text{ square feet}
+12 \text{ cu. in.} ~ 12 \text{ in}^3
+6 \text{ in.}^2 ~ 6 \text{ in}^2
+12 ~ 12 \frac{\text{m}}{\text{s}}
+36 \text{ km/h} ~ 36 \frac{\text{km}}{\text{h}}
+2 \text{ m/s}^2 ~ 2 \text{ m s}^{-2}
+30 ~ 30\,\mathrm{m\,s^{-1}}
+2 \text{ m/s}^2 ~ 2 \text{ meters per second squared}
+45^\circ ~ 45\degree
+\$32,\!348 ~ USD 32,348
+5 \text{ quarters} ~ 5
+5 \text{ hours } 30 \text{ minutes} ~ 5 hr 30 min
+5 \text{ hours } 30 \text{ minutes} ~ 5 \text{ hours and } 30 \text{ minutes}
+5 \text{ hours } 30 \text{ minutes} ~ 5.5 \text{ hours}
+5 \text{ hours } 30 \text{ minutes} ~ 330 \text{ minutes}
+6 \text{ feet } 2\text{ inches} ~ 74 \text{ inches}
+2 \text{ years} ~ 24 \text{ months}
+5 \text{ yrs} ~ 5 \text{ years}
+5 \text{ N} ~ 5 \text{ newtons}
+2 \text{ kW} ~ 2000 \text{ W}
+\pi \text{ radians} ~ \pi \text{ rad}
+2 \text{ liters} ~ 2000 \text{ cm}^3
+""",
+    "degrees in functions": r"""
+\frac12 ~ \sin 30^\circ
+\frac12 ~ \cos 60^\circ
+\tan 45^\circ ~ 1
+\frac{\sqrt{3}}{2} ~ \sin 60^\circ
+\frac12 ~ \sin(30°)
+""",
+    "other spellings": r"""
+\binom{5}{2} ~ \dbinom52
+\frac34 ~ \nicefrac{3}{4}
+[1,2] ~ x \ge 1 \text{ and } x \le 2
+a^2b ~ aab
+""",
 }
 
 DIFFERENT = {
@@ -1219,6 +1362,123 @@ x^2 ~ x2
 \sqrt{2} \cdot 10^{-20} ~ \sqrt{3} \cdot 10^{-20}
 \frac{1}{50!} ~ \frac{1}{51!}
 \pi \times 10^{-18} ~ 0
+""",
+    "units of one letter": r"""
+\pi r^2 h ~ \boxed{\pi r^2}
+V = \pi r^2 h ~ \boxed{V=\pi r^2}
+\frac{1}{2} b h ~ \boxed{\frac12 b}
+l w h ~ \boxed{l w}
+2\pi r h ~ \boxed{2\pi r}
+\frac{1}{2}(a+b) h ~ \boxed{\frac12(a+b)}
+a b + c h ~ ab+c
+k m ~ k
+x+3 m ~ x+3
+F = m g ~ \boxed{m}
+g(x) s ~ g(x)
+3\sqrt{2} s ~ 3\sqrt2
+2\pi s ~ 2\pi
+x cm ~ x
+\frac{x}{2} s ~ \frac{x}{2}
+""",
+    "equations": r"""
+5 ~ \boxed{2x=5}
+5 ~ x^2=5
+5 ~ -x=5
+5 ~ x+1=5
+5 ~ \frac{x}{2}=5
+5 ~ \sqrt{x}=5
+5 ~ 1/x = 5
+5 ~ xy=5
+5 ~ 2^x=5
+5 ~ \log x=5
+5 ~ |x|=5
+5 ~ 2x + 1 = 5
+5 ~ \boxed{3x+y=5}
+5 ~ x!=5
+5 ~ 5 = 2x
+5 ~ (x+1)=5
+5 ~ \boxed{x(x+1)=5}
+0 ~ \boxed{x^2-4=0}
+0 ~ \boxed{\sin x=0}
+0 ~ \boxed{x-3=0}
+1 ~ \boxed{x^2+y^2=1}
+2x+1 ~ \boxed{3y=2x+1}
+\frac12 ~ \boxed{\sin\theta=\frac12}
+x+y=10 ~ \boxed{10}
+2x=5 ~ 5
+x^2=9 ~ 9
+""",
+    "arguments of functions": r"""
+\ln x \cdot x ~ \ln(x^2)
+\sin x \cdot y ~ \sin(xy)
+\log 2\cdot 5 ~ \log 10
+\log_2 8\cdot 2 ~ \log_2 16
+\sin(x \cos y) ~ \sin x\cdot\cos y
+\cos x \times x ~ \cos(x^2)
+\sin x \cos y ~ \sin(x\cos y)
+\ln x + 1 ~ \ln(x+1)
+\sin x \cdot 2 ~ \sin 2x
+""",
+    "words behind a number": r"""
+5 ~ \boxed{5 \text{ less than } x}
+5 ~ 5\text{ more than }x
+5 ~ 5 \text{ times } x
+5 ~ 5 \text{ squared}
+5 ~ 5 \text{ factorial}
+5 ~ 5\text{x}
+5 ~ 5 \text{ is wrong}
+5 ~ 5 \text{ not}
+3 ~ 3\text{ cubed}
+5 ~ 5 \text{ or more}
+5 ~ 5 \text{ and a half}
+101 ~ 101 \text{ base two}
+5 ~ 5 \text{ over } 2
+5 ~ 5 \text{ if } n \text{ is odd}
+""",
+    "functions": r"""
+\frac{dy}{dx} ~ \frac{dx}{dy}
+\frac{\partial f}{\partial x} ~ \frac{\partial f}{\partial y}
+E(X^2) ~ E(X)^2
+f(x+1) ~ fx+f
+g(n-1)+1 ~ gn-g+1
+f^{-1}(x) ~ \frac{1}{f(x)}
+f(2x) ~ 2f(x)
+f(x)+f(y) ~ f(x+y)
+\frac{d^2y}{dx^2} ~ \frac{y}{x^2}
+""",
+    "products of letters": r"""
+abcd ~ ABCD
+am ~ AM
+at ~ AT
+an ~ AN
+\angle ABCD ~ \angle abcd
+abc ~ ABC
+no ~ on
+mgh ~ mGh
+""",
+    "trailing dots": r"""
+1,2,3 ~ 1,2,3,...
+2, 4, 6 ~ \boxed{2, 4, 6, ...}
+0.333 ~ 0.333...
+3.14 ~ 3.14...
+3.14 ~ 3.14…
+1,2,3 ~ 1,2,3,\ldots
+""",
+    "meaning of marks": r"""
+\emptyset ~ \{\emptyset\}
+\{\{1\}\} ~ \{1\}
+\pi ~ \pi\cdot(1+10^{-250})
+x<1 \text{ or } x>3 ~ x<1 \text{ and } x>3
+2024-01-05 ~ 2024-05-01
+2024-01-05 ~ 2018
+1/2/2024 ~ 1/4048
+3-5 ~ -2
+3-5-7 ~ -9
+12/25/2024 ~ 25/12/2024
+""",
+    "times of day": r"""
+3:30 \text{ p.m.} ~ 3:30 am
+3:30 \text{ p.m.} ~ 3:31 pm
 """,
 }
 

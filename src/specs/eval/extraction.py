@@ -41,6 +41,7 @@ _MARKED = tuple(
 _BOLD = _MARKED[0]
 _TEXT = re.compile(r"\\(?:text|mbox|mathrm|textbf)\s*\{([^{}]*)\}")
 _CLAUSE = re.compile(r"[.!?](?=\s+\S|\s*$)|[,;]?\s+(?:because|since|as|so|which)\s")
+_SUM = re.compile(r"\s*[A-Za-z](?:\s*[+-]\s*[A-Za-z])+\s*=([^=]+)")
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]+")
 _PROSE = frozenset(
     "the is are was were be has had have he she it its we so get got now you of in for not but by at to sum".split()
@@ -167,7 +168,7 @@ def _last_value(text: str, count: int) -> str | None:
             return content
     found: list[str] = []
     for line in reversed(_lines(text)):
-        values = [_content(formula.group()) for formula in _FORMULA.finditer(line)]
+        values = [_without_sum(_content(formula.group())) for formula in _FORMULA.finditer(line)]
         values = list(filter(None, values)) or [
             value.group().strip() + _unit_behind(line[value.end() :]) for value in _VALUE.finditer(line)
         ]
@@ -175,6 +176,12 @@ def _last_value(text: str, count: int) -> str | None:
         if len(found) >= count:
             break
     return _last_listed(found, count)
+
+
+def _without_sum(formula: str) -> str:
+    """The value of `m + n = 47`: in prose a sum of symbols names what was asked for."""
+    found = _SUM.fullmatch(formula)
+    return found.group(1) if found else formula
 
 
 def _lines(text: str) -> list[str]:

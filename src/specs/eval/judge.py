@@ -30,7 +30,17 @@ def same(prediction: str, answer: str) -> bool:
     gold, guess = (parse(f"${text}$", config, parsing_timeout=0) for text in (answer, prediction))
     if not gold or not guess or _differ(gold[0], guess[0]):
         return False
+    if _agree(gold[0], guess[0]):
+        return True
     return verify(gold, guess, numeric_precision=_DIGITS, allow_set_relation_comp=True, timeout_seconds=0)
+
+
+def _agree(one: Any, other: Any) -> bool:
+    """Whether two expressions are the same once they are multiplied out: verify compares a lone symbol as text."""
+    try:
+        return isinstance(one, Expr) and isinstance(other, Expr) and (one - other).doit().expand() == 0
+    except (TypeError, ValueError, ArithmeticError, AttributeError):
+        return False
 
 
 def _differ(one: Any, other: Any) -> bool:
@@ -46,11 +56,13 @@ def _differ(one: Any, other: Any) -> bool:
     try:
         symbols = sorted(one.free_symbols | other.free_symbols, key=str)
         point: Any = {symbol: Rational(7 + 2 * k, 5 + k) for k, symbol in enumerate(symbols)}
-        difference = (one - other).subs(point).doit()
+        difference = (one - other).subs(point).doit().expand()
         if difference.is_Rational:
             return bool(difference != 0)
         apart, size = abs(N(difference, 60)), abs(N(one.subs(point), 60))
-        return bool(apart > _CLOSE * size) if apart.is_Float and size.is_Float else False
+        if not (apart.is_Float and size.is_Float):
+            return False
+        return bool(apart > _CLOSE * size) or (difference.is_Mul and difference.is_zero is False)  # pi / 10^250
     except (TypeError, ValueError, ArithmeticError, AttributeError):
         return False
 
