@@ -967,6 +967,70 @@ x ~ (x)
 [1,2] ~ x \ge 1 \text{ and } x \le 2
 a^2b ~ aab
 """,
+    "prose with whole formulas": r"""
+-42 ~ The result is −42.
+-42 ~ The result is –42.
+-42 ~ The result is ‑42.
+-7 ~ The result is - 7.
+42 ~ So the total is 4.2×10¹, as required.
+2\cdot10^5 ~ The result is 2*10^5.
+200000 ~ The result is 2×10^5.
+x^2+1 ~ The result is x^2+1.
+3x+2 ~ So the total is 3x + 2, as required.
+2n+1 ~ The result is 2n+1.
+\frac{n(n+1)}{2} ~ The result is n(n+1)/2.
+x/2 ~ The result is x/2.
+3+4i ~ The result is 3+4i.
+5/8 ~ The result is 5 / 8.
+\frac{\sqrt3}{2} ~ The result is √3/2.
+\frac{\sqrt3}{2} ~ The result is \frac{\sqrt{3}}{2}.
+\frac{\pi}{4} ~ Therefore she gets π/4.
+\frac{\pi}{4} ~ Therefore she gets pi/4.
+2\sqrt3 ~ The result is 2 sqrt(3).
+25\pi ~ Therefore she gets 25 pi.
+2\pi r ~ The result is 2\pi r.
+5/2 ~ The result is 2½.
+3:30 ~ The result is 3:30.
+1:2 ~ The result is 1:2.
+1:2 ~ The result is 1 : 2.
+\pm 3 ~ The result is ±3.
+101_2 ~ The result is 101_2.
+120 ~ The result is 5!.
+\log 5 ~ The result is log 5.
+42n ~ The result is 42n.
+\binom{5}{2} ~ The result is \binom{5}{2}.
+0.001 ~ The result is 10^{-3}.
+1024 ~ The result is 2^{10}.
+""",
+    "texts around a value": r"""
+12 ~ The answer is 12 (since 3*4 = 12).
+12 ~ The answer is 12; there are 4 rows of 3.
+12 ~ The answer is 12: there are 4 rows of 3.
+12 ~ The answer is 12 — there are 4 rows of 3.
+12 ~ The answer for n = 3 is 12.
+12 ~ 12 is the answer.
+12 ~ $12$ is the answer.
+12 ~ 12 is our final answer
+12 ~ ⇒ 12
+12 ~ => 12
+12 ~ $\Rightarrow 12$
+12 ~ ∴ x = 12
+12 ~ - **12**
+12 ~ 12 ✅
+12 ~ 5 + 7 = 12, which is even.
+7 ~ x = 3, y = 4, so x + y = 7
+12 ~ $$\begin{aligned}x&=6+6\\&=12\end{aligned}$$
+12 ~ \begin{aligned}x&=6+6\\&=12\end{aligned}
+12 ~ \[\begin{array}{rl}x&=6+6\\&=12\end{array}\]
+yes ~ Yes, because 5 > 3.
+yes ~ Yes. It holds for 2.
+no ~ No, 4 is even.
+yes ~ Yes!
+yes ~ Yes, it is.
+Tuesday ~ The day is **Tuesday**.
+C ~ I choose C.
+A ~ So we choose A.
+""",
 }
 
 DIFFERENT = {
@@ -1479,6 +1543,72 @@ x<1 \text{ or } x>3 ~ x<1 \text{ and } x>3
     "times of day": r"""
 3:30 \text{ p.m.} ~ 3:30 am
 3:30 \text{ p.m.} ~ 3:31 pm
+""",
+    "prose with whole formulas": r"""
+42 ~ The result is −42.
+42 ~ The result is –42.
+42 ~ The result is ‑42.
+7 ~ The result is - 7.
+5 ~ The result is − $5.
+2 ~ The result is −1/2.
+10 ~ The result is 4.2×10¹.
+10 ~ The result is 2*10^5.
+10 ~ The result is 2 x 10^5.
+1 ~ The result is x^2+1.
+2 ~ So the total is 3x + 2, as required.
+1 ~ The result is 2n+1.
+2 ~ The result is n(n+1)/2.
+2 ~ The result is x/2.
+4 ~ The result is 3+4i.
+8 ~ The result is 5 / 8.
+2 ~ The result is √3/2.
+2 ~ The result is \frac{\sqrt{3}}{2}.
+4 ~ Therefore she gets π/4.
+4 ~ Therefore she gets pi/4.
+3 ~ The result is 2 sqrt(3).
+25 ~ Therefore she gets 25 pi.
+2\pi ~ The result is 2\pi r.
+2 ~ The result is 2½.
+42 ~ The result is 42 and a half.
+30 ~ The result is 3:30.
+2 ~ The result is 1:2.
+2 ~ The result is 1 : 2.
+3 ~ The result is ±3.
+3 ~ The result is x > 3.
+101 ~ The result is 101_2.
+5 ~ The result is 5!.
+5 ~ The result is log 5.
+42 ~ The result is 42⁰.
+42 ~ The result is 42n.
+2 ~ The result is \binom{5}{2}.
+-3 ~ The result is 10^{-3}.
+2 ~ The result is 2^{10}.
+""",
+    "texts around a value": r"""
+42 ~ The answer is not 42.
+42 ~ The answer isn't 42.
+42 ~ The answer cannot be 42.
+42 ~ x is not 42
+42 ~ The answer is negative 42.
+42 ~ negative 42
+42 ~ The answer is minus 42.
+42 ~ The answer is less than 42.
+42 ~ It is at most 42.
+42 ~ The answer is at least 42.
+42 ~ There are more than 42 of them.
+42 ~ It is greater than 42.
+42 ~ The answer is > 42.
+42 ~ It is between 40 and 42.
+42 ~ It is either 41 or 42.
+42 ~ So x = 7 or x = 42.
+3 ~ The roots are $2$ and $3$.
+3 ~ We get $2$ or $3$.
+7 ~ The result is 3, 5 and 7.
+42 ~ The answer is never 42.
+42 ~ It is about 42 or 43.
+42 ~ The value is fewer than 42.
+42 ~ No more than 42 fit.
+5 ~ Yes, because 5 > 3.
 """,
 }
 

@@ -129,7 +129,7 @@ def test_an_endless_comparison_is_undecided_in_time_and_the_next_one_is_not():
         ("the answer is\n\\[\n  x^2 + 1\n\\]\nas claimed", "x^2 + 1"),
         ("thus $y=4$ follows", "y=4"),
         ("first $x=3$.\nthen 12 remain", "12"),
-        ("we get 12 and 3/4 cups", "3/4"),
+        ("we get 12 and 3/4 cups", "12, 3/4"),
         ("it costs $130, is sold for $200, so $70 is gained", "$70"),
         ("So 8-5=3, and 5-8 leaves -3", "-3"),
         ("The mass is 3.5 kilograms.", "3.5 kilograms"),
@@ -163,7 +163,7 @@ def test_the_answer_in_a_text(text, answer):
         (r"\boxed{3}", 2, "3"),
         (r"\boxed{\text{the answer is } 3}", 1, "3"),
         ("roots are $3$ and $5$", 2, "3, 5"),
-        ("x = 3\ny = 5", 2, "3, 5"),
+        ("x = 3\ny = 5", 2, "x = 3, y = 5"),
     ],
 )
 def test_of_several_answers_the_last_ones_are_read(text, count, answer):

@@ -160,7 +160,7 @@ def _folded(found: list[Token]) -> tuple[Token, ...]:
             token = replace(token, text=lower) if known else token
         elif token.kind == "letters" and len(text) > 1:
             symbols = text.isupper() and len(text) < 4 and lower not in _SHORT
-            cats = plain and counted and token.apart and len(text) > 2 and text.islower()
+            cats = counted and token.apart and text.islower() and len(text) > (2 if plain else 4)
             if (prose and not symbols) or cats or (counted and lower in ("am", "pm")):
                 token = replace(token, kind="word", text=lower)
         out.append(token)

@@ -111,7 +111,8 @@ def name_and_value(part: Tokens) -> tuple[str, Tokens]:
             return render(sides[0]), sides[-1]
         if len(sides) == 2 and _is_name(sides[1]):
             return render(sides[1]), sides[0]
-        return "", sides[-1] if all(map(is_constant, sides)) else part
+        value = tuple(token for token in sides[-1] if token.kind != "word")  # 3 * 200 = 600 metres
+        return "", sides[-1] if all(map(is_constant, (*sides[:-1], value))) else part
     sides = split(part, "\\in")
     if len(sides) == 2 and _is_name(sides[0]) and sides[1]:
         return render(sides[0]), sides[1]
