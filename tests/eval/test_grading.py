@@ -20,9 +20,9 @@ from specs.core.votes import majority
 from specs.eval import grading
 from specs.eval.cells import Cell
 from specs.eval.datasets import load_problems
-from specs.eval.files import Problem
 from specs.eval.equivalence import same
 from specs.eval.extraction import stated
+from specs.eval.files import Problem
 from specs.eval.grading import correct, extract, read_answer, same_answer
 from specs.eval.rows import Row
 from specs.methods.single import Single
@@ -170,11 +170,39 @@ def test_of_several_answers_the_last_ones_are_read(text, count, answer):
     assert extract(text, count) == answer
 
 
-@pytest.mark.parametrize(
-    "piece",
-    ["#### ", r"\[ ", r"\( ", "$$ ", "the answer is ", "**a ", "$a b ", "12 ", "(1,"]
-    + ["answer\n", "\n", "!\n", ". ", "- ", "`a ", r"\boxed{", r"\boxed{1}", "= ", "x^", r"\frac{1}{2}", "1,000", "_a"],
-)
+LONG = [
+    "#### ",
+    r"\[ ",
+    r"\( ",
+    "$$ ",
+    "the answer is ",
+    "**a ",
+    "$a b ",
+    "12 ",
+    "(1,",
+    "answer\n",
+    "\n",
+    "!\n",
+    ". ",
+    "- ",
+]
+LONG += [
+    "`a ",
+    r"\boxed{",
+    r"\boxed{1}",
+    "= ",
+    "x^",
+    r"\frac{1}{2}",
+    "1,000",
+    "_a",
+    " ",
+    "\t\n",
+    r"\begin{array}",
+    "not ",
+]
+
+
+@pytest.mark.parametrize("piece", LONG)
 def test_an_answer_is_looked_for_in_little_time(piece):
     text = "The answer is" + piece * (200_000 // len(piece))
     start = time.perf_counter()
@@ -191,56 +219,16 @@ def test_lists_in_json_are_lists(listed):
     assert correct("3", listed) is False
 
 
-JUNK = st.lists(
-    st.tuples(
-        st.sampled_from(
-            [*"12xRi,.;:{}()[]^_-+=<>|!'\"$/%&~*#`…½⁰−°\n ", "\ud83d", "٣", "½"]
-            + [
-                r"\frac",
-                r"\sqrt",
-                r"\text{",
-                r"\boxed{",
-                r"\pm",
-                r"\mp",
-                r"\{",
-                r"\}",
-                r"\le",
-                r"\cup",
-                r"\in",
-                r"\circ",
-            ]
-            + [
-                r"\begin{align}",
-                r"\end{align}",
-                r"\begin{pmatrix}",
-                r"\\",
-                r"\[",
-                r"\]",
-                r"\(",
-                r"\)",
-                "$$",
-                "and",
-                "or",
-            ]
-            + [
-                " m",
-                " cm",
-                "mi^3 ",
-                "million ",
-                "the answer is ",
-                "####",
-                "**",
-                "1e999",
-                "^{6000}",
-                "1/3^{6000}",
-                '["',
-                "']",
-            ]
-        ),
-        st.sampled_from([1, 1, 1, 1, 2, 3, 30, 400]),
-    ),
-    max_size=12,
-).map(lambda runs: "".join(piece * count for piece, count in runs))
+PIECES = [*"12xRi,.;:{}()[]^_-+=<>|!'\"$/%&~*#`…½⁰−°\n ", "\ud83d", "٣", "$$", "and", "or", "not ", "=3", "f(", "x+"]
+PIECES += (
+    r"\frac \sqrt \text{ \boxed{ \pm \mp \{ \} \le \cup \in \circ \sin \ln \\ \[ \] \( \) ... ** #### [' ']".split()
+)
+PIECES += [r"\begin{align}", r"\end{align}", r"\begin{pmatrix}", "1e999", "^{6000}", "1/3^{6000}", "the answer is "]
+PIECES += [" m", " cm", "mi^3 ", "million ", "answer\n", "is "]
+COUNTS = [1, 1, 1, 1, 2, 3, 30, 400]
+JUNK = st.lists(st.tuples(st.sampled_from(PIECES), st.sampled_from(COUNTS)), max_size=12).map(
+    lambda runs: "".join(piece * count for piece, count in runs)
+)
 
 
 @given(JUNK, JUNK)

@@ -69,7 +69,8 @@ _WRITTEN = tuple(
 )
 
 _DRAWING = frozenset(
-    "left right big Big bigg Bigg bigl bigr Bigl Bigr displaystyle textstyle limits nolimits boxed fbox rm bf it".split()
+    "left right big Big bigg Bigg bigl bigr Bigl Bigr displaystyle textstyle limits nolimits boxed fbox rm bf "
+    "it".split()
 )
 _SPACES = frozenset(["\\quad", "\\qquad", "\\,", "\\!", "\\;", "\\:", "\\>", "\\ ", "\\\n", "~"])
 _DELIMITERS = frozenset(["\\(", "\\)", "\\[", "\\]", '"', "`"])
@@ -78,11 +79,12 @@ _NAMED = re.compile(r"\s*\{(\w+\*?)\}")
 _FUNCTIONS = "sin cos tan cot csc sinh cosh tanh log ln exp infty arcsin arccos arctan".split()
 _ALIASES = {
     **_pairs(
-        r"\dfrac \frac \tfrac \frac \cfrac \frac \nicefrac \frac \dbinom \binom \tbinom \binom \leq \le \leqslant \le <= \le \geq \ge \geqslant \ge >= \ge "
+        r"\dfrac \frac \tfrac \frac \cfrac \frac \nicefrac \frac \dbinom \binom \tbinom \binom "
+        r"\leq \le \leqslant \le <= \le \geq \ge \geqslant \ge >= \ge "
         r"\neq \ne != \ne \lt < \gt > \div / \% % percent % percentage % pct % \$ $ \& & \varnothing \emptyset "
         r"\lbrace \{ \rbrace \} \lbrack [ \rbrack ] \langle ( \rangle ) \mid | \vert | \lvert | \rvert | \colon : "
-        r"\prime ' \ldots \dots \cdots \dots \dotsc \dots ... \dots \bar \overline +/- \pm ** ^ * \cdot \lor or \land and "
-        r"infinity \infty inf \infty"
+        r"\prime ' \ldots \dots \cdots \dots \dotsc \dots ... \dots \bar \overline +/- \pm ** ^ * \cdot "
+        r"\lor or \land and infinity \infty inf \infty"
     ),
     **{name: rf"\{name}" for name in (*_GREEK, *_FUNCTIONS)},
 }

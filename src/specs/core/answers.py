@@ -61,7 +61,7 @@ def rational(found: Sequence[Token]) -> Fraction | None:
 
 
 def is_date(found: Sequence[Token]) -> bool:
-    """Whether these are bare numbers with `-` between them, or three with `/`, the last a year; scores and ranges, too."""
+    """Whether this is a date, a score or a range: numbers with `-` between them, or three with `/`, the last a year."""
     marks = {token.text for token in found[1::2]}
     if len(found) < 3 or len(found) % 2 == 0 or len(marks) > 1 or any(token.apart for token in found[1:]):
         return False

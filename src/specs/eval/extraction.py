@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from specs.core.answers import normal
 from specs.core.votes import boxes
 from specs.eval.prose import FORMULA, Value, content_of, hedged, values_of
 from specs.eval.structure import answers_of
@@ -37,6 +38,7 @@ _CLAUSE = re.compile(
 """Where the clause with the answer ends."""
 _CONCLUSION = re.compile(r"[,;.]\s+(?:and\s+)?(?:so|thus|hence|therefore|then|which)\b", re.IGNORECASE)
 _VERDICT = re.compile(r"(yes|no)(?:\s*[,;:!—]|\.(?=\s)|\s*$)", re.IGNORECASE)
+_PREDICATE = re.compile(r"(?:it|the|this)\b[^.\n]{0,60}?\s(?:is|are|was)\s+([A-Za-z]+)[.!]?", re.IGNORECASE)
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]+")
 _PROSE = frozenset(
     "the is are was were be has had have he she it its we so get got now you of in for not but by at to sum".split()
@@ -77,6 +79,8 @@ def extract(text: str, count: int = 1) -> str | None:
     valued = bool(values_of(plain))
     if not valued and (bold := list(_BOLD.finditer(text.rstrip().rpartition("\n")[2]))):
         return _clean(bold[-1].group(1)).removesuffix(":")
+    if not valued and (predicate := _PREDICATE.fullmatch(plain)) and not hedged(predicate.group(1)):
+        return predicate.group(1)
     whole = "\n" not in plain and (len(plain.split()) <= _FEW or valued) and not _is_prose(plain)
     return plain if whole else _last_value(text, count)
 
@@ -167,7 +171,7 @@ def _last_value(text: str, count: int) -> str | None:
         groups = _groups(values_of(line))
         if groups and any(value.hedged for value in groups[-1]) and not found:
             return None
-        found = [", ".join(_without_sum(value.text) for value in group) for group in groups] + found
+        found = [_listed(group) for group in groups] + found
         if len(found) >= count:
             break
     return _last_listed(found, count)
@@ -182,6 +186,12 @@ def _groups(values: list[Value]) -> list[list[Value]]:
         else:
             groups.append([value])
     return groups
+
+
+def _listed(group: list[Value]) -> str:
+    """The values of a list; one that is given twice (`1/2 or 50%`) is one."""
+    values = [_without_sum(value.text) for value in group]
+    return values[0] if len(set(map(normal, values))) == 1 else ", ".join(values)
 
 
 def _without_sum(formula: str) -> str:

@@ -73,7 +73,8 @@ def values_of(line: str) -> list[Value]:
         text = _balanced(line[start:end]) if formula is None else content_of(formula)
         if text[:1] == "-" and start and line[start - 1].isalnum():  # COVID-19
             text = text[1:]
-        if text and (formula is not None or _VALUED.search(text)):
+        raised = text[:1] in ("^", "_")  # of a unit: cm$^2$
+        if text and not raised and (formula is not None or _VALUED.search(text)):
             joined = bool(found) and bool(between) and all(word in (",", "and", "or") for word in between)
             doubtful = hedged(" ".join(between)) or text[0] in "<>≤≥" or _QUALIFIED.match(line, end) is not None
             unit = "" if formula is not None else _unit_behind(line[end : end + 60])
@@ -105,7 +106,8 @@ def hedged(before: str) -> bool:
     clause: list[str] = []
     for word in words:
         clause = [] if word in (",", ";", ".") else [*clause, word]
-    return not (_DENIALS.isdisjoint(clause[-3:]) and _HEDGES.isdisjoint(clause[-1:]))
+    bound = clause[-2:] == ["up", "to"] or not _HEDGES.isdisjoint(clause[-1:])
+    return bound or not _DENIALS.isdisjoint(clause[-3:])
 
 
 def content_of(formula: str) -> str:

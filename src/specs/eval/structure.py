@@ -151,10 +151,12 @@ def _is_word(text: str) -> bool:
 
 def _intersection(part: Tokens) -> tuple[str, Tokens] | None:
     """Name and interval of `x > 1 and x < 3`."""
-    bounds = [_interval(side) for side in split(part, "and")]
-    if len(bounds) != 2 or bounds[0] is None or bounds[1] is None or bounds[0][0] != bounds[1][0]:
+    sides = split(part, "and")
+    first, second = (_interval(side) for side in sides) if len(sides) == 2 else (None, None)
+    if first is None or second is None or first[0] != second[0]:
         return None
-    (name, one), (_, other) = bounds
+    name, one = first
+    other = second[1]
     if one[-2] != _INFINITY:
         one, other = other, one
     if one[-2] != _INFINITY or other[2] != _INFINITY:
