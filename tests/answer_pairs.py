@@ -1031,6 +1031,148 @@ Tuesday ~ The day is **Tuesday**.
 C ~ I choose C.
 A ~ So we choose A.
 """,
+    "neighbours": r"""
+42 ~ Answer: **42**
+42 ~ The answer is: **42**.
+42 ~ Final answer → 42
+42 ~ The answer is $\mathbf{42}$.
+42 ~ Hence 42
+42 ~ we get 42.
+42 ~ I get 42.
+42 ~ The answer is 42 apples.
+42 ~ The answer: 42.
+42 ~ Therefore, the answer is 42 (forty-two).
+42 ~ So there are 42 ways in total.
+42 ~ That's 42.
+42 ~ Answer: x = 42
+42 ~ The value is 42, as claimed.
+42 ~ n = 42.
+42 ~ Total = 42
+42 ~ Thus total cost = $42
+42 ~ => **42**
+42 ~ [42]
+42 ~ = $42
+42 ~ Result = 42
+42 ~ Answer = $42$
+42 ~ answer=42
+42 ~ It equals 42
+42 ~ \text{Answer: } 42
+42 ~ \boxed{\text{Answer: } 42}
+42 ~ \boxed{ \$42 }
+42 ~ \boxed{42.}
+42 ~ \boxed{42\%}
+42 ~ \boxed{42 \, \text{cm}^3}
+42 ~ \boxed{x=42\text{ cm}}
+42 ~ \boxed{\mathbf{42}}
+42 ~ \boxed{\displaystyle 42}
+42 ~ \boxed{42}\text{ cm}
+42 ~ \fbox{42}
+5/8 ~ \[ \frac{5}{8} \]
+5/8 ~ The probability is \[\frac{5}{8}.\]
+5/8 ~ $$P = \frac{5}{8}$$
+5/8 ~ \begin{equation}P = \frac{5}{8}\end{equation}
+5/8 ~ $\displaystyle\frac{5}{8}$
+70 ~ He made $200 - $130 = $70.
+70 ~ She earned $70.00 profit.
+70 ~ Cost: $130. Revenue: $200. Profit: $70.
+70 ~ the profit is **$70**.
+70 ~ **Profit = $70**
+70 ~ \$200 - \$130 = \$70
+1250 ~ The total comes to $1,250.
+1250 ~ they sold 1,250 tickets.
+5/2 ~ 2 \frac{1}{2}
+5/2 ~ 2\ \frac{1}{2}
+5/2 ~ The result is 2 1/2.
+5/2 ~ The result is $2\frac12$.
+-7/4 ~ -1\frac{3}{4}
+\pm 15 ~ x = 15, x = -15
+\pm 15 ~ x = 15 or x = -15
+\pm 15 ~ $x = \pm 15$
+\pm 15 ~ The solutions are 15 and -15.
+\pm 15 ~ -15, 15
+15, -15 ~ ±15
+1 \pm \sqrt{19} ~ 1+\sqrt{19} \text{ and } 1-\sqrt{19}
+1 \pm \sqrt{19} ~ x = 1 \pm \sqrt{19}
+1 \pm \sqrt{19} ~ 1 ± √19
+\$32,\!348 ~ \$32,348
+\$32,\!348 ~ 32,348 dollars
+\$32,\!348 ~ $32348
+\$32,\!348 ~ The cost is $32,348.
+1000 ~ 1000.00
+1000 ~ 1,000.00 \text{ dollars}
+2.5e-3 ~ 2.5 \times 10^{-3}
+2.5e-3 ~ 1/400
+0.00001 ~ 10^{-5}
+100000 ~ 10^5
+100000 ~ 1.0e5
+[1,2] ~ 1 \leq x \leq 2
+[1,2] ~ x \in [1, 2]
+[1,2] ~ \{x | 1 \le x \le 2\}
+(1,\infty) ~ x > 1
+(-\infty, 5] ~ x \le 5
+(1,2) ~ 2 > x > 1
+[0, \pi] ~ 0 \le \theta \le \pi
+(-\infty,0)\cup(2,\infty) ~ x<0 or x>2
+(-\infty,0)\cup(2,\infty) ~ x < 0 \text{ or } x > 2
+(-2, 7) ~ -2 < x < 7
+3, 5, 7 ~ \boxed{3}\text{, }\boxed{5}\text{, }\boxed{7}
+3, 5, 7 ~ 7, 5, 3
+3, 5, 7 ~ \{3,5,7\}
+3, 5, 7 ~ x = 3, 5, 7
+3, 5, 7 ~ The answers are 3, 5, and 7.
+3, 5, 7 ~ The answers are $3$, $5$, and $7$.
+3, 5, 7 ~ x=3, x=5, x=7
+3, 5 ~ x_1 = 3, x_2 = 5
+\left\{\frac{1}{2}\right\} ~ \boxed{\left\{\frac12\right\}}
+\{x : x > 0\} ~ \boxed{\{x : x > 0\}}
+5 \text{ m} ~ 5 m
+5 \text{ m} ~ 5 meters
+5 \text{ m} ~ 5
+5 \text{ m} ~ 0.005 \text{ km}
+3 \text{ ft} ~ 36 \text{ in}
+2 \text{ hours} ~ 120 \text{ minutes}
+50\% ~ 50 percent
+\frac{3}{4} ~ 75\%
+x^2 + 2x ~ x(x+2)
+\frac{x}{y} ~ x/y
+2^{x+1} ~ 2 \cdot 2^x
+\sin^2 x ~ 1-\cos^2 x
+\tan x ~ \frac{\sin x}{\cos x}
+ab ~ ba
+mn ~ nm
+pq+r ~ r+qp
+\frac{bc}{a} ~ \frac{cb}{a}
+\text{none} ~ None
+\text{True} ~ true
+\text{neither} ~ Neither
+\text{odd} ~ Odd
+\text{Monday} ~ Monday
+\text{no solutions} ~ No solutions
+\text{parallelogram} ~ parallelogram
+DNE ~ \text{DNE}
+120 ~ 5! = 120
+120 ~ 5 \cdot 4 \cdot 3 \cdot 2 = 120
+10 ~ \binom{5}{2}
+6 ~ |{-6}|
+2\sqrt{5} ~ \sqrt{20}
+\frac{1+\sqrt{5}}{2} ~ \frac{\sqrt{5}+1}{2}
+\sqrt[3]{4} ~ 4^{1/3}
+3\pi ~ 3\pi \text{ cm}^2
+3\pi ~ 3π
+3\pi ~ The area is 3π.
+3\pi ~ The area is $3\pi$ square units.
+-5 ~ The answer is $-5$.
+-5 ~ x = -5
+2-i ~ -i+2
+\frac{7}{2} ~ 3.5
+\frac{7}{2} ~ 7/2
+y = 3x - 1 ~ y=-1+3x
+y = 3x - 1 ~ 3x - y = 1
+x^2 + y^2 = 9 ~ y^2+x^2=9
+x \le 3 ~ 3 \ge x
+12:30 ~ 12:30 p.m.
+8:00 \text{ AM} ~ 8:00 a.m.
+""",
 }
 
 DIFFERENT = {
@@ -1609,6 +1751,101 @@ x<1 \text{ or } x>3 ~ x<1 \text{ and } x>3
 42 ~ The value is fewer than 42.
 42 ~ No more than 42 fit.
 5 ~ Yes, because 5 > 3.
+""",
+    "neighbours": r"""
+12 ~ The answer is 1 2.
+12 ~ 1, 2
+42 ~ 420
+42 ~ 42/2
+42 ~ 42 + x
+42 ~ 42i
+42 ~ 42^2
+42 ~ \boxed{42\sqrt{2}}
+42 ~ \boxed{42\pi}
+42 ~ The answer is 42 or 43.
+42 ~ not 42
+42 ~ The answer is no longer 42.
+42 ~ either 42 or 24
+42 ~ 41 < x < 42
+42 ~ x \le 42
+42 ~ f(x) = 42x
+42 ~ \boxed{(42, 0)}
+42 ~ \boxed{\{42, 43\}}
+42 ~ \boxed{-42}
+R ~ r
+\pi R ~ \pi r
+A B ~ a b
+\frac{1}{2^{80}} ~ 0
+5 \text{ m} ~ 5 \text{ km}
+5 \text{ m} ~ 5 \text{ seconds}
+5 \text{ m} ~ 5 \text{ m}^2
+\$5 ~ 5 \text{ euros}
+[1,2] ~ (1,2)
+[1,2] ~ 1 \le x < 2
+(1,2) ~ [1,2)
+x > 3 ~ x \ge 3
+3, 5, 7 ~ 3, 5
+3, 5 ~ \boxed{3}
+3 ~ \boxed{3, 5}
+\pm 15 ~ 15
+1 \pm \sqrt{19} ~ 1 + \sqrt{19}
+5/2 ~ 2 1/3
+5/2 ~ 21/2
+\sqrt{3} ~ 1.732
+\frac13 ~ 0.33
+\sin x \cos x ~ \sin(x \cos x)
+\ln 2x ~ \ln 2 \cdot \ln x
+\log_2 5 ~ \log_5 2
+x=3 ~ y=3
+(2,3) ~ (3,2)
+f(3) ~ 3f
+f(x) = 2x ~ g(x) = 2x
+a^{bc} ~ a^b c
+2x ~ 2 \text{ times}
+x ~ X
+AB ~ A
+AB ~ BC
+\text{Tom} ~ Tim
+\text{odd} ~ even
+north ~ thorn
+42 ~ It's not 42
+42 ~ The answer could be 42 or 43.
+42 ~ I'd say it isn't exactly 42.
+7 ~ There are 7 to 9 of them
+12 ~ The answer is 12x.
+12 ~ The answer is 12/x
+5 ~ \boxed{5x=25}
+5 ~ \boxed{y-x=5}
+5 ~ 5 \text{ fewer}
+5 ~ 5 \text{ to the power of } 2
+x ~ \boxed{2x=x}
+2 ~ \boxed{x=2 \text{ or } 3}
+2 ~ \boxed{2 \text{ or } 3}
+0 ~ x^2=0
+4 ~ 2^2 = 5
+3 ~ 3+x
+3 ~ 3\text{ mod }5
+100 ~ 10^2 + x
+15 ~ between 10 and 15
+15 ~ up to 15
+15 ~ The answer is more than 15 but less than 20
+5 ~ $x \ne 5$
+5 ~ x ≠ 5
+5 ~ x \neq 5
+5 ~ \boxed{x \approx 5.2}
+6 ~ -6
+6 ~ \boxed{-6}
+6 ~ The answer is 6 or -6
+h ~ m
+2 ~ 2 \text{ dozen}
+xy ~ x
+x ~ xy
+2a ~ 2A
+\sin x ~ \sin
+\sin x ~ x
+\pi ~ p i
+f(x) ~ f x
+f(x)=x ~ g(x)=x
 """,
 }
 

@@ -119,7 +119,7 @@ def _all(verdicts: Iterable[bool | None]) -> bool | None:
 def _same(given: Tokens, wanted: Tokens, judge: Judge) -> bool | None:
     """Whether two answers that are no lists are the same."""
     given, wanted = _choice(given, wanted), _choice(wanted, given)
-    if render(given) == render(wanted):
+    if render(given) == render(wanted) or _same_word(given, wanted):
         return True
     (given_name, given_value), (wanted_name, wanted_value) = name_and_value(given), name_and_value(wanted)
     if given_name and wanted_name and given_name != wanted_name:
@@ -141,6 +141,14 @@ def _same(given: Tokens, wanted: Tokens, judge: Judge) -> bool | None:
         if (verdict := _same_value(given, wanted, converted, judge)) is not False or (share and abs(share) < 1):
             return verdict  # 50% is 0.5 and 50, but 0.5% is not 0.5
     return _same_value(given, wanted, [unit.count for unit in units], judge)  # the unit of one side only is dropped
+
+
+def _same_word(given: Tokens, wanted: Tokens) -> bool:
+    r"""Whether one is a word in `\text{...}` and the other the same letters without it."""
+    pair = (*given, *wanted)
+    kinds = {token.kind for token in pair}
+    folded = {token.text.lower() for token in pair}
+    return len(given) == len(wanted) == len(folded) == 1 and kinds == {"word", "letters"} and len(given[0].text) > 2
 
 
 def _choice(given: Tokens, other: Tokens) -> Tokens:

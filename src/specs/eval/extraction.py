@@ -21,7 +21,7 @@ _LONGEST = 2000
 _MARKER = re.compile(
     r"####|<answer>|^[^\w\n]*(?:final |my |the )?answers?[^\w\n]*$"
     r"|\b(?:answers?|ans|option|choice)\b[*_]*(?:\s+(?:to|for|of)\b[^.\n:]{0,80}?\s(?:is|are)\b"
-    r"|\s*(?:\bis\b|\bare\b|:|=|\s[-–—](?=\s)))[*_]*\s*:?"
+    r"|\s*(?:\bis\b|\bare\b|:|=|\s[-–—→](?=\s)))[*_]*\s*:?"
     r"|\b(?:choose|select|pick)\b(?=\s+\(?[A-J]\)?\W*$)",
     re.IGNORECASE | re.MULTILINE,
 )

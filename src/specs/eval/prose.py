@@ -32,11 +32,13 @@ _VALUED = re.compile(
     r"|[A-Za-z)]\s*[-+*/^=]\s*[A-Za-z(]"
 )
 """What tells a value from a symbol or a sign in a sentence."""
-_DENIALS = frozenset("not isn't aren't wasn't can't cannot doesn't won't never neither nor".split())
+_DENIALS = frozenset(
+    "not isn't aren't wasn't can't cannot doesn't won't never neither nor instead except without".split()
+)
 """Words that take back a value among the three words behind them ("is not equal to 42")."""
 _HEDGES = frozenset(
     "negative minus less more fewer greater larger smaller higher lower than most least between over under above below "
-    "exceeds exceed".split()
+    "exceeds exceed longer".split()
 )
 """Words that make a value right behind them another one, or a bound."""
 _QUALIFIED = re.compile(
