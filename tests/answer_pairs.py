@@ -841,6 +841,11 @@ x+3 m ~ 3m+x
     "equations": r"""
 5 ~ \boxed{x=5}
 5 ~ \boxed{f(2)=5}
+5 ~ f^{-1}(2)=5
+Answer: 5 ~ 5
+**5** ~ \boxed{5}
+... so \boxed{5}. ~ 5
+The answer is 5. ~ The answer is 5.
 5 ~ \boxed{AB=5}
 30 ~ \boxed{\angle A = 30^\circ}
 30 ~ m\angle ABC = 30^\circ
@@ -1602,6 +1607,9 @@ x cm ~ x
 5 ~ \boxed{3x+y=5}
 5 ~ x!=5
 5 ~ 5 = 2x
+5 ~ x^{-1}=5
+5 ~ \boxed{x^{-1}=5}
+5 ~ 3x = 15 = 5
 5 ~ (x+1)=5
 5 ~ \boxed{x(x+1)=5}
 0 ~ \boxed{x^2-4=0}

@@ -150,13 +150,13 @@ def _folded(found: list[Token]) -> tuple[Token, ...]:
     """
     plain = all(token.kind in ("letters", "word", "number") or token.text in tuple("()&-.,;:/'$%") for token in found)
     texts = [token.text for token in found if token.kind == "letters"]
-    prose = plain and any(len(text) > 4 or text.lower() in _ALONE or _is_name(text) for text in texts)
+    prose = plain and any(len(text) > 4 or text.lower() in _ALONE or _is_title(text) for text in texts)
     out: list[Token] = []
     for before, token in zip([None, *found], found, strict=False):
         counted = before is not None and before.kind == "number"
         text, lower = token.text, token.text.lower()
         if token.kind == "word":
-            known = len(text) > 3 or lower in _SHORT or _is_name(text) or (len(text) == 3 and text.isupper())
+            known = len(text) > 3 or lower in _SHORT or _is_title(text) or (len(text) == 3 and text.isupper())
             token = replace(token, text=lower) if known else token
         elif token.kind == "letters" and len(text) > 1:
             symbols = text.isupper() and len(text) < 4 and lower not in _SHORT
@@ -167,5 +167,5 @@ def _folded(found: list[Token]) -> tuple[Token, ...]:
     return tuple(out)
 
 
-def _is_name(text: str) -> bool:
+def _is_title(text: str) -> bool:
     return len(text) > 2 and text == text.title()

@@ -69,7 +69,6 @@ def grade(prediction: str | None, answer: str, timeout_s: float = TIMEOUT_S) -> 
     try:
         if prediction is None:
             return Grade(False, None)
-        answer = stated(answer)
         extracted = read_answer(prediction, answer)
         if normal(prediction) == normal(answer) != "":
             return Grade(True, extracted)
@@ -78,7 +77,7 @@ def grade(prediction: str | None, answer: str, timeout_s: float = TIMEOUT_S) -> 
         raise
     except Exception as error:  # a defect in grading one answer must not end the others
         return Grade(None, extracted, f"{type(error).__name__} while it was graded")
-    return Grade(verdict, extracted, "it could not be decided in time" if verdict is None else None)
+    return Grade(verdict, extracted, "math-verify could not compare them, or not in time" if verdict is None else None)
 
 
 def read_answer(text: str, answer: str, unboxed: bool = True) -> str | None:
@@ -89,7 +88,7 @@ def read_answer(text: str, answer: str, unboxed: bool = True) -> str | None:
     Args:
         unboxed: whether to read a text without a box, too (`specs.eval.extraction`).
     """
-    count = len(answers_of(_listed(answer)))
+    count = len(answers_of(stated(_listed(answer))))
     text = _listed(text)
     return extract(text, count) if unboxed else last_boxes(text, count)
 
@@ -98,7 +97,7 @@ def same_answer(prediction: str | None, answer: str, timeout_s: float = TIMEOUT_
     """As `correct`, for a prediction that is the answer alone, such as the content of a box."""
     if prediction is None:
         return False
-    prediction, answer = _listed(prediction), _listed(answer)
+    prediction, answer = _listed(prediction), stated(_listed(answer))
     if normal(prediction) == normal(answer):
         return normal(answer) != ""
     with _JUDGE.lock:

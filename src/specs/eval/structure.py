@@ -18,11 +18,11 @@ _OPENING, _CLOSING = ("(", "[", "{", "\\{"), (")", "]", "}", "\\}")
 _SYMBOL = (
     r"(?:\\(?:alpha|beta|gamma|delta|epsilon|varepsilon|zeta|eta|theta|kappa|lambda|mu|nu|xi|pi|rho|sigma|tau|phi|varphi"
     r"|chi|psi|omega|Gamma|Delta|Theta|Lambda|Xi|Pi|Sigma|Phi|Psi|Omega) ?|[A-Za-z])"
-    r"(?:_(?:\w+|\\[A-Za-z]+ ?|\{[^{}]*\}))?'*(?:\^(?:\{-1\}|\*))?"
+    r"(?:_(?:\w+|\\[A-Za-z]+ ?|\{[^{}]*\}))?'*"
 )
 _ARGUMENT = rf"(?:-?[\d./]+|{_SYMBOL})"
 _NAME = re.compile(
-    rf"{_SYMBOL}(?:\({_ARGUMENT}(?:[,|;]{_ARGUMENT})*\))?|[PE]\([^()]*\)"  # x, f(2), P(X>3)
+    rf"{_SYMBOL}(?:(?:\^\{{-1\}})?\({_ARGUMENT}(?:[,|;]{_ARGUMENT})*\))?|[PE]\([^()]*\)"  # x, f(2), P(X>3)
     rf"|\({_SYMBOL}(?:,{_SYMBOL})+\)"  # (x,y)
     r"|[A-Z]{2,}|\|[A-Z]{2}\||\[[A-Z]{3,}\]"  # AB, |AB|, [ABC]
     r"|m?\\(?:angle|measuredangle|overline|triangle|vec|hat|widehat) ?\{?(?:[A-Za-z]+|\d)(?:_\w)?\}?"
@@ -124,6 +124,7 @@ def name_and_value(part: Tokens) -> tuple[str, Tokens]:
 
 
 def is_equation(part: Tokens) -> bool:
+    """Whether an equals sign stands outside brackets."""
     return len(split(part, "=")) > 1
 
 
