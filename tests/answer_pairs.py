@@ -1178,6 +1178,68 @@ x \le 3 ~ 3 \ge x
 12:30 ~ 12:30 p.m.
 8:00 \text{ AM} ~ 8:00 a.m.
 """,
+    "sentences": r"""
+2 ~ \boxed{2}\text{ is the answer}
+12 ~ The answer is $12$, because $3\cdot4=12$.
+12 ~ The answer is 12, where x = 3.
+12 ~ The final answer is: $\boxed{12}$
+12 ~ After 5 days, she has 12 left.
+12 ~ He pays 3 * $4 = $12.
+12 ~ That is 12 per week.
+12 ~ So it takes 12 hours and the answer is 12.
+12 ~ Therefore, she needs 12 more eggs.
+12 ~ Tim has 12 more apples than Tom.
+12 ~ She has 12 apples left over.
+12 ~ The smallest value is 12.
+12 ~ The least possible value of n is 12.
+12 ~ The maximum is 12.
+12 ~ The minimum number is at n = 12.
+12 ~ There must be 12.
+12 ~ It is exactly 12.
+12 ~ It's 12.
+12 ~ Therefore the greatest common divisor is 12.
+12 ~ The number of ways is 4 choose 2 times 2 = 12.
+12 ~ The area is 12 square meters.
+12 ~ The area is 12 cm^2.
+12 ~ The area is 12 cm².
+12 ~ The speed is 12 m/s.
+12 ~ The speed is 12 km/h.
+12 ~ The speed is 12 miles per hour.
+12 ~ Its perimeter equals 12.
+12 ~ There are 12 of them.
+12 ~ Only 12 remain.
+12 ~ Over 3 years that is 12.
+12 ~ 12 total.
+12 ~ 12 in all
+12 ~ 12 years old
+12 ~ Jo is 12 years old.
+12 ~ Jo is 12.
+12 ~ I think the answer is 12
+12 ~ Let x be the number. 2x = 24. x = 12.
+12 ~ 2x = 24 → x = 12
+12 ~ 2x = 24, so x = 12
+12 ~ 2x=24 \implies x=12
+\frac{2}{3} ~ The probability is $\frac{4}{6} = \frac{2}{3}$.
+\frac{2}{3} ~ = 4/6 = 2/3
+\frac{2}{3} ~ P = 4/6 = 2/3
+\frac{2}{3} ~ two thirds, or 2/3
+0.75 ~ which is 0.75.
+(1,2) ~ The center is $(1,2)$.
+(1,2) ~ The point is (1, 2).
+x^2+2x+1 ~ The polynomial is $x^2+2x+1$.
+x^2+2x+1 ~ The result is (x+1)^2.
+2\sqrt{2} ~ The length is 2√2.
+2\sqrt{2} ~ The length is 2*sqrt(2).
+-3 ~ The slope is -3.
+[0,1] ~ The range is $[0,1]$.
+x\ge 2 ~ The solution is $x \ge 2$.
+x\ge 2 ~ The solution is x ≥ 2.
+3:2 ~ The ratio is 3:2.
+100 ~ 100°
+6:45 \text{ am} ~ It is 6:45 am.
+12 ~ 1 dozen
+p \Rightarrow q ~ $p \Rightarrow q$
+""",
 }
 
 DIFFERENT = {
@@ -1854,6 +1916,35 @@ x ~ xy
 \pi ~ p i
 f(x) ~ f x
 f(x)=x ~ g(x)=x
+""",
+    "sentences": r"""
+12 ~ The answer is almost 12
+12 ~ The speed is 12x km/h.
+12 ~ The length is 12√2.
+12 ~ The length is 12 sqrt(2).
+12 ~ The total is -12.
+12 ~ The result is 3 - 12.
+12 ~ The ratio is 3:12.
+12 ~ The value is x^12.
+12 ~ The value is x_12.
+12 ~ The interval is [3, 12].
+12 ~ The answer lies between 3 and 12.
+12 ~ The number isn't 12.
+12 ~ There is no x with x = 12... so none.
+12 ~ anything but 12
+12 ~ The answer is e^{12}.
+12 ~ It is 5 mod 12.
+12 ~ It is 5/12.
+12 ~ It is 5 out of 12.
+12 ~ The answer is 12 or more.
+12 ~ The answer is 12 squared.
+12 ~ It is half of 12.
+12 ~ It is twice 12.
+12 ~ log_2(12)
+12 ~ f(12)
+12 ~ The answer is f(12).
+12 ~ The answer is C(12).
+p \Rightarrow q ~ q
 """,
 }
 

@@ -11,7 +11,7 @@ import re
 
 from specs.core.answers import normal
 from specs.core.votes import boxes
-from specs.eval.prose import FORMULA, Value, content_of, hedged, values_of
+from specs.eval.prose import FORMULA, Value, concluded, content_of, hedged, values_of
 from specs.eval.structure import answers_of
 
 _TAIL, _TRIES = 20_000, 20
@@ -33,7 +33,7 @@ _BOLD = _MARKED[0]
 _TEXT = re.compile(r"\\(?:text|mbox|mathrm|textbf)\s*\{([^{}]*)\}")
 _CLAUSE = re.compile(
     r"[.!?](?=\s+\S|\s*$)|\s?[;:]\s+(?=[A-Za-z]{2})|\s[—–-]\s+(?=[A-Za-z]{2})|—|\s\((?=[A-Za-z]{2})"
-    r"|[,;]?\s+(?:because|since|as|so|which)\s"
+    r"|[,;]?\s+(?:because|since|as|so|which|where|rejecting|but)\s"
 )
 """Where the clause with the answer ends."""
 _CONCLUSION = re.compile(r"[,;.]\s+(?:and\s+)?(?:so|thus|hence|therefore|then|which)\b", re.IGNORECASE)
@@ -67,7 +67,7 @@ def extract(text: str, count: int = 1) -> str | None:
     for marker in list(_MARKER.finditer(text))[: -_TRIES - 1 : -1]:
         if (answer := _after_marker(text[marker.end() :], count)) and not _NOTHING.match(answer):
             return answer
-    plain = _BEHIND.sub("", _clean(re.sub(r"^[#>\s]+", "", text)))
+    plain = concluded(_BEHIND.sub("", _clean(re.sub(r"^(?:[#\s]|>(?=\s))+", "", text))))
     if FORMULA.fullmatch(plain):
         return content_of(plain) or None
     if "matrix" in plain or "cases" in plain:
@@ -125,7 +125,7 @@ def _after_marker(text: str, count: int) -> str | None:
     line = text.split("\n", 1)[0].split("</answer>", 1)[0]
     if end := _CLAUSE.search(_blanked(line)):
         line = line[: end.start()]
-    plain = _clean(line)
+    plain = concluded(_clean(line))
     if verdict := _VERDICT.match(plain):
         return verdict.group(1)
     return _last_value(line, count) if _is_prose(plain) else plain
@@ -133,11 +133,11 @@ def _after_marker(text: str, count: int) -> str | None:
 
 def _clean(text: str) -> str:
     """Without Markdown, bullets and arrows, and without what is around a lone formula."""
-    text = re.sub(r"^\s*[-•]\s+(?=\*\*)", "", text)
+    text = re.sub(r"^\s*[-•]\s+(?=\*\*)", "", text)  # a bullet, not a sign
     for marked in _MARKED:
         text = marked.sub(r"\1", text)
     text = re.sub(r"^[#\s]+|</?answer>|\*\*", "", text).strip()
-    text = re.sub(r"^(?:(?:=>|⇒|→|∴|\.\.\.|…|✅)\s*)+|\s*[✅✓✔]\ufe0f?$", "", text)
+    text = re.sub(r"^(?:(?:\.\.\.|…|✅)\s*)+|\s*[✅✓✔]\ufe0f?$", "", text)
     return text.removesuffix("*").strip()
 
 

@@ -16,7 +16,7 @@ FORMULA = re.compile(
     re.DOTALL,
 )
 _ALIGNED = re.compile(rf"\\begin\{{({_ROWS})\*?\}}(?:\{{\w*\}})?(.*)\\end\{{\1\*?\}}", re.DOTALL)
-_ARROWS = re.compile(r"^(?:\\(?:Rightarrow|implies|therefore|to)(?![A-Za-z])\s*)+")
+_ARROW = re.compile(r"=>|⇒|→|∴|\\(?:Rightarrow|implies|therefore)(?![A-Za-z])")
 _PIECE = re.compile(
     rf"(?P<formula>{FORMULA.pattern})"
     r"|(?P<math>\\(?:text|mathrm|mbox|textbf|mathbf|begin|end)\s*\{[^{}]*\}|\\[A-Za-z]+|\\.|\.{3,})"
@@ -38,8 +38,9 @@ _DENIALS = frozenset(
 """Words that take back a value among the three words behind them ("is not equal to 42")."""
 _HEDGES = frozenset(
     "negative minus less more fewer greater larger smaller higher lower than most least between over under above below "
-    "exceeds exceed longer".split()
+    "exceeds exceed longer almost nearly half twice double triple mod modulo".split()
 )
+_PAIRS = ("up to", "out of", "half of", "third of", "quarter of", "multiple of", "anything but")
 """Words that make a value right behind them another one, or a bound."""
 _QUALIFIED = re.compile(
     r"\s*(?:and (?:a|one|two|three) (?:half|third|thirds|quarters?|fifths?)|or (?:more|less|fewer|so|greater)"
@@ -108,7 +109,7 @@ def hedged(before: str) -> bool:
     clause: list[str] = []
     for word in words:
         clause = [] if word in (",", ";", ".") else [*clause, word]
-    bound = clause[-2:] == ["up", "to"] or not _HEDGES.isdisjoint(clause[-1:])
+    bound = " ".join(clause[-2:]) in _PAIRS or not _HEDGES.isdisjoint(clause[-1:])
     return bound or not _DENIALS.isdisjoint(clause[-3:])
 
 
@@ -119,7 +120,13 @@ def content_of(formula: str) -> str:
         last = next((row for row in reversed(rows.group(2).split("\\\\")) if row.strip()), "")
         if rows.group(1) != "array" or "=" in last:  # else a matrix
             formula = last.replace("&", "").strip()
-    return _ARROWS.sub("", formula)
+    return concluded(formula)
+
+
+def concluded(text: str) -> str:
+    """The value behind the last arrow of `2x = 24 => x = 12`; the text itself if there is none."""
+    last = _ARROW.split(text)[-1].strip()
+    return last if _VALUED.search(last) else text
 
 
 def _balanced(run: str) -> str:
