@@ -824,6 +824,422 @@ sin(x) ~ \sin x
 \frac{1}{2^{100}} ~ \frac{1}{4^{50}}
 \left(\frac{1}{2}\right)^{100} ~ 2^{-100}
 """,
+    "units of one letter": r"""
+\pi r^{2} h ~ \boxed{\pi h r^2}
+\frac{\pi r^2 h}{3} ~ \boxed{\frac{1}{3} \pi r^2 h}
+\frac{1}{2} b h ~ \boxed{\frac{bh}{2}}
+2\pi rh ~ \boxed{2\pi r h}
+2\pi r(r+h) ~ \boxed{2\pi r^2+2\pi r h}
+(a+b) h ~ \boxed{h(a+b)}
+a m ~ \boxed{m a}
+2 m ~ m \cdot 2
+x+3 m ~ 3m+x
+5 m ~ 5
+3 h ~ 3 \text{ hours}
+5 ~ 5 m
+""",
+    "equations": r"""
+5 ~ \boxed{x=5}
+5 ~ \boxed{f(2)=5}
+5 ~ f^{-1}(2)=5
+Answer: 5 ~ 5
+**5** ~ \boxed{5}
+... so \boxed{5}. ~ 5
+The answer is 5. ~ The answer is 5.
+5 ~ \boxed{AB=5}
+30 ~ \boxed{\angle A = 30^\circ}
+30 ~ m\angle ABC = 30^\circ
+\frac14 ~ P(A)=\frac14
+\frac14 ~ P(X > 2) = \frac{1}{4}
+5 ~ 2+3=5
+42 ~ 6 \cdot 7 = 42
+\frac12 ~ \sin 30^\circ = \frac12
+10 ~ \binom{5}{2} = 10
+5 ~ x_1 = 5
+5 ~ S_{10} = 5
+5 ~ \boxed{|AB|=5}
+5 ~ \text{Area} = 5
+2x ~ f'(x) = 2x
+2x ~ \frac{dy}{dx} = 2x
+2x + 3y = 6 ~ 4x + 6y = 12
+x=\frac52 ~ x = 2.5
+x = 5 ~ 5 = x
+(3,4) ~ (x,y) = (3,4)
+(3,4) ~ (a, b) = (3, 4)
+x = 5 ~ x = 2+3 = 5
+\{1,2\} ~ A \cap B = \{1,2\}
+""",
+    "arguments of functions": r"""
+\ln x\cdot x ~ x\ln x
+\sin x\cos y ~ \sin x \cdot \cos y
+\sin x\cdot 2 ~ 2\sin x
+\log_2 8 \cdot 2 ~ 6
+\sin x\cdot\cos x ~ \frac12\sin 2x
+\ln(x+1)\cdot 2 ~ 2\ln(x+1)
+x \ln x ~ (\ln x) x
+\sin^2 x \cdot 2 ~ 2\sin^2 x
+\cos 2x ~ \cos(2x)
+\log_3 2x ~ \log_3(2x)
+\log 2\cdot 5 ~ 5\log 2
+\tan x \times y ~ y\tan x
+\sin\frac{\pi}{6} ~ \frac12
+\log_2 3 \times \log_3 2 ~ 1
+""",
+    "products of letters": r"""
+xyz ~ zyx
+xyz ~ x y z
+xyz ~ x*y*z
+abc ~ cba
+abc ~ a b c
+abc ~ a\cdot b\cdot c
+mgh ~ m g h
+\frac{abcd}{2} ~ \frac{dcba}{2}
+4abcd ~ 4 a b c d
+wxyz+1 ~ 1+wxyz
+abcd ~ dcba
+\text{Evan} ~ Evan
+\text{evan} ~ Evan
+""",
+    "trailing dots": r"""
+1,2,3,\ldots ~ 1, 2, 3, ...
+1,2,3,\ldots ~ 1, 2, 3, \dots
+3.14 ~ 3.14.
+1,2,3 ~ 1,2,3.
+""",
+    "functions": r"""
+f(x+1) ~ f(x+1)
+2f(x)+1 ~ 1+2f(x)
+f(2)+f(3) ~ f(3)+f(2)
+\frac{dy}{dx} ~ \frac{dy}{dx}
+E(X)^2 ~ E(X)^2
+""",
+    "symbols": r"""
+x ~ \frac{x}{1}
+x ~ \frac{2x}{2}
+x ~ 1x
+x ~ x+0
+x ~ 2x-x
+x ~ x^1
+n ~ \frac{2n}{2}
+\theta ~ \frac{2\theta}{2}
+x ~ (x)
+""",
+    "times of day": r"""
+3:30 \text{ p.m.} ~ 3:30 pm
+3:30 \text{ p.m.} ~ 3:30 PM
+3:30 \text{ p.m.} ~ 3:30\text{ PM}
+3:30 \text{ p.m.} ~ 3:30 P.M.
+3:30 \text{ p.m.} ~ 3:30
+10\text{ a.m.} ~ 10\text{ am}
+3:30 ~ 3:30 \text{ p.m.}
+10:30 ~ 10:30 \text{ am}
+""",
+    "units with dots, fractions and powers": r"""
+25\text{ sq. ft.} ~ 25\text{ ft}^2
+25\text{ sq. ft.} ~ 25\text{ square feet}
+12 \text{ cu. in.} ~ 12 \text{ in}^3
+6 \text{ in.}^2 ~ 6 \text{ in}^2
+12 ~ 12 \frac{\text{m}}{\text{s}}
+36 \text{ km/h} ~ 36 \frac{\text{km}}{\text{h}}
+2 \text{ m/s}^2 ~ 2 \text{ m s}^{-2}
+30 ~ 30\,\mathrm{m\,s^{-1}}
+2 \text{ m/s}^2 ~ 2 \text{ meters per second squared}
+45^\circ ~ 45\degree
+\$32,\!348 ~ USD 32,348
+5 \text{ quarters} ~ 5
+5 \text{ hours } 30 \text{ minutes} ~ 5 hr 30 min
+5 \text{ hours } 30 \text{ minutes} ~ 5 \text{ hours and } 30 \text{ minutes}
+5 \text{ hours } 30 \text{ minutes} ~ 5.5 \text{ hours}
+5 \text{ hours } 30 \text{ minutes} ~ 330 \text{ minutes}
+6 \text{ feet } 2\text{ inches} ~ 74 \text{ inches}
+2 \text{ years} ~ 24 \text{ months}
+5 \text{ yrs} ~ 5 \text{ years}
+5 \text{ N} ~ 5 \text{ newtons}
+2 \text{ kW} ~ 2000 \text{ W}
+\pi \text{ radians} ~ \pi \text{ rad}
+2 \text{ liters} ~ 2000 \text{ cm}^3
+""",
+    "degrees in functions": r"""
+\frac12 ~ \sin 30^\circ
+\frac12 ~ \cos 60^\circ
+\tan 45^\circ ~ 1
+\frac{\sqrt{3}}{2} ~ \sin 60^\circ
+\frac12 ~ \sin(30°)
+""",
+    "other spellings": r"""
+\binom{5}{2} ~ \dbinom52
+\frac34 ~ \nicefrac{3}{4}
+[1,2] ~ x \ge 1 \text{ and } x \le 2
+a^2b ~ aab
+""",
+    "prose with whole formulas": r"""
+-42 ~ The result is −42.
+-42 ~ The result is –42.
+-42 ~ The result is ‑42.
+-7 ~ The result is - 7.
+42 ~ So the total is 4.2×10¹, as required.
+2\cdot10^5 ~ The result is 2*10^5.
+200000 ~ The result is 2×10^5.
+x^2+1 ~ The result is x^2+1.
+3x+2 ~ So the total is 3x + 2, as required.
+2n+1 ~ The result is 2n+1.
+\frac{n(n+1)}{2} ~ The result is n(n+1)/2.
+x/2 ~ The result is x/2.
+3+4i ~ The result is 3+4i.
+5/8 ~ The result is 5 / 8.
+\frac{\sqrt3}{2} ~ The result is √3/2.
+\frac{\sqrt3}{2} ~ The result is \frac{\sqrt{3}}{2}.
+\frac{\pi}{4} ~ Therefore she gets π/4.
+\frac{\pi}{4} ~ Therefore she gets pi/4.
+2\sqrt3 ~ The result is 2 sqrt(3).
+25\pi ~ Therefore she gets 25 pi.
+2\pi r ~ The result is 2\pi r.
+5/2 ~ The result is 2½.
+3:30 ~ The result is 3:30.
+1:2 ~ The result is 1:2.
+1:2 ~ The result is 1 : 2.
+\pm 3 ~ The result is ±3.
+101_2 ~ The result is 101_2.
+120 ~ The result is 5!.
+\log 5 ~ The result is log 5.
+42n ~ The result is 42n.
+\binom{5}{2} ~ The result is \binom{5}{2}.
+0.001 ~ The result is 10^{-3}.
+1024 ~ The result is 2^{10}.
+""",
+    "texts around a value": r"""
+12 ~ The answer is 12 (since 3*4 = 12).
+12 ~ The answer is 12; there are 4 rows of 3.
+12 ~ The answer is 12: there are 4 rows of 3.
+12 ~ The answer is 12 — there are 4 rows of 3.
+12 ~ The answer for n = 3 is 12.
+12 ~ 12 is the answer.
+12 ~ $12$ is the answer.
+12 ~ 12 is our final answer
+12 ~ ⇒ 12
+12 ~ => 12
+12 ~ $\Rightarrow 12$
+12 ~ ∴ x = 12
+12 ~ - **12**
+12 ~ 12 ✅
+12 ~ 5 + 7 = 12, which is even.
+7 ~ x = 3, y = 4, so x + y = 7
+12 ~ $$\begin{aligned}x&=6+6\\&=12\end{aligned}$$
+12 ~ \begin{aligned}x&=6+6\\&=12\end{aligned}
+12 ~ \[\begin{array}{rl}x&=6+6\\&=12\end{array}\]
+yes ~ Yes, because 5 > 3.
+yes ~ Yes. It holds for 2.
+no ~ No, 4 is even.
+yes ~ Yes!
+yes ~ Yes, it is.
+Tuesday ~ The day is **Tuesday**.
+C ~ I choose C.
+A ~ So we choose A.
+""",
+    "neighbours": r"""
+42 ~ Answer: **42**
+42 ~ The answer is: **42**.
+42 ~ Final answer → 42
+42 ~ The answer is $\mathbf{42}$.
+42 ~ Hence 42
+42 ~ we get 42.
+42 ~ I get 42.
+42 ~ The answer is 42 apples.
+42 ~ The answer: 42.
+42 ~ Therefore, the answer is 42 (forty-two).
+42 ~ So there are 42 ways in total.
+42 ~ That's 42.
+42 ~ Answer: x = 42
+42 ~ The value is 42, as claimed.
+42 ~ n = 42.
+42 ~ Total = 42
+42 ~ Thus total cost = $42
+42 ~ => **42**
+42 ~ [42]
+42 ~ = $42
+42 ~ Result = 42
+42 ~ Answer = $42$
+42 ~ answer=42
+42 ~ It equals 42
+42 ~ \text{Answer: } 42
+42 ~ \boxed{\text{Answer: } 42}
+42 ~ \boxed{ \$42 }
+42 ~ \boxed{42.}
+42 ~ \boxed{42\%}
+42 ~ \boxed{42 \, \text{cm}^3}
+42 ~ \boxed{x=42\text{ cm}}
+42 ~ \boxed{\mathbf{42}}
+42 ~ \boxed{\displaystyle 42}
+42 ~ \boxed{42}\text{ cm}
+42 ~ \fbox{42}
+5/8 ~ \[ \frac{5}{8} \]
+5/8 ~ The probability is \[\frac{5}{8}.\]
+5/8 ~ $$P = \frac{5}{8}$$
+5/8 ~ \begin{equation}P = \frac{5}{8}\end{equation}
+5/8 ~ $\displaystyle\frac{5}{8}$
+70 ~ He made $200 - $130 = $70.
+70 ~ She earned $70.00 profit.
+70 ~ Cost: $130. Revenue: $200. Profit: $70.
+70 ~ the profit is **$70**.
+70 ~ **Profit = $70**
+70 ~ \$200 - \$130 = \$70
+1250 ~ The total comes to $1,250.
+1250 ~ they sold 1,250 tickets.
+5/2 ~ 2 \frac{1}{2}
+5/2 ~ 2\ \frac{1}{2}
+5/2 ~ The result is 2 1/2.
+5/2 ~ The result is $2\frac12$.
+-7/4 ~ -1\frac{3}{4}
+\pm 15 ~ x = 15, x = -15
+\pm 15 ~ x = 15 or x = -15
+\pm 15 ~ $x = \pm 15$
+\pm 15 ~ The solutions are 15 and -15.
+\pm 15 ~ -15, 15
+15, -15 ~ ±15
+1 \pm \sqrt{19} ~ 1+\sqrt{19} \text{ and } 1-\sqrt{19}
+1 \pm \sqrt{19} ~ x = 1 \pm \sqrt{19}
+1 \pm \sqrt{19} ~ 1 ± √19
+\$32,\!348 ~ \$32,348
+\$32,\!348 ~ 32,348 dollars
+\$32,\!348 ~ $32348
+\$32,\!348 ~ The cost is $32,348.
+1000 ~ 1000.00
+1000 ~ 1,000.00 \text{ dollars}
+2.5e-3 ~ 2.5 \times 10^{-3}
+2.5e-3 ~ 1/400
+0.00001 ~ 10^{-5}
+100000 ~ 10^5
+100000 ~ 1.0e5
+[1,2] ~ 1 \leq x \leq 2
+[1,2] ~ x \in [1, 2]
+[1,2] ~ \{x | 1 \le x \le 2\}
+(1,\infty) ~ x > 1
+(-\infty, 5] ~ x \le 5
+(1,2) ~ 2 > x > 1
+[0, \pi] ~ 0 \le \theta \le \pi
+(-\infty,0)\cup(2,\infty) ~ x<0 or x>2
+(-\infty,0)\cup(2,\infty) ~ x < 0 \text{ or } x > 2
+(-2, 7) ~ -2 < x < 7
+3, 5, 7 ~ \boxed{3}\text{, }\boxed{5}\text{, }\boxed{7}
+3, 5, 7 ~ 7, 5, 3
+3, 5, 7 ~ \{3,5,7\}
+3, 5, 7 ~ x = 3, 5, 7
+3, 5, 7 ~ The answers are 3, 5, and 7.
+3, 5, 7 ~ The answers are $3$, $5$, and $7$.
+3, 5, 7 ~ x=3, x=5, x=7
+3, 5 ~ x_1 = 3, x_2 = 5
+\left\{\frac{1}{2}\right\} ~ \boxed{\left\{\frac12\right\}}
+\{x : x > 0\} ~ \boxed{\{x : x > 0\}}
+5 \text{ m} ~ 5 m
+5 \text{ m} ~ 5 meters
+5 \text{ m} ~ 5
+5 \text{ m} ~ 0.005 \text{ km}
+3 \text{ ft} ~ 36 \text{ in}
+2 \text{ hours} ~ 120 \text{ minutes}
+50\% ~ 50 percent
+\frac{3}{4} ~ 75\%
+x^2 + 2x ~ x(x+2)
+\frac{x}{y} ~ x/y
+2^{x+1} ~ 2 \cdot 2^x
+\sin^2 x ~ 1-\cos^2 x
+\tan x ~ \frac{\sin x}{\cos x}
+ab ~ ba
+mn ~ nm
+pq+r ~ r+qp
+\frac{bc}{a} ~ \frac{cb}{a}
+\text{none} ~ None
+\text{True} ~ true
+\text{neither} ~ Neither
+\text{odd} ~ Odd
+\text{Monday} ~ Monday
+\text{no solutions} ~ No solutions
+\text{parallelogram} ~ parallelogram
+DNE ~ \text{DNE}
+120 ~ 5! = 120
+120 ~ 5 \cdot 4 \cdot 3 \cdot 2 = 120
+10 ~ \binom{5}{2}
+6 ~ |{-6}|
+2\sqrt{5} ~ \sqrt{20}
+\frac{1+\sqrt{5}}{2} ~ \frac{\sqrt{5}+1}{2}
+\sqrt[3]{4} ~ 4^{1/3}
+3\pi ~ 3\pi \text{ cm}^2
+3\pi ~ 3π
+3\pi ~ The area is 3π.
+3\pi ~ The area is $3\pi$ square units.
+-5 ~ The answer is $-5$.
+-5 ~ x = -5
+2-i ~ -i+2
+\frac{7}{2} ~ 3.5
+\frac{7}{2} ~ 7/2
+y = 3x - 1 ~ y=-1+3x
+y = 3x - 1 ~ 3x - y = 1
+x^2 + y^2 = 9 ~ y^2+x^2=9
+x \le 3 ~ 3 \ge x
+12:30 ~ 12:30 p.m.
+8:00 \text{ AM} ~ 8:00 a.m.
+""",
+    "sentences": r"""
+2 ~ \boxed{2}\text{ is the answer}
+12 ~ The answer is $12$, because $3\cdot4=12$.
+12 ~ The answer is 12, where x = 3.
+12 ~ The final answer is: $\boxed{12}$
+12 ~ After 5 days, she has 12 left.
+12 ~ He pays 3 * $4 = $12.
+12 ~ That is 12 per week.
+12 ~ So it takes 12 hours and the answer is 12.
+12 ~ Therefore, she needs 12 more eggs.
+12 ~ Tim has 12 more apples than Tom.
+12 ~ She has 12 apples left over.
+12 ~ The smallest value is 12.
+12 ~ The least possible value of n is 12.
+12 ~ The maximum is 12.
+12 ~ The minimum number is at n = 12.
+12 ~ There must be 12.
+12 ~ It is exactly 12.
+12 ~ It's 12.
+12 ~ Therefore the greatest common divisor is 12.
+12 ~ The number of ways is 4 choose 2 times 2 = 12.
+12 ~ The area is 12 square meters.
+12 ~ The area is 12 cm^2.
+12 ~ The area is 12 cm².
+12 ~ The speed is 12 m/s.
+12 ~ The speed is 12 km/h.
+12 ~ The speed is 12 miles per hour.
+12 ~ Its perimeter equals 12.
+12 ~ There are 12 of them.
+12 ~ Only 12 remain.
+12 ~ Over 3 years that is 12.
+12 ~ 12 total.
+12 ~ 12 in all
+12 ~ 12 years old
+12 ~ Jo is 12 years old.
+12 ~ Jo is 12.
+12 ~ I think the answer is 12
+12 ~ Let x be the number. 2x = 24. x = 12.
+12 ~ 2x = 24 → x = 12
+12 ~ 2x = 24, so x = 12
+12 ~ 2x=24 \implies x=12
+\frac{2}{3} ~ The probability is $\frac{4}{6} = \frac{2}{3}$.
+\frac{2}{3} ~ = 4/6 = 2/3
+\frac{2}{3} ~ P = 4/6 = 2/3
+\frac{2}{3} ~ two thirds, or 2/3
+0.75 ~ which is 0.75.
+(1,2) ~ The center is $(1,2)$.
+(1,2) ~ The point is (1, 2).
+x^2+2x+1 ~ The polynomial is $x^2+2x+1$.
+x^2+2x+1 ~ The result is (x+1)^2.
+2\sqrt{2} ~ The length is 2√2.
+2\sqrt{2} ~ The length is 2*sqrt(2).
+-3 ~ The slope is -3.
+[0,1] ~ The range is $[0,1]$.
+x\ge 2 ~ The solution is $x \ge 2$.
+x\ge 2 ~ The solution is x ≥ 2.
+3:2 ~ The ratio is 3:2.
+100 ~ 100°
+6:45 \text{ am} ~ It is 6:45 am.
+12 ~ 1 dozen
+p \Rightarrow q ~ $p \Rightarrow q$
+""",
 }
 
 DIFFERENT = {
@@ -1219,6 +1635,316 @@ x^2 ~ x2
 \sqrt{2} \cdot 10^{-20} ~ \sqrt{3} \cdot 10^{-20}
 \frac{1}{50!} ~ \frac{1}{51!}
 \pi \times 10^{-18} ~ 0
+""",
+    "units of one letter": r"""
+\pi r^2 h ~ \boxed{\pi r^2}
+V = \pi r^2 h ~ \boxed{V=\pi r^2}
+\frac{1}{2} b h ~ \boxed{\frac12 b}
+l w h ~ \boxed{l w}
+2\pi r h ~ \boxed{2\pi r}
+\frac{1}{2}(a+b) h ~ \boxed{\frac12(a+b)}
+a b + c h ~ ab+c
+k m ~ k
+x+3 m ~ x+3
+F = m g ~ \boxed{m}
+g(x) s ~ g(x)
+3\sqrt{2} s ~ 3\sqrt2
+2\pi s ~ 2\pi
+x cm ~ x
+\frac{x}{2} s ~ \frac{x}{2}
+""",
+    "equations": r"""
+5 ~ \boxed{2x=5}
+5 ~ x^2=5
+5 ~ -x=5
+5 ~ x+1=5
+5 ~ \frac{x}{2}=5
+5 ~ \sqrt{x}=5
+5 ~ 1/x = 5
+5 ~ xy=5
+5 ~ 2^x=5
+5 ~ \log x=5
+5 ~ |x|=5
+5 ~ 2x + 1 = 5
+5 ~ \boxed{3x+y=5}
+5 ~ x!=5
+5 ~ 5 = 2x
+5 ~ x^{-1}=5
+5 ~ \boxed{x^{-1}=5}
+5 ~ 3x = 15 = 5
+5 ~ (x+1)=5
+5 ~ \boxed{x(x+1)=5}
+0 ~ \boxed{x^2-4=0}
+0 ~ \boxed{\sin x=0}
+0 ~ \boxed{x-3=0}
+1 ~ \boxed{x^2+y^2=1}
+2x+1 ~ \boxed{3y=2x+1}
+\frac12 ~ \boxed{\sin\theta=\frac12}
+x+y=10 ~ \boxed{10}
+2x=5 ~ 5
+x^2=9 ~ 9
+""",
+    "arguments of functions": r"""
+\ln x \cdot x ~ \ln(x^2)
+\sin x \cdot y ~ \sin(xy)
+\log 2\cdot 5 ~ \log 10
+\log_2 8\cdot 2 ~ \log_2 16
+\sin(x \cos y) ~ \sin x\cdot\cos y
+\cos x \times x ~ \cos(x^2)
+\sin x \cos y ~ \sin(x\cos y)
+\ln x + 1 ~ \ln(x+1)
+\sin x \cdot 2 ~ \sin 2x
+""",
+    "words behind a number": r"""
+5 ~ \boxed{5 \text{ less than } x}
+5 ~ 5\text{ more than }x
+5 ~ 5 \text{ times } x
+5 ~ 5 \text{ squared}
+5 ~ 5 \text{ factorial}
+5 ~ 5\text{x}
+5 ~ 5 \text{ is wrong}
+5 ~ 5 \text{ not}
+3 ~ 3\text{ cubed}
+5 ~ 5 \text{ or more}
+5 ~ 5 \text{ and a half}
+101 ~ 101 \text{ base two}
+5 ~ 5 \text{ over } 2
+5 ~ 5 \text{ if } n \text{ is odd}
+""",
+    "functions": r"""
+\frac{dy}{dx} ~ \frac{dx}{dy}
+\frac{\partial f}{\partial x} ~ \frac{\partial f}{\partial y}
+E(X^2) ~ E(X)^2
+f(x+1) ~ fx+f
+g(n-1)+1 ~ gn-g+1
+f^{-1}(x) ~ \frac{1}{f(x)}
+f(2x) ~ 2f(x)
+f(x)+f(y) ~ f(x+y)
+\frac{d^2y}{dx^2} ~ \frac{y}{x^2}
+""",
+    "products of letters": r"""
+abcd ~ ABCD
+am ~ AM
+at ~ AT
+an ~ AN
+\angle ABCD ~ \angle abcd
+abc ~ ABC
+no ~ on
+mgh ~ mGh
+""",
+    "trailing dots": r"""
+1,2,3 ~ 1,2,3,...
+2, 4, 6 ~ \boxed{2, 4, 6, ...}
+0.333 ~ 0.333...
+3.14 ~ 3.14...
+3.14 ~ 3.14…
+1,2,3 ~ 1,2,3,\ldots
+""",
+    "meaning of marks": r"""
+\emptyset ~ \{\emptyset\}
+\{\{1\}\} ~ \{1\}
+\pi ~ \pi\cdot(1+10^{-250})
+x<1 \text{ or } x>3 ~ x<1 \text{ and } x>3
+2024-01-05 ~ 2024-05-01
+2024-01-05 ~ 2018
+1/2/2024 ~ 1/4048
+3-5 ~ -2
+3-5-7 ~ -9
+12/25/2024 ~ 25/12/2024
+""",
+    "times of day": r"""
+3:30 \text{ p.m.} ~ 3:30 am
+3:30 \text{ p.m.} ~ 3:31 pm
+""",
+    "prose with whole formulas": r"""
+42 ~ The result is −42.
+42 ~ The result is –42.
+42 ~ The result is ‑42.
+7 ~ The result is - 7.
+5 ~ The result is − $5.
+2 ~ The result is −1/2.
+10 ~ The result is 4.2×10¹.
+10 ~ The result is 2*10^5.
+10 ~ The result is 2 x 10^5.
+1 ~ The result is x^2+1.
+2 ~ So the total is 3x + 2, as required.
+1 ~ The result is 2n+1.
+2 ~ The result is n(n+1)/2.
+2 ~ The result is x/2.
+4 ~ The result is 3+4i.
+8 ~ The result is 5 / 8.
+2 ~ The result is √3/2.
+2 ~ The result is \frac{\sqrt{3}}{2}.
+4 ~ Therefore she gets π/4.
+4 ~ Therefore she gets pi/4.
+3 ~ The result is 2 sqrt(3).
+25 ~ Therefore she gets 25 pi.
+2\pi ~ The result is 2\pi r.
+2 ~ The result is 2½.
+42 ~ The result is 42 and a half.
+30 ~ The result is 3:30.
+2 ~ The result is 1:2.
+2 ~ The result is 1 : 2.
+3 ~ The result is ±3.
+3 ~ The result is x > 3.
+101 ~ The result is 101_2.
+5 ~ The result is 5!.
+5 ~ The result is log 5.
+42 ~ The result is 42⁰.
+42 ~ The result is 42n.
+2 ~ The result is \binom{5}{2}.
+-3 ~ The result is 10^{-3}.
+2 ~ The result is 2^{10}.
+""",
+    "texts around a value": r"""
+42 ~ The answer is not 42.
+42 ~ The answer isn't 42.
+42 ~ The answer cannot be 42.
+42 ~ x is not 42
+42 ~ The answer is negative 42.
+42 ~ negative 42
+42 ~ The answer is minus 42.
+42 ~ The answer is less than 42.
+42 ~ It is at most 42.
+42 ~ The answer is at least 42.
+42 ~ There are more than 42 of them.
+42 ~ It is greater than 42.
+42 ~ The answer is > 42.
+42 ~ It is between 40 and 42.
+42 ~ It is either 41 or 42.
+42 ~ So x = 7 or x = 42.
+3 ~ The roots are $2$ and $3$.
+3 ~ We get $2$ or $3$.
+7 ~ The result is 3, 5 and 7.
+42 ~ The answer is never 42.
+42 ~ It is about 42 or 43.
+42 ~ The value is fewer than 42.
+42 ~ No more than 42 fit.
+5 ~ Yes, because 5 > 3.
+""",
+    "neighbours": r"""
+12 ~ The answer is 1 2.
+12 ~ 1, 2
+42 ~ 420
+42 ~ 42/2
+42 ~ 42 + x
+42 ~ 42i
+42 ~ 42^2
+42 ~ \boxed{42\sqrt{2}}
+42 ~ \boxed{42\pi}
+42 ~ The answer is 42 or 43.
+42 ~ not 42
+42 ~ The answer is no longer 42.
+42 ~ either 42 or 24
+42 ~ 41 < x < 42
+42 ~ x \le 42
+42 ~ f(x) = 42x
+42 ~ \boxed{(42, 0)}
+42 ~ \boxed{\{42, 43\}}
+42 ~ \boxed{-42}
+R ~ r
+\pi R ~ \pi r
+A B ~ a b
+\frac{1}{2^{80}} ~ 0
+5 \text{ m} ~ 5 \text{ km}
+5 \text{ m} ~ 5 \text{ seconds}
+5 \text{ m} ~ 5 \text{ m}^2
+\$5 ~ 5 \text{ euros}
+[1,2] ~ (1,2)
+[1,2] ~ 1 \le x < 2
+(1,2) ~ [1,2)
+x > 3 ~ x \ge 3
+3, 5, 7 ~ 3, 5
+3, 5 ~ \boxed{3}
+3 ~ \boxed{3, 5}
+\pm 15 ~ 15
+1 \pm \sqrt{19} ~ 1 + \sqrt{19}
+5/2 ~ 2 1/3
+5/2 ~ 21/2
+\sqrt{3} ~ 1.732
+\frac13 ~ 0.33
+\sin x \cos x ~ \sin(x \cos x)
+\ln 2x ~ \ln 2 \cdot \ln x
+\log_2 5 ~ \log_5 2
+x=3 ~ y=3
+(2,3) ~ (3,2)
+f(3) ~ 3f
+f(x) = 2x ~ g(x) = 2x
+a^{bc} ~ a^b c
+2x ~ 2 \text{ times}
+x ~ X
+AB ~ A
+AB ~ BC
+\text{Tom} ~ Tim
+\text{odd} ~ even
+north ~ thorn
+42 ~ It's not 42
+42 ~ The answer could be 42 or 43.
+42 ~ I'd say it isn't exactly 42.
+7 ~ There are 7 to 9 of them
+12 ~ The answer is 12x.
+12 ~ The answer is 12/x
+5 ~ \boxed{5x=25}
+5 ~ \boxed{y-x=5}
+5 ~ 5 \text{ fewer}
+5 ~ 5 \text{ to the power of } 2
+x ~ \boxed{2x=x}
+2 ~ \boxed{x=2 \text{ or } 3}
+2 ~ \boxed{2 \text{ or } 3}
+0 ~ x^2=0
+4 ~ 2^2 = 5
+3 ~ 3+x
+3 ~ 3\text{ mod }5
+100 ~ 10^2 + x
+15 ~ between 10 and 15
+15 ~ up to 15
+15 ~ The answer is more than 15 but less than 20
+5 ~ $x \ne 5$
+5 ~ x ≠ 5
+5 ~ x \neq 5
+5 ~ \boxed{x \approx 5.2}
+6 ~ -6
+6 ~ \boxed{-6}
+6 ~ The answer is 6 or -6
+h ~ m
+2 ~ 2 \text{ dozen}
+xy ~ x
+x ~ xy
+2a ~ 2A
+\sin x ~ \sin
+\sin x ~ x
+\pi ~ p i
+f(x) ~ f x
+f(x)=x ~ g(x)=x
+""",
+    "sentences": r"""
+12 ~ The answer is almost 12
+12 ~ The speed is 12x km/h.
+12 ~ The length is 12√2.
+12 ~ The length is 12 sqrt(2).
+12 ~ The total is -12.
+12 ~ The result is 3 - 12.
+12 ~ The ratio is 3:12.
+12 ~ The value is x^12.
+12 ~ The value is x_12.
+12 ~ The interval is [3, 12].
+12 ~ The answer lies between 3 and 12.
+12 ~ The number isn't 12.
+12 ~ There is no x with x = 12... so none.
+12 ~ anything but 12
+12 ~ The answer is e^{12}.
+12 ~ It is 5 mod 12.
+12 ~ It is 5/12.
+12 ~ It is 5 out of 12.
+12 ~ The answer is 12 or more.
+12 ~ The answer is 12 squared.
+12 ~ It is half of 12.
+12 ~ It is twice 12.
+12 ~ log_2(12)
+12 ~ f(12)
+12 ~ The answer is f(12).
+12 ~ The answer is C(12).
+p \Rightarrow q ~ q
 """,
 }
 

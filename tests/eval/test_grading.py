@@ -5,16 +5,23 @@ from __future__ import annotations
 import io
 import json
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 from answer_pairs import DIFFERENT, SAME, pairs
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from specs.cli import main
+from specs.core.votes import majority
 from specs.eval import grading
 from specs.eval.cells import Cell
 from specs.eval.datasets import load_problems
+from specs.eval.equivalence import same
+from specs.eval.extraction import stated
 from specs.eval.files import Problem
 from specs.eval.grading import correct, extract, read_answer, same_answer
 from specs.eval.rows import Row
@@ -122,7 +129,7 @@ def test_an_endless_comparison_is_undecided_in_time_and_the_next_one_is_not():
         ("the answer is\n\\[\n  x^2 + 1\n\\]\nas claimed", "x^2 + 1"),
         ("thus $y=4$ follows", "y=4"),
         ("first $x=3$.\nthen 12 remain", "12"),
-        ("we get 12 and 3/4 cups", "3/4"),
+        ("we get 12 and 3/4 cups", "12, 3/4"),
         ("it costs $130, is sold for $200, so $70 is gained", "$70"),
         ("So 8-5=3, and 5-8 leaves -3", "-3"),
         ("The mass is 3.5 kilograms.", "3.5 kilograms"),
@@ -156,18 +163,51 @@ def test_the_answer_in_a_text(text, answer):
         (r"\boxed{3}", 2, "3"),
         (r"\boxed{\text{the answer is } 3}", 1, "3"),
         ("roots are $3$ and $5$", 2, "3, 5"),
-        ("x = 3\ny = 5", 2, "3, 5"),
+        ("x = 3\ny = 5", 2, "x = 3, y = 5"),
     ],
 )
 def test_of_several_answers_the_last_ones_are_read(text, count, answer):
     assert extract(text, count) == answer
 
 
-@pytest.mark.parametrize("piece", ["#### ", r"\[ ", r"\( ", "$$ ", "the answer is ", "**a ", "$a b ", "12 ", "(1,"])
+LONG = [
+    "#### ",
+    r"\[ ",
+    r"\( ",
+    "$$ ",
+    "the answer is ",
+    "**a ",
+    "$a b ",
+    "12 ",
+    "(1,",
+    "answer\n",
+    "\n",
+    "!\n",
+    ". ",
+    "- ",
+]
+LONG += [
+    "`a ",
+    r"\boxed{",
+    r"\boxed{1}",
+    "= ",
+    "x^",
+    r"\frac{1}{2}",
+    "1,000",
+    "_a",
+    " ",
+    "\t\n",
+    r"\begin{array}",
+    "not ",
+]
+
+
+@pytest.mark.parametrize("piece", LONG)
 def test_an_answer_is_looked_for_in_little_time(piece):
-    text = piece * (200_000 // len(piece))
+    text = "The answer is" + piece * (200_000 // len(piece))
     start = time.perf_counter()
     extract(text)
+    stated(text)
     assert time.perf_counter() - start < 20  # under a second on a machine that does nothing else
 
 
@@ -177,6 +217,111 @@ def test_lists_in_json_are_lists(listed):
     assert correct("5, 3", listed) is True
     assert correct(r"\boxed{3} or \boxed{5}", listed) is True
     assert correct("3", listed) is False
+
+
+PIECES = [*"12xRi,.;:{}()[]^_-+=<>|!'\"$/%&~*#`…½⁰−°\n ", "\ud83d", "٣", "$$", "and", "or", "not ", "=3", "f(", "x+"]
+PIECES += (
+    r"\frac \sqrt \text{ \boxed{ \pm \mp \{ \} \le \cup \in \circ \sin \ln \\ \[ \] \( \) ... ** #### [' ']".split()
+)
+PIECES += [r"\begin{align}", r"\end{align}", r"\begin{pmatrix}", "1e999", "^{6000}", "1/3^{6000}", "the answer is "]
+PIECES += [" m", " cm", "mi^3 ", "million ", "answer\n", "is "]
+COUNTS = [1, 1, 1, 1, 2, 3, 30, 400]
+JUNK = st.lists(st.tuples(st.sampled_from(PIECES), st.sampled_from(COUNTS)), max_size=12).map(
+    lambda runs: "".join(piece * count for piece, count in runs)
+)
+
+
+@given(JUNK, JUNK)
+@settings(deadline=None, max_examples=60)
+def test_no_text_raises_anything_or_takes_more_than_bounded_work(prediction, answer):
+    calls = 0
+
+    def count(*_):
+        nonlocal calls
+        calls += 1
+
+    sys.setprofile(count)
+    try:
+        majority([prediction, answer])
+        answer = stated(answer)
+        read = read_answer(prediction, answer)
+        if read:
+            same(read, answer, lambda *_: False)
+    finally:
+        sys.setprofile(None)
+    assert calls < 2_000_000  # a second or two
+
+
+def test_what_is_unforeseen_in_one_row_leaves_it_undecided_and_the_others_alone(tmp_path, capsys, monkeypatch):
+    graded = grading.same_answer
+    monkeypatch.setattr(grading, "same_answer", lambda read, *rest: [][1] if read == "7" else graded(read, *rest))
+    file = tmp_path / "made.jsonl"
+    file.write_text(_lines(ROWS))
+    rows, summary = _graded(capsys, file)
+    assert [row["correct"] for row in rows] == [True, None, *VERDICTS[2:]]
+    assert rows[1]["reason"] == "IndexError while it was graded"
+    assert summary["undecided"] == 1
+
+
+def test_what_math_verify_cannot_read_is_undecided_and_the_next_answer_is_not(monkeypatch, capsys):
+    judge = pytest.importorskip("specs.eval.judge")
+    asked = [{"prediction": prediction, "answer": "y"} for prediction in ("x", "?", "x")]
+    monkeypatch.setattr(judge, "same", lambda prediction, answer: {"x": True, r"2 \sin x \cos x": True}[prediction])
+    monkeypatch.setattr("sys.stdin", io.StringIO(_lines(asked)))
+    judge.main()
+    assert [json.loads(line).get("correct") for line in capsys.readouterr().out.splitlines()[1:]] == [True, None, True]
+
+
+def test_numbers_of_json_lose_no_digit(tmp_path, capsys):
+    long, other = "0.12345678901234567890", "0.12345678901234567891"
+    numbers = [("1e400", "1e400"), ("1e400", "1e500"), (long, long), (long, other), ("1e400", '"1e400"')]
+    numbers += [("1234567890123456.78", "1234567890123456.79"), ("1e400", r'"\\infty"'), ("0.5", "5e-1")]
+    file = tmp_path / "made.jsonl"
+    file.write_text("".join(f'{{"id": 1.5, "answer": {one}, "prediction": {two}}}\n' for one, two in numbers))
+    rows, _ = _graded(capsys, file)
+    assert [row["correct"] for row in rows] == [True, False, True, False, True, False, False, True]
+    assert rows[0]["id"] == 1.5
+
+
+def test_half_of_a_pair_is_printed_in_escapes(tmp_path, capsys):
+    file = tmp_path / "made.jsonl"
+    file.write_text(_lines([{"id": "\ud83d", "answer": 5, "prediction": "\\boxed{\ud83d5}"}, *ROWS]))
+    rows, summary = _graded(capsys, file)
+    assert (rows[0]["id"], rows[0]["extracted"], rows[0]["correct"]) == ("\ud83d", "\ud83d5", False)
+    assert summary["rows"] == 1 + len(ROWS)
+
+
+def test_csv_has_fields_of_any_length_and_as_many_in_every_row(tmp_path, capsys, monkeypatch):
+    file = tmp_path / "T.CSV"
+    file.write_text(f"answer,prediction\n5,{'x ' * 100_000} so 5.\n")
+    assert [row["correct"] for row in _graded(capsys, file)[0]] == [True]
+    for row, said in (("5,1,000", "row 2: more fields"), ("5", "row 2: fewer fields")):
+        file.write_text(f"answer,prediction\n5,5\n{row}\n")
+        assert main(["grade", str(file)]) == 2
+        assert f"{said} than the first row; quote fields with commas" in capsys.readouterr().err
+    _pipe(monkeypatch, "answer,prediction\né,é\n".encode("latin-1"))
+    assert main(["grade", "-"]) == 2
+    assert "standard input cannot be read" in capsys.readouterr().err
+
+
+def _command(line):
+    command = line.replace("specs", f"{sys.executable} -m specs")
+    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
+
+
+def test_rows_come_through_a_process_substitution(tmp_path):
+    (tmp_path / "made.csv").write_text("answer,prediction\n5,5\n")
+    (tmp_path / "made.jsonl").write_text(_lines(ROWS[:2]))
+    for name, rows in (("made.csv", 1), ("made.jsonl", 2)):
+        done = _command(f"specs grade <(cat {tmp_path / name})")
+        assert (done.returncode, len(done.stdout.splitlines())) == (0, rows + 1), done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_one_line(tmp_path):
+    (tmp_path / "made.csv").write_text("answer,prediction\n5,5\n")
+    done = _command(f"specs grade {tmp_path / 'made.csv'} > /dev/full")
+    assert (done.returncode, done.stderr) == (1, "specs: the disk is full; free some space, or write elsewhere\n")
 
 
 def test_a_broken_list_is_text():
@@ -252,6 +397,10 @@ def _graded(capsys, *options):
     return verdicts, last["summary"]
 
 
+def _pipe(monkeypatch, content):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+
 def _lines(rows):
     return "".join(json.dumps(row) + "\n" for row in rows)
 
@@ -272,11 +421,12 @@ def test_grade_prints_a_row_each_and_a_summary(tmp_path, capsys):
 
 def test_what_ran_out_of_time_is_neither_wrong_nor_left_out(tmp_path, capsys, monkeypatch):
     verdicts = iter([True, None, False, None])
-    monkeypatch.setattr("specs.cli.grade.same_answer", lambda prediction, answer: next(verdicts))
+    monkeypatch.setattr(grading, "same_answer", lambda *_: next(verdicts))
     file = tmp_path / "made.jsonl"
-    file.write_text(_lines(ROWS[:4]))
+    file.write_text(_lines([*ROWS[:2], *ROWS[3:5]]))
     rows, summary = _graded(capsys, file)
     assert [row["correct"] for row in rows] == [True, None, False, None]
+    assert [row.get("reason") for row in rows] == [None, "math-verify could not compare them, or not in time"] * 2
     assert (summary["rows"], summary["correct"], summary["wrong"], summary["undecided"]) == (4, 1, 1, 2)
     assert (summary["accuracy"], summary["accuracy_if_undecided_are_correct"]) == (0.25, 0.75)
 
@@ -289,7 +439,7 @@ def test_grade_reads_csv_with_columns_of_any_name(tmp_path, capsys, monkeypatch,
     file = tmp_path / "made.csv"
     file.write_text(CSV)
     if standard_input:
-        monkeypatch.setattr("sys.stdin", io.StringIO("\ufeff" + CSV))
+        _pipe(monkeypatch, ("\ufeff" + CSV).encode())
         file = "-"
     columns = ["--prediction-column", "model", "--answer-column", "gold", "--id-column", "uid"]
     verdicts, summary = _graded(capsys, file, *columns)
@@ -298,7 +448,7 @@ def test_grade_reads_csv_with_columns_of_any_name(tmp_path, capsys, monkeypatch,
 
 
 def test_grade_reads_json_lines_from_standard_input(capsys, monkeypatch):
-    monkeypatch.setattr("sys.stdin", io.StringIO(_lines(ROWS)))
+    _pipe(monkeypatch, _lines(ROWS).encode())
     assert [row["correct"] for row in _graded(capsys, "-")[0]] == VERDICTS
 
 
@@ -314,8 +464,11 @@ def test_grade_reads_parquet(tmp_path, capsys):
     ("line", "message"),
     [
         ("{", "line 1: not JSON"),
-        ("[]", "line 1: no 'answer' and 'prediction'"),
-        ('{"answer": "1"}', "line 1: no 'answer' and 'prediction'"),
+        ("[]", "line 1: no object; give one with 'answer' and 'prediction'"),
+        ('{"answer": "1"}', "line 1: no 'prediction'; give an object with 'answer' and 'prediction'"),
+        ("{}", "line 1: no 'answer' and no 'prediction'; give an object"),
+        ('{"answer": NaN, "prediction": "1"}', "'answer' is no text or number"),
+        ("[" * 100_000, "line 1: not JSON"),
         ('{"answer": null, "prediction": "1"}', "'answer' is null"),
         ('{"answer": "1", "prediction": []}', "'prediction' is no text or number"),
         ('{"answer": "1", "prediction": [["1"]]}', "'prediction' is no text or number"),

@@ -1,21 +1,23 @@
 """`specs grade`: grade answers made elsewhere.
 
 Each row of the file has a reference answer and a prediction: an answer, or a text that gives one. Prints
-one JSON object a row: `correct` (null if it could not be decided in time), `extracted`, the answer that was
-read, and `id` if rows have one; and at last one with `summary`, where undecided rows count as rows.
+one JSON object a row: `correct` (null if it could not be decided, for the `reason`), `extracted`, the answer
+that was read, and `id` if rows have one; and at last one with `summary`, where undecided rows count as rows.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from specs.core.statistics import wilson
 from specs.errors import InputError
 from specs.eval.files import STANDARD_INPUT, answer_text, rows_of
-from specs.eval.grading import read_answer, require_math_verify, same_answer
+from specs.eval.grading import grade, require_math_verify
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -35,10 +37,10 @@ def run(args: argparse.Namespace) -> int:
     require_math_verify()
     verdicts: list[bool | None] = []
     for row, prediction, answer in _pairs(args):
-        extracted = None if prediction is None else read_answer(prediction, answer)
-        verdicts.append(same_answer(extracted, answer))
-        shown = {**row, "correct": verdicts[-1], "extracted": extracted}
-        print(json.dumps(shown, ensure_ascii=False, default=str), flush=True)
+        graded = grade(prediction, answer)
+        verdicts.append(graded.correct)
+        shown = {**row, "correct": graded.correct, "extracted": graded.extracted}
+        print(_json(shown | ({"reason": graded.reason} if graded.reason else {})), flush=True)
     rows, right, undecided = len(verdicts), verdicts.count(True), verdicts.count(None)
     summary = {
         "rows": rows,
@@ -53,10 +55,24 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _json(shown: dict[str, Any]) -> str:
+    """As JSON; escaped where standard output cannot take all characters, or one is half of a pair."""
+    text = json.dumps(shown, ensure_ascii=False, default=_plain)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(shown, default=_plain)
+    return text
+
+
+def _plain(value: object) -> float | str:
+    return float(value) if isinstance(value, Decimal) else str(value)
+
+
 def _pairs(args: argparse.Namespace) -> list[tuple[dict[str, Any], str | None, str]]:
     """Of each row what is printed of it, prediction and answer."""
     names = f"{args.answer_column} and {args.prediction_column}"
-    if args.file != STANDARD_INPUT and not args.file.is_file():
+    if args.file != STANDARD_INPUT and not (args.file.is_file() or args.file.is_fifo()):
         raise InputError(f"{args.file} is no file; give rows with {names}")
     pairs = [_pair(row, where, args) for _, where, row in rows_of(args.file)]
     if not pairs:
@@ -67,8 +83,12 @@ def _pairs(args: argparse.Namespace) -> list[tuple[dict[str, Any], str | None, s
 
 def _pair(row: Any, where: str, args: argparse.Namespace) -> tuple[dict[str, Any], str | None, str]:
     columns = (args.answer_column, args.prediction_column)
-    if not isinstance(row, dict) or any(column not in row for column in columns):
-        raise InputError(f"{where}: no {columns[0]!r} and {columns[1]!r}; give an object with both")
+    if not isinstance(row, dict):
+        raise InputError(f"{where}: no object; give one with {columns[0]!r} and {columns[1]!r}")
+    if missing := [repr(column) for column in columns if column not in row]:
+        raise InputError(
+            f"{where}: no {' and no '.join(missing)}; give an object with {columns[0]!r} and {columns[1]!r}"
+        )
     answer, prediction = (answer_text(row[column]) for column in columns)
     if row[columns[0]] is None:
         raise InputError(f"{where}: {columns[0]!r} is null; give the reference answer")

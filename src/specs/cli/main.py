@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("specs: interrupted", file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the last flush fails once more
         return 1
     except OSError as error:  # a full disk, say
         print(f"specs: {described(error)}", file=sys.stderr)

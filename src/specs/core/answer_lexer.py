@@ -56,39 +56,46 @@ _WRITTEN = tuple(
     (re.compile(pattern), written)
     for pattern, written in (
         (r"(?<!\d)–", "-"),  # between digits it is a range
-        (r"(?<=\d)\s*[xX]\s*(?=10\s*\^)", r"\\times "),  # 1.2 x 10^3
-        (r"\\[dtc]?frac\s*(\d)\s*(\d)", r"\\frac{\1}{\2}"),  # TeX takes one digit: \frac12
+        (r"(?<=\d)(?:\s*[xX]\s*(?=10\s*\^)|\s+[xX]\s+(?=\d))", r"\\times "),  # 1.2 x 10^3, 6 x 6
+        (r"\\(?:[dtc]|nice)?frac\s*(\d)\s*(\d)", r"\\frac{\1}{\2}"),  # TeX takes one digit: \frac12
+        (r"\\[dt]?binom\s*(\d)\s*(\d)", r"\\binom{\1}{\2}"),
+        (r"\\degree(?![A-Za-z])", r"^\\circ "),
+        (r"(?i)(?<![A-Za-z])([ap])\.\s?m(?![A-Za-z])\.?", r"\1m"),  # p.m.
         (r"\\[dtc]?frac\s*(\d)(?!\d)", r"\\frac{\1}"),
         (r"\\sqrt\s*(\d)", r"\\sqrt{\1}"),
-        (r"^\s*\$+([^$]*?)\$+\s*$", r"\1"),
+        (r"^\s*\$+((?:\\.|[^$\\])*)\$+\s*$", r"\1"),
         (r"(?<!\\)(\$\$?)(?=[^\s$])([^$]*?)(?<=[^\s\\])\1(?!\d)", r" \2 "),  # no $5 and $6
     )
 )
 
-_DRAWING = frozenset("left right big Big bigg Bigg displaystyle textstyle limits nolimits boxed fbox rm bf it".split())
+_DRAWING = frozenset(
+    "left right big Big bigg Bigg bigl bigr Bigl Bigr displaystyle textstyle limits nolimits boxed fbox rm bf "
+    "it".split()
+)
 _SPACES = frozenset(["\\quad", "\\qquad", "\\,", "\\!", "\\;", "\\:", "\\>", "\\ ", "\\\n", "~"])
 _DELIMITERS = frozenset(["\\(", "\\)", "\\[", "\\]", '"', "`"])
 _TEXTS = frozenset("text textbf textit textrm textsf mbox hbox mathrm mathbf mathit operatorname".split())
 _NAMED = re.compile(r"\s*\{(\w+\*?)\}")
-_FUNCTIONS = "sin cos tan cot log ln exp infty arcsin arccos arctan".split()
+_FUNCTIONS = "sin cos tan cot csc sinh cosh tanh log ln exp infty arcsin arccos arctan".split()
 _ALIASES = {
     **_pairs(
-        r"\dfrac \frac \tfrac \frac \cfrac \frac \leq \le \leqslant \le <= \le \geq \ge \geqslant \ge >= \ge "
+        r"\dfrac \frac \tfrac \frac \cfrac \frac \nicefrac \frac \dbinom \binom \tbinom \binom "
+        r"\leq \le \leqslant \le <= \le \geq \ge \geqslant \ge >= \ge "
         r"\neq \ne != \ne \lt < \gt > \div / \% % percent % percentage % pct % \$ $ \& & \varnothing \emptyset "
         r"\lbrace \{ \rbrace \} \lbrack [ \rbrack ] \langle ( \rangle ) \mid | \vert | \lvert | \rvert | \colon : "
-        r"\prime ' \ldots \dots \cdots \dots \bar \overline +/- \pm ** ^ * \cdot \lor or \land and "
-        r"infinity \infty inf \infty"
+        r"\prime ' \ldots \dots \cdots \dots \dotsc \dots ... \dots \bar \overline +/- \pm ** ^ * \cdot "
+        r"\lor or \land and infinity \infty inf \infty"
     ),
     **{name: rf"\{name}" for name in (*_GREEK, *_FUNCTIONS)},
 }
 """Other spellings, and names that are often written without their backslash."""
 _THOUSANDS = re.compile(r"(?<![\d.])(?<!\d,)(\d{1,3}(?:,\d{3})+)(?!,?\d)(\.\d+)?")
 _NUMBER = re.compile(
-    r"(\d{1,3}(?:(?:\{,\}|,\s?\\!\s?|\\[,!])\d{3})+(?!\d)|\d+)?(\.\d+|\.(?=\\(?:overline|bar)\{\d))?"
-    r"(?:(?(2)\\(?:overline|bar)\{(\d+)\}|(?!))|[eE]([-+]?\d{1,9})(?![\d.]))?"
+    r"(\d{1,3}(?:(?:\{,\}|,\s?\\!\s?|\\[,!])\d{3})+(?!\d)|\d+)?(\.\d+|\.(?=\\(?:overline|bar)(?:\{\d|\d)))?"
+    r"(?:(?(2)\\(?:overline|bar)(?:\{(\d+)\}|(\d))|(?!))|[eE]([-+]?\d{1,9})(?![\d.]))?"
 )
 _OPENING_BRACE, _BRACE = re.compile(r"\s*\{"), re.compile(r"\\.|[{}]", re.DOTALL)
-_PIECE = re.compile(r"\s+|\\[A-Za-z]+|\\.|[A-Za-z]+|\+/-|\*\*|<=|>=|!=|.", re.DOTALL)
+_PIECE = re.compile(r"\s+|\\[A-Za-z]+|\\.|[A-Za-z]+|\+/-|\*\*|<=|>=|!=|\.{3,}|.", re.DOTALL)
 _LONGEST_POWER = 1000
 
 
@@ -133,6 +140,7 @@ def lex(text: str, prose: bool = False) -> Iterator[Token]:
             apart = True
             continue
         elif piece not in _DELIMITERS:
+            piece = piece[:3] if piece.startswith("...") else piece
             if name in ("begin", "end", "mathbb", "mathcal") and (named := _NAMED.match(text, position)):
                 piece, position = f"{piece}{{{named.group(1)}}}", named.end()
             piece = _ALIASES.get(piece, piece)
@@ -176,7 +184,8 @@ def _number(text: str, position: int, grouped: bool) -> tuple[str, int] | None:
     else:
         found = _NUMBER.match(text, position)
         assert found is not None
-        whole, part, repeated, power = found.groups()
+        whole, part, repeated, digit, power = found.groups()
+        repeated = repeated or digit
         if whole is None and part is None:
             return None
     digits, behind = re.sub(r"\D", "", whole or ""), (part or ".")[1:]

@@ -14,6 +14,8 @@ from itertools import pairwise
 from specs.core.answer_lexer import Token, lex, to_latex
 
 _SHORT = frozenset("no yes am pm or and if is to of in on by at an it we".split())
+_ALONE = frozenset("yes no true false none even odd east west red blue pink gray grey mean mode both never".split())
+"""Short words that are answers; other letters outside `\\text{...}` are a product of symbols."""
 
 _LONGEST, _DEEPEST = 2000, 40
 """Characters and levels of brackets beyond which an answer is no more than its text."""
@@ -31,8 +33,7 @@ def tokens(answer: str) -> tuple[Token, ...]:
         found.pop()
     while found and found[0].text in ("=", ":"):
         found.pop(0)
-    worded = all(token.kind in ("letters", "word") or token.text in tuple("()&-.,;:/'") for token in found)
-    return tuple(_folded(token, worded) for token in found)
+    return _folded(found)
 
 
 def render(found: Sequence[Token]) -> str:
@@ -141,22 +142,30 @@ def _signed(found: list[Token]) -> list[Token]:
     return out
 
 
-def _folded(token: Token, worded: bool) -> Token:
-    """The token with a word in lower case.
+def _folded(found: list[Token]) -> tuple[Token, ...]:
+    """The tokens with words in lower case, and letters outside `\\text{...}` as words where they are no symbols.
 
-    Two or three letters may be symbols or units (MW, mW, AB), four and more are a word; where the answer
-    has `worded` tokens only, so are three, if not all are capital.
+    They are where no formula is around them, and some of them are surely a word: by their length, their
+    spelling (`Tom`) or a list; or behind a number and a space (`5 cats`).
     """
-    text, lower = token.text, token.text.lower()
-    if token.kind == "word":
-        plain = (
-            len(text) > 3
-            or lower in _SHORT
-            or (len(text) == 3 and lower != text and text in (lower.title(), text.upper()))
-        )
-        return replace(token, text=lower) if plain else token
-    if token.kind != "letters":
-        return token
-    if len(text) > 3 or (worded and (lower in _SHORT or (len(text) == 3 and text in (lower, lower.title())))):
-        return replace(token, kind="word", text=lower)
-    return token
+    plain = all(token.kind in ("letters", "word", "number") or token.text in tuple("()&-.,;:/'$%") for token in found)
+    texts = [token.text for token in found if token.kind == "letters"]
+    prose = plain and any(len(text) > 4 or text.lower() in _ALONE or _is_title(text) for text in texts)
+    out: list[Token] = []
+    for before, token in zip([None, *found], found, strict=False):
+        counted = before is not None and before.kind == "number"
+        text, lower = token.text, token.text.lower()
+        if token.kind == "word":
+            known = len(text) > 3 or lower in _SHORT or _is_title(text) or (len(text) == 3 and text.isupper())
+            token = replace(token, text=lower) if known else token
+        elif token.kind == "letters" and len(text) > 1:
+            symbols = text.isupper() and len(text) < 4 and lower not in _SHORT
+            cats = counted and token.apart and text.islower() and len(text) > (2 if plain else 4)
+            if (prose and not symbols) or cats or (counted and lower in ("am", "pm")):
+                token = replace(token, kind="word", text=lower)
+        out.append(token)
+    return tuple(out)
+
+
+def _is_title(text: str) -> bool:
+    return len(text) > 2 and text == text.title()

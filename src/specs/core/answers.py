@@ -12,6 +12,8 @@ from fractions import Fraction
 from specs.core.answer_lexer import Token
 from specs.core.answer_tokens import render, tokens
 
+_RELATIONS = ("<", ">", "\\le", "\\ge", "\\ne")
+_BRACKETS = {"(": (")", "]"), "[": (")", "]"), "\\{": ("\\}",)}
 _LARGEST = 10_000
 """Bits of a number beyond which it is left as it is spelled."""
 
@@ -30,12 +32,13 @@ def normal(answer: str) -> str:
 def parts(found: Sequence[Token]) -> list[tuple[Token, ...]]:
     """The answers of a list, split at commas, semicolons, "and" and "or" outside brackets."""
     split: list[list[Token]] = [[]]
+    words = ("or",) if any(token.text in _RELATIONS for token in found) else ("and", "or")  # x > 1 and x < 3: both
     depth = 0
     for token in found:
         opens = token.text in ("(", "[", "{", "\\{") or token.text.startswith("\\begin")
         closes = token.text in (")", "]", "}", "\\}") or token.text.startswith("\\end")
         depth += opens - closes
-        if depth == 0 and (token.text in (",", ";") or (token.kind == "word" and token.text in ("and", "or"))):
+        if depth == 0 and (token.text in (",", ";") or (token.kind == "word" and token.text in words)):
             split.append([])
         else:
             split[-1].append(token)
@@ -47,12 +50,23 @@ def rational(found: Sequence[Token]) -> Fraction | None:
 
     None for anything else, and where the value is too large to write down.
     """
+    if is_date(found):
+        return None
     reader = _Reader(found)
     try:
         value = reader.sum()
     except (ValueError, ZeroDivisionError):
         return None
     return value if reader.position == len(found) else None
+
+
+def is_date(found: Sequence[Token]) -> bool:
+    """Whether this is a date, a score or a range: numbers with `-` between them, or three with `/`, the last a year."""
+    marks = {token.text for token in found[1::2]}
+    if len(found) < 3 or len(found) % 2 == 0 or len(marks) > 1 or any(token.apart for token in found[1:]):
+        return False
+    numbers = all(token.kind == "number" for token in found[::2])
+    return numbers and (marks == {"-"} or (marks == {"/"} and len(found) == 5 and len(found[4].text) == 4))
 
 
 def decimal(value: Fraction) -> str:
@@ -79,7 +93,32 @@ def _normal(part: tuple[Token, ...]) -> str:
     ):
         part = part[1:2]  # a choice: (A)
     value = rational(part)
-    return render(part) if value is None else decimal(value)
+    if value is not None:
+        return decimal(value)
+    entries = parts(part[1:-1])
+    if (
+        len(entries) > 1
+        and part[0].text in _BRACKETS
+        and part[-1].text in _BRACKETS[part[0].text]
+        and _closed(part[1:-1])
+    ):
+        return part[0].text + ",".join(map(_normal, entries)) + part[-1].text
+    return render(part)
+
+
+def _closed(found: Sequence[Token]) -> bool:
+    """Whether brackets balance, so that those around these tokens belong together."""
+    depth = 0
+    for token in found:
+        depth += (token.text in _BRACKETS) - (token.text in (")", "]", "\\}"))
+        if depth < 0:
+            return False
+    return depth == 0
+
+
+def _bounded(value: Fraction) -> None:
+    if max(value.numerator.bit_length(), value.denominator.bit_length()) > _LARGEST:
+        raise ValueError("too large")
 
 
 class _Reader:
@@ -110,22 +149,23 @@ class _Reader:
         while operator := self.take("+", "-"):
             term = self.product()
             value += term if operator == "+" else -term
+            _bounded(value)
         return value
 
     def product(self) -> Fraction:
         value = self.power()
         while operator := self.take("\\times", "\\cdot", "/", "%") or (self.peek() == "(" and "("):
-            factor = Fraction(1, 100) if operator == "%" else self.power()
+            sign = -1 if operator in ("\\times", "\\cdot", "/") and self.take("-") else 1
+            factor = Fraction(1, 100) if operator == "%" else sign * self.power()
             value = value / factor if operator == "/" else value * factor
-            if max(value.numerator.bit_length(), value.denominator.bit_length()) > _LARGEST:
-                raise ValueError("too large")
+            _bounded(value)
         return value
 
     def power(self) -> Fraction:
         value = self.base()
         if self.take("^"):
             exponent = self.base()
-            if exponent.denominator != 1 or abs(exponent) > _LARGEST:
+            if exponent.denominator != 1 or abs(exponent) > _LARGEST or value == exponent == 0:
                 raise ValueError("no integer")
             if abs(exponent) * max(value.numerator.bit_length(), value.denominator.bit_length()) > _LARGEST:
                 raise ValueError("too large")
@@ -170,11 +210,13 @@ class _Reader:
         mixed = [self.peek(k) for k in range(7)]
         if mixed[0] == "\\frac" and (mixed[1], mixed[3], mixed[4], mixed[6]) == ("{", "}", "{", "}"):
             above, below, end = mixed[2], mixed[5], before + 7
-        elif mixed[1] == "/":
-            above, below, end = mixed[0], mixed[2], before + 3
-        else:
-            if mixed[0] == "\\frac" or (before < len(self.found) and self.found[before].kind == "number"):
+        elif before < len(self.found) and self.found[before].kind == "number":
+            if mixed[1] != "/":
                 raise ValueError("two numbers")
+            above, below, end = mixed[0], mixed[2], before + 3
+        elif mixed[0] == "\\frac":
+            raise ValueError("two numbers")
+        else:
             return None
         if not (above.isdecimal() and below.isdecimal() and int(above) < int(below)):
             raise ValueError("no proper fraction")

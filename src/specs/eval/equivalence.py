@@ -7,16 +7,31 @@ library that would drop it.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from itertools import pairwise
 
 from specs.core.answer_tokens import render
-from specs.core.answers import parts, rational
+from specs.core.answers import is_date, parts, rational
 from specs.eval.latex import latex_pair
-from specs.eval.structure import ABOVE, BELOW, Tokens, answers_of, enclosed, name_and_value, split, unparenthesised
-from specs.eval.units import Unit, unit_of
+from specs.eval.structure import (
+    ABOVE,
+    BELOW,
+    Tokens,
+    answers_of,
+    enclosed,
+    is_equation,
+    name_and_value,
+    split,
+    unparenthesised,
+)
+from specs.eval.units import Unit, sum_of, unit_of
 
+_DERIVATIVE = re.compile(r"\\partial|\\frac\{d(\^\w)?\w*\}\{d[a-z](\^\w)?\}")
+_MOST_COMPARED = 50
+"""Answers of a list that are compared with each other; more are undecided."""
 _CHOICES = tuple("ABCDEFGHIJ")
 Judge = Callable[[str, str], bool | None]
 """Whether two LaTeX formulas, the prediction's and the answer's, are the same; None if that took too long."""
@@ -24,13 +39,19 @@ Judge = Callable[[str, str], bool | None]
 
 def same(prediction: str, answer: str, judge: Judge) -> bool | None:
     """Whether a prediction is the reference answer; lists are, in whatever order. None if undecided."""
-    given, wanted = answers_of(prediction), answers_of(answer)
+    given, wanted = _summed(answers_of(prediction)), _summed(answers_of(answer))
     if len(given) == 1 < len(wanted):
         given = _entries(prediction, len(wanted)) or given
     if len(given) == len(wanted):
         return bool(given) and _same_in_any_order(given, wanted, judge)
     unions = _union(given), _union(wanted)
     return all(unions) and _same_in_any_order(*unions, judge)
+
+
+def _summed(found: list[Tokens]) -> list[Tokens]:
+    """`5 hours and 30 minutes` as one answer; other lists as they are."""
+    together = tuple(token for part in found for token in part)
+    return [together] if len(found) > 1 and sum_of(together) else found
 
 
 def _entries(text: str, count: int) -> list[Tokens]:
@@ -52,9 +73,11 @@ def _same_in_any_order(given: Sequence[Tokens], wanted: Sequence[Tokens], judge:
     """Whether two collections hold the same answers, each as often."""
     if len(given) != len(wanted):
         return False
-    left = list(given)
+    left, unmatched = _without_equals(given, wanted)
+    if len(left) > _MOST_COMPARED:
+        return None
     undecided = False
-    for one in wanted:
+    for one in unmatched:
         verdicts = [_same(other, one, judge) for other in left]
         if True in verdicts:
             left.pop(verdicts.index(True))
@@ -63,6 +86,25 @@ def _same_in_any_order(given: Sequence[Tokens], wanted: Sequence[Tokens], judge:
         else:
             return False
     return None if undecided else True
+
+
+def _without_equals(given: Sequence[Tokens], wanted: Sequence[Tokens]) -> tuple[list[Tokens], list[Tokens]]:
+    """Both without the answers that have the same spelling; nothing else has to be compared."""
+    spelled = Counter(map(render, wanted))
+    left: list[Tokens] = []
+    for one in given:
+        name = render(one)
+        if spelled[name]:
+            spelled[name] -= 1
+        else:
+            left.append(one)
+    unmatched: list[Tokens] = []
+    for one in wanted:
+        name = render(one)
+        if spelled[name]:
+            spelled[name] -= 1
+            unmatched.append(one)
+    return left, unmatched
 
 
 def _all(verdicts: Iterable[bool | None]) -> bool | None:
@@ -77,14 +119,19 @@ def _all(verdicts: Iterable[bool | None]) -> bool | None:
 def _same(given: Tokens, wanted: Tokens, judge: Judge) -> bool | None:
     """Whether two answers that are no lists are the same."""
     given, wanted = _choice(given, wanted), _choice(wanted, given)
-    if render(given) == render(wanted):
+    if render(given) == render(wanted) or _same_word(given, wanted):
         return True
     (given_name, given_value), (wanted_name, wanted_value) = name_and_value(given), name_and_value(wanted)
     if given_name and wanted_name and given_name != wanted_name:
         return False
-    if (given_name and wanted_name) or not any(token.text == "=" for token in (*given_value, *wanted_value)):
-        given, wanted = given_value, wanted_value  # else an equation such as 2x + y = 3 wants the whole other one
-    (given, given_unit), (wanted, wanted_unit) = unit_of(given), unit_of(wanted)
+    if (given_name and wanted_name) or not (is_equation(given_value) or is_equation(wanted_value)):
+        given, wanted = given_value, wanted_value
+    elif not (is_equation(given) and is_equation(wanted)):
+        return False  # 2x + y = 3 is no value; it wants a whole equation
+    sides = unit_of(given), unit_of(wanted)
+    if any(token.kind == "letters" for value, _ in sides for token in value):
+        sides = unit_of(given, formula=True), unit_of(wanted, formula=True)
+    (given, given_unit), (wanted, wanted_unit) = sides
     units = [given_unit or Unit(), wanted_unit or Unit()]
     converted = [unit.count * unit.factor for unit in units]
     if units[0].powers and units[1].powers:
@@ -94,6 +141,14 @@ def _same(given: Tokens, wanted: Tokens, judge: Judge) -> bool | None:
         if (verdict := _same_value(given, wanted, converted, judge)) is not False or (share and abs(share) < 1):
             return verdict  # 50% is 0.5 and 50, but 0.5% is not 0.5
     return _same_value(given, wanted, [unit.count for unit in units], judge)  # the unit of one side only is dropped
+
+
+def _same_word(given: Tokens, wanted: Tokens) -> bool:
+    r"""Whether one is a word in `\text{...}` and the other the same letters without it."""
+    pair = (*given, *wanted)
+    kinds = {token.kind for token in pair}
+    folded = {token.text.lower() for token in pair}
+    return len(given) == len(wanted) == len(folded) == 1 and kinds == {"word", "letters"} and len(given[0].text) > 2
 
 
 def _choice(given: Tokens, other: Tokens) -> Tokens:
@@ -141,12 +196,16 @@ def _same_value(given: Tokens, wanted: Tokens, scales: Sequence[Fraction], judge
     unions = split(given, "\\cup"), split(wanted, "\\cup")
     if len(unions[0]) == len(unions[1]) > 1 and (verdict := _same_in_any_order(*unions, judge)) is not False:
         return verdict
+    if (given[0].text == "\\{") != (wanted[0].text == "\\{"):
+        return False
     formulas = latex_pair(given, wanted, scales)
     return formulas is not None and judge(*formulas)
 
 
 def _spelled(value: Tokens) -> bool:
-    r"""Whether a value is only the same where it is spelled the same: `\angle ABC`, `101_2` of a base."""
+    r"""Whether a value is only the same where it is spelled the same: `\angle ABC`, `101_2`, a date, a derivative."""
+    if is_date(value) or _DERIVATIVE.search(render(value)):
+        return True
     points = [token for token in value if token.kind == "letters" and len(token.text) > 1 and token.text.isupper()]
     formal = [token for token in value if token.kind == "command" or token.text in ("{", "}")]
     based = any(before.kind == "number" and token.text == "_" for before, token in pairwise(value))

@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from hashlib import blake2b
 from io import StringIO
 from pathlib import Path
@@ -100,15 +101,15 @@ def rows_of(path: Path) -> Iterator[tuple[int, str, Any]]:
     `-` is standard input: JSON lines if it starts with an object, else CSV.
     """
     name = "standard input" if path == STANDARD_INPUT else str(path)
+    ending = path.suffix.lower()
     try:
-        if path.suffix == ".parquet":
+        if ending == ".parquet":
             rows = [(k, f"row {k}", row) for k, row in enumerate(_parquet(path), 1)]
         else:
-            piped = path == STANDARD_INPUT
-            text = sys.stdin.read().removeprefix("\ufeff") if piped else path.read_bytes().decode("utf-8-sig")
-            if path.suffix == ".csv" or (piped and not text.lstrip().startswith(("{", "["))):
-                table = csv.DictReader(StringIO(text, newline=""))
-                rows = [(k, f"row {k}", row) for k, row in enumerate(table, 1)]
+            piped = path == STANDARD_INPUT or path.is_fifo()
+            text = (sys.stdin.buffer.read() if path == STANDARD_INPUT else path.read_bytes()).decode("utf-8-sig")
+            if ending == ".csv" or (piped and not text.lstrip().startswith(("{", "["))):
+                rows = _table(text, name)
             else:
                 rows = ((k, f"line {k}", line) for k, line in enumerate(text.split("\n"), 1) if line.strip())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -123,16 +124,28 @@ def answer_text(value: object) -> str | None:
     if isinstance(value, list) and value:
         entries = [None if isinstance(entry, list) else answer_text(entry) for entry in value]
         return None if None in entries else ", ".join(entry.strip().strip("$") for entry in entries if entry)
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+    if isinstance(value, bool) or not isinstance(value, (str, int, float, Decimal)) or value != value:  # NaN
         return None
     return str(value).strip()
 
 
 def _parsed(line: str, where: str) -> Any:
     try:
-        return json.loads(line)
-    except ValueError as error:
+        return json.loads(line, parse_float=Decimal)  # which loses no digit, and has room for 1e400
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not JSON ({error}); give one object a line") from None
+
+
+def _table(text: str, name: str) -> list[tuple[int, str, Any]]:
+    """The rows of a CSV file, whose fields may be of any length."""
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))
+    rows: list[tuple[int, str, Any]] = []
+    for number, row in enumerate(csv.DictReader(StringIO(text, newline="")), 1):
+        if None in row or None in row.values():
+            count = "more" if None in row else "fewer"
+            raise InputError(f"{name}, row {number}: {count} fields than the first row; quote fields with commas")
+        rows.append((number, f"row {number}", row))
+    return rows
 
 
 def _parquet(path: Path) -> list[dict[str, Any]]:

@@ -7,30 +7,47 @@ when an answer takes too long.
 
 from __future__ import annotations
 
-import ast
 import atexit
 import json
+import re
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib.util import find_spec
 from queue import Empty, Queue
 from typing import IO
 
 from specs.core.answers import normal
-from specs.errors import EngineError, InputError, install_command
+from specs.errors import EngineError, InputError, SpecsError, install_command
 from specs.eval.equivalence import same
-from specs.eval.extraction import extract, last_boxes
+from specs.eval.extraction import extract, last_boxes, stated
 from specs.eval.structure import answers_of
 
-__all__ = ["TIMEOUT_S", "correct", "extract", "read_answer", "require_math_verify", "same_answer"]
+__all__ = ["TIMEOUT_S", "Grade", "correct", "extract", "grade", "read_answer", "require_math_verify", "same_answer"]
 
 TIMEOUT_S = 5.0
 """Seconds for one comparison."""
 _START_S = 120.0
-_LONGEST_LIST = 10_000
+_QUOTED = r"""(?:"[^"]*"|'[^']*')"""
+_LIST = re.compile(rf"\s*\[\s*{_QUOTED}(?:\s*,\s*{_QUOTED})*\s*\]\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """What became of a prediction.
+
+    Attributes:
+        correct: None if it could not be decided, for the `reason`.
+        extracted: the answer that was read; None without one.
+    """
+
+    correct: bool | None
+    extracted: str | None
+    reason: str | None = None
 
 
 def correct(prediction: str | None, answer: str, timeout_s: float = TIMEOUT_S) -> bool | None:
@@ -43,11 +60,24 @@ def correct(prediction: str | None, answer: str, timeout_s: float = TIMEOUT_S) -
     Raises:
         InputError: a comparison needs math-verify and it is not installed.
     """
-    if prediction is None:
-        return False
-    if normal(prediction) == normal(answer) != "":
-        return True
-    return same_answer(read_answer(prediction, answer), answer, timeout_s)
+    return grade(prediction, answer, timeout_s).correct
+
+
+def grade(prediction: str | None, answer: str, timeout_s: float = TIMEOUT_S) -> Grade:
+    """As `correct`, with the answer that was read; the reference, too, may be a text that states it."""
+    extracted: str | None = None
+    try:
+        if prediction is None:
+            return Grade(False, None)
+        extracted = read_answer(prediction, answer)
+        if normal(prediction) == normal(answer) != "":
+            return Grade(True, extracted)
+        verdict = same_answer(extracted, answer, timeout_s)
+    except SpecsError:
+        raise
+    except Exception as error:  # a defect in grading one answer must not end the others
+        return Grade(None, extracted, f"{type(error).__name__} while it was graded")
+    return Grade(verdict, extracted, "math-verify could not compare them, or not in time" if verdict is None else None)
 
 
 def read_answer(text: str, answer: str, unboxed: bool = True) -> str | None:
@@ -58,7 +88,7 @@ def read_answer(text: str, answer: str, unboxed: bool = True) -> str | None:
     Args:
         unboxed: whether to read a text without a box, too (`specs.eval.extraction`).
     """
-    count = len(answers_of(_listed(answer)))
+    count = len(answers_of(stated(_listed(answer))))
     text = _listed(text)
     return extract(text, count) if unboxed else last_boxes(text, count)
 
@@ -67,19 +97,11 @@ def same_answer(prediction: str | None, answer: str, timeout_s: float = TIMEOUT_
     """As `correct`, for a prediction that is the answer alone, such as the content of a box."""
     if prediction is None:
         return False
-    prediction, answer = _listed(prediction), _listed(answer)
+    prediction, answer = _listed(prediction), stated(_listed(answer))
     if normal(prediction) == normal(answer):
         return normal(answer) != ""
     with _JUDGE.lock:
-        deadline: float | None = None
-
-        def judge(one: str, other: str) -> bool | None:
-            nonlocal deadline
-            _JUDGE.start()
-            deadline = deadline or time.monotonic() + timeout_s
-            return _JUDGE.same(one, other, max(0.0, deadline - time.monotonic()))
-
-        return same(prediction, answer, judge)
+        return same(prediction, answer, _judge_within(timeout_s))
 
 
 def require_math_verify() -> None:
@@ -90,12 +112,23 @@ def require_math_verify() -> None:
 
 def _listed(text: str) -> str:
     """`["3", "5"]`, a list of texts as JSON or Python write it, as `3, 5`; another text as it is."""
-    if text.lstrip()[:2] in ('["', "['") and len(text) < _LONGEST_LIST:
-        with suppress(ValueError, SyntaxError):
-            entries = ast.literal_eval(text.strip())
-            if isinstance(entries, list) and all(isinstance(entry, str) for entry in entries):
-                return ", ".join(entries)
-    return text
+    if not _LIST.fullmatch(text):
+        return text
+    return ", ".join(entry[1:-1].replace("\\\\", "\\") for entry in re.findall(_QUOTED, text))
+
+
+def _judge_within(timeout_s: float) -> Callable[[str, str], bool | None]:
+    """The judge's verdicts, with one limit for all of them; its start does not count."""
+    deadline: float | None = None
+
+    def judge(one: str, other: str) -> bool | None:
+        nonlocal deadline
+        _JUDGE.start()
+        deadline = deadline or time.monotonic() + timeout_s
+        left_s = deadline - time.monotonic()
+        return _JUDGE.same(one, other, left_s) if left_s > 0 else None
+
+    return judge
 
 
 class _Judge:
@@ -127,7 +160,9 @@ class _Judge:
         if self._process is None:
             require_math_verify()
             command = [sys.executable, "-m", "specs.eval.judge"]
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            self._process = subprocess.Popen(  # in its own session: Ctrl-C is for this process alone
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+            )
             self._replies = Queue()
             threading.Thread(target=_listen, args=(self._process.stdout, self._replies), daemon=True).start()
             try:

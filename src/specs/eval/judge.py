@@ -1,8 +1,9 @@
 """A process of its own that compares formulas: `python -m specs.eval.judge`.
 
 Reads `{"prediction": ..., "answer": ...}`, two LaTeX formulas, as JSON lines and answers each with
-`{"correct": ...}`. Comparing goes through sympy, which can take forever over an unlucky formula; only a
-process can be stopped from outside whatever it does, so `specs.eval.grading` keeps this one at its side.
+`{"correct": ...}`, null where it fails. Comparing goes through sympy, which can take forever over an
+unlucky formula; only a process can be stopped from outside whatever it does, so `specs.eval.grading` keeps
+this one at its side.
 """
 
 from __future__ import annotations
@@ -30,7 +31,17 @@ def same(prediction: str, answer: str) -> bool:
     gold, guess = (parse(f"${text}$", config, parsing_timeout=0) for text in (answer, prediction))
     if not gold or not guess or _differ(gold[0], guess[0]):
         return False
+    if _agree(gold[0], guess[0]):
+        return True
     return verify(gold, guess, numeric_precision=_DIGITS, allow_set_relation_comp=True, timeout_seconds=0)
+
+
+def _agree(one: Any, other: Any) -> bool:
+    """Whether two expressions are the same once they are multiplied out: verify compares a lone symbol as text."""
+    try:
+        return isinstance(one, Expr) and isinstance(other, Expr) and (one - other).doit().expand() == 0
+    except (TypeError, ValueError, ArithmeticError, AttributeError):
+        return False
 
 
 def _differ(one: Any, other: Any) -> bool:
@@ -50,7 +61,12 @@ def _differ(one: Any, other: Any) -> bool:
         if difference.is_Rational:
             return bool(difference != 0)
         apart, size = abs(N(difference, 60)), abs(N(one.subs(point), 60))
-        return bool(apart > _CLOSE * size) if apart.is_Float and size.is_Float else False
+        if not (apart.is_Float and size.is_Float):
+            return False
+        if apart > _CLOSE * size:
+            return True
+        difference = difference.expand()
+        return bool(difference.is_Mul and difference.is_zero is False)  # pi / 10^250
     except (TypeError, ValueError, ArithmeticError, AttributeError):
         return False
 
@@ -61,7 +77,11 @@ def main() -> None:
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
-        print(json.dumps({"correct": same(asked["prediction"], asked["answer"])}), flush=True)
+        try:
+            verdict: bool | None = same(asked["prediction"], asked["answer"])
+        except Exception:  # parser and sympy raise all kinds over odd formulas; the next one may be plain
+            verdict = None
+        print(json.dumps({"correct": verdict}), flush=True)
 
 
 if __name__ == "__main__":

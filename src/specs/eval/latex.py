@@ -1,7 +1,10 @@
-"""Tokens of two formulas as LaTeX that math-verify reads as they are meant.
+r"""Tokens of two formulas as LaTeX that math-verify reads as they are meant.
 
 Decimals become fractions, since it compares floating-point numbers with a tolerance. Capital letters get
-other ones where they would be mistaken: it takes `R` and `r` for the same symbol, and `I^2` for `I`.
+other ones where they would be mistaken: it takes `R` and `r` for the same symbol, `I^2` for `I`, and d for
+a differential.
+Arguments of functions get brackets, since it reads `\ln x \cdot x` as `\ln(x^2)`; and `f(x)` gets a
+symbol of its own, since it reads it as f times x.
 """
 
 from __future__ import annotations
@@ -11,19 +14,31 @@ from fractions import Fraction
 from itertools import pairwise
 
 from specs.core.answer_lexer import Token
+from specs.core.answer_tokens import render
 from specs.core.answers import rational
 
 _MARKS = frozenset("+-/^_()[]{},=<>|!&'%")
 _FREE = "abcdfghjklmnopqrstuvwxyz"
 """Letters without a meaning of their own."""
 _BINDING = frozenset(["\\sum", "\\prod", "\\int"])
+_LOGARITHMS = frozenset(["\\ln", "\\log", "\\lg"])
+FUNCTIONS = _LOGARITHMS | frozenset(
+    "\\" + name for name in "sin cos tan cot sec csc sinh cosh tanh arcsin arccos arctan exp".split()
+)
+_ENDS = frozenset("+ - , = < > ) ] | \\} ; : \\cdot \\times \\pm \\mp \\le \\ge \\ne \\in & \\\\".split()) | FUNCTIONS
+"""What ends the argument of a function that has no brackets."""
+_APPLIED = frozenset("fgFGE")
+"""Letters that are functions where a bracket follows; `P` is one of events, and h(a + b) may be a product."""
 
 
 def latex_pair(one: Sequence[Token], other: Sequence[Token], scales: Sequence[Fraction]) -> tuple[str, str] | None:
     """Two formulas, each times its scale, in LaTeX; None if one holds what is no formula (words, `1 2`)."""
+    applications: dict[str, Token] = {}
+    one, other = (_bracketed(_opaque(found, applications)) for found in (one, other))
     names = {token.text for token in (*one, *other) if token.kind == "command"}
     names |= {letter for token in (*one, *other) if token.kind == "letters" for letter in token.text}
-    mistaken = sorted(name for name in names if name == "I" or (name != name.lower() and name.lower() in names))
+    clash = {"I"} | {name for name in names if name != name.lower() and name.lower() in names}
+    mistaken = sorted(names & (clash if "\\int" in names else clash | {"d"}))
     lower = {name.lower() for name in names}
     free = [letter for letter in _FREE if letter not in lower]
     if len(free) < len(mistaken):
@@ -38,6 +53,81 @@ def latex_pair(one: Sequence[Token], other: Sequence[Token], scales: Sequence[Fr
     if scales[0] == scales[1]:
         return texts[0], texts[1]
     return _times(scales[0], texts[0]), _times(scales[1], texts[1])
+
+
+def closing(found: Sequence[Token], start: int) -> int:
+    """Index behind the bracket that closes the one at `start`; the end where none does."""
+    depth = 0
+    for position in range(start, len(found)):
+        text = found[position].text
+        depth += (text in ("(", "[", "{")) - (text in (")", "]", "}"))
+        if depth == 0:
+            return position + 1
+    return len(found)
+
+
+def _opaque(found: Sequence[Token], applications: dict[str, Token]) -> list[Token]:
+    """The tokens with a symbol for each application of a function, the same for those that are spelled the same."""
+    out: list[Token] = []
+    position = 0
+    while position < len(found):
+        token = found[position]
+        position += 1
+        start = position
+        if token.kind == "letters" and token.text[-1] in (*_APPLIED, "P"):
+            while _text(found, start) == "'" or [_text(found, start + k) for k in range(5)] == [
+                "^",
+                "{",
+                "-",
+                "1",
+                "}",
+            ]:
+                start += 1 if _text(found, start) == "'" else 5
+        event = token.text[-1] in _APPLIED or _text(found, start + 1).isupper()
+        if _text(found, start) == "(" and token.kind == "letters" and token.text[-1] in (*_APPLIED, "P") and event:
+            end = closing(found, start)
+            key = token.text[-1] + render(found[position:end])
+            symbol = Token("command", rf"\psi_{{{101 + len(applications)}}}")
+            if len(token.text) > 1:
+                out.append(Token("letters", token.text[:-1]))
+            out.append(applications.setdefault(key, symbol))
+            position = end
+        else:
+            out.append(token)
+    return out
+
+
+def _bracketed(found: Sequence[Token]) -> list[Token]:
+    """The tokens with brackets around the argument of each function that has none."""
+    out: list[Token] = []
+    position = 0
+    while position < len(found):
+        out.append(found[position])
+        position += 1
+        if out[-1].text not in FUNCTIONS:
+            continue
+        logarithm = out[-1].text in _LOGARITHMS
+        while _text(found, position) in ("_", "^"):  # a base, a power
+            end = closing(found, position + 1) if _text(found, position + 1) == "{" else position + 2
+            out += found[position:end]
+            position = end
+        if _text(found, position) in ("(", "{"):
+            continue
+        end, depth = position, 0
+        while end < len(found) and (depth or end == position or found[end].text not in _ENDS):
+            depth += (found[end].text in ("(", "[", "{")) - (found[end].text in (")", "]", "}"))
+            if depth < 0 or (depth == 0 and logarithm and found[end].text == "/"):
+                break
+            if end == position and found[end].text == "|":
+                end = next((k for k in range(end + 1, len(found)) if found[k].text == "|"), end)
+            end += 1
+        out += [Token("mark", "("), *_bracketed(found[position:end]), Token("mark", ")")]
+        position = end
+    return out
+
+
+def _text(found: Sequence[Token], position: int) -> str:
+    return found[position].text if position < len(found) else ""
 
 
 def _times(scale: Fraction, text: str) -> str:
@@ -64,5 +154,8 @@ def _latex(found: Sequence[Token], renamed: Mapping[str, str]) -> str | None:
             text = r"\%" if token.text == "%" else token.text
         else:
             return None
+        if text == "\\circ" and before == "^":  # of a degree inside a formula
+            spelled[-1] = r"\frac{\pi}{180}"
+            continue
         spelled.append(f"{{{text}}}" if before in ("_", "^") and text != "{" else text)
     return " ".join(spelled)

@@ -15,7 +15,21 @@ Tokens = tuple[Token, ...]
 BELOW, ABOVE = {"<": "(", "\\le": "["}, {">": ")", "\\ge": "]"}
 """Relations, each with the bracket of the bound to its left (`<`) or to its right (`>`)."""
 _OPENING, _CLOSING = ("(", "[", "{", "\\{"), (")", "]", "}", "\\}")
-_NAME = re.compile(r"(\\[A-Za-z]+ ?)?[A-Za-z]*(_(\w+|\{[^{}]*\}))?'*(\([A-Za-z](,[A-Za-z])*\))?")
+_SYMBOL = (
+    r"(?:\\(?:alpha|beta|gamma|delta|epsilon|varepsilon|zeta|eta|theta|kappa|lambda|mu|nu|xi|pi|rho|sigma|tau|phi|varphi"
+    r"|chi|psi|omega|Gamma|Delta|Theta|Lambda|Xi|Pi|Sigma|Phi|Psi|Omega) ?|[A-Za-z])"
+    r"(?:_(?:\w+|\\[A-Za-z]+ ?|\{[^{}]*\}))?'*"
+)
+_ARGUMENT = rf"(?:-?[\d./]+|{_SYMBOL})"
+_NAME = re.compile(
+    rf"{_SYMBOL}(?:(?:\^\{{-1\}})?\({_ARGUMENT}(?:[,|;]{_ARGUMENT})*\))?|[PE]\([^()]*\)"  # x, f(2), P(X>3)
+    rf"|\({_SYMBOL}(?:,{_SYMBOL})+\)"  # (x,y)
+    r"|[A-Z]{2,}|\|[A-Z]{2}\||\[[A-Z]{3,}\]"  # AB, |AB|, [ABC]
+    r"|m?\\(?:angle|measuredangle|overline|triangle|vec|hat|widehat) ?\{?(?:[A-Za-z]+|\d)(?:_\w)?\}?"
+    r"|\\frac\{(?:d|\\partial )[^{}]*\}\{(?:d|\\partial )[a-z]\}"  # dy/dx
+    r"|[A-Z](?:\\(?:cup|cap|setminus) [A-Z])+"
+)
+_SYMBOLS = re.compile(_SYMBOL)
 _MOST_SIGNS = 4
 _INFINITY = Token("command", "\\infty")
 
@@ -24,7 +38,7 @@ def answers_of(text: str) -> list[Tokens]:
     r"""The answers that a text lists or has in a set, those of `\pm` one by one; [] for none."""
     found = parts(tokens(text))
     if len(found) == 1 and (inside := enclosed(name_and_value(found[0])[1])) and inside[0] == "\\{":
-        if not any(token.text in ("|", ":") for token in inside[1]):  # no {x | x > 1}
+        if not any(token.text in ("|", ":", "\\{", "\\emptyset") for token in inside[1]):  # no {x | x > 1}, no {{1}}
             found = parts(inside[1]) or [(Token("command", "\\emptyset"),)]
     return [one for part in found for one in _signs(part)]
 
@@ -97,7 +111,8 @@ def name_and_value(part: Tokens) -> tuple[str, Tokens]:
             return render(sides[0]), sides[-1]
         if len(sides) == 2 and _is_name(sides[1]):
             return render(sides[1]), sides[0]
-        return "", part
+        value = tuple(token for token in sides[-1] if token.kind != "word")  # 3 * 200 = 600 metres
+        return "", sides[-1] if all(map(is_constant, (*sides[:-1], value))) else part
     sides = split(part, "\\in")
     if len(sides) == 2 and _is_name(sides[0]) and sides[1]:
         return render(sides[0]), sides[1]
@@ -105,12 +120,49 @@ def name_and_value(part: Tokens) -> tuple[str, Tokens]:
         sides = split(pair[1], "|", ":")
         if len(sides) == 2 and _is_name(sides[0]):
             return _interval(sides[1]) or ("", part)
-    return _interval(part) or ("", part)
+    return _intersection(part) or _interval(part) or ("", part)
+
+
+def is_equation(part: Tokens) -> bool:
+    """Whether an equals sign stands outside brackets."""
+    return len(split(part, "=")) > 1
+
+
+def is_constant(found: Tokens) -> bool:
+    """Whether a formula has no variable: numbers, e, i, pi and functions of them."""
+    return bool(found) and all(
+        token.kind == "number"
+        or token.text in ("e", "i", "\\pi")
+        or (token.kind in ("mark", "command") and not _SYMBOLS.fullmatch(token.text))
+        for token in found
+    )
 
 
 def _is_name(found: Tokens) -> bool:
-    words = all(token.kind == "word" for token in found)
-    return bool(found) and (words or _NAME.fullmatch(render(found)) is not None)
+    """Whether this may stand for a value to the left of `=`: a symbol, `f(2)`, `AB`, `\\angle A`, `P(A)`, or words."""
+    words = [token.kind == "word" or (token.kind == "letters" and _is_word(token.text)) for token in found]
+    points = [token.kind == "letters" and token.text.isupper() for token in found]
+    named = bool(words) and words[0] and all(a or b for a, b in zip(words, points, strict=True))
+    return named or _NAME.fullmatch(render(found)) is not None
+
+
+def _is_word(text: str) -> bool:
+    return text[1:].islower() and (len(text) > 4 or (len(text) > 2 and text[0].isupper()))
+
+
+def _intersection(part: Tokens) -> tuple[str, Tokens] | None:
+    """Name and interval of `x > 1 and x < 3`."""
+    sides = split(part, "and")
+    first, second = (_interval(side) for side in sides) if len(sides) == 2 else (None, None)
+    if first is None or second is None or first[0] != second[0]:
+        return None
+    name, one = first
+    other = second[1]
+    if one[-2] != _INFINITY:
+        one, other = other, one
+    if one[-2] != _INFINITY or other[2] != _INFINITY:
+        return None
+    return name, (*one[:-3], *other[3:])
 
 
 def _interval(part: Tokens) -> tuple[str, Tokens] | None:
