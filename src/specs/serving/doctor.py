@@ -60,7 +60,9 @@ def diagnose(names: Mapping[Role, str], law: Law, **loading: Any) -> Iterator[Fi
             )
         except Exception as error:  # whatever one model raises, the others are looked at too
             sound = False
-            yield Finding(role, State.PROBLEM, trial.reason(error))
+            said = trial.reason(error)
+            # The role, which errors begin with, has a column of its own.
+            yield Finding(role, State.PROBLEM, said.removeprefix(f"{role}: ").removeprefix(f"{role} "))
         else:
             loaded[role] = model
     if Role.DRAFT in loaded and Role.TARGET in loaded:
