@@ -427,10 +427,10 @@ class StepRecord:
 
 
 DRAWS = 2
-"""The rule by which a method's own draws (which candidate, which writer) are keyed; results record theirs.
+"""The rule that keys a method's own draws (which candidate, which writer); results record their rule.
 
 1: by the seed alone, so under one seed all problems chose among their first candidates with the same uniform.
-2: by the seed and the prompt, as the sampling of tokens always was.
+2: by the seed and the prompt, as token sampling always was.
 """
 
 

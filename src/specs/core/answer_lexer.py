@@ -1,4 +1,4 @@
-r"""Answers cut into tokens: numbers read whole, commands and Unicode in one spelling, words told from symbols."""
+r"""Answers as tokens: whole numbers, one spelling of commands and Unicode, words distinguished from symbols."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Token:
     r"""One token.
 
     Attributes:
-        kind: `letters` are symbols (`x`, `AB`); a `word` stands in `\text{...}` or is told by its length.
+        kind: `letters` are symbols (`x`, `AB`); a `word` is inside `\text{...}`, or is recognised later.
         text: a number in its shortest form (`7` for 007, `0.5` for .50), anything else as written.
-        apart: whether white space stands before it.
+        apart: whether there is white space before it.
     """
 
     kind: Kind
@@ -27,7 +27,7 @@ class Token:
 
 
 def _pairs(text: str) -> dict[str, str]:
-    """First, third, ... word of a text with the word that follows each."""
+    """A dictionary from a text of alternating keys and values."""
     words = text.split()
     return dict(zip(words[::2], words[1::2], strict=True))
 
@@ -88,7 +88,7 @@ _ALIASES = {
     ),
     **{name: rf"\{name}" for name in (*_GREEK, *_FUNCTIONS)},
 }
-"""Other spellings, and names that are often written without their backslash."""
+"""Standard spelling by alternative spelling, such as a name without its backslash."""
 _THOUSANDS = re.compile(r"(?<![\d.])(?<!\d,)(\d{1,3}(?:,\d{3})+)(?!,?\d)(\.\d+)?")
 _NUMBER = re.compile(
     r"(\d{1,3}(?:(?:\{,\}|,\s?\\!\s?|\\[,!])\d{3})+(?!\d)|\d+)?(\.\d+|\.(?=\\(?:overline|bar)(?:\{\d|\d)))?"
@@ -108,7 +108,7 @@ def to_latex(text: str) -> str:
 
 
 def _composed(found: re.Match[str]) -> str:
-    """A character that is made of others, in LaTeX: `²` is `^{2}`, `½` is `\\frac{1}{2}`."""
+    """A superscript, subscript or fraction character in LaTeX: `²` is `^{2}`, `½` is `\\frac{1}{2}`."""
     plain = normalize("NFKC", found.group())
     if found["raised"] or found["lowered"]:
         return f"{'^' if found['raised'] else '_'}{{{plain}}}"
@@ -117,7 +117,7 @@ def _composed(found: re.Match[str]) -> str:
 
 
 def lex(text: str, prose: bool = False) -> Iterator[Token]:
-    """Tokens one by one, groups and numbers' thousands told apart; `prose` inside `\\text{...}`."""
+    """The tokens of a text in LaTeX; `prose` is for text inside `\\text{...}`."""
     position, depth, apart = 0, 0, prose
     while position < len(text):
         if number := _number(text, position, depth == 0):
@@ -159,7 +159,7 @@ def _kind(piece: str, prose: bool) -> Kind:
 
 
 def _braced(text: str, position: int) -> tuple[str, int]:
-    """Content of the braces at `position`, and where they end; of an open one, all that follows."""
+    """Content of the braces at `position`, and where they end; everything that follows if they stay open."""
     start = _OPENING_BRACE.match(text, position)
     if start is None:
         return "", position
@@ -175,7 +175,7 @@ def _number(text: str, position: int, grouped: bool) -> tuple[str, int] | None:
     """The number that starts at `position` in its shortest form, and where it ends.
 
     Args:
-        grouped: whether plain commas may part thousands; inside brackets they part entries.
+        grouped: whether plain commas may separate thousands; inside brackets they separate entries.
     """
     found = _THOUSANDS.match(text, position) if grouped else None
     repeated, power = None, None

@@ -1,8 +1,8 @@
-r"""An answer as tokens: what only draws is gone, what means something stays.
+r"""An answer as tokens, without its typography but with everything that may carry meaning.
 
-`\left(1,\tfrac12\right)`, `(1, \frac{1}{2})` and `(1,½)` have the same tokens. Numbers are read whole
-(`1,234`, `32{,}348`, `2.5e-3`), so white space never joins digits: `1 2` is two numbers. Words are
-in lower case and symbols keep theirs: `\text{Yes}` is `yes`, but `R^2` is not `r^2`.
+`\left(1,\tfrac12\right)`, `(1, \frac{1}{2})` and `(1,½)` have the same tokens. A number is one token
+(`1,234`, `32{,}348`, `2.5e-3`), and white space never joins digits: `1 2` is two numbers. Words become
+lower case, symbols keep their case: `\text{Yes}` is `yes`, but `R^2` is not `r^2`.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from specs.core.answer_lexer import Token, lex, to_latex
 
 _SHORT = frozenset("no yes am pm or and if is to of in on by at an it we".split())
 _ALONE = frozenset("yes no true false none even odd east west red blue pink gray grey mean mode both never".split())
-"""Short words that are answers; other letters outside `\\text{...}` are a product of symbols."""
+"""Short words that are answers; other short runs of letters outside `\\text{...}` are products of symbols."""
 
 _LONGEST, _DEEPEST = 2000, 40
-"""Characters and levels of brackets beyond which an answer is no more than its text."""
+"""Characters and levels of brackets beyond which an answer is compared only as text."""
 
 
 def tokens(answer: str) -> tuple[Token, ...]:
-    """The tokens of an answer in LaTeX, Unicode or plain text; () where it is nothing but punctuation.
+    """The tokens of an answer in LaTeX, Unicode or plain text; () if it has nothing but punctuation.
 
-    One that is very long or very deep is a single word.
+    A very long or deeply nested answer is a single word.
     """
     if len(answer) > _LONGEST or _depth(answer) > _DEEPEST:
         return (Token("word", " ".join(answer.split())),)
@@ -37,7 +37,7 @@ def tokens(answer: str) -> tuple[Token, ...]:
 
 
 def render(found: Sequence[Token]) -> str:
-    """Tokens as text: equal tokens give equal text; white space stands only where it keeps two of them apart."""
+    """Tokens as text: equal tokens give equal text, with white space only where two tokens need it."""
     text = found[0].text if found else ""
     for before, token in pairwise(found):
         named = token.kind in ("number", "letters", "word")
@@ -59,7 +59,7 @@ def _depth(text: str) -> int:
 
 
 def _grouped(found: list[Token]) -> list[Token]:
-    """The same tokens with braces exactly where an argument has several tokens, and around those of `\\frac`."""
+    """The tokens with braces only around arguments of several tokens and around those of `\\frac` and `\\sqrt`."""
     out: list[Token] = []
     position = 0
     while position < len(found):
@@ -97,7 +97,7 @@ def _text(found: Sequence[Token], position: int) -> str:
 
 
 def _closing(found: Sequence[Token], start: int) -> int:
-    """Index of the bracket that closes the one at `start`; the end where none does."""
+    """Index of the bracket that closes the one at `start`; the end if none does."""
     opening = found[start].text
     closing = {"{": "}", "(": ")", "[": "]"}[opening]
     depth = 0
@@ -109,10 +109,10 @@ def _closing(found: Sequence[Token], start: int) -> int:
 
 
 def _argument(found: list[Token], position: int, openings: str, whole: bool = False) -> tuple[list[Token], int]:
-    """The argument of a command, and where it ends: a group, or one token (of which TeX takes one character).
+    """The argument of a command, and where it ends: a group, or one token, of which TeX takes one character.
 
     Args:
-        whole: take all of a number, as plain text means `x^12`.
+        whole: whether to take a whole number, as plain text means in `x^12`.
     """
     if position >= len(found):
         return [], position
@@ -127,7 +127,7 @@ def _argument(found: list[Token], position: int, openings: str, whole: bool = Fa
 
 
 def _signed(found: list[Token]) -> list[Token]:
-    """Without the plus of `+4` and `1 + -2`; `+-` is plus-minus where nothing stands before it, else a minus."""
+    """The tokens without the plus of `+4` and `1 + -2`; `+-` is plus-minus at the start of a value, else a minus."""
     out: list[Token] = []
     for position, token in enumerate(found):
         after = found[position + 1] if position + 1 < len(found) else token
@@ -143,10 +143,10 @@ def _signed(found: list[Token]) -> list[Token]:
 
 
 def _folded(found: list[Token]) -> tuple[Token, ...]:
-    """The tokens with words in lower case, and letters outside `\\text{...}` as words where they are no symbols.
+    """The tokens with words in lower case, and with letters outside `\\text{...}` as words if they are not symbols.
 
-    They are where no formula is around them, and some of them are surely a word: by their length, their
-    spelling (`Tom`) or a list; or behind a number and a space (`5 cats`).
+    Letters are words if no formula surrounds them and some of them are certainly a word, by their length, their
+    spelling (`Tom`) or a list; or if they follow a number and a space (`5 cats`).
     """
     plain = all(token.kind in ("letters", "word", "number") or token.text in tuple("()&-.,;:/'$%") for token in found)
     texts = [token.text for token in found if token.kind == "letters"]

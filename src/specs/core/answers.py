@@ -1,7 +1,7 @@
 r"""One spelling for equal answers, without a computer algebra system.
 
 `\frac12`, `0.5`, `1/2` and `50\%` are 0.5; `32,\!348` is 32348; `2 1/2` is 2.5; `\text{Yes}.` is yes.
-What may mean something stays: order, units, brackets, the case of symbols, white space between digits.
+Everything that may carry meaning stays: order, units, brackets, the case of symbols, white space between digits.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from specs.core.answer_tokens import render, tokens
 _RELATIONS = ("<", ">", "\\le", "\\ge", "\\ne")
 _BRACKETS = {"(": (")", "]"), "[": (")", "]"), "\\{": ("\\}",)}
 _LARGEST = 10_000
-"""Bits of a number beyond which it is left as it is spelled."""
+"""Largest size of a number in bits; larger ones keep their spelling."""
 
 
 def normal(answer: str) -> str:
-    """The answer's normal form: equal forms are equal answers; "" where there is none.
+    """The answer's normal form: equal forms are equal answers; "" if there is no answer.
 
-    Constants of rational value are that value, as a decimal where that is finite; several answers
-    (`3 and 5`) stand with a comma between them, in their order.
+    A constant with a rational value becomes that value, as a decimal if that is finite. Several answers
+    (`3 and 5`) are joined by commas, in their order.
     """
-    if answer.isascii() and answer.isdecimal():  # by far the most frequent, in no time
+    if answer.isascii() and answer.isdecimal():  # a fast path for the most frequent case
         return answer.lstrip("0") or "0"
     return ", ".join(_normal(part) for part in parts(tokens(answer)))
 
@@ -48,7 +48,7 @@ def parts(found: Sequence[Token]) -> list[tuple[Token, ...]]:
 def rational(found: Sequence[Token]) -> Fraction | None:
     """The value of a constant made of numbers, mixed numbers, fractions, percent, brackets, powers and + - * /.
 
-    None for anything else, and where the value is too large to write down.
+    None for anything else, and if the value is too large to write down.
     """
     if is_date(found):
         return None
@@ -70,7 +70,7 @@ def is_date(found: Sequence[Token]) -> bool:
 
 
 def decimal(value: Fraction) -> str:
-    """A rational number in digits: `0.5`, or `1/3` where the decimal has no end."""
+    """A rational number in digits: `0.5`, or `1/3` if the decimal does not end."""
     rest, places = value.denominator, 0
     for prime in (2, 5):
         power = 0
@@ -107,7 +107,7 @@ def _normal(part: tuple[Token, ...]) -> str:
 
 
 def _closed(found: Sequence[Token]) -> bool:
-    """Whether brackets balance, so that those around these tokens belong together."""
+    """Whether the brackets in these tokens balance, so that those around them belong together."""
     depth = 0
     for token in found:
         depth += (token.text in _BRACKETS) - (token.text in (")", "]", "\\}"))
@@ -122,7 +122,7 @@ def _bounded(value: Fraction) -> None:
 
 
 class _Reader:
-    """Reads a value from tokens, by recursive descent; `ValueError` where there is none."""
+    """Reads a value from tokens by recursive descent; raises `ValueError` if there is none."""
 
     def __init__(self, found: Sequence[Token]) -> None:
         self.found, self.position = found, 0

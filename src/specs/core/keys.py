@@ -1,8 +1,8 @@
-"""Counter-based randomness: every draw is a pure function of what it is drawn for.
+"""Counter-based randomness: every draw is a pure function of its key.
 
-Keyed by (seed, purpose, hash of prefix ids, candidate, token), so overlap, batching and order
-change no draw. Philox (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011)
-as numpy ships it.
+Keys are (seed, purpose, hash of prefix ids, candidate, token), so overlap, batching and order
+change no draw. The generator is numpy's Philox (Salmon et al., "Parallel random numbers: as easy as
+1, 2, 3", 2011).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Key:
         """The key of a method's own draws for one problem, the same for a solve and its replays.
 
         Args:
-            prompts: prompt ids by role. The target's count, or the draft's where there is no target.
+            prompts: prompt ids by role. The target's are used, or the draft's if there is no target.
             draws: the rule (`specs.types.DRAWS`).
 
         Raises:
@@ -63,7 +63,7 @@ class Key:
         return float(self._generator(0, 0).random())
 
     def integer(self) -> int:
-        """One integer in [0, 2^62), for engines that draw from a seed of their own."""
+        """One integer in [0, 2^62), for engines that need a seed for their own draws."""
         return int.from_bytes(self.digest[:8], "little") >> 2
 
     def uniforms(self, candidates: int, token_block: int) -> NDArray[np.float64]:

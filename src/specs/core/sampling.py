@@ -1,7 +1,7 @@
-"""The law that tokens follow, and how one is drawn from it.
+"""The distribution (law) that tokens follow, and how tokens are drawn from it.
 
-`log_law` turns logits into log-probabilities for `p` and for `q`, and `sample` draws from just that
-law, so the ratio `log p - log q` is 0, but for rounding, whenever the two models agree.
+`log_law` turns logits into log-probabilities for `p` and for `q`, and `sample` draws from the same
+law, so the ratio `log p - log q` is 0, up to rounding, whenever the two models agree.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 COLD = 1e-30
-"""Temperatures below count as 0: no other token keeps any mass, and logits divided by them would overflow."""
+"""Lower temperatures count as 0: only the most likely token keeps mass, and dividing logits by them overflows."""
 
 
 def log_law(logits: ArrayLike, temperature: float = 1.0, top_p: float = 1.0) -> NDArray[np.floating]:
@@ -55,11 +55,11 @@ def log_law(logits: ArrayLike, temperature: float = 1.0, top_p: float = 1.0) -> 
 
 
 def highest(rows: NDArray[np.floating]) -> NDArray[np.floating]:
-    """[..., 1] the highest number of each row [..., V]. It tells at once whether the row says anything.
+    """[..., 1] the highest number of each row [..., V], which also shows whether the row is usable.
 
     Raises:
-        FloatingPointError: a row has NaN or +inf in it, or nothing but -inf. (-inf among others is a
-            token that is impossible.)
+        FloatingPointError: a row has NaN or +inf in it, or nothing but -inf. (-inf among other numbers is an
+            impossible token.)
     """
     most = rows.max(-1, keepdims=True)
     if not all(map(math.isfinite, most.ravel().tolist())):
@@ -68,7 +68,7 @@ def highest(rows: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def _fault(most: NDArray[np.floating]) -> str:
-    """What is wrong with rows of which these are the highest numbers."""
+    """What is wrong with rows that have these highest numbers."""
     if np.isnan(most).any():
         return "NaN"
     return "infinite" if np.isposinf(most).any() else "-infinity for all tokens"
@@ -76,14 +76,14 @@ def _fault(most: NDArray[np.floating]) -> str:
 
 @np.errstate(over="ignore")  # masks of -3e38 become -inf
 def _scaled(rows: NDArray[np.floating], temperature: float) -> NDArray[np.floating]:
-    """Log-probabilities up to a constant a row, 0 the highest."""
+    """Log-probabilities up to a constant per row; the highest is 0."""
     scores = rows / rows.dtype.type(temperature)
     scores -= highest(scores)
     return scores
 
 
 def _normalised(rows: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Log-probabilities from those up to a constant a row, in place."""
+    """Log-probabilities from those up to a constant per row, in place."""
     total = np.exp(rows).sum(-1, keepdims=True, dtype=np.float64)
     rows -= np.log(total).astype(rows.dtype)
     return rows
@@ -92,16 +92,16 @@ def _normalised(rows: NDArray[np.floating]) -> NDArray[np.floating]:
 def sample(
     logits: NDArray[np.floating], temperature: float, top_p: float, rows: Sequence[int], uniforms: Sequence[float]
 ) -> tuple[list[int], list[float]]:
-    """One token a draw, by inversion: the first whose cumulative mass exceeds the uniform.
+    """One token per draw, by inversion: the first whose cumulative mass exceeds the uniform.
 
     Args:
         logits: [R, V] raw logits; for `temperature` and `top_p` see `log_law`.
-        rows: [n] the row that each draw is from.
+        rows: [n] the row of each draw.
         uniforms: [n] in [0, 1).
 
     Returns:
         [n] token ids, never one of probability 0, and the log-probability of each under `log_law`;
-        those of all other tokens are not computed.
+        those of other tokens are not computed.
 
     Raises:
         FloatingPointError: the logits have no law (`highest`).
@@ -116,7 +116,7 @@ def sample(
 def _drawn(
     scores: NDArray[np.floating], rows: Sequence[int], uniforms: Sequence[float]
 ) -> tuple[list[int], list[float]]:
-    """Tokens from log-probabilities up to a constant a row, and the mass of each row."""
+    """Tokens from log-probabilities up to a constant per row, and the mass of each row."""
     mass = np.exp(scores).cumsum(-1, dtype=np.float64)
     # Scaling by the total keeps a uniform near 1 inside the support under rounding.
     totals: list[float] = mass[:, -1].tolist()

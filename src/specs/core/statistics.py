@@ -25,14 +25,14 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 FEWEST_DISCORDANT = 30
-"""Pairs that must differ before anything is said about which of two methods is worse."""
+"""Pairs that must differ before one of two methods can be called not worse."""
 RESAMPLES = 10_000
 _CHUNK = 1 << 21
 """Resampled values held at once."""
 
 
 class Verdict(StrEnum):
-    """What a comparison with a margin says."""
+    """The result of a comparison with a margin."""
 
     NOT_WORSE = "not worse"
     NOT_SHOWN = "not shown to be not worse"
@@ -166,7 +166,7 @@ def paired_difference(a: ArrayLike, b: ArrayLike, clusters: Sequence[Hashable], 
 def non_inferior(lower_bound: float, margin: float, discordant: int) -> Verdict:
     """Whether "not worse by `margin` or more" holds: the one-sided lower bound of the difference is above -margin.
 
-    With too few discordant pairs a bootstrap cannot tell: it has never seen what it has not drawn.
+    With too few discordant pairs there is no verdict: a bootstrap cannot show variation that the sample lacks.
 
     Args:
         lower_bound: as in `Difference`, in the unit of `margin`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
-"""Surrogates that stand for no stray byte: halves of characters, as damaged JSON has them."""
+"""Surrogates that do not encode a stray byte: halves of characters, as in damaged JSON."""
 
 
 def readable(text: str) -> str:

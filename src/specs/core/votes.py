@@ -11,13 +11,13 @@ _BOX_OR_BRACE = re.compile(r"\\+boxed\s*\{|\\.|[{}]", re.DOTALL)
 
 
 def boxes(text: str) -> list[str]:
-    r"""Contents of the complete `\boxed{...}` in their order, of nested ones the inner; blank ones are none.
+    r"""Contents of the complete `\boxed{...}` in order, without blank ones; of nested boxes only the inner ones.
 
-    Braces balance, and escaped ones (`\{`) do not count. One pass over the text.
+    A complete box has balanced braces; escaped braces (`\{`) do not count. Takes one pass over the text.
     """
     found: list[str] = []
     open_at: list[int | None] = []  # where the content of a box starts; None for plain braces
-    complete = 0  # end of the last complete box: a box around it holds that one
+    complete = 0  # end of the last complete box: a box that starts before it encloses it
     first = text.find("\\boxed")
     for piece in _BOX_OR_BRACE.finditer(text, first) if first >= 0 else ():
         kind = piece.group()[-1]
@@ -43,7 +43,7 @@ def majority(answers: Sequence[str | None], weights: Sequence[float] | None = No
     """Each row's share of all votes for its answer; rows without an answer get 0 and have no vote.
 
     Args:
-        answers: [n] the answer of each row; those of the same normal form are one.
+        answers: [n] the answer of each row; answers with the same normal form count as one.
         weights: [n] >= 0, what each vote counts; 1 each if None. If no vote counts, all shares are 0.
     """
     spelled = [normal(answer or "") for answer in answers]

@@ -1,8 +1,8 @@
 r"""Whether two answers are the same: lists, sets, tuples, intervals, names and units here, formulas elsewhere.
 
-What has a structure is taken apart until numbers are left, which are compared exactly, or formulas, which
-the caller compares (`specs.eval.grading` asks math-verify). So no comma, bracket, unit or word is left to a
-library that would drop it.
+Structured answers are taken apart until numbers or formulas are left. Numbers are compared exactly. Formulas are
+compared by the caller (`specs.eval.grading` asks math-verify). So no comma, bracket, unit or word reaches a library
+that would drop it.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from specs.eval.units import Unit, sum_of, unit_of
 
 _DERIVATIVE = re.compile(r"\\partial|\\frac\{d(\^\w)?\w*\}\{d[a-z](\^\w)?\}")
 _MOST_COMPARED = 50
-"""Answers of a list that are compared with each other; more are undecided."""
+"""Largest number of list entries that are compared with each other; longer lists are undecided."""
 _CHOICES = tuple("ABCDEFGHIJ")
 Judge = Callable[[str, str], bool | None]
 """Whether two LaTeX formulas, the prediction's and the answer's, are the same; None if that took too long."""
 
 
 def same(prediction: str, answer: str, judge: Judge) -> bool | None:
-    """Whether a prediction is the reference answer; lists are, in whatever order. None if undecided."""
+    """Whether a prediction equals the reference answer, with lists in any order; None if undecided."""
     given, wanted = _summed(answers_of(prediction)), _summed(answers_of(answer))
     if len(given) == 1 < len(wanted):
         given = _entries(prediction, len(wanted)) or given
@@ -55,7 +55,7 @@ def _summed(found: list[Tokens]) -> list[Tokens]:
 
 
 def _entries(text: str, count: int) -> list[Tokens]:
-    """`100,200,300` as a list, where the other side is one of as many; [] if it cannot be."""
+    """`100,200,300` as a list of `count` entries; [] if it cannot be one."""
     entries = text.strip("$ .").split(",")
     plain = len(entries) == count and all(entry.isdecimal() and (entry == "0" or entry[0] != "0") for entry in entries)
     return [one for entry in entries for one in answers_of(entry)] if plain else []
@@ -70,7 +70,7 @@ def _union(found: list[Tokens]) -> list[Tokens]:
 
 
 def _same_in_any_order(given: Sequence[Tokens], wanted: Sequence[Tokens], judge: Judge) -> bool | None:
-    """Whether two collections hold the same answers, each as often."""
+    """Whether two collections hold the same answers, each equally often."""
     if len(given) != len(wanted):
         return False
     left, unmatched = _without_equals(given, wanted)
@@ -89,7 +89,7 @@ def _same_in_any_order(given: Sequence[Tokens], wanted: Sequence[Tokens], judge:
 
 
 def _without_equals(given: Sequence[Tokens], wanted: Sequence[Tokens]) -> tuple[list[Tokens], list[Tokens]]:
-    """Both without the answers that have the same spelling; nothing else has to be compared."""
+    """Both collections without the answers that are spelled the same; only the rest needs comparing."""
     spelled = Counter(map(render, wanted))
     left: list[Tokens] = []
     for one in given:
@@ -117,7 +117,7 @@ def _all(verdicts: Iterable[bool | None]) -> bool | None:
 
 
 def _same(given: Tokens, wanted: Tokens, judge: Judge) -> bool | None:
-    """Whether two answers that are no lists are the same."""
+    """Whether two single answers are the same."""
     given, wanted = _choice(given, wanted), _choice(wanted, given)
     if render(given) == render(wanted) or _same_word(given, wanted):
         return True
@@ -127,7 +127,7 @@ def _same(given: Tokens, wanted: Tokens, judge: Judge) -> bool | None:
     if (given_name and wanted_name) or not (is_equation(given_value) or is_equation(wanted_value)):
         given, wanted = given_value, wanted_value
     elif not (is_equation(given) and is_equation(wanted)):
-        return False  # 2x + y = 3 is no value; it wants a whole equation
+        return False  # 2x + y = 3 has no value; only a whole equation equals it
     sides = unit_of(given), unit_of(wanted)
     if any(token.kind == "letters" for value, _ in sides for token in value):
         sides = unit_of(given, formula=True), unit_of(wanted, formula=True)
@@ -140,7 +140,7 @@ def _same(given: Tokens, wanted: Tokens, judge: Judge) -> bool | None:
         share = rational(wanted)
         if (verdict := _same_value(given, wanted, converted, judge)) is not False or (share and abs(share) < 1):
             return verdict  # 50% is 0.5 and 50, but 0.5% is not 0.5
-    return _same_value(given, wanted, [unit.count for unit in units], judge)  # the unit of one side only is dropped
+    return _same_value(given, wanted, [unit.count for unit in units], judge)  # a unit on one side only is dropped
 
 
 def _same_word(given: Tokens, wanted: Tokens) -> bool:
@@ -152,9 +152,9 @@ def _same_word(given: Tokens, wanted: Tokens) -> bool:
 
 
 def _choice(given: Tokens, other: Tokens) -> Tokens:
-    """The letter of a choice such as `(C)`, `C. 14` or `option C`, where the other side is such a letter.
+    """The letter of a choice such as `(C)`, `C. 14` or `option C`, if the other side is such a letter.
 
-    Where it is none, the 14 of `(C) 14`.
+    Otherwise, the 14 of `(C) 14`.
     """
     if render(given[:1]) in ("option", "choice"):
         given = given[1:]
@@ -170,7 +170,7 @@ def _choice(given: Tokens, other: Tokens) -> Tokens:
 
 
 def _same_value(given: Tokens, wanted: Tokens, scales: Sequence[Fraction], judge: Judge) -> bool | None:
-    """Whether two values without name and unit, each times its scale, are the same."""
+    """Whether two values without name and unit are the same after each is multiplied by its scale."""
     given, wanted = unparenthesised(given), unparenthesised(wanted)
     numbers = rational(given), rational(wanted)
     if numbers[0] is not None and numbers[1] is not None:
@@ -203,7 +203,7 @@ def _same_value(given: Tokens, wanted: Tokens, scales: Sequence[Fraction], judge
 
 
 def _spelled(value: Tokens) -> bool:
-    r"""Whether a value is only the same where it is spelled the same: `\angle ABC`, `101_2`, a date, a derivative."""
+    r"""Whether a value equals only the same spelling: `\angle ABC`, `101_2`, a date, a derivative."""
     if is_date(value) or _DERIVATIVE.search(render(value)):
         return True
     points = [token for token in value if token.kind == "letters" and len(token.text) > 1 and token.text.isupper()]
@@ -213,7 +213,7 @@ def _spelled(value: Tokens) -> bool:
 
 
 def _same_entries(given: tuple[str, Tokens, str], wanted: tuple[str, Tokens, str], judge: Judge) -> bool | None:
-    """Whether two tuples, intervals or sets are the same, brackets and order too."""
+    """Whether two tuples, intervals or sets are the same; brackets count, and order unless they are sets."""
     entries = parts(given[1]), parts(wanted[1])
     if (given[0], given[2]) != (wanted[0], wanted[2]) or len(entries[0]) != len(entries[1]):
         return False

@@ -1,8 +1,8 @@
-r"""The answer in a text: in its last boxes, behind "the answer is", the text itself, or its last value.
+r"""The answer in a text: its last boxes, what follows "the answer is", the text itself, or its last value.
 
-A text that is an answer (`12 apples`, `x = 5`, `\frac{1}{2}`, `not possible`) is read as a whole; one that
-says something about a value (`He has 12 apples left.`) is read for the value: the whole formula, not its last
-number, and nothing where the words before it take it back (`not 42`, `at most 42`).
+A text that is an answer (`12 apples`, `x = 5`, `\frac{1}{2}`, `not possible`) is read as a whole. From a sentence
+about a value (`He has 12 apples left.`) the value is read: the whole formula, not its last number. Nothing is read
+if the words before the value negate it or make it a bound (`not 42`, `at most 42`).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from specs.eval.prose import FORMULA, Value, concluded, content_of, hedged, valu
 from specs.eval.structure import answers_of
 
 _TAIL, _TRIES = 20_000, 20
-"""Characters at a text's end that are searched where it has no box, and places that may announce the answer."""
+"""Without a box: characters at a text's end that are searched, and markers that are tried, from the last one."""
 _LONGEST = 2000
-"""Characters of a reference or a box; a longer one is left as it is."""
+"""Largest number of characters of a reference or a box; a longer one is left unchanged."""
 _MARKER = re.compile(
     r"####|<answer>|^[^\w\n]*(?:final |my |the )?answers?[^\w\n]*$"
     r"|\b(?:answers?|ans|option|choice)\b[*_]*(?:\s+(?:to|for|of)\b[^.\n:]{0,80}?\s(?:is|are)\b"
@@ -35,7 +35,7 @@ _CLAUSE = re.compile(
     r"[.!?](?=\s+\S|\s*$)|\s?[;:]\s+(?=[A-Za-z]{2})|\s[—–-]\s+(?=[A-Za-z]{2})|—|\s\((?=[A-Za-z]{2})"
     r"|[,;]?\s+(?:because|since|as|so|which|where|rejecting|but)\s"
 )
-"""Where the clause with the answer ends."""
+"""The end of the clause with the answer."""
 _CONCLUSION = re.compile(r"[,;.]\s+(?:and\s+)?(?:so|thus|hence|therefore|then|which)\b", re.IGNORECASE)
 _VERDICT = re.compile(r"(yes|no)(?:\s*[,;:!—]|\.(?=\s)|\s*$)", re.IGNORECASE)
 _PREDICATE = re.compile(r"(?:it|the|this)\b[^.\n]{0,60}?\s(?:is|are|was)\s+([A-Za-z]+)[.!]?", re.IGNORECASE)
@@ -47,23 +47,23 @@ _NOTHING = re.compile(
     r"(?:i have )?no (?:idea|answer)|i (?:do not|don't) know|(?:in)?correct|wrong|consistent|valid|reasonable",
     re.IGNORECASE,
 )
-"""What is no answer, though it may stand where one does ("so the answer is correct")."""
+"""Not an answer, though it may be where one is expected ("so the answer is correct")."""
 _FORMAL = frozenset("sqrt infinity cosh sinh tanh arcsin arccos arctan percent where".split())
 _FEW, _MANY = 5, 5
-"""Words of a text without a value that may be an answer; and of one with values that is certainly prose."""
+"""Most words of a text without a value that may be an answer; fewest of one with values that is surely prose."""
 _SUM = re.compile(r"\s*[A-Za-z](?:\s*[+-]\s*[A-Za-z])+\s*=([^=]+)")
 
 
 def extract(text: str, count: int = 1) -> str | None:
-    """The answer that a text gives; None where it gives none.
+    """The answer that a text gives; None if it gives none.
 
     Args:
-        count: answers that the question has, >= 1: of so many the last boxes are taken, unless the last
-            box lists them all.
+        count: answers that the question has, >= 1. As many of the last boxes are read, unless the last box
+            lists them all.
     """
     if (answer := last_boxes(text, count)) is not None:
         return answer
-    text = re.sub(r"\n\s*\n", "\n\n", re.sub(r"[^\S\n]+", " ", text[-_TAIL:]))  # no search walks over white space twice
+    text = re.sub(r"\n\s*\n", "\n\n", re.sub(r"[^\S\n]+", " ", text[-_TAIL:]))  # no search scans white space twice
     for marker in list(_MARKER.finditer(text))[: -_TRIES - 1 : -1]:
         if (answer := _after_marker(text[marker.end() :], count)) and not _NOTHING.match(answer):
             return answer
@@ -86,7 +86,7 @@ def extract(text: str, count: int = 1) -> str | None:
 
 
 def stated(reference: str) -> str:
-    """A reference answer without what states it: a box, "Answer:", Markdown; one that is plain stays as it is."""
+    """A reference answer without a box, "Answer:" or Markdown around it; a plain one is unchanged."""
     if len(reference) > _LONGEST:
         return reference
     if (answer := last_boxes(reference, len(boxes(reference)))) is not None:
@@ -96,12 +96,12 @@ def stated(reference: str) -> str:
 
 
 def last_boxes(text: str, count: int = 1) -> str | None:
-    """Content of the last box, or of as many of the last boxes as list `count` answers; None without a box."""
+    """Content of the last box, or of as many of the last boxes as hold `count` answers; None without a box."""
     return _last_listed([_without_lead(content) for content in boxes(text)], count)
 
 
 def _last_listed(found: list[str], count: int) -> str | None:
-    """As many of the last texts as list `count` answers, with commas between them."""
+    """As many of the last texts as hold `count` answers, joined by commas."""
     taken: list[str] = []
     listed = 0
     while found and listed < count:
@@ -111,14 +111,14 @@ def _last_listed(found: list[str], count: int) -> str | None:
 
 
 def _without_lead(content: str) -> str:
-    r"""A box's content without the lead of `\text{The answer is } 5`."""
+    r"""A box's content without an introduction, as in `\text{The answer is } 5`."""
     plain = _TEXT.sub(r"\1", content) if len(content) <= _LONGEST else ""
     marker = _MARKER.search(plain)
     return (_after_marker(plain[marker.end() :], 1) if marker else None) or content
 
 
 def _after_marker(text: str, count: int) -> str | None:
-    """The answer at the start of what follows a marker."""
+    """The answer at the start of the text after a marker."""
     text = text.lstrip(" \t\n*_:#")
     if (formula := FORMULA.match(text)) and "\n" in formula.group():
         return content_of(formula.group())
@@ -132,7 +132,7 @@ def _after_marker(text: str, count: int) -> str | None:
 
 
 def _clean(text: str) -> str:
-    """Without Markdown, bullets and arrows, and without what is around a lone formula."""
+    """The text without Markdown, bullets before bold text, `<answer>` tags, leading dots and check marks."""
     text = re.sub(r"^\s*[-•]\s+(?=\*\*)", "", text)  # a bullet, not a sign
     for marked in _MARKED:
         text = marked.sub(r"\1", text)
@@ -142,7 +142,7 @@ def _clean(text: str) -> str:
 
 
 def _is_prose(text: str) -> bool:
-    """Whether a text with a value in it says something about it, in words before it or in many."""
+    """Whether a text makes a statement about a value in it: words before the value, or many words."""
     unwrapped = re.sub(r"\\(?:begin|end)\{\w+\*?\}", "", _TEXT.sub(r"\1", text))
     values = values_of(unwrapped)
     blanked = _blanked(unwrapped)
@@ -153,14 +153,14 @@ def _is_prose(text: str) -> bool:
 
 
 def _blanked(text: str) -> str:
-    """The text with as many blanks for each formula, which holds no word and no end of a sentence."""
+    """The text with each formula replaced by blanks, since a formula has no words and no end of a sentence."""
     return FORMULA.sub(lambda found: " " * len(found.group()), text)
 
 
 def _last_value(text: str, count: int) -> str | None:
     """The last value in bold, else the last value or list of values of the last line that has one.
 
-    Of `count` answers as many values. None where words take the value back.
+    For `count` answers, as many values. None if words negate the value.
     """
     for bold in reversed(list(_BOLD.finditer(text))):
         content = _clean(bold.group(1))
@@ -178,7 +178,7 @@ def _last_value(text: str, count: int) -> str | None:
 
 
 def _groups(values: list[Value]) -> list[list[Value]]:
-    """Values by lists: `3, 5 and 7` is one."""
+    """Values grouped into lists: `3, 5 and 7` is one group."""
     groups: list[list[Value]] = []
     for value in values:
         if value.joined and groups:
@@ -189,7 +189,7 @@ def _groups(values: list[Value]) -> list[list[Value]]:
 
 
 def _listed(group: list[Value]) -> str:
-    """The values of a list; one that is given twice (`1/2 or 50%`) is one."""
+    """The values of a list; one value in several forms (`1/2 or 50%`) counts once."""
     values = [_without_sum(value.text) for value in group]
     return values[0] if len(set(map(normal, values))) == 1 else ", ".join(values)
 
@@ -201,7 +201,7 @@ def _without_sum(formula: str) -> str:
 
 
 def _lines(text: str) -> list[str]:
-    """Lines, without bullets, and sentences; a display formula over several lines is one."""
+    """The lines, without bullets, split into sentences; a formula over several lines is one line."""
     joined = FORMULA.sub(lambda found: found.group().replace("\n", " "), text).replace("**", "")
     lines = joined.split("\n")
     if len(lines) > 1:

@@ -1,8 +1,8 @@
 """Problems from files: JSON lines, CSV, parquet; the public test sets are such files on the hub.
 
-A row has its question under `question` or `problem`, its answer under `answer` or `final_answer`
-(a list of answers is all of them, in any order), or under names that the caller gives, and, if it
-likes, its worked steps under `solution`. An answer as in GSM8K, "... #### 18", is the answer 18 and a solution.
+A row has its question under `question` or `problem`, and its answer under `answer` or `final_answer`, or
+under names that the caller gives. A list of answers means all of them, in any order. Worked steps may be
+under `solution`. An answer as in GSM8K, "... #### 18", holds the answer 18 and a solution.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ STANDARD_INPUT = Path("-")
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Where a file has question and answer; the first name that a row knows counts."""
+    """The columns of question and answer; the first name that a row has counts."""
 
     question: tuple[str, ...] = ("question", "problem")
     answer: tuple[str, ...] = ("answer", "final_answer")
@@ -81,7 +81,7 @@ def from_file(dataset: str, names: tuple[str, ...], columns: Columns) -> Iterato
 
 
 def worked(text: str, answer: str) -> str:
-    """GSM8K's way to write a solution, a line a step and `#### answer`, as steps and a boxed answer."""
+    """A solution as in GSM8K, one step a line and `#### answer`, as steps and a boxed answer."""
     lines = (re.sub(r"<<.*?>>", "", line).strip() for line in text.partition("####")[0].splitlines())
     return "\n\n".join([*filter(None, lines), f"The answer is \\boxed{{{answer}}}."])
 
@@ -96,7 +96,7 @@ def _problems(path: Path, name: str, columns: Columns) -> Iterator[Problem]:
 
 
 def rows_of(path: Path) -> Iterator[tuple[int, str, Any]]:
-    """Row number, its name in messages, and the row, of JSON lines, CSV or parquet; blank lines are no rows.
+    """The rows of JSON lines, CSV or parquet: row number, name in messages, row. Blank lines are skipped.
 
     `-` is standard input: JSON lines if it starts with an object, else CSV.
     """
@@ -120,7 +120,7 @@ def rows_of(path: Path) -> Iterator[tuple[int, str, Any]]:
 
 
 def answer_text(value: object) -> str | None:
-    """An answer in a file as text, a list's with commas; None for what is no text, number or list of them."""
+    """An answer in a file as text, a list joined by commas; None if it is not a text, a number or a list of these."""
     if isinstance(value, list) and value:
         entries = [None if isinstance(entry, list) else answer_text(entry) for entry in value]
         return None if None in entries else ", ".join(entry.strip().strip("$") for entry in entries if entry)
@@ -131,7 +131,7 @@ def answer_text(value: object) -> str | None:
 
 def _parsed(line: str, where: str) -> Any:
     try:
-        return json.loads(line, parse_float=Decimal)  # which loses no digit, and has room for 1e400
+        return json.loads(line, parse_float=Decimal)  # loses no digit, and can hold 1e400
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not JSON ({error}); give one object a line") from None
 

@@ -69,7 +69,7 @@ def read(path: Path) -> Recorded:
         if run["format"] != FORMAT:
             raise InputError(f"{path} has format {run['format']}, this version reads {FORMAT}; make it anew")
         settings = [Setting(**setting) for setting in run["methods"]]
-        configuration, starts = {"draws": 1, **run["configuration"]}, run["starts"]  # rule 1 went without saying
+        configuration, starts = {"draws": 1, **run["configuration"]}, run["starts"]  # rule 1 was not recorded
     except OSError as error:
         raise InputError(f"{path} is no folder of 'specs eval' ({RUN}: {error.strerror})") from None
     except (ValueError, TypeError, KeyError):

@@ -1,8 +1,8 @@
 """Whether an answer is right.
 
-Answers of one normal form, and numbers, are compared here; structure by `specs.eval.equivalence`; formulas
-go to math-verify (extra `specs-llm[eval]`), in a process of its own (`specs.eval.judge`), which is stopped
-when an answer takes too long.
+This module compares normal forms, and `specs.eval.equivalence` compares structure and numbers. Formulas go to
+math-verify (extra `specs-llm[eval]`) in a separate process (`specs.eval.judge`), which is stopped when an answer
+takes too long.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from specs.eval.structure import answers_of
 __all__ = ["TIMEOUT_S", "Grade", "correct", "extract", "grade", "read_answer", "require_math_verify", "same_answer"]
 
 TIMEOUT_S = 5.0
-"""Seconds for one comparison."""
+"""Seconds for all formulas of one answer."""
 _START_S = 120.0
 _QUOTED = r"""(?:"[^"]*"|'[^']*')"""
 _LIST = re.compile(rf"\s*\[\s*{_QUOTED}(?:\s*,\s*{_QUOTED})*\s*\]\s*")
@@ -38,11 +38,11 @@ _LIST = re.compile(rf"\s*\[\s*{_QUOTED}(?:\s*,\s*{_QUOTED})*\s*\]\s*")
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """What became of a prediction.
+    """The grade of a prediction.
 
     Attributes:
-        correct: None if it could not be decided, for the `reason`.
-        extracted: the answer that was read; None without one.
+        correct: None if it could not be decided; `reason` says why.
+        extracted: the answer that was read; None if there is none.
     """
 
     correct: bool | None
@@ -54,7 +54,7 @@ def correct(prediction: str | None, answer: str, timeout_s: float = TIMEOUT_S) -
     """Whether `prediction` gives the reference `answer`; None if that could not be decided in time.
 
     Args:
-        prediction: an answer, or a text that gives one (`read_answer`); None never is one.
+        prediction: an answer, or a text that gives one (`read_answer`); None is never right.
         timeout_s: seconds, > 0.
 
     Raises:
@@ -64,7 +64,7 @@ def correct(prediction: str | None, answer: str, timeout_s: float = TIMEOUT_S) -
 
 
 def grade(prediction: str | None, answer: str, timeout_s: float = TIMEOUT_S) -> Grade:
-    """As `correct`, with the answer that was read; the reference, too, may be a text that states it."""
+    """As `correct`, with the answer that was read. The reference may also be a text that states the answer."""
     extracted: str | None = None
     try:
         if prediction is None:
@@ -75,18 +75,18 @@ def grade(prediction: str | None, answer: str, timeout_s: float = TIMEOUT_S) -> 
         verdict = same_answer(extracted, answer, timeout_s)
     except SpecsError:
         raise
-    except Exception as error:  # a defect in grading one answer must not end the others
+    except Exception as error:  # a defect in grading one answer must not stop the others
         return Grade(None, extracted, f"{type(error).__name__} while it was graded")
     return Grade(verdict, extracted, "math-verify could not compare them, or not in time" if verdict is None else None)
 
 
 def read_answer(text: str, answer: str, unboxed: bool = True) -> str | None:
-    """The answer that a text gives to the question of a reference answer; None if it gives none.
+    """The answer that a text gives to the question with the reference `answer`; None if it gives none.
 
-    Where the reference lists k answers, the last k boxes are one answer.
+    If the reference lists k answers, the last k boxes together are the answer.
 
     Args:
-        unboxed: whether to read a text without a box, too (`specs.eval.extraction`).
+        unboxed: whether to also read texts without a box (`specs.eval.extraction`).
     """
     count = len(answers_of(stated(_listed(answer))))
     text = _listed(text)
@@ -94,7 +94,7 @@ def read_answer(text: str, answer: str, unboxed: bool = True) -> str | None:
 
 
 def same_answer(prediction: str | None, answer: str, timeout_s: float = TIMEOUT_S) -> bool | None:
-    """As `correct`, for a prediction that is the answer alone, such as the content of a box."""
+    """As `correct`, for a prediction that is only an answer, such as the content of a box."""
     if prediction is None:
         return False
     prediction, answer = _listed(prediction), stated(_listed(answer))
@@ -111,14 +111,14 @@ def require_math_verify() -> None:
 
 
 def _listed(text: str) -> str:
-    """`["3", "5"]`, a list of texts as JSON or Python write it, as `3, 5`; another text as it is."""
+    """A list of strings as JSON or Python write it, `["3", "5"]`, as `3, 5`; other texts unchanged."""
     if not _LIST.fullmatch(text):
         return text
     return ", ".join(entry[1:-1].replace("\\\\", "\\") for entry in re.findall(_QUOTED, text))
 
 
 def _judge_within(timeout_s: float) -> Callable[[str, str], bool | None]:
-    """The judge's verdicts, with one limit for all of them; its start does not count."""
+    """A function that asks the judge, with one time limit for all its calls; starting the judge does not count."""
     deadline: float | None = None
 
     def judge(one: str, other: str) -> bool | None:
@@ -132,7 +132,7 @@ def _judge_within(timeout_s: float) -> Callable[[str, str], bool | None]:
 
 
 class _Judge:
-    """The judging process; it starts with the first question, and anew after one that took too long."""
+    """The judging process; it starts with the first comparison, and again after one that took too long."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -150,17 +150,17 @@ class _Judge:
                 reply = self._replies.get(timeout=timeout_s)
             except (OSError, Empty):
                 reply = None
-            if reply is None:  # too long, or more than the process could take
+            if reply is None:  # it took too long, or the process ended
                 self._stop()
                 return None
             return json.loads(reply)["correct"]
 
     def start(self) -> IO[str]:
-        """Where questions go, once the process runs."""
+        """Start the process if it is not running; returns its standard input."""
         if self._process is None:
             require_math_verify()
             command = [sys.executable, "-m", "specs.eval.judge"]
-            self._process = subprocess.Popen(  # in its own session: Ctrl-C is for this process alone
+            self._process = subprocess.Popen(  # in its own session, so that Ctrl-C does not reach it
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
             )
             self._replies = Queue()
@@ -181,12 +181,12 @@ class _Judge:
             assert process.stdin is not None
             process.kill()
             process.wait()
-            with suppress(OSError):  # what was still to be sent goes nowhere
+            with suppress(OSError):  # closing flushes what was not sent, and nobody reads it
                 process.stdin.close()
 
 
 def _listen(lines: IO[str], replies: Queue[str | None]) -> None:
-    """Hand on what the process says, and None when it ends."""
+    """Pass on each line of the process, and None when it ends."""
     with lines:
         for line in lines:
             replies.put(line)

@@ -1,9 +1,8 @@
-"""A process of its own that compares formulas: `python -m specs.eval.judge`.
+"""A process that compares formulas: `python -m specs.eval.judge`.
 
-Reads `{"prediction": ..., "answer": ...}`, two LaTeX formulas, as JSON lines and answers each with
-`{"correct": ...}`, null where it fails. Comparing goes through sympy, which can take forever over an
-unlucky formula; only a process can be stopped from outside whatever it does, so `specs.eval.grading` keeps
-this one at its side.
+Reads JSON lines `{"prediction": ..., "answer": ...}`, two LaTeX formulas each, and answers each line with
+`{"correct": ...}`, null if the comparison fails. sympy, which does the work, can run forever on an unlucky formula.
+Only a process can always be stopped from outside, so `specs.eval.grading` runs this one.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ from math_verify import LatexExtractionConfig, parse, verify
 from sympy import Expr, MatrixBase, N, Rational
 
 _DIGITS = 200
-"""Precision of math-verify's comparison; values that differ by less than one unit of it count as equal."""
+"""Digits of math-verify's comparison; values that agree to this precision count as equal."""
 _CLOSE = Rational(1, 10**40)
 
 
 def same(prediction: str, answer: str) -> bool:
     """Whether two formulas are mathematically the same."""
     config = LatexExtractionConfig()
-    # What it would drop or guess at: units (and with them variables such as m), formulas that are not LaTeX.
+    # Otherwise it would drop units (and with them variables such as m) and guess at formulas that are not LaTeX.
     plain = replace(config.normalization_config, units=False, malformed_operators=False, nits=False, boxed="none")
     config = [replace(config, normalization_config=plain)]
     gold, guess = (parse(f"${text}$", config, parsing_timeout=0) for text in (answer, prediction))
@@ -37,7 +36,7 @@ def same(prediction: str, answer: str) -> bool:
 
 
 def _agree(one: Any, other: Any) -> bool:
-    """Whether two expressions are the same once they are multiplied out: verify compares a lone symbol as text."""
+    """Whether two expressions are the same once expanded: verify compares single symbols as text."""
     try:
         return isinstance(one, Expr) and isinstance(other, Expr) and (one - other).doit().expand() == 0
     except (TypeError, ValueError, ArithmeticError, AttributeError):
@@ -45,10 +44,10 @@ def _agree(one: Any, other: Any) -> bool:
 
 
 def _differ(one: Any, other: Any) -> bool:
-    """Whether two expressions certainly differ, however little: verify takes 1/2004! for 0.
+    """Whether two expressions certainly differ, however little: verify treats 1/2004! as 0.
 
-    Expressions with symbols are compared at a point, where different ones may agree by chance; then,
-    as where a value cannot be computed, this says False.
+    Expressions with symbols are compared at one point, where different ones may agree by chance. In that case,
+    or if a value cannot be computed, the result is False.
     """
     if isinstance(one, MatrixBase) and isinstance(other, MatrixBase):
         return one.shape == other.shape and any(map(_differ, one.flat(), other.flat()))
@@ -72,13 +71,13 @@ def _differ(one: Any, other: Any) -> bool:
 
 
 def main() -> None:
-    same(r"2 \sin x \cos x", r"\sin 2 x")  # the first comparison loads much of sympy: no answer pays for that
+    same(r"2 \sin x \cos x", r"\sin 2 x")  # the first comparison loads much of sympy: do it before the clock runs
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
         try:
             verdict: bool | None = same(asked["prediction"], asked["answer"])
-        except Exception:  # parser and sympy raise all kinds over odd formulas; the next one may be plain
+        except Exception:  # parser and sympy raise many kinds of errors on odd formulas; the next line may be fine
             verdict = None
         print(json.dumps({"correct": verdict}), flush=True)
 

@@ -1,10 +1,10 @@
-r"""Tokens of two formulas as LaTeX that math-verify reads as they are meant.
+r"""Tokens of two formulas as LaTeX that math-verify reads correctly.
 
-Decimals become fractions, since it compares floating-point numbers with a tolerance. Capital letters get
-other ones where they would be mistaken: it takes `R` and `r` for the same symbol, `I^2` for `I`, and d for
-a differential.
-Arguments of functions get brackets, since it reads `\ln x \cdot x` as `\ln(x^2)`; and `f(x)` gets a
-symbol of its own, since it reads it as f times x.
+- Decimals become fractions, since math-verify compares floating-point numbers with a tolerance.
+- Letters that it would misread are renamed: it treats `R` and `r` as the same symbol, `I^2` as `I`, and `d` as a
+  differential.
+- Arguments of functions get brackets, since it reads `\ln x \cdot x` as `\ln(x^2)`.
+- `f(x)` becomes a symbol, since it reads it as f times x.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from specs.core.answers import rational
 
 _MARKS = frozenset("+-/^_()[]{},=<>|!&'%")
 _FREE = "abcdfghjklmnopqrstuvwxyz"
-"""Letters without a meaning of their own."""
+"""Letters without a special meaning."""
 _BINDING = frozenset(["\\sum", "\\prod", "\\int"])
 _LOGARITHMS = frozenset(["\\ln", "\\log", "\\lg"])
 FUNCTIONS = _LOGARITHMS | frozenset(
     "\\" + name for name in "sin cos tan cot sec csc sinh cosh tanh arcsin arccos arctan exp".split()
 )
 _ENDS = frozenset("+ - , = < > ) ] | \\} ; : \\cdot \\times \\pm \\mp \\le \\ge \\ne \\in & \\\\".split()) | FUNCTIONS
-"""What ends the argument of a function that has no brackets."""
+"""Tokens that end a function's argument without brackets."""
 _APPLIED = frozenset("fgFGE")
-"""Letters that are functions where a bracket follows; `P` is one of events, and h(a + b) may be a product."""
+"""Letters that are functions if a bracket follows. `P` is one only for events; h(a + b) may be a product."""
 
 
 def latex_pair(one: Sequence[Token], other: Sequence[Token], scales: Sequence[Fraction]) -> tuple[str, str] | None:
-    """Two formulas, each times its scale, in LaTeX; None if one holds what is no formula (words, `1 2`)."""
+    """Two formulas, each times its scale, in LaTeX; None if one is not a formula (words, `1 2`)."""
     applications: dict[str, Token] = {}
     one, other = (_bracketed(_opaque(found, applications)) for found in (one, other))
     names = {token.text for token in (*one, *other) if token.kind == "command"}
@@ -46,7 +46,7 @@ def latex_pair(one: Sequence[Token], other: Sequence[Token], scales: Sequence[Fr
     renamed = dict(zip(mistaken, free, strict=False))
     marked = any(a.text == "i" and b.text in ("^", "_", "(") for found in (one, other) for a, b in pairwise(found))
     if not marked and not _BINDING & names:
-        renamed["i"] = "I"  # what math-verify has for the imaginary unit
+        renamed["i"] = "I"  # math-verify's imaginary unit
     texts = _latex(one, renamed), _latex(other, renamed)
     if texts[0] is None or texts[1] is None:
         return None
@@ -56,7 +56,7 @@ def latex_pair(one: Sequence[Token], other: Sequence[Token], scales: Sequence[Fr
 
 
 def closing(found: Sequence[Token], start: int) -> int:
-    """Index behind the bracket that closes the one at `start`; the end where none does."""
+    """Index after the bracket that closes the one at `start`; the end if none does."""
     depth = 0
     for position in range(start, len(found)):
         text = found[position].text
@@ -67,7 +67,7 @@ def closing(found: Sequence[Token], start: int) -> int:
 
 
 def _opaque(found: Sequence[Token], applications: dict[str, Token]) -> list[Token]:
-    """The tokens with a symbol for each application of a function, the same for those that are spelled the same."""
+    """The tokens with each application of a function replaced by a symbol, the same symbol for the same spelling."""
     out: list[Token] = []
     position = 0
     while position < len(found):
@@ -98,7 +98,7 @@ def _opaque(found: Sequence[Token], applications: dict[str, Token]) -> list[Toke
 
 
 def _bracketed(found: Sequence[Token]) -> list[Token]:
-    """The tokens with brackets around the argument of each function that has none."""
+    """The tokens with brackets added around each function argument that has none."""
     out: list[Token] = []
     position = 0
     while position < len(found):
@@ -154,7 +154,7 @@ def _latex(found: Sequence[Token], renamed: Mapping[str, str]) -> str | None:
             text = r"\%" if token.text == "%" else token.text
         else:
             return None
-        if text == "\\circ" and before == "^":  # of a degree inside a formula
+        if text == "\\circ" and before == "^":  # a degree sign inside a formula
             spelled[-1] = r"\frac{\pi}{180}"
             continue
         spelled.append(f"{{{text}}}" if before in ("_", "^") and text != "{" else text)

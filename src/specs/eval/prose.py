@@ -1,4 +1,4 @@
-r"""Values in a sentence: each a whole run of a formula's characters, with its unit, and what words say about it."""
+r"""Values in a sentence: each is a whole formula with its unit, and knows whether words around it negate it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from specs.eval.units import is_unit
 
 _DOLLARS = r"\$(?=[^\s$])[^$\n]*?(?<=[^\s\\])\$(?!\d)"
-"""A formula between dollar signs, by the rule that keeps apart "$130 and $200": no space inside, no digit behind."""
+"""A formula between dollar signs. No space inside them and no digit after them, so "$130 and $200" is none."""
 _ROWS = "align|aligned|alignat|array|equation|gather|gathered|split|eqnarray"
 FORMULA = re.compile(
     r"\\\[.{1,1000}?\\\]|\$\$.{1,1000}?\$\$|\\\(.{1,1000}?\\\)"
@@ -31,22 +31,22 @@ _VALUED = re.compile(
     r"[\d½¼¾⅓⅔π√∞]|\\(?:frac|dfrac|tfrac|pi|sqrt|infty|binom)|(?<![A-Za-z])(?:pi|sqrt|infinity)(?![A-Za-z])"
     r"|[A-Za-z)]\s*[-+*/^=]\s*[A-Za-z(]"
 )
-"""What tells a value from a symbol or a sign in a sentence."""
+"""A pattern that a value matches, but a symbol or a sign in a sentence does not."""
 _DENIALS = frozenset(
     "not isn't aren't wasn't can't cannot doesn't won't never neither nor instead except without".split()
 )
-"""Words that take back a value among the three words behind them ("is not equal to 42")."""
+"""Words that negate a value up to three words later ("is not equal to 42")."""
 _HEDGES = frozenset(
     "negative minus less more fewer greater larger smaller higher lower than most least between over under above below "
     "exceeds exceed longer almost nearly half twice double triple mod modulo".split()
 )
 _PAIRS = ("up to", "out of", "half of", "third of", "quarter of", "multiple of", "anything but")
-"""Words that make a value right behind them another one, or a bound."""
+"""Phrases that turn the value directly after them into another value or a bound."""
 _QUALIFIED = re.compile(
     r"\s*(?:and (?:a|one|two|three) (?:half|third|thirds|quarters?|fifths?)|or (?:more|less|fewer|so|greater)"
     r"|squared|cubed|factorial|times)\b"
 )
-"""Words behind a value that make it another one."""
+"""Words after a value that turn it into another value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,8 @@ class Value:
 
     Attributes:
         start: where it starts.
-        joined: whether only a comma, "and" or "or" is between it and the value before.
-        hedged: whether words around it say that it is not the value (`not 42`, `at most 42`, `42 and a half`).
+        joined: whether only commas, "and" or "or" separate it from the previous value.
+        hedged: whether words around it negate or change it (`not 42`, `at most 42`, `42 and a half`).
     """
 
     start: int
@@ -66,17 +66,17 @@ class Value:
 
 
 def values_of(line: str) -> list[Value]:
-    """The values of a line in their order: formulas and runs of a formula's characters."""
+    """The values of a line in order: delimited formulas, and runs of characters that formulas are made of."""
     found: list[Value] = []
     between: list[str] = []  # words and stops since the last value
-    start, end, depth = 0, 0, 0  # of the run at hand; it is empty where start == end
+    start, end, depth = 0, 0, 0  # of the current run, which is empty if start == end
 
     def close(formula: str | None = None) -> None:
         nonlocal start, end, depth
         text = _balanced(line[start:end]) if formula is None else content_of(formula)
         if text[:1] == "-" and start and line[start - 1].isalnum():  # COVID-19
             text = text[1:]
-        raised = text[:1] in ("^", "_")  # of a unit: cm$^2$
+        raised = text[:1] in ("^", "_")  # belongs to a unit: cm$^2$
         if text and not raised and (formula is not None or _VALUED.search(text)):
             joined = bool(found) and bool(between) and all(word in (",", "and", "or") for word in between)
             doubtful = hedged(" ".join(between)) or text[0] in "<>≤≥" or _QUALIFIED.match(line, end) is not None
@@ -104,7 +104,7 @@ def values_of(line: str) -> list[Value]:
 
 
 def hedged(before: str) -> bool:
-    """Whether the words before a value take it back."""
+    """Whether the words before a value negate it or make it a bound."""
     words = re.findall(r"[a-z]+(?:'t)?|[,;.]", before[-200:].lower().replace("’", "'"))
     clause: list[str] = []
     for word in words:
@@ -114,7 +114,7 @@ def hedged(before: str) -> bool:
 
 
 def content_of(formula: str) -> str:
-    r"""A formula without what is around it; of `align` and its like the last row."""
+    r"""A formula without its delimiters; the last row of `align` and similar environments."""
     formula = re.sub(r"^(\$\$?|\\\[|\\\()|(\$\$?|\\\]|\\\))$", "", formula).strip()
     if rows := _ALIGNED.fullmatch(formula):
         last = next((row for row in reversed(rows.group(2).split("\\\\")) if row.strip()), "")
@@ -124,13 +124,13 @@ def content_of(formula: str) -> str:
 
 
 def concluded(text: str) -> str:
-    """The value behind the last arrow of `2x = 24 => x = 12`; the text itself if there is none."""
+    """The value after the last arrow of `2x = 24 => x = 12`; the text itself if there is none."""
     last = _ARROW.split(text)[-1].strip()
     return last if _VALUED.search(last) else text
 
 
 def _balanced(run: str) -> str:
-    """A run without the brackets of a sentence that were cut off, and without quotes."""
+    """A run without quotes and without unbalanced brackets, which belong to the sentence."""
     run = run.strip(" \t\"'`“”")
     while run and run[-1] in "([{" and run[-2:] != "\\{":
         run = run[:-1].rstrip()
@@ -143,7 +143,7 @@ def _balanced(run: str) -> str:
 
 
 def _unit_behind(text: str) -> str:
-    """The known units that follow a value in a sentence, each behind a space."""
+    """The known units that follow a value in a sentence, with a space before each."""
     unit = ""
     for word in text.split():
         name = word.strip(".,;:!?")

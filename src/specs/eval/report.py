@@ -1,4 +1,4 @@
-"""What a run found: accuracy, latency and work of each method, and each against beam search."""
+"""The results of a run: accuracy, latency and work of each method, and a comparison of each with beam search."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from specs.eval.rows import Row
 from specs.types import Role, Seconds
 
 REFERENCE = "beam"
-"""Method that the others are held against."""
+"""The method that the others are compared with."""
 MARGIN = 0.02
 """Accuracy that "not worse" may lose: non-inferiority by the one-sided 95% lower bound."""
 BY_CONSTRUCTION = "the same by construction"
@@ -41,8 +41,7 @@ class Report:
         repeats: sampling seeds of each problem and method.
         rows: finished solves.
         interrupted: whether some are missing because the run was stopped.
-        one_machine: whether all solves were made on machines that are alike; otherwise latencies
-            are not compared.
+        one_machine: whether all solves ran on equal machines; otherwise latencies are not compared.
     """
 
     configuration: dict[str, Any]
@@ -62,17 +61,17 @@ class Report:
         return rows
 
     def to_json(self) -> dict[str, Any]:
-        """The report as plain values; what is not known is None.
+        """The report as plain values; unknown values are None.
 
         `solves` counts all solves, `failed` those that ended with an error, `undecided` those whose
-        answer could not be graded. Whether these are right is not known, so accuracies have two ends:
-        `accuracy` takes none of them for right, `accuracy_at_most` all, and intervals cover both.
-        A method is compared with beam search of the same n if there is one, else with the only one
-        (`reference`), over the problems and seeds that both have; `mean` and `mean_at_most` of the
-        difference are its two ends in the same way. Latency and work are of solves that did not
-        fail: `seconds`, `latency_s`, `flops`, `tokens` and `steps_mean` are means a solve;
+        answer could not be graded. It is not known whether failed and undecided solves are right, so
+        accuracies have two ends: `accuracy` counts them all as wrong, `accuracy_at_most` as right, and
+        intervals cover both. A method is compared with the beam search of the same n if there is one, else
+        with the only beam search (`reference`), over the problems and seeds that both have; the ends of
+        the difference are `mean` and `mean_at_most`. Latency and work cover the solves that did not
+        fail: `seconds`, `latency_s`, `flops`, `tokens` and `steps_mean` are means per solve;
         `latency_s.per_step`, shares and `processed_over_minimum` are ratios of sums. All intervals
-        are 95%, with problems, not solves, as what is independent.
+        are 95%, with problems, not solves, as the independent units.
         """
         seed: int = self.configuration["seed"]
         rows, called = self.by_name(), names(self.settings)
@@ -102,7 +101,7 @@ class Report:
     def _against(
         self, setting: Setting, rows: Sequence[Row], reference: Setting | None, theirs: Sequence[Row]
     ) -> dict[str, Any]:
-        """A method and beam search on the problems and seeds that both have."""
+        """A method compared with beam search, over the problems and seeds that both have."""
         beam = {(row.problem_id, row.seed): row for row in theirs}
         pairs = [(row, beam[row.problem_id, row.seed]) for row in rows if (row.problem_id, row.seed) in beam]
         nothing = {"latency_ratio_to_beam": None, "accuracy_minus_beam": None}
@@ -120,7 +119,7 @@ class Report:
             "mean": difference.mean,
             "mean_at_most": at_most,
             **_bounds(low=difference.low, high=difference.high, lower_bound_one_sided=difference.lower_bound),
-            # From one problem there is no bound, and so no p either.
+            # With one problem there is no bound, so there is no p either.
             "p": difference.p if math.isfinite(difference.low) else None,
             "discordant_problems": difference.discordant,
             "verdict": BY_CONSTRUCTION if by_construction else str(verdict),
@@ -129,7 +128,7 @@ class Report:
         return {"latency_ratio_to_beam": ratio, "accuracy_minus_beam": minus}
 
     def _reference(self, setting: Setting) -> Setting | None:
-        """The beam search that a setting is held against: of its own run, n and concurrency first."""
+        """The beam search to compare a setting with, preferably of the same run, n and concurrency."""
         beams = [one for one in self.settings if one.method == REFERENCE]
         beams = [one for one in beams if one.context == setting.context] or beams
         beams = [one for one in beams if one.concurrency == setting.concurrency] or beams
@@ -138,7 +137,7 @@ class Report:
 
 
 def _alone(rows: Sequence[Row], seed: int) -> dict[str, Any]:
-    """What a method did, whatever the others did."""
+    """The results of one method by itself."""
     good = [row for row in rows if not row.failed]
     unknown = [row for row in rows if row.correct is None]
     counts = {
@@ -184,7 +183,7 @@ def _alone(rows: Sequence[Row], seed: int) -> dict[str, Any]:
 
 
 def _accuracy(rows: Sequence[Row]) -> dict[str, Any]:
-    """Shares of right answers: with every unknown solve counted as wrong, and with every one counted as right."""
+    """Shares of right answers with every unknown solve counted as wrong, and with every one counted as right."""
     if all(row.correct is None for row in rows):
         return dict.fromkeys(("accuracy", "accuracy_at_most", "accuracy_interval"))
     problems = [row.problem_id for row in rows]
@@ -194,10 +193,10 @@ def _accuracy(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def accuracy_difference(pairs: Sequence[tuple[Row, Row]], seed: int = 0) -> tuple[Difference, float] | None:
-    """Accuracy of the first minus that of the second over pairs, and the most that the mean can be.
+    """Accuracy of the first minus that of the second over pairs, and the largest mean that is possible.
 
-    What is not known is taken as it is worst for the first; as it is best for the upper ends. None where
-    nothing is known of any pair.
+    Unknown solves count as is worst for the first, and for the upper ends as is best for it. None if no pair
+    is known on both sides.
     """
     known = [(ours, theirs) for ours, theirs in pairs if ours.correct is not None and theirs.correct is not None]
     if not known:
@@ -212,7 +211,7 @@ def accuracy_difference(pairs: Sequence[tuple[Row, Row]], seed: int = 0) -> tupl
     discordant = len({one.problem_id for one, other in known if one.correct is not other.correct})
     # If the two ends disagree about which is better, nothing is significant.
     p = max(least.p, most.p) if least == most or least.mean * most.mean > 0 else 1.0
-    # A bootstrap interval may reach beyond -1 or 1; accuracies cannot.
+    # A bootstrap interval may extend beyond -1 or 1; a difference of accuracies cannot.
     low, lower_bound, high = (_within(end) for end in (least.low, least.lower_bound, most.high))
     return Difference(least.mean, low, high, lower_bound, p, discordant), most.mean
 
@@ -226,7 +225,7 @@ def _right(rows: Sequence[Row], unknown: float) -> list[float]:
 
 
 def _latency_ratio(pairs: Sequence[tuple[Row, Row]], seed: int) -> dict[str, float | None] | None:
-    """Of pairs in which neither solve failed; None if there are none."""
+    """The latency ratio over pairs in which neither solve failed; None if there are none."""
     # Repeats of a problem are added up first, so that each problem has one ratio.
     ours: dict[str, float] = defaultdict(float)
     theirs: dict[str, float] = defaultdict(float)
@@ -245,7 +244,7 @@ def _latency_ratio(pairs: Sequence[tuple[Row, Row]], seed: int) -> dict[str, flo
 
 
 def _same_steps(setting: Setting, reference: Setting) -> bool:
-    """Whether a method takes the same steps as the reference by construction: they differ in speculation at most."""
+    """Whether a method takes the same steps as the reference by construction: at most their speculation differs."""
     if setting.context != reference.context:  # other models, another law or other limits
         return False
     options = {name: value for name, value in setting.options.items() if name != "speculate"}
@@ -253,7 +252,7 @@ def _same_steps(setting: Setting, reference: Setting) -> bool:
 
 
 def _over_minimum(rows: Sequence[Row], role: Role) -> float | None:
-    """Positions computed, those for guesses apart, over those that had to be; None where inexact."""
+    """Positions computed, except those for guesses, over the fewest possible; None if inexact."""
     processed, minimum = 0, 0
     for row in rows:
         fewest = row.usage[role]["minimum"]

@@ -47,7 +47,7 @@ class Plan:
     Attributes:
         seed: the first sampling seed; the bootstrap has it as well.
         seeds: sampling seeds `seed`, `seed + 1`, ..., >= 1.
-        extract: whether a text without a box gives an answer, too.
+        extract: whether to also read answers from texts without a box.
     """
 
     problems: Sequence[Problem]
@@ -152,7 +152,7 @@ def solve_all(plan: Plan, models: Models, rows: Rows, progress: Progress | None 
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            # A defect, ours or a library's (a panic in Rust is no `Exception`), fails this solve and not the whole run.
+            # A defect of ours or of a library (a panic in Rust is not an `Exception`) fails only this solve.
             _log.exception("%s on %s failed", turn.cell.label, turn.problem.id)
             return _failed(turn, plan, f"{described(error)}; please report it with the traceback that was logged")
 

@@ -1,4 +1,4 @@
-r"""The parts of an answer: what a list lists, what an equation names, what stands in brackets."""
+r"""The parts of an answer: the entries of a list, name and value of an equation, the content of brackets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from specs.core.answers import parts
 Tokens = tuple[Token, ...]
 
 BELOW, ABOVE = {"<": "(", "\\le": "["}, {">": ")", "\\ge": "]"}
-"""Relations, each with the bracket of the bound to its left (`<`) or to its right (`>`)."""
+"""Relations, each with the bracket for the bound on its left (`<`) or on its right (`>`)."""
 _OPENING, _CLOSING = ("(", "[", "{", "\\{"), (")", "]", "}", "\\}")
 _SYMBOL = (
     r"(?:\\(?:alpha|beta|gamma|delta|epsilon|varepsilon|zeta|eta|theta|kappa|lambda|mu|nu|xi|pi|rho|sigma|tau|phi|varphi"
@@ -35,7 +35,7 @@ _INFINITY = Token("command", "\\infty")
 
 
 def answers_of(text: str) -> list[Tokens]:
-    r"""The answers that a text lists or has in a set, those of `\pm` one by one; [] for none."""
+    r"""The answers in a text: the entries of a list or a set, with `\pm` as two answers; [] if there are none."""
     found = parts(tokens(text))
     if len(found) == 1 and (inside := enclosed(name_and_value(found[0])[1])) and inside[0] == "\\{":
         if not any(token.text in ("|", ":", "\\{", "\\emptyset") for token in inside[1]):  # no {x | x > 1}, no {{1}}
@@ -44,7 +44,7 @@ def answers_of(text: str) -> list[Tokens]:
 
 
 def _signs(part: Tokens) -> list[Tokens]:
-    r"""The answers of `1 \pm \sqrt2`, a sign each; beside `\mp` the signs belong together."""
+    r"""The answers of `1 \pm \sqrt2`, one for each sign; with `\mp` the signs are chosen together."""
     places = [k for k, token in enumerate(part) if token.text in ("\\pm", "\\mp")]
     if not places or len(places) > _MOST_SIGNS:
         return [part]
@@ -64,7 +64,7 @@ def _signs(part: Tokens) -> list[Tokens]:
 
 
 def split(found: Sequence[Token], *separators: str) -> list[Tokens]:
-    """Tokens between separators outside brackets; at least one part."""
+    """The tokens split at separators outside brackets; at least one part."""
     pieces: list[list[Token]] = [[]]
     depth = 0
     for token in found:
@@ -77,7 +77,7 @@ def split(found: Sequence[Token], *separators: str) -> list[Tokens]:
 
 
 def enclosed(found: Sequence[Token]) -> tuple[str, Tokens, str] | None:
-    """Opening bracket, inside and closing bracket, if one pair is around everything; `[0,1)` is a pair."""
+    """Opening bracket, content and closing bracket if one pair encloses everything; `[0,1)` has a pair."""
     if len(found) < 2 or found[0].text not in _OPENING or found[-1].text not in _CLOSING:
         return None
     depth = 0
@@ -89,16 +89,16 @@ def enclosed(found: Sequence[Token]) -> tuple[str, Tokens, str] | None:
 
 
 def unparenthesised(found: Tokens) -> Tokens:
-    """Without round brackets that are around a single value."""
+    """The tokens without round brackets around a single value."""
     while (pair := enclosed(found)) and (pair[0], pair[2]) == ("(", ")") and len(parts(pair[1])) == 1:
         found = pair[1]
     return found
 
 
 def name_and_value(part: Tokens) -> tuple[str, Tokens]:
-    r"""Name and value of `x = 5`, `x \in [1,2]` and `1 \le x < 2`, which is `[1,2)`; "" where nothing is named.
+    r"""Name and value of `x = 5`, `x \in [1,2]` and `1 \le x < 2`, which is `[1,2)`; the name is "" if there is none.
 
-    Of `x = \frac{1}{3} \approx 0.33` the value is the exact one.
+    `x = \frac{1}{3} \approx 0.33` has the exact value.
     """
     exact, *rounded = split(part, "\\approx")
     if rounded and exact:
@@ -124,7 +124,7 @@ def name_and_value(part: Tokens) -> tuple[str, Tokens]:
 
 
 def is_equation(part: Tokens) -> bool:
-    """Whether an equals sign stands outside brackets."""
+    """Whether there is an equals sign outside brackets."""
     return len(split(part, "=")) > 1
 
 
@@ -139,7 +139,7 @@ def is_constant(found: Tokens) -> bool:
 
 
 def _is_name(found: Tokens) -> bool:
-    """Whether this may stand for a value to the left of `=`: a symbol, `f(2)`, `AB`, `\\angle A`, `P(A)`, or words."""
+    """Whether these tokens can name a value left of `=`: a symbol, `f(2)`, `AB`, `\\angle A`, `P(A)`, or words."""
     words = [token.kind == "word" or (token.kind == "letters" and _is_word(token.text)) for token in found]
     points = [token.kind == "letters" and token.text.isupper() for token in found]
     named = bool(words) and words[0] and all(a or b for a, b in zip(words, points, strict=True))
@@ -172,7 +172,7 @@ def _interval(part: Tokens) -> tuple[str, Tokens] | None:
         signs = [relations[token.text] for token in part if token.text in relations]
         if len(sides) not in (2, 3) or len(signs) != len(sides) - 1 or not all(sides):
             continue
-        if turned:  # from the smaller side on
+        if turned:  # put the smaller side first
             sides, signs = sides[::-1], [{")": "(", "]": "["}[sign] for sign in reversed(signs)]
         closing = {"(": ")", "[": "]"}
         below: tuple[Tokens, str] = ((Token("mark", "-"), _INFINITY), "(")

@@ -62,7 +62,7 @@ def notes(name: str, method: dict[str, Any]) -> list[str]:
 
 
 def _compared(reference: str, minus: dict[str, Any]) -> str:
-    """What the difference from the reference says."""
+    """The comparison with the reference in words."""
     against = f"than {reference} by {100 * MARGIN:.0f} points"
     if minus["verdict"] == BY_CONSTRUCTION:
         return f"the same steps as {reference} by construction"
@@ -82,7 +82,7 @@ def shown(
     scale: float = 1,
     most: float | None = None,
 ) -> str:
-    """A number with its interval, where they are known; "value to most" where it may be anything between."""
+    """A number with its interval, if they are known; "value to most" if it may be anything in between."""
     if value is None:
         return "-"
     if most not in (None, value):

@@ -1,7 +1,7 @@
-r"""Units behind an answer: `5 \text{ cm}`, `15\mbox{ cm}^2`, `\$32`, `90^\circ`, `5 million dollars`, `50\%`.
+r"""Units of an answer: `5 \text{ cm}`, `15\mbox{ cm}^2`, `\$32`, `90^\circ`, `5 million dollars`, `50\%`.
 
-A unit is a factor times powers of base units: `cm^2` is 1/10000 of metre squared. Words that are in no
-table (`apples`) are base units of their own, if they are none that changes a value (`squared`, `less`).
+A unit is a factor times powers of base units: `cm^2` is 1/10000 of a square metre. A word that is not in the
+table (`apples`) is its own base unit, unless it changes a value (`squared`, `less`).
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _RAISED = {"squared": 2, "cubed": 3}
 _CURRENCIES = ("$", "€", "£", "USD", "EUR", "GBP")
 _LETTERS = frozenset("mgshLNW")
-"""Units of one letter that are read outside `\\text{...}`, behind a number and white space."""
+"""One-letter units that are read outside `\\text{...}`, after a number and white space."""
 _MOST_WORDS = 12
-"""Words and marks of a unit; more are a text."""
+"""Largest number of words and marks in a unit; anything longer is text."""
 _NO_UNIT = frozenset(
     "half halve third fourth fifth tenth hundredth thousandth less more fewer greater smaller larger least most than "
     "time factorial plus minus over under not isn't never no wrong false true is was are be if when where for "
@@ -62,12 +62,12 @@ _NO_UNIT = frozenset(
     "and or to from by with without except about around approximately nearly almost between only negative positive "
     "each other log ln sin cos tan sqrt divided multiplied raised double twice triple".split()
 )
-"""Words, in the singular, that change the value before them, or whose meaning is open."""
+"""Words, in the singular, that change the value before them or are ambiguous."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """`count` (5 million has a million) times `factor` times base units, each with its power, sorted by name."""
+    """`count` (a million, in 5 million) times `factor` times base units, each with its power, sorted by name."""
 
     count: Fraction = Fraction(1)
     factor: Fraction = Fraction(1)
@@ -75,7 +75,7 @@ class Unit:
 
 
 def unit_of(found: Sequence[Token], formula: bool = False) -> tuple[tuple[Token, ...], Unit | None]:
-    r"""An answer's tokens without the unit that it ends or starts with, and the unit; None without one.
+    r"""An answer's tokens without the unit at its end or start, and the unit; None if there is none.
 
     Args:
         formula: whether letters are symbols and only words in `\text{...}` are units.
@@ -92,7 +92,7 @@ def unit_of(found: Sequence[Token], formula: bool = False) -> tuple[tuple[Token,
 
 
 def _behind(found: Sequence[Token], formula: bool) -> tuple[tuple[Token, ...], Unit | None]:
-    """As `unit_of`, of what an answer ends with."""
+    """As `unit_of`, for a unit at the end."""
     for start in range(max(1, len(found) - 2 * _MOST_WORDS), len(found)):
         if found[start - 1].kind == "word":
             break
@@ -102,7 +102,7 @@ def _behind(found: Sequence[Token], formula: bool) -> tuple[tuple[Token, ...], U
 
 
 def sum_of(found: Sequence[Token]) -> tuple[tuple[Token, ...], Unit] | None:
-    """Value and unit of `5 hours 30 minutes`, in the last unit; None if this is no such sum."""
+    """Value and unit of `5 hours 30 minutes`, in the last unit; None if the tokens are not such a sum."""
     starts = [k for k, token in enumerate(found) if token.kind == "number" and (k == 0 or found[k - 1].text != "^")]
     if len(starts) < 2 or starts[0]:
         return None
@@ -119,13 +119,13 @@ def sum_of(found: Sequence[Token]) -> tuple[tuple[Token, ...], Unit] | None:
 
 
 def is_unit(word: str) -> bool:
-    """Whether a word of a sentence is a unit, or a part of one."""
+    """Whether a word in a sentence is a unit or part of one."""
     known = len(word) > 1 and word != "in" and _known(word) is not None
     return known or word == "per" or word in _COMPOUND or word in _POWERS
 
 
 def _starts(found: Sequence[Token], start: int, formula: bool) -> bool:
-    """Whether a unit may start here: behind a value, with a word, a percent sign, a raised word or known letters."""
+    """Whether a unit may start here: after a value, with a word, a percent sign, a raised word or known letters."""
     before, token = found[start - 1], found[start]
     if before.kind == "mark" and before.text not in (")", "}", "!", "]", "|"):
         return False
@@ -154,9 +154,9 @@ def _at(found: Sequence[Token], position: int) -> str:
 
 
 def _read(found: Sequence[Token]) -> Unit | None:
-    """The unit that all these tokens make; None if they make none."""
+    """The unit that the tokens form; None if they form none."""
     count, factor, powers = Fraction(1), Fraction(1), Counter[str]()
-    below, ahead = 1, 1  # -1 behind a slash or "per"; the power that "square" gives to what follows
+    below, ahead = 1, 1  # -1 after a slash or "per"; the power that "square" gives to the next unit
     texts = [token.text for token in found if token.text != "."]  # sq. ft.
     words = [word for text in texts for word in _COMPOUND.get(text, text).split()]
     position = 0
@@ -199,7 +199,7 @@ def _power(words: Sequence[str], position: int) -> tuple[int, int]:
 
 
 def _entry(word: str) -> tuple[str, Fraction] | None:
-    """Base unit and size of a word; of an unknown one itself, in the singular; None for what is no unit."""
+    """Base unit and size of a word; an unknown word, in the singular, is its own base unit; None if not a unit."""
     single = word.lower().removesuffix("s") if len(word) > 3 else word
     unknown = None if len(word) < 2 or not word.isalpha() or single in _NO_UNIT or word.lower() in _NO_UNIT else single
     return _known(word) or (unknown and (unknown, Fraction(1))) or None

@@ -1,6 +1,6 @@
-"""Control tokens: the added tokens that lay out what a model reads, and that no text of users may become.
+"""Control tokens: the added tokens that structure what a model reads, and that text from users must never become.
 
-They count where a template, a PRM format or specs itself writes them. Elsewhere their spelling is text.
+Where a template, a PRM format or specs itself writes them, they are tokens. Elsewhere their spelling is ordinary text.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ Span = tuple[int, int]
 _ENDS = re.compile(r"^[\s\u2581]+|[\s\u2581]+$")
 _MARK = re.compile(r"[<\[{|\u3008].*\w.*[>\]}|\u3009]", re.DOTALL)
 _SIGNS = "".join(map(chr, range(0x2801, 0x2811))), "ghijklmnopqrstuv"
-"""Alphabets of 16 signs for secret names: Braille, and letters where that does not last."""
+"""Alphabets of 16 signs for secret names: Braille, or letters if normalisation changes Braille."""
 _WORDS = re.compile(r"\w+(?:\W\w+)*")
 """Words and numbers: `don't`, `3.5`."""
 
 
 def is_control(spelling: str, special: bool, template: str | None) -> bool:
-    """Whether an added token lays out what a model reads.
+    """Whether an added token is a control token.
 
     Vocabularies also add tokens for what people write: runs of white space, single characters, digits,
-    words. Those stay tokens wherever they stand. Control tokens are, of the others, the special ones, those
-    that look like marks (`<think>`, `[INST]`, `<| end |>`), and those that the source of the chat template
-    spells (`USER:`). U+2581 stands for a space or for itself.
+    words. Those are ordinary tokens everywhere. Of the others, control tokens are the special ones, those
+    that look like tags (`<think>`, `[INST]`, `<| end |>`), and those that the source of the chat template
+    spells (`USER:`). U+2581 means a space or itself.
     """
     core = _ENDS.sub("", spelling)
     if not core or (len(core) == 1 and core.isprintable()):
@@ -48,10 +48,10 @@ def is_control(spelling: str, special: bool, template: str | None) -> bool:
 
 @contextmanager
 def guarded(error_of: Callable[[str], SpecsError]) -> Iterator[None]:
-    """Turn whatever the `tokenizers` library raises into an error of ours, made from the reason.
+    """Turn anything that the `tokenizers` library raises into the error that `error_of` makes from the reason.
 
-    It raises plain `Exception`, and a `BaseException` of its own where its code panics (a pattern that
-    runs into its limit, say).
+    The library raises plain `Exception`, and its own `BaseException` when its code panics (for example, when a
+    pattern runs into its limit).
     """
     try:
         yield
@@ -62,10 +62,10 @@ def guarded(error_of: Callable[[str], SpecsError]) -> Iterator[None]:
 
 
 def encoded(tokenizer: Tokenizer, text: str, add_special_tokens: bool = False) -> Encoding:
-    """What a tokenizer makes of a text.
+    """A text as a tokenizer encodes it.
 
     Raises:
-        EngineError: it fails on it.
+        EngineError: the tokenizer fails on the text.
     """
 
     def error_of(reason: str) -> EngineError:
@@ -78,9 +78,9 @@ def encoded(tokenizer: Tokenizer, text: str, add_special_tokens: bool = False) -
 
 
 def spelling_in(text: str, span: Span, spelling: str) -> Span:
-    """Where a token is spelled within the span that a tokenizer says is its own.
+    """Where a token is spelled within the span that a tokenizer reports for it.
 
-    The span has the white space that the token takes along; normalisation may have changed the spelling.
+    The span includes the white space that the token absorbs; normalisation may have changed the spelling.
     """
     start, end = span
     found = text[start:end]
@@ -90,7 +90,7 @@ def spelling_in(text: str, span: Span, spelling: str) -> Span:
 
 
 def outside(found: Sequence[tuple[int, Span]], written: Sequence[Span]) -> list[tuple[int, Span]]:
-    """Of the tokens found in a text, those that share no character with a part of it; all are in order."""
+    """The tokens in `found` that share no character with a span in `written`; both are in order."""
     own: list[tuple[int, Span]] = []
     part = 0
     for token, (start, end) in found:
@@ -102,32 +102,32 @@ def outside(found: Sequence[tuple[int, Span]], written: Sequence[Span]) -> list[
 
 
 class Guarded:
-    """A tokenizer of which no text can spell a control token, but that otherwise does what the original does.
+    """A tokenizer that encodes like the original, except that no text can spell its control tokens.
 
-    Its control tokens have secret names, which stand in a text where the original's are meant. So where text
-    is cut, how it is normalised and which tokens are made of it stays the tokenizer's own matter.
+    Its control tokens have secret names. Where a control token is meant, the text has its secret name. So the
+    tokenizer itself still splits the text, normalises it and chooses its tokens.
     """
 
     def __init__(self, path: Path, tokenizer: Tokenizer, control: Mapping[int, str], unknown: int | None) -> None:
-        """Of `tokenizer`, read from the tokenizer.json at `path`.
+        """Guard `tokenizer`, which was read from the tokenizer.json at `path`.
 
         Args:
             control: the spelling of each control token by its id.
-            unknown: the token of what the vocabulary lacks.
+            unknown: the token for text that the vocabulary lacks.
         """
         self._names = _secret_names(control, tokenizer)
         self._path, self._control, self._watched = path, control, control.keys() - {unknown}
         self._tokenizer, self._ids = self._sharing(tokenizer)
-        # An id may be given that a vocabulary with gaps has higher up.
+        # In a vocabulary with gaps, the new id of an added token may belong to another token.
         self._own_model = any(new != old and tokenizer.model.id_to_token(new) for new, old in self._ids.items())
         if self._own_model:
             self._tokenizer, self._ids = self._renaming()
 
     def encode(self, text: str, own: Sequence[tuple[int, Span]], spells_unknown: bool) -> list[int]:
-        """Ids of `text`, in which just the spans of `own`, in order, are control tokens.
+        """Ids of `text`, in which only the spans in `own`, in order, are control tokens.
 
         Args:
-            spells_unknown: whether the rest spells the token of what the vocabulary lacks.
+            spells_unknown: whether the rest of the text spells the token for text that the vocabulary lacks.
         """
         pieces: list[str] = []
         done = 0
@@ -150,7 +150,7 @@ class Guarded:
         return [self._ids.get(token, token) for token in ids]
 
     def _sharing(self, tokenizer: Tokenizer) -> tuple[Tokenizer, dict[int, int]]:
-        """Another tokenizer of the same model, and the original ids of its added tokens: made at once."""
+        """Another tokenizer with the same model, and the original ids of its added tokens; takes milliseconds."""
         from tokenizers import AddedToken, Tokenizer
 
         shared = Tokenizer(tokenizer.model)
@@ -164,7 +164,7 @@ class Guarded:
             [
                 AddedToken(
                     names[token],
-                    # Where it stands has been found: a letter beside it must not hide the name.
+                    # Its place has been found already: a letter beside it must not hide the name.
                     single_word=one.single_word and token not in self._control,
                     lstrip=one.lstrip,
                     rstrip=one.rstrip,
@@ -176,7 +176,7 @@ class Guarded:
         return shared, _known_by(names, shared)
 
     def _renaming(self) -> tuple[Tokenizer, dict[int, int]]:
-        """The same of a model that has the secret names instead of the spellings: seconds for a large one."""
+        """As `_sharing`, with a copy of the model that has secret names for spellings; a large one takes seconds."""
         from tokenizers import Tokenizer
 
         parts: dict[str, Any] = json.loads(self._path.read_text(encoding="utf-8"))
@@ -191,9 +191,9 @@ class Guarded:
 
 
 def _secret_names(control: Iterable[int], tokenizer: Tokenizer) -> dict[int, str]:
-    """A name that no text can hold for each control token, of signs that normalisation keeps.
+    """For each control token a name that no text can contain, made of signs that normalisation keeps.
 
-    They are no letters where that can be: a word that is a token just where it stands alone is one beside them.
+    The signs are not letters if possible: next to letters, a token that counts only as a whole word would be missed.
     """
     normalizer = tokenizer.normalizer
     kept = [signs for signs in _SIGNS if normalizer is None or signs in normalizer.normalize_str(signs)]
@@ -203,12 +203,12 @@ def _secret_names(control: Iterable[int], tokenizer: Tokenizer) -> dict[int, str
 
 
 def _known_by(names: Mapping[int, str], tokenizer: Tokenizer) -> dict[int, int]:
-    """Original ids of named tokens by those that `tokenizer` has for them."""
+    """The original id of each named token by its id in `tokenizer`."""
     return {new: token for token, name in names.items() if (new := tokenizer.token_to_id(name)) is not None}
 
 
 def _rename(model: dict[str, Any], renamed: Mapping[str, str]) -> None:
-    """Rename tokens of a tokenizer's model, and let it make none of them by itself."""
+    """Rename tokens of a tokenizer's model, and remove the merges that would produce them."""
     vocabulary = model["vocab"]
     if isinstance(vocabulary, dict):
         model["vocab"] = {renamed.get(piece, piece): token for piece, token in vocabulary.items()}

@@ -1,4 +1,4 @@
-"""Files in a model's folder: what cannot be read is refused by its name, with what mends it."""
+"""Files in a model's folder: an error for an unreadable file names the file and the fix."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def read_text(path: Path) -> str:
     """The text of a file.
 
     Raises:
-        ModelError: it is no UTF-8, or cannot be read.
+        ModelError: the file is not UTF-8, is a Git LFS pointer, or cannot be read.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -29,10 +29,10 @@ def read_text(path: Path) -> str:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; empty where there is no file.
+    """The object in a JSON file; empty if there is no file.
 
     Raises:
-        ModelError: it is damaged, or holds something else.
+        ModelError: the file is damaged, or holds something other than an object.
     """
     if not path.is_file():
         return {}
@@ -49,7 +49,7 @@ def architectures_of(folder: Path) -> list[str]:
     """The names of architectures in a folder's config.json.
 
     Raises:
-        ModelError: they are no list of names.
+        ModelError: `architectures` is not a list of names.
     """
     path = folder / "config.json"
     found = read_object(path).get("architectures") or []
@@ -59,10 +59,10 @@ def architectures_of(folder: Path) -> list[str]:
 
 
 def end_tokens_of(folder: Path) -> set[int]:
-    """End-of-text tokens that a model's configuration names: its own or that of the text model in it.
+    """The end-of-text tokens that a model's configuration, or the `text_config` in it, names.
 
     Raises:
-        ModelError: what it names is no token id.
+        ModelError: `eos_token_id` is not a token id or a list of them.
     """
     ends: set[int] = set()
     for path in (folder / "generation_config.json", folder / "config.json"):

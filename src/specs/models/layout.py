@@ -1,9 +1,8 @@
-"""Conversations in a chat template, and which parts of the rendered text people or models wrote.
+"""Conversations rendered by a chat template, and which parts of the rendered text come from turns.
 
-Turns are rendered twice, as plain text and as text that remembers who wrote it (`specs.models.provenance`).
-The first rendering is what a model reads. Laid over it character by character, white space apart, the second
-says which of its characters turns brought: so it shows that each turn is there, and which control tokens are
-the template's own.
+Turns are rendered twice: as plain text, which is what a model reads, and as marked text (`specs.models.provenance`).
+The two renderings are compared character by character, ignoring white space. The comparison shows which characters
+come from turns, so it shows whether each turn arrived and which control tokens are the template's own.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ _KINDS = {"system": "system turns", "user": "turns of the user", "assistant": "a
 _THOUGHTS_END = re.compile(
     r"[<\[{|](?:[^\s<>\[\]{}]{0,40}end|/)[^\s<>\[\]{}]{0,40}think[^\s<>\[\]{}]{0,40}[>\]}|]", re.I
 )
-"""What closes the reasoning in an answer: `</think>`, `[/THINK]`, `<|END_THINKING|>`."""
+"""Tags that close the reasoning in an answer: `</think>`, `[/THINK]`, `<|END_THINKING|>`."""
 _RUN = re.compile(r"([\U00010000-\U0010ffff])\1*")
-"""A character again and again, of those among which marks are chosen."""
+"""A run of one character from the range that marks are chosen from."""
 _SWITCH = re.compile(r"(?<!\S)/\w+")
-"""How a system turn sets a model's ways: `/no_think`."""
+"""A switch in a system turn, such as `/no_think`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +38,8 @@ class Layout:
     """A conversation as a template renders it.
 
     Attributes:
-        text: what the template renders.
-        written: parts of it that turns brought, in order, each without the white space at its ends.
+        text: the rendered text.
+        written: its parts that come from turns, in order, each without white space at its ends.
     """
 
     text: str
@@ -48,17 +47,17 @@ class Layout:
 
 
 def lay_out(template: ChatTemplate, turns: Sequence[Turn], generation: bool) -> Layout:
-    """Render a conversation, with the assistant's turn opened (`generation`) or not.
+    """Render a conversation; `generation` opens the assistant's turn at the end.
 
-    Content is given as text; where the template drops that, as a list of typed parts.
+    Content is given as text, or as a list of typed parts if the template drops text.
 
     Raises:
         ModelError: the template refuses the conversation, or drops or changes a turn. It may change white
-            space, leave the reasoning out of an answer, and take its own switches out of a system turn.
+            space, leave the reasoning out of an answer, and remove its own switches from a system turn.
     """
     filled = [turn if turn.content.strip() else Turn(turn.role, "a") for turn in turns]
     if {turn.role for turn in turns} != {turn.role for turn in turns if turn.content.strip()}:
-        # All turns of a role are blank, so they do not tell how the template reads it.
+        # All turns of a role are blank, so they do not show which form the template reads: try it with text in them.
         for typed in _ways(turns):
             try:
                 _rendered(template, filled, generation, typed)
@@ -81,16 +80,16 @@ def squeezed(text: str) -> str:
 
 
 def _ways(turns: Sequence[Turn]) -> Iterator[frozenset[str]]:
-    """Sets of roles whose content may have to be typed, small ones first."""
+    """All sets of roles whose content may need to be typed, small sets first."""
     roles = sorted({turn.role for turn in turns})
     return (frozenset(some) for size in range(len(roles) + 1) for some in combinations(roles, size))
 
 
 def _rendered(template: ChatTemplate, turns: Sequence[Turn], generation: bool, typed: frozenset[str]) -> Layout:
-    """One way of giving a template its turns.
+    """Render with the content of the roles `typed` given as typed parts.
 
     Raises:
-        ModelError: as of `lay_out`.
+        ModelError: as in `lay_out`.
     """
     now = datetime.now()
     text = template.render(turns, generation, typed, now)
@@ -113,7 +112,7 @@ def _rendered(template: ChatTemplate, turns: Sequence[Turn], generation: bool, t
 
 
 def _laid_over(text: str, marked: str, marks: frozenset[str]) -> list[tuple[str, Span]] | None:
-    """Each mark's runs in `marked` and where they are in `text`; None where they differ by more than white space."""
+    """Each run of a mark in `marked` and its span in `text`; None if the rest differs by more than white space."""
     places = [place for place, character in enumerate(text) if not character.isspace()]
     over, under = "".join(str.split(marked)), "".join(text.split())
     if len(over) != len(under):
@@ -131,7 +130,7 @@ def _laid_over(text: str, marked: str, marks: frozenset[str]) -> list[tuple[str,
 
 
 def _forms(turn: Turn, source: str) -> list[str]:
-    """What of a turn has to arrive: one of these."""
+    """The forms of a turn's content of which one has to arrive."""
     forms = [turn.content]
     if turn.role == "assistant":
         *_, end = (0, *(found.end() for found in _THOUGHTS_END.finditer(turn.content)))
@@ -142,7 +141,7 @@ def _forms(turn: Turn, source: str) -> list[str]:
 
 
 def _harm(turn: Turn, last: bool, shown: bool) -> str:
-    """What to say of a turn that does not arrive."""
+    """The error message for a turn that does not arrive."""
     if not shown:
         return f"the chat template drops {_KINDS[turn.role]}; use a template that keeps them"
     if last and turn.role == "user":

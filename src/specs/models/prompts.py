@@ -1,4 +1,4 @@
-"""What a model reads before and behind an answer: prompts and questions, laid out by its chat template."""
+"""What a model reads before and after an answer: prompts and questions, laid out by its chat template."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from specs.types import ALONE, Chat, Judge, Turn
 _THOUGHTS = re.compile(
     r"[<\[{|](?!/)(?:(?!end|/)[^\s<>\[\]{}]){0,40}think(?:(?!end|/)[^\s<>\[\]{}]){0,40}[>\]}|]\s*\Z", re.I
 )
-"""A mark at the end of a text that opens a block of thoughts: `<think>`, `[THINK]`, `<|START_THINKING|>`."""
+"""A tag at the end of a text that opens a thinking block: `<think>`, `[THINK]`, `<|START_THINKING|>`."""
 _ANSWER = "{the answer}"
 """Stands for a trace while a template is rendered."""
 
 
 class Templated(ABC):
-    """What a chat template makes of a vocabulary: prompts, and questions about an answer.
+    """A vocabulary with a chat template: makes prompts, and questions about an answer.
 
-    A model without a template gets what the turns say, a blank line behind each. Control tokens come
-    from the template alone: what turns spell stays text (`specs.models.control`).
+    A model without a template gets the text of the turns, with a blank line after each. Control tokens come
+    only from the template: text in turns never becomes one (`specs.models.control`).
 
     Attributes:
-        name: what errors call the model.
-        bos: spelling of the beginning-of-text token; None where none is named.
+        name: the model's name in error messages.
+        bos: spelling of the beginning-of-text token; None if no file names one.
     """
 
     name: str
@@ -52,19 +52,19 @@ class Templated(ABC):
 
     @abstractmethod
     def spelling(self, token: int) -> str:
-        """A token for people: its text, or its name where it adds none."""
+        """A token for people to read: its text, or its name if it adds no text."""
 
     @abstractmethod
     def _encode(self, text: str, written: Sequence[Span]) -> list[int]:
-        """Ids of `text`, in which the spans `written` have no control tokens."""
+        """Ids of `text`; the spans in `written` never become control tokens."""
 
     @abstractmethod
     def _control_in(self, text: str) -> list[tuple[int, Span]]:
-        """Control tokens that `text` spells, and where."""
+        """The control tokens that `text` spells, with their spans."""
 
     @abstractmethod
     def _start(self) -> list[int] | None:
-        """What the tokenizer puts before a text; None where it does not say."""
+        """The tokens that the tokenizer puts before a text; None if its file does not say."""
 
     def encode(self, text: str) -> list[int]:
         """See `Text.encode`."""
@@ -82,7 +82,7 @@ class Templated(ABC):
 
         Raises:
             ModelError: the chat template refuses the conversation, drops or changes a part of it, or
-                opens a block of thoughts.
+                opens a thinking block.
         """
         if not chat.template:
             start, ids = self._raw_start(), self.encode(question)  # its author lays it out by hand
@@ -96,9 +96,9 @@ class Templated(ABC):
         return self._encode(layout.text, layout.written)
 
     def _raw_start(self) -> list[int]:
-        """What stands before a raw text that the model continues."""
+        """The tokens before a raw text that the model continues."""
         start = self._start()
-        # Many tokenizers add nothing because the template does: the model has never seen a text without it.
+        # Many tokenizers add nothing because the template does; such a model has never seen a text without the token.
         if not start and self.bos and (start is None or (self._template and self._template.writes_bos)):
             return self.encode(self.bos)
         return start or []
@@ -119,10 +119,10 @@ class Templated(ABC):
         return layout
 
     def _turn_end(self) -> int | None:
-        """The control token that the template writes right behind an answer, last or not; None for none.
+        """The control token that the template writes directly after an answer, last or not; None if there is none.
 
-        Behind the last one many write nothing: then it is what stands behind an earlier one, unless that
-        opens the next turn.
+        Many templates write nothing after the last answer. Then it is the token after an earlier answer, unless
+        that token opens the next turn.
         """
         if self._template is None:
             return None
@@ -137,7 +137,7 @@ class Templated(ABC):
         return None if end in opened else end
 
     def _around_answer(self, turns: Sequence[Turn]) -> tuple[str, str] | None:
-        """The texts before and behind an answer, with a system turn where they need one; None where it is refused."""
+        """The texts before and after an answer, with a system turn if the template needs one; None if it refuses."""
         for some in (turns, [Turn("system", "{the system}"), *turns]):
             try:
                 before, found, behind = self._laid_out(some, False).text.rpartition(_ANSWER)
@@ -147,7 +147,7 @@ class Templated(ABC):
         return None
 
     def _first_control(self, text: str) -> int | None:
-        """The control token with which a text begins, white space apart; None for none."""
+        """The control token that a text begins with, ignoring white space; None if there is none."""
         tokens = self._control_in(text.lstrip())
         return tokens[0][0] if tokens and tokens[0][1][0] == 0 else None
 
@@ -155,8 +155,8 @@ class Templated(ABC):
         """See `Text.judgement`.
 
         Raises:
-            ModelError: a label is not one token of its own behind the opening, or the chat
-                template cannot go on after an answer.
+            ModelError: a label is not a single token after the opening, or the chat template
+                cannot continue after an answer.
         """
         if (known := self._judgements.get(judge)) is None:
             known = self._judgements[judge] = self._judgement(judge)
@@ -173,10 +173,10 @@ class Templated(ABC):
         return self.labelled(asked + judge.opening, judge.labels)
 
     def labelled(self, before: str, labels: Sequence[str]) -> tuple[list[int], list[int]]:
-        """Ids of `before`, and the id of each label behind it.
+        """Ids of `before`, and the id of each label after it.
 
         Raises:
-            ModelError: a label is not one token of its own there.
+            ModelError: a label is not a single token there.
         """
         whole = [self.encode(before + label) for label in labels]
         ids = [one[-1] for one in whole]
@@ -188,7 +188,7 @@ class Templated(ABC):
         return whole[0][:-1], ids
 
     def turns(self) -> tuple[str, str, str]:
-        """What the chat template writes before a user's turn, from there to the assistant's, and on to the next.
+        """What the template writes before a user's turn, between it and the answer, and after the answer.
 
         Raises:
             ModelError: there is no template, or it does not keep turns as they are.

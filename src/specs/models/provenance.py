@@ -1,9 +1,10 @@
-"""Text that remembers which of its characters people or models wrote, through whatever a chat template does to it.
+"""Strings that record which characters of a rendered chat template come from turns.
 
-A template is foreign code: it may trim, join, take apart, look into or drop what it is given. It is given text
-that reads as itself wherever the template looks, but consists of marks: what arrives in the result is what was
-written, character by character. Where a template leads text through something that reads the marks themselves
-(an escape, say), the result differs from what the template makes of plain text, which `specs.models.layout` sees.
+A template is foreign code: it may trim, join, split, inspect or drop a turn's text. Here the text it gets consists
+of marks, one for each character, but every string method that inspects it answers for the real text. So the marks
+in the result show, character by character, which text arrived. If a template passes the text through a function
+that sees the marks themselves (an escape, say), the result differs from the rendering of plain text, and
+`specs.models.layout` notices.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ _NO_WHITE = re.compile(r"\S")
 
 
 class Written(str):
-    """Marks, one for each character of the text that they stand for; white space stands for itself.
+    """A string of marks, one for each character of the real text; white space is not replaced.
 
-    Methods look at the text, and what they take from it stays marked.
+    Methods inspect the real text, and the parts that they return are marked too.
     """
 
-    _text: str  # no name that a template may ask for
+    _text: str  # the sandbox hides names with an underscore from templates
 
     def __new__(cls, marks: str, text: str) -> Written:
         self = super().__new__(cls, marks)
@@ -30,7 +31,7 @@ class Written(str):
 
     @classmethod
     def by(cls, mark: str, text: str) -> Written:
-        """All of `text`, marked."""
+        """`text` with every character but white space replaced by `mark`."""
         return cls(_NO_WHITE.sub(mark, text), text)
 
     def __str__(self) -> str:
@@ -96,11 +97,11 @@ class Written(str):
         return Written(_marks(new), plain(new)).join(self.split(old, count))
 
     def _parts(self, parts: Iterable[str]) -> list[str]:
-        """Parts of the text that follow each other, marked."""
+        """Adjacent parts of the text, marked."""
         return self._found(parts, "")
 
     def _found(self, parts: Iterable[str], sep: str | None) -> list[str]:
-        """Parts of the text that a separator (None: white space) stands between, marked."""
+        """Parts of the text between separators (None: white space), marked."""
         found, start = list[str](), 0
         for part in parts:
             start = self._text.index(part, start) if sep is None else start
@@ -110,14 +111,14 @@ class Written(str):
 
 
 def plain(value: Any) -> Any:
-    """What a value reads as: itself, but for text that is marked."""
+    """The real text of a marked string; any other value as it is."""
     if isinstance(value, tuple):
         return tuple(map(plain, value))
     return value._text if isinstance(value, Written) else value
 
 
 def concat(parts: Iterable[str]) -> str:
-    """`"".join(parts)`, marked where a part is."""
+    """`"".join(parts)`; the result is marked if a part is."""
     parts = list(parts)
     joined = "".join(parts)
     return Written(joined, "".join(map(plain, parts))) if any(isinstance(part, Written) for part in parts) else joined
@@ -128,7 +129,7 @@ def _marks(text: str) -> str:
 
 
 def _asking(name: str) -> Callable[..., Any]:
-    """A method that says something about the text."""
+    """A string method that inspects the text."""
 
     def method(self: Written, *values: Any) -> Any:
         return getattr(plain(self), name)(*map(plain, values))
@@ -137,7 +138,7 @@ def _asking(name: str) -> Callable[..., Any]:
 
 
 def _changing(name: str) -> Callable[[Written], str]:
-    """A method that changes characters, one by one where it can."""
+    """A string method that changes characters; the result is marked text only if the length stays the same."""
 
     def method(self: Written) -> str:
         text = getattr(plain(self), name)()

@@ -32,7 +32,7 @@ class Reader:
         self.through_text = fingerprints != {text.fingerprint}
 
     def warm(self, trace: Trace) -> Future[Any] | None:
-        """Nothing is begun unless a session says so."""
+        """Starts nothing; sessions that work in the background override this."""
         return None
 
     def begin(self, trace: Trace, candidate: Candidate, law: Law, judge: Judge | None) -> Future[Any] | None:
@@ -52,12 +52,12 @@ class Reader:
         return self._prompt + (tuple(self._text.encode_plain(trace.text)) if self.through_text else trace.token_ids)
 
     def paths(self, trace: Trace, candidates: Sequence[Candidate]) -> tuple[Ids, list[Ids]]:
-        """What is before all candidates, prompt included, and the tokens of each from there.
+        """The tokens common to all candidates, prompt included, and the remaining tokens of each.
 
-        Candidates of another vocabulary become tokens of this one (inexact, said in the result):
-        prefix and candidate are tokenised together and taken from where the candidates, and the
-        prefix as it stands, first differ; what lies before is common to all and cancels. A candidate that
-        shows nothing of itself in a text (one special token) has no tokens there: it cannot be read.
+        Candidates in another vocabulary are tokenised again in this one (inexact; the result says so).
+        Prefix and candidate are tokenised together. Each candidate's tokens start where the candidates and the
+        tokens of the prefix alone first differ; the common part cancels. A candidate that adds no text (a single
+        special token) has no tokens: it cannot be read.
         """
         if not self.through_text:
             return self.ids(trace), [candidate.token_ids for candidate in candidates]
@@ -74,7 +74,7 @@ class Reader:
         return self._prompt + tuple(before[:common]), [ids[common:] if ids != before else () for ids in whole]
 
     def said(self, path: Ids) -> Ids:
-        """A step without end-of-text: a question about it ends the turn in the template's own way."""
+        """A step without its end-of-text token: the template itself ends the turn before a question about it."""
         return path[:-1] if path[-1] in self._text.end_ids else path
 
     def asked(self, path: Ids, judge: Judge) -> Ids:
@@ -82,24 +82,24 @@ class Reader:
         return (*self.said(path), *self._text.judgement(judge)[0])
 
     def ask(self, groups: Sequence[Group], judge: Judge) -> Ask:
-        """What ratings have the model run through, for the ledger."""
+        """The tokens that the model processes for ratings, for the ledger."""
         return [
             (trace.token_ids, [self.asked(candidate.token_ids, judge) for candidate in candidates])
             for trace, candidates in groups
         ]
 
     def rating(self, token: int, judge: Judge) -> float:
-        """Rating in [0, 1] that the model's answer `token` is: the place of the label, 0 where it is none."""
+        """The model's answer `token` as a rating in [0, 1], by the label's place; 0 if it is not a label."""
         _, labels = self._text.judgement(judge)
         return labels.index(token) / (len(labels) - 1) if token in labels else 0.0
 
 
 def fitting(ids: Sequence[int], name: str, room: int, vocabulary: float) -> Ids:
-    """A prompt as it is.
+    """The prompt unchanged, if the model can read it and write after it.
 
     Raises:
-        InputError: `room` tokens leave nothing to write in.
-        ModelError: one of its tokens is none of the model's (`known`).
+        InputError: the prompt leaves no room for an answer in `room` tokens.
+        ModelError: the model does not have one of its tokens (`known`).
     """
     if len(ids) >= room:
         raise InputError(
@@ -109,7 +109,7 @@ def fitting(ids: Sequence[int], name: str, room: int, vocabulary: float) -> Ids:
 
 
 ROUNDING = 1e-6
-"""By which a reward may lie outside [0, 1]."""
+"""How far a reward may lie outside [0, 1]."""
 
 
 class RewardReader(ABC):
@@ -141,7 +141,7 @@ class RewardReader(ABC):
         """Reward in [0, 1] of each trace extended by one candidate, read at its last step.
 
         Raises:
-            EngineError: what the model gives is no reward.
+            EngineError: the model's output is not a reward.
         """
         rewards: list[float] = []
         filled: list[int] = []
@@ -161,17 +161,17 @@ class RewardReader(ABC):
         return rewards
 
     def ask(self, groups: Sequence[Group], delimiter: str | None) -> Ask:
-        """What these rewards have the model run through, for the ledger; nothing for blank steps."""
+        """The tokens that the model processes for these rewards, for the ledger; none for blank steps."""
         read = self._read_groups(groups, delimiter)
         return [(prefix, filled) for prefix, paths in read if (filled := [path for path in paths if path])]
 
     def stops(self, path: Ids) -> list[int]:
-        """After how many tokens of a path a reward can be asked for."""
+        """The numbers of tokens of a path after which a reward can be read."""
         ask = self._form.ask
         return [k for k, token in enumerate(path, 1) if token == ask[-1] and path[k - len(ask) : k] == ask]
 
     def _read_groups(self, groups: Sequence[Group], delimiter: str | None) -> list[tuple[Ids, list[Ids]]]:
-        """Tokens of each trace after the prompt, and what each of its candidates adds."""
+        """Tokens of each trace after the prompt, and the tokens that each of its candidates adds."""
         read: list[tuple[Ids, list[Ids]]] = []
         for trace, candidates in groups:
             prefix, continues = self._prefix(trace, delimiter)
@@ -191,9 +191,9 @@ class RewardReader(ABC):
         return tuple(ids), continues
 
     def _path(self, prefix: Ids, candidate: Candidate, continues: bool, delimiter: str | None) -> Ids:
-        """What a step adds to the model's input to read its reward; nothing for a blank step.
+        """The tokens that a step adds to the model's input to read its reward; none for a blank step.
 
-        An unfinished step is asked about too, but that is no part of the sequence that goes on.
+        An unfinished step gets a reward too, but the tokens that ask for it are not part of later input.
         """
         content = self._content(candidate.text, continues, not prefix, delimiter)
         return (*content, *self._form.ask) if content or continues else ()

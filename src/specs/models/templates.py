@@ -1,7 +1,7 @@
-"""Chat templates: where a tokenizer folder keeps them, and what they render to.
+"""Chat templates: finding them in a tokenizer folder, and rendering them.
 
 Files, environment and arguments are those of transformers (`utils/chat_template_utils.py` and
-`tokenization_utils_base.py`), which is not needed; `tests/models/test_templates.py` compares both.
+`tokenization_utils_base.py`), but transformers is not needed; `tests/models/test_templates.py` compares the two.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from specs.types import Turn
 
 
 def source_of(folder: Path, config: Mapping[str, Any]) -> str | None:
-    """The chat template of a tokenizer folder; None where it has none.
+    """The chat template of a tokenizer folder; None if it has none.
 
-    It is `chat_template.jinja` or, of several, the one called `default`; files take the place of what
-    `config` (tokenizer_config.json) has under `chat_template`: a text, or a list of named texts.
+    It is `chat_template.jinja`; of several templates it is the one called `default`. If there are no such files,
+    it is `chat_template` in `config` (tokenizer_config.json): a text, or a list of named texts.
 
     Raises:
-        ModelError: there are several and none is the default, or it is neither a text nor such a list;
-            a file cannot be read.
+        ModelError: there are several templates and none is called `default`, `chat_template` is neither a text
+            nor a list of named texts, or a file cannot be read.
     """
     files = {"default": folder / "chat_template.jinja"}
     files |= {path.stem: path for path in sorted((folder / "additional_chat_templates").glob("*.jinja"))}
@@ -64,8 +64,8 @@ def source_of(folder: Path, config: Mapping[str, Any]) -> str | None:
 def named_tokens(config: Mapping[str, Any], special_map: Mapping[str, Any]) -> dict[str, str]:
     """Spelling by name (`bos_token`, ...) of the special tokens that tokenizer files name.
 
-    special_tokens_map.json is of older times: it counts, null included, where tokenizer_config.json has no
-    `added_tokens_decoder`.
+    special_tokens_map.json is an older format. It counts only if tokenizer_config.json has no
+    `added_tokens_decoder`, and then its null removes a name.
     """
     if "added_tokens_decoder" in config:
         special_map = {}
@@ -79,13 +79,13 @@ def named_tokens(config: Mapping[str, Any], special_map: Mapping[str, Any]) -> d
 
 
 class ChatTemplate:
-    """A template and what it knows of its tokenizer."""
+    """A template with the special tokens of its tokenizer."""
 
     def __init__(self, source: str, tokens: Mapping[str, str]) -> None:
         """`tokens` are the special tokens that the template may name, by name.
 
         Raises:
-            ModelError: it is no template.
+            ModelError: `source` is not a valid template.
         """
         self.source, self._tokens = source, tokens
         try:
@@ -96,10 +96,10 @@ class ChatTemplate:
             ) from None
 
     def render(self, turns: Sequence[Turn], generation: bool, typed: frozenset[str], now: datetime) -> str:
-        """The conversation as text, thinking switched off where the template knows `enable_thinking`.
+        """The conversation as text, with thinking switched off if the template knows `enable_thinking`.
 
         Args:
-            generation: whether the assistant's turn is opened.
+            generation: whether to open the assistant's turn.
             typed: roles whose content is given as a list of typed parts.
             now: the date and time that the template may write.
 
@@ -110,7 +110,7 @@ class ChatTemplate:
 
     @cached_property
     def writes_bos(self) -> bool:
-        """Whether it begins a conversation with the token that the tokenizer names `bos_token`, by that name."""
+        """Whether the template begins a conversation with the variable `bos_token`."""
         tokens = {**self._tokens, "bos_token": "{bos}"}
         try:
             text = self._render([Turn("user", "a")], True, frozenset(), datetime.now(), tokens)
@@ -136,7 +136,7 @@ class ChatTemplate:
         }
         try:
             return self._template.render(arguments)
-        except Exception as error:  # a template is foreign code: whatever it raises, it does not lay this out
+        except Exception as error:  # a template is foreign code and may raise anything
             reason = " ".join(str(error).split())
             raise ModelError(
                 f"the chat template refuses this conversation: {reason}; change the conversation or the template"
@@ -144,14 +144,14 @@ class ChatTemplate:
 
 
 class _Generation(Extension):
-    """`{% generation %}...{% endgeneration %}` marks what a model is trained on, and renders as what is inside."""
+    """`{% generation %}...{% endgeneration %}` marks what a model is trained on; it renders its content."""
 
     tags = {"generation"}  # noqa: RUF012  (jinja's own way)
 
     def parse(self, parser: Parser) -> nodes.Node:
         line = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        # A call block has a scope of its own, as in transformers: what is set inside is not seen outside.
+        # A call block has its own scope, as in transformers: variables set inside are not visible outside.
         return nodes.CallBlock(self.call_method("_inside"), [], [], body).set_lineno(line)
 
     def _inside(self, caller: Callable[[], str]) -> str:
@@ -159,7 +159,7 @@ class _Generation(Extension):
 
 
 class _Generator(CodeGenerator):
-    """Puts texts together (`a ~ b`) as the environment does."""
+    """Compiles `a ~ b` to the environment's `concat`."""
 
     def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802  (jinja's own way)
         if frame.eval_ctx.volatile or frame.eval_ctx.autoescape:
@@ -173,7 +173,7 @@ class _Generator(CodeGenerator):
 
 
 class _Environment(ImmutableSandboxedEnvironment):
-    """One that keeps apart what templates and what turns write (`specs.models.provenance`)."""
+    """An environment that keeps marked text marked (`specs.models.provenance`)."""
 
     code_generator_class = _Generator
     concat = staticmethod(concat)

@@ -26,18 +26,18 @@ class Text(Protocol):
     fingerprint: str
     """Equal exactly for equal vocabularies."""
     size: int
-    """Ids of tokens lie below; what a model has beyond them is padding."""
+    """All token ids are below this; further rows of a model are padding."""
     end_ids: frozenset[int]
     """End-of-text tokens."""
     end_id: int
-    """The one of them that ends an answer in the model's own way."""
+    """The end-of-text token that normally ends the model's answers."""
 
     def encode(self, text: str) -> list[int]:
-        """Ids of what a template or specs writes: control tokens that it spells are recognised, none are added."""
+        """Ids of text from a template or from specs: control tokens that it spells are recognised, none are added."""
         ...
 
     def encode_plain(self, text: str, before: str = "", after: str = "") -> list[int]:
-        """Ids of what people or models wrote, between texts as for `encode`: `text` itself has no control tokens."""
+        """Ids of `before + text + after`: `text`, from users or models, never becomes control tokens."""
         ...
 
     def piece(self, token: int) -> bytes:
@@ -47,11 +47,11 @@ class Text(Protocol):
     def prompt(
         self, question: str, system: str | None = None, generation: bool = True, chat: Chat = ALONE
     ) -> list[int]:
-        """Ids up to where the answer begins; a system turn of `chat` takes the place of `system`."""
+        """Ids up to where the answer begins; a system turn in `chat` replaces `system`."""
         ...
 
     def judgement(self, judge: Judge) -> tuple[list[int], list[int]]:
-        """Ids that follow a trace to ask about it, up to the label; and the id of each label."""
+        """Ids of the question about a trace that follow it, up to the label; and the id of each label."""
         ...
 
 
@@ -125,7 +125,7 @@ class HubText(Templated):
         return [
             (token, spelling_in(text, span, self._control[token]))
             for token, span in zip(encoding.ids, encoding.offsets, strict=True)
-            # Characters that a vocabulary does not know become one of its control tokens without spelling it.
+            # The unknown token, if it is a control token, also stands for characters that do not spell it.
             if token in self._control and (token != self._unknown or self._control[token] in text[slice(*span)])
         ]
 
@@ -145,7 +145,7 @@ class HubText(Templated):
         if token in self._special or token in self.end_ids:
             return b""
         content = self._tokenizer.id_to_token(token)
-        if content is None:  # rows beyond the vocabulary, which some models pad their head with
+        if content is None:  # a padding row beyond the vocabulary
             return b""
         if self._byte_level:
             table = _byte_table()
@@ -158,7 +158,7 @@ class HubText(Templated):
 
 
 def _byte_table() -> dict[str, int]:
-    """Printable stand-ins of byte-level vocabularies: visible Latin-1 stands for itself, the rest from U+0100 on."""
+    """Byte by its character in byte-level vocabularies: visible Latin-1 is itself, the rest is U+0100 and up."""
     visible = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     hidden = [byte for byte in range(256) if byte not in visible]
     table = {chr(byte): byte for byte in visible}
@@ -167,5 +167,5 @@ def _byte_table() -> dict[str, int]:
 
 
 def to_text(pieces: Sequence[bytes]) -> str:
-    """Bytes of consecutive tokens as text, stray bytes as surrogates (`specs.core.text.readable` mends them)."""
+    """Bytes of consecutive tokens as text, stray bytes as surrogates (see `specs.core.text.readable`)."""
     return b"".join(pieces).decode("utf-8", "surrogateescape")

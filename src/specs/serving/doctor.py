@@ -1,6 +1,6 @@
-"""What a solve will meet: which models are there, how they score, whether they fit together and solve a step.
+"""Checks before a solve: which models are there, how they score, whether they fit together and solve a step.
 
-Every model is loaded, or its server asked, by itself, so that one that fails hides nothing of the others.
+Every model is loaded, or its server asked, separately, so that one that fails does not hide problems of the others.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def diagnose(names: Mapping[Role, str], law: Law, **loading: Any) -> Iterator[Fi
             yield from (
                 _here(role, model) if isinstance(model, LocalPolicy | LocalReward) else _of_server(role, model, law)
             )
-        except Exception as error:  # whatever one model raises, the others are looked at too
+        except Exception as error:  # whatever one model raises, check the others
             sound = False
             said = trial.reason(error)
             # The role, which errors begin with, has a column of its own.
@@ -79,7 +79,7 @@ def diagnose(names: Mapping[Role, str], law: Law, **loading: Any) -> Iterator[Fi
 
 
 def _together(loaded: Mapping[Role, Any], law: Law) -> Finding:
-    """A step of all models; each does its part of one."""
+    """A step by all models, each of which can do its part."""
     if len(loaded) == 1:
         return Finding(next(iter(loaded)), State.OK, "does its part of a step")
     if failure := trial.together(loaded, law):
@@ -124,7 +124,7 @@ def _of_server(role: Role, model: RemotePolicy | RemoteReward, law: Law) -> Iter
 def _cache(role: Role, server: Server) -> Finding:
     """Ask twice for the same: what the second answer read from the cache, and how long it took."""
     size = min(BLOCKS * (server.facts.block_size or 16), server.facts.context - 2)
-    prompt = [(7 * k) % 50 + 5 for k in range(size)]  # every vocabulary has these
+    prompt = [(7 * k) % 50 + 5 for k in range(size)]  # ids that every vocabulary has
     wait(server.next_token(prompt), unwatched)
     began = time.perf_counter()
     _, tally = wait(server.next_token(prompt), unwatched)
@@ -172,7 +172,7 @@ def _law(role: Role, facts: Facts, law: Law) -> str:
 
 
 def _padding(role: Role, facts: Facts, tokens: int) -> str:
-    """What rows that only pad the vocabulary take part in; empty for nothing."""
+    """A hint about padding rows that still have a probability; empty if there are none."""
     mend = "install specs-llm beside vLLM, whose plugin leaves them out"
     if not facts.rows and not facts.cuts_padding:
         return f"does not say how many rows its model has; if some only pad its vocabulary, {mend}"

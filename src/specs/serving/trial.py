@@ -1,4 +1,4 @@
-"""One step solved with models, each alone and then all together: what fails every solve fails here."""
+"""A trial step, first by each model alone and then by all together: a fault that fails every solve appears here."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from specs.types import Candidate, End, Law, Result, Role, Trace
 QUESTION = "What is 2 + 2?"
 STEPS = ("2 + 2 is 4.\n\n", "So the answer is \\boxed{4}.")
 TOKENS = 16
-"""Longest step that is tried."""
+"""Longest trial step in tokens."""
 _TOGETHER: dict[frozenset[Role], tuple[str, dict[str, Any]]] = {
     frozenset(Role): ("specs", {"start": "draft"}),
     frozenset({Role.DRAFT, Role.TARGET}): ("prm-free", {}),
     frozenset({Role.TARGET, Role.PRM}): ("beam", {}),
     frozenset({Role.DRAFT, Role.PRM}): ("beam-draft", {}),
 }
-"""By the models there are, the method in which all of them take part in a step."""
+"""For each set of models, a method in which all of them take part in a step, with its options."""
 
 
 def alone(role: Role, model: Policy | RewardModel, law: Law) -> str | None:
-    """What keeps a model from its part of a step: to write one, or to read two; None for nothing."""
+    """Why a model cannot do its part of a step (a writer writes one, a PRM reads two); None if it can."""
     if role is Role.PRM:
         return _failure(lambda: _read(model))
     return _failure(lambda: _solve({role: model}, role.value, law, {}))
 
 
 def together(models: Mapping[Role, Any], law: Law) -> str | None:
-    """What keeps two or three models, each able to do its part, from a step of two candidates; None for nothing."""
+    """Why two or three models cannot solve a step of two candidates together; None if they can."""
     name, options = _TOGETHER[frozenset(models)]
     return _failure(lambda: _solve(models, name, law, {"n": 2, **options}))
 
@@ -39,12 +39,12 @@ def together(models: Mapping[Role, Any], law: Law) -> str | None:
 def _failure(work: Callable[[], Iterator[str]]) -> str | None:
     try:
         return next(work(), None)
-    except Exception as error:  # whatever an engine raises, a solve would meet it too
+    except Exception as error:  # an engine may raise anything, and a solve would fail in the same way
         return reason(error)
 
 
 def reason(error: Exception) -> str:
-    """An error in one line, with its kind where it is none of ours."""
+    """An error in one line, with its type if it is not a `SpecsError`."""
     if isinstance(error, SpecsError):
         return str(error)
     return " ".join([f"{type(error).__name__}:", *str(error).splitlines()[:1]])
@@ -66,7 +66,7 @@ def _solve(models: Mapping[Role, Any], method: str, law: Law, options: Mapping[s
 
 
 def _wrong(result: Result) -> Iterator[str]:
-    """What is wrong with a solve of one step."""
+    """The faults of a solve of one step."""
     if result.error is not None:
         yield result.error
     if not result.accepted:
@@ -80,7 +80,7 @@ def _wrong(result: Result) -> Iterator[str]:
 
 
 def _read(prm: Any) -> Iterator[str]:
-    """Rewards of two steps, the second behind the first."""
+    """The faults of the rewards of two consecutive steps."""
     session = prm.open(prm.prompt(QUESTION), unwatched)
     trace = Trace(QUESTION)
     for text in STEPS:
