@@ -50,7 +50,7 @@ class Drafted:
     def after(self, drawn: Mapping[int, Sequence[int]]) -> dict[int, list[int]]:
         """What each candidate goes on with behind the tokens it has drawn, up to the last but one of its step.
 
-        Candidates that the draft has no room for get nothing, nor those with a token that it does not have.
+        Candidates that the draft has no room for get nothing; neither do those with a token that it does not have.
         """
         tree, law = self._tree, self._law
         guesses: dict[int, list[int]] = {k: [] for k in drawn}
@@ -137,7 +137,7 @@ class Checked:
         self._prune()
 
     def _readable(self, guesses: Sequence[int]) -> Iterable[int]:
-        """Those before the first token that the writer does not have."""
+        """The guesses before the first token that the writer does not have."""
         return takewhile(self._tree.backend.vocabulary.__gt__, guesses)
 
     def _prune(self) -> dict[int, int]:
