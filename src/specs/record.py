@@ -130,7 +130,7 @@ def write_json(path: Path, value: dict[str, Any], indent: int | None = None) -> 
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file completely or not at all. It keeps its mode, links are followed, devices and pipes are written to."""
+    """Write a file completely or not at all. It keeps its mode, links are followed, devices and pipes get the text."""
     path = path.resolve()
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
