@@ -102,7 +102,7 @@ class Rows:
         self.by_key: dict[Key, Row] = {}
 
     def done(self, key: Key) -> bool:
-        """Whether there is a row that did not fail."""
+        """Whether there is a row that is known to be right or wrong."""
         return key in self.by_key and self.by_key[key].correct is not None
 
     def add(self, row: Row, result: Result) -> None:

@@ -88,7 +88,7 @@ class Gguf:
         weakref.finalize(self, lib.llama_model_free, model)
 
     def value(self, key: str) -> str | None:
-        """Metadata as text; None where the file has no such key."""
+        """Metadata as text; None if the file has no such key."""
         buffer = ctypes.create_string_buffer(256)
         length = library().llama_model_meta_val_str(self.model, key.encode(), buffer, len(buffer))
         return buffer.value.decode() if length >= 0 else None
