@@ -25,7 +25,7 @@ WARM_UP = 2
 
 
 def arguments(doc: str | None, limit: int, **more: type) -> argparse.Namespace:
-    """`--tier`, `--limit`, `--problem-seed`, `--out` and `more` options (name and type) of the command line."""
+    """Options from the command line: `--tier`, `--limit`, `--problem-seed`, `--out` and `more` (name and type)."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tier", default="hard")
     parser.add_argument("--limit", type=int, default=limit)

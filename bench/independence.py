@@ -3,8 +3,9 @@
     python -m bench.independence --limit 300 --out docs/results/independence.json
 
 Given the samples, the number of right answers is a sum of independent draws, so its expectation and its standard
-deviation follow from the probabilities. Each solve is decided twice over the same samples, in replays: as it was, by
-the seed and the prompt, and by the first rule, by the seed alone. Bundled trio, light engine. Prints JSON last.
+deviation follow from the probabilities. Replays make the choice of each solve twice over the same samples: keyed by
+the seed and the prompt (the current rule), and by the seed alone (the first rule). Bundled trio, light engine.
+Prints JSON last.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ SEEDS = 4
 
 
 def counts(result: Result, answer: str) -> list[list[float]]:
-    """By beta: right by seed and prompt, right by the seed alone, probability of right, its variance."""
+    """For each beta: right by seed and prompt, right by seed alone, probability of being right, its variance."""
     right = np.array([correct(boxed(c.text), answer) is True for c in result.steps[0].candidates], float)
     found = []
     for beta in BETAS:
@@ -44,7 +45,7 @@ def counts(result: Result, answer: str) -> list[list[float]]:
 
 
 def z_of(off: float, sd: float) -> float | None:
-    """Standard deviations; None where nothing was left to chance."""
+    """The deviation in standard deviations; None if nothing was left to chance."""
     return round(off / sd, 2) if sd else None
 
 

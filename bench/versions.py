@@ -1,11 +1,11 @@
-"""Is this checkout slower than another one? The same solves by both, in turn, each in a process of its own.
+"""Is this checkout slower than another one? Both run the same solves in turn, each in its own process.
 
     git worktree add ../old COMMIT
     python -m bench.versions --old ../old --limit 160 --runs 3
 
-`beam` and `target`, whose tokens no change of draws moves: that both write the same tokens is checked. Per run the
-ratio of mean latencies, new over old; over runs their mean with a one-sided 95% lower bound (Student's t). Bundled
-trio, light engine, alone on the machine. Prints JSON last.
+Methods are `beam` and `target`, whose tokens do not depend on the rule of draws; the script checks that both write the
+same tokens. Each run gives the ratio of mean latencies, new over old; the result is the mean over runs with a one-sided
+95% lower bound (Student's t). Bundled trio, light engine, alone on the machine. Prints JSON last.
 """
 
 from __future__ import annotations

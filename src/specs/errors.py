@@ -48,10 +48,10 @@ class Stopped(SpecsError):
 
 
 def described(error: BaseException) -> str:
-    """The kind and the message of an error of any kind, on one line."""
+    """The type and the message of any error, on one line."""
     try:
         said = " ".join(str(error).split())
-    except Exception:  # not even that can be relied on
+    except Exception:  # even this may fail
         said = ""
     return f"{type(error).__name__}: {said or 'no message'}"
 
@@ -59,8 +59,8 @@ def described(error: BaseException) -> str:
 def install_command(extra: str) -> str:
     """The command that adds an extra to this environment, for messages that say what is missing.
 
-    A checkout is installed from its folder. An installed package needs no source: pip reads from its metadata
-    what the extra asks for.
+    A checkout is installed from its folder. For an installed package, pip reads the extra's requirements from its
+    metadata.
     """
     checkout = Path(__file__).resolve().parents[2]
     source = ["-e", f"{checkout}[{extra}]"] if (checkout / "pyproject.toml").is_file() else [f"specs-llm[{extra}]"]

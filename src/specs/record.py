@@ -100,7 +100,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def plain(value: Any) -> Any:
-    """The same value as JSON holds it: numbers that are infinite or NaN become text, tuples lists."""
+    """The value as JSON can hold it: infinite and NaN numbers become text, tuples become lists."""
     if isinstance(value, dict):
         return {name: plain(part) for name, part in value.items()}
     if isinstance(value, (list, tuple)):
@@ -109,7 +109,7 @@ def plain(value: Any) -> Any:
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
-    """A value as JSON that every parser reads and every file can hold: lone surrogates are escaped."""
+    """A value as JSON that every parser can read and every file can hold: lone surrogates are escaped."""
     text = json.dumps(plain(value), ensure_ascii=False, allow_nan=False, indent=indent)
     return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
@@ -130,7 +130,7 @@ def write_json(path: Path, value: dict[str, Any], indent: int | None = None) -> 
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all; it keeps its mode, links are followed, and devices and pipes are written to."""
+    """Write a file completely or not at all. It keeps its mode, links are followed, devices and pipes get the text."""
     path = path.resolve()
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

@@ -47,7 +47,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     require_matplotlib()
-    require_math_verify()  # not in the middle of a run, at the first answer that is a formula
+    require_math_verify()  # now, and not in the middle of a run at the first formula
     cells, law, limits = cells_of(args)
     plan = Plan(problems_of(args), cells, law, limits, args.seed, args.seeds, extract=args.extract)
     configuration = {**configuration_of(args, plan), "concurrency": args.concurrency}
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def report_unsolved(found: dict[str, Any]) -> bool:
-    """Whether some method has no solve that did not fail; says which on standard error."""
+    """Whether all solves of some method failed; standard error says of which."""
     unsolved = [name for name, method in found["methods"].items() if method["failed"] == method["solves"] > 0]
     if unsolved:
         first = found["methods"][unsolved[0]]["first_error"]

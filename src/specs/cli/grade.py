@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _json(shown: dict[str, Any]) -> str:
-    """As JSON; escaped where standard output cannot take all characters, or one is half of a pair."""
+    """As JSON, with escapes if standard output cannot encode a character or one is a lone surrogate."""
     text = json.dumps(shown, ensure_ascii=False, default=_plain)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
@@ -70,7 +70,7 @@ def _plain(value: object) -> float | str:
 
 
 def _pairs(args: argparse.Namespace) -> list[tuple[dict[str, Any], str | None, str]]:
-    """Of each row what is printed of it, prediction and answer."""
+    """For each row: the fields to print, the prediction and the answer."""
     names = f"{args.answer_column} and {args.prediction_column}"
     if args.file != STANDARD_INPUT and not (args.file.is_file() or args.file.is_fifo()):
         raise InputError(f"{args.file} is no file; give rows with {names}")

@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = _arguments(sys.argv[1:] if argv is None else argv)
         code = args.run(args)
-        sys.stdout.flush()  # while what goes wrong with it can still be told
+        sys.stdout.flush()  # while an error can still be reported
         return code
     except (InputError, ModelError) as error:
         print(f"specs: {error}", file=sys.stderr)

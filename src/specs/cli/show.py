@@ -76,7 +76,7 @@ class Screen:
         )
 
     def result(self, result: Result, right: str | None = None) -> None:
-        """The totals; `right` is the right answer, where that is known."""
+        """The totals; `right` is the right answer, if it is known."""
         seconds, accepted = result.seconds, result.accepted
         self.line()
         self.line(self._paint(f"answer   {result.answer if result.answer is not None else '(none)'}", "bold"))

@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _question(args: argparse.Namespace) -> tuple[str, str | None]:
-    """The question, and its right answer where that is known."""
+    """The question, and its right answer if it is known."""
     if args.example:
         if args.question:
             raise InputError("give a question or --example, not both")

@@ -26,8 +26,8 @@ class Row:
         method: label of the configured method (`specs.eval.cells`); n: None where it has none.
         seed: of sampling.
         correct: None where the solve failed (finish reason `error`) or its answer could not be graded.
-        answer: what was compared: the last box or, where the data set's answer lists several, as many of
-            the last boxes; or what was read from a text without a box. reference: the data set's answer.
+        answer: the answer that was compared: the last box or, if the data set's answer lists several, as many of
+            the last boxes; or the answer read from a text without a box. reference: the data set's answer.
         error: as in `Result`.
         latency_s: seconds, end to end.
         steps, draft_steps: accepted steps, and those that the draft wrote.
@@ -68,7 +68,7 @@ class Row:
 
     @classmethod
     def of(cls, problem: Problem, cell: Cell, result: Result, extract: bool = False) -> Row:
-        """The row of a solve; `extract`: a text without a box gives an answer, too (`specs.eval.extraction`)."""
+        """The row of a solve; `extract` also reads answers from texts without a box (`specs.eval.extraction`)."""
         answer = read_answer(result.text, problem.answer, unboxed=extract)
         failed = result.finish_reason is Finish.ERROR
         right = None if failed else same_answer(answer, problem.answer)
@@ -102,7 +102,7 @@ class Rows:
         self.by_key: dict[Key, Row] = {}
 
     def done(self, key: Key) -> bool:
-        """Whether there is a row that did not fail."""
+        """Whether there is a row that is known to be right or wrong."""
         return key in self.by_key and self.by_key[key].correct is not None
 
     def add(self, row: Row, result: Result) -> None:

@@ -33,14 +33,14 @@ class Backend(Protocol):
         name: what the user called it (path or hub id).
         parameters: number of weights (a tied matrix counts once).
         context: most positions that a sequence may have.
-        vocabulary: token ids that it reads lie below: those of its tokenizer, as far as it has rows for them.
-        width: entries of an output row: tokens that it can write (logits; at most `vocabulary`, since rows
-            that pad the matrix stand for no token) or the labels (a reward head).
+        vocabulary: the token ids that it reads are below this: its tokenizer's ids for which it has rows.
+        width: entries of an output row: tokens that it can write (logits; at most `vocabulary`, since padding
+            rows belong to no token) or the labels (a reward head).
         device: where it computes: cpu, or what its library calls the device.
         beside: how many calls of other models a call leaves room for at the same time.
         tolerance: largest difference, in nats on the summed log-probability of a step, between
             cached and from-scratch evaluation that counts as equal (1e-4 in fp32).
-        if_not_finite: what to do where its outputs are not finite, for an error message.
+        if_not_finite: what to do if its outputs are not finite, for an error message.
         outputs: what is done with the rows that `forward` returns, where they are.
     """
 
@@ -88,7 +88,7 @@ NO_OTHER_DTYPE = "its weights are damaged, or too large for every dtype: take an
 
 @contextmanager
 def finite(backend: Backend, what: str, error: type[SpecsError] = EngineError) -> Iterator[None]:
-    """Says whose outputs say nothing (`specs.models.outputs`), and what helps; `what` names them."""
+    """Turn the error of unusable outputs (`specs.models.outputs`) into `error`, with the model, `what` and the fix."""
     try:
         yield
     except FloatingPointError as fault:
@@ -96,7 +96,7 @@ def finite(backend: Backend, what: str, error: type[SpecsError] = EngineError) -
 
 
 def known(ids: Sequence[int], name: str, vocabulary: float) -> tuple[int, ...]:
-    """These tokens as they are; `ModelError` where one is none of the model's, which lie below `vocabulary`."""
+    """The tokens unchanged; `ModelError` if one is not below `vocabulary`, so that the model does not have it."""
     if (token := max(ids, default=0)) >= vocabulary:
         raise ModelError(
             f"{name} has no token {token}, only {vocabulary:g}: tokenizer and model do not belong together; "
@@ -124,6 +124,6 @@ def tree_error(backend: Backend, plain: Backend) -> float:
     if np.array_equal(found, wanted):
         return 0.0
     possible = np.isfinite(wanted)
-    if (possible != np.isfinite(found)).any():  # a token that is possible here and impossible there
+    if (possible != np.isfinite(found)).any():  # a token that only one of the two finds possible
         return np.inf
     return float(np.abs(found[possible] - wanted[possible]).max() / np.abs(wanted[possible]).max())

@@ -24,7 +24,7 @@ from specs.models.text import fingerprint
 
 _ERROR = 4
 _NAMED = {"bos": "bos", "eos": "eos", "sep": "seperator", "pad": "padding", "mask": "mask"}
-"""What metadata (`tokenizer.ggml.bos_token_id`) calls the tokens that templates may name."""
+"""Names in metadata (`tokenizer.ggml.bos_token_id`) of the tokens that templates may use."""
 _PADDING = re.compile(r"\[PAD\d+\]")
 """What converters call rows of the embedding that stand for no token."""
 
@@ -88,7 +88,7 @@ class Gguf:
         weakref.finalize(self, lib.llama_model_free, model)
 
     def value(self, key: str) -> str | None:
-        """Metadata as text; None where the file has no such key."""
+        """Metadata as text; None if the file has no such key."""
         buffer = ctypes.create_string_buffer(256)
         length = library().llama_model_meta_val_str(self.model, key.encode(), buffer, len(buffer))
         return buffer.value.decode() if length >= 0 else None
@@ -133,10 +133,10 @@ class GgufText(Templated):
         self.end_id, self.end_ids = ends[0], frozenset(ends)
 
     def _token(self, name: str) -> int:
-        """The token that the file names so; -1 for none.
+        """The token with this name in the file; -1 if there is none.
 
-        llama.cpp has ids of its own for what a file does not name, which in another vocabulary stand for
-        ordinary text: they count where they are control tokens.
+        For tokens that a file does not name, llama.cpp has default ids, which may be ordinary text in this
+        vocabulary. A default counts only if it is a control token.
         """
         token = getattr(self._lib, f"llama_vocab_{name}")(self._file.vocabulary)
         named = self._file.value(f"tokenizer.ggml.{_NAMED[name]}_token_id") is not None
@@ -180,18 +180,18 @@ class GgufText(Templated):
         ids = self._tokens(text, False)
         if self._control.keys().isdisjoint(map(self._content, ids)):
             return ids
-        # llama.cpp finds tokens that a vocabulary's users added in any text, but none reaches over a cut.
+        # llama.cpp recognises user-defined tokens in any text, so split their spellings.
         cuts = [found.start() + 1 for found in self._spelled.finditer(text)]
         first, *others = (text[start:end] for start, end in pairwise((0, *cuts, len(text))))
         return [*self._tokens(first, False), *(token for other in others for token in self._behind(other))]
 
     def _behind(self, text: str) -> list[int]:
-        """Ids of a text that others go before: some vocabularies put a space before what stands alone."""
+        """Ids of a text that follows another: some vocabularies put a space before a text that stands alone."""
         lead, ids = self._tokens("\n", False), self._tokens("\n" + text, False)
         return ids[len(lead) :] if ids[: len(lead)] == lead else self._tokens(text, False)
 
     def _tokens(self, text: str, special: bool) -> list[int]:
-        """What llama.cpp makes of a text, control tokens recognised (`special`) or not."""
+        """A text as llama.cpp tokenises it; `special` is whether it recognises control tokens."""
         data = text.encode()
         room = len(data) + 8  # no token without a byte, but for a space that some put in front
         tokens = (ctypes.c_int32 * room)()

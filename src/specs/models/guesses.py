@@ -48,9 +48,9 @@ class Drafted:
         self.begun = False
 
     def after(self, drawn: Mapping[int, Sequence[int]]) -> dict[int, list[int]]:
-        """What each candidate goes on with behind the tokens it has drawn, up to the last but one of its step.
+        """Guesses for the tokens after those that each candidate has drawn, up to the last but one of its step.
 
-        Candidates that the draft has no room for get nothing, nor those with a token that it does not have.
+        Candidates that the draft has no room for get nothing; neither do those with a token that it does not have.
         """
         tree, law = self._tree, self._law
         guesses: dict[int, list[int]] = {k: [] for k in drawn}
@@ -106,10 +106,10 @@ class Drafted:
 
 
 class Checked:
-    """Passes of the writer over what its candidates have drawn and what is guessed behind it."""
+    """Passes of the writer over the tokens that its candidates have drawn and the guesses after them."""
 
     def __init__(self, tree: Tree, guesses: Guesses, roots: Sequence[int], drawn: Sequence[Sequence[int]]) -> None:
-        """`drawn`: what each candidate has drawn behind its node of `roots`; it grows meanwhile."""
+        """`drawn`: the tokens that each candidate has drawn after its node in `roots`; the lists grow meanwhile."""
         self._tree, self._guesses, self._roots, self._drawn = tree, guesses, roots, drawn
         self._first = tree.size
 
@@ -137,7 +137,7 @@ class Checked:
         self._prune()
 
     def _readable(self, guesses: Sequence[int]) -> Iterable[int]:
-        """Those before the first token that the writer does not have."""
+        """The guesses before the first token that the writer does not have."""
         return takewhile(self._tree.backend.vocabulary.__gt__, guesses)
 
     def _prune(self) -> dict[int, int]:

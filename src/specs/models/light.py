@@ -42,7 +42,7 @@ def load_light(
     Args:
         threads: that a call runs on, >= 1.
         labels: of a language model, the tokens whose logits are computed; None for all.
-        vocabulary: size of the tokenizer's vocabulary: rows beyond it are padding, and cut off; None for all rows.
+        vocabulary: size of the tokenizer's vocabulary; rows beyond it are padding and are cut off. None for all rows.
 
     Raises:
         ModelError: the folder holds something else than a Llama or Qwen2 model, with a

@@ -208,7 +208,7 @@ class LlamaBackend:
             context = self._idle.pop()
         except IndexError:
             context = _Context(self._file, self.name, self._exact)
-        # With its numbers: a mask adds -inf to what nobody sees, and NaN of a solve that failed would stay NaN.
+        # Clear the numbers as well: a mask adds -inf to hidden entries, and NaN from a failed solve would stay NaN.
         library().llama_memory_clear(context.memory, True)
         cache = LlamaCache(context)
         weakref.finalize(cache, self._idle.append, context).atexit = False
@@ -242,7 +242,7 @@ def load_llama(
         name: what the user called it.
         device: cpu, cuda, or auto (a GPU where llama.cpp was built for one).
         labels: the tokens whose logits are wanted; None for all.
-        vocabulary: size of the tokenizer's vocabulary: rows beyond it are padding, and cut off; None for all rows.
+        vocabulary: size of the tokenizer's vocabulary; rows beyond it are padding and are cut off. None for all rows.
 
     Raises:
         InputError: llama.cpp was not built for that device.

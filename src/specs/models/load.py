@@ -167,7 +167,7 @@ def _tokenizer(names: Names, role: str, server: Replicas) -> Path:
 
 
 def _text(role: str, name: str, path: Path) -> Templated:
-    """What a model reads and writes; errors say of which, then and later."""
+    """The vocabulary and chat template of a model; its errors, now and later, name the model."""
     try:
         if is_gguf(path):
             from specs.models.gguf import GgufText

@@ -1,4 +1,4 @@
-"""onnxruntime, imported in one place: it tells nobody that it runs, unless the user asks for that."""
+"""onnxruntime, imported in one place, with telemetry off unless the user sets it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def onnxruntime() -> Any:
-    """The module. Its telemetry is off from the start: the import alone would leave files and look up a host."""
+    """The module. Telemetry is off before the import, which alone would write files and look up a host."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime as module
 

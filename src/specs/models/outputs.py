@@ -23,7 +23,7 @@ Rows = Any
 class Outputs(Protocol):
     """What sessions do with output rows; results are in memory.
 
-    What brings numbers to memory raises FloatingPointError where a row that is read says nothing: it has NaN
+    Methods that bring numbers to memory raise FloatingPointError if a row that they read is unusable: it has NaN
     or +inf in it, or nothing but -inf (`specs.core.sampling.highest`).
     """
 

@@ -186,13 +186,13 @@ class PolicySession(Reader):
     def log_probabilities(self, groups: Sequence[Group], law: Law) -> list[float]:
         """`log p(y|c)` of each candidate in nats, end-of-text included, in one forward pass.
 
-        (One pass a trace where candidates are read through their text.) -inf, without a pass, of candidates
-        that the model cannot write or read.
+        (One pass per trace if candidates are read through their text.) Candidates that the model cannot write or
+        read get -inf without a pass.
         """
         scores = [-math.inf] * sum(len(candidates) for _, candidates in groups)
         for places, tails, paths in self._settled(groups, self._tree.backend.width):
             rows, walks = self._tree.prefixes(tails, [path[:-1] for path in paths])
-            row_of = [row for walk in walks for row in walk]  # one before each token of a path
+            row_of = [row for walk in walks for row in walk]  # the row before each token of a path
             tokens = [token for path in paths for token in path]
             with finite(self._tree.backend, "logits"):
                 found = self._tree.backend.outputs.log_probabilities(rows, law.temperature, law.top_p, row_of, tokens)
@@ -203,7 +203,7 @@ class PolicySession(Reader):
 
     def ratings(self, groups: Sequence[Group], judge: Judge) -> list[float]:
         """Rating in [0, 1] of each trace extended by one candidate: the place of the label that is
-        the most likely next token, 0 where another token is, and where the model cannot read the candidate.
+        the most likely next token; 0 if another token is, or if the model cannot read the candidate.
         In passes as `log_probabilities`.
         """
         ratings = [0.0] * sum(len(candidates) for _, candidates in groups)
@@ -219,10 +219,10 @@ class PolicySession(Reader):
         return ratings
 
     def _settled(self, groups: Sequence[Group], below: int) -> Iterator[tuple[list[int], list[Ids], list[Ids]]]:
-        """Candidates that go through one pass together, but for those with a token that is not `below`.
+        """Candidates that go through one pass together, without those that have a token of `below` or more.
 
         Yields:
-            The place of each in the reply, the tail of its trace, and its tokens behind it.
+            The place of each in the reply, the tail of its trace, and its tokens after the tail.
         """
         self._beside.join()
         read = [self.paths(trace, candidates) for trace, candidates in groups]

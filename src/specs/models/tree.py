@@ -153,7 +153,7 @@ class Tree:
         return len(self._depth)
 
     def room(self, node: int) -> int:
-        """Tokens that the model has room for behind a node."""
+        """The number of tokens that fit in the context after a node."""
         depth = 0 if node == ROOT else self._depth[node] + 1
         return self.backend.context - len(self._ids) - depth
 

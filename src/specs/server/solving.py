@@ -96,8 +96,8 @@ class Job:
         except KeyboardInterrupt:
             raise
         except BaseException:
-            # A defect, or one of a library (a panic in Rust is no Exception): the client is told, the log gets the
-            # traceback, the others go on.
+            # A defect of ours or of a library (a panic in Rust is not an Exception): the client gets an error, the log
+            # the traceback, and other solves continue.
             log.exception("defect", extra={"said": {"model": self.asked.model}})
             self._hear(Failed(Refused(500, DEFECT)))
         finally:
@@ -156,9 +156,9 @@ class Solves:
         self._jobs: dict[asyncio.Task[None], Job] = {}
 
     def try_out(self, method: Method, law: Law) -> None:
-        """Solve a short question: what does not work is logged before anyone asks, and deadlines have a pace.
+        """Solve a short question, so that a failure is logged before the first request, and deadlines have a pace.
 
-        An engine that fails here may be well again when it is needed, and methods that do without it work.
+        An engine that fails here may have recovered when it is needed, and methods that do not use it still work.
         """
         trial = drive.stream(TRIAL, self.models, method, law=law, limits=Limits(max_tokens=100), pace=self.pace)
         try:

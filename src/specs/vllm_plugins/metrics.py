@@ -1,4 +1,4 @@
-"""How a server says which plugins run in it: a metric each."""
+"""Metrics by which a server shows which plugins run in it."""
 
 # pyright: reportMissingImports=false
 from __future__ import annotations

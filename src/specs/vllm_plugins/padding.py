@@ -1,13 +1,13 @@
-"""No probability for rows that only pad a model's vocabulary.
+"""Gives padding rows of a model's vocabulary probability 0.
 
-Models round the rows of their output matrix up (Qwen2.5: 151,936 and 152,064 over one tokenizer of 151,665
-tokens). vLLM samples from all of them, and all take part in log-probabilities. With this plugin the logits
-of ids that the tokenizer does not have are minus infinity, in all that a server computes. (A model that
-writes ids of another kind there, sounds say, needs a server without it: VLLM_PLUGINS names those to load.)
+Models round the number of rows of their output matrix up (Qwen2.5: 151,936 and 152,064 for one tokenizer of
+151,665 tokens). vLLM samples from all rows and counts all of them in log-probabilities. With this plugin the logits
+of ids that the tokenizer does not have are minus infinity in everything that a server computes. (A model that uses
+such ids for something else, such as sound, needs a server without it: VLLM_PLUGINS names the plugins to load.)
 """
 
 # pyright: reportMissingImports=false
-# vLLM is there where this runs, in a server; nowhere else is it needed.
+# vLLM is installed where this runs, in a server, and is not needed elsewhere.
 from __future__ import annotations
 
 import math
@@ -40,7 +40,7 @@ def _sized(original: Any) -> Any:
 
 
 def _tokens() -> int | None:
-    """Ids of the tokenizer lie below; None if the server has no tokenizer."""
+    """The tokenizer's ids are below this; None if the server has no tokenizer."""
     from vllm.config import get_current_vllm_config
     from vllm.tokenizers import cached_tokenizer_from_config
 
@@ -53,7 +53,7 @@ def _cut(original: Any) -> Any:
     def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
         logits = original(self, *args, **kwargs)
         if logits is not None and not kwargs.get("skip_gather"):
-            # With LoRA the processor is inside another one.
+            # With LoRA, another processor wraps this one.
             tokens = getattr(self, "base_layer", self).specs_tokens
             if tokens is not None:
                 logits[..., tokens:] = -math.inf

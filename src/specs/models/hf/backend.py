@@ -36,7 +36,7 @@ Kind = Literal["lm", "prm"]
 # the sums differ by up to 0.63 and 0.13.
 _TOLERANCE = {"fp32": 1e-4, "bf16": 1.0, "fp16": 0.25}
 
-# fp16 overflows first: its numbers end at 65,504. bf16 reaches as far as fp32, and rounds more.
+# fp16 overflows first: its numbers end at 65,504. bf16 has the range of fp32 but rounds more.
 _IF_NOT_FINITE = {
     "fp32": NO_OTHER_DTYPE,
     "bf16": "load it with another dtype (--dtype fp32)",
@@ -67,7 +67,7 @@ class HFBackend:
     def __init__(
         self, name: str, kind: Kind, model: Any, context: int, dtype: str, vocabulary: int | None = None
     ) -> None:
-        """`vocabulary`: size of the tokenizer's vocabulary: rows beyond it are padding, and cut off; None for all."""
+        """`vocabulary`: size of the tokenizer's vocabulary; rows beyond it are padding, cut off; None for all."""
         self.name = name
         self.parameters: int = sum(weight.numel() for weight in model.parameters())
         self.context = context
@@ -184,7 +184,7 @@ class HFBackend:
 
 
 def cache_argument(model: Any) -> str:
-    """What a model's `forward` calls the cache: `cache` since transformers 5.24, `past_key_values` before."""
+    """Name of the cache argument of a model's `forward`: `cache` since transformers 5.24, else `past_key_values`."""
     return "cache" if "cache" in signature(model.forward).parameters else "past_key_values"
 
 

@@ -30,12 +30,12 @@ def entries_of(cache: Any) -> tuple[Shapes, Tensor]:
 
 @dataclass(slots=True)
 class Use:
-    """How a room is being used, told to its layers.
+    """Which entries of a room are in use; its layers share this object.
 
     Attributes:
-        used: entries that are in use, from the first on.
-        slots: [new] the entries that the pass under way writes to, each with a row of all of the memory
-            to look at; None for those behind `used`, with rows as long as what is used then.
+        used: number of entries in use, from the first on.
+        slots: [new] the entries that the current pass writes to, while each token may read all of the memory;
+            None if it writes directly after `used` and reads only the entries in use.
     """
 
     used: int = 0
@@ -50,7 +50,7 @@ class _Layer(DynamicLayer):
     """
 
     def __init__(self, use: Use) -> None:
-        """Not of the room itself: without a circle its memory is free as soon as it is gone."""
+        """Takes the room's `Use`, not the room: without a reference cycle memory is freed as soon as the room is."""
         super().__init__()
         self.is_initialized = True
         self._use = use
@@ -74,9 +74,9 @@ class Room:
     """Memory for one tree at a time.
 
     Attributes:
-        use: what of it is in use.
+        use: which entries are in use.
         capacity: entries that there is room for.
-        cache: what a model takes as its cache.
+        cache: the cache object for the model.
         passes: recorded passes by number of new tokens; they hold while the memory stays where it is.
     """
 
@@ -97,7 +97,7 @@ class Room:
 
     @property
     def used(self) -> int:
-        """Entries that are in use, from the first on."""
+        """Number of entries in use, from the first on."""
         return self.use.used
 
     def reserve(self, entries: int) -> None:

@@ -29,7 +29,7 @@ _SMALLER = "choose a smaller model, another device or dtype bf16"
 # Relative to the largest output: rounding of one short pass stays below, a wrong mask above.
 _PROBE = {"fp32": 1e-4, "bf16": 0.1, "fp16": 0.02}
 
-# Held while transformers' settings, which all threads share, are not the user's.
+# Held while transformers' settings, which all threads share, differ from the user's.
 _SETTINGS = Lock()
 
 
@@ -50,7 +50,7 @@ def load_hf(
         device: cpu, cuda, cuda:N, or auto (cuda where there is one).
         dtype: fp32, bf16, fp16, or auto (bf16 on cuda, fp32 on cpu).
         labels: of a language model, the tokens whose logits are computed; None for all.
-        vocabulary: size of the tokenizer's vocabulary: rows beyond it are padding, and cut off; None for all rows.
+        vocabulary: size of the tokenizer's vocabulary; rows beyond it are padding and are cut off. None for all rows.
 
     Raises:
         InputError: no such device or dtype.
@@ -202,9 +202,9 @@ def _opened(name: str, kind: Kind, model: Any, context: int, dtype: str, vocabul
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Turn off transformers' progress bars and advice, then put back what the user has set.
+    """Turn off transformers' progress bars and advice, then restore the user's settings.
 
-    Errors are still logged. So are Python's warnings, which announce changes, and the progress of downloads.
+    Errors are still logged, and Python's warnings, which announce changes, and download progress are still shown.
     """
     from transformers.utils.logging import set_tqdm_hook
 

@@ -74,10 +74,10 @@ class OnDevice:
 
 
 def _check(rows: Tensor, found: Sequence[float] | NDArray[np.float64]) -> None:
-    """Raise FloatingPointError if rows have no law: what was found in these, already in memory, is NaN."""
+    """Raise FloatingPointError if `rows` are unusable, which shows as NaN in the results `found`, already in memory."""
     if np.isnan(found).any():
         highest(rows.amax(-1, keepdim=True).float().cpu().numpy())
-        raise FloatingPointError("infinite")  # over the temperature
+        raise FloatingPointError("infinite")  # after division by the temperature
 
 
 def _drawn(mass: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,7 +93,7 @@ def _drawn(mass: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
     totals = ends[:, -1:]
     # Scaling by the total keeps a uniform near 1 inside the support under rounding.
     goals = uniforms * totals
-    # Where a row is NaN the search may end beyond it.
+    # If a row is NaN, the search may end beyond it.
     block = torch.searchsorted(ends, goals, right=True).clamp_(max=parts.shape[1] - 1)
     part = parts.gather(1, block[..., None].expand(-1, -1, BLOCK))
     goals = goals - pad(ends, (1, 0)).gather(-1, block)
@@ -106,9 +106,9 @@ def _drawn(mass: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _scores(rows: Tensor, temperature: float, top_p: float) -> Tensor:
-    """Log-probabilities up to a constant a row, -inf outside the nucleus (`specs.core.sampling.log_law`).
+    """Log-probabilities up to a constant per row, -inf outside the nucleus (`specs.core.sampling.log_law`).
 
-    Where a row has no law, all that can be drawn from it is NaN: to look for that here would be to wait for it.
+    An unusable row gives NaN for everything drawn from it. Checking for it here would have to wait for the device.
     """
     rows = rows.float()
     if temperature < COLD:

@@ -1,6 +1,6 @@
-"""What a server's JSON answer says, field by field: what is missing or no such number is named, with where it stood.
+"""Reading a server's JSON answer field by field; errors say which field is missing or has a wrong value.
 
-JSON as Python reads it holds NaN and Infinity, other servers write null for both: neither is a number here.
+Python's JSON parser accepts NaN and Infinity, and other servers write null for both: none of these counts as a number.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from specs.errors import EngineError
 from specs.models.remote.client import ANOTHER_DTYPE
 
 IMPOSSIBLE = -9999.0
-"""What vLLM writes for the log-probability minus infinity."""
+"""vLLM's spelling of the log-probability minus infinity."""
 
 ROUNDING = 1e-3
-"""By which a probability, or a log-probability in nats, may lie outside its range."""
+"""How far a probability, or a log-probability in nats, may lie outside its range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Field:
 
     Attributes:
         url: the server that gave it.
-        path: where it stands in the answer; empty for the whole.
+        path: its place in the answer; empty for the whole answer.
     """
 
     url: str
@@ -39,7 +39,7 @@ class Field:
     path: str = ""
 
     def __getitem__(self, key: str | int) -> Field:
-        """What stands at a name or a place."""
+        """The value at a name or an index."""
         inside: Any = self.value if isinstance(self.value, list if isinstance(key, int) else dict) else ()
         path = f"{self.path}[{key}]" if isinstance(key, int) else f"{self.path}.{key}".removeprefix(".")
         try:
@@ -48,13 +48,13 @@ class Field:
             raise EngineError(f"{self.url}: the answer has no {path}; is it vLLM 0.32 or newer?") from None
 
     def find(self, key: str) -> Field | None:
-        """What stands at a name; None where nothing or null does."""
+        """The value at a name; None if it is missing or null."""
         if not isinstance(self.value, dict):
             raise self._wrong("object")
         return None if self.value.get(key) is None else self[key]
 
     def items(self, length: int | None = None, first: int = 0) -> list[Field]:
-        """The entries of a list, which has so many (None for any number), from place `first` on."""
+        """The entries of a list from index `first` on; `length` is the required length of the list, None for any."""
         if not isinstance(self.value, list):
             raise self._wrong("list")
         if length is not None and len(self.value) != length:
@@ -68,14 +68,14 @@ class Field:
         return self.value
 
     def log_probability(self) -> float:
-        """Nats, -inf where the token is impossible."""
+        """Nats; -inf if the token is impossible."""
         value = self._number("log-probability")
         if value > ROUNDING:
             raise self._wrong("log-probability")
         return -math.inf if value <= IMPOSSIBLE else value
 
     def log_probability_of_sample(self) -> float:
-        """Nats; a token that was sampled is not impossible."""
+        """Nats; finite, since a token that was sampled is not impossible."""
         if (value := self.log_probability()) == -math.inf:
             raise self._wrong("log-probability of a token that was sampled")
         return value

@@ -33,9 +33,9 @@ AT_A_TIME = 256
 PAUSES_S = (0.2, 1.0)
 """Before each further try of a request that got no answer; drawn from half to one and a half of it."""
 ANOTHER_DTYPE = "serve it with another dtype (vllm serve --dtype float32), or see its log"
-"""What to do about a model on a server that overflows."""
+"""What to do about a served model that overflows."""
 _NOT_FINITE = "Out of range float values are not JSON compliant"
-"""What Python says of NaN and infinity in an answer, and vLLM passes on."""
+"""Python's message for NaN or infinity in an answer, which vLLM passes on."""
 
 
 class _Network:

@@ -1,4 +1,4 @@
-"""What a vLLM server can do, found out once, when it is first spoken to."""
+"""What a vLLM server can do, found out once, at the first contact."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ _NO_TOKEN = 1 << 40
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a server is.
+    """The properties of a server.
 
     Attributes:
-        model: name that requests carry.
-        root: where the server read the model from: a folder of its machine, or a hub id.
-        context: most tokens of a sequence.
-        block_size: tokens of a block of its cache; only whole blocks are found again. 0 if unknown.
-        prefix_cache: whether it finds beginnings again at all.
+        model: model name for requests.
+        root: where the server loaded the model from: a folder on its machine, or a hub id.
+        context: largest number of tokens of a sequence.
+        block_size: tokens per block of its cache; only whole blocks are reused. 0 if unknown.
+        prefix_cache: whether it caches prefixes at all.
         recurrent: whether the model keeps a state that every token overwrites, in some layers or in all.
         generates: whether it writes text; a pooling server does not.
-        scale_out: whether /inference/v1/generate is there (--enable-scale-out).
-        v2: whether its model runner V2 scores given tokens from a given row on, which needs `scale_out`.
+        scale_out: whether it has /inference/v1/generate (--enable-scale-out).
+        v2: whether its model runner V2 can score given tokens from a given row on, which needs `scale_out`.
         plugin: whether `specs.vllm_plugins.scoring` runs in it.
         processed: whether log-probabilities of sampled tokens follow the request's temperature and top-p.
-        rows: tokens that its model has an output for, those that only pad its vocabulary too; 0 if unknown.
-        cuts_padding: whether `specs.vllm_plugins.padding` runs in it, so that nothing of these has a probability.
+        rows: output rows of its model, including padding; 0 if unknown.
+        cuts_padding: whether `specs.vllm_plugins.padding` runs in it, so that padding has probability 0.
     """
 
     version: str
@@ -55,11 +55,11 @@ class Facts:
 
     @property
     def vocabulary(self) -> float:
-        """Ids that the model reads lie below."""
+        """The ids that the model reads are below this."""
         return self.rows or math.inf
 
     def padding(self, tokens: int) -> range:
-        """Ids of its rows beyond the tokenizer's `tokens` that may have a probability."""
+        """Ids of padding rows (`tokens` and up) that may have a probability above 0."""
         return range(tokens, tokens if self.cuts_padding else max(self.rows, tokens))
 
     @property
@@ -78,12 +78,12 @@ class Facts:
 
 
 async def facts_of(client: Client, wanted: str) -> Facts:
-    """What the server is; `wanted` names one of several models, empty for the first.
+    """The properties of a server; `wanted` names one of several models, empty for the first.
 
     Raises:
         InputError: no such model there.
         ModelError: its model states no context.
-        EngineError: nothing answers, or it is no vLLM.
+        EngineError: nothing answers, or it is not vLLM.
     """
     models = (await _json(client, "/v1/models"))["data"].items()
     names = [str(one["id"].value) for one in models]
@@ -142,19 +142,19 @@ async def _is_v2(client: Client, model: str) -> bool:
 
 
 async def _is_processed(client: Client, model: str) -> bool | None:
-    """Whether the only token that is allowed has probability 1; None where no tokens are written."""
+    """Whether the only allowed token has probability 1; None if the server does not write tokens."""
     body = {"model": model, "prompt": [0], "max_tokens": 1, "logprobs": 0, "allowed_token_ids": [0]}
     try:
         answer = Field(client.url, await client.post("/v1/completions", body))
     except Refused as refusal:
-        if refusal.status >= 500:  # it writes, and fails at it
+        if refusal.status >= 500:  # it can write, but fails
             raise
         return None
     return answer["choices"][0]["logprobs"]["token_logprobs"][0].log_probability() == 0.0
 
 
 async def _rows(client: Client, model: str) -> int:
-    """Tokens that the model has an output for; 0 if the server does not say so when it refuses one beyond them."""
+    """Output rows of the model, as the server's refusal of an id beyond them says; 0 if it does not say."""
     body = {"model": model, "prompt": [0], "max_tokens": 1, "logit_bias": {str(_NO_TOKEN): 0}}
     try:
         await client.post("/v1/completions", body)

@@ -32,9 +32,9 @@ from specs.rewards.formats import Family
 from specs.types import ALONE, Candidate, Chat, Finish, Judge, Law, Trace
 
 FORBIDDEN = -100.0
-"""The lowest that a server takes as a bias of a logit: no probability that fp32 holds is left."""
+"""The lowest logit bias that a server accepts; with it, a token has practically no probability."""
 MOST_BIASES = 1024
-"""Tokens whose logits a server's model runner V2 biases in a request."""
+"""The most tokens that a request to a server with model runner V2 can bias."""
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -191,7 +191,7 @@ class RemotePolicySession(Reader):
         return await self._server.ask(partial(Server.score, prompt=before, path=path, law=law))
 
     async def _next(self, ids: Ids) -> tuple[int, Tally]:
-        """The most likely token after `ids`; none (-1) where the model cannot read them."""
+        """The most likely token after `ids`; -1 if the model cannot read them."""
         if not ids or max(ids) >= self._facts.vocabulary:
             return -1, Tally(0, 0)
         return await self._server.ask(partial(Server.next_token, prompt=ids, bias=self._bias))

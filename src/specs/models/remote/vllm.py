@@ -1,4 +1,4 @@
-"""A vLLM server, and the requests that a solve makes of it.
+"""A vLLM server, and the requests that a solve sends to it.
 
 Token ids go out and come back; text is never sent. Every sampling parameter that a model's own
 generation_config could change is set, or the tokens would follow another law.
@@ -196,7 +196,7 @@ async def connect(url: str, api_key: str | None, timeout_s: float) -> Server:
     Raises:
         InputError: no such model there.
         ModelError: its model states no context.
-        EngineError: nothing answers, or it is no vLLM.
+        EngineError: nothing answers, or it is not vLLM.
     """
     address, _, wanted = url.partition("#")
     client = Client(address.rstrip("/").removesuffix("/v1"), api_key, timeout_s)
