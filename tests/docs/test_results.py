@@ -48,6 +48,8 @@ def quoted():
         assert set(specs["processed_over_minimum"].values()) == {1.0}
         yield f"{100 * specs['accuracy_minus_beam']['lower_bound_one_sided']:+.1f}"
         yield f"{latency['specs']['orchestration_share']:.1%}"
+        one_core = methods(f"one-core-{tier}", 160)["specs"]["latency_ratio_to_beam"]
+        yield f"{one_core['median']:.2f} {interval(one_core['low'], one_core['high'], '.2f')} (`{tier}`)"
 
 
 @pytest.mark.parametrize("tier", PROBLEMS)

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from specs.cli import main
+from specs.core.statistics import wilson
 from specs.core.votes import majority
 from specs.eval import grading
 from specs.eval.cells import Cell
@@ -429,6 +430,7 @@ def test_what_ran_out_of_time_is_neither_wrong_nor_left_out(tmp_path, capsys, mo
     assert [row.get("reason") for row in rows] == [None, "math-verify could not compare them, or not in time"] * 2
     assert (summary["rows"], summary["correct"], summary["wrong"], summary["undecided"]) == (4, 1, 1, 2)
     assert (summary["accuracy"], summary["accuracy_if_undecided_are_correct"]) == (0.25, 0.75)
+    assert summary["accuracy_interval"] == [wilson(1, 4).low, wilson(3, 4).high]
 
 
 CSV = 'uid,model,gold\n1,"\\boxed{3}, \\boxed{5}","[""3"",""5""]"\n2,The answer is 4,"1,000"\n3,"a\nb 7.",7\n4,,\n'

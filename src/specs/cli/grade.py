@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         "undecided": undecided,
         "accuracy": right / rows,
         "accuracy_if_undecided_are_correct": (right + undecided) / rows,
-        "accuracy_interval": list(wilson(right, rows)),
+        "accuracy_interval": [wilson(right, rows).low, wilson(right + undecided, rows).high],
     }
     print(json.dumps({"summary": summary}))
     return 0

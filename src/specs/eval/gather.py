@@ -25,7 +25,7 @@ def gather(paths: Sequence[Path]) -> tuple[Report, list[Recorded]]:
     A method that has the same label and n in two runs is one if its options and all that it ran
     under (models, law, limits) are the same; if only the number of solves at the same time differs,
     each is named after that, otherwise after its folder too. Of two rows for the same solve the
-    one of the later folder counts.
+    one of the later folder counts, unless it failed or could not be graded.
 
     Raises:
         InputError: no folders of runs, runs over different problems, or nothing in them.

@@ -167,7 +167,6 @@ def solve_all(plan: Plan, models: Models, rows: Rows, progress: Progress | None 
         for cell in plan.cells:
             if any(turn.cell is cell for turn in ahead):
                 question = plan.problems[0].question
-                question = plan.problems[0].question
                 unmeasured = stream(question, models, cell.method, law=plan.law, limits=plan.limits, seed=plan.seed)
                 finish(Turn(plan.problems[0], cell, plan.seed), unmeasured)
         start = time.perf_counter()
