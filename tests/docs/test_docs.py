@@ -139,8 +139,8 @@ if __name__ == "__main__":
 
 
 def untimed(shown: str) -> list[str]:
-    """Lines of a solve on the screen, without its times."""
-    lines = [line.rstrip() for line in shown.splitlines()]
+    """Lines of a solve on the screen, without its times, and without reuse, of which work that begins early is part."""
+    lines = [re.sub(r"\d+ reused", "t reused", line.rstrip()) for line in shown.splitlines()]
     lines = [re.sub(r"\d+", "t", line) if line.startswith(("latency", "phases")) else line for line in lines]
     return [re.sub(r"^( +\d+ +\w+ +\S+ +\S+) +\d+", r"\1 t", line) for line in lines]
 
