@@ -7,7 +7,7 @@ from typing import Any
 
 from specs import api
 from specs.engine import Models, Policy, RewardModel, unwatched
-from specs.errors import SpecsError
+from specs.errors import SpecsError, described
 from specs.types import Candidate, End, Law, Result, Role, Trace
 
 QUESTION = "What is 2 + 2?"
@@ -44,10 +44,8 @@ def _failure(work: Callable[[], Iterator[str]]) -> str | None:
 
 
 def reason(error: Exception) -> str:
-    """An error in one line, with its type if it is not a `SpecsError`."""
-    if isinstance(error, SpecsError):
-        return str(error)
-    return " ".join([f"{type(error).__name__}:", *str(error).splitlines()[:1]])
+    """An error in one line, with its kind unless it is one of ours."""
+    return str(error) if isinstance(error, SpecsError) else described(error)
 
 
 def _solve(models: Mapping[Role, Any], method: str, law: Law, options: Mapping[str, Any]) -> Iterator[str]:
