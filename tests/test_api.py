@@ -1,6 +1,8 @@
 """The three-line interface, its streaming iterator and its async twin."""
 
 import asyncio
+import subprocess
+import sys
 
 import pytest
 import toy
@@ -78,3 +80,15 @@ def test_a_failing_engine_is_a_result_with_its_error_and_trace():
     assert result.finish_reason == specs.Finish.ERROR
     assert result.error == "the model server went away"
     assert len(result.steps) >= 1
+
+
+def test_who_solves_in_this_process_needs_no_http():
+    """Machines with a GPU and no network may lack httpx2: nothing but servers asks for it."""
+    code = """
+import sys
+sys.modules["httpx2"] = None
+import specs, specs.cli, specs.eval.run, specs.suite.suite
+assert specs.solve("Tom has 4 nuts. He finds 3 nuts. How many nuts does Tom have now?", specs.load(), n=2).answer
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")

@@ -1,5 +1,7 @@
 """Models that only servers run: quantised ones, and recurrent and hybrid ones, which no tree of tokens can fork."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from live.checkpoints import VOCABULARY, write_int8, write_random
@@ -19,6 +21,8 @@ from specs.types import Candidate, End, Law, Role, StepPolicy, Trace
 LAW = Law(0.7, 0.95, StepPolicy(max_tokens=40))
 FP32, BF16 = 1e-4, 0.25
 """Tolerances in nats on the summed log-probability of a step, as docs/engines/vllm.md says."""
+CPU = Path("/proc/cpuinfo")
+AMX = CPU.exists() and "amx_int8" in CPU.read_text()
 
 SIZES = dict(
     vocab_size=VOCABULARY, hidden_size=64, initializer_range=0.2, pad_token_id=0, bos_token_id=1, eos_token_id=2
@@ -63,6 +67,9 @@ def of_transformers(folder):
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
 
 
+@pytest.mark.skipif(
+    AMX, reason="vLLM 0.32 ends with int8 models on CPUs with AMX: its kernel refuses fp32, crashes with bf16"
+)
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", FP32), ("bfloat16", BF16)])
 def test_a_quantised_target_scores_what_it_samples_and_is_another_model(start, tmp_path, local, dtype, tolerance):
     """Written and scored by the same int8 model; then a whole solve whose record it scores the same again."""

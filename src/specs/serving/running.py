@@ -14,8 +14,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import httpx2
-
 from specs.errors import EngineError, InputError
 from specs.serving.commands import Command
 from specs.types import Role
@@ -42,6 +40,8 @@ class Servers:
         """Raises InputError if a port is taken, vLLM is not there, or there can be no logs."""
         if shutil.which("vllm") is None:
             raise InputError("no command vllm here; pip install vllm, or put the bin of its environment on PATH")
+        import httpx2
+
         for command in commands:
             _check_free(command)
         try:
@@ -108,6 +108,8 @@ class Servers:
                 raise EngineError(f"the {role} server ended ({process.returncode}); the end of its log {log} is above")
 
     def _answers(self, command: Command) -> bool:
+        import httpx2
+
         try:
             return self._http.get(f"{command.url}/health").is_success
         except httpx2.HTTPError:

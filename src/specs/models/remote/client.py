@@ -13,12 +13,13 @@ import random
 import threading
 from collections.abc import Coroutine, Iterable
 from functools import cache
-from typing import Any, TypeVar
-
-import httpx2
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from specs.engine import Watch
 from specs.errors import EngineError
+
+if TYPE_CHECKING:  # whoever solves in this process needs no HTTP
+    import httpx2
 
 T = TypeVar("T")
 
@@ -42,6 +43,8 @@ class _Network:
     """The event loop and the connections of this process, made when they are first needed."""
 
     def __init__(self) -> None:
+        import httpx2
+
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         # Timeouts are this module's: a server may be silent for long while it computes.
@@ -174,6 +177,8 @@ class Client:
 
     async def _ill(self) -> str:
         """Returns why the server counts as dead once it does."""
+        import httpx2
+
         misses = 0
         while True:
             await asyncio.sleep(HEALTH_S)
@@ -187,6 +192,8 @@ class Client:
                 return reason
 
     async def _request(self, method: str, path: str, body: dict[str, Any] | None) -> httpx2.Response:
+        import httpx2
+
         try:
             response = await _network().http.request(method, f"{self.url}{path}", json=body, headers=self._headers)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
