@@ -174,7 +174,11 @@ def test_doctor_goes_on_after_what_nobody_thought_of(whole, monkeypatch):
 
     monkeypatch.setattr(api, "load", fails)
     found = list(diagnose({Role.DRAFT: str(whole), Role.TARGET: str(whole)}, Law(), engine="light"))
-    assert (found[0].role, found[0].state, found[0].text) == (Role.DRAFT, State.PROBLEM, "RuntimeError: no such thing")
+    assert (found[0].role, found[0].state, found[0].text) == (
+        Role.DRAFT,
+        State.PROBLEM,
+        "RuntimeError: no such thing at all",
+    )
     assert [(one.role, one.state) for one in found[1:]] == [(Role.TARGET, State.OK)]
 
 
