@@ -454,6 +454,12 @@ def test_grade_reads_json_lines_from_standard_input(capsys, monkeypatch):
     assert [row["correct"] for row in _graded(capsys, "-")[0]] == VERDICTS
 
 
+def test_grade_prints_any_id(capsys, monkeypatch):
+    ids = ["a", 7, 0.5, None, [1.5, {"part": 2.5}], "\ud800", "é"]
+    _pipe(monkeypatch, _lines([{"id": name, "prediction": "1", "answer": "1"} for name in ids]).encode())
+    assert [row["id"] for row in _graded(capsys, "-")[0]] == ids
+
+
 def test_grade_reads_parquet(tmp_path, capsys):
     pyarrow, parquet = (pytest.importorskip(name) for name in ("pyarrow", "pyarrow.parquet"))
     rows = [{"prediction": r"\boxed{3} \boxed{5}", "answer": ["3", "5"]}, {"prediction": None, "answer": ["1"]}]

@@ -162,7 +162,7 @@ def test_doctor_says_what_is_wrong_with_each_model_and_goes_on(whole, tmp_path, 
 
 
 def test_doctor_goes_on_after_what_nobody_thought_of(whole, monkeypatch):
-    """An error of another kind, of the first model, hides nothing of the second."""
+    """An error of another kind in the first model's files does not hide the errors in the second's."""
     from specs import api
 
     load = api.load

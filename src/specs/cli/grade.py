@@ -12,12 +12,14 @@ import json
 import sys
 from decimal import Decimal
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from specs.core.statistics import wilson
 from specs.errors import InputError
 from specs.eval.files import STANDARD_INPUT, answer_text, rows_of
 from specs.eval.grading import grade, require_math_verify
+from specs.record import json_text
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -56,17 +58,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _json(shown: dict[str, Any]) -> str:
-    """As JSON, with escapes if standard output cannot encode a character or one is a lone surrogate."""
-    text = json.dumps(shown, ensure_ascii=False, default=_plain)
+    """As JSON, with escapes if standard output cannot encode a character."""
+    text = json_text(shown)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
-        return json.dumps(shown, default=_plain)
+        return json.dumps(json.loads(text))
     return text
-
-
-def _plain(value: object) -> float | str:
-    return float(value) if isinstance(value, Decimal) else str(value)
 
 
 def _pairs(args: argparse.Namespace) -> list[tuple[dict[str, Any], str | None, str]]:
@@ -97,4 +95,15 @@ def _pair(row: Any, where: str, args: argparse.Namespace) -> tuple[dict[str, Any
     if args.id_column and args.id_column not in row:
         raise InputError(f"{where}: no {args.id_column!r}; name another column with --id-column")
     column = args.id_column or "id"
-    return {"id": row[column]} if column in row else {}, prediction, answer.rpartition("####")[2].strip()
+    return {"id": _plain(row[column])} if column in row else {}, prediction, answer.rpartition("####")[2].strip()
+
+
+def _plain(value: Any) -> Any:
+    """An id as JSON can hold it: a parquet file may have decimals, dates and more."""
+    if isinstance(value, (str, int, float, NoneType)):
+        return value
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    if isinstance(value, dict):
+        return {str(name): _plain(part) for name, part in value.items()}
+    return float(value) if isinstance(value, Decimal) else str(value)

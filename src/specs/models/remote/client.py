@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from specs.engine import Watch
 from specs.errors import EngineError
 
-if TYPE_CHECKING:  # whoever solves in this process needs no HTTP
+if TYPE_CHECKING:  # engines in this process need no HTTP
     import httpx2
 
 T = TypeVar("T")
