@@ -11,6 +11,7 @@ from specs.engine import Models
 from specs.errors import InputError
 from specs.machine import Limits
 from specs.methods.registry import NAMES, SPECULATING, make
+from specs.models.load import Names, load_models
 from specs.types import Finish, Law, Role, StepPolicy
 
 LAW, LIMITS = Law(0.8, 0.9, StepPolicy(max_tokens=10)), Limits(max_steps=4, max_tokens=40)
@@ -120,3 +121,16 @@ def test_guesses_end_where_the_writer_has_no_more_room(models, name):
                 for use in along.usage.values():
                     assert use.processed == use.minimum + use.speculated
     assert Finish.CONTEXT in cut
+
+
+@pytest.mark.parametrize("name", ["beam+speculation", "specs+speculation"])
+def test_in_half_precision_every_position_is_still_accounted_for(trio, name):
+    """Passes of other sizes round otherwise, so tokens may differ; what is said about them may not."""
+    pytest.importorskip("torch")
+    folders = Names(*(str(trio[role]) for role in ("draft", "target", "prm")))
+    models = load_models(folders, engine="torch", device="cpu", dtype="bf16")
+    for seed in range(3):
+        result = solve(along := counted(models), name, seed)
+        assert result.error is None
+        for role, use in result.usage.items():
+            assert use.processed == use.minimum + use.speculated == getattr(along, role).backend.positions

@@ -1,6 +1,7 @@
 """The benchmark suite at the size of a toy: what it measures, what it keeps, what it refuses."""
 
 import json
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -218,3 +219,23 @@ def test_floors_are_those_of_the_model_of_the_cost():
     one, two = (replace(floor, rates=replace(floor.rates, together=k)) for k in (1, 2))
     saved = one.draft_step(4, 8) - two.draft_step(4, 8)
     assert saved == pytest.approx(min(one.a_pass(Role.TARGET, 32, 32), one.a_pass(Role.PRM, 36, 4)))
+
+
+def test_models_of_one_trio_are_gone_before_the_next_are_made(monkeypatch):
+    """A GPU may have no room for both."""
+    made, left = [], []
+
+    def watched(*args):
+        left.append(sum(model() is not None for model in made))
+        one = random_model(*args)
+        made.append(weakref.ref(one))
+        return one
+
+    monkeypatch.setattr(measure, "random_model", watched)
+    monkeypatch.setattr(measure, "_held", {})
+    for trio in ("1M, 5M, 5M", "bundled", "1M, 5M, 5M"):
+        models = measure.sized(TINY, trio)
+        assert measure.sized(TINY, trio) is models
+        assert left[-3:] == [0, 1, 2]
+        del models
+    assert len(made) == 9

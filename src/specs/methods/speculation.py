@@ -2,7 +2,8 @@
 
 Speculative decoding (Leviathan et al., arXiv 2211.17192; Chen et al., arXiv 2302.01318) under a
 method's steps: `target+speculation`, `beam+speculation`, and `specs+speculation`, whose rewritten
-steps it makes faster. It changes no token. Instead of accepting and rejecting, both models draw by
+steps it makes faster. In fp32 it changes no token; in half precision it changes no more than rounding does,
+since a pass over more tokens rounds differently. Instead of accepting and rejecting, both models draw by
 inversion from the same uniform, and a proposed token stands where the draws agree. They agree with
 probability `sum over tokens of the overlap of their intervals` in [0, 1 - TV(p, q)], TV the total variation
 distance; rejection sampling reaches 1 - TV (docs/performance.md has both on the bundled pair).

@@ -106,21 +106,26 @@ def known(ids: Sequence[int], name: str, vocabulary: float) -> tuple[int, ...]:
 
 
 def tree_error(backend: Backend, plain: Backend) -> float:
-    """How far a tree of three tokens is from its paths, relative to the largest output.
+    """How far a tree of five tokens is from its paths, relative to the largest output.
 
-    Finds models that read masks, positions or caches in a way of their own. `plain` computes the paths.
+    Finds models that read masks, positions or caches in a way of their own, and passes that leave something
+    behind: three tokens leave room in a recorded pass, and one comes after them. `plain` computes the paths.
 
     Raises:
         FloatingPointError: outputs are not finite (`specs.models.outputs`).
     """
-    root, left, right = (backend.vocabulary * k // 4 for k in (1, 2, 3))
+    root, *ways, last = (backend.vocabulary * k // 6 for k in range(1, 6))
     tree, path = backend.cache(), plain.cache()
-    branches = np.array([[True, True, False], [True, False, True]])
+    branches = np.hstack([np.ones((3, 1), bool), np.eye(3, dtype=bool)])
     first = backend.forward(tree, np.array([root]), np.array([0]), None, np.array([0]))
-    second = backend.forward(tree, np.array([left, right]), np.array([1, 1]), branches, np.array([1]))
-    third = plain.forward(path, np.array([root, right]), np.array([0, 1]), None, np.array([0, 1]))
-    found = backend.outputs.numbers(backend.outputs.concatenate(first, second))
-    wanted = plain.outputs.numbers(third)
+    second = backend.forward(tree, np.array(ways), np.array([1, 1, 1]), branches, np.array([1]))
+    after = np.array([[True, False, True, False, True]])
+    third = backend.forward(tree, np.array([last]), np.array([2]), after, np.array([0]))
+    wanted = plain.outputs.numbers(
+        plain.forward(path, np.array([root, ways[1], last]), np.arange(3), None, np.arange(3))
+    )
+    both = backend.outputs.concatenate(first, second)
+    found = backend.outputs.numbers(backend.outputs.concatenate(both, third))
     if np.array_equal(found, wanted):
         return 0.0
     possible = np.isfinite(wanted)

@@ -22,7 +22,7 @@ from specs.models.light_graph import Shape, build_graph
 from specs.models.light_weights import Weights, read_shape, read_weights
 from specs.models.ort import onnxruntime
 from specs.models.outputs import IN_MEMORY
-from specs.models.rooms import Lent
+from specs.models.rooms import Lent, Spare
 
 FIRST_CAPACITY = 512
 """Entries that a new cache has room for: a short solve never moves."""
@@ -63,13 +63,12 @@ class LightCache(Lent["_Room"]):
 
     __slots__ = ("used",)
 
-    def __init__(self, room: _Room, spare: list[_Room]) -> None:
+    def __init__(self, room: _Room, spare: Spare[_Room]) -> None:
         super().__init__(room, spare)
         self.used = 1
 
     def __del__(self) -> None:
-        if self.room.capacity <= SPARE_CAPACITY:
-            super().__del__()
+        self._spare.back(self.room, keep=self.room.capacity <= SPARE_CAPACITY)
 
 
 class _Room:
@@ -165,12 +164,11 @@ class LightBackend:
         self._arrays = weights.arrays  # the session refers to their memory
         self._session = _session(shape, weights, threads)
         self._tables = _rotary(shape, shape.context)
-        self._spare: list[_Room] = []
+        self._spare: Spare[_Room] = Spare()
 
     def cache(self) -> LightCache:
-        try:
-            room = self._spare.pop()
-        except IndexError:
+        room = self._spare.take()
+        if room is None:
             room = _Room(self._session.io_binding(), self.shape, self.width)
             self._reserve(room, 1, FIRST_CAPACITY)
         return LightCache(room, self._spare)

@@ -258,7 +258,10 @@ class Tree:
     def _keep_nodes(self, nodes: Sequence[int], path: Sequence[int]) -> None:
         """Number the kept nodes anew; those on `path` have become part of the trunk."""
         number = {path[-1] if path else ROOT: ROOT, **{node: k for k, node in enumerate(nodes)}}
-        self._outputs = {number[node]: row for node, row in self._outputs.items() if node in number}
+        outputs = {number[node]: row for node, row in self._outputs.items() if node in number}
+        if outputs and len(outputs) < len(self._outputs):  # a copy: a row of a pass holds all rows of the pass
+            outputs = dict(zip(outputs, self.backend.outputs.stack(list(outputs.values())), strict=True))
+        self._outputs = outputs
         self._open = {number[node] for node in self._open if node in number}
         children, depth, lineage = self._children, self._depth, self._lineage
         self._drop_nodes()

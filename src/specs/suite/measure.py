@@ -28,7 +28,7 @@ from specs.suite.limits import Floor, Rates, core_rates, device_rates
 from specs.suite.naive import naive_step
 from specs.suite.replayed import record, replay
 from specs.suite.scales import PROBLEM_SEED, Scale
-from specs.suite.shapes import TRIOS, random_model
+from specs.suite.shapes import TRIOS, free, random_model
 from specs.types import Law, Result, Role, Seconds, StepPolicy
 
 WAYS: dict[str, Callable[[int], Method]] = {
@@ -49,14 +49,20 @@ REPLAYED: dict[str, Method] = {"specs": Specs(), "beam": Beam(), "gsi": Gsi(thre
 PHASES = ("draft", "target_generate", "target_score", "prm", "wall")
 
 
-@lru_cache(maxsize=1)  # those of the trio before are let go
+_held: dict[tuple[Scale, str], dict[Role, Backend]] = {}
+
+
 def sized(scale: Scale, trio: str) -> dict[Role, Backend]:
-    """The models of a trio."""
-    backends = {}
-    for role, size in TRIOS[trio].items():
-        backends[role] = random_model(size, scale.engine, scale.device, f"{trio} {role}")
-        backends[role].beside = 0  # with random rewards there is nothing to go by when drafting ahead
-    return backends
+    """The models of a trio. Those of the trio before are let go first, since a GPU may not hold both."""
+    if (scale, trio) not in _held:
+        _held.clear()
+        free(scale.engine)
+        backends = {}
+        for role, size in TRIOS[trio].items():
+            backends[role] = random_model(size, scale.engine, scale.device, f"{trio} {role}")
+            backends[role].beside = 0  # with random rewards there is nothing to go by when drafting ahead
+        _held[scale, trio] = backends
+    return _held[scale, trio]
 
 
 @lru_cache

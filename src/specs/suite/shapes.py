@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from specs.errors import EngineError
 from specs.models.backend import Backend
 from specs.models.hf.loading import DTYPES, device_of, require_torch, usual_dtype
 from specs.models.light import LightBackend
 from specs.models.light_graph import Shape
 from specs.models.light_weights import Weights
 from specs.types import Role
+
+if TYPE_CHECKING:
+    from specs.models.hf.backend import HFBackend
 
 Engine = Literal["light", "torch"]
 
@@ -125,7 +130,23 @@ def _torch(size: Size, device: str, name: str) -> Backend:
     place = device_of(device)
     dtype = usual_dtype(place)
     kind = "prm" if size.outputs == LABELS else "lm"
-    return HFBackend(name, kind, random_transformer(size, place, dtype), size.shape.context, dtype)
+    return recorded(HFBackend(name, kind, random_transformer(size, place, dtype), size.shape.context, dtype))
+
+
+def recorded(backend: HFBackend) -> HFBackend:
+    """The backend; EngineError if it calls every kernel anew on a GPU, so that its times would say nothing of ours."""
+    if backend.device.startswith("cuda") and backend.record is None:
+        raise EngineError(f"{backend.name}: passes are not recorded on {backend.device}, so nothing is measured")
+    return backend
+
+
+def free(engine: Engine) -> None:
+    """Give back the memory of models that nobody refers to any more."""
+    gc.collect()
+    if engine == "torch":
+        import torch
+
+        torch.cuda.empty_cache()
 
 
 def random_transformer(size: Size, place: Any, dtype: str) -> Any:

@@ -8,11 +8,12 @@ stay on the device, and on CUDA passes of few tokens are recorded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from copy import copy
 from inspect import signature
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -22,13 +23,16 @@ from transformers import DynamicCache
 from specs.errors import EngineError, ModelError, SpecsError
 from specs.models.backend import NO_OTHER_DTYPE, Bools, Ints
 from specs.models.hf.cache import Room, entries_of
-from specs.models.hf.kernels import suited
+from specs.models.hf.kernels import suited, without_cudnn
 from specs.models.hf.outputs import OnDevice
-from specs.models.hf.passes import SIZES, Pass, Record, Waits, cuda_graph, never_waiting
+from specs.models.hf.passes import SIZES, Pass, Record, Waits, cuda_graphs, never_waiting
 from specs.models.outputs import Outputs
-from specs.models.rooms import Lent
+from specs.models.rooms import Lent, Spare, clear_all
 
 Kind = Literal["lm", "prm"]
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 # Nats on the summed log-probability of a step. Kernels for one row and for many round differently.
 # Over 40 tokens of random models (CPU) the sums differ by 1e-6 to 2e-5 in fp32 where logits reach 7.
@@ -49,6 +53,8 @@ FIRST_CAPACITY = 512
 RECORDED_CAPACITY = 2048
 """The same where passes are recorded, which they are anew when their memory has moved."""
 
+_FEWER = "use fewer candidates or a shorter context"
+
 
 HFCache = Lent[Room]
 """Keys and values of one token tree, in memory that a later one will use, with the passes recorded over it."""
@@ -62,6 +68,7 @@ class HFBackend:
     Attributes:
         record: how passes of few tokens are recorded (`prepare`): by CUDA graphs on CUDA, if the model
             never waits for what it computes; None where every kernel is called anew, as on a CPU.
+        attention: context in which models choose their kernels for attention.
     """
 
     def __init__(
@@ -76,6 +83,7 @@ class HFBackend:
         self.tolerance = _TOLERANCE[dtype]
         self.if_not_finite = _IF_NOT_FINITE[dtype]
         self.outputs: Outputs = OnDevice()
+        self.attention: Callable[[], AbstractContextManager[None]] = without_cudnn
         self._model = suited(model)
         rows: int = model.get_input_embeddings().weight.shape[0]
         self.vocabulary = rows if vocabulary is None else min(rows, vocabulary)
@@ -85,22 +93,23 @@ class HFBackend:
         self._cache_argument = cache_argument(self._runs)
         *_, last = (model.get_output_embeddings() if self._head is None else self._head).parameters()
         self.width: int = min(last.shape[0], self.vocabulary)
-        self._spare: list[Room] = []
+        self._spare: Spare[Room] = Spare()
         with torch.inference_mode():
             # What a layer keeps of a token is known when it has kept one.
             cache, zero = DynamicCache(), torch.zeros((1, 1), dtype=torch.long, device=model.device)
             self._compute(cache, zero, zero, None)
             self._shapes, self._like = entries_of(cache)
         self.record: Record | None = None
-        if model.device.type == "cuda" and self._can_be_recorded():
-            self.prepare(cuda_graph)
+        record = recorder(model.device)
+        if record is not None and self._can_be_recorded():
+            self.prepare(record)
 
     def cache(self) -> HFCache:
-        try:
-            room = self._spare.pop()
-        except IndexError:
-            room = self._room()
+        room = self._spare.take()
         with torch.inference_mode():
+            if room is None:
+                with within_memory(self.name, EngineError, _FEWER):
+                    room = _in_what_memory_there_is(self._room)
             room.clear(everything=self.record is not None)
         return HFCache(room, self._spare)
 
@@ -110,23 +119,26 @@ class HFBackend:
                 f"{self.name}: token {int(ids.max())} is outside the model's vocabulary of {self.vocabulary}: "
                 "use the tokenizer that belongs to the model"
             )
-        room, new, device = cache.room, len(ids), self._model.device
-        with torch.inference_mode(), within_memory(self.name, EngineError, "use fewer candidates or a shorter context"):
-            room.reserve(room.used + new + 1)
-            if self.record is not None and new <= SIZES[-1]:
-                causal = np.tri(new, room.used + new, room.used, dtype=bool) if visible is None else visible
-                output = self._recorded(room, new, self.record)(ids, positions, causal, want)
-            else:
-                output = self._compute(
-                    room.cache,
-                    torch.tensor(ids, device=device)[None],
-                    torch.tensor(positions, device=device)[None],
-                    # A mask of four dimensions is taken as it is; None lets a fused causal kernel run.
-                    None if visible is None else torch.tensor(visible, device=device)[None, None],
-                    torch.tensor(want, device=device),
-                )
-        room.use.used += new
+        with torch.inference_mode(), within_memory(self.name, EngineError, _FEWER):
+            # Entries count from the next line on, so a pass that memory did not suffice for may begin anew.
+            output = _in_what_memory_there_is(lambda: self._pass(cache.room, ids, positions, visible, want))
+        cache.room.use.used += len(ids)
         return output
+
+    def _pass(self, room: Room, ids: Ints, positions: Ints, visible: Bools | None, want: Ints) -> Tensor:
+        new, device = len(ids), self._model.device
+        room.reserve(room.used + new + 1)
+        if self.record is not None and new <= SIZES[-1]:
+            causal = np.tri(new, room.used + new, room.used, dtype=bool) if visible is None else visible
+            return self._recorded(room, new, self.record)(ids, positions, causal, want)
+        return self._compute(
+            room.cache,
+            torch.tensor(ids, device=device)[None],
+            torch.tensor(positions, device=device)[None],
+            # A mask of four dimensions is taken as it is; None lets a fused causal kernel run.
+            None if visible is None else torch.tensor(visible, device=device)[None, None],
+            torch.tensor(want, device=device),
+        )
 
     def keep(self, cache: HFCache, length: int, moved: Ints) -> None:
         with torch.inference_mode():
@@ -143,10 +155,11 @@ class HFBackend:
             self._cache_argument: cache,
             "use_cache": True,
         }
-        if self._head is None:
-            # The model's own forward, because some scale or cap their logits after the head.
-            return self._runs(**inputs, logits_to_keep=0 if want is None else want).logits[0, :, : self.width]
-        hidden = self._runs(**inputs).last_hidden_state[0]
+        with self.attention():
+            if self._head is None:
+                # The model's own forward, because some scale or cap their logits after the head.
+                return self._runs(**inputs, logits_to_keep=0 if want is None else want).logits[0, :, : self.width]
+            hidden = self._runs(**inputs).last_hidden_state[0]
         return self._head((hidden if want is None else hidden[want]).float())
 
     def prepare(self, record: Record) -> None:
@@ -156,7 +169,8 @@ class HFBackend:
             room = self._room()
             for size in SIZES:
                 self._recorded(room, size, record)
-        self._spare = [room]
+        self._spare.clear()
+        self._spare.back(room)
 
     def unrecorded(self) -> HFBackend:
         """The same model with every kernel called anew."""
@@ -178,9 +192,20 @@ class HFBackend:
         try:
             with torch.inference_mode():
                 self._recorded(Room(self._shapes, self._like, SIZES[0] + 1), SIZES[0], never_waiting)
-        except Waits:
+        except Waits as error:
+            _log.warning(
+                "%s stops to read what it computes (%s), so its passes cannot be recorded as CUDA graphs: "
+                "expect each token to take longer",
+                self.name,
+                str(error.__cause__).partition("\n")[0],
+            )
             return False
         return True
+
+
+def recorder(device: torch.device) -> Record | None:
+    """How passes are recorded on a device, where that saves time."""
+    return cuda_graphs(device) if device.type == "cuda" else None
 
 
 def cache_argument(model: Any) -> str:
@@ -193,7 +218,21 @@ def within_memory(name: str, kind: type[SpecsError], mend: str) -> Iterator[None
     try:
         yield
     except RuntimeError as error:
-        # The CPU's allocator has no exception class of its own.
-        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        if _is_out_of_memory(error):
             raise kind(f"{name} does not fit into memory: {mend}") from None
         raise
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    # The CPU's allocator has no exception class of its own.
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _in_what_memory_there_is(work: Callable[[], T]) -> T:
+    """What `work` returns, tried again without the memory that models keep for later if it needs that."""
+    try:
+        return work()
+    except RuntimeError as error:
+        if not _is_out_of_memory(error) or not clear_all():
+            raise
+    return work()

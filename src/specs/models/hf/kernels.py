@@ -5,6 +5,9 @@ The numbers are the same but for rounding.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 import torch
@@ -45,6 +48,33 @@ class FewRows(nn.Linear):
         turned = input.reshape(rows, self.in_features).T
         found = self.weight @ turned if self.bias is None else torch.addmm(self.bias[:, None], self.weight, turned)
         return found.T.contiguous().view(*input.shape[:-1], self.out_features)
+
+
+_SETTING = Lock()
+_inside = 0
+_before = True
+
+
+@contextmanager
+def without_cudnn() -> Iterator[None]:
+    """Switch cuDNN's attention off in torch, in all threads, until nobody is inside any more.
+
+    On recent GPUs torch would take it first, and it makes a plan for every new shape and thread: tens of
+    milliseconds, where every pass that scores candidates has a new shape.
+    """
+    global _inside, _before
+    with _SETTING:
+        if not _inside:
+            _before = torch.backends.cuda.cudnn_sdp_enabled()
+            torch.backends.cuda.enable_cudnn_sdp(False)
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _SETTING:
+            _inside -= 1
+            if not _inside:
+                torch.backends.cuda.enable_cudnn_sdp(_before)
 
 
 def grouped_attention(

@@ -8,6 +8,7 @@ and the mask.
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -25,20 +26,26 @@ Compute = Callable[[Any, Tensor, Tensor, Tensor], Tensor]
 Record = Callable[[Callable[[], Tensor]], Callable[[], Tensor]]
 """Makes of work its recording, which does it again and returns the same tensor every time."""
 
-SIZES = (1, 2, 4, 8, 16, 32, 64)
-"""New tokens of recorded passes; a pass runs with the next size up. Beyond, computing takes longer than calling."""
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+"""New tokens of recorded passes; a pass runs with the next size up. Beyond, computing takes longer than calling.
+
+Tokens that are guessed for candidates (`specs.methods.speculation`) need the last one: 8 candidates with 8 guesses
+each are 72."""
 
 _ONE_AT_A_TIME = threading.Lock()
 
 
 class Pass:
-    """A pass of up to `size` new tokens over a room, whose last entry takes what surplus tokens write."""
+    """A pass of up to `size` new tokens over a room, whose last entry takes what surplus tokens write.
+
+    Surplus tokens repeat the first one, so that a row never sees less than a token does: kernels that find nothing
+    to see in the first entries that they read may answer NaN, which a mask does not hide from later passes.
+    """
 
     def __init__(self, room: Room, size: int, compute: Compute, record: Record, device: torch.device) -> None:
         self._spare = room.capacity - 1
         self._numbers = torch.tensor([[0], [0], [self._spare]], device=device).repeat(1, size)
-        self._visible = torch.zeros(size, room.capacity, dtype=torch.bool, device=device)
-        self._visible[:, self._spare] = True
+        self._visible = torch.ones(size, room.capacity, dtype=torch.bool, device=device)
         ids, positions, slots = self._numbers
 
         def work() -> Tensor:
@@ -54,12 +61,14 @@ class Pass:
     def __call__(self, ids: Ints, positions: Ints, visible: Bools, want: Ints) -> Tensor:
         """`visible`: [new, used + new]. Returns [len(want), width], which later passes leave alone."""
         (new, entries), (size, capacity) = visible.shape, self._visible.shape
-        numbers = np.zeros((3, size), np.int64)
-        numbers[:, :new] = ids, positions, np.arange(entries - new, entries)
-        numbers[2, new:] = self._spare
+        numbers = np.empty((3, size), np.int64)
+        numbers[:2, :new] = ids, positions
+        numbers[:2, new:] = numbers[:2, :1]
+        numbers[2] = self._spare
+        numbers[2, :new] = np.arange(entries - new, entries)
         mask = np.zeros((size, capacity), bool)
         mask[:new, :entries] = visible
-        mask[new:, self._spare] = True
+        mask[new:] = mask[0]
         # Nothing waits here, so that what follows is called while the pass still computes.
         rows = torch.from_numpy(want).to(self._numbers.device, non_blocking=True)
         with _ONE_AT_A_TIME:  # between replay and copy no other pass may write to memory that both use
@@ -68,23 +77,45 @@ class Pass:
             return self._replay().index_select(0, rows)
 
 
-def cuda_graph(work: Callable[[], Tensor]) -> Callable[[], Tensor]:
-    """`Record` by a CUDA graph."""
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        work()  # libraries set aside their memory at the first call, which cannot be recorded
-    torch.cuda.current_stream().wait_stream(stream)
+def cuda_graphs(device: torch.device) -> Record:
+    """`Record` by CUDA graphs on a device, whatever device is torch's current one."""
+
+    def record(work: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        with torch.cuda.device(device):
+            pool, _ = _pool(device)
+            stream = torch.cuda.Stream()
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                work()  # libraries set aside their memory at the first call, which cannot be recorded
+            torch.cuda.current_stream().wait_stream(stream)
+            graph, rows = _captured(work, pool, stream)
+
+        def replay() -> Tensor:
+            graph.replay()
+            return rows
+
+        return replay
+
+    return record
+
+
+def _captured(work: Callable[[], Tensor], pool: Any, stream: Any) -> tuple[Any, Tensor]:
+    """The graph of `work`, and the tensor in the pool that it computes."""
     graph = torch.cuda.CUDAGraph()
     # Other threads may go on calling kernels meanwhile.
-    with torch.cuda.graph(graph, pool=_pool(), capture_error_mode="thread_local"):
+    with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
         rows = work()
+    return graph, rows
 
-    def replay() -> Tensor:
-        graph.replay()
-        return rows
 
-    return replay
+@cache
+def _pool(device: torch.device) -> tuple[Any, Any]:
+    """Memory that all recordings on a device share, and a recording that is kept.
+
+    torch cannot record into memory all of whose recordings are gone: an assertion of its allocator fails.
+    """
+    pool = torch.cuda.graph_pool_handle()
+    return pool, _captured(lambda: torch.zeros(1, device=device), pool, torch.cuda.Stream())
 
 
 class Waits(Exception):
@@ -94,7 +125,7 @@ class Waits(Exception):
 def never_waiting(work: Callable[[], Tensor]) -> Callable[[], Tensor]:
     """`Record` that records nothing; raises `Waits`. No other thread may wait for CUDA meanwhile."""
     before = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("error")
+    _set_sync_debug_mode("error")
     try:
         work()
     except torch.OutOfMemoryError:
@@ -102,11 +133,12 @@ def never_waiting(work: Callable[[], Tensor]) -> Callable[[], Tensor]:
     except RuntimeError as error:
         raise Waits from error
     finally:
-        torch.cuda.set_sync_debug_mode(before)
+        _set_sync_debug_mode(before)
     return work
 
 
-@cache
-def _pool() -> Any:
-    """Memory that all recordings share."""
-    return torch.cuda.graph_pool_handle()
+def _set_sync_debug_mode(mode: int | str) -> None:
+    with warnings.catch_warnings():
+        # torch warns that this mode does not find everything; what it misses fails when it is recorded.
+        warnings.simplefilter("ignore")
+        torch.cuda.set_sync_debug_mode(mode)
