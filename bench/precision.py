@@ -1,6 +1,6 @@
 """How often a step is chosen differently when its scores are computed from scratch instead of on the tree.
 
-    python -m bench.precision [--tier hard] [--limit N] [--problem-seed SEED] [--out FILE]
+    python -m bench.precision [--tier hard] [--limit N] [--problem-seed SEED] [--device DEVICE] [--out FILE]
 
 The bundled trio on the torch engine, in fp32 and in bf16. `specs` solves; then every draft step is scored again,
 each candidate by itself from the first token of the prompt (the draft's, the target's log-probability and the
@@ -9,6 +9,7 @@ reward), and chosen anew with the same uniform. In exact arithmetic nothing diff
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -70,21 +71,25 @@ def compare(models: Models, result: Result) -> list[tuple[float, ...]]:
     return found
 
 
+def measured(models: Models, tier: str, seeds: Iterable[int]) -> dict[str, Any]:
+    """How far scores of solves of these problems are from those from scratch, and what that changes."""
+    steps = np.array([row for seed in seeds for row in compare(models, solve(models, METHOD, tier, seed))], float)
+    return {
+        "steps": len(steps),
+        "chosen_differently": int(steps[:, 0].sum()),
+        "verdict_differs": int(steps[:, 1].sum()),
+        "selection_tv": round(float(steps[:, 2].mean()), 6),
+        "log_p_error": [round(float(value), 6) for value in np.quantile(steps[:, 3], [0.5, 0.99, 1])],
+        "reward_error": [round(float(value), 6) for value in np.quantile(steps[:, 4], [0.5, 0.99, 1])],
+    }
+
+
 def main() -> None:
-    args = arguments(__doc__, 40)
+    args = arguments(__doc__, 40, device=str)
     record: dict[str, Any] = {"tier": args.tier, "problems": args.limit, "problem_seed": args.problem_seed}
     for dtype in ("fp32", "bf16"):
-        models = load(engine="torch", device="cpu", dtype=dtype)
-        seeds = range(args.problem_seed, args.problem_seed + args.limit)
-        steps = np.array([row for s in seeds for row in compare(models, solve(models, METHOD, args.tier, s))], float)
-        record[dtype] = {
-            "steps": len(steps),
-            "chosen_differently": int(steps[:, 0].sum()),
-            "verdict_differs": int(steps[:, 1].sum()),
-            "selection_tv": round(float(steps[:, 2].mean()), 6),
-            "log_p_error": [round(float(value), 6) for value in np.quantile(steps[:, 3], [0.5, 0.99, 1])],
-            "reward_error": [round(float(value), 6) for value in np.quantile(steps[:, 4], [0.5, 0.99, 1])],
-        }
+        models = load(engine="torch", device=args.device or "cpu", dtype=dtype)
+        record[dtype] = measured(models, args.tier, range(args.problem_seed, args.problem_seed + args.limit))
     finish(record, args.out)
 
 

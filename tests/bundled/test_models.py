@@ -66,9 +66,9 @@ def test_stock_transformers_agrees_with_the_light_engine(models, role):
     assert have[at, written] == pytest.approx(want[at, written], abs=1e-4)
 
 
-def test_a_whole_solve_is_the_same_on_both_engines(models):
+def test_a_whole_solve_is_the_same_on_both_engines(models, device):
     pytest.importorskip("torch")
-    torch_models = load(engine="torch", device="cpu", dtype="fp32")
+    torch_models = load(engine="torch", device=device, dtype="fp32")
     for seed in range(2):
         question = generate("medium", HELD_OUT_SEED + seed).question
         light, torch = (solve(question, m, n=4, seed=seed) for m in (models, torch_models))

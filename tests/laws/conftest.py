@@ -26,7 +26,7 @@ def needs_llama():
     scope="session",
     params=["light", "torch", *(pytest.param(name, marks=pytest.mark.slow) for name in ("recorded", "llama"))],
 )
-def load_on(request, tmp_path_factory):
+def load_on(request, tmp_path_factory, device):
     """`load_on(draft, target, prm)`: models in folders (None for none) on each in-process engine, on torch also with
     recorded passes; beside llama.cpp the PRM is on the light one. `load_on.engine` is its name.
     """
@@ -34,6 +34,8 @@ def load_on(request, tmp_path_factory):
         needs_llama()
     elif request.param != "light":
         pytest.importorskip("torch")
+    if request.param == "recorded" and device != "cpu":
+        pytest.skip("there all passes are recorded")
 
     def load(draft, target, prm):
         writers = [draft, target]
@@ -43,7 +45,7 @@ def load_on(request, tmp_path_factory):
         names = Names(*(one and str(one) for one in (*writers, prm)))
         if request.param in ("light", "llama"):
             return load_models(names, engine="light")
-        found = load_models(names, engine="torch", device="cpu", dtype="fp32")
+        found = load_models(names, engine="torch", device=device, dtype="fp32")
         if request.param == "recorded":
             from traced import Traced
 
@@ -62,8 +64,8 @@ def models(load_on, trio):
 
 
 @pytest.fixture
-def clocked(models):
+def clocked(models, device):
     """Models whose passes take an engine's time, which passes recorded without a GPU do not."""
-    if getattr(models.draft.backend, "record", None):
+    if device == "cpu" and getattr(models.draft.backend, "record", None):
         pytest.skip("recordings without a GPU are slow")
     return models

@@ -128,7 +128,7 @@ def test_target_scores_under_the_prompt_it_would_write_under(models):
 
 
 @pytest.mark.parametrize("engine", ["torch", pytest.param("llama", marks=pytest.mark.slow)])
-def test_engines_agree(trio, engine, request):
+def test_engines_agree(trio, engine, request, device):
     """The same weights on two engines: log-probabilities and rewards within 1e-4."""
     from specs.models.load import Names, load_models
 
@@ -139,7 +139,7 @@ def test_engines_agree(trio, engine, request):
         pytest.importorskip("torch")
     light = load_models(Names(*(str(trio[role]) for role in Role)), engine="light")
     beside = "light" if engine == "llama" else "torch"
-    compared = load_models(Names(*(str(paths[role]) for role in Role)), engine=beside, dtype="fp32", device="cpu")
+    compared = load_models(Names(*(str(paths[role]) for role in Role)), engine=beside, dtype="fp32", device=device)
     for seed in range(3):
         one, other = (solve(models, Specs(n=4, tau=0.3), seed=seed) for models in (light, compared))
         for a, b in zip(one.steps, other.steps, strict=True):

@@ -124,11 +124,11 @@ def test_guesses_end_where_the_writer_has_no_more_room(models, name):
 
 
 @pytest.mark.parametrize("name", ["beam+speculation", "specs+speculation"])
-def test_in_half_precision_every_position_is_still_accounted_for(trio, name):
+def test_in_half_precision_every_position_is_still_accounted_for(trio, name, device):
     """Passes of other sizes round otherwise, so tokens may differ; what is said about them may not."""
     pytest.importorskip("torch")
     folders = Names(*(str(trio[role]) for role in ("draft", "target", "prm")))
-    models = load_models(folders, engine="torch", device="cpu", dtype="bf16")
+    models = load_models(folders, engine="torch", device=device, dtype="bf16")
     for seed in range(3):
         result = solve(along := counted(models), name, seed)
         assert result.error is None

@@ -151,14 +151,14 @@ def plain(folder: Path) -> Reference:
 
 NAMES = [*LM, *PRM, "qwen_prm", "skywork"]
 WAYS: list[Any] = [(name, "called") for name in NAMES]
-WAYS += [pytest.param((name, "recorded"), marks=pytest.mark.slow) for name in ("llama", "sliding", "two_labels")]
-"""Models, and how their passes of few tokens are computed: recorded as they are on CUDA, or not."""
-if torch.cuda.is_available():
-    WAYS += [(name, "cuda") for name in NAMES]
+WAYS += [pytest.param((name, "recorded"), marks=pytest.mark.slow) for name in NAMES]
+"""Models, and how their passes of few tokens are computed: recorded, as they are on a GPU, or not."""
 
 
 @pytest.fixture(scope="module", params=WAYS, ids="-".join)
-def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[HFBackend, Reference]:
+def loaded(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, device: str
+) -> tuple[HFBackend, Reference]:
     name, way = request.param
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp(name)
@@ -166,9 +166,10 @@ def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         PUBLISHED[name](folder)
     else:
         save((LM | PRM)[name](), folder)
-    device = "cuda" if way == "cuda" else "cpu"
     backend = load_hf(str(folder), "lm" if name in LM else "prm", device=device, dtype="fp32")
-    if way == "recorded":
+    if way == "called":
+        backend = backend.unrecorded()
+    elif device == "cpu":
         backend.prepare(Traced())
     assert (backend.record is None) == (way == "called")
     return backend, plain(folder)

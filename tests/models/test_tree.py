@@ -27,14 +27,14 @@ def bytes_held(rows: Any) -> int:
 
 
 @pytest.fixture(params=["light", "torch"])
-def backend(request, tmp_path):
+def backend(request, tmp_path, device):
     folder = tiny.write_trio(tmp_path)["target"]
     if request.param == "light":
         return load_light(folder)
     pytest.importorskip("torch")
     from specs.models.hf.loading import load_hf
 
-    return load_hf(str(folder), "lm", device="cpu", dtype="fp32")
+    return load_hf(str(folder), "lm", device=device, dtype="fp32")
 
 
 @pytest.mark.parametrize("speculating", [False, True])

@@ -1,0 +1,12 @@
+"""The option `--device`: where the torch engine computes in tests that take it."""
+
+import pytest
+
+
+def pytest_addoption(parser):
+    parser.addoption("--device", default="cpu", help="of the torch engine: cpu, cuda, cuda:N (default: %(default)s)")
+
+
+@pytest.fixture(scope="session")
+def device(request):
+    return request.config.getoption("--device")
