@@ -6,6 +6,7 @@ python tests/docs/test_performance.py       prints the rows
 import json
 from pathlib import Path
 
+from bench.gpu.predictions import RESULTS, lines, measured_on, read
 from specs.suite.tables import replay_rows, step_rows, sweep_rows, tables
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -124,6 +125,13 @@ def test_recorded_shares_of_the_suite_are_met_within_a_tenth():
 def test_the_page_quotes_the_records():
     page = (DOCS / "performance.md").read_text()
     assert [row for row in rows() if row not in page] == []
+
+
+def test_predictions_for_a_gpu_stand_beside_what_was_measured():
+    """`python -m bench.gpu.predictions` prints them."""
+    page = (DOCS / "performance.md").read_text()
+    assert "\n".join(lines(read(RESULTS, "gpu-"))) in page
+    assert measured_on(RESULTS, "gpu-") in page
 
 
 def test_shares_are_met_within_a_tenth():

@@ -28,7 +28,7 @@ from specs.suite.limits import Floor, Rates, core_rates, device_rates
 from specs.suite.naive import naive_step
 from specs.suite.replayed import record, replay
 from specs.suite.scales import PROBLEM_SEED, Scale
-from specs.suite.shapes import TRIOS, free, random_model
+from specs.suite.shapes import TRIOS, Engine, free, random_model
 from specs.types import Law, Result, Role, Seconds, StepPolicy
 
 WAYS: dict[str, Callable[[int], Method]] = {
@@ -55,14 +55,19 @@ _held: dict[tuple[Scale, str], dict[Role, Backend]] = {}
 def sized(scale: Scale, trio: str) -> dict[Role, Backend]:
     """The models of a trio. Those of the trio before are let go first, since a GPU may not hold both."""
     if (scale, trio) not in _held:
-        _held.clear()
-        free(scale.engine)
+        release(scale.engine)
         backends = {}
         for role, size in TRIOS[trio].items():
             backends[role] = random_model(size, scale.engine, scale.device, f"{trio} {role}")
             backends[role].beside = 0  # with random rewards there is nothing to go by when drafting ahead
         _held[scale, trio] = backends
     return _held[scale, trio]
+
+
+def release(engine: Engine) -> None:
+    """Let go of the models."""
+    _held.clear()
+    free(engine)
 
 
 @lru_cache

@@ -49,7 +49,7 @@ SCALES = {
     "cuda": Scale(
         "torch", "cuda", "Qwen2.5 1.5B, 7B, 7B",
         ("Qwen2.5 0.5B, 1.5B, 1.5B", "Qwen2.5 0.5B, 7B, 7B", "Qwen2.5 1.5B, 7B, 7B"), "Qwen2.5 1.5B, 7B, 7B",
-        n=8, tokens=64, context=1024,
+        n=8, tokens=60, context=1024,
     ),
 }  # fmt: skip
 """By kind of device."""

@@ -39,7 +39,7 @@ class Suite:
         """
         check_engine(self.scale.engine, self.scale.device)
         found = self._begun()
-        makers = dict(self._points())
+        makers = dict(self.points())
         for done, (name, measured) in enumerate(makers.items()):
             if name not in found["points"]:
                 say(done, len(makers), name)
@@ -47,7 +47,8 @@ class Suite:
                 write_json(self.out / RECORD, found, indent=1)
         return found
 
-    def _points(self) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+    def points(self) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+        """What is measured, by name, in order."""
         scale = self.scale
 
         def at(

@@ -178,6 +178,14 @@ class HFBackend:
         other.record = None
         return other
 
+    def with_attention(self, attention: Callable[[], AbstractContextManager[None]]) -> HFBackend:
+        """The same model with other kernels for attention, and memory and recordings of its own."""
+        other = copy(self)
+        other.attention, other._spare = attention, Spare()
+        if self.record is not None:
+            other.prepare(self.record)
+        return other
+
     def _room(self) -> Room:
         return Room(self._shapes, self._like, RECORDED_CAPACITY if self.record else FIRST_CAPACITY)
 

@@ -1,0 +1,124 @@
+"""Points that are measured one after the other inside a time box, each written down as soon as it is measured.
+
+A record is a file `PART.json` in the act's folders:
+
+    {"format": 1, "part": ..., "dry_run": ..., "points": {NAME: POINT, ...}}
+
+A point has `on` (GPU, torch, transformers, commit), `seconds`, and either `found`, what was measured, or `failed`,
+why it could not be. What is found stays; what failed, or was not come to, is tried again by the next call, on this
+machine or on another one that is given the folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from specs.errors import InputError
+from specs.eval.environment import environment
+from specs.record import write_json
+
+FORMAT = 1
+
+Found = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One thing to measure.
+
+    Attributes:
+        measure: returns what the record says of it.
+        about_s: seconds that it takes on a GPU, a guess; it is not begun when fewer are left.
+    """
+
+    name: str
+    measure: Callable[[], Found]
+    about_s: float
+
+
+class Late(Exception):
+    """There is no time left for the next point."""
+
+
+@dataclass(slots=True)
+class Act:
+    """A run of some parts.
+
+    Attributes:
+        folders: where records are written; the first one is also read.
+        device: a torch device.
+        dry: whether sizes are tiny and nothing is learned but that it runs.
+        ends: when the time box ends, by `time.monotonic`.
+    """
+
+    folders: tuple[Path, ...]
+    device: str
+    dry: bool
+    ends: float
+    say: Callable[[str], None] = field(default=lambda line: print(line, flush=True))
+
+    @property
+    def left_s(self) -> float:
+        return self.ends - time.monotonic()
+
+    def run(self, part: str, points: Iterable[Point]) -> bool:
+        """Measure what is missing of a part; returns whether nothing failed.
+
+        Raises:
+            Late: time was up before the last point.
+            InputError: the folder holds a record of another kind.
+        """
+        record = self._begun(part)
+        for point in points:
+            if "found" in record["points"].get(point.name, {}):
+                commit = record["points"][point.name]["on"]["commit"] or "an unknown commit"
+                self.say(f"{part}: {point.name}: already measured, at {commit[:9]}")
+                continue
+            if self.left_s < point.about_s:
+                raise Late(f"{part}: {point.name} takes about {point.about_s:.0f} s, and {self.left_s:.0f} s are left")
+            self.say(f"{part}: {point.name} ...")
+            begun = time.monotonic()
+            one: Found = {"on": where()}
+            try:
+                one["found"] = point.measure()
+            except Exception as error:
+                one["failed"] = f"{type(error).__name__}: {error}"
+                traceback.print_exc()
+            one["seconds"] = round(time.monotonic() - begun, 1)
+            record["points"][point.name] = one
+            self._write(part, record)
+            self.say(f"{part}: {point.name}: {'failed' if 'failed' in one else 'measured'} in {one['seconds']} s")
+        return not any("failed" in one for one in record["points"].values())
+
+    def _begun(self, part: str) -> Found:
+        path = self.folders[0] / f"{part}.json"
+        new: Found = {"format": FORMAT, "part": part, "dry_run": self.dry, "points": {}}
+        if not path.exists():
+            return new
+        try:
+            found: Found = json.loads(path.read_text(encoding="utf-8"))
+            if {**found, "points": {}} != new or not isinstance(found["points"], dict):
+                raise ValueError
+        except (ValueError, TypeError):
+            raise InputError(f"{path} is not a record of this part and format; move it away") from None
+        return found
+
+    def _write(self, part: str, record: Found) -> None:
+        for folder in self.folders:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / f"{part}.json", record, indent=1)
+
+
+def where() -> Found:
+    """What a point was measured on, and with."""
+    found = environment()
+    commit = (found["git"] or {}).get("commit") or os.environ.get("SPECS_COMMIT")
+    libraries = {name: found["libraries"].get(name) for name in ("torch", "transformers")}
+    return {"gpu": found["gpu"], "cpu": found["cpu"], **libraries, "commit": commit}

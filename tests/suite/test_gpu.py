@@ -1,0 +1,177 @@
+"""The act on a GPU, as far as it runs without one: its records, its time box, and its tables.
+
+`scripts/gpu all --dry-run` runs all of it; CI does.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from bench.gpu import __main__ as command
+from bench.gpu.act import FORMAT, Act, Late, Point
+from bench.gpu.predictions import CLAIMS, GOALS, PARTS, RESULTS, TIMES, lines, measured_on, read
+from bench.gpu.steps import TINY, suite_of
+from specs.errors import InputError
+
+COMMITTED = sorted(RESULTS.glob("gpu-*.json"))
+
+
+def check(record: dict[str, Any]) -> None:
+    """The form of a record, for whoever reads it."""
+    assert set(record) == {"format", "part", "dry_run", "points"}
+    assert record["format"] == FORMAT
+    assert record["part"] in PARTS
+    assert isinstance(record["dry_run"], bool)
+    for name, point in record["points"].items():
+        assert ("found" in point) != ("failed" in point), name
+        assert set(point) - {"found", "failed"} == {"on", "seconds"}
+        assert isinstance(point.get("found", {}), dict)
+        assert isinstance(point.get("failed", ""), str)
+        assert point["seconds"] >= 0
+        assert set(point["on"]) == {"gpu", "cpu", "torch", "transformers", "commit"}
+
+
+def refused(number: str) -> float:
+    raise AssertionError(f"{number} is no JSON")
+
+
+def act(folder: Path, seconds: float = 60.0, *more: Path) -> Act:
+    return Act((folder, *more), "cpu", True, time.monotonic() + seconds, say=lambda line: None)
+
+
+def test_what_is_found_is_kept_and_what_failed_is_tried_again(tmp_path):
+    calls: list[str] = []
+    works = False
+
+    def measure(name: str) -> dict[str, Any]:
+        calls.append(name)
+        if name == "two" and not works:
+            raise RuntimeError("no kernel")
+        return {"value": float("inf") if name == "one" else 2}
+
+    points = [Point(name, lambda name=name: measure(name), 0) for name in ("one", "two", "three")]
+    assert act(tmp_path / "a", 60, tmp_path / "b").run("facts", points) is False
+    assert calls == ["one", "two", "three"]
+    text = (tmp_path / "a/facts.json").read_text()
+    assert text == (tmp_path / "b/facts.json").read_text()
+    record = json.loads(text, parse_constant=refused)
+    check(record)
+    assert record["points"]["two"]["failed"] == "RuntimeError: no kernel"
+    assert record["points"]["one"]["found"] == {"value": "inf"}
+    works = True
+    assert act(tmp_path / "a").run("facts", points) is True
+    assert calls[3:] == ["two"]
+    assert list(read(tmp_path / "a")["facts"]) == ["one", "two", "three"]
+
+
+def test_a_point_that_may_take_too_long_is_not_begun(tmp_path):
+    begun = []
+    points = [Point("short", lambda: begun.append("short") or {}, 1), Point("long", lambda: begun.append("long"), 100)]
+    with pytest.raises(Late, match="long takes about 100 s"):
+        act(tmp_path, 60).run("facts", points)
+    assert begun == ["short"]
+    assert list(read(tmp_path)["facts"]) == ["short"]
+
+
+def test_an_interrupted_point_leaves_those_before_it(tmp_path):
+    def stop() -> dict[str, Any]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        act(tmp_path).run("facts", [Point("one", dict, 0), Point("two", stop, 0)])
+    assert list(read(tmp_path)["facts"]) == ["one"]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"format": 1, "part": "laws", "dry_run": true, "points": {}}'])
+def test_records_of_another_kind_are_refused(tmp_path, text):
+    (tmp_path / "facts.json").write_text(text)
+    with pytest.raises(InputError, match=r"facts\.json is not a record of this part"):
+        act(tmp_path).run("facts", [])
+
+
+def test_a_dry_run_writes_records_and_prints_the_tables(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["gpu", "facts", "torch", "--dry-run", "--out", str(tmp_path)])
+    assert command.main() == 0
+    shown = capsys.readouterr().out
+    assert "the numbers below mean nothing" in shown
+    assert "| a token of 8 candidates, draft | 0.93 |" in shown
+    for part in ("facts", "torch"):
+        record = json.loads((tmp_path / f"{part}.json").read_text(), parse_constant=refused)
+        check(record)
+        assert record["dry_run"]
+        assert all("found" in point for point in record["points"].values())
+
+
+def test_without_a_gpu_only_a_dry_run_is_possible(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["gpu", "all", "--device", "cpu"])
+    with pytest.raises(SystemExit):
+        command.main()
+    assert "a CPU takes --dry-run" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["gpu", "all", "--device", "cuda:99"])
+    assert command.main() == 2
+    assert "device 'cuda:99'" in capsys.readouterr().err
+
+
+def whole() -> dict[str, dict[str, Any]]:
+    """Records in which everything was measured."""
+    took = {"device_ms": [2.0, 1.9, 2.1], "wall_ms": [2.0, 1.9, 2.1], "first_ms": 30.0}
+    passes: dict[str, Any] = {
+        f"{role} behind 1024": {
+            tokens: {"floor_ms": 1.0, "called": took, "recorded": took} for tokens in ("1", "8", "480")
+        }
+        for role in ("draft", "target", "prm")
+    }
+    passes["profile"] = {"8 tokens": {"kernels": 1168}, "480 tokens": {"kernels": 1205}}
+    passes["memory"] = {"bytes": 2**35, "peak": 2**36}
+    wrong = {"fp32": {"solves_that_differ": 0}, "bf16": {"solves_that_differ": 3}}
+    return {
+        "facts": {"attention": {"cudnn, 8 tokens": took, "cudnn, 64 tokens": {"refused": "no"}}},
+        "laws": {
+            "tests of the engine": {"passed": 7}, "tests of the laws": {"passed": 8}, "speculation in bf16": wrong,
+            "rounding in bf16": {"bf16": {"steps": 100, "chosen_differently": 2}},
+        },
+        "passes": passes,
+        "suite": {"steps": {"ways": {"specs": {"ms": 90.0}, "beam": {"ms": 200.0}}}},
+        "torch": {},
+    }  # fmt: skip
+
+
+def test_every_measured_value_finds_its_place():
+    shown = [line for line in lines(whole()) if line.startswith("| ") and "---" not in line]
+    assert len(shown) == len(TIMES) + len(CLAIMS) + len(GOALS) + 3
+    assert all(not line.endswith("| |") for line in shown)
+    assert "| `D / B` | 0.26 | 0.65 | 0.38 | 0.43 | 0.45 |" in shown
+    assert "| a token of 8 candidates of the target over its floor | 1.5 | 2.00 |" in shown
+    assert "| a plan of cuDNN's attention for a new shape | 23 to 37 ms | 28.0 to 28.0 ms |" in shown
+
+
+def test_without_records_every_measured_cell_is_empty(tmp_path):
+    assert measured_on(tmp_path) == "Not run on a GPU yet."
+    empty = [line for line in lines(read(tmp_path)) if line.endswith("| |")]
+    assert len(empty) == len(TIMES) + len(CLAIMS) + len(GOALS)
+
+
+@pytest.mark.parametrize("path", [None, *COMMITTED], ids=lambda path: path.name if path else "none")
+def test_committed_records_have_this_form(path):
+    if path is None:
+        assert {one.stem.removeprefix("gpu-") for one in COMMITTED} <= set(PARTS)
+        return
+    record = json.loads(path.read_text(), parse_constant=refused)
+    check(record)
+    assert not record["dry_run"]
+    assert f"gpu-{record['part']}.json" == path.name
+
+
+def test_points_of_the_suite_are_those_of_its_own_record():
+    record = {"points": {"scale": {"found": {"n": 2}}, "steps": {"found": {"ways": {}}}, "shares": {"failed": "no"}}}
+    assert suite_of(record) == {"scale": {"n": 2}, "points": {"steps": {"ways": {}}}}
+    assert TINY.engine == "torch"
