@@ -1,0 +1,116 @@
+"""The solves that `v2` holds, as they come out today."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+from unittest import mock
+
+import toy
+
+from specs import api, machine
+from specs.bundled.problems import generate
+from specs.methods.registry import NAMES, SPECULATING
+from specs.pacing import Pace
+from specs.record import plain, result_json
+from specs.types import Role
+
+VARIANTS: list[tuple[str, dict[str, Any]]] = [
+    *((name, {}) for name in (*NAMES, *SPECULATING)),
+    ("specs", {"deferral": "next"}),
+    ("specs", {"deferral": "next", "start": "target", "switch_on": "trace"}),
+    ("specs", {"deferral": "next", "switch_on": "step"}),
+    ("specs", {"start": "target", "tau": 0.95}),
+    ("specs", {"switch_on": "trace", "tau": 0.6}),
+    ("specs", {"switch_on": "step", "tau": 0.9}),
+    ("specs", {"select": "best"}),
+    ("specs", {"score": "raw"}),
+    ("specs", {"reward_as": "soft-value", "beta": 3.0}),
+    ("specs", {"tau": 0.0, "beta": 0.0, "switch_on": "step"}),
+    ("specs", {"hopeless": 1.0}),
+    ("specs", {"enough": 0.5}),
+    ("specs", {"n": 1}),
+    ("specs", {"n": 8, "top_p": 0.8}),
+    ("specs+speculation", {"speculate": 2}),
+    ("random-switch", {"draft_share": 0.2}),
+    ("gsi", {"threshold": 0.9}),
+    ("gsi", {"threshold": -float("inf")}),
+    ("rsd", {"tau": 0.95, "start": "target"}),
+    ("beam", {"width": 2}),
+    ("beam-draft", {"width": 2}),
+    ("dvts", {"width": 2}),
+    ("target", {"n": 1, "max_tokens": 7}),
+    ("draft", {"n": 1, "max_steps": 2, "max_step_tokens": 3, "delimiter": None}),
+]
+"""Methods and options; `n` is 4 where nothing else is said."""
+LEFT_OUT = ("latency_s", "time_to_first_step_s", "flops", "settings", "models")
+"""What is measured, follows from what is kept, or only repeats what was asked for."""
+DEADLINES = (0.02, 0.05, 0.1, 0.2, 1.0)
+COST = {Role.DRAFT: 0.001, Role.TARGET: 0.01, Role.PRM: 0.003}
+"""Seconds of a pass."""
+
+
+def tabular() -> Iterator[dict[str, Any]]:
+    for name, options in VARIANTS:
+        models = toy.models_for(name.removesuffix("+speculation"), toy.table(1, end=-3.0), toy.table(2, end=-3.0))
+        given = {"n": 4, "temperature": 0.9, "max_step_tokens": 4, "max_steps": 8, **options}
+        yield lasting(api.solve("q", models, name, seed=5, **given))
+
+
+def bundled() -> Iterator[dict[str, Any]]:
+    models, question = api.load(), generate("hard", 1_000_007).question
+    for name, options in VARIANTS:
+        yield lasting(api.solve(question, models, name, seed=2, **{"n": 4, **options}))
+
+
+class Clock:
+    """Stands for the module `time`; moves only when a model computes."""
+
+    def __init__(self) -> None:
+        self.now, self.lock = 100.0, threading.Lock()
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def tick(self, seconds: float) -> None:
+        with self.lock:
+            self.now += seconds
+
+
+def deadlines() -> Iterator[dict[str, Any]]:
+    with mock.patch.object(machine, "time", Clock()) as clock:
+        models = ticking(clock)
+        pace = Pace()
+        for seed in range(12):
+            api.solve("q", models, seed=1000 + seed, pace=pace, n=4, max_step_tokens=4, max_steps=6)
+        for deadline_s in DEADLINES:
+            for seed in range(3):
+                result = api.solve(
+                    "q", models, seed=seed, pace=pace, n=4, max_step_tokens=4, max_steps=6, deadline_s=deadline_s
+                )
+                yield lasting(result)
+
+
+def ticking(clock: Clock) -> Any:
+    found = toy.models(toy.table(1, end=-6.0), toy.table(2, end=-6.0))
+    for role in Role:
+        backend = getattr(found, role).backend
+
+        def forward(*args: Any, inner: Any = backend.forward, role: Role = role) -> Any:
+            clock.tick(COST[role])
+            return inner(*args)
+
+        backend.forward = forward
+    return found
+
+
+def lasting(result: Any) -> dict[str, Any]:
+    """A result without `LEFT_OUT`, and without positions that were computed ahead in vain."""
+    found = {name: value for name, value in plain(result_json(result, candidates=True)).items() if name not in LEFT_OUT}
+    for step in found["steps"]:
+        del step["seconds"]
+    for use in found["usage"].values():
+        use["processed"] -= use.pop("speculated")
+        del use["cached"]
+    return found
