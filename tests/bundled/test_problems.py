@@ -49,7 +49,7 @@ def test_no_question_twice():
 
 
 def test_training_text_never_asks_a_held_out_question():
-    corpus = pytest.importorskip("training.corpus")
+    corpus = pytest.importorskip("research.training.corpus")
     held_out = frozenset(hash(generate(tier, HELD_OUT_SEED + k).question) for tier in TIERS for k in range(500))
     asked = [question for question, _ in itertools.islice(corpus.documents(1, corpus.FULL, held_out), 4000)]
     assert not any(hash(question) in held_out for question in asked)

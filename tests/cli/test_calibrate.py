@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from commands import QUICK, run_command
 
 from specs.cli import main
 from specs.cli.calibrate import _checked
@@ -140,7 +141,7 @@ def test_what_is_given_comes_before_the_preset(preset, capsys):
 
 def test_a_preset_is_for_the_method_that_it_names(preset, capsys, tmp_path):
     words = ["--dataset", "bundled:easy", "--limit", "1", "--methods", "specs,specs:tau=0.7,beam", "--preset", preset]
-    assert main(["bench", *words]) == 0
+    assert run_command(QUICK, words) == 0
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert found["law"]["temperature"] == 0.5
     methods = found["methods"]
@@ -153,7 +154,10 @@ def test_a_preset_is_for_the_method_that_it_names(preset, capsys, tmp_path):
     capsys.readouterr()
     for words, fault in (
         (["solve", "--example", "--method", "beam"], "the preset is for specs, not for beam; leave one of them out"),
-        (["bench", "--methods", "beam,target"], "the preset is for specs, which --methods beam,target does not name"),
+        (
+            ["eval", "--out", "run", "--methods", "beam,target"],
+            "the preset is for specs, which --methods beam,target does not name",
+        ),
     ):
         assert main([*words, "--preset", preset]) == 2
         printed = capsys.readouterr()

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from commands import QUICK, run_command
 from rows import check_same, lasting
 
 from specs.cli import main
@@ -169,13 +170,14 @@ def test_a_folder_is_asked_for(capsys):
     assert "required: --out" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["eval", "bench"])
+@pytest.mark.parametrize("command", ["eval", "quick"])
 def test_a_run_of_which_nothing_was_solved_fails(command, capsys, tmp_path):
     """Questions longer than the models have room for: the table is there, and so is exit code 1."""
     data = tmp_path / "long.jsonl"
     data.write_text("".join(json.dumps({"question": f"{k} " * 5000, "answer": "1"}) + "\n" for k in range(2)))
-    words = [command, "--dataset", str(data), "--methods", "beam,target", "--n", "2"]
-    assert main([*words, *(["--out", str(tmp_path / "run")] if command == "eval" else [])]) == 1
+    words = ["--dataset", str(data), "--methods", "beam,target", "--n", "2"]
+    found = run_command(QUICK, words) if command == "quick" else main(["eval", *words, "--out", str(tmp_path / "run")])
+    assert found == 1
     printed = capsys.readouterr()
     assert "it is not known whether they are right (2 failed; the first: the question takes" in printed.out
     assert "specs: every solve of beam, target failed; the first: the question takes" in printed.err
@@ -185,7 +187,7 @@ def test_a_run_of_which_something_was_solved_does_not_fail(capsys, tmp_path):
     data = tmp_path / "mixed.jsonl"
     rows = [{"question": "1 " * 5000, "answer": "1"}, {"question": "Tom has 2 nuts. How many?", "answer": "2"}]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert main(["bench", "--dataset", str(data), "--methods", "target"]) == 0
+    assert run_command(QUICK, ["--dataset", str(data), "--methods", "target"]) == 0
     printed = capsys.readouterr().out
     found = json.loads(printed.splitlines()[-1])["methods"]["target"]
     assert (found["solves"], found["failed"]) == (2, 1)

@@ -316,7 +316,7 @@ def test_help_and_version_start_quickly():
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
-@pytest.mark.parametrize("words", [["--version"], ["solve", "--help"], ["theory", "--help"]])
+@pytest.mark.parametrize("words", [["--version"], ["solve", "--help"], ["grade", "--help"]])
 def test_a_full_disk_is_one_line(words):
     env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}  # argparse hides that one
     command = [sys.executable, "-m", "specs", *words]

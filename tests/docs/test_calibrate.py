@@ -1,10 +1,11 @@
-"""docs/calibrate.md quotes docs/results/calibrate-medium.json, in which everything that was predicted held."""
+"""docs/calibrate.md quotes research/records/calibrate-medium.json, in which everything that was predicted held."""
 
 import json
 from pathlib import Path
 
-DOCS = Path(__file__).parents[2] / "docs"
-FOUND = json.loads((DOCS / "results/calibrate-medium.json").read_text())
+ROOT = Path(__file__).parents[2]
+DOCS, RECORDS = ROOT / "docs", ROOT / "research/records"
+FOUND = json.loads((RECORDS / "calibrate-medium.json").read_text())
 
 
 def rows():

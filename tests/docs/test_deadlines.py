@@ -1,4 +1,4 @@
-"""docs/deadlines.md quotes docs/results/deadlines-TIER.json.
+"""docs/deadlines.md quotes research/records/deadlines-TIER.json.
 
 python tests/docs/test_deadlines.py     prints the rows
 """
@@ -6,11 +6,12 @@ python tests/docs/test_deadlines.py     prints the rows
 import json
 from pathlib import Path
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS, RECORDS = ROOT / "docs", ROOT / "research/records"
 FOUND = {
     tier: json.loads(path.read_text())
     for tier in ("medium", "hard")
-    if (path := DOCS / f"results/deadlines-{tier}.json").is_file()
+    if (path := RECORDS / f"deadlines-{tier}.json").is_file()
 }
 OTHERS = ("specs n=8", "specs score=raw n=2", "beam-draft n=8", "draft")
 

@@ -27,13 +27,14 @@ from specs.types import Finish, Role
 ROOT = Path(__file__).parents[2]
 CLI = ROOT / "docs/cli.md"
 DOCS = {
-    str(path.relative_to(ROOT)): path.read_text() for path in (*sorted(ROOT.glob("*.md")), *ROOT.glob("docs/**/*.md"))
+    str(path.relative_to(ROOT)): path.read_text()
+    for path in (*sorted(ROOT.glob("*.md")), *ROOT.glob("docs/**/*.md"), *ROOT.glob("research/**/*.md"))
 }
 
 HELP = re.compile(r"(<!-- help(?:: ([\w-]+))? -->\n```text\n)(.*?)(```\n<!-- end -->)", re.DOTALL)
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-FILE = re.compile(r"`((?:src|tests|training|docs|scripts|bench|recipes)/[\w./-]+)`")
+FILE = re.compile(r"`((?:src|tests|research|docs|scripts|recipes)/[\w./-]+)`")
 
 
 def help_of(command: str) -> str:

@@ -1,4 +1,4 @@
-"""docs/performance.md quotes docs/suite and of docs/results all records but those of solves and latencies.
+"""docs/performance.md quotes docs/suite and of research/records all records but those of solves and latencies.
 
 python tests/docs/test_performance.py       prints the rows
 """
@@ -6,19 +6,20 @@ python tests/docs/test_performance.py       prints the rows
 import json
 from pathlib import Path
 
-from bench.gpu.predictions import RESULTS, lines, measured_on, read
-from specs.suite.tables import replay_rows, step_rows, sweep_rows, tables
+from research.benchmarks.gpu.predictions import RESULTS, lines, measured_on, read
+from research.cost_suite.tables import replay_rows, step_rows, sweep_rows, tables
 
-DOCS = Path(__file__).parents[2] / "docs"
-COST = json.loads((DOCS / "results/cost.json").read_text())
+ROOT = Path(__file__).parents[2]
+DOCS, RECORDS = ROOT / "docs", ROOT / "research/records"
+COST = json.loads((RECORDS / "cost.json").read_text())
 TIERS = ("medium", "hard")
-AHEAD = {tier: json.loads((DOCS / f"results/lookahead-{tier}.json").read_text()) for tier in TIERS}
-GUESSED = {tier: json.loads((DOCS / f"results/speculation-{tier}.json").read_text()) for tier in TIERS}
-CUT = {tier: json.loads((DOCS / f"results/stragglers-{tier}.json").read_text()) for tier in TIERS}
-HOPELESS = {tier: json.loads((DOCS / f"results/hopeless-{tier}.json").read_text()) for tier in TIERS}
+AHEAD = {tier: json.loads((RECORDS / f"lookahead-{tier}.json").read_text()) for tier in TIERS}
+GUESSED = {tier: json.loads((RECORDS / f"speculation-{tier}.json").read_text()) for tier in TIERS}
+CUT = {tier: json.loads((RECORDS / f"stragglers-{tier}.json").read_text()) for tier in TIERS}
+HOPELESS = {tier: json.loads((RECORDS / f"hopeless-{tier}.json").read_text()) for tier in TIERS}
 SUITE = json.loads((DOCS / "suite/suite.json").read_text())
-TORCH = json.loads((DOCS / "results/torch-backend.json").read_text())
-PRECISION = json.loads((DOCS / "results/precision-hard.json").read_text())
+TORCH = json.loads((RECORDS / "torch-backend.json").read_text())
+PRECISION = json.loads((RECORDS / "precision-hard.json").read_text())
 PARTS = {
     "first": "the first step",
     "draft": "steps by the draft",
@@ -128,7 +129,7 @@ def test_the_page_quotes_the_records():
 
 
 def test_predictions_for_a_gpu_stand_beside_what_was_measured():
-    """`python -m bench.gpu.predictions` prints them."""
+    """`python -m research.benchmarks.gpu.predictions` prints them."""
     page = (DOCS / "performance.md").read_text()
     assert "\n".join(lines(read(RESULTS, "gpu-"))) in page
     assert measured_on(RESULTS, "gpu-") in page

@@ -1,4 +1,4 @@
-"""docs/reliability.md quotes docs/results/soak.json, the run of bench/soak.py.
+"""docs/reliability.md quotes research/records/soak.json, the run of research/benchmarks/soak.py.
 
 python tests/docs/test_reliability.py       writes the figures anew
 """
@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-DOCS = Path(__file__).parents[2] / "docs"
-PAGE, RECORD = DOCS / "reliability.md", DOCS / "results/soak.json"
+ROOT = Path(__file__).parents[2]
+DOCS, RECORDS = ROOT / "docs", ROOT / "research/records"
+PAGE, RECORD = DOCS / "reliability.md", RECORDS / "soak.json"
 BETWEEN = re.compile(r"(?<=<!-- soak -->\n).*(?=<!-- /soak -->)", re.DOTALL)
 
-pytestmark = pytest.mark.skipif(not RECORD.exists(), reason="no soak is recorded yet: python -m bench.soak")
+pytestmark = pytest.mark.skipif(not RECORD.exists(), reason="none recorded yet: python -m research.benchmarks.soak")
 
 
 def figures():

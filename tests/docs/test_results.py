@@ -1,4 +1,4 @@
-"""The README's results are those of docs/results, and these are of whole runs.
+"""The README's results are those of research/records, and these are of whole runs.
 
 python tests/docs/test_results.py       prints the rows
 """
@@ -15,7 +15,7 @@ PROBLEMS = {"medium": 1200, "hard": 600}
 
 
 def methods(name, problems):
-    record = json.loads((ROOT / f"docs/results/{name}.json").read_text())
+    record = json.loads((ROOT / f"research/records/{name}.json").read_text())
     assert not record["interrupted"]
     assert (record["problem_seed"], record["limit"]) == (1_022_500, problems)
     assert all((one["solves"], one["failed"]) == (problems, 0) for one in record["methods"].values())

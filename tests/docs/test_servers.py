@@ -1,4 +1,4 @@
-"""docs/engines/vllm.md quotes docs/results/servers.json.
+"""docs/engines/vllm.md quotes research/records/servers.json.
 
 python tests/docs/test_servers.py       prints the rows
 """
@@ -6,8 +6,9 @@ python tests/docs/test_servers.py       prints the rows
 import json
 from pathlib import Path
 
-DOCS = Path(__file__).parents[2] / "docs"
-FOUND = json.loads((DOCS / "results/servers.json").read_text())
+ROOT = Path(__file__).parents[2]
+DOCS, RECORDS = ROOT / "docs", ROOT / "research/records"
+FOUND = json.loads((RECORDS / "servers.json").read_text())
 
 
 def spread(found, unit, form=".2f"):

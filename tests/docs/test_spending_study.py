@@ -1,10 +1,11 @@
-"""docs/method.md quotes docs/results/spending.json."""
+"""docs/method.md quotes research/records/spending.json."""
 
 import json
 from pathlib import Path
 
-DOCS = Path(__file__).parents[2] / "docs"
-FOUND = json.loads((DOCS / "results/spending.json").read_text())
+ROOT = Path(__file__).parents[2]
+DOCS, RECORDS = ROOT / "docs", ROOT / "research/records"
+FOUND = json.loads((RECORDS / "spending.json").read_text())
 
 
 def interval(form, scale, mean, low, high):

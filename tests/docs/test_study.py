@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from specs.study.markdown import tables
-from specs.study.plan import TITLES
+from research.study.markdown import tables
+from research.study.plan import TITLES
 
 STUDY = Path(__file__).parents[2] / "docs/study"
 FOUND = json.loads((STUDY / "study.json").read_text())
@@ -22,9 +22,9 @@ AFTER = {
 
 
 def after():
-    """The rows about what followed, as the summaries in docs/results have it."""
+    """The rows about what followed, as the summaries in research/records have it."""
     for tier, limit in (("medium", 400), ("hard", 300)):
-        found = json.loads((STUDY.parent / f"results/tilted-{tier}.json").read_text())
+        found = json.loads((STUDY.parents[1] / f"research/records/tilted-{tier}.json").read_text())
         assert (found["problem_seed"], found["limit"], found["interrupted"]) == (1_030_000, limit, False)
         for name, title in AFTER.items():
             one = found["methods"][name]

@@ -20,6 +20,7 @@ transformers = pytest.importorskip("transformers")
 from rows import outputs_of  # noqa: E402
 from traced import Traced  # noqa: E402
 
+from research.cost_suite.shapes import recorded  # noqa: E402
 from specs.errors import EngineError  # noqa: E402
 from specs.methods.beam import Beam  # noqa: E402
 from specs.methods.speculation import TOKENS  # noqa: E402
@@ -30,7 +31,6 @@ from specs.models.hf.backend import HFBackend  # noqa: E402
 from specs.models.hf.kernels import MOST_ROWS, FewRows, grouped_attention, without_cudnn  # noqa: E402
 from specs.models.hf.passes import SIZES, Pass, Waits, cuda_graphs, never_waiting  # noqa: E402
 from specs.models.rooms import SPARE_ROOMS, clear_all  # noqa: E402
-from specs.suite.shapes import recorded  # noqa: E402
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 97,

@@ -67,6 +67,22 @@ def test_the_wheel_holds_the_package_its_types_and_its_version(installed: Path) 
     assert f"\nVersion: {specs.__version__}\n" in about.read_text()
 
 
+def test_the_wheel_is_small_and_holds_no_research(built: dict[str, Path]) -> None:
+    assert built[".whl"].stat().st_size <= 22e6
+    with zipfile.ZipFile(built[".whl"]) as wheel:
+        assert {name.partition("/")[0] for name in wheel.namelist()} == {
+            "specs",
+            f"specs_llm-{specs.__version__}.dist-info",
+        }
+
+
+def test_the_package_needs_no_research() -> None:
+    using = [
+        path for path in PACKAGE.rglob("*.py") if re.search(r"^\s*(from|import) research\b", path.read_text(), re.M)
+    ]
+    assert using == []
+
+
 def test_the_version_is_written_once() -> None:
     assert "version" not in PROJECT
     written = [path for path in PACKAGE.rglob("*.py") if f'"{specs.__version__}"' in path.read_text()]

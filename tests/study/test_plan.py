@@ -6,15 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from specs.bundled.problems import HELD_OUT_SEED, TIERS
-from specs.eval.datasets import load_problems
-from specs.eval.rows import Row
-from specs.eval.run import Plan
-from specs.methods.gsi import Gsi
-from specs.methods.rsd import Rsd
-from specs.methods.specs import Specs
-from specs.study.cost import SECONDS, Board, units
-from specs.study.plan import (
+from research.study.cost import SECONDS, Board, units
+from research.study.plan import (
     DEFAULTS,
     GRIDS,
     LIMITS,
@@ -27,7 +20,14 @@ from specs.study.plan import (
     stage,
     tuning,
 )
-from specs.study.settings import choose, without_speculated
+from research.study.settings import choose, without_speculated
+from specs.bundled.problems import HELD_OUT_SEED, TIERS
+from specs.eval.datasets import load_problems
+from specs.eval.rows import Row
+from specs.eval.run import Plan
+from specs.methods.gsi import Gsi
+from specs.methods.rsd import Rsd
+from specs.methods.specs import Specs
 from specs.types import Role
 
 OTHER = Known({"specs": Specs(8, 16.0, 0.9), "gsi": Gsi(8, 10.0, 0.9), "rsd": Rsd(0.95)}, dict.fromkeys(TIERS, 0.4))
@@ -86,7 +86,7 @@ def test_tuning_and_test_problems_have_nothing_in_common():
     assert not seeds["tuning"] & seeds["test"]
     tested = sorted(seed for _, seed in seeds["test"])
     assert HELD_OUT_SEED <= TEST_SEED == tested[0]
-    assert tested[-1] < HELD_OUT_SEED + 20_000  # training left these questions out by their text (training/corpus.py)
+    assert tested[-1] < HELD_OUT_SEED + 20_000  # training left them out (research/training/corpus.py)
     assert min(seed for _, seed in seeds["tuning"]) == TUNING_SEED
     tune = {one.question for one in load_problems("bundled:medium", TUNING_SEED, 100)}
     assert not tune & {one.question for one in load_problems("bundled:medium", TEST_SEED, 1100)}

@@ -13,15 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import world
+from commands import STUDY, run_command
 from rows import check_same, lasting
 
+from research.study.plan import Known, N, Run
+from research.study.special import RATIOS, _proposals, break_even, slowed
+from research.study.study import Study
 from specs.cli import main
 from specs.core import statistics
 from specs.eval.folder import read
 from specs.eval.rows import Row
-from specs.study.plan import Known, N, Run
-from specs.study.special import RATIOS, _proposals, break_even, slowed
-from specs.study.study import Study
 from specs.types import Role
 
 pytestmark = pytest.mark.slow
@@ -34,7 +35,7 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         world.put_in_place(patch)
         patch.setattr(statistics, "RESAMPLES", 100)
-        assert main(["study", "--out", str(out), "--scale", "0.004"]) == 0
+        assert run_command(STUDY, ["--out", str(out), "--scale", "0.004"]) == 0
     return out
 
 
@@ -230,7 +231,7 @@ def test_a_study_that_is_stopped_goes_on_and_ends_the_same(made, tmp_path):
 @pytest.mark.timeout(1800)
 def test_a_study_that_is_killed_goes_on_and_ends_the_same(tmp_path):
     """Two processes, the bundled trio, killed while both are at work."""
-    words = [sys.executable, "-m", "specs", "study", "--scale", "1e-9", "--parts", "h", "--jobs", "2", "--out"]
+    words = [sys.executable, "-m", "research.study", "--scale", "1e-9", "--parts", "h", "--jobs", "2", "--out"]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     with subprocess.Popen([*words, str(killed)], stderr=subprocess.DEVNULL) as process:
         while len(list(killed.rglob("results.jsonl"))) < 2 or len(_rows(killed)) < 6:
@@ -244,24 +245,24 @@ def test_a_study_that_is_killed_goes_on_and_ends_the_same(tmp_path):
 
 @pytest.mark.usefixtures("_world")
 def test_a_folder_keeps_to_its_scale_and_to_studies(made, tmp_path, capsys):
-    assert main(["study", "--out", str(made), "--scale", "0.5"]) == 2
+    assert run_command(STUDY, ["--out", str(made), "--scale", "0.5"]) == 2
     assert "holds a study of scale 0.004" in capsys.readouterr().err
     (tmp_path / "mine.txt").write_text("")
-    assert main(["study", "--out", str(tmp_path)]) == 2
+    assert run_command(STUDY, ["--out", str(tmp_path)]) == 2
     assert "holds other files" in capsys.readouterr().err
-    assert main(["study", "--out", str(tmp_path / "mine.txt")]) == 2
+    assert run_command(STUDY, ["--out", str(tmp_path / "mine.txt")]) == 2
     assert "cannot hold a study" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("_world")
 def test_the_coin_needs_the_main_table(tmp_path, capsys):
-    assert main(["study", "--out", str(tmp_path), "--parts", "c"]) == 2
+    assert run_command(STUDY, ["--out", str(tmp_path), "--parts", "c"]) == 2
     assert "add a to --parts" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["--parts", "a,z"], ["--scale", "0"], ["--jobs", "0"]])
 def test_bad_input_is_one_line(words, tmp_path, capsys):
-    assert main(["study", "--out", str(tmp_path / "new"), *words]) == 2
+    assert run_command(STUDY, ["--out", str(tmp_path / "new"), *words]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert not (tmp_path / "new").exists()
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import toy
 
+from research.study.plan import Weaker
+from research.study.weaker import NoisyReward, models_for, names_for, noisy_draft
 from specs import drive
 from specs.engine import unwatched
 from specs.methods.specs import Specs
 from specs.models.folders import BUNDLED
-from specs.study.plan import Weaker
-from specs.study.weaker import NoisyReward, models_for, names_for, noisy_draft
 from specs.types import Candidate, End, Law, Trace
 
 

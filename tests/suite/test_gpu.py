@@ -16,10 +16,10 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from bench.gpu import __main__ as command
-from bench.gpu.act import FORMAT, Act, Late, Point
-from bench.gpu.predictions import CLAIMS, GOALS, PARTS, RESULTS, TIMES, lines, measured_on, read
-from bench.gpu.steps import TINY, suite_of
+from research.benchmarks.gpu import __main__ as command
+from research.benchmarks.gpu.act import FORMAT, Act, Late, Point
+from research.benchmarks.gpu.predictions import CLAIMS, GOALS, PARTS, RESULTS, TIMES, lines, measured_on, read
+from research.benchmarks.gpu.steps import TINY, suite_of
 from specs.errors import InputError
 
 COMMITTED = sorted(RESULTS.glob("gpu-*.json"))

@@ -6,21 +6,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from commands import SUITE, run_command
 
+from research.cost_suite import measure, naive, suite
+from research.cost_suite.blank import Blank, blank_models, question
+from research.cost_suite.limits import Floor, Rates
+from research.cost_suite.replayed import record, replay
+from research.cost_suite.scales import SCALES, Scale
+from research.cost_suite.shapes import TRIOS, Size, random_model
 from specs import api
 from specs.bundled.problems import generate
-from specs.cli import main
 from specs.drive import stream
 from specs.machine import Limits
 from specs.methods.beam import Beam
 from specs.methods.specs import Specs
 from specs.models.light_graph import Shape
-from specs.suite import measure, naive, suite
-from specs.suite.blank import Blank, blank_models, question
-from specs.suite.limits import Floor, Rates
-from specs.suite.replayed import record, replay
-from specs.suite.scales import SCALES, Scale
-from specs.suite.shapes import TRIOS, Size, random_model
 from specs.types import Law, Role, StepPolicy
 
 TINY = Scale(
@@ -45,7 +45,7 @@ def made(tmp_path_factory):
     out = tmp_path_factory.mktemp("suite")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(SCALES, "cpu", TINY)
-        assert main(["bench", "--suite", str(out)]) == 0
+        assert run_command(SUITE, ["--out", str(out)]) == 0
     return out
 
 
@@ -102,10 +102,10 @@ def test_a_suite_goes_on_where_it_stopped(made, tmp_path, monkeypatch, capsys):
     kept = {name: point for name, point in whole["points"].items() if not name.startswith("replayed")}
     (tmp_path / "suite.json").write_text(json.dumps({**whole, "points": kept}))
     monkeypatch.setattr(suite, "replays", stop)
-    assert main(["bench", "--suite", str(tmp_path)]) == 1
+    assert run_command(SUITE, ["--out", str(tmp_path)]) == 1
     assert "goes on from there" in capsys.readouterr().err
     monkeypatch.setattr(suite, "replays", lambda scale, tier: whole["points"][f"replayed {tier}"])
-    assert main(["bench", "--suite", str(tmp_path)]) == 0
+    assert run_command(SUITE, ["--out", str(tmp_path)]) == 0
     assert asked == ["medium"]
     assert json.loads((tmp_path / "suite.json").read_text())["points"] == whole["points"]
     assert (tmp_path / "suite.md").exists()
@@ -113,12 +113,12 @@ def test_a_suite_goes_on_where_it_stopped(made, tmp_path, monkeypatch, capsys):
 
 def test_a_folder_keeps_to_its_scale_and_to_suites(made, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(SCALES, "cpu", replace(TINY, n=2))
-    assert main(["bench", "--suite", str(made)]) == 2
+    assert run_command(SUITE, ["--out", str(made)]) == 2
     assert "another scale or machine" in capsys.readouterr().err
     (tmp_path / "suite.json").write_text("[]")
-    assert main(["bench", "--suite", str(tmp_path)]) == 2
+    assert run_command(SUITE, ["--out", str(tmp_path)]) == 2
     assert "not the record of a suite" in capsys.readouterr().err
-    assert main(["bench", "--suite", str(tmp_path / "suite.json")]) == 2
+    assert run_command(SUITE, ["--out", str(tmp_path / "suite.json")]) == 2
     assert "cannot hold a suite" in capsys.readouterr().err
 
 
@@ -126,7 +126,7 @@ def test_a_scale_without_its_device_is_refused_before_anything_is_made(tmp_path,
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
         pytest.skip("there is such a device")
-    assert main(["bench", "--suite", str(tmp_path / "new"), "--scale", "cuda"]) == 2
+    assert run_command(SUITE, ["--out", str(tmp_path / "new"), "--scale", "cuda"]) == 2
     assert "device 'cuda'" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
 

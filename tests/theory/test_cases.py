@@ -6,9 +6,9 @@ from itertools import product
 import numpy as np
 import pytest
 
+from research.theory.cases import Case, bound, cases
+from research.theory.worlds import Chooser, Decoder, World, divergence
 from specs.core.selection import tilt
-from specs.theory.cases import Case, bound, cases
-from specs.theory.worlds import Chooser, Decoder, World, divergence
 
 BETA = 3.0
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from specs.theory.decoder import ODDS, chi_square, count, runs
-from specs.theory.exact import Draws
-from specs.theory.worlds import Chooser, Decoder
+from research.theory.decoder import ODDS, chi_square, count, runs
+from research.theory.exact import Draws
+from research.theory.worlds import Chooser, Decoder
 
-RECORD = json.loads((Path(__file__).parents[2] / "docs/results/theory.json").read_text())
+RECORD = json.loads((Path(__file__).parents[2] / "research/records/theory.json").read_text())
 RUNS = {run.name: run for run in runs(RECORD["seed"])}
 
 

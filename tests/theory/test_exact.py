@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from specs.theory import exact
-from specs.theory.exact import Draws, PoissonDraws, Rewritten
+from research.theory import exact
+from research.theory.exact import Draws, PoissonDraws, Rewritten
 
 
 def draws(seed, size=4, spread=1.0, steep=3.0, kind=Draws):

@@ -1,15 +1,16 @@
-"""docs/theory.md quotes docs/results/theory.json, and the record is what the code computes today."""
+"""docs/theory.md quotes research/records/theory.json, and the record is what the code computes today."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from specs.theory.cases import bound, cases
-from specs.theory.decoder import runs
+from research.theory.cases import bound, cases
+from research.theory.decoder import runs
 
-DOCS = Path(__file__).parents[2] / "docs"
-FOUND = json.loads((DOCS / "results/theory.json").read_text())
+ROOT = Path(__file__).parents[2]
+DOCS, RECORDS = ROOT / "docs", ROOT / "research/records"
+FOUND = json.loads((RECORDS / "theory.json").read_text())
 OPTIONS = ("n", "beta", "tau", "switch_on", "start", "deferral", "reward_as")
 PAGE = (DOCS / "theory.md").read_text()
 

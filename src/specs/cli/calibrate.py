@@ -2,7 +2,7 @@
 
 Solves a small design of configurations on the first --limit problems, picks one, predicts what it will
 do, and checks that on --check further problems. Writes calibration.json, front.svg, front.png and
-preset.json, which `specs solve`, `bench` and `eval` take with --preset. Every solve is kept, and the
+preset.json, which `specs solve` and `specs eval` take with --preset. Every solve is kept, and the
 same command goes on after a stop. Exit code 1 if nothing meets the goal.
 """
 

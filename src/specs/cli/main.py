@@ -6,11 +6,10 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from specs import __version__
 from specs.cli import (
-    bench,
     calibrate,
     check_prm,
     doctor,
@@ -23,8 +22,6 @@ from specs.cli import (
     report,
     serve,
     solve,
-    study,
-    theory,
     view,
 )
 from specs.cli.options import Parser
@@ -33,9 +30,18 @@ from specs.errors import InputError, ModelError, SpecsError, described
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; every error is one line on standard error."""
-    try:
+
+    def command() -> int:
         args = _arguments(sys.argv[1:] if argv is None else argv)
-        code = args.run(args)
+        return args.run(args)
+
+    return reported(command)
+
+
+def reported(command: Callable[[], int]) -> int:
+    """The exit code of a command, its errors printed as one line each."""
+    try:
+        code = command()
         sys.stdout.flush()  # while an error can still be reported
         return code
     except (InputError, ModelError) as error:
@@ -59,7 +65,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
+MOVED = {
+    "bench": "python -m research.benchmarks.quick, with --suite python -m research.cost_suite",
+    "study": "python -m research.study",
+    "theory": "python -m research.theory",
+}
+"""Commands of version 0.1 that are not part of the package any more, and what they are now."""
+
+
 def _arguments(words: Sequence[str]) -> argparse.Namespace:
+    if words and words[0] in MOVED:
+        raise InputError(f"'specs {words[0]}' is run from a clone of the repository now: {MOVED[words[0]]}")
     try:
         args = parser().parse_args(words)
     except SystemExit:  # after --help and --version, which have been printed
@@ -74,7 +90,7 @@ def parser() -> Parser:
     top = Parser(prog="specs", description="Faster test-time scaling through speculative drafts (arXiv 2506.15733).")
     top.add_argument("--version", action="version", version=f"specs {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    running = (solve, problems, bench, evaluate, report, calibrate, replay, view, grade, check_prm, theory, study)
+    running = (solve, problems, evaluate, report, calibrate, replay, view, grade, check_prm)
     for command in (*running, serve, doctor, plan, launch):
         command.add(commands)
     return top

@@ -31,7 +31,7 @@ SwitchOn = Literal["trace", "step", "tilted"]
 
 @dataclass(frozen=True, slots=True)
 class Specs:
-    """Configuration of SPECS. The defaults come from a study on the bundled trio (docs/results).
+    """Configuration of SPECS. The defaults come from a study on the bundled trio (research/records).
 
     Attributes:
         n: candidates a step, >= 1.

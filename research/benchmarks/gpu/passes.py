@@ -1,0 +1,188 @@
+"""Single passes of each model: over how many tokens, behind how long a prefix, called or recorded, by which kernels.
+
+A pass over up to 8 tokens is one more token of as many candidates; a larger one scores 8 candidates. Every recorded
+pass must give what the same pass gives when it is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import asdict
+from functools import lru_cache, partial
+
+import numpy as np
+import torch
+from torch._C._autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
+
+from research.benchmarks.gpu.act import Act, Found, Point
+from research.benchmarks.gpu.timing import timed, wait
+from research.cost_suite.limits import Floor, Rates, device_rates
+from research.cost_suite.shapes import TRIOS, Trio, free, random_model
+from specs.models.hf.backend import HFBackend
+from specs.models.hf.loading import usual_dtype
+from specs.models.hf.passes import SIZES
+from specs.types import Role
+
+CANDIDATES = 8
+SCORED = 480
+"""Tokens of 8 candidates of 60 tokens."""
+NOTHING = np.zeros(0, np.int64)
+BF16_ERROR = 0.1
+"""Largest difference between two ways of computing a pass that is rounding, relative to the largest output."""
+
+
+def trio(act: Act) -> Trio:
+    return TRIOS["1M, 5M, 5M" if act.dry else "Qwen2.5 1.5B, 7B, 7B"]
+
+
+def points(act: Act) -> Iterator[Point]:
+    prefixes = (16, 48) if act.dry else (1024, 256, 4096, 16384)
+    for prefix in prefixes:
+        for role in Role:
+            yield Point(f"{role} behind {prefix}", partial(grid, act, role, prefix), 25)
+        if prefix == prefixes[0]:
+            yield Point("profile", partial(profiled, act, prefix), 30)
+            yield Point("target by cudnn", partial(cudnn, act, Role.TARGET, prefix), 40)
+    yield Point("memory", partial(memory, act), 25)
+
+
+@lru_cache  # all three stay: they have to fit on one card
+def model(role: Role, device: str, dry: bool) -> HFBackend:
+    size = TRIOS["1M, 5M, 5M" if dry else "Qwen2.5 1.5B, 7B, 7B"][role]
+    backend = random_model(size, "torch", device, f"random {role}")
+    assert isinstance(backend, HFBackend)
+    if backend.record is None:  # on a CPU, so that a dry run runs the same code
+        backend.prepare(lambda work: work)
+    return backend
+
+
+def release() -> None:
+    """Let go of the models."""
+    model.cache_clear()
+    free("torch")
+
+
+def memory(act: Act) -> Found:
+    """Bytes that the three models take with their recordings and the memory for four solves each, and the peak."""
+    caches = [model(role, act.device, act.dry).cache() for role in Role for _ in range(4)]
+    found: Found = {"models": 3, "solves": len(caches) // 3}
+    if gpu(act):
+        found |= {"bytes": torch.cuda.memory_allocated(act.device), "peak": torch.cuda.max_memory_allocated(act.device)}
+    return found
+
+
+@lru_cache(maxsize=1)
+def rates(device: str, dry: bool) -> Rates:
+    return device_rates(1_000_000 if dry else 7_000_000_000, device)
+
+
+def grid(act: Act, role: Role, prefix: int) -> Found:
+    """Passes of one model behind one prefix."""
+    backend = model(role, act.device, act.dry)
+    floor = Floor(rates(act.device, act.dry), trio(act), prefix)
+    sizes = (1, 8, 16) if act.dry else (1, 8, 64, 128, SCORED, 1024)
+    found: Found = {"rates": asdict(rates(act.device, act.dry)), "dtype": usual_dtype(torch.device(act.device))}
+    for tokens in sizes:
+        one: Found = {"floor_ms": round(1e3 * floor.a_pass(role, tokens, wanted(backend, tokens)), 4)}
+        one["called"], rows = taken(act, backend.unrecorded(), prefix, tokens)
+        if tokens <= SIZES[-1]:
+            one["recorded"], others = taken(act, backend, prefix, tokens)
+            error = one["recorded"]["error"] = difference(others, rows)
+            if not error <= BF16_ERROR:
+                raise AssertionError(f"{tokens} tokens: a recorded pass is off by {error} of the largest output")
+        found[str(tokens)] = one
+    return found
+
+
+def cudnn(act: Act, role: Role, prefix: int) -> Found:
+    """The same passes with cuDNN's attention, which torch would take on recent cards."""
+    backend = model(role, act.device, act.dry).with_attention(nullcontext)
+    found: Found = {}
+    for tokens in (8,) if act.dry else (8, 128, SCORED):
+        one: Found = {}
+        one["called"], rows = taken(act, backend.unrecorded(), prefix, tokens)
+        if tokens <= SIZES[-1]:
+            one["recorded"], others = taken(act, backend, prefix, tokens)
+            one["recorded"]["error"] = difference(others, rows)
+        found[str(tokens)] = one
+    return found
+
+
+def taken(act: Act, backend: HFBackend, prefix: int, tokens: int) -> tuple[Found, torch.Tensor]:
+    """The time of a pass, and its outputs."""
+    run, back, rows = prepared(backend, prefix, tokens)
+    found = timed(run, act.device, 2 if act.dry else 12, back)
+    run()
+    return found, rows()
+
+
+def difference(one: torch.Tensor, other: torch.Tensor) -> float:
+    """The largest, relative to the largest output; NaN if there is NaN."""
+    return round(float((one.float() - other.float()).abs().max() / other.float().abs().max()), 6)
+
+
+def wanted(backend: HFBackend, tokens: int) -> int:
+    """Rows of outputs: all of a language model, a reward a candidate."""
+    return tokens if backend.width > 2 else min(tokens, CANDIDATES)
+
+
+def prepared(
+    backend: HFBackend, prefix: int, tokens: int
+) -> tuple[Callable[[], None], Callable[[], None], Callable[[], torch.Tensor]]:
+    """The pass, what undoes it, and its outputs, behind a prefix that is computed here."""
+    rng, cache = np.random.default_rng(0), backend.cache()
+    start = rng.integers(backend.vocabulary, size=prefix)
+    for part in np.array_split(np.arange(prefix), -(-prefix // 4096)):
+        backend.forward(cache, start[part], part, None, part[-1:] - part[0])
+    candidates = min(tokens, CANDIDATES)
+    length = tokens // candidates
+    own = np.kron(np.eye(candidates, dtype=bool), np.tri(length, dtype=bool))
+    visible = np.hstack([np.ones((tokens, prefix), bool), own])
+    ids = rng.integers(backend.vocabulary, size=tokens)
+    positions = np.tile(np.arange(prefix, prefix + length), candidates)
+    ends = np.arange(length - 1, tokens, length)
+    want = np.arange(tokens) if backend.width > 2 else ends
+    rows: list[torch.Tensor] = []
+
+    def run() -> None:
+        rows[:] = [backend.forward(cache, ids, positions, visible, want)]
+
+    def back() -> None:
+        backend.keep(cache, prefix, NOTHING)
+
+    return run, back, lambda: rows[0]
+
+
+def profiled(act: Act, prefix: int) -> Found:
+    """Kernels of a token of each candidate and of scoring them all, by the target."""
+    backend = model(Role.TARGET, act.device, act.dry)
+    found: Found = {}
+    for tokens, own in ((CANDIDATES, backend), (16 if act.dry else SCORED, backend.unrecorded())):
+        run, back, _ = prepared(own, prefix, tokens)
+        for _ in range(2):
+            run()
+            back()
+        wait(act.device)
+        activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if gpu(act) else [])]
+        with profile(activities=activities) as seen:
+            run()
+            wait(act.device)
+        kernels = [
+            (event.key, event.count, event.self_device_time_total if gpu(act) else event.self_cpu_time_total)
+            for event in seen.key_averages()
+            if (event.device_type == DeviceType.CUDA) == gpu(act)
+        ]
+        kernels.sort(key=lambda one: -one[2])
+        found[f"{tokens} tokens"] = {
+            "kernels": sum(count for _, count, _ in kernels),
+            "us": round(sum(us for _, _, us in kernels), 1),
+            "top": [{"name": name[:120], "count": count, "us": round(us, 1)} for name, count, us in kernels[:30]],
+        }
+        back()
+    return found
+
+
+def gpu(act: Act) -> bool:
+    return act.device.startswith("cuda")

@@ -1,0 +1,97 @@
+"""How often a step is chosen differently when its scores are computed from scratch instead of on the tree.
+
+    python -m research.benchmarks.precision [--tier T] [--limit N] [--problem-seed SEED] [--device DEVICE] [--out FILE]
+
+The bundled trio on the torch engine, in fp32 and in bf16. `specs` solves; then every draft step is scored again,
+each candidate by itself from the first token of the prompt (the draft's, the target's log-probability and the
+reward), and chosen anew with the same uniform. In exact arithmetic nothing differs. JSON last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from research.benchmarks.bundled import LAW, arguments, finish, solve
+from specs import load
+from specs.core.keys import Key
+from specs.engine import Models, unwatched
+from specs.methods.specs import Specs
+from specs.types import Candidate, Decision, Result, Role, Trace
+
+METHOD = Specs()
+
+
+def from_scratch(models: Models, trace: Trace, candidate: Candidate) -> Candidate:
+    """The candidate with scores of sessions that have seen nothing else."""
+    assert models.draft is not None
+    assert models.target is not None
+    assert models.prm is not None
+    used = frozenset({models.target.fingerprint})
+    group = [(trace, [candidate])]
+    log_q, log_p = (
+        model.open(model.prompt(trace.question), used, unwatched).log_probabilities(group, LAW)[0]
+        for model in (models.draft, models.target)
+    )
+    prm = models.prm.open(models.prm.prompt(trace.question), unwatched)
+    return replace(candidate, log_q=log_q, log_p=log_p, reward=prm.rewards(group, LAW.steps.delimiter)[0])
+
+
+def decide(candidates: list[Candidate], trace: Trace, key: Key) -> tuple[Decision, bool]:
+    """The choice of `specs`, and whether the step is good enough to stay."""
+    decision = METHOD._choose(tuple(candidates), key.fold("select", trace.token_ids))
+    return decision, not METHOD._rejected(trace, tuple(candidates), decision)
+
+
+def compare(models: Models, result: Result) -> list[tuple[float, ...]]:
+    """Of each draft step: choice differs, verdict differs, TV of the selection, largest error of log p and of r."""
+    found = []
+    trace, key = Trace(result.question), Key.for_method(result.seed, result.prompt_token_ids)
+    for record in result.steps:
+        if record.writer is Role.DRAFT:
+            forked = list(record.candidates)
+            again = {c.token_ids: from_scratch(models, trace, c) for c in forked if c.duplicates_of is None}
+            alone = [again[c.token_ids] for c in forked]
+            (one, kept), (other, stays) = decide(forked, trace, key), decide(alone, trace, key)
+            assert one.chosen == record.decision.chosen
+            pairs = [(c, again[c.token_ids]) for c in forked]
+            steps = [None if d.chosen is None else forked[d.chosen].token_ids for d in (one, other)]
+            found.append((
+                steps[0] != steps[1],
+                kept != stays,
+                0.5 * np.abs(np.subtract(one.probabilities, other.probabilities)).sum(),
+                max(abs((a.log_p or 0.0) - (b.log_p or 0.0)) for a, b in pairs),
+                max(abs((a.reward or 0.0) - (b.reward or 0.0)) for a, b in pairs),
+            ))  # fmt: skip
+        if record.accepted and record.step is not None:
+            trace = trace.extend(record.step, record.writer)
+    return found
+
+
+def measured(models: Models, tier: str, seeds: Iterable[int]) -> dict[str, Any]:
+    """How far scores of solves of these problems are from those from scratch, and what that changes."""
+    steps = np.array([row for seed in seeds for row in compare(models, solve(models, METHOD, tier, seed))], float)
+    return {
+        "steps": len(steps),
+        "chosen_differently": int(steps[:, 0].sum()),
+        "verdict_differs": int(steps[:, 1].sum()),
+        "selection_tv": round(float(steps[:, 2].mean()), 6),
+        "log_p_error": [round(float(value), 6) for value in np.quantile(steps[:, 3], [0.5, 0.99, 1])],
+        "reward_error": [round(float(value), 6) for value in np.quantile(steps[:, 4], [0.5, 0.99, 1])],
+    }
+
+
+def main() -> None:
+    args = arguments(__doc__, 40, device=str)
+    record: dict[str, Any] = {"tier": args.tier, "problems": args.limit, "problem_seed": args.problem_seed}
+    for dtype in ("fp32", "bf16"):
+        models = load(engine="torch", device=args.device or "cpu", dtype=dtype)
+        record[dtype] = measured(models, args.tier, range(args.problem_seed, args.problem_seed + args.limit))
+    finish(record, args.out)
+
+
+if __name__ == "__main__":
+    main()

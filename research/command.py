@@ -1,0 +1,31 @@
+"""Commands of research, which run as those of `specs` do: every error is one line, exit codes are the same."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+
+from specs.cli.main import reported
+from specs.cli.options import Parser
+
+
+def main(
+    module: str,
+    description: str | None,
+    add: Callable[[argparse.ArgumentParser], None],
+    run: Callable[[argparse.Namespace], int],
+    words: Sequence[str] | None = None,
+) -> int:
+    """Run `python -m MODULE` with the options that `add` adds; returns the exit code."""
+
+    def command() -> int:
+        given = sys.argv[1:] if words is None else words
+        parser = Parser(prog=f"python -m {module}", description=description)
+        add(parser)
+        args = parser.parse_args(given)
+        args.command = shlex.join(["python", "-m", module, *given])
+        return run(args)
+
+    return reported(command)

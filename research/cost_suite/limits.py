@@ -1,0 +1,137 @@
+"""What physics asks of a pass and of a step: weights and keys read, products made (docs/performance.md)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from research.cost_suite.shapes import Trio, layer_weights
+from specs.models.hf.loading import DTYPES, device_of, usual_dtype
+from specs.models.light_graph import Shape
+from specs.models.ort import onnxruntime
+from specs.types import Role
+
+REPEATS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What a machine does a second at best, measured.
+
+    Attributes:
+        bytes_per_s: read again and again, as many as the target's weights take.
+        flops_per_s: of a large product in the models' precision.
+        number: bytes of a weight.
+        together: how many models compute at the same time without sharing these rates.
+    """
+
+    bytes_per_s: float
+    flops_per_s: float
+    number: int
+    together: int
+
+
+def seconds(call: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def core_rates(parameters: int, together: int) -> Rates:
+    """Of one core in fp32."""
+    return Rates(read_rate(4 * parameters), product_rate(), 4, together)
+
+
+def device_rates(parameters: int, device: str) -> Rates:
+    """Of a torch device, in the precision of the models there."""
+    import torch
+
+    place = device_of(device)
+    dtype: torch.dtype = getattr(torch, DTYPES[usual_dtype(place)])
+    number, size = dtype.itemsize, 8192 if place.type == "cuda" else 1024
+
+    def waited(call: Callable[[], Any]) -> Callable[[], Any]:
+        def run() -> None:
+            call()
+            if place.type == "cuda":
+                torch.cuda.synchronize(place)
+
+        return run
+
+    matrix = torch.randn(size, size, dtype=dtype, device=place)
+    # A matrix times a vector reads the matrix once.
+    weights = torch.zeros(max(1, parameters // size), size, dtype=dtype, device=place)
+    vector = matrix[0].contiguous()
+    reading, product = waited(lambda: weights @ vector), waited(lambda: matrix @ matrix)
+    read = min(seconds(reading) for _ in range(REPEATS))
+    made = min(seconds(product) for _ in range(REPEATS))
+    return Rates(number * weights.numel() / read, 2 * size**3 / made, number, 1)
+
+
+def product_rate(size: int = 768) -> float:
+    """Floating-point operations a second of a large fp32 product by onnxruntime on one thread."""
+    import onnx
+
+    ort = onnxruntime()
+
+    helper, weight = onnx.helper, np.ones((size, size), np.float32)
+    x, y = (helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [size, size]) for name in "xy")
+    product = helper.make_node("MatMul", ["x", "w"], ["y"])
+    graph = helper.make_graph([product], "product", [x], [y], [onnx.numpy_helper.from_array(weight, "w")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return 2 * size**3 / min(seconds(lambda: session.run(None, {"x": weight})) for _ in range(REPEATS))
+
+
+def read_rate(size: int) -> float:
+    """Bytes a second at which `size` bytes are read again and again by one thread."""
+    a = np.ones(size // 1024 * 256, np.float32)
+    matrix, x = a.reshape(-1, 256), np.ones(256, np.float32)
+    return a.nbytes / min(seconds(call) for call in (lambda: a @ a, lambda: matrix @ x) for _ in range(REPEATS))
+
+
+def weight_work(shape: Shape, outputs: int, tokens: int, rows: int, number: int = 4) -> tuple[float, float]:
+    """Floating-point operations and bytes of the weight matrices for `tokens` tokens, `rows` outputs wanted."""
+    before, after = layer_weights(shape)  # of the last layer what is after attention, for wanted rows only
+    layers, head = shape.layers, shape.hidden * outputs
+    flops = 2.0 * (layers * before * tokens + after * ((layers - 1) * tokens + rows) + head * rows)
+    return flops, float(number) * (layers * (before + after) + head)
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """Seconds that steps take at least, behind a prefix of `context` tokens."""
+
+    rates: Rates
+    trio: Trio
+    context: int
+
+    def a_pass(self, role: Role, tokens: int, rows: int) -> float:
+        """The longer of reading the weights and the prefix's keys and values once, and of all products."""
+        size, number = self.trio[role], self.rates.number
+        shape = size.shape
+        flops, weights = weight_work(shape, size.outputs, tokens, rows, number)
+        held = 2.0 * number * shape.layers * shape.kv_heads * shape.head * self.context
+        return max((weights + held) / self.rates.bytes_per_s, flops / self.rates.flops_per_s)
+
+    def written(self, role: Role, n: int, tokens: int) -> float:
+        """`n` candidates of `tokens` tokens, a pass for each token."""
+        return tokens * self.a_pass(role, n, n)
+
+    def draft_step(self, n: int, tokens: int, target: bool = True) -> float:
+        """Written by the draft, scored by the target (if it is asked) and the PRM in a pass each."""
+        scoring = [self.a_pass(Role.PRM, n * (tokens + 1), n)]
+        if target:
+            scoring.append(self.a_pass(Role.TARGET, n * tokens, n * tokens))
+        together = max(scoring) if self.rates.together > 1 else sum(scoring)
+        return self.written(Role.DRAFT, n, tokens) + together
+
+    def target_step(self, n: int, tokens: int, prm: bool = True) -> float:
+        """Written by the target, scored by the PRM (if it is asked)."""
+        return self.written(Role.TARGET, n, tokens) + (self.a_pass(Role.PRM, n * (tokens + 1), n) if prm else 0.0)

@@ -1,0 +1,55 @@
+"""How large the suite is on a CPU and on a GPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from research.cost_suite.shapes import Engine
+
+PROBLEM_SEED = 2_460_000
+"""First of the bundled problems that are replayed: tuning problems, since nothing is judged by them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """What is measured.
+
+    Attributes:
+        trio: of `research.cost_suite.shapes.TRIOS`, at which n, context and shares vary.
+        trios: whose steps are compared.
+        replayed_on: whose time recorded solves take.
+        n, tokens, context: candidates, tokens of a step and of the prefix, where nothing else is said.
+        widths, contexts: values of n and of the context.
+        shares: of steps that the draft writes; the last one is 1.
+        steps, repeats: a way is measured by `repeats` solves of `steps` steps after the first.
+        problems: recorded solves a tier and method.
+    """
+
+    engine: Engine
+    device: str
+    trio: str
+    trios: tuple[str, ...]
+    replayed_on: str
+    n: int
+    tokens: int
+    context: int
+    widths: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
+    contexts: tuple[int, ...] = (128, 512, 1024, 2048, 4096)
+    shares: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
+    steps: int = 4
+    repeats: int = 5
+    problems: int = 8
+
+
+SCALES = {
+    "cpu": Scale(
+        "light", "cpu", "bundled", ("bundled", "1M, 5M, 5M", "8M, 40M, 40M", "40M, 190M, 190M"), "8M, 40M, 40M",
+        n=8, tokens=16, context=128,
+    ),
+    "cuda": Scale(
+        "torch", "cuda", "Qwen2.5 1.5B, 7B, 7B",
+        ("Qwen2.5 0.5B, 1.5B, 1.5B", "Qwen2.5 0.5B, 7B, 7B", "Qwen2.5 1.5B, 7B, 7B"), "Qwen2.5 1.5B, 7B, 7B",
+        n=8, tokens=60, context=1024,
+    ),
+}  # fmt: skip
+"""By kind of device."""

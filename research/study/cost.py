@@ -1,0 +1,85 @@
+"""How long a study takes: said before it starts, and while it runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
+
+from research.study.plan import LAW, LIMITS, TUNING_SEED, N, Run, by_step
+from specs import api
+from specs.drive import stream
+from specs.eval.datasets import load_problems
+from specs.eval.run import Standing
+
+SECONDS = {
+    "draft": (70, 0), "target": (400, 0), "rsd": (290, 0), "majority": (400, 45), "best-of-n": (420, 70),
+    "beam-draft": (110, 5), "beam": (450, 12), "gsi": (250, 14), "specs": (260, 14), "random-switch": (300, 14),
+    "oracle-route": (500, 20), "prm-free": (130, 10),
+}  # fmt: skip
+"""Milliseconds of a solve on `medium`: without candidates, and what each of n adds. Only ratios are used."""
+ENOUGH = 50
+"""Units after which the pace of the study itself says how long the rest takes."""
+TIERS = {"easy": 0.35, "medium": 1.0, "hard": 2.2}
+
+
+def units(run: Run) -> float:
+    """Cost of one solve of a run, the mean over its cells, in that of specs with `N` candidates on `medium`."""
+    cells = [SECONDS[one.method.name] for one in run.cells]
+    spent = [fixed + each * (one.setting.n or 0) for (fixed, each), one in zip(cells, run.cells, strict=True)]
+    fixed, each = SECONDS["specs"]
+    return TIERS[run.tier] * sum(spent) / len(spent) / (fixed + each * N)
+
+
+def seconds_per_unit(solves: int = 5) -> float:
+    """Median seconds of a unit on this machine as it is now."""
+    models = api.load()
+    problems = load_problems("bundled:medium", TUNING_SEED, solves)
+    took = [
+        stream(one.question, models, by_step(), law=LAW, limits=LIMITS).result.latency_s
+        for one in (problems[0], *problems)
+    ]
+    return median(took[1:])
+
+
+class Board:
+    """What is left of a study and how fast it goes.
+
+    Attributes:
+        left: solves that have yet to be made, by the path of their run.
+    """
+
+    def __init__(self, jobs: int, unit_s: float) -> None:
+        self.left: dict[str, int] = {}
+        self._runs: dict[str, Run] = {}
+        self._jobs, self._unit_s = jobs, unit_s
+        self._start, self._spent, self._known = time.monotonic(), 0.0, 0.0
+
+    def know(self, runs: Iterable[Run], left: Mapping[str, int]) -> None:
+        """Take up runs, in place of those that the same paths stood for."""
+        self._spent += self._known - self._ahead()
+        self._runs |= {run.path: run for run in runs}
+        self.left |= left
+        self._known = self._ahead()
+
+    def seconds(self, run: Run) -> float:
+        """What is left of a run, on one core."""
+        return self.left[run.path] * units(run) * self._unit_s
+
+    def cpu_seconds(self) -> float:
+        return sum(self.seconds(run) for run in self._runs.values())
+
+    def seconds_left(self) -> float:
+        """By the pace so far; by what was measured before, while little has been made."""
+        spent = self._spent + self._known - self._ahead()
+        pace = (time.monotonic() - self._start) / spent if spent > ENOUGH else self._unit_s
+        return self._ahead() * pace
+
+    def standing(self, busy: Sequence[Run]) -> Standing:
+        total = sum(run.problems * len(run.cells) for run in self._runs.values())
+        title = ", ".join(run.path for run in busy)
+        return Standing(total - sum(self.left.values()), total, self.seconds_left(), title=title)
+
+    def _ahead(self) -> float:
+        """Units of time that are left, with as many shared runs at a time as there are jobs."""
+        return sum(self.left[path] * units(run) / (1 if run.alone else self._jobs) for path, run in self._runs.items())

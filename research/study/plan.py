@@ -1,0 +1,286 @@
+"""The study as data: which methods solve which problems, part by part.
+
+A part is a few runs, a run is one folder of `specs.eval`. Problems of parts a to h are the same from
+`TEST_SEED` on, so that a row of one part pairs with a row of another; settings are tuned on others.
+Runs that count right answers may share the machine; runs that time (`alone`) may not.
+
+Sizes: two methods that are equally good and disagree on 16% of the problems have a difference with a
+standard error of 0.4 / sqrt(problems): 1.2 points on 1,100, 1.8 on 500, 2 on 400, 2.8 on 200, 4 on 100.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from specs import api
+from specs.bundled.problems import TIERS
+from specs.eval.cells import Cell
+from specs.machine import Limits
+from specs.methods import Method
+from specs.methods.beam import Beam
+from specs.methods.gsi import Gsi
+from specs.methods.oracle_route import OracleRoute
+from specs.methods.prm_free import PrmFree
+from specs.methods.rsd import Rsd
+from specs.methods.single import Single
+from specs.methods.specs import Specs
+from specs.methods.whole import BestOfN, Majority
+from specs.types import Law, Role, StepPolicy
+
+TUNING_SEED, TEST_SEED = 2_200_000, 1_005_000
+"""First problem seeds. No question of 1,000,000 to 1,019,999 was trained on; these had not been reported on before."""
+LAW = Law(api.TEMPERATURE, steps=StepPolicy(max_tokens=api.MAX_STEP_TOKENS))
+LIMITS = Limits()
+N = 8
+"""Candidates where n is not what is varied."""
+WIDTHS = (4, 8, 16)
+ALL_WIDTHS = (1, 2, 4, 8, 16, 32, 64)
+BETAS, TAUS = (2.0, 8.0, 32.0, 128.0), (0.5, 0.7, 0.8, 0.9, 0.95)
+CHUNKS = (10, 20, 50, 100, 200)
+START_DRAFT = "specs start=draft"
+
+TITLES = {
+    "a": "The main table",
+    "b": "Which part helps: tilting and the first writer",
+    "c": "Who writes: switching by reward, by coin, and by an oracle",
+    "d": "Without the target's scores",
+    "e": "Sensitivity to beta and tau",
+    "f": "From 1 to 64 candidates",
+    "g": "Weaker models, and a draft that costs more",
+    "h": "Longer steps",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Weaker:
+    """A bundled model made worse (`research.study.weaker`): by how much, in units of its own spread or in nats."""
+
+    role: Literal["draft", "prm"]
+    noise: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.role}-noise-{self.noise:g}"
+
+
+WEAKER = (Weaker("prm", 2.0), Weaker("prm", 4.0), Weaker("draft", 0.07), Weaker("draft", 0.1))
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One folder: `part/name`.
+
+    Attributes:
+        problems: >= 1, from problem seed `first` on.
+        weaker: the model that is replaced; None for the trio as it is.
+        alone: whether nothing else may run beside it, because its seconds count.
+    """
+
+    part: str
+    name: str
+    tier: str
+    problems: int
+    cells: tuple[Cell, ...]
+    law: Law = LAW
+    weaker: Weaker | None = None
+    first: int = TEST_SEED
+    alone: bool = False
+
+    @property
+    def path(self) -> str:
+        return f"{self.part}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What earlier runs of the study decide for later ones; the stand-ins are for planning ahead.
+
+    Attributes:
+        tuned: the configuration chosen for each method of `GRIDS`, at `N`.
+        draft_share: by tier, how often the draft wrote a step after the first one.
+    """
+
+    tuned: dict[str, Method] = field(default_factory=lambda: dict(DEFAULTS))
+    draft_share: dict[str, float] = field(default_factory=lambda: dict.fromkeys(TIERS, 0.5))
+
+    def at(self, label: str, n: int) -> Cell:
+        """The tuned method with `n` candidates, if it has them."""
+        method = self.tuned[label]
+        return Cell(label, method if isinstance(method, Rsd) else replace(method, n=n))  # type: ignore[type-var]
+
+    @property
+    def specs(self) -> Specs:
+        method = self.tuned["specs"]
+        assert isinstance(method, Specs)
+        return method
+
+
+def by_step(beta: float = 32.0, tau: float = 0.8) -> Specs:
+    """SPECS as in all parts: the target writes the first step, the reward of a step alone keeps the draft writing."""
+    return Specs(N, beta, tau, switch_on="step", start="target")
+
+
+DEFAULTS: dict[str, Method] = {"specs": by_step(), "gsi": Gsi(N), "rsd": Rsd()}
+"""Published settings of gsi and rsd; of specs those that were the package's when the study was run."""
+TILTED = Cell("specs tilted", Specs(N, 20.0, 0.8, switch_on="tilted", start="draft"))
+"""The package's defaults since, chosen on other problems."""
+GRIDS: dict[str, tuple[Method, ...]] = {
+    "rsd": tuple(Rsd(tau) for tau in (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)),
+    "gsi": tuple(Gsi(N, beta, threshold) for beta in (10.0, 20.0) for threshold in (0.3, 0.5, 0.7, 0.9)),
+    "specs": tuple(by_step(beta, tau) for beta in (16.0, 32.0) for tau in (0.5, 0.7, 0.8, 0.9)),
+}
+"""What is tried for each method: as many configurations for one as for the other."""
+
+
+def tuning(known: Known) -> list[Run]:
+    """Every configuration of `GRIDS` on the same problems, which no other part uses."""
+    return [
+        Run("tuning", f"{tier}-{label}", tier, 100,
+            tuple(Cell(f"{label} {k + 1}", method) for k, method in enumerate(grid)), first=TUNING_SEED)
+        for tier in ("medium", "hard") for label, grid in GRIDS.items()
+    ]  # fmt: skip
+
+
+def main_table(known: Known) -> list[Run]:
+    """Few methods on many problems, to tell 3 points apart; all methods and n on some of them."""
+    untuned = [cell for cell in _defaults(known, N) if cell.label == "specs default"]
+    head = (known.at("specs", N), Cell("beam", Beam(N)), known.at("gsi", N), known.at("rsd", N), *untuned)
+    grid = tuple(cell for cell in _table(known) if cell not in head)
+    return [
+        Run("a", "medium", "medium", 1100, head),
+        Run("a", "hard", "hard", 500, head),
+        Run("a", "easy-all", "easy", 100, _table(known)),
+        Run("a", "medium-all", "medium", 200, grid),
+        Run("a", "hard-all", "hard", 100, grid),
+    ]
+
+
+def _defaults(known: Known, n: int) -> tuple[Cell, ...]:
+    """Untuned methods, where tuning has changed them."""
+    untuned = Known()
+    return tuple(
+        Cell(f"{label} default", untuned.at(label, n).method)
+        for label in DEFAULTS
+        if untuned.at(label, n) != known.at(label, n)
+    )
+
+
+def _table(known: Known) -> tuple[Cell, ...]:
+    """All methods of the main table."""
+    cells = {cell.setting.key: cell for cell in (Cell("draft", Single(Role.DRAFT)), Cell("target", Single()))}
+    for n in WIDTHS:
+        made = (
+            Cell("majority", Majority(n)),
+            Cell("best-of-n", BestOfN(n)),
+            Cell("beam-draft", Beam(n, writer=Role.DRAFT)),
+            Cell("beam", Beam(n)),
+            *(known.at(label, n) for label in DEFAULTS),
+            *(_defaults(known, n) if n == N else ()),
+        )
+        cells |= {cell.setting.key: cell for cell in made}
+    return tuple(cells.values())
+
+
+def ablation(known: Known) -> list[Run]:
+    """{raw, tilted} x {target, draft first}, less the corner that part a has; rsd with a first step by the target."""
+    specs, rsd = known.specs, known.tuned["rsd"]
+    assert isinstance(rsd, Rsd)
+    cells = (
+        Cell(START_DRAFT, replace(specs, start="draft")),
+        Cell("specs score=raw", replace(specs, score="raw")),
+        Cell("specs score=raw start=draft", replace(specs, score="raw", start="draft")),
+        Cell("rsd start=target", replace(rsd, start="target")),
+    )
+    return _both("b", lambda tier: cells)
+
+
+def routing(known: Known) -> list[Run]:
+    """The draft writes as often as under specs, but by coin; and the better of both models' steps."""
+    shares = {tier: round(share, 4) for tier, share in known.draft_share.items()}
+    return _both(
+        "c",
+        lambda tier: (
+            Cell("random-switch", replace(known.specs, draft_share=shares[tier])),
+            Cell("oracle-route", OracleRoute(N)),
+        ),
+    )
+
+
+def no_target(known: Known) -> list[Run]:
+    """The draft writes all, chosen by the PRM alone; and the mirror image, chosen by the target alone."""
+    alone = replace(known.specs, score="raw", start="draft", tau=0.0)
+    return _both("d", lambda tier: (Cell("specs no target", alone), Cell("prm-free", PrmFree(N))))
+
+
+def _both(part: str, cells: Callable[[str], tuple[Cell, ...]]) -> list[Run]:
+    return [Run(part, tier, tier, problems, cells(tier)) for tier, problems in (("medium", 400), ("hard", 200))]
+
+
+def sensitivity(known: Known) -> list[Run]:
+    """Every pair of beta and tau. 4 to 6 points a cell: it shows slopes, not the best cell."""
+    cells = tuple(
+        Cell(f"specs beta={beta:g} tau={tau:g}", replace(known.specs, beta=beta, tau=tau))
+        for beta in BETAS for tau in TAUS
+    )  # fmt: skip
+    return [Run("e", tier, tier, problems, cells) for tier, problems in (("medium", 100), ("hard", 50))]
+
+
+def candidates(known: Known) -> list[Run]:
+    """The widths that the main table leaves out."""
+    return [Run("f", "medium", "medium", 100, _over_n(known, (1, 2, 32, 64)))]
+
+
+def _over_n(known: Known, widths: tuple[int, ...]) -> tuple[Cell, ...]:
+    return tuple(
+        cell
+        for n in widths
+        for cell in (known.at("specs", n), Cell("beam", Beam(n)), Cell("beam-draft", Beam(n, writer=Role.DRAFT)))
+    )
+
+
+def weaker_models(known: Known) -> list[Run]:
+    """The settings of the trio, as they are, with one model made worse."""
+    cells = (known.at("specs", N), Cell("beam", Beam(N)), known.at("gsi", N), known.at("rsd", N), TILTED)
+    own = {"prm": Cell("best-of-n", BestOfN(N)), "draft": Cell("draft", Single(Role.DRAFT))}
+    return [Run("g", one.name, "medium", 200, (*cells, own[one.role]), weaker=one) for one in WEAKER]
+
+
+def step_lengths(known: Known) -> list[Run]:
+    """Steps of a fixed number of tokens in place of lines; the draft begins, or long steps would leave it none."""
+    cell = Cell(START_DRAFT, replace(known.specs, start="draft"))
+    return [
+        Run("h", f"chunks-{tokens}", "hard", 80, (cell,),
+            law=replace(LAW, steps=StepPolicy.chunks(tokens)))
+        for tokens in CHUNKS
+    ]  # fmt: skip
+
+
+def timed(known: Known) -> list[Run]:
+    """Fewer problems of what has a latency to show, methods in turn, each run alone on the machine."""
+    beside = (known.at("specs", N), Cell("beam", Beam(N)))
+    table = _table(known)
+    runs = [Run("a", f"{tier}-timed", tier, size, table) for tier, size in (("easy", 40), ("medium", 40), ("hard", 24))]
+    for make, size in ((ablation, 40), (routing, 40), (no_target, 40), (sensitivity, 20)):
+        one = next(run for run in make(known) if run.tier == "medium")
+        runs.append(replace(one, name="medium-timed", problems=size, cells=(*beside, *one.cells)))
+    runs.append(Run("f", "medium-timed", "medium", 16, _over_n(known, ALL_WIDTHS)))
+    return [replace(run, alone=True) for run in runs]
+
+
+STAGES: tuple[tuple[Callable[[Known], list[Run]], ...], ...] = (
+    (tuning,),
+    (main_table, ablation, no_target, sensitivity, candidates, weaker_models, step_lengths),
+    (routing,),
+    (timed,),
+)
+"""A stage needs what those before it decide; its runs need nothing of each other."""
+
+
+def stage(makers: tuple[Callable[[Known], list[Run]], ...], known: Known, parts: str, scale: float) -> list[Run]:
+    """The runs of a stage that belong to `parts`, at least two problems each."""
+    return [
+        replace(run, problems=max(2, round(scale * run.problems)))
+        for make in makers for run in make(known) if run.part in parts or run.part == "tuning"
+    ]  # fmt: skip

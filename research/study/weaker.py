@@ -1,0 +1,131 @@
+"""Weaker models from the bundled ones, so that no conclusion hangs on a good reward model or draft.
+
+A weaker PRM gives every reward with noise, a weaker draft has noise on its weights. Both are pure
+functions of what they are given: solves stay reproducible and equal candidates get equal rewards.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+from research.study.plan import Weaker
+from specs import api
+from specs.core.keys import Key
+from specs.core.ledger import Ask
+from specs.engine import Counted, Group, Models, RewardModel, RewardSession, Watch
+from specs.models.folders import BUNDLED
+from specs.types import Candidate, Trace
+
+SEED = Key.from_seed(0)
+_EDGE = 1e-6
+"""Rewards are kept this far from 0 and 1, where the logit is infinite."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoisyReward:
+    """A reward model whose logits carry Gaussian noise with a standard deviation of `nats`, >= 0.
+
+    The noise is a function of question, trace and step: asking twice does not average it away.
+    """
+
+    inner: RewardModel
+    nats: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.inner.name} noise={self.nats:g}"
+
+    @property
+    def parameters(self) -> int:
+        return self.inner.parameters
+
+    def prompt(self, question: str) -> tuple[int, ...]:
+        return self.inner.prompt(question)
+
+    def open(self, prompt_ids: tuple[int, ...], watch: Watch) -> NoisySession:
+        return NoisySession(self.inner.open(prompt_ids, watch), self.nats)
+
+
+@dataclass(frozen=True, slots=True)
+class NoisySession:
+    """A `NoisyReward` in one solve."""
+
+    inner: RewardSession
+    nats: float
+
+    @property
+    def counts(self) -> Counted:
+        return self.inner.counts
+
+    def warm(self) -> Future[Any] | None:
+        return self.inner.warm()
+
+    def begin(self, trace: Trace, candidate: Candidate, delimiter: str | None) -> Future[Any] | None:
+        return self.inner.begin(trace, candidate, delimiter)
+
+    def rewards(self, groups: Sequence[Group], delimiter: str | None) -> list[float]:
+        exact = self.inner.rewards(groups, delimiter)
+        steps = [(trace, candidate) for trace, candidates in groups for candidate in candidates]
+        return [
+            # A blank step takes over the reward of the trace, which has its noise.
+            _shaken(reward, self.nats, trace.question + "\0" + trace.text + candidate.text)
+            if candidate.text.strip()
+            else reward
+            for reward, (trace, candidate) in zip(exact, steps, strict=True)
+        ]
+
+    def ask(self, groups: Sequence[Group], delimiter: str | None) -> Ask:
+        return self.inner.ask(groups, delimiter)
+
+
+def _shaken(reward: float, nats: float, text: str) -> float:
+    inside = min(max(reward, _EDGE), 1 - _EDGE)
+    uniform = SEED.fold("noise", list(text.encode())).uniform()
+    noise = nats * NormalDist().inv_cdf(min(max(uniform, _EDGE), 1 - _EDGE))
+    return 1 / (1 + math.exp(-(math.log(inside / (1 - inside)) + noise)))
+
+
+def noisy_draft(noise: float, folder: Path) -> Path:
+    """A copy of the bundled draft at `folder`, every matrix with Gaussian noise of `noise` times its own spread."""
+    from safetensors.numpy import load_file, save_file
+
+    if not folder.exists():
+        beside = folder.with_name(f".{folder.name}.part")
+        shutil.rmtree(beside, ignore_errors=True)
+        shutil.copytree(BUNDLED / "draft", beside)
+        weights = load_file(beside / "model.safetensors")
+        rng = np.random.default_rng(0)
+        for name, weight in sorted(weights.items()):
+            if weight.ndim == 2:
+                exact = weight.astype(np.float32)
+                shaken = exact + noise * exact.std() * rng.standard_normal(exact.shape, np.float32)
+                weights[name] = shaken.astype(weight.dtype)
+        save_file(weights, beside / "model.safetensors", metadata={"format": "pt"})
+        beside.rename(folder)
+    return folder
+
+
+def models_for(weaker: Weaker | None, folder: Path) -> Models:
+    """The bundled trio, one of it made weaker; a draft's weights are put into `folder`."""
+    if weaker is None or weaker.role == "prm":
+        models = api.load()
+        assert models.prm is not None
+        return replace(models, prm=NoisyReward(models.prm, weaker.noise)) if weaker else models
+    folder.mkdir(parents=True, exist_ok=True)
+    made = noisy_draft(weaker.noise, folder / weaker.name)
+    return api.load(draft=str(made), engine="light")
+
+
+def names_for(weaker: Weaker | None) -> dict[str, str]:
+    """What the models are called in a run's record, by role."""
+    bundled = {role: f"bundled:{role}" for role in ("draft", "target", "prm")}
+    return bundled if weaker is None else bundled | {weaker.role: f"bundled:{weaker.name}"}

@@ -1,0 +1,59 @@
+"""The law of the decoder on small exact models, checked: `python -m research.theory --out DIR`.
+
+Computes how far the decoder is from its limit for 1 to 16,384 candidates, without sampling, then
+counts the answers of the running decoder and compares. Writes theory.json, theory.svg and
+theory.png. Exit code 1 if a check fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from research.command import main
+from research.theory import figure
+from research.theory.study import study, table
+from specs.cli.options import count
+from specs.cli.progress import Shown
+from specs.errors import InputError
+from specs.eval.drawing import require_matplotlib
+from specs.eval.run import Standing
+from specs.record import check_writable, write_json
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for what is found")
+    parser.add_argument(
+        "--samples", type=count, default=200_000, help="solves of the running decoder, at least 1000 (default: 200000)"
+    )
+    parser.add_argument("--seed", type=_seed, default=0, help="of models and samples (default: %(default)s)")
+
+
+def _seed(text: str) -> int:
+    """A whole number of at least 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 0")
+    return int(text)
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.samples < 1000:
+        raise InputError(f"--samples {args.samples} would tell no law from another; give at least 1000")
+    require_matplotlib()
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{args.out} is no folder and cannot be made: {error.strerror}") from None
+    record = args.out / "theory.json"
+    check_writable(record)
+    shown = Shown()
+    found = study(args.samples, args.seed, lambda *standing: shown(Standing(*standing)))
+    write_json(record, found)
+    figure.draw(found, args.out)
+    print(table(found))
+    return 0 if found["passed"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main("research.theory", __doc__, add, run))

@@ -1,0 +1,178 @@
+"""The statements of docs/theory.md, each computed on a random small world and checked.
+
+No number here is sampled: the worlds are random, what is computed on them is not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from research.theory.exact import Draws, Floats, PoissonDraws, Rewritten
+from research.theory.worlds import Chooser, Decoder, Table, World, divergence
+from specs.methods.specs import Specs
+
+NS = tuple(2**k for k in range(15))
+"""Numbers of candidates; the slopes are taken over the last four."""
+TAIL = 4
+MODELS = 1000
+"""Random one-block models on which the bound is looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A statement, what was found, and whether that is what was wanted."""
+
+    name: str
+    value: float
+    wanted: str
+    passed: bool
+
+
+def within(name: str, value: float, low: float, high: float) -> Check:
+    return Check(name, value, f"{low:g} to {high:g}", low <= value <= high)
+
+
+def at_most(name: str, value: float, most: float) -> Check:
+    return Check(name, value, f"at most {most:g}", value <= most)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A decoder and what it is said to converge to.
+
+    Attributes:
+        optimum: [S^H] pi*.
+        checks: of this case alone.
+        elsewhere: whether the limit is another law than pi*.
+    """
+
+    name: str
+    decoder: Decoder
+    optimum: Floats
+    checks: tuple[Check, ...] = ()
+    elsewhere: bool = False
+
+    def found(self) -> dict[str, Any]:
+        """Plain values; `kl`, `tv` and `bound` are against the decoder's own limit, in nats."""
+        decoder = self.decoder
+        kl, tv, bound = ([of(n) for n in NS] for of in (decoder.kl, decoder.tv, decoder.bound))
+        to_optimum = [divergence(self.optimum, decoder.law(n)) for n in NS]
+        floor = divergence(self.optimum, decoder.limit) if self.elsewhere else None
+        slope_kl, slope_tv = _slope(kl), _slope(tv)
+        constant = NS[-1] ** 2 * kl[-1] / decoder.half_variance
+        checks = [
+            within("log-log slope of KL", slope_kl, -2.1, -1.9),
+            within("log-log slope of total variation", slope_tv, -1.1, -0.9),
+            within("n^2 KL over half the variance", constant, 0.98, 1.02),
+            at_most("largest KL / bound", max(k / b for k, b in zip(kl, bound, strict=True)), 1.0),
+            at_most("largest miss of a total of 1", max(map(decoder.defect, NS)), 1e-12),
+            at_most("largest miss of the chain rule, nats", max(
+                abs(k - divergence(decoder.limit, decoder.law(n))) for n, k in zip(NS, kl, strict=True)
+            ), 1e-12),
+            *self.checks,
+        ]  # fmt: skip
+        if floor is None:
+            checks.append(at_most("limit minus pi*", float(np.abs(decoder.limit - self.optimum).max()), 1e-12))
+        else:
+            checks.append(within("KL from pi* over its floor", to_optimum[-1] / floor, 0.98, 1.02))
+        return {
+            "name": self.name,
+            "n": list(NS),
+            "kl": kl,
+            "tv": tv,
+            "bound": bound,
+            "slope_kl": slope_kl,
+            "slope_tv": slope_tv,
+            "n2kl_over_half_variance": constant,
+            "kl_from_optimum": to_optimum,
+            "floor": floor,
+            "checks": [asdict(check) for check in checks],
+            "passed": all(check.passed for check in checks),
+        }
+
+
+def cases(seed: int) -> Iterator[Case]:
+    """All cases, each on worlds of its own."""
+    rng = np.random.default_rng(seed)
+    for size in (4, 256):
+        yield _one_block(f"draft, {size} steps", World.random(rng, size))
+    world = World.random(rng, 32)
+    yield _one_block("draft, 32 steps", world)
+    yield _one_block("Poisson n, 32 steps", world, kind=PoissonDraws)
+    yield _one_block("draft, 32 steps, beta 32", world, beta=32.0)
+    chooser = Chooser(world, world.tilts(2.0))
+    yield Case("target, 32 steps", Decoder(world, chooser.target), world.answers(2.0))
+
+    world = World.random(rng, 4, blocks=3)
+    beta, tau = 4.0, 0.5
+    pi, rewards = world.answers(beta), world.values()
+    chooser = Chooser(world, world.tilts(beta))
+    yield Case("draft, 3 blocks of 4", Decoder(world, chooser.draft), pi)
+    yield Case("switching, 3 blocks of 4", Decoder(world, chooser.switching(rewards, tau)), pi)
+    yield _rewrite(world, chooser, rewards, Specs(beta=beta, tau=tau, switch_on="trace", start="target"), pi)
+    raw = {context: math.exp(beta * reward) for context, reward in rewards.items()}
+    decoder = Decoder(world, Chooser(world, raw).switching(rewards, tau))
+    yield Case("raw reward, 3 blocks of 4", decoder, pi, (_apart(pi, decoder),), elsewhere=True)
+    yield _perturbed(world, rewards, beta, tau, pi, rng)
+
+
+def _one_block(name: str, world: World, beta: float = 2.0, kind: type[Draws] = Draws) -> Case:
+    chooser = Chooser(world, world.tilts(beta), kind)
+    return Case(name, Decoder(world, chooser.draft), world.answers(beta))
+
+
+def _rewrite(world: World, chooser: Chooser, rewards: Table, method: Specs, pi: Floats) -> Case:
+    """The floor is -(1 - rho) log(1 + rho) - rho log rho, averaged over contexts under pi*."""
+    choose = chooser.rewriting(rewards, method)
+    decoder = Decoder(world, choose)
+    reach, floor = np.ones(1), 0.0
+    for depth in range(world.blocks):
+        choices = [choose(context) for context in world.contexts(depth)]
+        floor += float(reach @ [choice.floor if isinstance(choice, Rewritten) else 0.0 for choice in choices])
+        reach = (reach[:, None] * [chooser.target(context).limit for context in world.contexts(depth)]).ravel()
+    missed = abs(divergence(pi, decoder.limit) - floor)
+    checks = (at_most("floor minus the stated one, nats", missed, 1e-12), _apart(pi, decoder))
+    return Case("rewrite, 3 blocks of 4", decoder, pi, checks, elsewhere=True)
+
+
+def _perturbed(world: World, rewards: Table, beta: float, tau: float, pi: Floats, rng: np.random.Generator) -> Case:
+    """A soft value that is off by at most eps nowhere takes the limit farther than H (beta eps)^2 / 2 nats."""
+    off = {context: reward + 0.2 * (float(rng.random()) - reward) for context, reward in rewards.items()}
+    tilts = {context: 1 + math.expm1(beta) * reward for context, reward in off.items()}
+    decoder = Decoder(world, Chooser(world, tilts).switching(off, tau))
+    error = max(abs(math.log(tilts[c] / tilt)) for c, tilt in world.tilts(beta).items())  # beta eps
+    share = divergence(pi, decoder.limit) / (world.blocks * error**2 / 2)
+    return Case("perturbed reward, 3 blocks of 4", decoder, pi, (
+        at_most("floor / its bound H (beta eps)^2 / 2", share, 1.0), _apart(pi, decoder)
+    ), elsewhere=True)  # fmt: skip
+
+
+def _apart(pi: Floats, decoder: Decoder) -> Check:
+    """That the limit is another law than pi*, by more than rounding."""
+    floor = divergence(pi, decoder.limit)
+    return Check("floor, nats", floor, "above 0.001", floor > 1e-3)
+
+
+def bound(seed: int) -> dict[str, Any]:
+    """KL over its bound on random one-block models of 2 to 12 steps, some nearly even and some steep."""
+    rng = np.random.default_rng([seed, MODELS])
+    largest = 0.0
+    for _ in range(MODELS):
+        size = int(rng.integers(2, 13))
+        logits = rng.uniform(0.05, 3) * rng.normal(size=size)
+        draws = Draws(np.exp(logits) / np.exp(logits).sum(), np.exp(rng.uniform(0.1, 16) * rng.random(size)))
+        for n in (1, 2, 3, 8, 64, 1024):
+            excess = draws.excess(n)
+            largest = max(largest, float(draws.limit @ (excess - np.log1p(excess))) / draws.bound(n))
+    check = at_most("largest KL / bound", largest, 1.0)
+    return {"models": MODELS, "checks": [asdict(check)], "passed": check.passed}
+
+
+def _slope(values: list[float]) -> float:
+    """Log-log slope against n over the last `TAIL` values, by least squares."""
+    return float(np.polyfit(np.log(NS[-TAIL:]), np.log(values[-TAIL:]), 1)[0])

@@ -1,0 +1,48 @@
+"""All of docs/theory.md in one run: exact cases, the bound at large, the running decoder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from research.theory.cases import bound, cases
+from research.theory.decoder import Progress, count_all
+
+
+def study(samples: int, seed: int, progress: Progress) -> dict[str, Any]:
+    """Everything that was computed and checked, as plain values; divergences in nats."""
+    found = {
+        "cases": [case.found() for case in cases(seed)],
+        "bound": bound(seed),
+        "decoder": count_all(samples, seed, progress),
+    }
+    parts = [*found["cases"], found["bound"], *found["decoder"]]
+    return {"seed": seed, "samples": samples, "passed": all(part["passed"] for part in parts), **found}
+
+
+def table(found: dict[str, Any]) -> str:
+    """The study for people: a line a case, then what failed, if anything did."""
+    lines = [f"{'exact law':<32} {'KL slope':>8} {'TV slope':>8} {'n2KL/const':>10} {'KL n=8':>8} {'floor':>8}"]
+    for case in found["cases"]:
+        at_8 = case["kl"][case["n"].index(8)]
+        floor = "-" if case["floor"] is None else f"{case['floor']:.4f}"
+        lines.append(
+            f"{case['name']:<32} {case['slope_kl']:>8.4f} {case['slope_tv']:>8.4f}"
+            f" {case['n2kl_over_half_variance']:>10.5f} {at_8:>8.4f} {floor:>8}"
+        )
+    (largest,) = found["bound"]["checks"]
+    lines.append(f"bound on {found['bound']['models']} random models: largest KL / bound {largest['value']:.4f}")
+    lines += ["", f"{'running decoder':<32} {'solves':>8} {'chi2':>8} {'degrees':>10} {'p-value':>8}"]
+    for run in found["decoder"]:
+        statistic = f"{run['statistic']:>8.1f} {run['degrees']:>10} {run['p_value']:>8.2g}"
+        lines.append(f"{run['name']:<32} {run['samples']:>8} {statistic}")
+    lines.append("")
+    for part in (*found["cases"], {"name": "bound", **found["bound"]}):
+        lines += [
+            f"FAILED {part['name']}: {check['name']} is {check['value']:.6g}, wanted {check['wanted']}"
+            for check in part["checks"]
+            if not check["passed"]
+        ]
+    lines += [f"FAILED {run['name']}: the decoder does not follow its law" for run in found["decoder"]
+              if not run["passed"]]  # fmt: skip
+    lines.append("passed" if found["passed"] else "failed")
+    return "\n".join(lines)

@@ -1,0 +1,365 @@
+"""Train the process reward model: token classification at the step delimiter.
+
+    python -m research.training.train_prm --base runs/prm-base/model --steps runs/steps-*.jsonl \\
+        --detect 350 --updates 1600 --lr 2e-3 --out runs/prm
+
+Learns, at the delimiter that closes each step, whether this step and all before it are correct.
+The lower layers are those of a language model of the task, frozen: they know the arithmetic.
+What they would write at a position stands in their last layer, at the position before; no layer
+of theirs can compare it with what was written. Two new layers on top do, and each begins with the
+one thing wired that gradients take long to find:
+
+* **Expectation.** A head of the first new layer brings the digit logits of the token before
+  (`wire_expectations`). Its MLP learns to compare them with what stands here: a second output,
+  dropped afterwards, has to say how likely the frozen model found each digit. In the first
+  `--detect` updates this is all that is learned.
+* **The worst so far.** A head of the second one begins as a soft maximum of that surprise over all
+  tokens so far (`wire_worst`); the labels teach it the rest.
+
+Every token of a step is labelled with whether all up to it is right, so a wrong step says at which
+digit it went wrong. Data: sampled solutions of the draft and the target (`sample_steps`), and
+reference solutions with slips put in by hand (endless). Two labels; class 1 is "good".
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+import time
+from collections.abc import Iterator
+from functools import partial
+from itertools import zip_longest
+from pathlib import Path
+
+import torch
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, LlamaForTokenClassification, LlamaModel
+
+from research.training.corpus import held_out_questions
+from specs.bundled.problems import BOXED, EQUATION, HELD_OUT_SEED, facts, generate, step_labels
+
+Example = tuple[str, list[str], list[bool], str]
+"""Question, steps, whether each step and all before it are right, reference solution."""
+DECAY = 0.4
+SHRINK = 128.0
+"""A language model trained by Muon ends with hidden states of a root mean square around this; beside
+them all that a fresh layer writes at the usual learning rates is nothing. A power of two, so exact."""
+FAST = 8
+"""Rotary pairs that tell the token before from its neighbours."""
+SHARPNESS = 30.0
+"""Nats of attention for a rotary pair in step."""
+
+
+def slip(rng: random.Random, step: str) -> str:
+    """Change one number of a step's equation or box by a plausible amount."""
+    found = EQUATION.search(step) or BOXED.search(step)
+    assert found is not None
+    group = found.lastindex if rng.random() < 0.6 else rng.choice([k for k in range(1, found.lastindex + 1) if k != 2])
+    value = int(found.group(group))
+    wrong = value
+    while wrong == value or wrong < 0:
+        kind = rng.random()
+        if kind < 0.5:
+            wrong = value + rng.choice((-100, -20, -10, -9, -2, -1, 1, 2, 9, 10, 20, 100))
+        elif kind < 0.85:
+            digits = list(str(value))
+            place = rng.randrange(len(digits))
+            digits[place] = str((int(digits[place]) + rng.choice((-1, 1, 2, -2, 5))) % 10)
+            wrong = int("".join(digits))
+        else:
+            wrong = rng.randint(2, 300)
+    return step[: found.start(group)] + str(wrong) + step[found.end(group) :]
+
+
+def by_hand(seed: int, held_out: frozenset[int]) -> Iterator[Example]:
+    """Reference solutions in which each step slips with a small probability; later steps carry it on."""
+    rng = random.Random(f"slips:{seed}")
+    while True:
+        problem = generate(rng.choice(("easy", "medium", "medium", "hard")), rng.randrange(HELD_OUT_SEED))
+        if hash(problem.question) in held_out:
+            continue
+        reference = problem.solution.split("\n\n")
+        steps: list[str] = []
+        carried: tuple[str, str] | None = None
+        for text in reference:
+            step = text
+            if carried is not None:
+                step = re.sub(rf"\b{carried[0]}\b", carried[1], step, count=1)
+            if rng.random() < 0.12:
+                step = slip(rng, step)
+            before, after = (EQUATION.search(text), EQUATION.search(step))
+            if before and after and before.group(4) != after.group(4):
+                carried = before.group(4), after.group(4)
+            steps.append(step)
+        yield problem.question, steps, step_labels(steps, problem.solution), problem.solution
+
+
+def sampled(paths: list[Path], seed: int) -> Iterator[Example]:
+    """The sampled solutions, shuffled anew each time through."""
+    rows = [json.loads(line) for path in paths for line in path.open()]
+    rows = [(row["question"], row["steps"], row["labels"], row["solution"]) for row in rows if row["steps"]]
+    rng = random.Random(seed)
+    while True:
+        rng.shuffle(rows)
+        yield from rows
+
+
+def first_wrong(step: str, reference: str | None) -> int | None:
+    """Where in a wrong step its one claim leaves that of the reference step; None if unclear."""
+    have = EQUATION.search(step) or BOXED.search(step)
+    want = None if reference is None else EQUATION.search(reference) or BOXED.search(reference)
+    if have is None or want is None or len(facts(step)) != 1:
+        return None
+    pairs = zip_longest(have.group(0), want.group(0))
+    return have.start() + next(k for k, (x, y) in enumerate(pairs) if x != y)
+
+
+def encode(tokenizer, example: Example) -> tuple[list[int], list[int], list[int]]:
+    """Ids, labels at the delimiters, and labels at all tokens of the steps (-100 elsewhere).
+
+    The label of a token inside a step says whether everything up to it is right: a step goes
+    wrong at one digit, and saying which makes the comparison quick to learn.
+    """
+    question, steps, marks, solution = example
+    text = tokenizer.apply_chat_template(
+        [{"role": "user", "content": question}], tokenize=False, add_generation_prompt=True
+    )
+    ids = tokenizer(text, add_special_tokens=False).input_ids
+    ends = [-100] * len(ids)
+    dense = [-100] * len(ids)
+    (delimiter,) = tokenizer("\n\n", add_special_tokens=False).input_ids
+    reference = solution.split("\n\n")
+    good = True
+    for step_idx, (step, mark) in enumerate(zip(steps, marks, strict=True)):
+        inside = tokenizer(step, add_special_tokens=False, return_offsets_mapping=True)
+        if mark or not good:
+            labels = [int(mark)] * len(inside.input_ids)
+        else:
+            wrong = first_wrong(step, reference[step_idx] if step_idx < len(reference) else None)
+            labels = [-100 if wrong is None else int(end <= wrong) for _, end in inside.offset_mapping]
+        good = good and mark
+        ids += [*inside.input_ids, delimiter]
+        ends += [*[-100] * len(inside.input_ids), int(mark)]
+        dense += [*labels, int(mark)]
+    return ids, ends, dense
+
+
+@torch.no_grad()
+def shrink(model: LlamaModel, layers: int) -> None:
+    """Divide all that the first `layers` layers write by `SHRINK`: the norms see the same, in smaller numbers."""
+    model.embed_tokens.weight /= SHRINK
+    for layer in model.layers[:layers]:
+        layer.self_attn.o_proj.weight /= SHRINK
+        layer.mlp.down_proj.weight /= SHRINK
+
+
+def build(base: Path) -> LlamaForTokenClassification:
+    """The frozen layers of `base` under two new ones that begin as the identity."""
+    language_model = LlamaForCausalLM.from_pretrained(base, dtype=torch.float32)
+    config = LlamaConfig.from_pretrained(base, num_labels=2)
+    below = config.num_hidden_layers
+    config.num_hidden_layers += 2
+    config.rms_norm_eps /= SHRINK**2
+    model = LlamaForTokenClassification(config)
+    model.config._attn_implementation = "eager"
+    model.model.load_state_dict(language_model.model.state_dict(), strict=False)
+    torch.nn.init.zeros_(model.score.bias)
+    shrink(model.model, below)
+    for layer in model.model.layers[below:]:
+        torch.nn.init.zeros_(layer.self_attn.o_proj.weight)
+        torch.nn.init.zeros_(layer.mlp.down_proj.weight)
+    model.model.embed_tokens.requires_grad_(False)
+    model.model.layers[:below].requires_grad_(False)
+    model.model.layers[below].self_attn.requires_grad_(False)  # `wire_expectations` says all it has to do
+    return model
+
+
+def unit(hidden: torch.Tensor) -> torch.Tensor:
+    """Hidden states [..., D] at a root mean square of 1, as the norms of a layer see them at first."""
+    hidden = hidden.float()
+    return hidden * torch.rsqrt(hidden.pow(2).mean(-1, keepdim=True) + 1e-6)
+
+
+def constant(states: torch.Tensor) -> torch.Tensor:
+    """The direction [D] on which the states [N, D] have the projection 1, as nearly as one can."""
+    moment = states.T @ states / len(states)
+    ridge = 1e-4 * moment.diagonal().mean() * torch.eye(len(moment), device=moment.device)
+    return torch.linalg.solve(moment + ridge, states.mean(0))
+
+
+class Surprise:
+    """How likely the frozen language model finds each digit of a step: what the first new layer learns.
+
+    A head, dropped afterwards, reads it from that layer's output.
+    """
+
+    def __init__(self, base: Path, model: LlamaForTokenClassification, digits: torch.Tensor, device: str) -> None:
+        self.language_model = LlamaForCausalLM.from_pretrained(base, dtype=torch.float32).to(device).eval()
+        self.frozen = self.language_model.config.num_hidden_layers
+        self.digits = digits.to(device)
+        self.head = torch.nn.Linear(model.config.hidden_size, 1, device=device)
+        self.hidden: dict[str, torch.Tensor] = {}
+        for name, layer in (("frozen", self.frozen - 1), ("new", self.frozen)):
+            model.model.layers[layer].register_forward_hook(partial(self._keep, name))
+
+    def _keep(self, name: str, module: object, inputs: object, output: torch.Tensor | tuple) -> None:
+        self.hidden[name] = output[0] if isinstance(output, tuple) else output
+
+    def loss(self, ids: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy of the head, with the digits `inside` [B, T] steps and all other tokens weighted alike.
+
+        A digit is as good as its probability over that of the favourite; a word is always good,
+        since there are many ways to word a step, and so is what the question says.
+        """
+        with torch.no_grad():
+            before = self.language_model.model.norm(self.hidden["frozen"][:, :-1])
+            logits = self.language_model.lm_head(before).float()
+            likely = (logits.gather(-1, ids[:, 1:, None])[..., 0] - logits.max(-1).values).exp()
+            judged = self.digits[ids[:, 1:]] & inside[:, 1:]
+            calm = ~judged & (ids[:, 1:] != 0)
+            likely = torch.where(judged, likely, 1.0)
+        said = self.head(unit(self.hidden["new"][:, 1:]))[..., 0].float()
+        each = torch.nn.functional.binary_cross_entropy_with_logits(said, likely, reduction="none")
+        return each[judged].mean() + each[calm].mean()
+
+
+@torch.no_grad()
+def wire_expectations(model: LlamaForTokenClassification, surprise: Surprise, where: torch.Tensor) -> None:
+    """Let a head of the first new layer bring what the frozen model expected here: its digit logits one token before.
+
+    Query and key are about constant at `where` [B, T], the query turned back by one position, so
+    attention peaks at the token before. The logits go to the directions in which hidden states
+    vary least.
+    """
+    layer, language_model = model.model.layers[surprise.frozen].self_attn, surprise.language_model
+    width = model.config.hidden_size // model.config.num_attention_heads
+    hidden = surprise.hidden["frozen"][where].float()
+    one = constant(unit(hidden))
+    turn = model.model.rotary_emb.inv_freq.to(one)[:, None]
+    # Fast pairs are in step at the token before only; the slowest, always in step, takes off
+    # so much that their sum is above zero there and below zero elsewhere, whatever the key's size.
+    weights = torch.zeros_like(turn)
+    weights[:FAST] = 1.0
+    weights[-1] = -FAST + (1 - turn[:FAST].cos()).sum() / 2
+    layer.q_proj.weight[: width // 2] = SHARPNESS * width**0.5 * weights * turn.cos() * one
+    layer.q_proj.weight[width // 2 : width] = -SHARPNESS * width**0.5 * weights * turn.sin() * one
+    layer.k_proj.weight[: width // 2] = one
+    layer.k_proj.weight[width // 2 : width] = 0.0
+    logits = language_model.lm_head.weight[surprise.digits] * language_model.model.norm.weight
+    logits = logits - logits.mean(0)
+    quiet = torch.linalg.eigh(torch.cov(hidden.T)).eigenvectors[:, : len(logits)]
+    gain = 0.5 * hidden.norm(dim=-1).mean() / (unit(hidden) @ logits.T).norm(dim=-1).mean()
+    layer.v_proj.weight[: len(logits)] = logits
+    layer.o_proj.weight[:, : len(logits)] = gain * quiet
+
+
+@torch.no_grad()
+def wire_worst(model: LlamaForTokenClassification, surprise: Surprise, where: torch.Tensor) -> None:
+    """Let the next layer begin by carrying the surprise of the most surprising digit so far to every position.
+
+    Query and key use the rotary pair that turns least: the query is about constant at `where`
+    [B, T], the key grows with the surprise, so attention is a soft maximum over it; its value is
+    the surprise.
+    """
+    layer = model.model.layers[surprise.frozen + 1].self_attn
+    width = model.config.hidden_size // model.config.num_attention_heads
+    hidden = surprise.hidden["new"][where].float()
+    surprising = -surprise.head.weight[0]
+    layer.q_proj.weight[:width] = 0.0
+    layer.q_proj.weight[width // 2 - 1] = 2.0 * width**0.5 * constant(unit(hidden))
+    layer.k_proj.weight[width // 2 - 1] = surprising
+    layer.v_proj.weight[0] = surprising
+    quiet = torch.linalg.eigh(torch.cov(hidden.T)).eigenvectors[:, 0]
+    layer.o_proj.weight[:, 0] = 0.05 * hidden.norm(dim=-1).mean() * quiet
+
+
+def batches(tokenizer, steps: list[Path], seed: int, batch_tokens: int, device: str) -> Iterator[tuple]:
+    """Endless (ids, labels at delimiters, dense labels), right-padded; 70% sampled solutions."""
+    hand, real = by_hand(seed, held_out_questions()), sampled(steps, seed)
+    rng = random.Random(seed)
+    while True:
+        rows = [encode(tokenizer, next(real if rng.random() < 0.7 else hand)) for _ in range(640)]
+        rows.sort(key=lambda row: len(row[0]))
+        pool = []
+        while rows:
+            fit = max(1, batch_tokens // len(rows[min(40, len(rows) - 1)][0]))
+            pool.append(rows[:fit])
+            rows = rows[fit:]
+        rng.shuffle(pool)
+        for batch in pool:
+            width = max(len(row[0]) for row in batch)
+            yield tuple(
+                torch.tensor([row[part] + [fill] * (width - len(row[part])) for row in batch], device=device)
+                for part, fill in ((0, 0), (1, -100), (2, -100))
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--base", type=Path, required=True, help="the language model whose layers are frozen below")
+    parser.add_argument("--steps", type=Path, nargs="+", required=True)
+    parser.add_argument("--updates", type=int, required=True)
+    parser.add_argument("--detect", type=int, required=True, help="updates that learn surprisal alone, at first")
+    parser.add_argument("--batch-tokens", type=int, default=4096)
+    parser.add_argument("--lr", type=float, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    tokenizer = AutoTokenizer.from_pretrained(args.base)
+    model = build(args.base).to(device)
+    digits = torch.tensor([tokenizer.decode([k]).strip().isdigit() for k in range(len(tokenizer))])
+    surprise = Surprise(args.base, model, digits, device)
+    trained = [p for p in model.parameters() if p.requires_grad] + list(surprise.head.parameters())
+    optimizer = torch.optim.AdamW(trained, lr=args.lr, betas=(0.9, 0.95), weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer,
+        lambda step: min(1.0, (step + 1) / 30, max(0.02, (args.updates - step) / (DECAY * args.updates))),
+    )
+    source = batches(tokenizer, args.steps, args.seed, args.batch_tokens, device)
+    args.out.mkdir(parents=True, exist_ok=True)
+    ids, ends, dense = next(source)
+    model.model(input_ids=ids, use_cache=False)
+    wire_expectations(model, surprise, dense != -100)
+    began, running = time.time(), [0.0, 0.0]
+    with (args.out / "log.jsonl").open("w") as log:
+        for update in range(args.updates):
+            ids, ends, dense = next(source)
+            detecting = update < args.detect
+            with torch.autocast(device, dtype=torch.bfloat16):
+                logits = model.score(model.model(input_ids=ids, use_cache=False).last_hidden_state).float()
+                loss = surprise.loss(ids, dense != -100)
+            running[1] += loss.item() / 25
+            if not detecting:
+                at_ends = torch.nn.functional.cross_entropy(logits[ends != -100], ends[ends != -100])
+                everywhere = torch.nn.functional.cross_entropy(logits[dense != -100], dense[dense != -100])
+                loss = loss + at_ends + everywhere
+                running[0] += at_ends.item() / 25
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(trained, 1.0)
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad(set_to_none=True)
+            if update == args.detect - 1:
+                wire_worst(model, surprise, ends != -100)
+            if (update + 1) % 25 == 0:
+                row = {
+                    "update": update + 1,
+                    "loss": None if detecting else round(running[0], 4),
+                    "surprise": round(running[1], 4),
+                    "seconds": round(time.time() - began),
+                }
+                running = [0.0, 0.0]
+                log.write(json.dumps(row) + "\n")
+                log.flush()
+                print(row, flush=True)
+    model.save_pretrained(args.out / "model")
+    tokenizer.save_pretrained(args.out / "model")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,1 +1,0 @@
-"""The benchmark suite: what steps cost at any size, without weights: `specs bench --suite`."""

@@ -1,0 +1,15 @@
+"""Commands of research in this process, as `python -m MODULE` runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+
+from research.command import main
+
+QUICK, SUITE, STUDY, THEORY = (f"research.{name}" for name in ("benchmarks.quick", "cost_suite", "study", "theory"))
+
+
+def run_command(module: str, words: Sequence[str]) -> int:
+    found = import_module(module if module == QUICK else f"{module}.__main__")
+    return main(module, found.__doc__, found.add, found.run, words)
