@@ -29,6 +29,7 @@ from specs.methods.rsd import Rsd
 from specs.methods.specs import Specs
 from specs.models.backend import Backend
 from specs.models.beside import cores
+from specs.models.rooms import clear_all
 from specs.types import Law, Result, Role, Seconds, StepPolicy
 
 WAYS: dict[str, Callable[[int], Method]] = {
@@ -81,6 +82,7 @@ def rates(scale: Scale, trio: str) -> Rates:
 
 def steps(scale: Scale, ways: Sequence[str], trio: str, n: int, context: int) -> dict[str, Any]:
     """Time of a step of `scale.tokens` tokens by each way, the ways in turn."""
+    clear_all()  # else what was measured before would decide how large memory is
     backends = sized(scale, trio)
     models, asked = blank_models(backends), question(context)
     prefix = Blank().encode(asked)

@@ -62,6 +62,13 @@ def unrecorded(work: Any) -> Any:
     return work
 
 
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> tuple[int, ...]:
+    """Fewer sizes to record, which a trace takes long for."""
+    monkeypatch.setattr(hf_backend, "SIZES", (1, 2, 4, 8))
+    return hf_backend.SIZES
+
+
 FAMILIES = ["Llama", "Qwen2", "Qwen3", "Qwen3Moe", "Mistral", "Gemma3", "Phi3"]
 
 
@@ -113,7 +120,7 @@ def test_a_tree_that_outgrows_its_memory_goes_on(recorded: bool, monkeypatch: py
     assert sorted(capacities) == [8, 16, 32, 64]
 
 
-def test_memory_of_a_tree_that_is_gone_serves_the_next_one() -> None:
+def test_memory_of_a_tree_that_is_gone_serves_the_next_one(few: Any) -> None:
     """With the passes recorded over it, and none of its entries: not even one that is no number."""
     backend = made("LlamaForCausalLM")
     backend.prepare(traced := Traced())
@@ -129,7 +136,7 @@ def test_memory_of_a_tree_that_is_gone_serves_the_next_one() -> None:
     assert later.room is room
     assert other.room is not room
     np.testing.assert_array_equal(first, outputs_of(backend, later, np.array([5]), np.array([0]), None, np.array([0])))
-    assert (traced.recorded, traced.replayed) == (len(SIZES), 2)
+    assert (traced.recorded, traced.replayed) == (len(few), 2)
 
 
 def test_memory_that_only_the_garbage_collector_finds_serves_the_next_one_too() -> None:
@@ -163,7 +170,7 @@ def test_memory_that_cannot_grow_stays_as_it_was(monkeypatch: pytest.MonkeyPatch
     np.testing.assert_array_equal(first, outputs_of(backend, cache, np.array([5]), np.array([0]), None, np.array([0])))
 
 
-def test_memory_of_as_many_trees_is_kept_as_were_there_at_the_same_time() -> None:
+def test_memory_of_as_many_trees_is_kept_as_were_there_at_the_same_time(few: Any) -> None:
     """Else, with more solves at the same time than that, passes were recorded anew in every solve."""
     backend = made("LlamaForCausalLM")
     backend.prepare(traced := Traced())
@@ -175,7 +182,40 @@ def test_memory_of_as_many_trees_is_kept_as_were_there_at_the_same_time() -> Non
         del cache
         caches.clear()
         assert len(backend._spare) == once
-    assert (traced.recorded, traced.replayed) == (len(SIZES) + once - 1, 3 * once)
+    assert (traced.recorded, traced.replayed) == (len(few) + once - 1, 3 * once)
+
+
+def test_a_tree_that_was_long_does_not_make_later_ones_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passes over a few entries of a large room read few entries."""
+    monkeypatch.setattr(hf_backend, "RECORDED_CAPACITY", 16)
+    backend = made("LlamaForCausalLM")
+    backend.prepare(Traced())
+    cache, plain = backend.cache(), made("LlamaForCausalLM")
+    first = outputs_of(backend, cache, np.arange(100) % 97, np.arange(100), None, np.array([99]))
+    room = cache.room
+    assert room.capacity == 101
+    del cache
+    cache, held = backend.cache(), plain.cache()
+    assert cache.room is room
+    for new in (3, 10, 1, 4, 20, 40):
+        ids, places = np.arange(new) % 97, np.arange(cache.room.used, cache.room.used + new)
+        found, wanted = (
+            outputs_of(one, where, ids, places, None, np.arange(new))
+            for one, where in ((backend, cache), (plain, held))
+        )
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4)
+    assert set(room.passes) == {(128, 101), (4, 16), (16, 16), (1, 16), (4, 32), (32, 64), (64, 101)}
+    assert first.shape == (1, 97)
+
+
+def test_a_model_that_is_called_keeps_its_memory_for_itself(few: Any) -> None:
+    """Else solves took memory over which nothing is recorded, from the probe on."""
+    backend = made("LlamaForCausalLM")
+    backend.prepare(traced := Traced())
+    assert tree_error(backend, backend.unrecorded()) < 1e-4
+    assert len(backend._spare) == 1
+    backend.forward(backend.cache(), np.array([5]), np.array([0]), None, np.array([0]))
+    assert traced.recorded == len(few)
 
 
 def test_few_trees_leave_little_memory_behind() -> None:
@@ -215,7 +255,7 @@ def test_memory_that_is_kept_for_later_is_given_up_when_it_is_needed(
     np.testing.assert_array_equal(found, wanted)
 
 
-def test_rows_outlast_later_passes() -> None:
+def test_rows_outlast_later_passes(few: Any) -> None:
     backend = made("LlamaForCausalLM")
     backend.prepare(Traced())
     cache = backend.cache()
@@ -267,7 +307,7 @@ def blind(query: Any, key: Any, value: Any, attn_mask: Any = None, **others: Any
     return found.masked_fill(~attn_mask[..., :BLOCK].any(-1, keepdim=True), torch.nan)
 
 
-def test_surplus_rows_see_what_a_token_sees(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_surplus_rows_see_what_a_token_sees(few: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """What they leave in the spare entry is masked, which hides any number, but not NaN."""
     monkeypatch.setattr(kernels, "scaled_dot_product_attention", blind)
     backend, plain = made("LlamaForCausalLM"), made("LlamaForCausalLM")
@@ -286,7 +326,7 @@ def test_surplus_rows_see_what_a_token_sees(monkeypatch: pytest.MonkeyPatch) -> 
     assert spare.any()
 
 
-def test_the_probe_finds_passes_that_leave_nan_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_probe_finds_passes_that_leave_nan_behind(few: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = made("LlamaForCausalLM")
     backend.prepare(Traced())
     assert tree_error(backend, backend.unrecorded()) < 1e-4
@@ -377,8 +417,8 @@ def test_a_pass_is_recorded_on_the_stream_on_which_it_was_warm(monkeypatch: pyte
     cuda = FakeCuda(monkeypatch)
     record = cuda_graphs(torch.device("cpu"))
     record(lambda: torch.zeros(1))
-    assert len(cuda.streams) == 3  # that of the recording which is kept, and twice the other
-    assert cuda.streams[1] is cuda.streams[2]
+    assert len(cuda.streams) == 3  # the recording that is kept, and the other, once to warm up
+    assert cuda.streams[0] is cuda.streams[1] is cuda.streams[2], "recordings of other streams share no memory"
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -409,7 +449,7 @@ def test_whether_a_model_waits_is_asked_without_a_warning(fails: bool, monkeypat
 
 @pytest.mark.parametrize("waits", [False, True])
 def test_a_model_that_cannot_be_recorded_says_so(
-    waits: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    few: Any, waits: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def asked(work: Any) -> Any:
         if waits:

@@ -19,6 +19,8 @@ from specs.models.backend import tree_error  # noqa: E402
 from specs.models.hf import backend as hf_backend  # noqa: E402
 from specs.models.hf.backend import HFBackend  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 CANDIDATES = 8
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 TOLERANCE = {"fp32": 1e-4, "bf16": 0.1}

@@ -17,7 +17,7 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from research.benchmarks.gpu import __main__ as command
-from research.benchmarks.gpu.act import FORMAT, Act, Late, Point
+from research.benchmarks.gpu.act import FORMAT, Act, Broken, Late, Point
 from research.benchmarks.gpu.predictions import CLAIMS, GOALS, PARTS, RESULTS, TIMES, lines, measured_on, read
 from research.benchmarks.gpu.steps import TINY, suite_of
 from specs.errors import InputError
@@ -68,9 +68,50 @@ def test_what_is_found_is_kept_and_what_failed_is_tried_again(tmp_path):
     assert record["points"]["two"]["failed"] == "RuntimeError: no kernel"
     assert record["points"]["one"]["found"] == {"value": "inf"}
     works = True
-    assert act(tmp_path / "a").run("facts", points) is True
-    assert calls[3:] == ["two"]
-    assert list(read(tmp_path / "a")["facts"]) == ["one", "two", "three"]
+    more = [points[0], points[1], Point("four", lambda: measure("four"), 0)]
+    assert act(tmp_path / "a").run("facts", more) is True
+    assert calls[3:] == ["four", "two"], "what was not come to comes first"
+    assert set(read(tmp_path / "a")["facts"]) == {"one", "two", "three", "four"}
+
+
+def test_a_point_that_ends_the_process_is_not_met_first_again(tmp_path):
+    """As after a hang, or a fault in a kernel."""
+
+    def dies() -> dict[str, Any]:
+        raise KeyboardInterrupt  # for the process that was killed
+
+    points = [Point("one", dies, 0), Point("two", dict, 0)]
+    with pytest.raises(KeyboardInterrupt):
+        act(tmp_path).run("facts", points)
+    record = json.loads((tmp_path / "facts.json").read_text())
+    check(record)
+    assert record["points"]["one"]["failed"] == "begun"
+    with pytest.raises(KeyboardInterrupt):
+        act(tmp_path).run("facts", points)
+    assert list(read(tmp_path)["facts"]) == ["two"]
+
+
+def test_a_solve_that_ends_a_benchmark_ends_its_point_alone(tmp_path):
+    def ends() -> dict[str, Any]:
+        raise SystemExit("a solve failed: no support")
+
+    assert act(tmp_path).run("laws", [Point("one", ends, 0), Point("two", dict, 0)]) is False
+    record = json.loads((tmp_path / "laws.json").read_text())
+    assert record["points"]["one"]["failed"] == "SystemExit: a solve failed: no support"
+    assert "found" in record["points"]["two"]
+
+
+def test_nothing_is_measured_behind_an_error_of_cuda(tmp_path):
+    def breaks() -> dict[str, Any]:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    points = [Point("one", breaks, 0), Point("two", dict, 0)]
+    with pytest.raises(Broken, match="one: RuntimeError: CUDA error"):
+        act(tmp_path).run("facts", points)
+    assert read(tmp_path)["facts"] == {}
+    with pytest.raises(Broken):
+        act(tmp_path).run("facts", points)
+    assert list(read(tmp_path)["facts"]) == ["two"]
 
 
 def test_a_point_that_may_take_too_long_is_not_begun(tmp_path):

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from research.benchmarks.gpu import direct, facts, laws, passes, steps
-from research.benchmarks.gpu.act import Act, Late, Point
+from research.benchmarks.gpu.act import Act, Broken, Late, Point
 from research.benchmarks.gpu.predictions import PARTS, lines, measured_on, read
 from specs.errors import SpecsError
 from specs.models.hf.loading import device_of
@@ -37,7 +37,7 @@ def main() -> int:
     parser.add_argument("part", nargs="+", choices=[*PARTS, "all"])
     parser.add_argument("--device", help="default: cuda, and cpu with --dry-run")
     parser.add_argument(
-        "--minutes", type=float, default=9.0, help="no point is begun that may take longer (default: 9)"
+        "--minutes", type=float, default=8.5, help="no point is begun that may take longer (default: 8.5)"
     )
     parser.add_argument("--out", type=Path, help="default: runs/gpu, and runs/gpu-dry-run with --dry-run")
     parser.add_argument("--dry-run", action="store_true", help="on a CPU, at tiny sizes")
@@ -55,6 +55,9 @@ def main() -> int:
         whole = [run(act, part) for part in (PARTS if "all" in args.part else dict.fromkeys(args.part))]
     except Late as late:
         print(f"time is up; the same command goes on: {late}", file=sys.stderr)
+        whole = [False]
+    except Broken as error:
+        print(f"CUDA is of no more use in this process; the same command goes on behind it: {error}", file=sys.stderr)
         whole = [False]
     except SpecsError as error:
         print(f"scripts/gpu: {error}", file=sys.stderr)

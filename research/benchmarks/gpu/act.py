@@ -5,8 +5,8 @@ A record is a file `PART.json` in the act's folders:
     {"format": 1, "part": ..., "dry_run": ..., "points": {NAME: POINT, ...}}
 
 A point has `on` (GPU, torch, transformers, commit), `seconds`, and either `found`, what was measured, or `failed`,
-why it could not be. What is found stays; what failed, or was not come to, is tried again by the next call, on this
-machine or on another one that is given the folder.
+why it could not be (`begun` if the process ended in it). What is found stays. The next call, on this machine or on
+another one that is given the folder, goes on with what was not come to, and then tries again what failed.
 """
 
 from __future__ import annotations
@@ -47,6 +47,10 @@ class Late(Exception):
     """There is no time left for the next point."""
 
 
+class Broken(Exception):
+    """After this error every later call of CUDA in the process fails."""
+
+
 @dataclass(slots=True)
 class Act:
     """A run of some parts.
@@ -73,29 +77,41 @@ class Act:
 
         Raises:
             Late: time was up before the last point.
+            Broken: the device answers nothing any more in this process.
             InputError: the folder holds a record of another kind.
         """
         record = self._begun(part)
+        known: Found = record["points"]
+        todo = []
         for point in points:
-            if "found" in record["points"].get(point.name, {}):
-                commit = record["points"][point.name]["on"]["commit"] or "an unknown commit"
+            if "found" in known.get(point.name, {}):
+                commit = known[point.name]["on"]["commit"] or "an unknown commit"
                 self.say(f"{part}: {point.name}: already measured, at {commit[:9]}")
-                continue
+            else:
+                todo.append(point)
+        for point in sorted(todo, key=lambda point: point.name in known):
             if self.left_s < point.about_s:
                 raise Late(f"{part}: {point.name} takes about {point.about_s:.0f} s, and {self.left_s:.0f} s are left")
             self.say(f"{part}: {point.name} ...")
             begun = time.monotonic()
-            one: Found = {"on": where()}
-            try:
-                one["found"] = point.measure()
-            except Exception as error:
-                one["failed"] = f"{type(error).__name__}: {error}"
-                traceback.print_exc()
+            known[point.name] = {"on": where(), "failed": "begun", "seconds": 0.0}
+            self._write(part, record)
+            known[point.name] = one = self._measured(point)
             one["seconds"] = round(time.monotonic() - begun, 1)
-            record["points"][point.name] = one
             self._write(part, record)
             self.say(f"{part}: {point.name}: {'failed' if 'failed' in one else 'measured'} in {one['seconds']} s")
-        return not any("failed" in one for one in record["points"].values())
+            if "CUDA error" in one.get("failed", ""):
+                raise Broken(f"{part}: {point.name}: {one['failed']}")
+        return not any("failed" in one for one in known.values())
+
+    def _measured(self, point: Point) -> Found:
+        one: Found = {"on": where()}
+        try:
+            one["found"] = point.measure()
+        except (Exception, SystemExit) as error:  # benchmarks end the program where a solve fails
+            one["failed"] = f"{type(error).__name__}: {error}"
+            traceback.print_exc()
+        return one
 
     def _begun(self, part: str) -> Found:
         path = self.folders[0] / f"{part}.json"

@@ -130,7 +130,8 @@ class HFBackend:
         room.reserve(room.used + new + 1)
         if self.record is not None and new <= SIZES[-1]:
             causal = np.tri(new, room.used + new, room.used, dtype=bool) if visible is None else visible
-            return self._recorded(room, new, self.record)(ids, positions, causal, want)
+            size = next(size for size in SIZES if size >= new)
+            return self._recorded(room, size, room.used + new + 1, self.record)(ids, positions, causal, want)
         return self._compute(
             room.cache,
             torch.tensor(ids, device=device)[None],
@@ -168,14 +169,14 @@ class HFBackend:
         with torch.inference_mode():
             room = self._room()
             for size in SIZES:
-                self._recorded(room, size, record)
+                self._recorded(room, size, room.capacity, record)
         self._spare.clear()
         self._spare.back(room)
 
     def unrecorded(self) -> HFBackend:
         """The same model with every kernel called anew."""
         other = copy(self)
-        other.record = None
+        other.record, other._spare = None, Spare()
         return other
 
     def with_attention(self, attention: Callable[[], AbstractContextManager[None]]) -> HFBackend:
@@ -189,17 +190,23 @@ class HFBackend:
     def _room(self) -> Room:
         return Room(self._shapes, self._like, RECORDED_CAPACITY if self.record else FIRST_CAPACITY)
 
-    def _recorded(self, room: Room, new: int, record: Record) -> Pass:
-        """The recorded pass for `new` tokens over this room."""
-        size = next(size for size in SIZES if size >= new)
-        if size not in room.passes:
-            room.passes[size] = Pass(room, size, self._compute, record, self._model.device)
-        return room.passes[size]
+    def _recorded(self, room: Room, size: int, entries: int, record: Record) -> Pass:
+        """The recorded pass for `size` tokens over this room, which reads no more than it has to for so many entries.
+
+        A room that a long solve has made large must not make short ones slow.
+        """
+        span = RECORDED_CAPACITY
+        while span < entries:
+            span *= 2
+        key = size, min(span, room.capacity)
+        if key not in room.passes:
+            room.passes[key] = Pass(room, *key, self._compute, record, self._model.device)
+        return room.passes[key]
 
     def _can_be_recorded(self) -> bool:
         try:
             with torch.inference_mode():
-                self._recorded(Room(self._shapes, self._like, SIZES[0] + 1), SIZES[0], never_waiting)
+                self._recorded(Room(self._shapes, self._like, SIZES[0] + 1), SIZES[0], SIZES[0] + 1, never_waiting)
         except Waits as error:
             _log.warning(
                 "%s stops to read what it computes (%s), so its passes cannot be recorded as CUDA graphs: "

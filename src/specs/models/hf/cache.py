@@ -1,8 +1,8 @@
 """Memory for the keys and values of a tree of tokens, in the shape that transformers' models read and write.
 
 It is set aside once and never moves while it suffices: a pass writes behind what is there and copies nothing.
-Models read what they just wrote either as the entries so far, or (`Use.slots`) as all of the memory,
-whose unused entries a mask hides: then every address and every shape is the same from pass to pass, as
+Models read what they just wrote either as the entries so far, or (`Use.slots`) as a fixed number of entries, of
+which a mask hides the unused ones: then every address and every shape is the same from pass to pass, as
 recording a pass takes (`specs.models.hf.passes`).
 """
 
@@ -34,12 +34,13 @@ class Use:
 
     Attributes:
         used: number of entries in use, from the first on.
-        slots: [new] the entries that the current pass writes to, while each token may read all of the memory;
-            None if it writes directly after `used` and reads only the entries in use.
+        slots: [new] the entries that the current pass writes to, while each token may read the first `span` of
+            the memory; None if it writes directly after `used` and reads only the entries in use.
     """
 
     used: int = 0
     slots: Tensor | None = None
+    span: int = 0
 
 
 class _Layer(DynamicLayer):
@@ -63,7 +64,9 @@ class _Layer(DynamicLayer):
         assert keys is not None
         assert values is not None
         if use.slots is not None:
-            return keys.index_copy_(-2, use.slots, key_states), values.index_copy_(-2, use.slots, value_states)
+            keys.index_copy_(-2, use.slots, key_states)
+            values.index_copy_(-2, use.slots, value_states)
+            return keys[..., : use.span, :], values[..., : use.span, :]
         end = use.used + key_states.shape[-2]
         keys[..., use.used : end, :] = key_states
         values[..., use.used : end, :] = value_states
@@ -77,7 +80,7 @@ class Room:
         use: which entries are in use.
         capacity: entries that there is room for.
         cache: the cache object for the model.
-        passes: recorded passes by number of new tokens; they hold while the memory stays where it is.
+        passes: recorded passes by number of new tokens and of entries; they hold while the memory stays where it is.
     """
 
     def __init__(self, shapes: Shapes, like: Tensor, capacity: int) -> None:
@@ -91,7 +94,7 @@ class Room:
                 self._members.setdefault((heads, head), []).append((layers[-1], name))
         self._blocks: list[Tensor] = []
         self.cache = Cache(layers=layers)
-        self.passes: dict[int, Any] = {}
+        self.passes: dict[tuple[int, int], Any] = {}
         self.capacity = 0
         self.reserve(capacity)
 

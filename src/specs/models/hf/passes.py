@@ -36,20 +36,23 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 class Pass:
-    """A pass of up to `size` new tokens over a room, whose last entry takes what surplus tokens write.
+    """A pass of up to `size` new tokens over the first `span` entries of a room.
 
+    The last of these takes what surplus tokens write; entries that are in use end before it.
     Surplus tokens repeat the first one, so that a row never sees less than a token does: kernels that find nothing
     to see in the first entries that they read may answer NaN, which a mask does not hide from later passes.
     """
 
-    def __init__(self, room: Room, size: int, compute: Compute, record: Record, device: torch.device) -> None:
-        self._spare = room.capacity - 1
+    def __init__(
+        self, room: Room, size: int, span: int, compute: Compute, record: Record, device: torch.device
+    ) -> None:
+        self._spare = span - 1
         self._numbers = torch.tensor([[0], [0], [self._spare]], device=device).repeat(1, size)
-        self._visible = torch.ones(size, room.capacity, dtype=torch.bool, device=device)
+        self._visible = torch.ones(size, span, dtype=torch.bool, device=device)
         ids, positions, slots = self._numbers
 
         def work() -> Tensor:
-            room.use.slots = slots
+            room.use.slots, room.use.span = slots, span
             try:
                 return compute(room.cache, ids[None], positions[None], self._visible[None, None])
             finally:
@@ -60,13 +63,13 @@ class Pass:
 
     def __call__(self, ids: Ints, positions: Ints, visible: Bools, want: Ints) -> Tensor:
         """`visible`: [new, used + new]. Returns [len(want), width], which later passes leave alone."""
-        (new, entries), (size, capacity) = visible.shape, self._visible.shape
+        (new, entries), (size, span) = visible.shape, self._visible.shape
         numbers = np.empty((3, size), np.int64)
         numbers[:2, :new] = ids, positions
         numbers[:2, new:] = numbers[:2, :1]
         numbers[2] = self._spare
         numbers[2, :new] = np.arange(entries - new, entries)
-        mask = np.zeros((size, capacity), bool)
+        mask = np.zeros((size, span), bool)
         mask[:new, :entries] = visible
         mask[new:] = mask[0]
         # Nothing waits here, so that what follows is called while the pass still computes.
@@ -82,8 +85,7 @@ def cuda_graphs(device: torch.device) -> Record:
 
     def record(work: Callable[[], Tensor]) -> Callable[[], Tensor]:
         with torch.cuda.device(device):
-            pool, _ = _pool(device)
-            stream = torch.cuda.Stream()
+            pool, stream, _ = _pool(device)
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
                 work()  # libraries set aside their memory at the first call, which cannot be recorded
@@ -109,13 +111,19 @@ def _captured(work: Callable[[], Tensor], pool: Any, stream: Any) -> tuple[Any, 
 
 
 @cache
-def _pool(device: torch.device) -> tuple[Any, Any]:
-    """Memory that all recordings on a device share, and a recording that is kept.
+def _pool(device: torch.device) -> tuple[Any, Any, Any]:
+    """Memory that all recordings on a device share, the stream that they are made on, and one that is kept.
 
-    torch cannot record into memory all of whose recordings are gone: an assertion of its allocator fails.
+    torch shares memory between recordings of the same stream only. It cannot record into memory all of whose
+    recordings are gone: an assertion of its allocator fails.
     """
-    pool = torch.cuda.graph_pool_handle()
-    return pool, _captured(lambda: torch.zeros(1, device=device), pool, torch.cuda.Stream())
+    pool, stream = torch.cuda.graph_pool_handle(), torch.cuda.Stream()
+
+    def work() -> Tensor:
+        return torch.zeros(1, device=device)
+
+    work()
+    return pool, stream, _captured(work, pool, stream)
 
 
 class Waits(Exception):
