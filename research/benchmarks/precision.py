@@ -20,6 +20,7 @@ from specs import load
 from specs.core.keys import Key
 from specs.engine import Models, unwatched
 from specs.methods.specs import Specs
+from specs.methods.speculative import Step
 from specs.types import Candidate, Decision, Result, Role, Trace
 
 METHOD = Specs()
@@ -40,10 +41,10 @@ def from_scratch(models: Models, trace: Trace, candidate: Candidate) -> Candidat
     return replace(candidate, log_q=log_q, log_p=log_p, reward=prm.rewards(group, LAW.steps.delimiter)[0])
 
 
-def decide(candidates: list[Candidate], trace: Trace, key: Key) -> tuple[Decision, bool]:
+def decide(candidates: list[Candidate], step: Step) -> tuple[Decision, bool]:
     """The choice of `specs`, and whether the step is good enough to stay."""
-    decision = METHOD._choose(tuple(candidates), key.fold("select", trace.token_ids))
-    return decision, not METHOD._rejected(trace, tuple(candidates), decision)
+    decision = METHOD.choose(step, candidates)
+    return decision, METHOD.accepts(step, candidates, decision)
 
 
 def compare(models: Models, result: Result) -> list[tuple[float, ...]]:
@@ -55,7 +56,8 @@ def compare(models: Models, result: Result) -> list[tuple[float, ...]]:
             forked = list(record.candidates)
             again = {c.token_ids: from_scratch(models, trace, c) for c in forked if c.duplicates_of is None}
             alone = [again[c.token_ids] for c in forked]
-            (one, kept), (other, stays) = decide(forked, trace, key), decide(alone, trace, key)
+            step = Step(trace, Role.DRAFT, LAW, key)
+            (one, kept), (other, stays) = decide(forked, step), decide(alone, step)
             assert one.chosen == record.decision.chosen
             pairs = [(c, again[c.token_ids]) for c in forked]
             steps = [None if d.chosen is None else forked[d.chosen].token_ids for d in (one, other)]

@@ -23,7 +23,7 @@ from specs.core.text import readable
 from specs.core.votes import boxed
 from specs.engine import Ahead, Closed, Group, Guesses, Models, Policy, PolicySession, RewardSession, Sampled
 from specs.errors import SpecsError, Stopped
-from specs.methods import Method
+from specs.methods import Method, settings_of
 from specs.types import (
     Accept,
     Branch,
@@ -499,7 +499,7 @@ class Solve:
             seed=self.seed,
             models={role: model.name for role, model in models.items()},
             prompt_token_ids=dict(self.prompts),
-            settings={**asdict(cast(Any, self.method)), **asdict(self.law), **asdict(self.limits)},
+            settings={**settings_of(self.method), **asdict(self.law), **asdict(self.limits)},
             text_scoring=any(getattr(session, "through_text", False) for session in self.sessions.values()),
             raw_scoring=self.models.inexact(self.law),
             error=error,

@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from dataclasses import asdict, fields
-from typing import Any, cast
+from dataclasses import asdict
+from typing import Any
 
 from specs.core.pacing import ROLES, Estimate, Kind
 from specs.machine import Limits
 from specs.methods import Method
+from specs.methods.deadline import Deadline
 from specs.methods.specs import Specs
-from specs.methods.speculation import speculating
-from specs.methods.timely import Timely
 from specs.types import Finish, Law, Result, Role, StepPolicy, StepRecord
 
 _STEPWISE = ("specs", "random-switch", "gsi", "rsd", "beam", "beam-draft", "draft")
@@ -48,11 +47,9 @@ class Pace:
 
         Only `specs` and its kin can; other methods are cut when the deadline passes.
         """
-        if limits.deadline_s is None or not isinstance(method, Specs) or isinstance(method, Timely):
+        if limits.deadline_s is None or not isinstance(method, Specs):
             return method
-        options = {one.name: getattr(method, one.name) for one in fields(cast(Any, method))}
-        kind = speculating(Timely) if "speculate" in options else Timely
-        return kind(**options, deadline_s=limits.deadline_s, estimate=self.estimate(law.steps))
+        return Deadline(method, limits.deadline_s, self.estimate(law.steps))
 
     def learn(self, result: Result) -> None:
         """Take in what the steps of a solve took, and how many they were if it came to its end."""

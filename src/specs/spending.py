@@ -11,9 +11,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 
-from specs.core.selection import log_ratio
 from specs.errors import InputError
-from specs.methods.specs import SwitchOn
+from specs.methods.accept import SwitchOn, evidence, merit
 from specs.types import Result, Role
 
 
@@ -39,12 +38,13 @@ def tau_for_share(
 
 def _met(result: Result, switch_on: SwitchOn | None, beta: float | None) -> Iterator[float]:
     """What tau was held against, of each chosen draft step."""
-    switch_on = switch_on or result.settings.get("switch_on", "trace")
+    compared: SwitchOn = switch_on or result.settings.get("switch_on", "trace")
+    if compared == "tilted":
+        beta = beta or result.settings["beta"]
     before: float | None = 1.0
     for record in result.steps:
         reward = None if record.step is None else record.step.reward
         if record.step is not None and record.writer is Role.DRAFT and reward is not None and before is not None:
-            evidence = log_ratio(record.step) / (beta or result.settings["beta"]) if switch_on == "tilted" else 0.0
-            yield (reward / before if before > 0 else math.inf) + evidence
-        if switch_on != "trace" and record.accepted:
+            yield merit(reward, before, evidence(record.step, compared, beta or math.inf))
+        if compared != "trace" and record.accepted:
             before = reward

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, Protocol
+from dataclasses import asdict
+from typing import Any, Protocol, cast
 
 from specs.core.keys import Key
 from specs.types import Accept, Branch, Finish, Law, Propose, Role, Rollout, Settle
@@ -27,6 +28,12 @@ class Method(Protocol):
     @property
     def roles(self) -> frozenset[Role]: ...
     def solve(self, question: str, law: Law, key: Key) -> Flow: ...
+
+
+def settings_of(method: Method) -> dict[str, Any]:
+    """Options of a method, for the record: its fields, or its `settings` if it has them."""
+    own: dict[str, Any] | None = getattr(method, "settings", None)
+    return asdict(cast(Any, method)) if own is None else own
 
 
 def check_n(n: int) -> None:

@@ -11,34 +11,28 @@ Model calls a step: one draft sample and one target pass; a rejected step adds o
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from specs.core.keys import Key
 from specs.core.selection import choose_best, log_ratio
-from specs.methods import Flow
-from specs.types import Accept, Law, Propose, Role, Trace
+from specs.methods.speculative import Policy, Step
+from specs.types import Candidate, Decision, Propose, Role
 
 
 @dataclass(frozen=True, slots=True)
-class HardReject:
+class HardReject(Policy):
     """No options: the two models decide alone."""
 
     name = "hard-reject"
     roles = frozenset({Role.DRAFT, Role.TARGET})
 
-    def solve(self, question: str, law: Law, key: Key) -> Flow:
-        trace = Trace(question)
-        while True:
-            writer = Role.DRAFT
-            proposal = yield Propose(writer, trace, 1, frozenset({Role.TARGET}), law)
-            ratio = log_ratio(proposal.candidates[0])
-            decision = choose_best([ratio])
-            # uniform() lies in [0, 1), so a step to which the target gives nothing never stays.
-            if not key.fold("accept", trace.token_ids).uniform() < math.exp(min(0.0, ratio)):
-                yield Accept(decision, keep=False)
-                writer = Role.TARGET
-                proposal = yield Propose(writer, trace, 1, frozenset(), law, attempt=1)
-                decision = choose_best([0.0])
-            if finish := (yield Accept(decision)):
-                return finish
-            trace = trace.extend(proposal.candidates[0], writer)
+    def propose(self, step: Step) -> Propose:
+        verify = frozenset({Role.TARGET} if step.writer is Role.DRAFT else ())
+        return Propose(step.writer, step.trace, 1, verify, step.law, step.attempt)
+
+    def choose(self, step: Step, candidates: Sequence[Candidate]) -> Decision:
+        return choose_best([log_ratio(candidates[0])])
+
+    def accepts(self, step: Step, candidates: Sequence[Candidate], decision: Decision) -> bool:
+        # uniform() lies in [0, 1), so a step to which the target gives nothing never stays.
+        return step.draw("accept").uniform() < math.exp(min(0.0, decision.scores[0]))

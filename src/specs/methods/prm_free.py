@@ -9,16 +9,17 @@ Model calls a step: n draft samples, one target pass; without support also n tar
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from specs.core.keys import Key
 from specs.core.selection import choose_soft, log_ratio
-from specs.methods import Flow, check_n
-from specs.types import Accept, Law, Propose, Role, Trace
+from specs.methods import check_n
+from specs.methods.speculative import Policy, Step
+from specs.types import Candidate, Decision, Propose, Role
 
 
 @dataclass(frozen=True, slots=True)
-class PrmFree:
+class PrmFree(Policy):
     """`n` candidates a step, >= 1."""
 
     n: int = 8
@@ -28,20 +29,12 @@ class PrmFree:
     def __post_init__(self) -> None:
         check_n(self.n)
 
-    def solve(self, question: str, law: Law, key: Key) -> Flow:
-        trace = Trace(question)
-        while True:
-            writer = Role.DRAFT
-            proposal = yield Propose(writer, trace, self.n, frozenset({Role.TARGET}), law)
-            ratios = [log_ratio(candidate) for candidate in proposal.candidates]
-            decision = choose_soft(ratios, key.fold("select", trace.token_ids).uniform())
-            if decision.chosen is None:
-                yield Accept(decision, keep=False)
-                writer = Role.TARGET
-                proposal = yield Propose(writer, trace, self.n, frozenset(), law, attempt=1)
-                ratios = [log_ratio(candidate) for candidate in proposal.candidates]
-                decision = choose_soft(ratios, key.fold("select", trace.token_ids, attempt=1).uniform())
-            if finish := (yield Accept(decision)):
-                return finish
-            assert decision.chosen is not None
-            trace = trace.extend(proposal.candidates[decision.chosen], writer)
+    def propose(self, step: Step) -> Propose:
+        verify = frozenset({Role.TARGET} if step.writer is Role.DRAFT else ())
+        return Propose(step.writer, step.trace, self.n, verify, step.law, step.attempt)
+
+    def choose(self, step: Step, candidates: Sequence[Candidate]) -> Decision:
+        return choose_soft([log_ratio(candidate) for candidate in candidates], step.draw("select").uniform())
+
+    def accepts(self, step: Step, candidates: Sequence[Candidate], decision: Decision) -> bool:
+        return decision.chosen is not None

@@ -9,17 +9,18 @@ A first step by the target is that one sample alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from specs.core.keys import Key
 from specs.core.selection import choose_best
-from specs.methods import Flow
-from specs.types import Accept, Law, Propose, Role, Trace
+from specs.methods.accept import good_enough
+from specs.methods.speculative import Policy, Step
+from specs.types import Candidate, Decision, Propose, Role
 
 
 @dataclass(frozen=True, slots=True)
-class Rsd:
+class Rsd(Policy):
     """`tau`: reward from which a draft step is kept; 0.7 in the paper. `start`: writer of the first step."""
 
     tau: float = 0.7
@@ -27,19 +28,15 @@ class Rsd:
     name = "rsd"
     roles = frozenset(Role)
 
-    def solve(self, question: str, law: Law, key: Key) -> Flow:
-        trace = Trace(question)
-        while True:
-            writer = Role.DRAFT if trace.steps else Role(self.start)
-            verify = frozenset({Role.PRM} if writer is Role.DRAFT else ())
-            proposal = yield Propose(writer, trace, 1, verify, law)
-            reward = proposal.candidates[0].reward
-            decision = choose_best([0.0 if reward is None else reward])
-            if writer is Role.DRAFT and (reward is None or not reward >= self.tau):
-                yield Accept(decision, keep=False)
-                writer = Role.TARGET
-                proposal = yield Propose(writer, trace, 1, frozenset(), law, attempt=1)
-                decision = choose_best([0.0])
-            if finish := (yield Accept(decision)):
-                return finish
-            trace = trace.extend(proposal.candidates[0], writer)
+    def first_writer(self) -> Role:
+        return Role(self.start)
+
+    def propose(self, step: Step) -> Propose:
+        verify = frozenset({Role.PRM} if step.writer is Role.DRAFT else ())
+        return Propose(step.writer, step.trace, 1, verify, step.law, step.attempt)
+
+    def choose(self, step: Step, candidates: Sequence[Candidate]) -> Decision:
+        return choose_best([0.0 if candidate.reward is None else candidate.reward for candidate in candidates])
+
+    def accepts(self, step: Step, candidates: Sequence[Candidate], decision: Decision) -> bool:
+        return good_enough(candidates[0], 1.0, 0.0, self.tau)

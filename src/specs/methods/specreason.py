@@ -11,12 +11,13 @@ step adds one target sample.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from specs.core.keys import Key
 from specs.core.selection import choose_best, rewards
-from specs.methods import Flow
-from specs.types import Accept, Judge, Law, Propose, Role, Trace
+from specs.methods.accept import good_enough
+from specs.methods.speculative import Policy, Step
+from specs.types import Candidate, Decision, Judge, Propose, Role
 
 RATING = Judge(
     instruction="Is the last step of this solution right? Look only at whether its facts and its arithmetic are "
@@ -30,24 +31,19 @@ KEPT = 7 / 9
 
 
 @dataclass(frozen=True, slots=True)
-class SpecReason:
+class SpecReason(Policy):
     """`tau`: rating from which a draft step is kept, as a share of the highest."""
 
     tau: float = KEPT
     name = "specreason"
     roles = frozenset({Role.DRAFT, Role.TARGET})
 
-    def solve(self, question: str, law: Law, key: Key) -> Flow:
-        trace = Trace(question)
-        while True:
-            writer = Role.DRAFT
-            proposal = yield Propose(writer, trace, 1, frozenset(), law, judge=RATING)
-            decision = choose_best(rewards(proposal.candidates))
-            if decision.scores[0] < self.tau:
-                yield Accept(decision, keep=False)
-                writer = Role.TARGET
-                proposal = yield Propose(writer, trace, 1, frozenset(), law, attempt=1)
-                decision = choose_best([0.0])
-            if finish := (yield Accept(decision)):
-                return finish
-            trace = trace.extend(proposal.candidates[0], writer)
+    def propose(self, step: Step) -> Propose:
+        judge = RATING if step.writer is Role.DRAFT else None
+        return Propose(step.writer, step.trace, 1, frozenset(), step.law, step.attempt, judge=judge)
+
+    def choose(self, step: Step, candidates: Sequence[Candidate]) -> Decision:
+        return choose_best(rewards(candidates) if step.writer is Role.DRAFT else [0.0])
+
+    def accepts(self, step: Step, candidates: Sequence[Candidate], decision: Decision) -> bool:
+        return good_enough(candidates[0], 1.0, 0.0, self.tau)

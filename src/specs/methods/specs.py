@@ -16,21 +16,20 @@ step by the draft, argmax and the soft value: docs/method.md marks each.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
-from specs.core.keys import Key
 from specs.core.selection import RewardAs, choose_best, choose_soft, hopeless, log_ratio, tilt
-from specs.methods import Flow, check_n
-from specs.types import Accept, Candidate, Decision, Finish, Law, Propose, Role, Trace
-
-SwitchOn = Literal["trace", "step", "tilted"]
+from specs.methods import check_n
+from specs.methods.accept import SwitchOn, evidence, good_enough, reward_before
+from specs.methods.speculative import Policy, Step
+from specs.types import Candidate, Decision, Propose, Role, Trace
 
 
 @dataclass(frozen=True, slots=True)
-class Specs:
+class Specs(Policy):
     """Configuration of SPECS. The defaults come from a study on the bundled trio (research/records).
 
     Attributes:
@@ -88,39 +87,43 @@ class Specs:
     def roles(self) -> frozenset[Role]:
         return frozenset(Role)
 
-    def solve(self, question: str, law: Law, key: Key) -> Flow:
-        trace, writer = Trace(question), Role(self.start)
-        while True:
-            select = key.fold("select", trace.token_ids)
-            proposal = yield self._request(writer, trace, law, select)
-            decision = self._choose(proposal.candidates, select)
-            if writer is Role.DRAFT and self._rejected(trace, proposal.candidates, decision):
-                yield Accept(decision, keep=False)
-                writer, select = Role.TARGET, key.fold("select", trace.token_ids, attempt=1)
-                proposal = yield self._request(writer, trace, law, select, attempt=1)
-                decision = self._choose(proposal.candidates, select)
-            if decision.chosen is None:
-                yield Accept(decision, keep=False)
-                return Finish.NO_SUPPORT
-            if finish := (yield Accept(decision)):
-                return finish
-            step = proposal.candidates[decision.chosen]
-            good = self._good(trace, step)
-            trace = trace.extend(step, writer)
-            writer = self._next_writer(good, key.fold("switch", trace.token_ids))
+    def first_writer(self) -> Role:
+        return Role(self.start)
 
-    def _request(self, writer: Role, trace: Trace, law: Law, select: Key, attempt: int = 0) -> Propose:
-        request = Propose(writer, trace, self.n, self._verifiers(writer), law, attempt)
-        if writer is Role.TARGET:
+    def propose(self, step: Step) -> Propose:
+        request = Propose(step.writer, step.trace, self.n, self._verifiers(step.writer), step.law, step.attempt)
+        if step.writer is Role.TARGET:
             return request
-        return replace(request, lookahead=partial(self._expected, trace, select), hopeless=self._hopeless())
+        return replace(request, lookahead=partial(self._expected, step), hopeless=self._hopeless())
 
-    def _expected(self, trace: Trace, select: Key, candidates: tuple[Candidate, ...]) -> int | None:
+    def choose(self, step: Step, candidates: Sequence[Candidate]) -> Decision:
+        scores = [self._score(candidate) for candidate in candidates]
+        return choose_soft(scores, step.draw("select").uniform()) if self.select == "soft" else choose_best(scores)
+
+    def accepts(self, step: Step, candidates: Sequence[Candidate], decision: Decision) -> bool:
+        """A step without support never stays; one that is not good enough stays unless `rewrite` is on."""
+        if decision.chosen is None:
+            return False
+        if self.deferral == "next" or self.draft_share is not None:
+            return True
+        return self._good(step.trace, candidates[decision.chosen])
+
+    def next_writer(self, step: Step, after: Trace) -> Role:
+        return self.writer_after(self._good(step.trace, after.steps[-1]), step, after)
+
+    def writer_after(self, good: bool, step: Step, after: Trace) -> Role:
+        """Who writes behind a step that is good enough, or is not."""
+        if self.draft_share is not None:
+            uniform = step.key.fold("switch", after.token_ids).uniform()
+            return Role.DRAFT if uniform < self.draft_share else Role.TARGET
+        return Role.DRAFT if good or self.deferral == "rewrite" else Role.TARGET
+
+    def _expected(self, step: Step, candidates: tuple[Candidate, ...]) -> int | None:
         """The draft candidate that is chosen if the target agrees with the draft; none without rewards."""
         if self.draft_share is not None:
             return None
-        decision = self._choose(candidates, select)
-        if decision.chosen is None or not self._good(trace, candidates[decision.chosen]):
+        decision = self.choose(step, candidates)
+        if decision.chosen is None or not self._good(step.trace, candidates[decision.chosen]):
             return None
         return decision.chosen
 
@@ -134,30 +137,11 @@ class Specs:
             return None
         return partial(hopeless, margin=self.hopeless, beta=self.beta, reward_as=self.reward_as)
 
-    def _choose(self, candidates: tuple[Candidate, ...], key: Key) -> Decision:
-        scores = [self._score(candidate) for candidate in candidates]
-        return choose_soft(scores, key.uniform()) if self.select == "soft" else choose_best(scores)
-
     def _score(self, candidate: Candidate) -> float:
         reward = math.nan if candidate.reward is None else candidate.reward
         return tilt(reward, self.beta, self.reward_as) + (log_ratio(candidate) if self.score == "tilted" else 0.0)
 
-    def _good(self, trace: Trace, step: Candidate) -> bool:
-        """Whether the step keeps the draft writing."""
-        rewards = [one.reward for one in trace.steps if one.reward is not None] if self.switch_on != "trace" else []
-        before = rewards[-1] if rewards else 1.0
-        evidence = log_ratio(step) / self.beta if self.switch_on == "tilted" else 0.0
-        return step.reward is not None and step.reward >= (self.tau - evidence) * before
-
-    def _rejected(self, trace: Trace, candidates: tuple[Candidate, ...], decision: Decision) -> bool:
-        """Whether a draft step is written again: no support, or not good enough under `rewrite`."""
-        if decision.chosen is None:
-            return True
-        if self.deferral == "next" or self.draft_share is not None:
-            return False
-        return not self._good(trace, candidates[decision.chosen])
-
-    def _next_writer(self, good: bool, key: Key) -> Role:
-        if self.draft_share is not None:
-            return Role.DRAFT if key.uniform() < self.draft_share else Role.TARGET
-        return Role.DRAFT if good or self.deferral == "rewrite" else Role.TARGET
+    def _good(self, trace: Trace, candidate: Candidate) -> bool:
+        """Whether a candidate is good enough for the draft to write on."""
+        before = reward_before(trace, self.switch_on)
+        return good_enough(candidate, before, evidence(candidate, self.switch_on, self.beta), self.tau)

@@ -36,8 +36,8 @@ def speculating(kind: type[Any]) -> type[Any]:
         if self.speculate < 1:
             raise ValueError(f"speculate is a number of tokens, at least 1, not {self.speculate}")
 
-    def solve(self: Any, question: str, law: Law, key: Key) -> Flow:
-        return _speculated(kind.solve(self, question, law, key), self.speculate)
+    def solve(self: Any, question: str, law: Law, key: Key, *schedule: Any) -> Flow:
+        return _speculated(kind.solve(self, question, law, key, *schedule), self.speculate)
 
     def of_kind(self: Any, name: str) -> Any:
         own = getattr_static(kind, name)

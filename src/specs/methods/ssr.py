@@ -22,6 +22,7 @@ from specs.core.keys import Key
 from specs.core.selection import choose_best, rewards
 from specs.core.votes import boxed, majority, normal
 from specs.methods import Flow, check_n
+from specs.methods.accept import good_enough
 from specs.methods.specreason import KEPT, RATING
 from specs.types import Accept, Branch, Candidate, Finish, Law, Proposal, Propose, Role, Settle, Trace
 
@@ -66,7 +67,7 @@ class Ssr:
                 Role.DRAFT, first, 1, frozenset(), law, beside=tuple(beside), judge=RATING
             )
             ratings = rewards(drafted.candidates)
-            good = tuple(k for k, rating in enumerate(ratings) if rating >= self.tau)
+            good = tuple(k for k, step in enumerate(drafted.candidates) if good_enough(step, 1.0, 0.0, self.tau))
             bad = [live[k] for k in range(len(live)) if k not in good]
             if good:
                 finishes: Sequence[Finish | None] = yield Branch(choose_best(ratings), good)

@@ -12,9 +12,9 @@ from specs.core.keys import Key
 from specs.core.pacing import Estimate, Kind
 from specs.drive import stream
 from specs.machine import Limits
+from specs.methods.deadline import Deadline, Moment, Way
 from specs.methods.registry import make
 from specs.methods.specs import Specs
-from specs.methods.timely import Moment, Timely, Way
 from specs.pacing import Pace, kind_of
 from specs.types import Finish, Law, Proposal, Role, Seconds, StepPolicy
 
@@ -100,7 +100,7 @@ def test_with_time_enough_it_is_the_plain_solve_token_for_token(name, clock):
 
 def test_without_a_deadline_it_is_the_plain_solve(clock):
     wanted = solve(ticking(clock), Specs(n=3))
-    assert written(solve(ticking(clock), Timely(n=3))) == written(wanted)
+    assert written(solve(ticking(clock), Deadline(Specs(n=3)))) == written(wanted)
 
 
 def known(**more):
@@ -117,7 +117,7 @@ def test_the_widest_way_that_fits_is_taken_as_worked_out_by_hand():
     Overtime is a usual step, 20 ms, and half of it is planned with. Four steps: 40, 60 or 80 ms, and min(1, 2 * 4 / 8)
     = 1 rewrite. With one step done: 30, 45 or 60, and 3/4 of a rewrite.
     """
-    timely = Timely(n=4, deadline_s=1.0, estimate=known())
+    deadline = Deadline(Specs(n=4), deadline_s=1.0, estimate=known())
     verified, few = Way(Kind.VERIFIED, 4, True), Way(Kind.REWARDED, 2, True)
     rewarded, alone = Way(Kind.REWARDED, 4, False), Way(Kind.ALONE, 1, False)
     table = {0: (80 + 50, 60 + 50, 60), 1: (60 + 37.5, 45 + 37.5, 45), 3: (20 + 12.5, 15 + 12.5, 15)}
@@ -125,12 +125,12 @@ def test_the_widest_way_that_fits_is_taken_as_worked_out_by_hand():
         for way, below, ms in zip((verified, few, rewarded), (few, rewarded, alone), needed, strict=True):
             for spare, wanted in ((0.1, way), (-0.1, below)):
                 now = Moment((ms - 10 + spare) / 1000, known(), done)
-                assert timely.way(now) == wanted
+                assert deadline.way(now) == wanted
 
 
 def test_fewer_candidates_where_they_take_less():
-    timely = Timely(n=8, deadline_s=10.0, estimate=known(slope=0.5))
-    found = [timely.way(Moment(ms / 1000, known(slope=0.5)))[:2] for ms in range(1, 800)]
+    deadline = Deadline(Specs(n=8), deadline_s=10.0, estimate=known(slope=0.5))
+    found = [deadline.way(Moment(ms / 1000, known(slope=0.5)))[:2] for ms in range(1, 800)]
     ways = [way for k, way in enumerate(found) if k == 0 or way != found[k - 1]]
     assert ways[0] == (Kind.ALONE, 1)
     assert ways[-4:] == [(Kind.VERIFIED, n) for n in (1, 2, 4, 8)]
@@ -139,13 +139,13 @@ def test_fewer_candidates_where_they_take_less():
 def test_more_time_never_narrows():
     for slope in (0.0, 0.2, 0.8):
         for score in ("tilted", "raw"):
-            timely = Timely(n=8, score=score, deadline_s=5.0)
+            deadline = Deadline(Specs(n=8, score=score), deadline_s=5.0)
             for done in range(6):
-                ranks = [timely.ways.index(timely.way(Moment(ms / 1000, known(slope=slope), done)))
+                ranks = [deadline.ways.index(deadline.way(Moment(ms / 1000, known(slope=slope), done)))
                          for ms in range(-500, 1000, 31)]  # fmt: skip
                 assert ranks == sorted(ranks, reverse=True)
-                assert (ranks[0], ranks[-1]) == (len(timely.ways) - 1, 0)
-                writes = [timely.target_n(Moment(ms / 1000, known(slope=slope), done), 8) or 0
+                assert (ranks[0], ranks[-1]) == (len(deadline.ways) - 1, 0)
+                writes = [deadline.target_n(Moment(ms / 1000, known(slope=slope), done), 8) or 0
                           for ms in range(-500, 1500, 31)]  # fmt: skip
                 assert writes == sorted(writes)
                 assert (writes[0], writes[-1]) == (0, 8)
@@ -153,9 +153,9 @@ def test_more_time_never_narrows():
 
 def test_the_target_writes_if_the_draft_can_still_close():
     """50 ms of the target and three steps by the draft alone, 30 ms; with two candidates as many verified ones, 60."""
-    timely = Timely(n=2, deadline_s=1.0, estimate=known())
+    deadline = Deadline(Specs(n=2), deadline_s=1.0, estimate=known())
     for ms, wanted in ((80.1, 1), (79.9, None), (110.1, 2), (109.9, 1)):
-        assert timely.target_n(Moment((ms - 10) / 1000, known()), 2) == wanted
+        assert deadline.target_n(Moment((ms - 10) / 1000, known()), 2) == wanted
 
 
 def test_what_a_model_reads_for_the_first_time_takes_longer():
@@ -194,9 +194,9 @@ def test_nothing_known_starts_narrow_and_widens(clock):
 
 def test_a_step_may_take_a_usual_step_of_overtime_but_not_more_than_half_the_deadline(clock):
     for deadline_s, overtime_s in ((1.0, 0.02), (0.03, 0.015)):
-        timely = Timely(n=8, deadline_s=deadline_s)
-        assert timely.overtime_s(known()) == pytest.approx(overtime_s)
-        request = next(replace(timely, estimate=known()).solve("q", LAW, Key.from_seed(0)))
+        deadline = Deadline(Specs(n=8), deadline_s=deadline_s)
+        assert deadline.overtime_s(known()) == pytest.approx(overtime_s)
+        request = next(replace(deadline, estimate=known()).solve("q", LAW, Key.from_seed(0)))
         assert request.overtime_s == pytest.approx(overtime_s)
 
 
@@ -218,8 +218,8 @@ def test_where_there_is_no_step_to_keep_the_target_writes_however_late_it_is(clo
     """The target cannot write what the draft writes, so nothing has support."""
     only = {name: [0.0 if k == token else -math.inf for k in range(5)] for name, token in (("q", 0), ("p", 1))}
     models = toy.models(lambda ids: only["q"], lambda ids: only["p"])
-    timely = Timely(n=2, deadline_s=1.0, estimate=known())
-    flow = timely.solve("q", LAW, Key.from_seed(0))
+    deadline = Deadline(Specs(n=2), deadline_s=1.0, estimate=known())
+    flow = deadline.solve("q", LAW, Key.from_seed(0))
     request = next(flow)
     assert Role.TARGET in request.verify
     candidates = stream("q", models, Specs(n=2), law=LAW, limits=Limits(max_steps=1)).result.steps[0].candidates
@@ -235,7 +235,7 @@ def test_without_any_support_the_solve_ends(clock):
 
 def test_a_deadline_is_positive():
     with pytest.raises(ValueError, match="a deadline is a positive number of seconds, not 0"):
-        Timely(deadline_s=0)
+        Deadline(Specs(), deadline_s=0)
 
 
 def test_pace_leaves_methods_alone_that_cannot_be_hurried():
@@ -246,7 +246,7 @@ def test_pace_leaves_methods_alone_that_cannot_be_hurried():
     specs = Specs()
     assert pace.timed(specs, LAW, Limits()) is specs
     timed = pace.timed(specs, LAW, Limits(deadline_s=1.0))
-    assert isinstance(timed, Timely)
+    assert isinstance(timed, Deadline)
     assert pace.timed(timed, LAW, Limits(deadline_s=2.0)) is timed
 
 

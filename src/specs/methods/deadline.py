@@ -17,16 +17,17 @@ Model calls a step: at most those of `specs`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, NamedTuple, cast
 
 from specs.core.keys import Key
 from specs.core.pacing import ROLES, Estimate, Kind
 from specs.core.selection import choose_best
 from specs.methods import Flow
 from specs.methods.specs import Specs
-from specs.types import Accept, Finish, Law, Proposal, Propose, Role, Trace
+from specs.methods.speculative import Policy, Step
+from specs.types import Candidate, Decision, Finish, Law, Proposal, Propose, Role, Trace
 
 _MORE_STEPS = 0.75
 """Quantile of the steps that remain, which time is kept for."""
@@ -86,21 +87,45 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class Timely(Specs):
-    """`specs` with a deadline.
+class Deadline:
+    """`specs` with a deadline, as a method.
 
     Attributes:
+        policy: as it is where there is time enough.
         deadline_s: seconds that the whole solve has; a step under way then has the time of one usual step more.
         estimate: of what steps take.
     """
 
+    policy: Specs
     deadline_s: float = math.inf
     estimate: Estimate = field(default_factory=Estimate)
 
     def __post_init__(self) -> None:
-        Specs.__post_init__(self)
         if not self.deadline_s > 0:
             raise ValueError(f"a deadline is a positive number of seconds, not {self.deadline_s}")
+
+    @property
+    def name(self) -> str:
+        return self.policy.name
+
+    @property
+    def roles(self) -> frozenset[Role]:
+        return self.policy.roles
+
+    @property
+    def speculate(self) -> int:
+        """Tokens that the draft proposes at a time; 0 for none."""
+        return getattr(self.policy, "speculate", 0)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """For the record: the policy's options, the deadline, and what was expected of it."""
+        own = asdict(cast(Any, self.policy))
+        return {**own, "deadline_s": self.deadline_s, "estimate": asdict(self.estimate)}
+
+    def solve(self, question: str, law: Law, key: Key) -> Flow:
+        """See `specs.methods.Method`."""
+        return self.policy.solve(question, law, key, AgainstTheClock(self))
 
     def overtime_s(self, estimate: Estimate) -> float:
         """Seconds beyond the deadline that a step may take: those of a usual one, before this solve or by now."""
@@ -110,12 +135,12 @@ class Timely(Specs):
     @property
     def ways(self) -> list[Way]:
         """How the draft may write a step, the widest first."""
-        full = Kind.VERIFIED if self.score == "tilted" else Kind.REWARDED
-        few = min(self.n, _FEW)
+        full = Kind.VERIFIED if self.policy.score == "tilted" else Kind.REWARDED
+        few = min(self.policy.n, _FEW)
         return [
-            *(Way(full, n, True) for n in _halved(self.n)),
+            *(Way(full, n, True) for n in _halved(self.policy.n)),
             Way(Kind.REWARDED, few, True),
-            *(Way(Kind.REWARDED, n, False) for n in _halved(self.n) if n >= few),
+            *(Way(Kind.REWARDED, n, False) for n in _halved(self.policy.n) if n >= few),
             Way(Kind.ALONE, 1, False),
         ]
 
@@ -146,52 +171,78 @@ class Timely(Specs):
     def _room(self, now: Moment) -> float:
         return now.remaining_s + _AIM * self.overtime_s(now.estimate)
 
-    def solve(self, question: str, law: Law, key: Key) -> Flow:
-        trace, writer, now = Trace(question), Role(self.start), Moment(self.deadline_s, self.estimate)
-        hurried = False
-        while True:
-            now = replace(now, done=len(trace.steps))
-            kind, n, _ = self.way(now)
-            if writer is Role.TARGET:
-                target_n = self.target_n(now, self.n)
-                writer, kind, n = (Role.DRAFT, kind, n) if target_n is None else (writer, Kind.TARGET, target_n)
-                hurried |= target_n != self.n
-            else:
-                hurried |= (kind, n) != self.ways[0][:2]
-            at, select = self._narrowed(kind, n), key.fold("select", trace.token_ids)
-            overtime_s = self.overtime_s(now.estimate)
-            request = at._request(writer, trace, law, select)
-            if kind is Kind.ALONE:
-                request = Propose(writer, trace, 1, frozenset(), law)
-            proposal: Proposal = yield replace(request, overtime_s=overtime_s)
-            now = now.after(kind, n, proposal.remaining_s)
-            decision = choose_best([0.0]) if kind is Kind.ALONE else at._choose(proposal.candidates, select)
-            if kind is not Kind.ALONE and writer is Role.DRAFT and at._rejected(trace, proposal.candidates, decision):
-                target_n = self.target_n(now, n)
-                hurried |= target_n != self.n
-                if target_n is None and decision.chosen is None:
-                    target_n = 1  # there is no step to keep
-                if target_n is not None:
-                    yield Accept(decision, keep=False)
-                    writer, kind, select = Role.TARGET, Kind.TARGET, key.fold("select", trace.token_ids, attempt=1)
-                    at = self._narrowed(kind, target_n)
-                    request = at._request(writer, trace, law, select, attempt=1)
-                    proposal = yield replace(request, overtime_s=overtime_s)
-                    now = now.after(kind, target_n, proposal.remaining_s)
-                    decision = at._choose(proposal.candidates, select)
-            if decision.chosen is None:
-                yield Accept(decision, keep=False)
-                return Finish.NO_SUPPORT
-            if finish := (yield Accept(decision)):
-                return Finish.DEADLINE if hurried and finish in (Finish.ANSWER, Finish.END_OF_TEXT) else finish
-            step = proposal.candidates[decision.chosen]
-            good = kind is Kind.ALONE or at._good(trace, step)
-            trace = trace.extend(step, writer)
-            writer = at._next_writer(good, key.fold("switch", trace.token_ids))
 
-    def _narrowed(self, kind: Kind, n: int) -> Timely:
-        """This configuration with `n` candidates, scored by those who verify."""
-        return replace(self, n=n, score="raw" if kind is Kind.REWARDED else self.score)
+class AgainstTheClock:
+    """A `Schedule`: each step as wide as the time that remains allows."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
+        self._now = Moment(deadline.deadline_s, deadline.estimate)
+        self._asked = deadline.ways[0][:2]
+        """How the step at hand was asked for: kind and number of candidates."""
+        self._overtime_s = 0.0
+        self._hurried = False
+
+    def plan(self, policy: Policy, step: Step) -> tuple[Policy, Step]:
+        deadline = self._deadline
+        self._now = now = replace(self._now, done=len(step.trace.steps))
+        kind, n, _ = deadline.way(now)
+        if step.writer is Role.TARGET:
+            target_n = deadline.target_n(now, deadline.policy.n)
+            self._hurried |= target_n != deadline.policy.n
+            if target_n is None:
+                step = replace(step, writer=Role.DRAFT)
+            else:
+                kind, n = Kind.TARGET, target_n
+        else:
+            self._hurried |= (kind, n) != deadline.ways[0][:2]
+        self._overtime_s = deadline.overtime_s(now.estimate)
+        return self._narrowed(kind, n), step
+
+    def plan_rewrite(self, policy: Policy, step: Step, decision: Decision) -> tuple[Policy, Step] | None:
+        n = self._deadline.target_n(self._now, self._asked[1])
+        self._hurried |= n != self._asked[1]
+        if n is None and decision.chosen is None:
+            n = 1  # there is no step to keep
+        return None if n is None else (self._narrowed(Kind.TARGET, n), step.rewritten())
+
+    def replied(self, proposal: Proposal) -> None:
+        self._now = self._now.after(*self._asked, proposal.remaining_s)
+
+    def ends(self, finish: Finish) -> Finish:
+        return Finish.DEADLINE if self._hurried and finish in (Finish.ANSWER, Finish.END_OF_TEXT) else finish
+
+    def _narrowed(self, kind: Kind, n: int) -> Policy:
+        """The policy with `n` candidates, scored by those who verify."""
+        self._asked = kind, n
+        policy = self._deadline.policy
+        narrowed = replace(policy, n=n, score="raw" if kind is Kind.REWARDED else policy.score)
+        return Hurried(narrowed, kind is Kind.ALONE, self._overtime_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Hurried(Policy):
+    """A policy whose steps may run `overtime_s` beyond the deadline.
+
+    `alone`: the draft writes one candidate, which nobody verifies.
+    """
+
+    policy: Specs
+    alone: bool
+    overtime_s: float
+
+    def propose(self, step: Step) -> Propose:
+        alone = Propose(Role.DRAFT, step.trace, 1, frozenset(), step.law)
+        return replace(alone if self.alone else self.policy.propose(step), overtime_s=self.overtime_s)
+
+    def choose(self, step: Step, candidates: Sequence[Candidate]) -> Decision:
+        return choose_best([0.0]) if self.alone else self.policy.choose(step, candidates)
+
+    def accepts(self, step: Step, candidates: Sequence[Candidate], decision: Decision) -> bool:
+        return self.alone or self.policy.accepts(step, candidates, decision)
+
+    def next_writer(self, step: Step, after: Trace) -> Role:
+        return self.policy.writer_after(True, step, after) if self.alone else self.policy.next_writer(step, after)
 
 
 def _halved(n: int) -> Iterator[int]:

@@ -1,0 +1,146 @@
+"""The speculative loop: the draft writes a step, and what knows better decides whether it stays.
+
+Until the solve is over:
+
+1. The writer proposes candidates for the next step; others verify them.       `Policy.propose`
+2. One candidate is chosen.                                                     `Policy.choose`
+3. A draft step that is not accepted is thrown away: the target writes the
+   step again, and one of its candidates is chosen.                             `Policy.accepts`
+4. The chosen candidate becomes part of the trace; who writes next?             `Policy.next_writer`
+
+Methods differ in these four answers alone, and each paper's file holds them. A `Schedule` may change them while
+the solve runs: it narrows steps when time is short.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from specs.core.keys import Key
+from specs.methods import Flow
+from specs.types import Accept, Candidate, Decision, Finish, Law, Proposal, Propose, Role, Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step that is being written.
+
+    Attributes:
+        trace: the steps before it.
+        writer: who writes it.
+        law: how tokens are sampled.
+        key: of the method's own draws.
+        attempt: 0, or 1 where a draft step was thrown away.
+    """
+
+    trace: Trace
+    writer: Role
+    law: Law
+    key: Key
+    attempt: int = 0
+
+    def draw(self, purpose: str) -> Key:
+        """Randomness of one purpose, for this step and attempt alone."""
+        return self.key.fold(purpose, self.trace.token_ids, attempt=self.attempt)
+
+    def rewritten(self) -> Step:
+        """The same step, written by the target."""
+        return replace(self, writer=Role.TARGET, attempt=1)
+
+
+class Policy(ABC):
+    """The answers of one method. Subclasses are frozen dataclasses of its options, and are methods (`solve`)."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def propose(self, step: Step) -> Propose:
+        """The request for a step's candidates."""
+
+    @abstractmethod
+    def choose(self, step: Step, candidates: Sequence[Candidate]) -> Decision:
+        """One of the candidates, or none of them without support."""
+
+    @abstractmethod
+    def accepts(self, step: Step, candidates: Sequence[Candidate], decision: Decision) -> bool:
+        """Whether a step of the draft stays."""
+
+    def first_writer(self) -> Role:
+        """Who writes the first step."""
+        return Role.DRAFT
+
+    def next_writer(self, step: Step, after: Trace) -> Role:
+        """Who writes the next step; `after` is the trace with this one."""
+        return Role.DRAFT
+
+    def solve(self, question: str, law: Law, key: Key, schedule: Schedule | None = None) -> Flow:
+        """See `specs.methods.Method`."""
+        return speculative_steps(self, question, law, key, schedule or AsPlanned())
+
+
+class Schedule(Protocol):
+    """What may change a policy's answers while a solve runs; one object a solve."""
+
+    def plan(self, policy: Policy, step: Step) -> tuple[Policy, Step]:
+        """The policy and the step to go on with."""
+        ...
+
+    def plan_rewrite(self, policy: Policy, step: Step, decision: Decision) -> tuple[Policy, Step] | None:
+        """The same for a step that is not accepted; None to keep it after all, for which there must be a choice."""
+        ...
+
+    def replied(self, proposal: Proposal) -> None:
+        """Is told of every reply."""
+        ...
+
+    def ends(self, finish: Finish) -> Finish:
+        """The reason to give for an end."""
+        ...
+
+
+class AsPlanned:
+    """The schedule that changes nothing."""
+
+    def plan(self, policy: Policy, step: Step) -> tuple[Policy, Step]:
+        return policy, step
+
+    def plan_rewrite(self, policy: Policy, step: Step, decision: Decision) -> tuple[Policy, Step]:
+        return policy, step.rewritten()
+
+    def replied(self, proposal: Proposal) -> None:
+        pass
+
+    def ends(self, finish: Finish) -> Finish:
+        return finish
+
+
+def speculative_steps(policy: Policy, question: str, law: Law, key: Key, schedule: Schedule) -> Flow:
+    """Solve a question by the loop above."""
+    usual, trace, writer = policy, Trace(question), policy.first_writer()
+    while True:
+        policy, step = schedule.plan(usual, Step(trace, writer, law, key))
+        proposal, decision = yield from _proposed(policy, step, schedule)
+        if step.writer is Role.DRAFT and not policy.accepts(step, proposal.candidates, decision):
+            again = schedule.plan_rewrite(policy, step, decision)
+            if again is not None:
+                yield Accept(decision, keep=False)
+                policy, step = again
+                proposal, decision = yield from _proposed(policy, step, schedule)
+        if decision.chosen is None:
+            yield Accept(decision, keep=False)
+            return Finish.NO_SUPPORT
+        if finish := (yield Accept(decision)):
+            return schedule.ends(finish)
+        trace = trace.extend(proposal.candidates[decision.chosen], step.writer)
+        writer = policy.next_writer(step, trace)
+
+
+def _proposed(
+    policy: Policy, step: Step, schedule: Schedule
+) -> Generator[Propose, Proposal, tuple[Proposal, Decision]]:
+    proposal = yield policy.propose(step)
+    schedule.replied(proposal)
+    return proposal, policy.choose(step, proposal.candidates)

@@ -1,0 +1,141 @@
+"""The speculative loop and its threshold rule, apart from any paper's answers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from specs.core.keys import Key
+from specs.core.selection import choose_best
+from specs.methods.accept import good_enough, merit
+from specs.methods.speculative import AsPlanned, Policy, speculative_steps
+from specs.types import Accept, Candidate, End, Finish, Law, Proposal, Propose, Role
+
+LAW, KEY = Law(), Key.from_seed(0)
+
+
+@dataclass(frozen=True)
+class Scripted(Policy):
+    """Keeps draft steps whose token is in `kept`; the target writes behind those in `then_target`."""
+
+    kept: frozenset[int] = frozenset()
+    then_target: frozenset[int] = frozenset()
+
+    def propose(self, step):
+        return Propose(step.writer, step.trace, 1, frozenset(), step.law, step.attempt)
+
+    def choose(self, step, candidates):
+        return choose_best([-math.inf if candidates[0].token_ids == (0,) else 0.0])
+
+    def accepts(self, step, candidates, decision):
+        return candidates[0].token_ids[0] in self.kept
+
+    def next_writer(self, step, after):
+        return Role.TARGET if after.token_ids[-1] in self.then_target else Role.DRAFT
+
+
+def run(policy, drafted, written, ends=100, schedule=None):
+    """What the loop asks for when the models write these tokens: (writer, attempt, kept), and how it ends."""
+    tokens = {Role.DRAFT: iter(drafted), Role.TARGET: iter(written)}
+    flow = speculative_steps(policy, "q", LAW, KEY, schedule or AsPlanned())
+    reply, seen, steps = None, [], 0
+    try:
+        while True:
+            request = flow.send(reply)
+            if isinstance(request, Propose):
+                seen.append([request.writer, request.attempt, None])
+                candidate = Candidate((next(tokens[request.writer]),), "a", End.DELIMITER)
+                reply = Proposal((candidate,))
+            else:
+                assert isinstance(request, Accept)
+                seen[-1][2] = request.keep
+                steps += request.keep
+                reply = Finish.ANSWER if steps == ends else None
+    except StopIteration as stop:
+        return [tuple(one) for one in seen], stop.value
+
+
+D, T = Role.DRAFT, Role.TARGET
+
+
+def test_a_step_that_is_not_accepted_is_written_again_by_the_target_once():
+    policy = Scripted(kept=frozenset({1}))
+    found, finish = run(policy, [1, 2, 1], [3], ends=3)
+    assert found == [(D, 0, True), (D, 0, False), (T, 1, True), (D, 0, True)]
+    assert finish is Finish.ANSWER
+
+
+def test_the_target_s_own_steps_are_not_judged():
+    policy = Scripted(kept=frozenset({1}), then_target=frozenset({1}))
+    assert run(policy, [1, 1], [9], ends=3)[0] == [(D, 0, True), (T, 0, True), (D, 0, True)]
+
+
+def test_without_support_a_draft_step_is_written_again_and_a_target_step_ends_the_solve():
+    found, finish = run(Scripted(), [0], [0])
+    assert found == [(D, 0, False), (T, 1, False)]
+    assert finish is Finish.NO_SUPPORT
+
+
+def test_a_schedule_may_keep_a_step_turn_a_writer_and_rename_the_end():
+    told = []
+
+    class Hurry(AsPlanned):
+        def plan(self, policy, step):
+            return policy, (step if step.writer is D else type(step)(step.trace, D, step.law, step.key))
+
+        def plan_rewrite(self, policy, step, decision):
+            return None
+
+        def replied(self, proposal):
+            told.append(proposal)
+
+        def ends(self, finish):
+            return Finish.DEADLINE
+
+    found, finish = run(Scripted(then_target=frozenset({5})), [5, 6], [], ends=2, schedule=Hurry())
+    assert found == [(D, 0, True), (D, 0, True)]
+    assert finish is Finish.DEADLINE
+    assert len(told) == 2
+
+
+def test_attempts_of_a_step_draw_apart_and_purposes_too():
+    drawn = []
+
+    class Drawing(Scripted):
+        def choose(self, step, candidates):
+            drawn.append((step.draw("select").uniform(), step.draw("accept").uniform()))
+            return super().choose(step, candidates)
+
+    run(Drawing(), [1, 1], [1, 1], ends=2)
+    values = [value for pair in drawn for value in pair]
+    assert len(set(values)) == len(values) == 8
+
+
+rewards = st.floats(0.0, 1.0)
+
+
+@given(rewards, st.floats(0.01, 1.0), st.floats(-1.0, 1.0), st.floats(-1.0, 2.0))
+def test_a_step_is_good_enough_up_to_its_merit(reward, before, evidence, tau):
+    """What calibration reads off recorded steps is the threshold that decides them; rounding apart."""
+    step, value = Candidate((1,), "a", End.DELIMITER, reward=reward), merit(reward, before, evidence)
+    if abs(tau - value) > 1e-9:
+        assert good_enough(step, before, evidence, tau) == (value >= tau)
+
+
+def test_a_step_without_a_reward_is_never_good_enough():
+    assert not good_enough(Candidate((1,), "a", End.DELIMITER), 1.0, 0.0, -math.inf)
+
+
+def test_behind_a_reward_of_0_any_step_is_good_enough():
+    step = Candidate((1,), "a", End.DELIMITER, reward=0.0)
+    assert merit(0.0, 0.0, 0.0) == math.inf
+    assert good_enough(step, 0.0, 0.0, 0.99)
+
+
+@pytest.mark.parametrize("tau", [0.0, 0.3, 1.0])
+def test_the_border_itself_is_good_enough(tau):
+    assert good_enough(Candidate((1,), "a", End.DELIMITER, reward=tau), 1.0, 0.0, tau)
