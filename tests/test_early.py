@@ -13,9 +13,9 @@ import pytest
 import tiny
 import toy
 
-from specs.drive import stream
+from specs.decoding.limits import Limits
+from specs.decoding.stream import stream
 from specs.engine import Models
-from specs.machine import Limits
 from specs.methods.registry import make
 from specs.types import Finish, Law, StepPolicy
 

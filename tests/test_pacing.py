@@ -12,9 +12,9 @@ import specs
 from specs.bundled.problems import HELD_OUT_SEED, generate
 from specs.core.pacing import Estimate
 from specs.core.selection import choose_best
-from specs.drive import stream
-from specs.machine import Limits
-from specs.pacing import Pace, kind_of
+from specs.decoding.limits import Limits
+from specs.decoding.pace import Pace, kind_of
+from specs.decoding.stream import stream
 from specs.record import result_json
 from specs.replay import Ended, replay
 from specs.traces import result_from

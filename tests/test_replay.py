@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from specs import api
 from specs.bundled.problems import generate
-from specs.drive import stream
+from specs.decoding.limits import Limits
+from specs.decoding.stream import stream
 from specs.errors import InputError
-from specs.machine import Limits
 from specs.methods.registry import NAMES, make
 from specs.record import result_json
 from specs.replay import Ended, replay

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import toy
 
-from specs.drive import stream
+from specs.decoding.limits import Limits
+from specs.decoding.stream import stream
 from specs.errors import InputError
-from specs.machine import Limits
 from specs.methods.rsd import Rsd
 from specs.methods.specs import Specs
 from specs.spending import tau_for_share

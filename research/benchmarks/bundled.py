@@ -12,7 +12,7 @@ import numpy as np
 
 from specs.bundled.problems import generate
 from specs.core.statistics import median_ratio_interval, paired_difference
-from specs.drive import stream
+from specs.decoding.stream import stream
 from specs.engine import Models
 from specs.eval.grading import correct
 from specs.methods import Method
@@ -37,7 +37,7 @@ def arguments(doc: str | None, limit: int, **more: type) -> argparse.Namespace:
 
 
 def solve(models: Models, method: Method, tier: str, seed: int, law: Law = LAW, **more: Any) -> Result:
-    """One solve of one problem, with `more` for `specs.drive.stream`; ends the program if it fails."""
+    """One solve of one problem, with `more` for `specs.decoding.stream.stream`; ends the program if it fails."""
     result = stream(generate(tier, seed).question, models, method, law=law, seed=0, **more).result
     if result.error is not None:
         raise SystemExit(f"a solve failed: {result.error}")

@@ -30,11 +30,11 @@ import numpy as np
 from research.benchmarks.bundled import finish, right, solve
 from specs import load
 from specs.core.statistics import non_inferior, paired_difference, percentiles, wilson
+from specs.decoding.limits import Limits
+from specs.decoding.pace import Pace, kind_of
 from specs.engine import Models
-from specs.machine import Limits
 from specs.methods import Method
 from specs.methods.registry import make
-from specs.pacing import Pace, kind_of
 from specs.types import Finish, Result
 
 TUNING_SEED = 2_464_000

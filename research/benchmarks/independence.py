@@ -20,7 +20,7 @@ from research.benchmarks.bundled import LAW, arguments, finish
 from specs import load
 from specs.bundled.problems import generate
 from specs.core.votes import boxed
-from specs.drive import stream
+from specs.decoding.stream import stream
 from specs.eval.environment import environment
 from specs.eval.grading import correct
 from specs.methods.whole import SoftBestOfN

@@ -34,9 +34,9 @@ import numpy as np
 
 from research.benchmarks.light_backend import random_model
 from specs import load
-from specs.drive import stream
+from specs.decoding.limits import Limits
+from specs.decoding.stream import stream
 from specs.engine import Models, unwatched
-from specs.machine import Limits
 from specs.methods import Method
 from specs.methods.beam import Beam
 from specs.methods.specs import Specs

@@ -20,6 +20,7 @@ from typing import Any
 from specs import load
 from specs.cli.progress import Shown
 from specs.core.statistics import clustered_mean_interval, median_ratio_interval, paired_difference
+from specs.decoding.limits import Limits
 from specs.engine import Models
 from specs.eval.cells import Cell
 from specs.eval.datasets import load_problems
@@ -27,7 +28,6 @@ from specs.eval.environment import environment
 from specs.eval.folder import Folder
 from specs.eval.rows import Row
 from specs.eval.run import Plan, solve_all
-from specs.machine import Limits
 from specs.methods.beam import Beam
 from specs.methods.specs import Specs
 from specs.record import write_json

@@ -18,10 +18,10 @@ from research.cost_suite.shapes import TRIOS, Engine, free, random_model
 from specs import api
 from specs.bundled.problems import generate
 from specs.core.statistics import median_ratio_interval, percentiles
-from specs.drive import stream
+from specs.decoding.limits import Limits
+from specs.decoding.stream import stream
 from specs.engine import Models
 from specs.errors import EngineError
-from specs.machine import Limits
 from specs.methods import Method
 from specs.methods.beam import Beam
 from specs.methods.gsi import Gsi

@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 
 from research.cost_suite.naive import wait
-from specs.drive import stream
+from specs.decoding.stream import stream
 from specs.engine import Models
 from specs.errors import EngineError
 from specs.methods import Method

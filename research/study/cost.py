@@ -8,7 +8,7 @@ from statistics import median
 
 from research.study.plan import LAW, LIMITS, TUNING_SEED, N, Run, by_step
 from specs import api
-from specs.drive import stream
+from specs.decoding.stream import stream
 from specs.eval.datasets import load_problems
 from specs.eval.run import Standing
 

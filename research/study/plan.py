@@ -16,8 +16,8 @@ from typing import Literal
 
 from specs import api
 from specs.bundled.problems import TIERS
+from specs.decoding.limits import Limits
 from specs.eval.cells import Cell
-from specs.machine import Limits
 from specs.methods import Method
 from specs.methods.beam import Beam
 from specs.methods.gsi import Gsi

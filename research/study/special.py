@@ -21,7 +21,7 @@ DRAFTING = ("specs", "gsi", "rsd")
 def cost_ratio(run: Run, out: Path, n: int) -> dict[str, Any] | None:
     """Latency over beam search's, were a draft token to cost another share of a target token.
 
-    Nothing overlaps with drafting (`specs.machine`), so a draft k times as slow adds k - 1 times its seconds.
+    Nothing overlaps with drafting (`specs.decoding`), so a draft k times as slow adds k - 1 times its seconds.
     The measured ratio is that of `beam-draft` and `beam`: same n, same calls, seconds by token drawn.
     """
     rows = rows_of(run, out)

@@ -17,9 +17,9 @@ from numpy.typing import ArrayLike
 
 from research.theory.exact import Floats
 from research.theory.worlds import Chooser, Context, Decoder, Table, World
-from specs.drive import stream
+from specs.decoding.limits import Limits
+from specs.decoding.stream import stream
 from specs.engine import Models
-from specs.machine import Limits
 from specs.methods.specs import Specs
 from specs.models.tabular import TabularPolicy, TabularReward, TabularText
 from specs.types import Law, Role, StepPolicy

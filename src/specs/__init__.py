@@ -1,9 +1,9 @@
 """SPECS: faster test-time scaling through speculative drafts (arXiv 2506.15733)."""
 
 from specs.api import asolve, astream, configure, load, solve, stream
+from specs.decoding.limits import Limits
 from specs.engine import Models
 from specs.errors import EngineError, InputError, ModelError, SpecsError
-from specs.machine import Limits
 from specs.methods.specs import Specs
 from specs.types import Candidate, Chat, Finish, Law, Result, Role, StepPolicy, StepRecord, Turn, Usage
 

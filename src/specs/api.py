@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from specs import drive
-from specs.drive import AsyncStream, Stream
+from specs.decoding import stream as streams
+from specs.decoding.limits import Limits
+from specs.decoding.pace import Pace
+from specs.decoding.stream import AsyncStream, Stream
 from specs.engine import Models
 from specs.errors import InputError
-from specs.machine import Limits
 from specs.methods import Method
 from specs.methods.registry import make
 from specs.models.load import Engine, Names, load_models
-from specs.pacing import Pace
 from specs.rewards.families import PRMFormat
 from specs.types import ALONE, Chat, Law, Result, StepPolicy
 
@@ -114,7 +114,7 @@ def stream(
         options: as for `configure`.
     """
     chosen, law, limits = configure(method, **options)
-    return drive.stream(question, models, chosen, law=law, limits=limits, seed=seed, chat=chat, pace=pace or Pace())
+    return streams.stream(question, models, chosen, law=law, limits=limits, seed=seed, chat=chat, pace=pace or Pace())
 
 
 def solve(question: str, models: Models, method: str | Method = "specs", **options: Any) -> Result:
@@ -134,7 +134,7 @@ def astream(
 ) -> AsyncStream:
     """`stream` for asyncio: `async for step in ...`, then `.result`."""
     chosen, law, limits = configure(method, **options)
-    return drive.astream(question, models, chosen, law=law, limits=limits, seed=seed, chat=chat, pace=pace or Pace())
+    return streams.astream(question, models, chosen, law=law, limits=limits, seed=seed, chat=chat, pace=pace or Pace())
 
 
 async def asolve(question: str, models: Models, method: str | Method = "specs", **options: Any) -> Result:

@@ -15,8 +15,8 @@ from enum import StrEnum
 from typing import Any, cast
 
 from specs.core.keys import Key
+from specs.decoding.limits import Limits, finish_of
 from specs.errors import InputError
-from specs.machine import Limits, finish_of
 from specs.methods import Method
 from specs.methods.registry import fits, make
 from specs.types import (

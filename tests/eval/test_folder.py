@@ -10,14 +10,14 @@ from dataclasses import replace
 import pytest
 import toy
 
-from specs.drive import stream
+from specs.decoding.limits import Limits
+from specs.decoding.stream import stream
 from specs.errors import InputError
 from specs.eval.cells import Cell
 from specs.eval.files import Problem
 from specs.eval.folder import RESULTS, RUN, TRACES, Folder, read
 from specs.eval.gather import gather
 from specs.eval.run import Plan, solve_all
-from specs.machine import Limits
 from specs.methods.beam import Beam
 from specs.methods.single import Single
 from specs.methods.specs import Specs

@@ -14,7 +14,8 @@ import world
 
 import specs.eval.run as run_module
 from specs.core.statistics import wilson
-from specs.drive import stream
+from specs.decoding.limits import Limits
+from specs.decoding.stream import stream
 from specs.engine import Models
 from specs.errors import EngineError, InputError
 from specs.eval.cells import Cell, names
@@ -23,7 +24,6 @@ from specs.eval.report import Report
 from specs.eval.rows import Rows
 from specs.eval.run import Plan, solve_all
 from specs.eval.table import table
-from specs.machine import Limits
 from specs.methods.beam import Beam
 from specs.methods.single import Single
 from specs.methods.specs import Specs
@@ -134,7 +134,7 @@ def drifting_clock(monkeypatch):
         ticks.append(1e-3 * (1 + len(ticks) / 200))
         return sum(ticks)
 
-    monkeypatch.setattr("specs.machine.time", SimpleNamespace(perf_counter=perf_counter))
+    monkeypatch.setattr("specs.decoding.clock.time", SimpleNamespace(perf_counter=perf_counter))
     return ticks
 
 

@@ -9,10 +9,11 @@ from unittest import mock
 
 import toy
 
-from specs import api, machine
+from specs import api
 from specs.bundled.problems import generate
+from specs.decoding import clock as clock_of_solves
+from specs.decoding.pace import Pace
 from specs.methods.registry import NAMES, SPECULATING
-from specs.pacing import Pace
 from specs.record import plain, result_json
 from specs.types import Role
 
@@ -79,7 +80,7 @@ class Clock:
 
 
 def deadlines() -> Iterator[dict[str, Any]]:
-    with mock.patch.object(machine, "time", Clock()) as clock:
+    with mock.patch.object(clock_of_solves, "time", Clock()) as clock:
         models = ticking(clock)
         pace = Pace()
         for seed in range(12):

@@ -13,8 +13,8 @@ import pytest
 import tiny
 from rows import check_same_steps
 
-from specs.drive import stream
-from specs.machine import Limits
+from specs.decoding.limits import Limits
+from specs.decoding.stream import stream
 from specs.methods.registry import make
 from specs.models import ahead, beside
 from specs.models.load import Names, load_models

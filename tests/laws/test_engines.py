@@ -20,9 +20,9 @@ from rows import outputs_of
 
 from specs.core.keys import Key
 from specs.core.sampling import log_law
-from specs.drive import astream, stream
+from specs.decoding.limits import Limits
+from specs.decoding.stream import astream, stream
 from specs.engine import Models, unwatched
-from specs.machine import Limits
 from specs.methods.beam import Beam
 from specs.methods.registry import NAMES, make
 from specs.methods.specs import Specs

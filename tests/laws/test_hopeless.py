@@ -11,8 +11,8 @@ import toy
 from specs import api
 from specs.bundled.problems import generate
 from specs.core.selection import softmax
-from specs.drive import stream
-from specs.machine import Limits
+from specs.decoding.limits import Limits
+from specs.decoding.stream import stream
 from specs.methods.specs import Specs
 from specs.types import Law, Role, StepPolicy
 

@@ -12,9 +12,9 @@ import pytest
 import toy
 
 from specs.core.keys import Key
-from specs.drive import stream
+from specs.decoding.limits import Limits
+from specs.decoding.stream import stream
 from specs.engine import Models
-from specs.machine import Limits
 from specs.methods.registry import make
 from specs.models.tabular import TabularPolicy, TabularReward, TabularText
 from specs.types import Law, Role, StepPolicy

@@ -9,10 +9,10 @@ import pytest
 import tiny
 import toy
 
-from specs.drive import stream
+from specs.decoding.limits import Limits
+from specs.decoding.stream import stream
 from specs.engine import unwatched
 from specs.errors import EngineError, ModelError
-from specs.machine import Limits
 from specs.methods.registry import make
 from specs.models.load import Names, load_models
 from specs.models.text import HubText

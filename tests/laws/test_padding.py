@@ -12,10 +12,10 @@ from rows import check_same_steps, outputs_of
 
 from specs.core.keys import Key
 from specs.core.sampling import log_law
-from specs.drive import stream
+from specs.decoding.limits import Limits
+from specs.decoding.stream import stream
 from specs.engine import unwatched
 from specs.errors import ModelError
-from specs.machine import Limits
 from specs.methods.registry import make
 from specs.models.light import load_light
 from specs.models.text import HubText

@@ -10,9 +10,9 @@ import tiny
 pytest.importorskip("torch")
 import prms
 
-from specs.drive import stream
+from specs.decoding.limits import Limits
+from specs.decoding.stream import stream
 from specs.engine import Models, unwatched
-from specs.machine import Limits
 from specs.methods.beam import Beam
 from specs.methods.registry import make
 from specs.methods.specs import Specs

@@ -6,10 +6,10 @@ import pytest
 import tiny
 from rows import check_same_steps
 
-from specs.drive import stream
+from specs.decoding.limits import Limits
+from specs.decoding.stream import stream
 from specs.engine import Models
 from specs.errors import InputError
-from specs.machine import Limits
 from specs.methods.registry import NAMES, SPECULATING, make
 from specs.models.load import Names, load_models
 from specs.types import Finish, Law, Role, StepPolicy

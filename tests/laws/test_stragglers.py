@@ -10,10 +10,10 @@ from specs import api
 from specs.bundled.problems import generate
 from specs.cli import main
 from specs.core.selection import log_ratio
-from specs.drive import stream
+from specs.decoding.limits import Limits
+from specs.decoding.stream import stream
 from specs.engine import Models
 from specs.errors import InputError
-from specs.machine import Limits
 from specs.methods.beam import Beam
 from specs.methods.registry import NAMES, make
 from specs.methods.specs import Specs

@@ -6,10 +6,10 @@ import tiny
 from live.servers import PRM_FLAGS, PROCESSED, V2
 
 from specs.core.keys import Key
-from specs.drive import stream
+from specs.decoding.limits import Limits
+from specs.decoding.stream import stream
 from specs.engine import Models, unwatched
 from specs.errors import EngineError
-from specs.machine import Limits
 from specs.methods.registry import make
 from specs.models.load import Names, load_models
 from specs.models.text import HubText

@@ -11,9 +11,9 @@ from live.solving import QUESTION, opened
 from specs import api
 from specs.core.keys import Key
 from specs.core.sampling import log_law
-from specs.drive import stream
+from specs.decoding.limits import Limits
+from specs.decoding.stream import stream
 from specs.engine import Models
-from specs.machine import Limits
 from specs.methods.registry import make
 from specs.serving.doctor import State, diagnose
 from specs.types import Candidate, End, Law, Role, StepPolicy, Trace

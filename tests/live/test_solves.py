@@ -10,10 +10,10 @@ from live.solving import QUESTION, check_first_tokens, check_records, opened
 
 from specs import api
 from specs.core.keys import Key
-from specs.drive import stream
+from specs.decoding.limits import Limits
+from specs.decoding.stream import stream
 from specs.engine import Models
 from specs.errors import InputError
-from specs.machine import Limits
 from specs.methods.registry import make
 from specs.types import Candidate, End, Finish, Law, Role, StepPolicy, Trace
 

@@ -7,9 +7,9 @@ from live.solving import QUESTION, check_first_tokens, check_records
 
 from specs import api
 from specs.core.sampling import log_law
-from specs.drive import stream
+from specs.decoding.limits import Limits
+from specs.decoding.stream import stream
 from specs.engine import unwatched
-from specs.machine import Limits
 from specs.methods.registry import make
 from specs.models.remote.client import together, wait
 from specs.models.remote.vllm import connect

@@ -7,15 +7,15 @@ from dataclasses import replace
 import pytest
 import toy
 
-from specs import machine
 from specs.core.keys import Key
 from specs.core.pacing import Estimate, Kind
-from specs.drive import stream
-from specs.machine import Limits
+from specs.decoding import clock as clock_of_solves
+from specs.decoding.limits import Limits
+from specs.decoding.pace import Pace, kind_of
+from specs.decoding.stream import stream
 from specs.methods.deadline import Deadline, Moment, Way
 from specs.methods.registry import make
 from specs.methods.specs import Specs
-from specs.pacing import Pace, kind_of
 from specs.types import Finish, Law, Proposal, Role, Seconds, StepPolicy
 
 LAW = Law(0.9, 1.0, StepPolicy(max_tokens=4))
@@ -40,7 +40,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch):
-    monkeypatch.setattr(machine, "time", clock := Clock())
+    monkeypatch.setattr(clock_of_solves, "time", clock := Clock())
     return clock
 
 

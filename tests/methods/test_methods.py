@@ -10,10 +10,10 @@ import toy
 
 from specs.core.sampling import log_law
 from specs.core.selection import softmax
-from specs.drive import stream
+from specs.decoding.limits import Limits
+from specs.decoding.stream import stream
 from specs.engine import Models
 from specs.errors import InputError
-from specs.machine import Limits
 from specs.methods.gsi import Gsi
 from specs.methods.registry import NAMES, make, options_of
 from specs.methods.rsd import Rsd

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import toy
 
-from specs.drive import stream
+from specs.decoding.limits import Limits
+from specs.decoding.stream import stream
 from specs.engine import Models
-from specs.machine import Limits
 from specs.methods.registry import make
 from specs.models.tabular import TabularPolicy, TabularText
 from specs.types import End, Finish, Law, Role, StepPolicy

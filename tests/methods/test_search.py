@@ -5,10 +5,10 @@ import pytest
 import toy
 
 from specs.core.selection import rewards
-from specs.drive import stream
+from specs.decoding.limits import Limits
+from specs.decoding.stream import stream
 from specs.engine import Models
 from specs.errors import InputError
-from specs.machine import Limits
 from specs.methods.beam import Beam, Dvts
 from specs.methods.registry import make
 from specs.models.tabular import TabularPolicy, TabularReward, TabularText

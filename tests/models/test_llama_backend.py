@@ -15,10 +15,10 @@ gguf = pytest.importorskip("gguf", reason="needs the extra dev")
 
 from specs import api  # noqa: E402
 from specs.core.keys import Key  # noqa: E402
-from specs.drive import stream  # noqa: E402
+from specs.decoding.limits import Limits  # noqa: E402
+from specs.decoding.stream import stream  # noqa: E402
 from specs.engine import unwatched  # noqa: E402
 from specs.errors import EngineError, InputError, ModelError, install_command  # noqa: E402
-from specs.machine import Limits  # noqa: E402
 from specs.methods.specs import Specs  # noqa: E402
 from specs.models.gguf import GgufText, library  # noqa: E402
 from specs.models.llama import FIRST_CELLS, load_llama  # noqa: E402

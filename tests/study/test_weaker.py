@@ -10,7 +10,7 @@ import toy
 
 from research.study.plan import Weaker
 from research.study.weaker import NoisyReward, models_for, names_for, noisy_draft
-from specs import drive
+from specs.decoding.stream import stream
 from specs.engine import unwatched
 from specs.methods.specs import Specs
 from specs.models.folders import BUNDLED
@@ -71,7 +71,7 @@ def test_solves_with_a_noisy_prm_can_be_made_again():
     def steps(trio):
         return [
             [(c.token_ids, c.reward) for c in record.candidates]
-            for seed in range(5) for record in drive.stream("q", trio, Specs(n=4), law=Law(), seed=seed).result.steps
+            for seed in range(5) for record in stream("q", trio, Specs(n=4), law=Law(), seed=seed).result.steps
         ]  # fmt: skip
 
     assert steps(noisy) == steps(noisy)

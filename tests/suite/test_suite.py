@@ -16,8 +16,8 @@ from research.cost_suite.scales import SCALES, Scale
 from research.cost_suite.shapes import TRIOS, Size, random_model
 from specs import api
 from specs.bundled.problems import generate
-from specs.drive import stream
-from specs.machine import Limits
+from specs.decoding.limits import Limits
+from specs.decoding.stream import stream
 from specs.methods.beam import Beam
 from specs.methods.specs import Specs
 from specs.models.light_graph import Shape

@@ -9,10 +9,10 @@ from typing import Any, NoReturn, get_args
 
 from specs import api
 from specs.core.selection import RewardAs
+from specs.decoding.limits import Limits
 from specs.engine import Models
 from specs.errors import InputError
 from specs.eval.cells import Cell
-from specs.machine import Limits
 from specs.methods import Method
 from specs.methods.registry import make, options_of
 from specs.methods.specs import Specs, SwitchOn

@@ -9,14 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from specs import drive
 from specs.bundled.problems import generate
 from specs.cli.options import add_method, add_models, method_of, models_of
 from specs.cli.show import Screen
-from specs.drive import Stream
+from specs.decoding.pace import Pace
+from specs.decoding.stream import Stream, stream
 from specs.errors import InputError
 from specs.methods.registry import NAMES, SPECULATING
-from specs.pacing import Pace
 from specs.record import check_writable, json_text, result_json, write_json
 from specs.types import Finish
 
@@ -51,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         check_writable(args.trace)
     models = models_of(args, [method])
     screen = None if args.json else Screen(sys.stdout, args.candidates)
-    running = drive.stream(question, models, method, law=law, limits=limits, seed=args.seed, pace=Pace())
+    running = stream(question, models, method, law=law, limits=limits, seed=args.seed, pace=Pace())
     if screen:
         screen.question(question, {str(role): getattr(models, role).name for role in sorted(method.roles)})
     with _interruptible(running):

@@ -15,15 +15,15 @@ from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any, cast
 
-from specs.drive import Stream, stream
+from specs.decoding.limits import Limits
+from specs.decoding.pace import Pace
+from specs.decoding.stream import Stream, stream
 from specs.engine import Models
 from specs.errors import InputError, described
 from specs.eval.cells import Cell, Setting, names
 from specs.eval.files import Problem
 from specs.eval.rows import Key, Row, Rows
-from specs.machine import Limits
 from specs.methods import Method
-from specs.pacing import Pace
 from specs.types import DRAWS, Finish, Law, Result
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from specs import api
+from specs.decoding.limits import Limits
 from specs.engine import Models
 from specs.errors import InputError, ModelError
-from specs.machine import Limits
 from specs.methods import Method
 from specs.methods.registry import options_of
 from specs.server.errors import Refused, quoted

@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from specs import drive
+from specs.decoding.limits import Limits
+from specs.decoding.pace import Pace
+from specs.decoding.stream import Stream, stream
 from specs.engine import Models
 from specs.errors import described
-from specs.machine import Limits
 from specs.methods import Method
-from specs.pacing import Pace
 from specs.server.asking import Asked, within
 from specs.server.errors import DEFECT, Refused
 from specs.server.line import Closed, Full, Line, Place
@@ -71,7 +71,7 @@ class Job:
     def __init__(self, asked: Asked, place: Place, hear: Hear, solves: Solves) -> None:
         self.asked = asked
         self._place, self._hear, self._solves = place, hear, solves
-        self._running: drive.Stream | None = None
+        self._running: Stream | None = None
         self._began = time.perf_counter()
         self._given_up = False
 
@@ -115,7 +115,7 @@ class Job:
         limits = within(asked.limits, queue_s)
         if limits is None:
             return self._late()
-        self._running = drive.stream(
+        self._running = stream(
             asked.question,
             self._solves.models,
             asked.method,
@@ -137,7 +137,7 @@ class Job:
         self._solves.meters.rejected.labels("deadline").inc()
         return Failed(Refused(503, "the deadline passed in the queue", code="deadline", retry_after_s=1))
 
-    def _step_by_step(self, running: drive.Stream, output: Output, loop: asyncio.AbstractEventLoop) -> Result:
+    def _step_by_step(self, running: Stream, output: Output, loop: asyncio.AbstractEventLoop) -> Result:
         """In a thread of its own."""
         for record in running:
             loop.call_soon_threadsafe(self._hear, Step(record, output.feed(record)))
@@ -160,7 +160,7 @@ class Solves:
 
         An engine that fails here may have recovered when it is needed, and methods that do not use it still work.
         """
-        trial = drive.stream(TRIAL, self.models, method, law=law, limits=Limits(max_tokens=100), pace=self.pace)
+        trial = stream(TRIAL, self.models, method, law=law, limits=Limits(max_tokens=100), pace=self.pace)
         try:
             failure = trial.result.error
         except KeyboardInterrupt:

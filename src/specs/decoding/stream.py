@@ -3,7 +3,7 @@
     stream(question, models, method)       -> iterate StepRecords, then read `.result`
     astream(question, models, method)      -> the same for asyncio
 
-Both drive the same state machine (`specs.machine`) and differ only in how they run engine calls.
+Both drive the same state machine (`specs.decoding`) and differ only in how they run engine calls.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from specs.core.text import readable
+from specs.decoding.clock import Call, Done, timed
+from specs.decoding.limits import Limits
+from specs.decoding.loop import Machine, Solve
+from specs.decoding.pace import Pace
 from specs.engine import Models
 from specs.errors import InputError, SpecsError
-from specs.machine import Call, Done, Limits, Machine, Solve, timed
 from specs.methods import Method
-from specs.pacing import Pace
 from specs.types import ALONE, Chat, Law, Result, StepRecord
 
 

@@ -4,7 +4,7 @@
     timed = pace.timed(method, law, limits)             the method to run
     pace.learn(result)                                  after each solve, with a deadline or without
 
-`specs.drive` does all three if it is given a pace.
+`specs.decoding.stream` does all three if it is given a pace.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import asdict
 from typing import Any
 
 from specs.core.pacing import ROLES, Estimate, Kind
-from specs.machine import Limits
+from specs.decoding.limits import Limits
 from specs.methods import Method
 from specs.methods.deadline import Deadline
 from specs.methods.specs import Specs
