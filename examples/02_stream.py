@@ -1,0 +1,31 @@
+"""Print steps as they are accepted, within a deadline; first with a loop, then with asyncio.
+
+python examples/02_stream.py
+"""
+
+import asyncio
+
+from specs import astream, load, stream
+
+QUESTION = "Tom has 40 nuts. He gives 6 nuts to each of 3 friends. How many nuts does Tom have now?"
+
+
+def with_a_loop(models) -> None:
+    running = stream(QUESTION, models, "specs", deadline_s=5.0)
+    for record in running:
+        print(f"{record.writer:>6}  {record.step.text.strip()}", flush=True)
+    result = running.result
+    print(f"answer: {result.answer}, first step after {1000 * result.time_to_first_step_s:.0f} ms\n")
+
+
+async def with_asyncio(models) -> None:
+    running = astream(QUESTION, models, "beam", n=4)
+    async for record in running:
+        print(f"{record.writer:>6}  {record.step.text.strip()}", flush=True)
+    print(f"answer: {running.result.answer}")
+
+
+if __name__ == "__main__":
+    models = load()
+    with_a_loop(models)
+    asyncio.run(with_asyncio(models))

@@ -1,0 +1,39 @@
+"""A new method in 20 lines: keep a draft step if enough of the candidates agree on it, without a reward model.
+
+python examples/05_new_method.py
+"""
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+from specs import load, solve
+from specs.bundled.problems import HELD_OUT_SEED, generate
+from specs.core.selection import choose_best
+from specs.methods.speculative import Policy
+from specs.types import End, Propose, Role
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement(Policy):
+    n: int = 8
+    share: float = 0.5
+    name = "agreement"
+    roles = frozenset({Role.DRAFT, Role.TARGET})
+
+    def propose(self, step):  # n draft steps, or one target step; no model scores them
+        n = self.n if step.writer is Role.DRAFT else 1
+        return Propose(step.writer, step.trace, n, frozenset(), step.law, step.attempt)
+
+    def choose(self, step, candidates):  # the text drawn most often
+        votes = Counter(candidate.text for candidate in candidates if candidate.end is not End.CUT)
+        return choose_best([votes[candidate.text] or -math.inf for candidate in candidates])
+
+    def accepts(self, step, candidates, decision):  # if not, the target rewrites the step
+        return decision.chosen is not None and decision.scores[decision.chosen] >= self.share * self.n
+
+
+result = solve(generate("medium", HELD_OUT_SEED + 4).question, load(prm=None), Agreement(n=8, share=0.5))
+for record in result.steps:
+    print(f"{record.writer:>6}  {'kept' if record.accepted else 'rejected':8}  {record.step.text.strip()}")
+print(f"answer: {result.answer}, {result.draft_share:.0%} of the steps by the draft")
