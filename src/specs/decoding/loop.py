@@ -109,7 +109,7 @@ class Solve:
                         yield from self._hand_out(record)
                     case Settle():
                         trace, reply = request.trace, None
-                    case Propose() | Rollout():
+                    case _:
                         reply = yield from self._propose(request)
         except Stopped as stop:
             finish = stop.reason

@@ -1,0 +1,79 @@
+"""Running a solve, apart from any engine's laws."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+
+import pytest
+import toy
+
+from specs.core.pacing import Estimate
+from specs.decoding.limits import Limits
+from specs.decoding.pace import Pace
+from specs.decoding.stream import astream, stream
+from specs.errors import EngineError
+from specs.methods.specs import Specs
+from specs.types import Finish, Law, Propose, Seconds, StepPolicy
+
+LAW, LIMITS = Law(0.9, 1.0, StepPolicy(max_tokens=4)), Limits(max_steps=5, max_tokens=60)
+
+
+def models():
+    return toy.models(toy.table(1, end=-6.0), toy.table(2, end=-6.0))
+
+
+@dataclass(frozen=True)
+class Blind(Specs):
+    """`specs` that never says which candidate it will choose."""
+
+    def solve(self, *args):
+        flow, reply = Specs.solve(self, *args), None
+        while True:
+            try:
+                request = flow.send(reply)
+            except StopIteration as stop:
+                return stop.value
+            reply = yield replace(request, lookahead=None) if isinstance(request, Propose) else request
+
+
+def test_a_method_that_says_nothing_of_its_next_step_solves_the_same():
+    for seed in range(4):
+        one, other = (
+            stream("q", models(), method, law=LAW, limits=LIMITS, seed=seed).result for method in (Specs(4), Blind(4))
+        )
+        steps = [[replace(record, seconds=Seconds()) for record in result.steps] for result in (one, other)]
+        assert steps[0] == steps[1]
+        assert all(use.speculated == 0 for use in other.usage.values())
+
+
+@pytest.mark.parametrize("error", [EngineError("the engine is gone"), MemoryError()])
+def test_an_engine_that_fails_ends_an_asyncio_solve_with_an_error(error):
+    broken = models()
+
+    def fail(*args):
+        raise error
+
+    broken.target.backend.forward = fail
+
+    async def solve():
+        running = astream("q", broken, Specs(4), law=LAW, limits=LIMITS)
+        async for _ in running:
+            pass
+        return running.result
+
+    result = asyncio.run(solve())
+    assert result.finish_reason is Finish.ERROR
+    assert result.error == (str(error) or "out of memory")
+
+
+def test_a_solve_that_was_hurried_says_nothing_of_how_often_steps_are_rewritten():
+    result = stream("q", models(), Specs(4, tau=1.0), law=LAW, limits=LIMITS).result
+    assert any(not record.accepted for record in result.steps)
+    found = []
+    for finish in (Finish.MAX_STEPS, Finish.DEADLINE):
+        pace = Pace()
+        pace.learn(replace(result, finish_reason=finish, answer="1"))
+        found.append(pace.estimate(LAW.steps).rewrites)
+    assert found[0] > Estimate().rewrites
+    assert found[1] == Estimate().rewrites
