@@ -134,7 +134,7 @@ def _torch(size: Size, device: str, name: str) -> Backend:
 
 
 def recorded(backend: HFBackend) -> HFBackend:
-    """The backend; EngineError if it calls every kernel anew on a GPU, so that its times would say nothing of ours."""
+    """The backend; EngineError if it runs on a GPU without recorded passes, which would time something else."""
     if backend.device.startswith("cuda") and backend.record is None:
         raise EngineError(f"{backend.name}: passes are not recorded on {backend.device}, so nothing is measured")
     return backend

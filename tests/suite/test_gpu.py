@@ -20,6 +20,7 @@ from research.benchmarks.gpu import __main__ as command
 from research.benchmarks.gpu.act import FORMAT, Act, Broken, Late, Point
 from research.benchmarks.gpu.predictions import CLAIMS, GOALS, PARTS, RESULTS, TIMES, lines, measured_on, read
 from research.benchmarks.gpu.steps import TINY, suite_of
+from specs.cli.main import reported
 from specs.errors import InputError
 
 COMMITTED = sorted(RESULTS.glob("gpu-*.json"))
@@ -70,7 +71,7 @@ def test_what_is_found_is_kept_and_what_failed_is_tried_again(tmp_path):
     works = True
     more = [points[0], points[1], Point("four", lambda: measure("four"), 0)]
     assert act(tmp_path / "a").run("facts", more) is True
-    assert calls[3:] == ["four", "two"], "what was not come to comes first"
+    assert calls[3:] == ["four", "two"], "points that were never begun come first"
     assert set(read(tmp_path / "a")["facts"]) == {"one", "two", "three", "four"}
 
 
@@ -158,7 +159,7 @@ def test_without_a_gpu_only_a_dry_run_is_possible(monkeypatch, capsys):
         command.main()
     assert "a CPU takes --dry-run" in capsys.readouterr().err
     monkeypatch.setattr(sys, "argv", ["gpu", "all", "--device", "cuda:99"])
-    assert command.main() == 2
+    assert reported(command.main) == 2
     assert "device 'cuda:99'" in capsys.readouterr().err
 
 

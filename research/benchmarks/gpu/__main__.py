@@ -21,7 +21,7 @@ from pathlib import Path
 from research.benchmarks.gpu import direct, facts, laws, passes, steps
 from research.benchmarks.gpu.act import Act, Broken, Late, Point
 from research.benchmarks.gpu.predictions import PARTS, lines, measured_on, read
-from specs.errors import SpecsError
+from specs.cli.main import reported
 from specs.models.hf.loading import device_of
 
 POINTS: dict[str, Callable[[Act], Iterable[Point]]] = dict(
@@ -54,17 +54,11 @@ def main() -> int:
             parser.error("a CPU takes --dry-run")
         whole = [run(act, part) for part in (PARTS if "all" in args.part else dict.fromkeys(args.part))]
     except Late as late:
-        print(f"time is up; the same command goes on: {late}", file=sys.stderr)
+        print(f"time is up; run the same command again: {late}", file=sys.stderr)
         whole = [False]
     except Broken as error:
-        print(f"CUDA is of no more use in this process; the same command goes on behind it: {error}", file=sys.stderr)
+        print(f"CUDA fails in this process from here on; run the same command again: {error}", file=sys.stderr)
         whole = [False]
-    except SpecsError as error:
-        print(f"scripts/gpu: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on", file=sys.stderr)
-        return 130
     print(f"\nrecords in {', '.join(map(str, act.folders))}; {time.monotonic() - begun:.0f} s\n")
     print(f"{measured_on(out)}\n")
     if args.dry_run:
@@ -81,4 +75,4 @@ def run(act: Act, part: str) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(reported(main))

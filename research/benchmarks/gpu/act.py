@@ -5,8 +5,8 @@ A record is a file `PART.json` in the act's folders:
     {"format": 1, "part": ..., "dry_run": ..., "points": {NAME: POINT, ...}}
 
 A point has `on` (GPU, torch, transformers, commit), `seconds`, and either `found`, what was measured, or `failed`,
-why it could not be (`begun` if the process ended in it). What is found stays. The next call, on this machine or on
-another one that is given the folder, goes on with what was not come to, and then tries again what failed.
+why it could not be (`begun` if the process ended in it). What was found stays. The next call, on this machine or on
+another one with a copy of the folder, first measures the points that were never begun, then retries those that failed.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ class SolveClock:
     def close_step(self, prefetched: Callable[[float, float], Done] | None) -> Seconds:
         """Busy seconds of the step at hand, which ends now; `prefetched` gives its share of a prefetched step."""
         end = now()
-        if prefetched is not None:  # what it goes on with is the next step's
+        if prefetched is not None:  # the rest of it belongs to the next step
             self.spans.append(prefetched(self._step_start, end))
         phases = ("draft", "target_generate", "target_score", "prm")
         busy = {phase: covered_s([span for span in self.spans if span.phase == phase]) for phase in phases}
