@@ -1,11 +1,12 @@
 """Is this checkout slower than another one? Both run the same solves in turn, each in its own process.
 
     git worktree add ../old COMMIT
-    python -m research.benchmarks.versions --old ../old --limit 160 --runs 3
+    python -m research.benchmarks.versions --old ../old --limit 160 --runs 3 [--methods beam,target,specs]
 
-Methods are `beam` and `target`, whose tokens do not depend on the rule of draws; the script checks that both write the
-same tokens. Each run gives the ratio of mean latencies, new over old; the result is the mean over runs with a one-sided
-95% lower bound (Student's t). Bundled trio, light engine, alone on the machine. Prints JSON last.
+Methods are `beam` and `target`, whose tokens do not depend on the rule of draws, if nothing else is said; the script
+checks that both write the same tokens. Each run gives the ratio of mean latencies, new over old; the result is the mean
+over runs with a one-sided 95% lower bound (Student's t). Bundled trio, light engine, alone on the machine. Prints JSON
+last.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from scipy.stats import t
 
 from research.benchmarks.bundled import arguments, finish
 
-METHODS = ("beam", "target")
+METHODS = "beam,target"
 WARM_UP = 5
 _WORKER = """
 import json, sys
@@ -66,14 +67,15 @@ def _pipes(process: subprocess.Popen[str]) -> tuple[IO[str], IO[str]]:
 
 
 def main() -> None:
-    args = arguments(__doc__, 160, old=Path, runs=int)
+    args = arguments(__doc__, 160, old=Path, runs=int, methods=str)
     here = Path(__file__).parents[2]
-    ratios: dict[str, list[float]] = {method: [] for method in METHODS}
+    methods = (args.methods or METHODS).split(",")
+    ratios: dict[str, list[float]] = {method: [] for method in methods}
     for run in range(args.runs or 3):
         versions = {"new": Version(here), "old": Version(args.old.resolve())}
-        spent = {(name, method): 0.0 for name in versions for method in METHODS}
+        spent = {(name, method): 0.0 for name in versions for method in methods}
         for k in range(-WARM_UP, args.limit):
-            for method in METHODS:
+            for method in methods:
                 tokens = []
                 for name in versions if (k + run) % 2 else reversed(versions):
                     seconds, written = versions[name].solve(args.tier, args.problem_seed + k, method)
@@ -81,7 +83,7 @@ def main() -> None:
                     spent[name, method] += seconds if k >= 0 else 0.0
                 if tokens[0] != tokens[1]:
                     raise SystemExit(f"{method} writes other tokens on problem {args.problem_seed + k}")
-        for method in METHODS:
+        for method in methods:
             ratios[method].append(spent["new", method] / spent["old", method])
         print({method: round(found[-1], 3) for method, found in ratios.items()}, file=sys.stderr, flush=True)
         for version in versions.values():
