@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
 import toy
+from clocked import Clock, ticking
 
 from specs import api
 from specs.bundled.problems import generate
@@ -15,7 +15,6 @@ from specs.decoding import clock as clock_of_solves
 from specs.decoding.pace import Pace
 from specs.methods.registry import NAMES, SPECULATING
 from specs.record import plain, result_json
-from specs.types import Role
 
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in (*NAMES, *SPECULATING)),
@@ -48,8 +47,6 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
 LEFT_OUT = ("latency_s", "time_to_first_step_s", "flops", "settings", "models")
 """What is measured, follows from what is kept, or only repeats what was asked for."""
 DEADLINES = (0.02, 0.05, 0.1, 0.2, 1.0)
-COST = {Role.DRAFT: 0.001, Role.TARGET: 0.01, Role.PRM: 0.003}
-"""Seconds of a pass."""
 
 
 def tabular() -> Iterator[dict[str, Any]]:
@@ -65,20 +62,6 @@ def bundled() -> Iterator[dict[str, Any]]:
         yield lasting(api.solve(question, models, name, seed=2, **{"n": 4, **options}))
 
 
-class Clock:
-    """Stands for the module `time`; moves only when a model computes."""
-
-    def __init__(self) -> None:
-        self.now, self.lock = 100.0, threading.Lock()
-
-    def perf_counter(self) -> float:
-        return self.now
-
-    def tick(self, seconds: float) -> None:
-        with self.lock:
-            self.now += seconds
-
-
 def deadlines() -> Iterator[dict[str, Any]]:
     with mock.patch.object(clock_of_solves, "time", Clock()) as clock:
         models = ticking(clock)
@@ -91,19 +74,6 @@ def deadlines() -> Iterator[dict[str, Any]]:
                     "q", models, seed=seed, pace=pace, n=4, max_step_tokens=4, max_steps=6, deadline_s=deadline_s
                 )
                 yield lasting(result)
-
-
-def ticking(clock: Clock) -> Any:
-    found = toy.models(toy.table(1, end=-6.0), toy.table(2, end=-6.0))
-    for role in Role:
-        backend = getattr(found, role).backend
-
-        def forward(*args: Any, inner: Any = backend.forward, role: Role = role) -> Any:
-            clock.tick(COST[role])
-            return inner(*args)
-
-        backend.forward = forward
-    return found
 
 
 def lasting(result: Any) -> dict[str, Any]:

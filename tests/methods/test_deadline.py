@@ -1,11 +1,11 @@
 """`specs` against the clock, on exact models and a clock that their passes move."""
 
 import math
-import threading
 from dataclasses import replace
 
 import pytest
 import toy
+from clocked import COST, Clock, ticking
 
 from specs.core.keys import Key
 from specs.core.pacing import Estimate, Kind
@@ -20,42 +20,12 @@ from specs.types import Finish, Law, Proposal, Role, Seconds, StepPolicy
 
 LAW = Law(0.9, 1.0, StepPolicy(max_tokens=4))
 LIMITS = Limits(max_steps=6, max_tokens=60)
-COST = {Role.DRAFT: 0.001, Role.TARGET: 0.01, Role.PRM: 0.003}
-"""Seconds of a pass."""
-
-
-class Clock:
-    """Stands for the module `time`; moves only when a model computes."""
-
-    def __init__(self):
-        self.now, self.lock = 100.0, threading.Lock()
-
-    def perf_counter(self):
-        return self.now
-
-    def tick(self, seconds):
-        with self.lock:
-            self.now += seconds
 
 
 @pytest.fixture
 def clock(monkeypatch):
     monkeypatch.setattr(clock_of_solves, "time", clock := Clock())
     return clock
-
-
-def ticking(clock, slower=1.0, **options):
-    """Exact models of steady speed; their traces are of several steps."""
-    found = toy.models(toy.table(1, end=-6.0), toy.table(2, end=-6.0), **options)
-    for role in Role:
-        backend = getattr(found, role).backend
-
-        def forward(*args, inner=backend.forward, role=role):
-            clock.tick(slower * COST[role])
-            return inner(*args)
-
-        backend.forward = forward
-    return found
 
 
 def solve(models, method, deadline_s=None, pace=None, seed=0, limits=LIMITS):

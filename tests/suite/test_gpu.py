@@ -27,7 +27,7 @@ COMMITTED = sorted(RESULTS.glob("gpu-*.json"))
 
 
 def check(record: dict[str, Any]) -> None:
-    """The form of a record, for whoever reads it."""
+    """The form of a record."""
     assert set(record) == {"format", "part", "dry_run", "points"}
     assert record["format"] == FORMAT
     assert record["part"] in PARTS

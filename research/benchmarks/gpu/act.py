@@ -69,6 +69,10 @@ class Act:
     say: Callable[[str], None] = field(default=lambda line: print(line, flush=True))
 
     @property
+    def on_gpu(self) -> bool:
+        return self.device.startswith("cuda")
+
+    @property
     def left_s(self) -> float:
         return self.ends - time.monotonic()
 
@@ -94,24 +98,16 @@ class Act:
                 raise Late(f"{part}: {point.name} takes about {point.about_s:.0f} s, and {self.left_s:.0f} s are left")
             self.say(f"{part}: {point.name} ...")
             begun = time.monotonic()
-            known[point.name] = {"on": where(), "failed": "begun", "seconds": 0.0}
+            here = where()
+            known[point.name] = {"on": here, "failed": "begun", "seconds": 0.0}
             self._write(part, record)
-            known[point.name] = one = self._measured(point)
-            one["seconds"] = round(time.monotonic() - begun, 1)
+            one: Found = {"on": here, **_measured(point), "seconds": round(time.monotonic() - begun, 1)}
+            known[point.name] = one
             self._write(part, record)
             self.say(f"{part}: {point.name}: {'failed' if 'failed' in one else 'measured'} in {one['seconds']} s")
             if "CUDA error" in one.get("failed", ""):
                 raise Broken(f"{part}: {point.name}: {one['failed']}")
         return not any("failed" in one for one in known.values())
-
-    def _measured(self, point: Point) -> Found:
-        one: Found = {"on": where()}
-        try:
-            one["found"] = point.measure()
-        except (Exception, SystemExit) as error:  # benchmarks end the program where a solve fails
-            one["failed"] = f"{type(error).__name__}: {error}"
-            traceback.print_exc()
-        return one
 
     def _begun(self, part: str) -> Found:
         path = self.folders[0] / f"{part}.json"
@@ -130,6 +126,14 @@ class Act:
         for folder in self.folders:
             folder.mkdir(parents=True, exist_ok=True)
             write_json(folder / f"{part}.json", record, indent=1)
+
+
+def _measured(point: Point) -> Found:
+    try:
+        return {"found": point.measure()}
+    except (Exception, SystemExit) as error:  # benchmarks end the program where a solve fails
+        traceback.print_exc()
+        return {"failed": f"{type(error).__name__}: {error}"}
 
 
 def where() -> Found:

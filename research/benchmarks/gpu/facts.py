@@ -36,7 +36,7 @@ def points(act: Act) -> Iterator[Point]:
 def machine(act: Act) -> Found:
     """Versions, driver and card."""
     found: Found = {"environment": environment(), "cuda": torch.version.cuda, "capability": None}
-    if act.device.startswith("cuda"):
+    if act.on_gpu:
         card: Any = torch.cuda.get_device_properties(act.device)
         found["capability"] = f"{card.major}.{card.minor}"
         found["processors"], found["memory_bytes"] = card.multi_processor_count, card.total_memory

@@ -49,7 +49,7 @@ def tests(act: Act, files: tuple[str, ...], *options: str) -> Found:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *PLUGINS, "--device", act.device]
-        command += ["-n", "4" if act.device.startswith("cuda") else "1", f"--junitxml={report}", *options, *files]
+        command += ["-n", "4" if act.on_gpu else "1", f"--junitxml={report}", *options, *files]
         paths = [f"{ROOT}/src", str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         env = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         output = Path(folder) / "output"

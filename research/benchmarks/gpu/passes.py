@@ -35,8 +35,8 @@ BF16_ERROR = 0.1
 """Largest difference between two ways of computing a pass that is rounding, relative to the largest output."""
 
 
-def trio(act: Act) -> Trio:
-    return TRIOS["1M, 5M, 5M" if act.dry else "Qwen2.5 1.5B, 7B, 7B"]
+def trio(dry: bool) -> Trio:
+    return TRIOS["1M, 5M, 5M" if dry else "Qwen2.5 1.5B, 7B, 7B"]
 
 
 def points(act: Act) -> Iterator[Point]:
@@ -51,8 +51,7 @@ def points(act: Act) -> Iterator[Point]:
 
 @lru_cache  # all three stay: they have to fit on one card
 def model(role: Role, device: str, dry: bool) -> HFBackend:
-    size = TRIOS["1M, 5M, 5M" if dry else "Qwen2.5 1.5B, 7B, 7B"][role]
-    backend = random_model(size, "torch", device, f"random {role}")
+    backend = random_model(trio(dry)[role], "torch", device, f"random {role}")
     assert isinstance(backend, HFBackend)
     if backend.record is None:  # on a CPU, so that a dry run runs the same code
         backend.prepare(lambda work: work)
@@ -69,7 +68,7 @@ def memory(act: Act) -> Found:
     """Bytes of the three models with recorded memory for four solves each: at the end, and at most while it is made."""
     clear_all()
     free("torch")
-    if gpu(act):
+    if act.on_gpu:
         torch.cuda.reset_peak_memory_stats(act.device)
     caches = []
     for role in Role:
@@ -77,9 +76,9 @@ def memory(act: Act) -> Found:
         caches += [backend.cache() for _ in range(4)]
         for cache in caches[-4:]:
             for size in SIZES:
-                backend.forward(cache, np.zeros(size, np.int64), np.arange(size), None, NOTHING[:0])
+                backend.forward(cache, np.zeros(size, np.int64), np.arange(size), None, NOTHING)
     found: Found = {"models": len(Role), "solves": len(caches) // len(Role)}
-    if gpu(act):
+    if act.on_gpu:
         left, whole = torch.cuda.mem_get_info(act.device)
         found |= {
             "bytes": torch.cuda.memory_reserved(act.device),
@@ -99,16 +98,12 @@ def grid(act: Act, role: Role, prefix: int) -> Found:
     """Passes of one model behind one prefix."""
     clear_all()  # else what was measured before would decide how large memory is
     backend = model(role, act.device, act.dry)
-    floor = Floor(rates(act.device, act.dry), trio(act), prefix)
+    floor = Floor(rates(act.device, act.dry), trio(act.dry), prefix)
     sizes = (1, 8, 16) if act.dry else (1, 8, 64, 128, SCORED, 1024)
     found: Found = {"rates": asdict(rates(act.device, act.dry)), "dtype": usual_dtype(torch.device(act.device))}
     for tokens in sizes:
-        one: Found = {"floor_ms": round(1e3 * floor.a_pass(role, tokens, wanted(backend, tokens)), 4)}
-        one["called"], rows = taken(act, backend.unrecorded(), prefix, tokens)
-        if tokens <= SIZES[-1]:
-            one["recorded"], others = taken(act, backend, prefix, tokens)
-            one["recorded"]["error"] = difference(others, rows)
-        found[str(tokens)] = one
+        floor_ms = round(1e3 * floor.a_pass(role, tokens, wanted(backend, tokens)), 4)
+        found[str(tokens)] = {"floor_ms": floor_ms, **both_ways(act, backend, prefix, tokens)}
     errors = {tokens: found[str(tokens)].get("recorded", {}).get("error", 0.0) for tokens in sizes}
     if wrong := {tokens: error for tokens, error in errors.items() if not error <= BF16_ERROR}:
         raise AssertionError(f"recorded passes are off by these shares of the largest output: {wrong}; times: {found}")
@@ -118,14 +113,17 @@ def grid(act: Act, role: Role, prefix: int) -> Found:
 def cudnn(act: Act, role: Role, prefix: int) -> Found:
     """The same passes with cuDNN's attention, which torch would take on recent cards."""
     backend = model(role, act.device, act.dry).with_attention(nullcontext)
+    sizes = (8,) if act.dry else (8, 128, SCORED)
+    return {str(tokens): both_ways(act, backend, prefix, tokens) for tokens in sizes}
+
+
+def both_ways(act: Act, backend: HFBackend, prefix: int, tokens: int) -> Found:
+    """A pass called and, where it is small enough, recorded, which must give the same."""
     found: Found = {}
-    for tokens in (8,) if act.dry else (8, 128, SCORED):
-        one: Found = {}
-        one["called"], rows = taken(act, backend.unrecorded(), prefix, tokens)
-        if tokens <= SIZES[-1]:
-            one["recorded"], others = taken(act, backend, prefix, tokens)
-            one["recorded"]["error"] = difference(others, rows)
-        found[str(tokens)] = one
+    found["called"], rows = taken(act, backend.unrecorded(), prefix, tokens)
+    if tokens <= SIZES[-1]:
+        found["recorded"], others = taken(act, backend, prefix, tokens)
+        found["recorded"]["error"] = difference(others, rows)
     return found
 
 
@@ -184,7 +182,3 @@ def profiled(act: Act, prefix: int) -> Found:
     if ran.returncode:
         raise RuntimeError(f"the profile ended with {ran.returncode}: {ran.stderr[-1000:]}")
     return json.loads(ran.stdout.splitlines()[-1])
-
-
-def gpu(act: Act) -> bool:
-    return act.device.startswith("cuda")

@@ -1,7 +1,7 @@
 """One solve as a state machine: requests of a method in, engine calls out.
 
 `Solve.machine` yields the engine calls that may run at the same time and the steps to hand out; it
-is sent what the calls returned. Whoever runs them (`specs.decoding.stream`) decides how.
+is sent what the calls returned. The caller (`specs.decoding.stream`) decides how to run them.
 """
 
 from __future__ import annotations

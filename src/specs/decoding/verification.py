@@ -73,7 +73,7 @@ class Verification:
 
         Args:
             firsts: for each candidate the first one of the same trace and tokens before it. It has the same scores.
-            look_ahead: is told of the candidates whenever there are more scores, and more are to come.
+            look_ahead: called with the candidates each time scores arrive while others are pending.
         """
         distinct = [idx for idx, first in enumerate(firsts) if first is None]
         whole = [idx for idx in distinct if candidates[idx].end is not End.CUT]

@@ -93,7 +93,7 @@ class Schedule(Protocol):
         ...
 
     def replied(self, proposal: Proposal) -> None:
-        """Is told of every reply."""
+        """Called with every reply."""
         ...
 
     def ends(self, finish: Finish) -> Finish:

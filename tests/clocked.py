@@ -1,0 +1,42 @@
+"""Exact models whose passes move a clock, and nothing else does."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import toy
+
+from specs.engine import Models
+from specs.types import Role
+
+COST = {Role.DRAFT: 0.001, Role.TARGET: 0.01, Role.PRM: 0.003}
+"""Seconds of a pass."""
+
+
+class Clock:
+    """Stands for the module `time`; moves only when a model computes."""
+
+    def __init__(self) -> None:
+        self.now, self.lock = 100.0, threading.Lock()
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def tick(self, seconds: float) -> None:
+        with self.lock:
+            self.now += seconds
+
+
+def ticking(clock: Clock, slower: float = 1.0, **options: Any) -> Models:
+    """Exact models of steady speed; their traces are of several steps."""
+    found = toy.models(toy.table(1, end=-6.0), toy.table(2, end=-6.0), **options)
+    for role in Role:
+        backend = getattr(found, role).backend
+
+        def forward(*args: Any, inner: Any = backend.forward, role: Role = role) -> Any:
+            clock.tick(slower * COST[role])
+            return inner(*args)
+
+        backend.forward = forward
+    return found
