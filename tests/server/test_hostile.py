@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http.client import BadStatusLine, HTTPException, HTTPResponse
 from pathlib import Path
@@ -118,6 +119,17 @@ def test_hostile_requests(served):
     lines = served.lines()
     assert {line["event"] for line in lines} <= {"started", "request", *UVICORN}
     assert max(line.get("status", 0) for line in lines) < 500
+
+
+def test_long_questions_at_the_same_time_take_the_memory_of_one(served):
+    """Read in as many threads as come at a time, they took 40 MB each, and kept them."""
+    long = next(case for case in cases(SEED) if case.name == "long question")
+    assert answer_to(served, long)[0] == 400
+    memory = served.memory_kb()
+    with ThreadPoolExecutor(16) as clients:
+        for status, _, _ in clients.map(lambda case: answer_to(served, case), [long] * 64):
+            assert status == 400
+    assert served.memory_kb() - memory < GROWTH_KB
 
 
 def test_who_hangs_up_hard_or_sends_half_and_stays_does_no_harm(served):

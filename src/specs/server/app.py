@@ -98,7 +98,8 @@ def create_app(solves: Solves, offers: Mapping[str, Offer], settings: Settings) 
         said: dict[str, Any] = request.state.said
         said.update(client=request.state.client, stream=bool(body.stream))
         # In a thread: a long text takes a while to be read.
-        asked = await asyncio.to_thread(asked_by, body, offers, settings.caps, solves.models)
+        loop = asyncio.get_running_loop()
+        asked = await loop.run_in_executor(solves.reading, asked_by, body, offers, settings.caps, solves.models)
         said.update(model=body.model, solves=len(asked))
         if settings.log_prompts:
             said.update(questions=[one.question for one in asked])

@@ -153,6 +153,8 @@ class Solves:
         self.models, self.line, self.meters = models, line, meters
         self.pace = Pace()
         self.threads = ThreadPoolExecutor(line.at_a_time, thread_name_prefix="specs-solve")
+        self.reading = ThreadPoolExecutor(1, thread_name_prefix="specs-read")
+        """For requests, one at a time: to tokenize a long text takes much memory, which a thread then keeps."""
         self._jobs: dict[asyncio.Task[None], Job] = {}
 
     def try_out(self, method: Method, law: Law) -> None:
