@@ -7,7 +7,7 @@ from typing import Any
 
 import toy
 
-from specs.engine import Models
+from specs.engines.protocol import Models
 from specs.types import Role
 
 COST = {Role.DRAFT: 0.001, Role.TARGET: 0.01, Role.PRM: 0.003}

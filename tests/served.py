@@ -11,13 +11,13 @@ import toy
 import uvicorn
 from starlette.testclient import TestClient
 
+from specs.server.access_log import start_log
 from specs.server.app import Settings, create_app
-from specs.server.line import Line
-from specs.server.logs import start_log
-from specs.server.meters import Meters
-from specs.server.offers import offers
-from specs.server.running import bind
-from specs.server.solving import Solves
+from specs.server.jobs import Solves
+from specs.server.lifecycle import bind
+from specs.server.metrics import Meters
+from specs.server.model_catalog import offers
+from specs.server.queue import Line
 
 
 def app_of(settings=None, at_a_time=1, room=8, presets=MappingProxyType({}), models=None, **tables):

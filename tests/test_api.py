@@ -87,7 +87,7 @@ def test_who_solves_in_this_process_needs_no_http():
     code = """
 import sys
 sys.modules["httpx2"] = None
-import specs, specs.cli, specs.eval.run, research.cost_suite.suite
+import specs, specs.cli, specs.eval.runner, research.cost_suite.suite
 assert specs.solve("Tom has 4 nuts. He finds 3 nuts. How many nuts does Tom have now?", specs.load(), n=2).answer
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -15,7 +15,7 @@ import toy
 
 from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
-from specs.engine import Models
+from specs.engines.protocol import Models
 from specs.methods.registry import make
 from specs.types import Finish, Law, StepPolicy
 

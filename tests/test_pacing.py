@@ -10,14 +10,14 @@ import toy
 
 import specs
 from specs.bundled.problems import HELD_OUT_SEED, generate
-from specs.core.pacing import Estimate
+from specs.core.latency import Estimate
 from specs.core.selection import choose_best
+from specs.decoding.latency_model import Pace, kind_of
 from specs.decoding.limits import Limits
-from specs.decoding.pace import Pace, kind_of
 from specs.decoding.stream import stream
-from specs.record import result_json
-from specs.replay import Ended, replay
-from specs.traces import result_from
+from specs.traces.codec import result_from
+from specs.traces.replay import Ended, replay
+from specs.traces.schema import result_json
 from specs.types import Accept, Finish, Law, Propose, Role, StepPolicy, Trace
 
 LAW = Law(0.9, 1.0, StepPolicy(max_tokens=4))

@@ -6,11 +6,12 @@ from dataclasses import asdict
 import pytest
 import toy
 
-from specs import presets, solve
+from specs import solve
+from specs.config import presets
+from specs.config.presets import Preset
 from specs.errors import InputError
 from specs.methods.registry import NAMES, fits, make, options_of
 from specs.methods.specs import Specs
-from specs.presets import Preset
 
 LAW = {"temperature": 0.9, "top_p": 0.95, "max_step_tokens": 5}
 MADE = Preset("specs", asdict(Specs(n=2, tau=0.3, start="draft")), LAW, {"models": {"draft": "q", "prm": "r"}})

@@ -14,9 +14,9 @@ from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
 from specs.errors import InputError
 from specs.methods.registry import NAMES, make
-from specs.record import result_json
-from specs.replay import Ended, replay
-from specs.traces import result_from
+from specs.traces.codec import result_from
+from specs.traces.replay import Ended, replay
+from specs.traces.schema import result_json
 from specs.types import End, Finish, Law, StepPolicy
 
 LAW = Law(0.9, 1.0, StepPolicy(max_tokens=3))

@@ -10,9 +10,9 @@ import toy
 from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
 from specs.errors import InputError
+from specs.eval.spending import tau_for_share
 from specs.methods.rsd import Rsd
 from specs.methods.specs import Specs
-from specs.spending import tau_for_share
 from specs.types import Law, Role, StepPolicy
 
 LAW = Law(0.9, 1.0, StepPolicy(max_tokens=3))

@@ -1,4 +1,4 @@
-"""What `specs.record` writes is read back whole, and what is wrong with a file is said by its place."""
+"""What `specs.traces.schema` writes is read back whole, and what is wrong with a file is said by its place."""
 
 import gzip
 import json
@@ -14,8 +14,8 @@ import toy
 from specs import api
 from specs.errors import InputError
 from specs.methods.registry import NAMES
-from specs.record import result_json, write_json, write_text
-from specs.traces import read_traces, result_from
+from specs.traces.codec import read_traces, result_from
+from specs.traces.schema import result_json, write_json, write_text
 from specs.types import Chat, Turn
 
 OPTIONS = dict(n=4, max_steps=4, max_step_tokens=4, temperature=0.9)

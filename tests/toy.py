@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from specs.engine import Models
-from specs.models.tabular import TabularPolicy, TabularReward, TabularText
+from specs.engines.local.tabular import TabularPolicy, TabularReward, TabularText
+from specs.engines.protocol import Models
 
 TEXT = TabularText(["a", "b", "c", "\n\n", ""], end_id=4)
 RATED = TabularText([*TEXT.pieces, *"0123456789"], end_id=4)

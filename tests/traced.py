@@ -9,7 +9,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 
 class Traced:
-    """A `specs.models.hf.passes.Record`.
+    """A `specs.engines.local.torch.passes.Record`.
 
     As in a CUDA graph, nothing of Python runs when a recording is replayed: what work reads from
     anything but its tensors stays what it was. `recorded` and `replayed` count.

@@ -8,9 +8,9 @@ import numpy as np
 
 from research.study import cost, running
 from specs import api
-from specs.engine import Models
+from specs.engines.local.tabular import TabularPolicy, TabularReward, TabularText
+from specs.engines.protocol import Models
 from specs.eval.files import Problem
-from specs.models.tabular import TabularPolicy, TabularReward, TabularText
 from specs.types import ALONE
 
 QUESTIONS = [f"q{k}" for k in range(40)]

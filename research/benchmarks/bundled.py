@@ -13,10 +13,10 @@ import numpy as np
 from specs.bundled.problems import generate
 from specs.core.statistics import median_ratio_interval, paired_difference
 from specs.decoding.stream import stream
-from specs.engine import Models
+from specs.engines.protocol import Models
 from specs.eval.grading import correct
 from specs.methods import Method
-from specs.record import write_json
+from specs.traces.schema import write_json
 from specs.types import Law, Result, StepPolicy
 
 LAW = Law(0.7, 1.0, StepPolicy(max_tokens=64))

@@ -22,11 +22,11 @@ from research.benchmarks.bundled import WARM_UP, arguments, finish, solve
 from research.benchmarks.light_backend import PREFIX, prefixed
 from research.cost_suite.limits import product_rate, read_rate, seconds, weight_work
 from specs import load
-from specs.engine import Models
+from specs.engines.local.onnx.backend import LightBackend
+from specs.engines.protocol import Models
 from specs.methods import Method
 from specs.methods.beam import Beam
 from specs.methods.specs import Specs
-from specs.models.light import LightBackend
 from specs.types import Role, StepRecord
 
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128)

@@ -23,8 +23,8 @@ from specs.core.votes import boxed
 from specs.decoding.stream import stream
 from specs.eval.environment import environment
 from specs.eval.grading import correct
-from specs.methods.whole import SoftBestOfN
-from specs.replay import replay
+from specs.methods.best_of_n import SoftBestOfN
+from specs.traces.replay import replay
 from specs.types import Result
 
 METHOD = SoftBestOfN(n=8)

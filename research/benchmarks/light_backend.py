@@ -26,7 +26,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from research.cost_suite.limits import product_rate, read_rate, seconds, weight_work
-from specs.models.light import LightBackend, load_light
+from specs.engines.local.onnx.backend import LightBackend, load_light
 
 PREFIX, PREFILL, GROWTH = 150, 90, 120
 """Tokens before the tree, tokens of the prefill, tree entries that decoding adds."""

@@ -16,9 +16,9 @@ import numpy as np
 
 from research.benchmarks.bundled import WARM_UP, arguments, finish, paired, solve
 from specs import load
+from specs.engines.local.models import LocalPolicy
+from specs.engines.local.onnx.backend import LightBackend
 from specs.methods.registry import make
-from specs.models.light import LightBackend
-from specs.models.local import LocalPolicy
 from specs.types import Result, Role, StepRecord
 
 

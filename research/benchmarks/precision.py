@@ -18,7 +18,7 @@ import numpy as np
 from research.benchmarks.bundled import LAW, arguments, finish, solve
 from specs import load
 from specs.core.keys import Key
-from specs.engine import Models, unwatched
+from specs.engines.protocol import Models, unwatched
 from specs.methods.specs import Specs
 from specs.methods.speculative import Step
 from specs.types import Candidate, Decision, Result, Role, Trace

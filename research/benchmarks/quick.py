@@ -17,9 +17,9 @@ from specs.cli.problems import add_dataset, problems_of
 from specs.cli.progress import Shown
 from specs.eval.report import Report
 from specs.eval.rows import Rows
-from specs.eval.run import Plan, solve_all
+from specs.eval.runner import Plan, solve_all
 from specs.eval.table import table
-from specs.record import json_text
+from specs.traces.schema import json_text
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -36,18 +36,18 @@ from research.benchmarks.light_backend import random_model
 from specs import load
 from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
-from specs.engine import Models, unwatched
+from specs.deploy.commands import on_cpu
+from specs.deploy.memory_plan import Load
+from specs.deploy.processes import Servers
+from specs.deploy.sizes import read_model
+from specs.engines.folders import BUNDLED
+from specs.engines.protocol import Models, unwatched
+from specs.engines.vllm.client import together, wait
+from specs.engines.vllm.server import Server, connect
 from specs.methods import Method
 from specs.methods.beam import Beam
 from specs.methods.specs import Specs
-from specs.models.folders import BUNDLED
-from specs.models.remote.client import together, wait
-from specs.models.remote.vllm import Server, connect
-from specs.record import write_json
-from specs.serving.commands import on_cpu
-from specs.serving.memory import Load
-from specs.serving.running import Servers
-from specs.serving.sizes import read_model
+from specs.traces.schema import write_json
 from specs.types import Law, Role, StepPolicy, StepRecord
 
 SHAPES = {  # hidden, mlp, layers, heads, head width, labels (0: a language model)

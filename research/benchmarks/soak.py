@@ -41,7 +41,7 @@ import numpy as np
 
 from specs.bundled.problems import generate
 from specs.eval.environment import environment
-from specs.record import write_json
+from specs.traces.schema import write_json
 
 CLIENTS, KEYS, QUEUE = 24, 6, 8
 WIDE = 3

@@ -19,9 +19,9 @@ import numpy as np
 from research.benchmarks.bundled import LAW, WARM_UP, arguments, finish, paired, solve
 from specs import load
 from specs.core.sampling import log_law
-from specs.engine import Models
+from specs.engines.local.models import LocalPolicy
+from specs.engines.protocol import Models
 from specs.methods.registry import make
-from specs.models.local import LocalPolicy
 from specs.types import Result, Role
 
 METHODS = ("target", "beam", "gsi", "specs")

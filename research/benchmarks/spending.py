@@ -21,18 +21,18 @@ from specs import load
 from specs.cli.progress import Shown
 from specs.core.statistics import clustered_mean_interval, median_ratio_interval, paired_difference
 from specs.decoding.limits import Limits
-from specs.engine import Models
-from specs.eval.cells import Cell
+from specs.engines.protocol import Models
 from specs.eval.datasets import load_problems
 from specs.eval.environment import environment
-from specs.eval.folder import Folder
+from specs.eval.grid import Cell
 from specs.eval.rows import Row
-from specs.eval.run import Plan, solve_all
+from specs.eval.runner import Plan, solve_all
+from specs.eval.spending import tau_for_share
+from specs.eval.store import Folder
 from specs.methods.beam import Beam
 from specs.methods.specs import Specs
-from specs.record import write_json
-from specs.spending import tau_for_share
-from specs.traces import read_traces
+from specs.traces.codec import read_traces
+from specs.traces.schema import write_json
 from specs.types import Law, Role
 
 TUNING_SEED, FRESH_SEED = 2_100_000, 2_200_000

@@ -21,8 +21,8 @@ import numpy as np
 
 from research.benchmarks.bundled import LAW, against, arguments, finish, in_turn, right
 from specs import load
+from specs.engines.local.stragglers import Stragglers
 from specs.methods.registry import make
-from specs.models.stragglers import Stragglers
 from specs.types import Result
 
 METHODS = ("specs", "beam")

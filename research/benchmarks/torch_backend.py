@@ -27,8 +27,8 @@ from research.benchmarks.bundled import finish
 from research.cost_suite.shapes import TRIOS, Size, random_transformer, recorded
 from specs.core import sampling
 from specs.core.statistics import median_ratio_interval, percentiles
-from specs.models.hf.backend import HFBackend, cache_argument
-from specs.models.hf.loading import device_of, usual_dtype
+from specs.engines.local.torch.backend import HFBackend, cache_argument
+from specs.engines.local.torch.loading import device_of, usual_dtype
 from specs.types import Role
 
 ROWS, LENGTH = 8, 16

@@ -14,8 +14,8 @@ from research.cost_suite.figures import draw
 from research.cost_suite.scales import SCALES
 from research.cost_suite.suite import RECORD, Suite
 from research.cost_suite.tables import tables
-from specs.eval.drawing import require_matplotlib
-from specs.record import write_text
+from specs.eval.plots import require_matplotlib
+from specs.traces.schema import write_text
 
 
 def add(parser: argparse.ArgumentParser) -> None:

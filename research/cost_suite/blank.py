@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from specs.engine import Models
-from specs.models.backend import Backend
-from specs.models.local import LocalPolicy, LocalReward
+from specs.engines.local.backend import Backend
+from specs.engines.local.models import LocalPolicy, LocalReward
+from specs.engines.protocol import Models
 from specs.rewards.families import DELIMITER, TokenClassification
 from specs.types import ALONE, Chat, Judge, Role
 
@@ -17,7 +17,7 @@ _FIRST = 0x20000
 
 
 class Blank:
-    """`specs.models.text.Text` and `specs.rewards.formats.Tokens` of that vocabulary.
+    """`specs.engines.text.Text` and `specs.rewards.formats.Tokens` of that vocabulary.
 
     A blank line is token 0, a line break token 1, where they are written as such.
     """

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from research.cost_suite.measure import NAIVE, REPLAYED, WAYS
 from research.cost_suite.tables import TITLES, device
-from specs.eval.drawing import COLOURS, INK, canvas_of, dress, legend, save
+from specs.eval.plots import COLOURS, INK, canvas_of, dress, legend, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

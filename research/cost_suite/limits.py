@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from research.cost_suite.shapes import Trio, layer_weights
-from specs.models.hf.loading import DTYPES, device_of, usual_dtype
-from specs.models.light_graph import Shape
-from specs.models.ort import onnxruntime
+from specs.engines.local.onnx.graph import Shape
+from specs.engines.local.onnx.runtime import onnxruntime
+from specs.engines.local.torch.loading import DTYPES, device_of, usual_dtype
 from specs.types import Role
 
 REPEATS = 50

@@ -20,16 +20,16 @@ from specs.bundled.problems import generate
 from specs.core.statistics import median_ratio_interval, percentiles
 from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
-from specs.engine import Models
+from specs.engines.local.backend import Backend
+from specs.engines.local.background import cores
+from specs.engines.local.buffers import clear_all
+from specs.engines.protocol import Models
 from specs.errors import EngineError
 from specs.methods import Method
 from specs.methods.beam import Beam
 from specs.methods.gsi import Gsi
 from specs.methods.rsd import Rsd
 from specs.methods.specs import Specs
-from specs.models.backend import Backend
-from specs.models.beside import cores
-from specs.models.rooms import clear_all
 from specs.types import Law, Result, Role, Seconds, StepPolicy
 
 WAYS: dict[str, Callable[[int], Method]] = {

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from specs.models.backend import Backend
-from specs.models.outputs import Rows
-from specs.models.tree import ROOT, Tree
+from specs.engines.local.backend import Backend
+from specs.engines.local.logits import Rows
+from specs.engines.local.tree import ROOT, Tree
 from specs.types import Role, Seconds
 
 

@@ -15,12 +15,13 @@ import numpy as np
 
 from research.cost_suite.naive import wait
 from specs.decoding.stream import stream
-from specs.engine import Models
+from specs.engines.arrays import Bools, Floats, Ints
+from specs.engines.local.backend import Backend
+from specs.engines.local.logits import IN_MEMORY
+from specs.engines.local.models import LocalPolicy, LocalReward
+from specs.engines.protocol import Models
 from specs.errors import EngineError
 from specs.methods import Method
-from specs.models.backend import Backend, Bools, Floats, Ints
-from specs.models.local import LocalPolicy, LocalReward
-from specs.models.outputs import IN_MEMORY
 from specs.types import Law, Result, Role
 
 

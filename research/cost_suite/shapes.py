@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from specs.engines.local.backend import Backend
+from specs.engines.local.onnx.backend import LightBackend
+from specs.engines.local.onnx.graph import Shape
+from specs.engines.local.onnx.weights import Weights
+from specs.engines.local.torch.loading import DTYPES, device_of, require_torch, usual_dtype
 from specs.errors import EngineError
-from specs.models.backend import Backend
-from specs.models.hf.loading import DTYPES, device_of, require_torch, usual_dtype
-from specs.models.light import LightBackend
-from specs.models.light_graph import Shape
-from specs.models.light_weights import Weights
 from specs.types import Role
 
 if TYPE_CHECKING:
-    from specs.models.hf.backend import HFBackend
+    from specs.engines.local.torch.backend import HFBackend
 
 Engine = Literal["light", "torch"]
 
@@ -125,7 +125,7 @@ def _light(size: Size, name: str) -> LightBackend:
 
 
 def _torch(size: Size, device: str, name: str) -> Backend:
-    from specs.models.hf.backend import HFBackend
+    from specs.engines.local.torch.backend import HFBackend
 
     place = device_of(device)
     dtype = usual_dtype(place)

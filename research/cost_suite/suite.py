@@ -14,7 +14,7 @@ from research.cost_suite.scales import Scale
 from research.cost_suite.shapes import check_engine
 from specs.errors import InputError
 from specs.eval.environment import environment, machine
-from specs.record import write_json
+from specs.traces.schema import write_json
 
 RECORD = "suite.json"
 FORMAT = 1

@@ -17,8 +17,8 @@ from research.study.plan import TITLES
 from research.study.study import Study
 from specs.cli.options import above_zero, count
 from specs.cli.progress import Shown, duration
-from specs.eval.drawing import require_matplotlib
-from specs.record import write_json, write_text
+from specs.eval.plots import require_matplotlib
+from specs.traces.schema import write_json, write_text
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 from research.study.plan import N, Run
 from research.study.running import plan_of
 from specs.bundled.problems import TIERS
-from specs.eval.folder import RUN
-from specs.eval.gather import gather
+from specs.eval.aggregate import gather
 from specs.eval.report import Report, accuracy_difference
 from specs.eval.rows import Row
+from specs.eval.store import RUN
 
 Key = tuple[str, int | None]
 """Label of a method, and its n."""

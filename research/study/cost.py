@@ -10,7 +10,7 @@ from research.study.plan import LAW, LIMITS, TUNING_SEED, N, Run, by_step
 from specs import api
 from specs.decoding.stream import stream
 from specs.eval.datasets import load_problems
-from specs.eval.run import Standing
+from specs.eval.runner import Standing
 
 SECONDS = {
     "draft": (70, 0), "target": (400, 0), "rsd": (290, 0), "majority": (400, 45), "best-of-n": (420, 70),

@@ -10,7 +10,7 @@ import numpy as np
 
 from research.study.plan import BETAS, TAUS, TITLES, N
 from research.study.special import DRAFTING
-from specs.eval.drawing import COLOURS, INK, canvas_of, dress, legend, save
+from specs.eval.plots import COLOURS, INK, canvas_of, dress, legend, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

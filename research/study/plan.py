@@ -17,16 +17,16 @@ from typing import Literal
 from specs import api
 from specs.bundled.problems import TIERS
 from specs.decoding.limits import Limits
-from specs.eval.cells import Cell
+from specs.eval.grid import Cell
 from specs.methods import Method
 from specs.methods.beam import Beam
+from specs.methods.best_of_n import BestOfN, Majority
 from specs.methods.gsi import Gsi
 from specs.methods.oracle_route import OracleRoute
 from specs.methods.prm_free import PrmFree
 from specs.methods.rsd import Rsd
 from specs.methods.single import Single
 from specs.methods.specs import Specs
-from specs.methods.whole import BestOfN, Majority
 from specs.types import Law, Role, StepPolicy
 
 TUNING_SEED, TEST_SEED = 2_200_000, 1_005_000

@@ -19,11 +19,11 @@ from typing import Any
 from research.study.cost import Board
 from research.study.plan import LIMITS, Run, Weaker
 from research.study.weaker import models_for, names_for
-from specs.engine import Models
+from specs.engines.protocol import Models
 from specs.eval.datasets import load_problems
 from specs.eval.environment import environment
-from specs.eval.folder import RUN, Folder, read
-from specs.eval.run import Plan, Progress, Standing, solve_all
+from specs.eval.runner import Plan, Progress, Standing, solve_all
+from specs.eval.store import RUN, Folder, read
 
 Show = Callable[[Standing], None]
 

@@ -11,8 +11,8 @@ from research.study.plan import GRIDS, Known, N, Run, main_table, tuning
 from specs import api
 from specs.bundled.problems import TIERS
 from specs.core.statistics import paired_difference
-from specs.eval.folder import RUN, read
 from specs.eval.rows import Row
+from specs.eval.store import RUN, read
 from specs.methods import Method
 from specs.types import Role
 

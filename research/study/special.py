@@ -9,8 +9,8 @@ from typing import Any
 from research.study.plan import Run
 from research.study.settings import rows_of
 from specs.core.statistics import clustered_mean_interval, mean_interval, median_ratio_interval
-from specs.eval.folder import RUN, read
 from specs.eval.rows import Row
+from specs.eval.store import RUN, read
 from specs.types import Role
 
 RATIOS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)

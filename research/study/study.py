@@ -14,7 +14,7 @@ from research.study.plan import GRIDS, STAGES, TITLES, Known, Run, stage
 from research.study.running import Show, make_all, missing
 from research.study.settings import draft_shares, tuned
 from specs.errors import InputError
-from specs.record import write_json
+from specs.traces.schema import write_json
 
 FORMAT = 1
 PLAN = "plan.json"

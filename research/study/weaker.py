@@ -21,8 +21,8 @@ from research.study.plan import Weaker
 from specs import api
 from specs.core.keys import Key
 from specs.core.ledger import Ask
-from specs.engine import Counted, Group, Models, RewardModel, RewardSession, Watch
-from specs.models.folders import BUNDLED
+from specs.engines.folders import BUNDLED
+from specs.engines.protocol import Counts, Group, Models, RewardModel, RewardSession, Watch
 from specs.types import Candidate, Trace
 
 SEED = Key.from_seed(0)
@@ -63,7 +63,7 @@ class NoisySession:
     nats: float
 
     @property
-    def counts(self) -> Counted:
+    def counts(self) -> Counts:
         return self.inner.counts
 
     def warm(self) -> Future[Any] | None:

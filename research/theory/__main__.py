@@ -17,9 +17,9 @@ from research.theory.study import study, table
 from specs.cli.options import count
 from specs.cli.progress import Shown
 from specs.errors import InputError
-from specs.eval.drawing import require_matplotlib
-from specs.eval.run import Standing
-from specs.record import check_writable, write_json
+from specs.eval.plots import require_matplotlib
+from specs.eval.runner import Standing
+from specs.traces.schema import check_writable, write_json
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -19,9 +19,9 @@ from research.theory.exact import Floats
 from research.theory.worlds import Chooser, Context, Decoder, Table, World
 from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
-from specs.engine import Models
+from specs.engines.local.tabular import TabularPolicy, TabularReward, TabularText
+from specs.engines.protocol import Models
 from specs.methods.specs import Specs
-from specs.models.tabular import TabularPolicy, TabularReward, TabularText
 from specs.types import Law, Role, StepPolicy
 
 ODDS = 1e-6

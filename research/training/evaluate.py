@@ -20,7 +20,7 @@ from specs import load, stream
 from specs.bundled.problems import HELD_OUT_SEED, generate, step_labels
 from specs.core.statistics import wilson
 from specs.core.votes import boxed
-from specs.engine import unwatched
+from specs.engines.protocol import unwatched
 from specs.types import Trace
 
 

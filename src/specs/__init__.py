@@ -2,7 +2,7 @@
 
 from specs.api import asolve, astream, configure, load, solve, stream
 from specs.decoding.limits import Limits
-from specs.engine import Models
+from specs.engines.protocol import Models
 from specs.errors import EngineError, InputError, ModelError, SpecsError
 from specs.methods.specs import Specs
 from specs.types import Candidate, Chat, Finish, Law, Result, Role, StepPolicy, StepRecord, Turn, Usage

@@ -10,14 +10,14 @@ from __future__ import annotations
 from typing import Any
 
 from specs.decoding import stream as streams
+from specs.decoding.latency_model import Pace
 from specs.decoding.limits import Limits
-from specs.decoding.pace import Pace
 from specs.decoding.stream import AsyncStream, Stream
-from specs.engine import Models
+from specs.engines.loading import Engine, Names, load_models
+from specs.engines.protocol import Models
 from specs.errors import InputError
 from specs.methods import Method
 from specs.methods.registry import make
-from specs.models.load import Engine, Names, load_models
 from specs.rewards.families import PRMFormat
 from specs.types import ALONE, Chat, Law, Result, StepPolicy
 
@@ -42,7 +42,7 @@ def load(
 ) -> Models:
     """Load a draft, a target and a PRM: `bundled`, a folder, a hub id, a GGUF file, a server's URL, or None for none.
 
-    See `specs.models.load.load_models` for the engines and for what it raises, and
+    See `specs.engines.loading.load_models` for the engines and for what it raises, and
     `specs.rewards.families` for the formats that a PRM may read a trace in.
     """
     names = Names(draft, target, prm, draft_system, target_system, tokenizer, prm_format)

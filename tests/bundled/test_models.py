@@ -7,8 +7,8 @@ import pytest
 
 from specs import load, solve, stream
 from specs.bundled.problems import HELD_OUT_SEED, generate, step_labels
-from specs.engine import unwatched
-from specs.models.folders import BUNDLED
+from specs.engines.folders import BUNDLED
+from specs.engines.protocol import unwatched
 from specs.types import Candidate, End, Role, Trace
 
 VLLM_CPU_HEADS = {32, 64, 80, 96, 112, 128}

@@ -12,9 +12,9 @@ from commands import QUICK, run_command
 from specs.cli import main
 from specs.cli.calibrate import _checked
 from specs.cli.calibration_table import verdict
+from specs.config.presets import Preset
 from specs.eval.calibration import Estimate, Evidence, Goal
 from specs.methods.specs import Specs
-from specs.presets import Preset
 
 SMALL = ["calibrate", "--dataset", "bundled:easy", "--limit", "20", "--n", "2", "--max-steps", "6"]
 FILES = ["calibration.json", "check", "design", "front.png", "front.svg", "pilot"]

@@ -8,10 +8,10 @@ import pytest
 
 from specs import api
 from specs.cli.main import main
-from specs.engine import Models
+from specs.engines.folders import BUNDLED
+from specs.engines.protocol import Models
+from specs.engines.text import HubText
 from specs.eval.check_prm import CASES, QUESTION, check
-from specs.models.folders import BUNDLED
-from specs.models.text import HubText
 from specs.rewards.families import TokenClassification
 
 

@@ -20,7 +20,7 @@ from rows import check_same, lasting
 from specs.cli import main
 from specs.cli.progress import Shown, line
 from specs.errors import install_command
-from specs.eval.run import Standing
+from specs.eval.runner import Standing
 
 KILLED_PROBLEMS = int(os.environ.get("SPECS_KILLED_PROBLEMS", "12"))
 """SPECS_KILLED_PROBLEMS=200 pytest tests/cli/test_eval.py -m slow --timeout 0     the long form"""
@@ -195,7 +195,7 @@ def test_a_run_of_which_something_was_solved_does_not_fail(capsys, tmp_path):
 
 
 def test_without_matplotlib_it_says_what_to_install(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr("specs.eval.drawing.find_spec", lambda name: None)
+    monkeypatch.setattr("specs.eval.plots.find_spec", lambda name: None)
     assert main(["eval", "--out", str(tmp_path / "run")]) == 2
     assert install_command("eval") in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

@@ -7,7 +7,7 @@ import pytest
 from serving.checkpoints import QWEN_7B, QWEN_PRM, write_checkpoint
 
 from specs.cli import main
-from specs.models.folders import BUNDLED
+from specs.engines.folders import BUNDLED
 
 WRITER = "--enable-scale-out --enable-prompt-tokens-details --logprobs-mode processed_logprobs"
 

@@ -11,9 +11,9 @@ import tiny
 from server.process import Served, ask
 
 from specs.cli import main
+from specs.config.presets import Preset
+from specs.engines.folders import BUNDLED
 from specs.errors import install_command
-from specs.models.folders import BUNDLED
-from specs.presets import Preset
 
 LAW = {"temperature": 0.7, "top_p": 1.0, "max_step_tokens": 64}
 

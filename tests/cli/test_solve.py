@@ -16,10 +16,10 @@ import tiny
 
 from specs.cli import main
 from specs.core.sampling import log_law
-from specs.engine import unwatched
+from specs.engines.loading import Names, load_models
+from specs.engines.protocol import unwatched
+from specs.engines.text import HubText
 from specs.errors import ModelError
-from specs.models.load import Names, load_models
-from specs.models.text import HubText
 from specs.types import Role
 
 
@@ -277,7 +277,7 @@ def test_ctrl_c_prints_the_best_trace_so_far(own, tmp_path):
 
 
 def test_out_of_memory_is_one_line(own, capsys, monkeypatch):
-    from specs.models import light
+    from specs.engines.local.onnx import backend as light
 
     def exhausted(*args, **kwargs):
         raise MemoryError
@@ -288,7 +288,7 @@ def test_out_of_memory_is_one_line(own, capsys, monkeypatch):
 
 
 def test_nothing_half_written_stays_behind(own, tmp_path, monkeypatch, capsys):
-    from specs import record
+    from specs.traces import schema as record
 
     monkeypatch.setattr(record.os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     target = tmp_path / "trace.json"
@@ -340,7 +340,7 @@ def test_the_light_engine_leaves_no_trace_on_the_machine(own, tmp_path):
 
 def test_labels_that_a_model_has_no_rows_for_are_named(trio):
     """A causal model as PRM whose labels lie beyond its head."""
-    from specs.models.light import load_light
+    from specs.engines.local.onnx.backend import load_light
 
     with pytest.raises(ModelError, match=r"has no token 100000, only .*; use the tokenizer that belongs to the model"):
         load_light(trio["target"], labels=(3, 100_000))

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from specs.core.pacing import LONGEST, Estimate, Kind
+from specs.core.latency import LONGEST, Estimate, Kind
 
 
 def test_the_first_step_moves_the_level_as_worked_out_by_hand():

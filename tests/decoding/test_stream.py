@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import pytest
 import toy
 
-from specs.core.pacing import Estimate
+from specs.core.latency import Estimate
+from specs.decoding.latency_model import Pace
 from specs.decoding.limits import Limits
-from specs.decoding.pace import Pace
 from specs.decoding.stream import astream, stream
 from specs.errors import EngineError
 from specs.methods.specs import Specs

@@ -20,8 +20,8 @@ import pytest
 
 import specs
 from specs import cli
+from specs.engines.folders import BUNDLED
 from specs.methods.registry import NAMES
-from specs.models.folders import BUNDLED
 from specs.types import Finish, Role
 
 ROOT = Path(__file__).parents[2]

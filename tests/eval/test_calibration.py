@@ -18,7 +18,7 @@ from test_spending import solves
 from specs.errors import InputError
 from specs.eval import calibration
 from specs.eval.calibration import Choice, Estimate, Evidence, Goal, design, estimates, pick, values
-from specs.eval.cells import Cell
+from specs.eval.grid import Cell
 from specs.eval.rows import Row
 from specs.methods.beam import Beam
 from specs.methods.specs import Specs

@@ -13,15 +13,15 @@ import toy
 from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
 from specs.errors import InputError
-from specs.eval.cells import Cell
+from specs.eval.aggregate import gather
 from specs.eval.files import Problem
-from specs.eval.folder import RESULTS, RUN, TRACES, Folder, read
-from specs.eval.gather import gather
-from specs.eval.run import Plan, solve_all
+from specs.eval.grid import Cell
+from specs.eval.runner import Plan, solve_all
+from specs.eval.store import RESULTS, RUN, TRACES, Folder, read
 from specs.methods.beam import Beam
 from specs.methods.single import Single
 from specs.methods.specs import Specs
-from specs.record import result_json
+from specs.traces.schema import result_json
 from specs.types import Law, StepPolicy
 
 PROBLEMS = [Problem(f"{letter}", "1", None, f"toy:{letter}") for letter in "abc"]

@@ -19,12 +19,12 @@ from specs.cli import main
 from specs.core.statistics import wilson
 from specs.core.votes import majority
 from specs.eval import grading
-from specs.eval.cells import Cell
 from specs.eval.datasets import load_problems
 from specs.eval.equivalence import same
 from specs.eval.extraction import stated
 from specs.eval.files import Problem
 from specs.eval.grading import correct, extract, read_answer, same_answer
+from specs.eval.grid import Cell
 from specs.eval.rows import Row
 from specs.methods.single import Single
 from specs.types import Finish, Result
@@ -265,7 +265,7 @@ def test_what_is_unforeseen_in_one_row_leaves_it_undecided_and_the_others_alone(
 
 
 def test_what_math_verify_cannot_read_is_undecided_and_the_next_answer_is_not(monkeypatch, capsys):
-    judge = pytest.importorskip("specs.eval.judge")
+    judge = pytest.importorskip("specs.eval.formula_worker")
     asked = [{"prediction": prediction, "answer": "y"} for prediction in ("x", "?", "x")]
     monkeypatch.setattr(judge, "same", lambda prediction, answer: {"x": True, r"2 \sin x \cos x": True}[prediction])
     monkeypatch.setattr("sys.stdin", io.StringIO(_lines(asked)))

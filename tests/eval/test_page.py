@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from specs.core.statistics import clustered_mean_interval
-from specs.eval.cells import Setting, at_a_time
-from specs.eval.drawing import INK, pareto
 from specs.eval.environment import environment, machine
 from specs.eval.figures import _share_at, figures
-from specs.eval.folder import Recorded
+from specs.eval.grid import Setting, at_a_time
 from specs.eval.html import page
+from specs.eval.plots import INK, pareto
 from specs.eval.report import Report
 from specs.eval.rows import Row
+from specs.eval.store import Recorded
 
 PHASES = ("draft", "target_generate", "target_score", "prm", "wall", "orchestration")
 WRITERS = {"specs": ("target", "draft", "draft"), "beam": ("target",) * 3, "target": ("target",) * 3}

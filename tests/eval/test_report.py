@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from specs.core.statistics import clustered_mean_interval, wilson
-from specs.eval.cells import Setting
+from specs.eval.grid import Setting
 from specs.eval.report import Report
 from specs.eval.rows import Row
 from specs.eval.table import table

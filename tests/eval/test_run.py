@@ -12,23 +12,23 @@ import numpy as np
 import pytest
 import world
 
-import specs.eval.run as run_module
+import specs.eval.runner as run_module
 from specs.core.statistics import wilson
 from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
-from specs.engine import Models
+from specs.engines.protocol import Models
 from specs.errors import EngineError, InputError
-from specs.eval.cells import Cell, names
 from specs.eval.files import Problem
+from specs.eval.grid import Cell, names
 from specs.eval.report import Report
 from specs.eval.rows import Rows
-from specs.eval.run import Plan, solve_all
+from specs.eval.runner import Plan, solve_all
 from specs.eval.table import table
 from specs.methods.beam import Beam
+from specs.methods.best_of_n import Majority
 from specs.methods.single import Single
 from specs.methods.specs import Specs
-from specs.methods.whole import Majority
-from specs.replay import Ended, replay
+from specs.traces.replay import Ended, replay
 from specs.types import Finish, Law, Role, StepPolicy
 
 QUESTIONS = world.QUESTIONS[:24]

@@ -12,9 +12,9 @@ from clocked import Clock, ticking
 from specs import api
 from specs.bundled.problems import generate
 from specs.decoding import clock as clock_of_solves
-from specs.decoding.pace import Pace
+from specs.decoding.latency_model import Pace
 from specs.methods.registry import NAMES, SPECULATING
-from specs.record import plain, result_json
+from specs.traces.schema import plain, result_json
 
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in (*NAMES, *SPECULATING)),

@@ -14,15 +14,16 @@ import pytest
 import tiny
 import toy
 
-from specs import api, presets
+from specs import api
 from specs.cli import main
+from specs.config import presets
+from specs.engines.folders import BUNDLED
+from specs.engines.text import HubText
 from specs.errors import InputError
-from specs.eval.folder import Folder, read
+from specs.eval.store import Folder, read
 from specs.methods.registry import NAMES, SPECULATING
-from specs.models.folders import BUNDLED
-from specs.models.text import HubText
-from specs.replay import Ended, replay
-from specs.traces import read_traces
+from specs.traces.codec import read_traces
+from specs.traces.replay import Ended, replay
 from specs.types import DRAWS, Chat, Turn
 
 V1 = Path(__file__).parent / "v1"

@@ -1,7 +1,7 @@
 import pytest
 import tiny
 
-from specs.models.load import Names, load_models
+from specs.engines.loading import Names, load_models
 
 
 @pytest.fixture(scope="session")

@@ -15,9 +15,10 @@ from rows import check_same_steps
 
 from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
+from specs.engines.loading import Names, load_models
+from specs.engines.local import background as beside
+from specs.engines.local import prefetch as ahead
 from specs.methods.registry import make
-from specs.models import ahead, beside
-from specs.models.load import Names, load_models
 from specs.types import Finish, Law, Role, StepPolicy
 
 QUESTION = "What is 2 + 2?"

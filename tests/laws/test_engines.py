@@ -22,11 +22,11 @@ from specs.core.keys import Key
 from specs.core.sampling import log_law
 from specs.decoding.limits import Limits
 from specs.decoding.stream import astream, stream
-from specs.engine import Models, unwatched
+from specs.engines.local.tree import Tree
+from specs.engines.protocol import Models, unwatched
 from specs.methods.beam import Beam
 from specs.methods.registry import NAMES, make
 from specs.methods.specs import Specs
-from specs.models.tree import Tree
 from specs.types import Candidate, End, Finish, Judge, Law, Role, StepPolicy, Trace
 
 LAW = Law(0.8, 0.9, StepPolicy(max_tokens=10))
@@ -130,7 +130,7 @@ def test_target_scores_under_the_prompt_it_would_write_under(models):
 @pytest.mark.parametrize("engine", ["torch", pytest.param("llama", marks=pytest.mark.slow)])
 def test_engines_agree(trio, engine, request, device):
     """The same weights on two engines: log-probabilities and rewards within 1e-4."""
-    from specs.models.load import Names, load_models
+    from specs.engines.loading import Names, load_models
 
     paths = {role: trio[role] for role in Role}
     if engine == "llama":

@@ -14,9 +14,9 @@ import toy
 from specs.core.keys import Key
 from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
-from specs.engine import Models
+from specs.engines.local.tabular import TabularPolicy, TabularReward, TabularText
+from specs.engines.protocol import Models
 from specs.methods.registry import make
-from specs.models.tabular import TabularPolicy, TabularReward, TabularText
 from specs.types import Law, Role, StepPolicy
 
 PROBLEMS = 1000

@@ -11,11 +11,11 @@ import toy
 
 from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
-from specs.engine import unwatched
+from specs.engines.loading import Names, load_models
+from specs.engines.protocol import unwatched
+from specs.engines.text import HubText
 from specs.errors import EngineError, ModelError
 from specs.methods.registry import make
-from specs.models.load import Names, load_models
-from specs.models.text import HubText
 from specs.types import Candidate, End, Finish, Judge, Law, Role, StepPolicy, Trace
 
 LAW = Law(0.8, 0.9, StepPolicy(max_tokens=10))

@@ -14,11 +14,11 @@ from specs.core.keys import Key
 from specs.core.sampling import log_law
 from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
-from specs.engine import unwatched
+from specs.engines.local.onnx.backend import load_light
+from specs.engines.protocol import unwatched
+from specs.engines.text import HubText
 from specs.errors import ModelError
 from specs.methods.registry import make
-from specs.models.light import load_light
-from specs.models.text import HubText
 from specs.types import Candidate, End, Finish, Judge, Law, Role, StepPolicy, Trace
 
 LAW = Law(0.8, 0.9, StepPolicy(max_tokens=10))

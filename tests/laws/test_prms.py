@@ -12,11 +12,11 @@ import prms
 
 from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
-from specs.engine import Models, unwatched
+from specs.engines.loading import Names, load_models
+from specs.engines.protocol import Models, unwatched
 from specs.methods.beam import Beam
 from specs.methods.registry import make
 from specs.methods.specs import Specs
-from specs.models.load import Names, load_models
 from specs.types import Law, Role, StepPolicy, Trace
 
 LIMITS = Limits(max_steps=6, max_tokens=60)

@@ -8,10 +8,10 @@ from rows import check_same_steps
 
 from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
-from specs.engine import Models
+from specs.engines.loading import Names, load_models
+from specs.engines.protocol import Models
 from specs.errors import InputError
 from specs.methods.registry import NAMES, SPECULATING, make
-from specs.models.load import Names, load_models
 from specs.types import Finish, Law, Role, StepPolicy
 
 LAW, LIMITS = Law(0.8, 0.9, StepPolicy(max_tokens=10)), Limits(max_steps=4, max_tokens=40)

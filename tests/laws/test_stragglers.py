@@ -12,7 +12,7 @@ from specs.cli import main
 from specs.core.selection import log_ratio
 from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
-from specs.engine import Models
+from specs.engines.protocol import Models
 from specs.errors import InputError
 from specs.methods.beam import Beam
 from specs.methods.registry import NAMES, make

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from specs.models.folders import BUNDLED
+from specs.engines.folders import BUNDLED
 
 VOCABULARY = 799
 

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from specs.models.folders import BUNDLED
+from specs.engines.folders import BUNDLED
 
 ROOT = Path(__file__).parents[2]
 VLLM = ROOT / os.environ.get("SPECS_VLLM_ENV", ".venv-vllm") / "bin/vllm"

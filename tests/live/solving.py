@@ -9,7 +9,7 @@ import toy
 from specs.bundled.problems import generate
 from specs.core.keys import Key
 from specs.core.sampling import log_law
-from specs.engine import unwatched
+from specs.engines.protocol import unwatched
 from specs.types import Law, Role, StepPolicy, Trace
 
 QUESTION = generate("medium", 2_300_007).question

@@ -1,7 +1,7 @@
 """`specs doctor` on real servers: nothing to mend where all is switched on, and the mends where it is not."""
 
-from specs.models.folders import BUNDLED
-from specs.serving.doctor import State, diagnose
+from specs.deploy.doctor import State, diagnose
+from specs.engines.folders import BUNDLED
 from specs.types import Law, Role
 
 

@@ -8,12 +8,12 @@ from live.servers import PRM_FLAGS, PROCESSED, V2
 from specs.core.keys import Key
 from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
-from specs.engine import Models, unwatched
+from specs.deploy.doctor import State, diagnose
+from specs.engines.loading import Names, load_models
+from specs.engines.protocol import Models, unwatched
+from specs.engines.text import HubText
 from specs.errors import EngineError
 from specs.methods.registry import make
-from specs.models.load import Names, load_models
-from specs.models.text import HubText
-from specs.serving.doctor import State, diagnose
 from specs.types import Candidate, Finish, Law, Role, StepPolicy, Trace
 
 QUESTION = "b c"

@@ -13,9 +13,9 @@ from specs.core.keys import Key
 from specs.core.sampling import log_law
 from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
-from specs.engine import Models
+from specs.deploy.doctor import State, diagnose
+from specs.engines.protocol import Models
 from specs.methods.registry import make
-from specs.serving.doctor import State, diagnose
 from specs.types import Candidate, End, Law, Role, StepPolicy, Trace
 
 LAW = Law(0.7, 0.95, StepPolicy(max_tokens=40))

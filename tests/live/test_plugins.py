@@ -8,7 +8,7 @@ from live.servers import PRM_FLAGS, V2
 from rows import outputs_of
 from tiny import write_tokenizer
 
-from specs.models.hf.loading import load_hf
+from specs.engines.local.torch.loading import load_hf
 
 LAST_STEP = '--hf-overrides={"architectures": ["Qwen2ForLastStepReward"]}'
 

@@ -12,7 +12,7 @@ from specs import api
 from specs.core.keys import Key
 from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
-from specs.engine import Models
+from specs.engines.protocol import Models
 from specs.errors import InputError
 from specs.methods.registry import make
 from specs.types import Candidate, End, Finish, Law, Role, StepPolicy, Trace

@@ -9,11 +9,11 @@ from specs import api
 from specs.core.sampling import log_law
 from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
-from specs.engine import unwatched
+from specs.deploy.doctor import State, diagnose
+from specs.engines.protocol import unwatched
+from specs.engines.vllm.client import together, wait
+from specs.engines.vllm.server import connect
 from specs.methods.registry import make
-from specs.models.remote.client import together, wait
-from specs.models.remote.vllm import connect
-from specs.serving.doctor import State, diagnose
 from specs.types import Law, Role, StepPolicy
 
 BLOCK = 32

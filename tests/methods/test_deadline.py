@@ -8,10 +8,10 @@ import toy
 from clocked import COST, Clock, ticking
 
 from specs.core.keys import Key
-from specs.core.pacing import Estimate, Kind
+from specs.core.latency import Estimate, Kind
 from specs.decoding import clock as clock_of_solves
+from specs.decoding.latency_model import Pace, kind_of
 from specs.decoding.limits import Limits
-from specs.decoding.pace import Pace, kind_of
 from specs.decoding.stream import stream
 from specs.methods.deadline import Deadline, Moment, Way
 from specs.methods.registry import make

@@ -12,13 +12,13 @@ from specs.core.sampling import log_law
 from specs.core.selection import softmax
 from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
-from specs.engine import Models
+from specs.engines.local.tabular import TabularPolicy, TabularReward
+from specs.engines.protocol import Models
 from specs.errors import InputError
 from specs.methods.gsi import Gsi
 from specs.methods.registry import NAMES, make, options_of
 from specs.methods.rsd import Rsd
 from specs.methods.specs import Specs
-from specs.models.tabular import TabularPolicy, TabularReward
 from specs.types import Finish, Law, Propose, Role, Rollout, StepPolicy
 
 LAW = Law(0.9, 1.0, StepPolicy(max_tokens=3))
@@ -285,7 +285,7 @@ def test_best_of_n_keeps_the_highest_final_reward():
 
 
 def test_majority_takes_the_most_frequent_answer():
-    from specs.models.tabular import TabularText
+    from specs.engines.local.tabular import TabularText
 
     text = TabularText(["\\boxed{1}", "\\boxed{2}", ""], end_id=2)
     policy = TabularPolicy("p", text, lambda ids: np.log([0.3, 0.7, 1e-9]) if not ids else np.log([1e-9, 1e-9, 1.0]))
@@ -476,7 +476,7 @@ def test_soft_best_of_n_sharpens_to_best_of_n():
 
 
 def test_weighted_majority_counts_rewards():
-    from specs.models.tabular import TabularText
+    from specs.engines.local.tabular import TabularText
 
     text = TabularText(["\\boxed{1}", "\\boxed{2}", ""], end_id=2)
     policy = TabularPolicy("p", text, lambda ids: np.log([0.3, 0.7, 1e-9]) if not ids else np.log([1e-9, 1e-9, 1.0]))

@@ -8,9 +8,9 @@ import toy
 
 from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
-from specs.engine import Models
+from specs.engines.local.tabular import TabularPolicy, TabularText
+from specs.engines.protocol import Models
 from specs.methods.registry import make
-from specs.models.tabular import TabularPolicy, TabularText
 from specs.types import End, Finish, Law, Role, StepPolicy
 
 LAW = Law(0.9, 1.0, StepPolicy(max_tokens=3))

@@ -7,11 +7,11 @@ import toy
 from specs.core.selection import rewards
 from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
-from specs.engine import Models
+from specs.engines.local.tabular import TabularPolicy, TabularReward, TabularText
+from specs.engines.protocol import Models
 from specs.errors import InputError
 from specs.methods.beam import Beam, Dvts
 from specs.methods.registry import make
-from specs.models.tabular import TabularPolicy, TabularReward, TabularText
 from specs.types import Finish, Law, Role, StepPolicy
 
 LAW = Law(0.9, 1.0, StepPolicy(max_tokens=3))

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import templates
 
-from specs.models.reading import Reader
-from specs.models.text import HubText
+from specs.engines.inputs import Reader
+from specs.engines.text import HubText
 from specs.rewards.families import FAMILIES
 from specs.types import Candidate, End, Role, Trace
 

@@ -185,7 +185,7 @@ def test_rewards_equal_the_recipe(
     """Each reward is read before the next step is appended: later steps leave it as it is."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
-    from specs.models.hf.loading import load_hf
+    from specs.engines.local.torch.loading import load_hf
 
     context = 224
     is_qwen = architecture == "Qwen2ForProcessRewardModel"

@@ -14,11 +14,11 @@ from served import app_of, asked, client_of, running
 
 from specs import api
 from specs.bundled.problems import generate
-from specs.presets import Preset
+from specs.config.presets import Preset
 from specs.server.app import Settings
-from specs.server.asking import Caps
+from specs.server.request_parsing import Caps
 from specs.server.schemas import UNSUPPORTED, ChatRequest, CompletionRequest, SpecsOptions
-from specs.traces import result_from
+from specs.traces.codec import result_from
 from specs.types import Chat, Turn
 
 QUESTION = generate("medium", 1_000_004).question

@@ -10,10 +10,10 @@ from served import asked, client_of, logged
 
 from specs.methods.registry import make
 from specs.server.app import Settings
-from specs.server.guard import Rates, Rules, keys_of
-from specs.server.line import Line
-from specs.server.meters import Meters
-from specs.server.solving import Solves
+from specs.server.jobs import Solves
+from specs.server.metrics import Meters
+from specs.server.middleware import Rates, Rules, keys_of
+from specs.server.queue import Line
 from specs.types import Law
 
 KEYS = ("one-key", "another-key")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from specs.server.line import Closed, Full, Line
+from specs.server.queue import Closed, Full, Line
 
 
 def on_loop(work):

@@ -11,7 +11,7 @@ from served import app_of
 
 from specs import load
 from specs.server.app import Settings
-from specs.server.asking import Caps
+from specs.server.request_parsing import Caps
 
 pytestmark = pytest.mark.slow
 SETTINGS = Settings(caps=Caps(n=16, tokens=8, step_tokens=8))

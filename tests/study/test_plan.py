@@ -24,7 +24,7 @@ from research.study.settings import choose, without_speculated
 from specs.bundled.problems import HELD_OUT_SEED, TIERS
 from specs.eval.datasets import load_problems
 from specs.eval.rows import Row
-from specs.eval.run import Plan
+from specs.eval.runner import Plan
 from specs.methods.gsi import Gsi
 from specs.methods.rsd import Rsd
 from specs.methods.specs import Specs

@@ -21,8 +21,8 @@ from research.study.special import RATIOS, _proposals, break_even, slowed
 from research.study.study import Study
 from specs.cli import main
 from specs.core import statistics
-from specs.eval.folder import read
 from specs.eval.rows import Row
+from specs.eval.store import read
 from specs.types import Role
 
 pytestmark = pytest.mark.slow

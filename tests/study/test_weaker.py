@@ -11,9 +11,9 @@ import toy
 from research.study.plan import Weaker
 from research.study.weaker import NoisyReward, models_for, names_for, noisy_draft
 from specs.decoding.stream import stream
-from specs.engine import unwatched
+from specs.engines.folders import BUNDLED
+from specs.engines.protocol import unwatched
 from specs.methods.specs import Specs
-from specs.models.folders import BUNDLED
 from specs.types import Candidate, End, Law, Trace
 
 

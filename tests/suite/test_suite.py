@@ -18,9 +18,9 @@ from specs import api
 from specs.bundled.problems import generate
 from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
+from specs.engines.local.onnx.graph import Shape
 from specs.methods.beam import Beam
 from specs.methods.specs import Specs
-from specs.models.light_graph import Shape
 from specs.types import Law, Role, StepPolicy
 
 TINY = Scale(

@@ -62,7 +62,7 @@ def test_bad_input_is_one_line(options, message, capsys, tmp_path):
 
 
 def test_without_matplotlib_the_extra_is_named_before_anything_runs(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr("specs.eval.drawing.find_spec", lambda name: None)
+    monkeypatch.setattr("specs.eval.plots.find_spec", lambda name: None)
     assert run_command(THEORY, ["--out", str(tmp_path / "out")]) == 2
     assert install_command("eval") in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -22,7 +22,7 @@ from research.benchmarks.gpu import direct, facts, laws, passes, steps
 from research.benchmarks.gpu.act import Act, Broken, Late, Point
 from research.benchmarks.gpu.predictions import PARTS, lines, measured_on, read
 from specs.cli.main import reported
-from specs.models.hf.loading import device_of
+from specs.engines.local.torch.loading import device_of
 
 POINTS: dict[str, Callable[[Act], Iterable[Point]]] = dict(
     zip(PARTS, (facts.points, laws.points, passes.points, steps.points, direct.points), strict=True)

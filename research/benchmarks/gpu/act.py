@@ -22,7 +22,7 @@ from typing import Any
 
 from specs.errors import InputError
 from specs.eval.environment import environment
-from specs.record import write_json
+from specs.traces.schema import write_json
 
 FORMAT = 1
 

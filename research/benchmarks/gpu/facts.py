@@ -71,7 +71,7 @@ def ceilings(act: Act) -> Found:
 def attention(act: Act) -> Found:
     """One layer of the target behind its prefix: the first call with a shape, which may make a plan, and later ones.
 
-    Query heads that share keys are rows of one product, as in `specs.models.hf.kernels`.
+    Query heads that share keys are rows of one product, as in `specs.engines.local.torch.kernels`.
     """
     shape = TRIO[Role.TARGET].shape
     prefix, repeats = (32, 2) if act.dry else (1024, 20)

@@ -22,8 +22,8 @@ from specs.methods.registry import make
 from specs.types import Result
 
 ROOT = Path(__file__).parents[3]
-ENGINE = ("tests/models/test_hf_recorded.py", "tests/models/test_hf_backend.py", "tests/models/test_outputs.py")
-LAWS = ("tests/laws", "tests/bundled", "tests/models/test_tree.py")
+ENGINE = ("tests/engines/test_hf_recorded.py", "tests/engines/test_hf_backend.py", "tests/engines/test_outputs.py")
+LAWS = ("tests/laws", "tests/bundled", "tests/engines/test_tree.py")
 METHODS = ("specs", "beam", "gsi", "rsd", "beam+speculation")
 PLUGINS = ("-p", "xdist.plugin", "-p", "pytest_timeout", "-W", "default")
 """A machine of others may have plugins, and libraries, that warn; warnings are errors in these tests."""

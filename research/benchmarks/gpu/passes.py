@@ -21,10 +21,10 @@ from research.benchmarks.gpu.act import Act, Found, Point
 from research.benchmarks.gpu.timing import timed
 from research.cost_suite.limits import Floor, Rates, device_rates
 from research.cost_suite.shapes import TRIOS, Trio, free, random_model
-from specs.models.hf.backend import HFBackend
-from specs.models.hf.loading import usual_dtype
-from specs.models.hf.passes import SIZES
-from specs.models.rooms import clear_all
+from specs.engines.local.buffers import clear_all
+from specs.engines.local.torch.backend import HFBackend
+from specs.engines.local.torch.loading import usual_dtype
+from specs.engines.local.torch.passes import SIZES
 from specs.types import Role
 
 CANDIDATES = 8

@@ -22,9 +22,9 @@ from specs.cli.evaluate import configuration_of, start_of
 from specs.cli.options import above_zero, add_models, add_sampling, count, counts, law_of, models_of, names_of, share
 from specs.cli.problems import add_dataset
 from specs.cli.progress import Shown
-from specs.engine import Models
+from specs.config.presets import LAW, Preset
+from specs.engines.protocol import Models
 from specs.errors import InputError
-from specs.eval import front
 from specs.eval.calibration import (
     FEWEST,
     Estimate,
@@ -36,18 +36,18 @@ from specs.eval.calibration import (
     pick,
     values,
 )
-from specs.eval.cells import Cell, names
 from specs.eval.datasets import load_problems
-from specs.eval.drawing import pareto, require_matplotlib
 from specs.eval.environment import environment
 from specs.eval.files import Problem
-from specs.eval.folder import Folder, read
+from specs.eval.grid import Cell, names
+from specs.eval.pareto import draw_front
+from specs.eval.plots import pareto, require_matplotlib
 from specs.eval.rows import Row
-from specs.eval.run import Plan, solve_all
+from specs.eval.runner import Plan, solve_all
+from specs.eval.store import Folder, read
 from specs.methods.specs import Specs
-from specs.presets import LAW, Preset
-from specs.record import write_json
-from specs.traces import result_from
+from specs.traces.codec import result_from
+from specs.traces.schema import write_json
 from specs.types import Result
 
 LIMIT, PILOT = 150, 30
@@ -140,7 +140,7 @@ def _calibrate(
         print(verdict(record))
         _preset(record, cells[choice.idx], solver).write(preset)
     write_json(args.out / "calibration.json", record, indent=1)
-    front.draw(record, args.out)
+    draw_front(record, args.out)
     print(f"record   {args.out / 'calibration.json'}\nfigure   {args.out / 'front.svg'}")
     if not choice.met:
         nearest = spoken(goal.statistic, found[choice.idx][goal.statistic])

@@ -12,8 +12,8 @@ from typing import Any, cast
 
 from specs import api
 from specs.cli.options import add_engine
+from specs.engines.local.models import LocalReward
 from specs.eval.check_prm import QUESTION, Findings, Reading, check
-from specs.models.local import LocalReward
 
 WIDTH = 100
 

@@ -12,7 +12,7 @@ import json
 
 from specs import api
 from specs.cli.options import add_law, add_models, loading_of
-from specs.serving.doctor import Finding, State, diagnose
+from specs.deploy.doctor import Finding, State, diagnose
 from specs.types import Law, Role
 
 MARKS = {State.OK: "ok     ", State.HINT: "hint   ", State.PROBLEM: "PROBLEM"}

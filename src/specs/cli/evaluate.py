@@ -12,11 +12,11 @@ from specs.cli.options import add_cells, add_method, add_models, cells_of, count
 from specs.cli.problems import add_dataset, problems_of
 from specs.cli.progress import Shown
 from specs.cli.report import publish
-from specs.eval.drawing import require_matplotlib
 from specs.eval.environment import environment
-from specs.eval.folder import Folder
 from specs.eval.grading import require_math_verify
-from specs.eval.run import Plan, solve_all
+from specs.eval.plots import require_matplotlib
+from specs.eval.runner import Plan, solve_all
+from specs.eval.store import Folder
 
 
 def add(commands: argparse._SubParsersAction) -> None:

@@ -19,7 +19,7 @@ from specs.core.statistics import wilson
 from specs.errors import InputError
 from specs.eval.files import STANDARD_INPUT, answer_text, rows_of
 from specs.eval.grading import grade, require_math_verify
-from specs.record import json_text
+from specs.traces.schema import json_text
 
 
 def add(commands: argparse._SubParsersAction) -> None:

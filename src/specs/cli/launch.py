@@ -16,13 +16,13 @@ from pathlib import Path
 
 from specs.cli.options import above_zero
 from specs.cli.plan import add_servers, load_of, models_of, plan_of
-from specs.engine import unwatched
+from specs.deploy.commands import Command, on_cpu, on_gpus, solve_line
+from specs.deploy.memory_plan import Load
+from specs.deploy.processes import SIGNALS, Servers
+from specs.engines.protocol import unwatched
+from specs.engines.vllm.client import wait
+from specs.engines.vllm.server import connect
 from specs.errors import InputError
-from specs.models.remote.client import wait
-from specs.models.remote.vllm import connect
-from specs.serving.commands import Command, on_cpu, on_gpus, solve_line
-from specs.serving.memory import Load
-from specs.serving.running import SIGNALS, Servers
 from specs.types import Role
 
 LAW = (

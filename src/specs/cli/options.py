@@ -8,16 +8,16 @@ import sys
 from typing import Any, NoReturn, get_args
 
 from specs import api
+from specs.config.presets import LAW, Preset
 from specs.core.selection import RewardAs
 from specs.decoding.limits import Limits
-from specs.engine import Models
+from specs.engines.protocol import Models
 from specs.errors import InputError
-from specs.eval.cells import Cell
+from specs.eval.grid import Cell
 from specs.methods import Method
 from specs.methods.registry import make, options_of
 from specs.methods.specs import Specs, SwitchOn
 from specs.methods.speculation import TOKENS
-from specs.presets import LAW, Preset
 from specs.rewards.families import FAMILIES
 from specs.types import Law
 

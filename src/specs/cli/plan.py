@@ -11,10 +11,10 @@ import json
 from typing import Any
 
 from specs.cli.options import count
+from specs.deploy.memory_plan import CEILING, Load, Model, Plan, Server, gigabytes, plan
+from specs.deploy.sizes import gpus_of, read_model
 from specs.errors import InputError
 from specs.methods.specs import Specs
-from specs.serving.memory import CEILING, Load, Model, Plan, Server, gigabytes, plan
-from specs.serving.sizes import gpus_of, read_model
 from specs.types import Role
 
 ORDER = (Role.DRAFT, Role.TARGET, Role.PRM)

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from specs.eval.run import Standing
+from specs.eval.runner import Standing
 
 _EVERY_S = {True: 0.2, False: 30.0}
 """Seconds between two lines, on a terminal and elsewhere."""

@@ -16,9 +16,9 @@ from typing import Any
 
 from specs.cli.options import add_options, given_options, share
 from specs.errors import InputError
-from specs.replay import Ended, Replay, replay
-from specs.spending import tau_for_share
-from specs.traces import read_traces
+from specs.eval.spending import tau_for_share
+from specs.traces.codec import read_traces
+from specs.traces.replay import Ended, Replay, replay
 from specs.types import Result
 
 

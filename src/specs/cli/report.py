@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from specs.errors import InputError
-from specs.eval.drawing import require_matplotlib
-from specs.eval.folder import RUN
-from specs.eval.gather import gather
+from specs.eval.aggregate import gather
 from specs.eval.html import page
+from specs.eval.plots import require_matplotlib
+from specs.eval.store import RUN
 from specs.eval.table import table
-from specs.record import write_json, write_text
+from specs.traces.schema import write_json, write_text
 
 SUMMARY, REPORT = "summary.json", "report.html"
 

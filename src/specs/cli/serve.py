@@ -14,10 +14,10 @@ from typing import Any
 
 from specs import api
 from specs.cli.options import above_zero, add_law, add_models, count, loading_of, not_negative
-from specs.engine import Models
+from specs.config.presets import LAW, Preset
+from specs.engines.protocol import Models
 from specs.errors import InputError, install_command
 from specs.methods.registry import make
-from specs.presets import LAW, Preset
 from specs.types import Role
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -77,15 +77,15 @@ def _room(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     try:
+        from specs.server.access_log import say, start_log
         from specs.server.app import Settings, create_app
-        from specs.server.asking import Caps
-        from specs.server.guard import Rules
-        from specs.server.line import Line
-        from specs.server.logs import say, start_log
-        from specs.server.meters import Meters
-        from specs.server.offers import offers
-        from specs.server.running import bind, serve
-        from specs.server.solving import Solves
+        from specs.server.jobs import Solves
+        from specs.server.lifecycle import bind, serve
+        from specs.server.metrics import Meters
+        from specs.server.middleware import Rules
+        from specs.server.model_catalog import offers
+        from specs.server.queue import Line
+        from specs.server.request_parsing import Caps
     except ModuleNotFoundError as error:
         raise InputError(f"specs serve needs {error.name}: {install_command('serve')}") from None
     rules = Rules(_keys(args.api_key_file), args.rate, args.max_bytes)
@@ -117,7 +117,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _keys(path: Path | None) -> tuple[str, ...]:
     """From the file, else from the environment."""
-    from specs.server.guard import keys_of
+    from specs.server.middleware import keys_of
 
     if path is None:
         return keys_of(os.environ.get("SPECS_SERVER_KEYS", "").replace(",", "\n"))

@@ -12,11 +12,11 @@ from pathlib import Path
 from specs.bundled.problems import generate
 from specs.cli.options import add_method, add_models, method_of, models_of
 from specs.cli.show import Screen
-from specs.decoding.pace import Pace
+from specs.decoding.latency_model import Pace
 from specs.decoding.stream import Stream, stream
 from specs.errors import InputError
 from specs.methods.registry import NAMES, SPECULATING
-from specs.record import check_writable, json_text, result_json, write_json
+from specs.traces.schema import check_writable, json_text, result_json, write_json
 from specs.types import Finish
 
 EXAMPLE_SEED = 1_000_004

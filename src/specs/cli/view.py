@@ -11,9 +11,9 @@ import argparse
 from pathlib import Path
 
 from specs.errors import InputError
-from specs.record import check_writable, result_json, write_text
 from specs.server import page
-from specs.traces import read_traces
+from specs.traces.codec import read_traces
+from specs.traces.schema import check_writable, result_json, write_text
 
 
 def add(commands: argparse._SubParsersAction) -> None:

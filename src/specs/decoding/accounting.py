@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from specs.core.ledger import Ask, minimum
-from specs.engine import Group
+from specs.engines.protocol import Group
 from specs.types import Propose, Role, Rollout, StepRecord, Usage
 
 

@@ -22,7 +22,7 @@ from specs.decoding.limits import Limits, finish_of
 from specs.decoding.prefetch import Prefetch
 from specs.decoding.sampling import Sampling
 from specs.decoding.verification import Verification
-from specs.engine import Guesses, Models, Policy, PolicySession, Sampled
+from specs.engines.protocol import Guesses, Models, Policy, PolicySession, Sample
 from specs.errors import SpecsError, Stopped
 from specs.methods import Method, settings_of
 from specs.types import (
@@ -164,7 +164,7 @@ class Solve:
             call = Call(writing_phase(writer), work)
         (done,) = yield [call]
         self.clock.spans.append(done)
-        samples: Sequence[Sampled] = done.value
+        samples: Sequence[Sample] = done.value
         firsts = first_of_equals([(k // request.n, *sample.token_ids) for k, sample in enumerate(samples)])
         own = "log_q" if writer is Role.DRAFT else "log_p"
         candidates = [
@@ -268,7 +268,7 @@ class Solve:
         )
 
 
-def _ended(sample: Sampled, law: Law) -> End:
+def _ended(sample: Sample, law: Law) -> End:
     """How a step that was sampled under `law` ended: an engine stops early where the model's context is full."""
     full = sample.end is End.CAP and len(sample.token_ids) < law.steps.max_tokens
     return End.CONTEXT if full else sample.end

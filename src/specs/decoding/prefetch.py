@@ -9,7 +9,7 @@ from typing import Any
 from specs.decoding.clock import Done, writing_phase
 from specs.decoding.limits import finish_of
 from specs.decoding.sampling import SampleKey, Sampling
-from specs.engine import Ahead, PolicySession
+from specs.engines.protocol import Ahead, PolicySession
 from specs.types import Candidate, Propose, Role, Rollout
 
 

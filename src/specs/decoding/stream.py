@@ -16,10 +16,10 @@ from dataclasses import replace
 
 from specs.core.text import readable
 from specs.decoding.clock import Call, Done, timed
+from specs.decoding.latency_model import Pace
 from specs.decoding.limits import Limits
 from specs.decoding.loop import Machine, Solve
-from specs.decoding.pace import Pace
-from specs.engine import Models
+from specs.engines.protocol import Models
 from specs.errors import InputError, SpecsError
 from specs.methods import Method
 from specs.types import ALONE, Chat, Law, Result, StepRecord

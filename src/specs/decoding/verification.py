@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from specs.decoding.clock import Call, Done, SolveClock, now
-from specs.engine import Closed, Group, PolicySession, RewardSession, Sampled
+from specs.engines.protocol import Closed, Group, PolicySession, RewardSession, Sample
 from specs.types import Candidate, End, Law, Propose, Role, Rollout
 
 
@@ -49,7 +49,7 @@ class Verification:
             self._note("prm", prm.warm())
         seen: set[tuple[int, tuple[int, ...]]] = set()
 
-        def closed(trace_idx: int, sample: Sampled) -> None:
+        def closed(trace_idx: int, sample: Sample) -> None:
             if (trace_idx, sample.token_ids) in seen:
                 return
             seen.add((trace_idx, sample.token_ids))

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from specs.core.statistics import wilson
 from specs.errors import InputError
-from specs.eval.cells import Cell
+from specs.eval.grid import Cell
 from specs.eval.rows import Row
+from specs.eval.spending import tau_for_share
 from specs.methods.beam import Beam
 from specs.methods.specs import Specs
-from specs.spending import tau_for_share
 from specs.types import Result
 
 Floats = NDArray[np.float64]
@@ -45,7 +45,7 @@ def design(pilot: Iterable[Result], widths: Sequence[int]) -> list[Cell]:
     """The configurations to choose from, and `beam` at each width; the first cell is the reference.
 
     Per width: three taus by two starts at the default beta, and two more betas. Rewards of different
-    models are on different scales, so the taus are set by what they spend (`specs.spending`).
+    models are on different scales, so the taus are set by what they spend (`specs.eval.spending`).
 
     Args:
         pilot: solves of the default configuration.

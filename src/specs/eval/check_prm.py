@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from specs.core.ledger import minimum
-from specs.engine import unwatched
+from specs.engines.local.models import LocalReward
+from specs.engines.protocol import unwatched
 from specs.errors import ModelError, Stopped
-from specs.models.local import LocalReward
 from specs.types import Candidate, End, Role, Trace
 
 QUESTION = "Tom has 40 nuts. He gives 6 nuts to each of 3 friends. How many nuts does Tom have now?"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from specs.core.statistics import Interval, clustered_mean_interval
-from specs.eval.cells import Setting, names
-from specs.eval.drawing import COLOURS, INK, Figure, canvas_of, dress, figure_of, legend, pareto
+from specs.eval.grid import Setting, names
+from specs.eval.plots import COLOURS, INK, Figure, canvas_of, dress, figure_of, legend, pareto
 from specs.eval.report import Report
 from specs.eval.rows import Row
 from specs.types import Role

@@ -1,8 +1,8 @@
 """Whether an answer is right.
 
 This module compares normal forms, and `specs.eval.equivalence` compares structure and numbers. Formulas go to
-math-verify (extra `specs-llm[eval]`) in a separate process (`specs.eval.judge`), which is stopped when an answer
-takes too long.
+math-verify (extra `specs-llm[eval]`) in a separate process (`specs.eval.formula_worker`), which is stopped when an
+answer takes too long.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def _judge_within(timeout_s: float) -> Callable[[str, str], bool | None]:
 
 
 class _Judge:
-    """The judging process; it starts with the first comparison, and again after one that took too long."""
+    """The process that compares formulas; started by the first comparison, and again after one that took too long."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -159,7 +159,7 @@ class _Judge:
         """Start the process if it is not running; returns its standard input."""
         if self._process is None:
             require_math_verify()
-            command = [sys.executable, "-m", "specs.eval.judge"]
+            command = [sys.executable, "-m", "specs.eval.formula_worker"]
             self._process = subprocess.Popen(  # in its own session, so that Ctrl-C does not reach it
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
             )
@@ -171,7 +171,7 @@ class _Judge:
                 ready = None
             if ready is None:
                 self._stop()
-                raise EngineError("the judging process did not start; run 'python -m specs.eval.judge' to see why")
+                raise EngineError("grading did not start; run 'python -m specs.eval.formula_worker' to see why")
         assert self._process.stdin is not None
         return self._process.stdin
 

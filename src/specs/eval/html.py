@@ -9,8 +9,8 @@ from typing import Any
 from specs import __version__
 from specs.core.statistics import FEWEST_DISCORDANT, RESAMPLES
 from specs.eval.figures import figures
-from specs.eval.folder import Recorded
 from specs.eval.report import Report
+from specs.eval.store import Recorded
 from specs.eval.table import notes, shown
 from specs.types import Role
 

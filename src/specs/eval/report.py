@@ -18,7 +18,7 @@ from specs.core.statistics import (
     paired_difference,
     percentiles,
 )
-from specs.eval.cells import Setting, names
+from specs.eval.grid import Setting, names
 from specs.eval.rows import Row
 from specs.types import Role, Seconds
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from specs.errors import InputError
-from specs.eval.cells import Cell
 from specs.eval.files import Problem
 from specs.eval.grading import read_answer, same_answer
-from specs.record import result_json
+from specs.eval.grid import Cell
+from specs.traces.schema import result_json
 from specs.types import Finish, Result, Role
 
 Key = tuple[str, str, int | None, int]
@@ -23,7 +23,7 @@ class Row:
     """What is kept of one solve.
 
     Attributes:
-        method: label of the configured method (`specs.eval.cells`); n: None where it has none.
+        method: label of the configured method (`specs.eval.grid`); n: None where it has none.
         seed: of sampling.
         correct: None where the solve failed (finish reason `error`) or its answer could not be graded.
         answer: the answer that was compared: the last box or, if the data set's answer lists several, as many of

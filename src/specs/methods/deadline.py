@@ -1,6 +1,6 @@
 """SPECS against the clock: as wide as the time that remains allows, in every step.
 
-Before each step a running estimate (`specs.core.pacing`) says what it would take to write the rest of the
+Before each step a running estimate (`specs.core.latency`) says what it would take to write the rest of the
 solution one way or another, and the widest way that there is time for is taken:
 
 1. as configured: n candidates, verified by the PRM and the target; with n / 2, n / 4, ..., 1 candidates;
@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple, cast
 
 from specs.core.keys import Key
-from specs.core.pacing import ROLES, Estimate, Kind
+from specs.core.latency import ROLES, Estimate, Kind
 from specs.core.selection import choose_best
 from specs.methods import Flow
 from specs.methods.specs import Specs

@@ -12,6 +12,7 @@ from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 from specs.errors import InputError
 from specs.methods import Method
 from specs.methods.beam import Beam, Dvts
+from specs.methods.best_of_n import BestOfN, Majority, SoftBestOfN, WeightedMajority
 from specs.methods.gsi import Gsi
 from specs.methods.hard_reject import HardReject
 from specs.methods.oracle_route import OracleRoute
@@ -22,7 +23,6 @@ from specs.methods.specreason import SpecReason
 from specs.methods.specs import Specs
 from specs.methods.speculation import speculating
 from specs.methods.ssr import Ssr
-from specs.methods.whole import BestOfN, Majority, SoftBestOfN, WeightedMajority
 from specs.types import Role
 
 _METHODS: dict[str, tuple[type, dict[str, Any]]] = {

@@ -10,9 +10,9 @@ from typing import Any
 
 from specs import __version__
 from specs.core.votes import boxed
-from specs.record import result_json, step_json
-from specs.server.asking import Asked
-from specs.server.solving import Ended, Step
+from specs.server.jobs import Ended, Step
+from specs.server.request_parsing import Asked
+from specs.traces.schema import result_json, step_json
 from specs.types import End, Finish, Result, Role
 
 FINGERPRINT = f"specs-{__version__}"

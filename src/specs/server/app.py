@@ -1,4 +1,4 @@
-"""The application: OpenAI's routes over `specs.server.solving`, and what operators ask for."""
+"""The application: OpenAI's routes over `specs.server.jobs`, and what operators ask for."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from starlette.requests import ClientDisconnect
 from specs import __version__
 from specs.methods.registry import make, options_of
 from specs.server.answers import Answer
-from specs.server.asking import OPTIONS, Caps, asked_by
 from specs.server.document import answers, documented, refusals
 from specs.server.errors import Refused, error_body, quoted
-from specs.server.guard import Guard, Hosts, Rules
-from specs.server.offers import Offer
+from specs.server.jobs import Solves
+from specs.server.middleware import Guard, Hosts, Rules
+from specs.server.model_catalog import Offer
 from specs.server.page import POLICY, html
-from specs.server.responding import Happening, streamed, whole
+from specs.server.request_parsing import OPTIONS, Caps, asked_by
 from specs.server.schemas import UNSUPPORTED, ChatRequest, CompletionRequest
-from specs.server.solving import Solves
+from specs.server.streaming import Happening, streamed, whole
 from specs.types import Role
 
 

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from specs.methods.registry import NAMES
-from specs.server.asking import Caps
+from specs.server.request_parsing import Caps
 
 Schema = dict[str, Any]
 

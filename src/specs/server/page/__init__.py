@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from specs import __version__
-from specs.record import plain
+from specs.traces.schema import plain
 
 SCRIPTS = ("dom.js", "traces.js", "figure.js", "steps.js", "solve.js", "client.js", "page.js")
 """In the order in which they are read, as one script."""
@@ -27,7 +27,7 @@ def html(traces: Sequence[dict[str, Any]] | None = None) -> str:
     """The whole page.
 
     Args:
-        traces: solves as `specs.record.result_json(result, candidates=True)` gives them, to be looked at
+        traces: solves as `specs.traces.schema.result_json(result, candidates=True)` gives them, to be looked at
             without a server; None for the live page, which asks the server that it comes from.
     """
     parts = {

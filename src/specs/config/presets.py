@@ -1,0 +1,94 @@
+"""A preset: a method's options and the law it was calibrated under, as a small JSON file.
+
+    solve(question, load(), **presets.read("preset.json"))
+
+    {"method": "specs", "options": {"n": 8, "tau": 0.95, ...},
+     "law": {"temperature": 0.7, "top_p": 1.0, "max_step_tokens": 64}, "provenance": {...}}
+
+`specs calibrate` writes them. `provenance` says where the values come from, for people; only its
+`models` are read, to warn where others are loaded.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from specs import api
+from specs.errors import InputError
+from specs.methods.registry import fits, options_of
+from specs.traces.schema import write_json
+
+LAW = ("temperature", "top_p", "max_step_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """What a file holds; `law` as `specs.api.configure` takes it."""
+
+    method: str
+    options: dict[str, Any]
+    law: dict[str, Any]
+    provenance: dict[str, Any]
+
+    @classmethod
+    def of(cls, path: str | Path) -> Preset:
+        """Raises `InputError`: no such file, or a field that is unknown, missing or out of its range."""
+        try:
+            value = json.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"preset {path} cannot be read ({error.strerror})") from None
+        except ValueError as error:
+            raise InputError(f"preset {path} is not JSON ({error})") from None
+        try:
+            return _checked(value)
+        except InputError as error:
+            raise InputError(f"preset {path}: {error}") from None
+
+    def write(self, path: Path) -> None:
+        write_json(path, asdict(self), indent=1)
+
+    def foreign(self, models: dict[str, str]) -> list[str]:
+        """What differs from the models that it was made with, by role: "target is x, not y"."""
+        made = self.provenance.get("models", {})
+        return [f"{role} is {name}, not {made[role]}" for role, name in models.items() if made.get(role, name) != name]
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """The method, its options and the law, as `specs.solve(question, models, **preset)` takes them."""
+    preset = Preset.of(path)
+    return {"method": preset.method, **preset.options, **preset.law}
+
+
+def _checked(value: Any) -> Preset:
+    if not isinstance(value, dict):
+        raise InputError("not an object; give what 'specs calibrate' writes")
+    _same_names("it", value, tuple(field.name for field in fields(Preset)))
+    for name in ("options", "law", "provenance"):
+        if not isinstance(value[name], dict):
+            raise InputError(f"{name!r} is not an object")
+    if not isinstance(models := value["provenance"].get("models", {}), dict):
+        raise InputError(f"the models of 'provenance' are {models!r}, not names by role")
+    method, options, law = value["method"], value["options"], value["law"]
+    if not isinstance(method, str):
+        raise InputError(f"'method' is {method!r}; give a name")
+    if unknown := sorted(options.keys() - options_of(method)):
+        raise InputError(f"method {method} has no option {unknown[0]!r}")
+    if wrong := [name for name in options if not fits(method, name, options[name])]:
+        raise InputError(f"{wrong[0]!r} is {options[wrong[0]]!r}, which no {method} has")
+    _same_names("'law'", law, LAW)
+    for name in LAW:
+        kinds = int if name == "max_step_tokens" else (int, float)
+        if not isinstance(law[name], kinds) or isinstance(law[name], bool):
+            raise InputError(f"{name!r} is {law[name]!r}; give a number")
+    api.configure(method, **options, **law)
+    return Preset(method, options, law, value["provenance"])
+
+
+def _same_names(where: str, value: dict[str, Any], names: tuple[str, ...]) -> None:
+    if unknown := sorted(value.keys() - set(names)):
+        raise InputError(f"{where} has an unknown field {unknown[0]!r}; there are {', '.join(names)}")
+    if missing := [name for name in names if name not in value]:
+        raise InputError(f"{where} has no field {missing[0]!r}")

@@ -1,0 +1,202 @@
+"""Sizes of models and of GPUs, read where they are: a folder, the hub, nvidia-smi. No model is loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from specs.deploy.memory_plan import GB, Gpu, Model
+from specs.engines.folders import is_gguf, local_folder
+from specs.errors import InputError, ModelError
+from specs.types import Role
+
+Tensor = tuple[str, str, int]
+"""Name, type as safetensors call it, and bytes."""
+
+_ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
+_RECURRENT = (
+    "layers_block_type",
+    "hybrid_override_pattern",
+    "attn_layer_period",
+    "state_size",
+    "ssm_state_size",
+    "mamba_d_state",
+)
+"""Entries of config.json that recurrent and hybrid models have."""
+_HEADER = 100_000_000
+"""Most bytes of a header, by the format."""
+
+
+def read_model(name: str, role: Role) -> Model:
+    """The sizes of a model: `bundled`, a folder, or a hub id, of which only headers are fetched.
+
+    Raises:
+        ModelError: no such model, or one whose memory cannot be planned.
+    """
+    if is_gguf(Path(name)):
+        raise ModelError(
+            f"--{role} {name}: a GGUF file runs in process, on llama.cpp; to serve, give a folder or a hub id"
+        )
+    folder = local_folder(name, role) or _cached(name)
+    config, tensors = _from_hub(name, role) if folder is None else (_config(folder), _stored(folder, name))
+    return model_of(name, role, config, tensors)
+
+
+def model_of(name: str, role: Role, config: dict[str, Any], tensors: Iterable[Tensor]) -> Model:
+    """A model from its config.json and its stored tensors."""
+    kind = config.get("model_type", "unknown type")
+    if set(config.get("layer_types") or ()) - _ATTENTION or any(key in config for key in _RECURRENT):
+        raise ModelError(f"--{role} {name} ({kind}) has recurrent layers, which cannot be forked; choose another model")
+    if config.get("kv_lora_rank"):
+        raise ModelError(f"--{role} {name} ({kind}) compresses its KV (MLA), which is not planned for; choose another")
+    architecture = (config.get("architectures") or ["no architecture"])[0]
+    writes = architecture.endswith("ForCausalLM")
+    if role is not Role.PRM and not writes:
+        raise ModelError(f"--{role} {name} is {architecture}; give a causal language model (...ForCausalLM)")
+    try:
+        heads = config["num_attention_heads"]
+        return Model(
+            name=name,
+            architecture=architecture,
+            weights=_held(config, tensors, writes and not config.get("tie_word_embeddings")),
+            layers=config["num_hidden_layers"],
+            heads=heads,
+            kv_heads=config.get("num_key_value_heads") or heads,
+            head_dim=config.get("head_dim") or config["hidden_size"] // heads,
+            vocabulary=config["vocab_size"],
+            context=config["max_position_embeddings"],
+            windowed=_windowed(config),
+        )
+    except KeyError as error:
+        raise ModelError(
+            f"--{role} {name} ({kind}): its config.json does not say {error.args[0]}; choose a text-only model"
+        ) from None
+
+
+def _windowed(config: dict[str, Any]) -> bool:
+    """Whether some layers look back over a window only."""
+    if config.get("layer_types"):
+        return set(config["layer_types"]) != {"full_attention"}
+    return bool(config.get("sliding_window")) and config.get("use_sliding_window", True)
+
+
+def _held(config: dict[str, Any], tensors: Iterable[Tensor], head: bool) -> int:
+    """Bytes that the stored tensors take on a GPU; `head` tells whether the output matrix is loaded.
+
+    vLLM holds float32 weights in 16 bits, but leaves those of quantised checkpoints as they are.
+    """
+    wide = set() if "quantization_config" in config else {"F32"}
+    return sum(
+        size // 2 if kind in wide else size for name, kind, size in tensors if head or not name.startswith("lm_head.")
+    )
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        return json.loads((folder / "config.json").read_text())
+    except ValueError as error:
+        raise ModelError(f"{folder / 'config.json'} is no JSON ({error}); save the model again") from None
+
+
+def _files(folder: Path) -> list[Path]:
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return [folder / "model.safetensors"]
+    return [folder / file for file in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
+
+
+def _stored(folder: Path, name: str) -> Iterator[Tensor]:
+    """The tensors of a folder, from the headers of its files."""
+    for path in _files(folder):
+        try:
+            with path.open("rb") as file:
+                (size,) = struct.unpack("<Q", file.read(8))
+                header = json.loads(file.read(min(size, _HEADER)))
+        except OSError:
+            raise ModelError(f"{name} has no {path.name}; give a model whose weights are safetensors") from None
+        except (struct.error, ValueError):
+            raise ModelError(f"{path} is not a safetensors file; save or fetch the model again") from None
+        header.pop("__metadata__", None)
+        for tensor, entry in header.items():
+            start, end = entry["data_offsets"]
+            yield tensor, entry["dtype"], end - start
+
+
+def _cached(name: str) -> Path | None:
+    """The folder of a hub model that is on this machine with all its weights."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        config = try_to_load_from_cache(name, "config.json")
+    except HFValidationError:
+        return None
+    if not isinstance(config, str):
+        return None
+    folder = Path(config).parent
+    return folder if all(path.is_file() for path in _files(folder)) else None
+
+
+def _from_hub(name: str, role: Role) -> tuple[dict[str, Any], list[Tensor]]:
+    from huggingface_hub import get_safetensors_metadata, hf_hub_download
+    from huggingface_hub.errors import HFValidationError, NotASafetensorsRepoError, SafetensorsParsingError
+
+    try:
+        config = json.loads(Path(hf_hub_download(name, "config.json")).read_text())
+        found = get_safetensors_metadata(name)
+    except (NotASafetensorsRepoError, SafetensorsParsingError):
+        raise ModelError(f"--{role} {name} has no safetensors weights on the hub; choose a model that has") from None
+    except (OSError, HFValidationError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"--{role} {name}: neither a folder nor reachable on the hub ({reason})") from None
+    return config, [
+        (tensor, info.dtype, info.data_offsets[1] - info.data_offsets[0])
+        for file in found.files_metadata.values()
+        for tensor, info in file.tensors.items()
+    ]
+
+
+def gpus_of(text: str) -> list[Gpu]:
+    """GPUs as `--gpus` gives them: gigabytes each, parted by commas, or `auto`.
+
+    Raises:
+        InputError: no GPU.
+    """
+    return _found() if text == "auto" else [Gpu(str(at), int(float(size) * GB)) for at, size in _sizes(text)]
+
+
+def _sizes(text: str) -> Iterator[tuple[int, str]]:
+    for at, size in enumerate(text.split(",")):
+        try:
+            fits = 1 <= float(size) <= 10_000
+        except ValueError:
+            fits = False
+        if not fits:
+            raise InputError(
+                f"--gpus {text}: {size!r} is no size of a GPU; give gigabytes each, such as 80,80, or auto"
+            )
+        yield at, size
+
+
+def _found() -> list[Gpu]:
+    """The GPUs that nvidia-smi sees and CUDA_VISIBLE_DEVICES does not hide."""
+    query = ["nvidia-smi", "--query-gpu=index,uuid,memory.total", "--format=csv,noheader,nounits"]
+    try:
+        printed = subprocess.run(query, capture_output=True, text=True, check=True, timeout=30).stdout
+    except (OSError, subprocess.SubprocessError):
+        raise InputError("no GPU here (nvidia-smi gives none); say what there will be, such as --gpus 80,80") from None
+    rows = [[field.strip() for field in line.split(",")] for line in printed.splitlines()]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = [
+        Gpu(index, int(mebibytes) << 20)
+        for index, uuid, mebibytes in rows
+        if visible is None or {index, uuid} & set(visible.split(","))
+    ]
+    if not gpus:
+        raise InputError("CUDA_VISIBLE_DEVICES hides all GPUs; unset it, or say what there will be, such as --gpus 80")
+    return gpus

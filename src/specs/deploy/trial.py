@@ -1,0 +1,93 @@
+"""A trial step, first by each model alone and then by all together: a fault that fails every solve appears here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from specs import api
+from specs.engines.protocol import Models, Policy, RewardModel, unwatched
+from specs.errors import SpecsError, described
+from specs.types import Candidate, End, Law, Result, Role, Trace
+
+QUESTION = "What is 2 + 2?"
+STEPS = ("2 + 2 is 4.\n\n", "So the answer is \\boxed{4}.")
+TOKENS = 16
+"""Longest trial step in tokens."""
+_TOGETHER: dict[frozenset[Role], tuple[str, dict[str, Any]]] = {
+    frozenset(Role): ("specs", {"start": "draft"}),
+    frozenset({Role.DRAFT, Role.TARGET}): ("prm-free", {}),
+    frozenset({Role.TARGET, Role.PRM}): ("beam", {}),
+    frozenset({Role.DRAFT, Role.PRM}): ("beam-draft", {}),
+}
+"""For each set of models, a method in which all of them take part in a step, with its options."""
+
+
+def alone(role: Role, model: Policy | RewardModel, law: Law) -> str | None:
+    """Why a model cannot do its part of a step (a writer writes one, a PRM reads two); None if it can."""
+    if role is Role.PRM:
+        return _failure(lambda: _read(model))
+    return _failure(lambda: _solve({role: model}, role.value, law, {}))
+
+
+def together(models: Mapping[Role, Any], law: Law) -> str | None:
+    """Why two or three models cannot solve a step of two candidates together; None if they can."""
+    name, options = _TOGETHER[frozenset(models)]
+    return _failure(lambda: _solve(models, name, law, {"n": 2, **options}))
+
+
+def _failure(work: Callable[[], Iterator[str]]) -> str | None:
+    try:
+        return next(work(), None)
+    except Exception as error:  # an engine may raise anything, and a solve would fail in the same way
+        return reason(error)
+
+
+def reason(error: Exception) -> str:
+    """An error in one line, with its kind unless it is one of ours."""
+    return str(error) if isinstance(error, SpecsError) else described(error)
+
+
+def _solve(models: Mapping[Role, Any], method: str, law: Law, options: Mapping[str, Any]) -> Iterator[str]:
+    result = api.solve(
+        QUESTION,
+        Models(**models),
+        method,
+        temperature=law.temperature,
+        top_p=law.top_p,
+        max_steps=1,
+        max_step_tokens=TOKENS,
+        max_tokens=TOKENS,
+        **options,
+    )
+    yield from _wrong(result)
+
+
+def _wrong(result: Result) -> Iterator[str]:
+    """The faults of a solve of one step."""
+    if result.error is not None:
+        yield result.error
+    if not result.accepted:
+        yield f"no step was written ({result.finish_reason}): see how much room the model has"
+    for candidate in (candidate for record in result.steps for candidate in record.candidates):
+        for name, value in (("p", candidate.log_p), ("q", candidate.log_q)):
+            if value is not None and not value <= 0:
+                yield f"log {name} of a step is {value}; see that the weights are whole, or give another --dtype"
+        if candidate.reward is not None:
+            yield from _outside(candidate.reward)
+
+
+def _read(prm: Any) -> Iterator[str]:
+    """The faults of the rewards of two consecutive steps."""
+    session = prm.open(prm.prompt(QUESTION), unwatched)
+    trace = Trace(QUESTION)
+    for text in STEPS:
+        step = Candidate((), text, End.DELIMITER if text.endswith("\n\n") else End.END_OF_TEXT)
+        (reward,) = session.rewards([(trace, [step])], "\n\n")
+        yield from _outside(reward)
+        trace = trace.extend(step, Role.TARGET)
+
+
+def _outside(reward: float) -> Iterator[str]:
+    if not 0 <= reward <= 1:
+        yield f"the reward of a step is {reward}; see that the weights are whole and the head is that of the format"

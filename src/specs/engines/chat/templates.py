@@ -1,0 +1,206 @@
+"""Chat templates: finding them in a tokenizer folder, and rendering them.
+
+Files, environment and arguments are those of transformers (`utils/chat_template_utils.py` and
+`tokenization_utils_base.py`), but transformers is not needed; `tests/engines/test_templates.py` compares the two.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from jinja2 import TemplateError, nodes, pass_eval_context
+from jinja2.compiler import CodeGenerator, Frame
+from jinja2.ext import Extension, loopcontrols
+from jinja2.filters import sync_do_join
+from jinja2.nodes import EvalContext
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from specs.engines.chat.provenance import Written, concat
+from specs.engines.files import read_text
+from specs.errors import ModelError
+from specs.types import Turn
+
+
+def source_of(folder: Path, config: Mapping[str, Any]) -> str | None:
+    """The chat template of a tokenizer folder; None if it has none.
+
+    It is `chat_template.jinja`; of several templates it is the one called `default`. If there are no such files,
+    it is `chat_template` in `config` (tokenizer_config.json): a text, or a list of named texts.
+
+    Raises:
+        ModelError: there are several templates and none is called `default`, `chat_template` is neither a text
+            nor a list of named texts, or a file cannot be read.
+    """
+    files = {"default": folder / "chat_template.jinja"}
+    files |= {path.stem: path for path in sorted((folder / "additional_chat_templates").glob("*.jinja"))}
+    texts = {name: read_text(path) for name, path in files.items() if path.is_file()}
+    found: Any = texts or config.get("chat_template")
+    if isinstance(found, list):
+        try:
+            found = {one["name"]: one["template"] for one in found}
+        except (TypeError, KeyError):
+            raise ModelError(
+                f"{folder}: chat_template is a list of other things than named templates; "
+                "save the one to use as chat_template.jinja"
+            ) from None
+    if isinstance(found, dict):
+        if "default" not in found:
+            raise ModelError(
+                f"{folder} has the chat templates {', '.join(map(str, found)) or '(an empty list)'} and none called "
+                "default; save the one to use as chat_template.jinja"
+            )
+        found = found["default"]
+    if found is not None and not isinstance(found, str):
+        raise ModelError(f"{folder}: chat_template is no text; save the template as chat_template.jinja")
+    return found
+
+
+def named_tokens(config: Mapping[str, Any], special_map: Mapping[str, Any]) -> dict[str, str]:
+    """Spelling by name (`bos_token`, ...) of the special tokens that tokenizer files name.
+
+    special_tokens_map.json is an older format. It counts only if tokenizer_config.json has no
+    `added_tokens_decoder`, and then its null removes a name.
+    """
+    if "added_tokens_decoder" in config:
+        special_map = {}
+    found = {name: value for name, value in {**config, **special_map}.items() if name.endswith("_token")}
+    for file in (config, special_map):
+        for named in ("model_specific_special_tokens", "extra_special_tokens"):
+            more = file.get(named)
+            found |= more if isinstance(more, dict) else {}
+    spellings = {name: value.get("content") if isinstance(value, dict) else value for name, value in found.items()}
+    return {name: spelling for name, spelling in spellings.items() if isinstance(spelling, str)}
+
+
+class ChatTemplate:
+    """A template with the special tokens of its tokenizer."""
+
+    def __init__(self, source: str, tokens: Mapping[str, str]) -> None:
+        """`tokens` are the special tokens that the template may name, by name.
+
+        Raises:
+            ModelError: `source` is not a valid template.
+        """
+        self.source, self._tokens = source, tokens
+        try:
+            self._template = _environment().from_string(source)
+        except TemplateError as error:
+            raise ModelError(
+                f"the chat template cannot be read: {error}; give one that transformers can read"
+            ) from None
+
+    def render(self, turns: Sequence[Turn], generation: bool, typed: frozenset[str], now: datetime) -> str:
+        """The conversation as text, with thinking switched off if the template knows `enable_thinking`.
+
+        Args:
+            generation: whether to open the assistant's turn.
+            typed: roles whose content is given as a list of typed parts.
+            now: the date and time that the template may write.
+
+        Raises:
+            ModelError: the template refuses the conversation, or fails on it.
+        """
+        return self._render(turns, generation, typed, now, self._tokens)
+
+    @cached_property
+    def writes_bos(self) -> bool:
+        """Whether the template begins a conversation with the variable `bos_token`."""
+        tokens = {**self._tokens, "bos_token": "{bos}"}
+        try:
+            text = self._render([Turn("user", "a")], True, frozenset(), datetime.now(), tokens)
+        except ModelError:
+            return False
+        return text.startswith(tokens["bos_token"])
+
+    def _render(
+        self, turns: Sequence[Turn], generation: bool, typed: frozenset[str], now: datetime, tokens: Mapping[str, str]
+    ) -> str:
+        messages = [
+            {"role": one.role, "content": [{"type": "text", "text": one.content}] if one.role in typed else one.content}
+            for one in turns
+        ]
+        arguments = {
+            **tokens,
+            "messages": messages,
+            "add_generation_prompt": generation,
+            "tools": None,
+            "documents": None,
+            "enable_thinking": False,
+            "strftime_now": now.strftime,
+        }
+        try:
+            return self._template.render(arguments)
+        except Exception as error:  # a template is foreign code and may raise anything
+            reason = " ".join(str(error).split())
+            raise ModelError(
+                f"the chat template refuses this conversation: {reason}; change the conversation or the template"
+            ) from None
+
+
+class _Generation(Extension):
+    """`{% generation %}...{% endgeneration %}` marks what a model is trained on; it renders its content."""
+
+    tags = {"generation"}  # noqa: RUF012  (jinja's own way)
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        # A call block has its own scope, as in transformers: variables set inside are not visible outside.
+        return nodes.CallBlock(self.call_method("_inside"), [], [], body).set_lineno(line)
+
+    def _inside(self, caller: Callable[[], str]) -> str:
+        return caller()
+
+
+class _Generator(CodeGenerator):
+    """Compiles `a ~ b` to the environment's `concat`."""
+
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802  (jinja's own way)
+        if frame.eval_ctx.volatile or frame.eval_ctx.autoescape:
+            super().visit_Concat(node, frame)
+            return
+        self.write("environment.concat(map(str, (")
+        for one in node.nodes:
+            self.visit(one, frame)
+            self.write(", ")
+        self.write(")))")
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """An environment that keeps marked text marked (`specs.engines.chat.provenance`)."""
+
+    code_generator_class = _Generator
+    concat = staticmethod(concat)
+
+
+@pass_eval_context
+def _join(context: EvalContext, value: Any, d: str = "", attribute: str | int | None = None) -> str:
+    return sync_do_join(context, value, d if context.autoescape else Written(str(d), str(d)), attribute)
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    environment = _Environment(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols])
+    environment.filters["join"] = _join
+    environment.filters["tojson"] = _to_json
+    environment.globals["raise_exception"] = _refuse
+    return environment
+
+
+def _to_json(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+
+def _refuse(message: str) -> str:
+    raise TemplateError(message)

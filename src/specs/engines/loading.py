@@ -1,0 +1,188 @@
+"""From a name to a model: `bundled`, a folder, a hub id, a GGUF file or a server."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from specs.engines.chat.prompts import Templated
+from specs.engines.files import architectures_of
+from specs.engines.folders import folder_of, is_gguf
+from specs.engines.local.backend import Backend
+from specs.engines.local.models import LocalPolicy, LocalReward
+from specs.engines.protocol import Models, Policy, unwatched
+from specs.engines.text import HubText
+from specs.engines.vllm.client import together, wait
+from specs.engines.vllm.replicas import Replicas
+from specs.engines.vllm.server import connect
+from specs.engines.vllm.session import RemotePolicy, RemoteReward
+from specs.errors import InputError, ModelError
+from specs.rewards.families import PRMFormat, family_for
+
+Engine = Literal["auto", "light", "torch"]
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Which model plays which role: `bundled`, a folder, a hub id, a GGUF file (`model.gguf`, on the hub
+    `owner/name/model.gguf`), or the URL of a vLLM server (several of the same model with commas between);
+    None for none.
+
+    Attributes:
+        draft_system, target_system: the writers' system prompts.
+        tokenizer: folder or hub id that has the tokenizer of draft and target where they are on
+            servers; None for where the servers have read them from.
+        prm_format: how the PRM reads a trace (`specs.rewards.families`); `auto` where its architecture
+            or name tells.
+    """
+
+    draft: str | None = "bundled"
+    target: str | None = "bundled"
+    prm: str | None = "bundled"
+    draft_system: str | None = None
+    target_system: str | None = None
+    tokenizer: str | None = None
+    prm_format: PRMFormat = "auto"
+
+
+def load_models(
+    names: Names,
+    *,
+    engine: Engine = "auto",
+    device: str = "auto",
+    dtype: str = "auto",
+    allow_text_scoring: bool = False,
+    timeout_s: float = 120.0,
+) -> Models:
+    """Load the models of a solve.
+
+    Args:
+        engine: of folders and hub ids: `light` (numbers without torch; small Llama and Qwen2
+            models), `torch` (transformers), or `auto`: light for the bundled trio, torch for all
+            else. GGUF files run on llama.cpp.
+        device: of the torch and the llama.cpp engine: cpu, cuda, auto.
+        dtype: of the torch engine: fp32, bf16, fp16, auto.
+        allow_text_scoring: let target and draft of different vocabularies meet through text.
+        timeout_s: longest that one request to a server may take.
+
+    Raises:
+        InputError: draft and target have different vocabularies and may not meet through text, or
+            there is no such PRM format.
+        ModelError: a name is no model, or a model cannot play its role.
+    """
+    given = {role: name for role in ("draft", "target", "prm") if (name := getattr(names, role))}
+    servers = _connected({role: name for role, name in given.items() if _is_url(name)}, timeout_s)
+    folders = {
+        role: _tokenizer(names, role, servers[role]) if role in servers else folder_of(name, role)
+        for role, name in given.items()
+    }
+    texts = {role: _text(role, given[role], folder) for role, folder in folders.items()}
+    if "draft" in texts and "target" in texts and not allow_text_scoring:
+        if texts["draft"].fingerprint != texts["target"].fingerprint:
+            raise different_vocabularies(given["draft"], given["target"])
+
+    def backend(role: str, labels: tuple[int, int] | None = None) -> Backend:
+        name = getattr(names, role)
+        writes = role != "prm" or labels is not None
+        light = engine == "light" or (engine == "auto" and name == "bundled")
+        if is_gguf(folders[role]):
+            from specs.engines.local.llama_cpp.backend import load_llama
+
+            loaded: Backend = load_llama(folders[role], name, device, labels, texts[role].size)
+        elif light:
+            from specs.engines.local.onnx.backend import load_light
+            from specs.engines.local.onnx.weights import HEADS
+
+            # A PRM that is none was refused by its format before.
+            if writes and any(HEADS.get(one, "lm_head") != "lm_head" for one in _architectures(folders[role])):
+                raise ModelError(
+                    f"{name} is a reward model, not a language model; give --{role} a causal language model"
+                )
+            loaded = load_light(folders[role], labels=labels, vocabulary=texts[role].size)
+        else:
+            from specs.engines.local.torch.loading import load_hf
+
+            kind = "lm" if writes else "prm"
+            loaded = load_hf(str(folders[role]), kind, device, dtype, labels, texts[role].size)
+        loaded.name = f"bundled:{role}" if name == "bundled" else name
+        return loaded
+
+    def policy(role: str, system: str | None) -> Policy | None:
+        if role in servers:
+            _check_kind(role, servers[role], True)
+            return RemotePolicy(servers[role], texts[role], servers[role].facts.raw(role), system)
+        return LocalPolicy(backend(role), texts[role], system) if role in folders else None
+
+    prm = None
+    if names.prm:
+        published = servers["prm"].facts.root if "prm" in servers else names.prm
+        family, why = family_for(_architectures(folders["prm"]), published, names.prm_format)
+        form = family(texts["prm"])
+        if "prm" in servers:
+            _check_kind("prm", servers["prm"], form.labels is not None)
+            prm = RemoteReward(servers["prm"], form, why)
+        else:
+            prm = LocalReward(backend("prm", form.labels), form, why)
+    return Models(policy("draft", names.draft_system), policy("target", names.target_system), prm)
+
+
+def different_vocabularies(draft: str, target: str) -> InputError:
+    return InputError(
+        f"draft {draft} and target {target} have different vocabularies; choose a pair that "
+        "shares one, or accept inexact scores with --allow-text-scoring"
+    )
+
+
+def _is_url(name: str) -> bool:
+    return name.startswith(("http://", "https://"))
+
+
+def _connected(urls: dict[str, str], timeout_s: float) -> dict[str, Replicas]:
+    """The servers of each role, all asked at the same time what they are."""
+    key = os.environ.get("SPECS_API_KEY")
+    each = {role: [url.strip() for url in text.split(",")] for role, text in urls.items()}
+    work = [connect(url, key, timeout_s) for several in each.values() for url in several]
+    servers = iter(wait(together(work), unwatched) if work else ())
+    return {role: Replicas([next(servers) for _ in several]) for role, several in each.items()}
+
+
+def _check_kind(role: str, server: Replicas, generates: bool) -> None:
+    if server.facts.generates is not generates:
+        kind, mend = ("pools", "without --runner pooling") if generates else ("generates", "with --runner pooling")
+        raise ModelError(f"--{role} {server.name} {kind}, which is not what this role needs; serve it {mend}")
+
+
+def _tokenizer(names: Names, role: str, server: Replicas) -> Path:
+    """The folder of a tokenizer whose model is on a server."""
+    name = server.facts.root if names.tokenizer is None or role == "prm" else names.tokenizer
+    try:
+        return folder_of(name, role, weights=False)
+    except ModelError:
+        raise ModelError(
+            f"--{role} {server.name} has its tokenizer at {name}, which is not here; "
+            "give --tokenizer a folder or a hub id that has it"
+        ) from None
+
+
+def _text(role: str, name: str, path: Path) -> Templated:
+    """The vocabulary and chat template of a model; its errors, now and later, name the model."""
+    try:
+        if is_gguf(path):
+            from specs.engines.local.llama_cpp.gguf import GgufText
+
+            text: Templated = GgufText(path)
+        else:
+            text = HubText(path)
+    except ModelError as error:
+        raise ModelError(f"{role} {name}: {error}" if str(path) not in str(error) else f"{role}: {error}") from None
+    text.name = f"{role} {name}"
+    return text
+
+
+def _architectures(path: Path) -> list[str]:
+    """As in config.json; a GGUF file holds a language model."""
+    if is_gguf(path):
+        return ["GGUFForCausalLM"]
+    return architectures_of(path)

@@ -1,0 +1,1 @@
+"""GGUF models in process, by llama.cpp (extra `llama`)."""

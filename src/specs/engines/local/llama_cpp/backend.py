@@ -1,0 +1,298 @@
+"""GGUF models in process: the `Backend` protocol over llama.cpp.
+
+llama.cpp takes no mask: a token sees the cells of the cache that bear the number of its sequence,
+up to its own position. A cell may bear many numbers, and that is enough for a tree: every tip has
+a sequence, and each cell bears those of all tips behind it. So a token sees its ancestors and
+nothing else. A fork puts one more number on the cells that it shares; it copies nothing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from specs.engines.arrays import Bools, Floats, Ints
+from specs.engines.local.backend import NO_OTHER_DTYPE, finite, tree_error
+from specs.engines.local.llama_cpp.gguf import Gguf, library
+from specs.engines.local.logits import IN_MEMORY
+from specs.errors import EngineError, InputError, ModelError
+
+NONE = -1
+"""The parent of a token that begins a sequence."""
+
+FIRST_CELLS = 1024
+"""Tokens that a new cache has room for; it doubles when full."""
+
+_F32, _ALL_F32 = 0, "0"
+"""llama.cpp's type of a number, and of a file in which all weights are such."""
+
+# Nats on the summed log-probability of a step, by whether all weights are F32. Products of one row and of many
+# round differently, more so where weights are short: sums over 40 tokens of SmolLM2-135M in 4 bits by up to 1.3.
+_TOLERANCE = {True: 1e-4, False: 2.0}
+
+# Relative to the largest output: rounding of one short pass stays below, a wrong tree above.
+_PROBE = 0.1
+
+# Their rotations change with the size of the whole cache, not with the length of a sequence.
+_LONGROPE = ("phi3", "minicpm", "minicpm3")
+
+
+class _Context:
+    """A context of llama.cpp: a cache and the memory to compute in."""
+
+    def __init__(self, file: Gguf, name: str, exact: bool) -> None:
+        self._file, self._name, self._exact = file, name, exact
+        self._open(FIRST_CELLS)
+
+    def _open(self, cells: int) -> None:
+        lib = library()
+        params = lib.llama_context_default_params()
+        # One call may fill the whole cache; llama.cpp itself splits it into parts of `n_ubatch`.
+        params.n_ctx = params.n_batch = cells
+        params.n_seq_max = lib.llama_max_parallel_sequences()
+        params.kv_unified = params.swa_full = params.no_perf = True
+        if self._exact:
+            # llama.cpp's own choice, half precision and flash attention, is off by up to 0.03 in a logit.
+            params.type_k = params.type_v = _F32
+            params.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        params.n_threads = params.n_threads_batch = _threads()
+        pointer = lib.llama_init_from_model(self._file.model, params)
+        if pointer is None:
+            raise EngineError(f"{self._name}: a cache of {cells} tokens does not fit into memory; use fewer candidates")
+        self.pointer = pointer
+        self.memory = lib.llama_get_memory(pointer)
+        self.cells: int = lib.llama_n_ctx(pointer)
+        self._close = weakref.finalize(self, lib.llama_free, pointer)
+
+    def reserve(self, cells: int) -> None:
+        """Make room for that many tokens in all."""
+        if cells <= self.cells:
+            return
+        lib = library()
+        size = lib.llama_state_get_size(self.pointer)
+        state = (ctypes.c_uint8 * size)()
+        lib.llama_state_get_data(self.pointer, state, size)
+        close = self._close
+        self._open(max(cells, 2 * self.cells))
+        lib.llama_state_set_data(self.pointer, state, size)
+        close()
+
+    def decode(self, ids: Ints, positions: Ints, sequences: list[list[int]], rows: Ints) -> Floats:
+        """Compute tokens, each in these sequences; a view of the outputs after `rows`, until the next call."""
+        lib = library()
+        outputs = np.zeros(len(ids), np.int8)
+        outputs[rows] = 1
+        counts = np.array([len(some) for some in sequences], np.int32)
+        flat = np.array([sequence for some in sequences for sequence in some], np.int32)
+        starts = flat.ctypes.data + flat.itemsize * (np.cumsum(counts) - counts).astype(np.uintp)
+        arrays = {
+            "token": ids.astype(np.int32),
+            "pos": positions.astype(np.int32),
+            "n_seq_id": counts,
+            "seq_id": starts,
+            "logits": outputs,
+        }
+        batch = lib.llama_batch(n_tokens=len(ids))
+        for field, kind in batch._fields_:
+            if field in arrays:
+                setattr(batch, field, ctypes.cast(arrays[field].ctypes.data, kind))
+        if (code := lib.llama_decode(self.pointer, batch)) != 0:
+            raise EngineError(f"{self._name}: llama.cpp could not compute {len(ids)} tokens (code {code})")
+        width = lib.llama_vocab_n_tokens(self._file.vocabulary)
+        return np.ctypeslib.as_array(lib.llama_get_logits(self.pointer), (len(rows), width))
+
+
+class LlamaCache:
+    """One token tree: for each entry its parent and position, for each tip its sequence."""
+
+    __slots__ = ("__weakref__", "context", "free", "parents", "positions", "tips")
+
+    def __init__(self, context: _Context) -> None:
+        self.context = context
+        self.parents: list[int] = []
+        self.positions: list[int] = []
+        self.tips: dict[int, int] = {}
+        self.free = list(range(library().llama_max_parallel_sequences()))
+
+    def extend(self, parents: list[int], positions: list[int]) -> list[list[int]]:
+        """Add entries; the sequences of each. Where a tip is extended, its sequence goes on."""
+        held = len(self.parents)
+        self.parents += parents
+        self.positions += positions
+        inner = set(parents)
+        sequences: list[list[int]] = [[] for _ in parents]
+        for tip in range(held, len(self.parents)):
+            if tip in inner:
+                continue
+            new, entry = [], tip
+            while entry >= held:
+                new.append(entry)
+                entry = self.parents[entry]
+            sequence = self.tips.pop(entry, None)
+            self.tips[tip] = sequence = self._fork(entry) if sequence is None else sequence
+            for entry in new:
+                sequences[entry - held].append(sequence)
+        return sequences
+
+    def _fork(self, entry: int) -> int:
+        """A new sequence that ends with an entry already computed."""
+        if not self.free:
+            raise EngineError(f"llama.cpp tells only {len(self.tips)} branches apart; use fewer candidates")
+        sequence = self.free.pop()
+        if entry != NONE:
+            position = self.positions[entry]
+            source = next(s for tip, s in self.tips.items() if self._up(tip, position) == entry)
+            library().llama_memory_seq_cp(self.context.memory, source, sequence, 0, position + 1)
+        return sequence
+
+    def _up(self, entry: int, position: int) -> int:
+        """The ancestor at a position, or the entry itself if it is not behind it."""
+        while self.positions[entry] > position:
+            entry = self.parents[entry]
+        return entry
+
+    def keep(self, kept: list[int]) -> None:
+        """Drop all other entries; sequences are cut back to what is left of them, or freed."""
+        number = {entry: k for k, entry in enumerate(kept)}
+        parents = [number.get(self.parents[entry], NONE) for entry in kept]
+        inner = set(parents)
+        tips: dict[int, int] = {}
+        for entry, sequence in self.tips.items():
+            while entry != NONE and entry not in number:
+                entry = self.parents[entry]
+            place = number.get(entry, NONE)
+            stays = place != NONE and place not in inner and place not in tips
+            begin = self.positions[entry] + 1 if stays else 0
+            library().llama_memory_seq_rm(self.context.memory, sequence, begin, -1)
+            if stays:
+                tips[place] = sequence
+            else:
+                self.free.append(sequence)
+        self.parents, self.positions, self.tips = parents, [self.positions[entry] for entry in kept], tips
+
+
+class LlamaBackend:
+    """One loaded model; see `specs.engines.local.backend.Backend` for the members.
+
+    Different caches may be used from different threads at the same time, one cache only by one.
+    `forward` raises EngineError when memory or branches run out; the cache is then of no further use.
+    """
+
+    def __init__(
+        self, name: str, file: Gguf, device: str, context: int, labels: Sequence[int] | None, vocabulary: int | None
+    ) -> None:
+        lib = library()
+        self.name = name
+        self.parameters: int = lib.llama_model_n_params(file.model)
+        self.device = device
+        self.beside = 0  # a call takes all cores, or the device
+        self.context = context
+        rows: int = lib.llama_vocab_n_tokens(file.vocabulary)
+        self.vocabulary = rows if vocabulary is None else min(rows, vocabulary)
+        self._labels = None if labels is None else np.array(labels)
+        self.width = self.vocabulary if labels is None else len(labels)
+        self._exact = file.value("general.file_type") == _ALL_F32
+        self.tolerance = _TOLERANCE[self._exact]
+        self.if_not_finite = NO_OTHER_DTYPE if self._exact else "take a file of another dtype (F32 or BF16)"
+        self.outputs = IN_MEMORY
+        self._file = file
+        self._idle: list[_Context] = []
+        """Contexts of caches that are gone: a new one takes longer than a short solve."""
+
+    def cache(self) -> LlamaCache:
+        try:
+            context = self._idle.pop()
+        except IndexError:
+            context = _Context(self._file, self.name, self._exact)
+        # Clear the numbers as well: a mask adds -inf to hidden entries, and NaN from a failed solve would stay NaN.
+        library().llama_memory_clear(context.memory, True)
+        cache = LlamaCache(context)
+        weakref.finalize(cache, self._idle.append, context).atexit = False
+        return cache
+
+    def forward(self, cache: LlamaCache, ids: Ints, positions: Ints, visible: Bools | None, want: Ints) -> Floats:
+        if not 0 <= ids.min() <= ids.max() < self.vocabulary:
+            raise ModelError(
+                f"{self.name}: token {int(ids.max())} is outside the vocabulary of {self.vocabulary}: "
+                "use the tokenizer that belongs to the model"
+            )
+        held = len(cache.parents)
+        cache.context.reserve(held + len(ids))
+        sequences = cache.extend(_parents(visible, held, len(ids)), positions.tolist())
+        rows, places = np.unique(want, return_inverse=True)
+        outputs = cache.context.decode(ids, positions, sequences, rows)
+        if self._labels is None:
+            return outputs[places, : self.width]  # both copy
+        return outputs[places[:, None], self._labels]
+
+    def keep(self, cache: LlamaCache, length: int, moved: Ints) -> None:
+        cache.keep([*range(length), *moved.tolist()])
+
+
+def load_llama(
+    path: Path, name: str, device: str = "auto", labels: Sequence[int] | None = None, vocabulary: int | None = None
+) -> LlamaBackend:
+    """Load a GGUF file and check that it can evaluate a tree.
+
+    Args:
+        name: what the user called it.
+        device: cpu, cuda, or auto (a GPU where llama.cpp was built for one).
+        labels: the tokens whose logits are wanted; None for all.
+        vocabulary: size of the tokenizer's vocabulary; rows beyond it are padding and are cut off. None for all rows.
+
+    Raises:
+        InputError: llama.cpp was not built for that device.
+        ModelError: the extra is missing, the file cannot be read, its cache cannot be forked, or its outputs are
+            not finite.
+    """
+    lib = library()
+    if device == "cuda" and not lib.llama_supports_gpu_offload():
+        raise InputError(
+            f"device 'cuda': llama.cpp was built without it; use cpu, or build llama-cpp-python for {name}"
+        )
+    place = "gpu" if device != "cpu" and lib.llama_supports_gpu_offload() else "cpu"
+    file = Gguf(path, gpu=place == "gpu")
+    model = file.model
+    if lib.llama_model_is_recurrent(model) or lib.llama_model_is_hybrid(model):
+        raise ModelError(f"{name} keeps a state that cannot be forked: serve it over HTTP instead")
+    if (
+        lib.llama_model_has_encoder(model)
+        or not lib.llama_model_has_decoder(model)
+        or lib.llama_model_is_diffusion(model)
+    ):
+        raise ModelError(f"{name} is no causal language model; give one that writes from left to right")
+    context: int = lib.llama_model_n_ctx_train(model)
+    kind = file.value("general.architecture")
+    if kind in _LONGROPE and int(file.value(f"{kind}.rope.scaling.original_context_length") or context) < context:
+        raise ModelError(
+            f"{name} has rotations (longrope) that depend on the size of the cache: serve it over HTTP instead"
+        )
+    if window := lib.llama_model_n_swa(model):
+        # Inside its window a sliding layer is an ordinary one; behind it, cells are used again.
+        context = min(context, window - 1)
+    backend = LlamaBackend(name, file, place, context, labels, vocabulary)
+    with finite(backend, "outputs", ModelError):
+        difference = tree_error(backend, backend)
+    if not difference <= _PROBE:
+        raise ModelError(f"{name} does not follow a tree of candidates: serve it over HTTP instead")
+    return backend
+
+
+def _threads() -> int:
+    """As for the other engines: what OMP_NUM_THREADS says, else every core."""
+    return int(os.environ.get("OMP_NUM_THREADS", "").partition(",")[0] or os.cpu_count() or 1)
+
+
+def _parents(visible: Bools | None, held: int, new: int) -> list[int]:
+    """The last entry that each new token sees beside itself, `NONE` for none."""
+    if visible is None:
+        return list(range(held - 1, held + new - 1))
+    before = visible.copy()
+    before[np.arange(new), held + np.arange(new)] = False
+    last = held + new - 1 - before[:, ::-1].argmax(axis=1)
+    return np.where(before.any(axis=1), last, NONE).tolist()

@@ -1,0 +1,254 @@
+"""A Hugging Face model as a `Backend`.
+
+The cache is memory for keys and values of every layer, set aside once; a tree of tokens lives in it side
+by side, and the attention mask says who sees whom. That works for models whose whole state is such a
+cache. Recurrent and hybrid models fold the past into one state, which cannot hold two branches. Outputs
+stay on the device, and on CUDA passes of few tokens are recorded.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from copy import copy
+from inspect import signature
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from specs.engines.arrays import Bools, Ints
+from specs.engines.local.backend import NO_OTHER_DTYPE
+from specs.engines.local.buffers import Lent, Spare, clear_all
+from specs.engines.local.logits import Outputs
+from specs.engines.local.torch.cache import Room, entries_of
+from specs.engines.local.torch.kernels import suited, without_cudnn
+from specs.engines.local.torch.logits import OnDevice
+from specs.engines.local.torch.passes import SIZES, Pass, Record, Waits, cuda_graphs, never_waiting
+from specs.errors import EngineError, ModelError, SpecsError
+
+Kind = Literal["lm", "prm"]
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+# Nats on the summed log-probability of a step. Kernels for one row and for many round differently.
+# Over 40 tokens of random models (CPU) the sums differ by 1e-6 to 2e-5 in fp32 where logits reach 7.
+# In half precision each hidden state keeps 8 (bf16) or 11 (fp16) bits, and where logits reach 20
+# the sums differ by up to 0.63 and 0.13.
+_TOLERANCE = {"fp32": 1e-4, "bf16": 1.0, "fp16": 0.25}
+
+# fp16 overflows first: its numbers end at 65,504. bf16 has the range of fp32 but rounds more.
+_IF_NOT_FINITE = {
+    "fp32": NO_OTHER_DTYPE,
+    "bf16": "load it with another dtype (--dtype fp32)",
+    "fp16": "load it with another dtype (--dtype bf16 or fp32)",
+}
+
+FIRST_CAPACITY = 512
+"""Entries that a new cache has room for; it doubles when full."""
+
+RECORDED_CAPACITY = 2048
+"""The same where passes are recorded, which they are anew when their memory has moved."""
+
+_FEWER = "use fewer candidates or a shorter context"
+
+
+HFCache = Lent[Room]
+"""Keys and values of one token tree, in memory that a later one will use, with the passes recorded over it."""
+
+
+class HFBackend:
+    """One loaded model; see `specs.engines.local.backend.Backend` for the members.
+
+    `forward` raises EngineError when memory runs out; the cache is then of no further use.
+
+    Attributes:
+        record: how passes of few tokens are recorded (`prepare`): by CUDA graphs on CUDA, if the model
+            never waits for what it computes; None where every kernel is called anew, as on a CPU.
+        attention: context in which models choose their kernels for attention.
+    """
+
+    def __init__(
+        self, name: str, kind: Kind, model: Any, context: int, dtype: str, vocabulary: int | None = None
+    ) -> None:
+        """`vocabulary`: size of the tokenizer's vocabulary; rows beyond it are padding, cut off; None for all."""
+        self.name = name
+        self.parameters: int = sum(weight.numel() for weight in model.parameters())
+        self.context = context
+        self.device = str(model.device)
+        self.beside = 0  # a call takes all cores, or the device
+        self.tolerance = _TOLERANCE[dtype]
+        self.if_not_finite = _IF_NOT_FINITE[dtype]
+        self.outputs: Outputs = OnDevice()
+        self.attention: Callable[[], AbstractContextManager[None]] = without_cudnn
+        self._model = suited(model)
+        rows: int = model.get_input_embeddings().weight.shape[0]
+        self.vocabulary = rows if vocabulary is None else min(rows, vocabulary)
+        # A reward head costs nothing beside the trunk: let it not round.
+        self._head: Any = model.score.float() if kind == "prm" else None
+        self._runs: Any = model if self._head is None else model.base_model
+        self._cache_argument = cache_argument(self._runs)
+        *_, last = (model.get_output_embeddings() if self._head is None else self._head).parameters()
+        self.width: int = min(last.shape[0], self.vocabulary)
+        self._spare: Spare[Room] = Spare()
+        with torch.inference_mode():
+            # What a layer keeps of a token is known when it has kept one.
+            cache, zero = DynamicCache(), torch.zeros((1, 1), dtype=torch.long, device=model.device)
+            self._compute(cache, zero, zero, None)
+            self._shapes, self._like = entries_of(cache)
+        self.record: Record | None = None
+        record = recorder(model.device)
+        if record is not None and self._can_be_recorded():
+            self.prepare(record)
+
+    def cache(self) -> HFCache:
+        room = self._spare.take()
+        with torch.inference_mode():
+            if room is None:
+                with within_memory(self.name, EngineError, _FEWER):
+                    room = _in_what_memory_there_is(self._room)
+            room.clear(everything=self.record is not None)
+        return HFCache(room, self._spare)
+
+    def forward(self, cache: HFCache, ids: Ints, positions: Ints, visible: Bools | None, want: Ints) -> Tensor:
+        if not 0 <= ids.min() <= ids.max() < self.vocabulary:
+            raise ModelError(
+                f"{self.name}: token {int(ids.max())} is outside the model's vocabulary of {self.vocabulary}: "
+                "use the tokenizer that belongs to the model"
+            )
+        with torch.inference_mode(), within_memory(self.name, EngineError, _FEWER):
+            # Entries count from the next line on, so a pass that memory did not suffice for may begin anew.
+            output = _in_what_memory_there_is(lambda: self._pass(cache.room, ids, positions, visible, want))
+        cache.room.use.used += len(ids)
+        return output
+
+    def _pass(self, room: Room, ids: Ints, positions: Ints, visible: Bools | None, want: Ints) -> Tensor:
+        new, device = len(ids), self._model.device
+        room.reserve(room.used + new + 1)
+        if self.record is not None and new <= SIZES[-1]:
+            causal = np.tri(new, room.used + new, room.used, dtype=bool) if visible is None else visible
+            size = next(size for size in SIZES if size >= new)
+            return self._recorded(room, size, room.used + new + 1, self.record)(ids, positions, causal, want)
+        return self._compute(
+            room.cache,
+            torch.tensor(ids, device=device)[None],
+            torch.tensor(positions, device=device)[None],
+            # A mask of four dimensions is taken as it is; None lets a fused causal kernel run.
+            None if visible is None else torch.tensor(visible, device=device)[None, None],
+            torch.tensor(want, device=device),
+        )
+
+    def keep(self, cache: HFCache, length: int, moved: Ints) -> None:
+        with torch.inference_mode():
+            cache.room.keep(length, moved.tolist())
+
+    def _compute(
+        self, cache: Any, ids: Tensor, positions: Tensor, visible: Tensor | None, want: Tensor | None = None
+    ) -> Tensor:
+        """[wanted, width] outputs in the model's precision, those of a reward head in fp32; of all tokens for None."""
+        inputs = {
+            "input_ids": ids,
+            "position_ids": positions,
+            "attention_mask": visible,
+            self._cache_argument: cache,
+            "use_cache": True,
+        }
+        with self.attention():
+            if self._head is None:
+                # The model's own forward, because some scale or cap their logits after the head.
+                return self._runs(**inputs, logits_to_keep=0 if want is None else want).logits[0, :, : self.width]
+            hidden = self._runs(**inputs).last_hidden_state[0]
+        return self._head((hidden if want is None else hidden[want]).float())
+
+    def prepare(self, record: Record) -> None:
+        """Record passes of few tokens from now on, those over the memory of a first cache at once."""
+        self.record = record
+        with torch.inference_mode():
+            room = self._room()
+            for size in SIZES:
+                self._recorded(room, size, room.capacity, record)
+        self._spare.clear()
+        self._spare.back(room)
+
+    def unrecorded(self) -> HFBackend:
+        """The same model with every kernel called anew."""
+        other = copy(self)
+        other.record, other._spare = None, Spare()
+        return other
+
+    def with_attention(self, attention: Callable[[], AbstractContextManager[None]]) -> HFBackend:
+        """The same model with other kernels for attention, and memory and recordings of its own."""
+        other = copy(self)
+        other.attention, other._spare = attention, Spare()
+        if self.record is not None:
+            other.prepare(self.record)
+        return other
+
+    def _room(self) -> Room:
+        return Room(self._shapes, self._like, RECORDED_CAPACITY if self.record else FIRST_CAPACITY)
+
+    def _recorded(self, room: Room, size: int, entries: int, record: Record) -> Pass:
+        """The recorded pass for `size` tokens over this room, which reads no more than it has to for so many entries.
+
+        A room that a long solve has made large must not make short ones slow.
+        """
+        span = RECORDED_CAPACITY
+        while span < entries:
+            span *= 2
+        key = size, min(span, room.capacity)
+        if key not in room.passes:
+            room.passes[key] = Pass(room, *key, self._compute, record, self._model.device)
+        return room.passes[key]
+
+    def _can_be_recorded(self) -> bool:
+        try:
+            with torch.inference_mode():
+                self._recorded(Room(self._shapes, self._like, SIZES[0] + 1), SIZES[0], SIZES[0] + 1, never_waiting)
+        except Waits as error:
+            _log.warning(
+                "%s stops to read what it computes (%s), so its passes cannot be recorded as CUDA graphs: "
+                "expect each token to take longer",
+                self.name,
+                str(error.__cause__).partition("\n")[0],
+            )
+            return False
+        return True
+
+
+def recorder(device: torch.device) -> Record | None:
+    """How passes are recorded on a device, where that saves time."""
+    return cuda_graphs(device) if device.type == "cuda" else None
+
+
+def cache_argument(model: Any) -> str:
+    """Name of the cache argument of a model's `forward`: `cache` since transformers 5.24, else `past_key_values`."""
+    return "cache" if "cache" in signature(model.forward).parameters else "past_key_values"
+
+
+@contextmanager
+def within_memory(name: str, kind: type[SpecsError], mend: str) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if _is_out_of_memory(error):
+            raise kind(f"{name} does not fit into memory: {mend}") from None
+        raise
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    # The CPU's allocator has no exception class of its own.
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _in_what_memory_there_is(work: Callable[[], T]) -> T:
+    """What `work` returns, tried again without the memory that models keep for later if it needs that."""
+    try:
+        return work()
+    except RuntimeError as error:
+        if not _is_out_of_memory(error) or not clear_all():
+            raise
+    return work()

@@ -1,0 +1,118 @@
+"""Reading a server's JSON answer field by field; errors say which field is missing or has a wrong value.
+
+Python's JSON parser accepts NaN and Infinity, and other servers write null for both: none of these counts as a number.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from specs.engines.vllm.client import ANOTHER_DTYPE
+from specs.errors import EngineError
+
+IMPOSSIBLE = -9999.0
+"""vLLM's spelling of the log-probability minus infinity."""
+
+ROUNDING = 1e-3
+"""How far a probability, or a log-probability in nats, may lie outside its range."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A value of an answer.
+
+    Attributes:
+        url: the server that gave it.
+        path: its place in the answer; empty for the whole answer.
+    """
+
+    url: str
+    value: Any
+    path: str = ""
+
+    def __getitem__(self, key: str | int) -> Field:
+        """The value at a name or an index."""
+        inside: Any = self.value if isinstance(self.value, list if isinstance(key, int) else dict) else ()
+        path = f"{self.path}[{key}]" if isinstance(key, int) else f"{self.path}.{key}".removeprefix(".")
+        try:
+            return Field(self.url, inside[key], path)
+        except (KeyError, IndexError, TypeError):
+            raise EngineError(f"{self.url}: the answer has no {path}; is it vLLM 0.32 or newer?") from None
+
+    def find(self, key: str) -> Field | None:
+        """The value at a name; None if it is missing or null."""
+        if not isinstance(self.value, dict):
+            raise self._wrong("object")
+        return None if self.value.get(key) is None else self[key]
+
+    def items(self, length: int | None = None, first: int = 0) -> list[Field]:
+        """The entries of a list from index `first` on; `length` is the required length of the list, None for any."""
+        if not isinstance(self.value, list):
+            raise self._wrong("list")
+        if length is not None and len(self.value) != length:
+            raise EngineError(f"{self.url}: {self.path} has {len(self.value)} entries, not {length}; see its log")
+        return [self[place] for place in range(first, len(self.value))]
+
+    def count(self) -> int:
+        """A whole number from 0 to 2^31: tokens, or one token's id."""
+        if not isinstance(self.value, int) or isinstance(self.value, bool) or not 0 <= self.value <= 1 << 31:
+            raise self._wrong("count")
+        return self.value
+
+    def log_probability(self) -> float:
+        """Nats; -inf if the token is impossible."""
+        value = self._number("log-probability")
+        if value > ROUNDING:
+            raise self._wrong("log-probability")
+        return -math.inf if value <= IMPOSSIBLE else value
+
+    def log_probability_of_sample(self) -> float:
+        """Nats; finite, since a token that was sampled is not impossible."""
+        if (value := self.log_probability()) == -math.inf:
+            raise self._wrong("log-probability of a token that was sampled")
+        return value
+
+    def probability(self) -> float:
+        """In [0, 1]."""
+        value = self._number("probability")
+        if not -ROUNDING <= value <= 1 + ROUNDING:
+            raise self._wrong("probability")
+        return min(max(value, 0.0), 1.0)
+
+    def packed_log_probabilities(self, length: int) -> list[float]:
+        """Nats of `length` tokens, from the first column of an array in numpy's format and base64."""
+        try:
+            rows = np.lib.format.read_array(io.BytesIO(base64.b64decode(self.value)), allow_pickle=False)
+        except (ValueError, TypeError, EOFError, binascii.Error):
+            raise self._wrong("array") from None
+        if rows.ndim != 2 or rows.shape[1] < 1 or rows.dtype.kind != "f":
+            raise self._wrong("array of log-probabilities")
+        scores = Field(self.url, rows[:, 0].tolist(), self.path)
+        return [score.log_probability() for score in scores.items(length)]
+
+    def _number(self, what: str) -> float:
+        if not isinstance(self.value, int | float) or isinstance(self.value, bool):
+            raise self._wrong(what)
+        try:
+            value = float(self.value)
+        except OverflowError:  # a whole number beyond all floats
+            raise self._wrong(what) from None
+        if math.isnan(value):
+            raise self._wrong(what)
+        return value
+
+    def _wrong(self, what: str) -> EngineError:
+        shown = json.dumps(self.value, default=repr)
+        shown = shown if len(shown) <= 40 else f"{shown[:40]}..."
+        mend = "see its log"
+        if self.value is None or isinstance(self.value, float):
+            mend = f"if its model overflows, {ANOTHER_DTYPE}"
+        return EngineError(f"{self.url}: {self.path or 'the answer'} is {shown}, no {what}; {mend}")

@@ -1,0 +1,227 @@
+"""HTTP to a model server: requests that can be given up, a health watch beside them, errors by name.
+
+All servers share one event loop in a thread of its own. Sessions are synchronous: they hand a
+coroutine to the loop and call the solve's watch while they wait. What is given up is cancelled, which
+closes the connection; a server then stops working on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import random
+import threading
+from collections.abc import Coroutine, Iterable
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from specs.engines.protocol import Watch
+from specs.errors import EngineError
+
+if TYPE_CHECKING:  # engines in this process need no HTTP
+    import httpx2
+
+T = TypeVar("T")
+
+POLL_S = 0.05
+"""How often the watch is called while a session waits."""
+HEALTH_S = 2.0
+"""How often a server is asked whether it is well while it owes an answer."""
+MISSES = 3
+"""Health checks in a row that must fail before a server counts as dead."""
+AT_A_TIME = 256
+"""Requests that a server is sent at a time: as many sequences as vLLM runs unless told otherwise. More wait here."""
+PAUSES_S = (0.2, 1.0)
+"""Before each further try of a request that got no answer; drawn from half to one and a half of it."""
+ANOTHER_DTYPE = "serve it with another dtype (vllm serve --dtype float32), or see its log"
+"""What to do about a served model that overflows."""
+_NOT_FINITE = "Out of range float values are not JSON compliant"
+"""Python's message for NaN or infinity in an answer, which vLLM passes on."""
+
+
+class _Network:
+    """The event loop and the connections of this process, made when they are first needed."""
+
+    def __init__(self) -> None:
+        import httpx2
+
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        # Timeouts are this module's: a server may be silent for long while it computes.
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=256)
+        self.http = httpx2.AsyncClient(timeout=httpx2.Timeout(None, connect=5.0), limits=limits)
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=self._loop.run_forever, name="specs-http", daemon=True).start()
+            return self._loop
+
+
+_network = cache(_Network)
+
+
+def begin(work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+    """Run a coroutine on the loop; cancelling the future cancels it."""
+    return asyncio.run_coroutine_threadsafe(work, _network().loop)
+
+
+async def joined(future: concurrent.futures.Future[T]) -> T:
+    """What `begin` has begun, as a coroutine; cancelled together."""
+    return await asyncio.wrap_future(future)
+
+
+def wait(work: Coroutine[Any, Any, T], watch: Watch) -> T:
+    """Run a coroutine on the loop and wait for it; it is cancelled if `watch` raises."""
+    future = begin(work)
+    try:
+        while not concurrent.futures.wait([future], POLL_S).done:
+            watch()
+        return future.result()
+    finally:
+        future.cancel()
+
+
+async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """All at the same time; the first failure ends the others."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+class Refused(EngineError):
+    """The server answered with an error; `status` is its HTTP status."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class _Busy(EngineError):
+    """The request was not answered: it can be made again."""
+
+
+class Client:
+    """One server.
+
+    Attributes:
+        url: base, without a slash at its end.
+    """
+
+    def __init__(self, url: str, api_key: str | None = None, timeout_s: float = 120.0) -> None:
+        """`timeout_s` is the longest that one request may take."""
+        self.url = url.rstrip("/")
+        self._timeout_s = timeout_s
+        self._slots = asyncio.Semaphore(AT_A_TIME)
+        self._owed = 0
+        self._illness: asyncio.Task[str] | None = None
+        self._headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+
+    async def get(self, path: str) -> httpx2.Response:
+        return await self._guarded(self._request("GET", path, None))
+
+    async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """The JSON object that the server answers with.
+
+        Requests are repeated if the server was busy or broke off; they must be safe to repeat.
+
+        Raises:
+            Refused: an HTTP error, with the server's own message.
+            EngineError: unreachable, dead, silent for too long, no JSON, or numbers that are not finite.
+        """
+        async with self._slots:
+            response = await self._taken(path, body)
+        try:
+            answer = response.json()
+        except ValueError:
+            raise EngineError(f"{self.url}{path} answered with something that is no JSON; is it vLLM?") from None
+        if not isinstance(answer, dict):
+            raise EngineError(f"{self.url}{path} answered with no JSON object; is it vLLM?")
+        return answer
+
+    async def _taken(self, path: str, body: dict[str, Any]) -> httpx2.Response:
+        """The response to a request that is made again while the server does not answer it."""
+        for pause in PAUSES_S:
+            try:
+                return await self._guarded(self._request("POST", path, body))
+            except _Busy:
+                await asyncio.sleep(pause * random.uniform(0.5, 1.5))
+        return await self._guarded(self._request("POST", path, body))
+
+    async def _guarded(self, work: Coroutine[Any, Any, httpx2.Response]) -> httpx2.Response:
+        """The response, unless the server dies or takes too long."""
+        request = asyncio.ensure_future(work)
+        self._owed += 1
+        # One health watch, however many answers are owed.
+        if self._illness is None or self._illness.done():
+            self._illness = asyncio.ensure_future(self._ill())
+        illness = self._illness
+        try:
+            await asyncio.wait({request, illness}, timeout=self._timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            if request.done():
+                return request.result()
+            if illness.done():
+                raise EngineError(f"{self.url} is no longer well ({illness.result()}); see its log")
+            raise EngineError(f"{self.url} gave no answer within {self._timeout_s:g} s; raise --timeout or see its log")
+        finally:
+            request.cancel()
+            self._owed -= 1
+            if not self._owed:
+                illness.cancel()
+                self._illness = None
+
+    async def _ill(self) -> str:
+        """Returns why the server counts as dead once it does."""
+        import httpx2
+
+        misses = 0
+        while True:
+            await asyncio.sleep(HEALTH_S)
+            try:
+                answer = await _network().http.get(f"{self.url}/health", timeout=5 * HEALTH_S)
+                reason = "" if answer.is_success else f"health {answer.status_code}"
+            except httpx2.HTTPError as error:
+                reason = _reason(error)
+            misses = misses + 1 if reason else 0
+            if misses == MISSES:
+                return reason
+
+    async def _request(self, method: str, path: str, body: dict[str, Any] | None) -> httpx2.Response:
+        import httpx2
+
+        try:
+            response = await _network().http.request(method, f"{self.url}{path}", json=body, headers=self._headers)
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            raise _Busy(f"{self.url} cannot be reached ({_reason(error)}); is the server running there?") from None
+        except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
+            raise EngineError(f"{self.url} is no address ({error}); give http://host:port") from None
+        except httpx2.HTTPError as error:
+            raise _Busy(f"{self.url} broke off its answer ({_reason(error)}); see its log") from None
+        if response.status_code in (429, 503):
+            raise _Busy(f"{self.url} takes no more requests ({response.status_code}); try fewer at a time")
+        if response.status_code in (401, 403):
+            raise Refused(f"{self.url}{path} refuses the API key ({response.status_code})", response.status_code)
+        if not response.is_success:
+            message = _message(response)
+            if _NOT_FINITE in message:
+                raise EngineError(f"{self.url}{path}: its model's numbers are not finite; {ANOTHER_DTYPE}")
+            raise Refused(f"{self.url}{path}: {response.status_code}, {message}", response.status_code)
+        return response
+
+
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _message(response: httpx2.Response) -> str:
+    """What the server says was wrong, on one line."""
+    try:
+        said = response.json()["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        said = response.text
+    return " ".join(str(said).split())[:300] or "no reason given"

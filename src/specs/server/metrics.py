@@ -1,0 +1,69 @@
+"""What Prometheus reads at `/metrics`."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from specs.server.queue import Line
+from specs.types import Finish, Result
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250)
+PHASES = ("draft", "target_generate", "target_score", "prm", "orchestration")
+KINDS = ("processed", "cached", "generated", "discarded", "speculated")
+
+
+class Meters:
+    """Counters and histograms of one server; names of models and routes are its own, never a client's words."""
+
+    def __init__(self, line: Line) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.requests = Counter(
+            "specs_requests", "Requests by route and status", ["route", "status"], registry=registry
+        )
+        self.rejected = Counter("specs_rejected", "Requests sent away, by reason", ["reason"], registry=registry)
+        self.solves = Counter(
+            "specs_solves", "Solves by model and finish reason", ["model", "finish"], registry=registry
+        )
+        self.failed = Counter("specs_failed", "Solves that an engine failed", ["model"], registry=registry)
+        self.steps = Counter(
+            "specs_steps", "Steps by writer; rewritten ones were thrown away", ["writer", "outcome"], registry=registry
+        )
+        self.tokens = Counter("specs_tokens", "Token positions by role", ["role", "kind"], registry=registry)
+        self.seconds = Histogram(
+            "specs_solve_seconds", "Seconds of a solve, queue apart", ["model"], buckets=SECONDS, registry=registry
+        )
+        self.queued = Histogram("specs_queue_seconds", "Seconds in the queue", buckets=SECONDS, registry=registry)
+        self.first = Histogram(
+            "specs_first_step_seconds", "Seconds to the first step, queue apart", buckets=SECONDS, registry=registry
+        )
+        self.phases = Histogram(
+            "specs_step_seconds",
+            "Busy seconds of a step by phase; phases overlap",
+            ["phase"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        Gauge("specs_waiting", "Solves in the queue", registry=registry).set_function(lambda: line.waiting)
+        Gauge("specs_running", "Solves under way", registry=registry).set_function(lambda: line.running)
+
+    def solved(self, model: str, result: Result, queue_s: float) -> None:
+        """Count a solve that has ended."""
+        self.solves.labels(model, str(result.finish_reason)).inc()
+        if result.finish_reason is Finish.ERROR:
+            self.failed.labels(model).inc()
+        self.seconds.labels(model).observe(result.latency_s)
+        self.queued.observe(queue_s)
+        if result.time_to_first_step_s is not None:
+            self.first.observe(result.time_to_first_step_s)
+        for record in result.steps:
+            self.steps.labels(str(record.writer), "accepted" if record.accepted else "rewritten").inc()
+            for phase in PHASES:
+                if busy := getattr(record.seconds, phase):
+                    self.phases.labels(phase).observe(busy)
+        for role, use in result.usage.items():
+            for kind in KINDS:
+                self.tokens.labels(str(role), kind).inc(getattr(use, kind))
+
+    def text(self) -> bytes:
+        """Prometheus' text format."""
+        return generate_latest(self.registry)

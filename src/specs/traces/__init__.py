@@ -1,0 +1,1 @@
+"""Solves as JSON: writing them, reading them back, and replaying them. May import decoding."""

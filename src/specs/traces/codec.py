@@ -1,0 +1,211 @@
+"""Trace files read back: `specs.traces.schema` the other way round.
+
+A line holds one solve, as `specs solve --trace` writes it; other keys may stand beside. A name that
+ends in .gz is read as gzip. Texts come back as people read them: stray bytes are marked, not kept.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+from specs.errors import InputError
+from specs.types import ALONE, Candidate, Chat, Decision, End, Finish, Result, Role, Seconds, StepRecord, Turn, Usage
+
+_Name = TypeVar("_Name", bound=StrEnum)
+_NOT_FINITE = {str(value): value for value in (math.inf, -math.inf, math.nan)}
+_KINDS = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    dict: "an object",
+    list: "a list",
+}
+
+
+def read_traces(path: Path) -> Iterator[tuple[str, Result]]:
+    """Every solve of a file, with its place for messages ("traces.jsonl, line 3").
+
+    Raises:
+        InputError: no such file, or the place and the field that are wrong.
+    """
+    found = False
+    for number, line in _lines(path):
+        if line.strip():
+            found = True
+            where = f"{path}, line {number}"
+            yield where, result_from(_parsed(line, where), where)
+    if not found:
+        raise InputError(f"{path} holds no trace; give what 'specs solve --trace' writes")
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    if not path.is_file():
+        raise InputError(f"{path} is no file; give what 'specs solve --trace' writes")
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
+            yield from enumerate(lines, 1)
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read ({error}); give JSON lines in UTF-8, gzipped if named .gz") from None
+
+
+def _parsed(line: str, where: str) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        raise InputError(f"{where}: not JSON ({error}); give one solve a line") from None
+
+
+def result_from(value: Any, where: str) -> Result:
+    """The inverse of `result_json(result, candidates=True)`; `where` names the value in messages."""
+    solve = _Object(value, where)
+    steps = [
+        _step(_Object(step, f"{where}, step {number}")) for number, step in enumerate(solve.take("steps", list), 1)
+    ]
+    usage, models, prompts = (solve.part(name) for name in ("usage", "models", "prompt_token_ids"))
+    return Result(
+        answer=solve.optional("answer", str),
+        text=solve.take("text", str),
+        finish_reason=solve.name("finish_reason", Finish),
+        method=solve.take("method", str),
+        question=solve.take("question", str),
+        steps=tuple(steps),
+        usage={role: _usage(usage.part(role)) for role in usage.roles()},
+        flops=solve.number("flops"),
+        latency_s=solve.number("latency_s"),
+        time_to_first_step_s=solve.optional("time_to_first_step_s", float),
+        seed=solve.take("seed", int),
+        draws=solve.take("draws", int) if solve.has("draws") else 1,  # before there was a second rule
+        models={role: models.take(role, str) for role in models.roles()},
+        prompt_token_ids={role: prompts.ids(role) for role in prompts.roles()},
+        settings={
+            name: _NOT_FINITE.get(value, value) if isinstance(value, str) else value
+            for name, value in solve.take("settings", dict).items()
+        },
+        text_scoring=solve.take("text_scoring", bool),
+        raw_scoring=solve.has("raw_scoring") and solve.take("raw_scoring", bool),
+        error=solve.optional("error", str),
+        chat=_chat(solve.part("chat")) if solve.has("chat") else ALONE,
+    )
+
+
+def _chat(chat: _Object) -> Chat:
+    turns = [_Object(turn, f"{chat.where}, turn {number}") for number, turn in enumerate(chat.take("before", list), 1)]
+    try:
+        before = tuple(Turn(turn.take("role", str), turn.take("content", str)) for turn in turns)
+        return Chat(before, chat.take("template", bool))
+    except ValueError as error:
+        raise InputError(f"{chat.where}: {error}") from None
+
+
+def _step(step: _Object) -> StepRecord:
+    rows = [
+        _Object(row, f"{step.where}, candidate {number}") for number, row in enumerate(step.take("candidates", list), 1)
+    ]
+    chosen = step.optional("chosen", int)
+    if not rows or (chosen is not None and not 0 <= chosen < len(rows)):
+        raise InputError(f"{step.where}: 'chosen' is {chosen} of {len(rows)} candidates")
+    kept = step.ids("kept") if step.has("kept") else None
+    if any(not 0 <= idx < len(rows) for idx in kept or ()):
+        raise InputError(f"{step.where}: 'kept' is {list(kept or ())} of {len(rows)} candidates")
+    seconds = step.part("seconds")
+    return StepRecord(
+        step_idx=step.take("step_idx", int),
+        writer=step.name("writer", Role),
+        candidates=tuple(
+            Candidate(
+                token_ids=row.ids("token_ids"),
+                text=row.take("text", str),
+                end=row.name("end", End),
+                log_p=row.optional("log_p", float),
+                log_q=row.optional("log_q", float),
+                reward=row.optional("reward", float),
+                duplicates_of=row.optional("duplicates_of", int),
+            )
+            for row in rows
+        ),
+        decision=Decision(
+            scores=tuple(row.number("score") for row in rows),
+            probabilities=tuple(row.number("probability") for row in rows),
+            chosen=chosen,
+            ess=step.optional("ess", float),
+            chi2=step.optional("chi2", float),
+        ),
+        seconds=Seconds(*(seconds.number(phase) for phase in Seconds.__slots__)),
+        accepted=step.take("accepted", bool),
+        kept=kept,
+        parents=step.ids("parents") if step.has("parents") else None,
+    )
+
+
+def _usage(use: _Object) -> Usage:
+    counts = (name for name in Usage.__slots__ if name != "minimum")
+    return Usage(*(use.take(name, int) for name in counts), minimum=use.optional("minimum", int))
+
+
+class _Object:
+    """A JSON object and its place; what it lacks is an error that names both."""
+
+    def __init__(self, value: Any, where: str) -> None:
+        if not isinstance(value, dict):
+            raise InputError(f"{where} is no object; give what 'specs solve --trace' writes")
+        self._value, self.where = value, where
+
+    def take(self, name: str, kind: type) -> Any:
+        """The value of a field, of this kind."""
+        if name not in self._value:
+            raise InputError(f"{self.where}: no {name!r}; give a whole trace, as 'specs solve --trace' writes it")
+        value = self._value[name]
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise InputError(f"{self.where}: {name!r} is not {_KINDS[kind]}")
+        return value
+
+    def optional(self, name: str, kind: type) -> Any:
+        """The same, or None where the field holds null."""
+        if name in self._value and not self.has(name):
+            return None
+        return self.number(name) if kind is float else self.take(name, kind)
+
+    def has(self, name: str) -> bool:
+        """Whether a field is there and holds more than null."""
+        return self._value.get(name) is not None
+
+    def number(self, name: str) -> float:
+        """A number, of which JSON holds the infinite and the undefined as text."""
+        value = self._value.get(name)
+        if isinstance(value, str) and value in _NOT_FINITE:
+            return _NOT_FINITE[value]
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        return self.take(name, float)
+
+    def name(self, name: str, names: type[_Name]) -> _Name:
+        """A member of an enumeration."""
+        value = self.take(name, str)
+        if value not in tuple(names):
+            raise InputError(f"{self.where}: {name!r} is {value!r}, none of {', '.join(names)}")
+        return names(value)
+
+    def ids(self, name: str) -> tuple[int, ...]:
+        """Token ids, or places of candidates."""
+        values = self.take(name, list)
+        if not all(isinstance(value, int) and not isinstance(value, bool) for value in values):
+            raise InputError(f"{self.where}: {name!r} are not all whole numbers")
+        return tuple(values)
+
+    def part(self, name: str) -> _Object:
+        """An object within."""
+        return _Object(self.take(name, dict), f"{self.where}, {name}")
+
+    def roles(self) -> list[Role]:
+        """Its keys, where they are roles."""
+        for name in self._value:
+            if name not in tuple(Role):
+                raise InputError(f"{self.where}: {name!r} is none of {', '.join(Role)}")
+        return [Role(name) for name in self._value]

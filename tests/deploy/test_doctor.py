@@ -1,0 +1,249 @@
+"""`specs doctor`: one failure hides nothing, and what it finds wrong is what a solve would refuse."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tiny
+from safetensors.numpy import load_file, save_file
+
+from specs import api
+from specs.cli import main
+from specs.deploy.doctor import State, _law, _padding, _scoring, diagnose
+from specs.engines.local.session import PolicySession
+from specs.engines.vllm.server import Facts
+from specs.errors import InputError, SpecsError
+from specs.types import Law, Role
+
+FACTS = {
+    "version": "0.32.0",
+    "model": "m",
+    "root": "m",
+    "context": 4096,
+    "block_size": 16,
+    "prefix_cache": True,
+    "recurrent": False,
+    "generates": True,
+    "scale_out": True,
+    "v2": False,
+    "plugin": True,
+    "processed": True,
+}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    return tiny.write_trio(tmp_path_factory.mktemp("trio"))
+
+
+def states(found):
+    return [(finding.role, finding.state) for finding in found]
+
+
+def test_the_bundled_trio_is_sound(capsys):
+    assert main(["doctor"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        ["ok", word] for word in ("draft", "target", "prm", "both", "both", "both")
+    ]
+    assert "read as token-classification: its architecture" in lines[2]
+    assert lines[-1].endswith("together they solve a step")
+
+
+def test_one_failure_hides_nothing(folders, capsys):
+    """Nothing listens at port 9; a folder is missing; the draft is looked at all the same."""
+    command = [
+        "doctor",
+        "--draft",
+        str(folders["draft"]),
+        "--target",
+        "http://127.0.0.1:9",
+        "--prm",
+        "./none",
+        "--json",
+    ]
+    assert main([*command, "--engine", "light"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert not found["sound"]
+    assert [(one["role"], one["state"]) for one in found["findings"]] == [
+        ("draft", "ok"), ("target", "problem"), ("prm", "problem")
+    ]  # fmt: skip
+    assert "http://127.0.0.1:9" in found["findings"][1]["text"]
+    assert "./none" in found["findings"][2]["text"]
+
+
+def test_vocabularies_are_compared_as_loading_does(folders):
+    pair = {Role.DRAFT: str(folders["draft"]), Role.TARGET: str(folders["other"])}
+    assert states(diagnose(pair, Law(), engine="light"))[2] == (None, State.PROBLEM)
+    with pytest.raises(InputError, match="different vocabularies"):
+        api.load(*pair.values(), None, engine="light")
+    through_text = {"engine": "light", "allow_text_scoring": True}
+    assert states(diagnose(pair, Law(), **through_text))[2] == (None, State.HINT)
+    api.load(*pair.values(), None, **through_text)
+
+
+def test_one_model_alone_is_looked_at(folders):
+    found = list(diagnose({Role.PRM: str(folders["prm"])}, Law(), engine="light"))
+    assert states(found) == [(Role.PRM, State.OK), (Role.PRM, State.OK)]
+    assert found[-1].text == "does its part of a step"
+    (found,) = diagnose({Role.PRM: str(folders["draft"])}, Law(), engine="light")
+    assert found.state is State.PROBLEM
+    with pytest.raises(SpecsError) as refused:
+        api.load(None, None, str(folders["draft"]), engine="light")
+    assert found.text == str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "words"),
+    [
+        ({}, State.OK, "our plugin"),
+        ({"v2": True, "plugin": False}, State.OK, "model runner V2"),
+        ({"plugin": False}, State.HINT, "install specs-llm beside vLLM"),
+        ({"scale_out": False}, State.HINT, "--enable-scale-out"),
+        ({"scale_out": False, "plugin": False}, State.HINT, "--enable-scale-out and install specs-llm"),
+        ({"prefix_cache": False}, State.HINT, "score: start it without --no-enable-prefix-caching"),
+        ({"prefix_cache": False, "v2": True, "plugin": False}, State.HINT, "without --no-enable-prefix-caching"),
+        ({"prefix_cache": False, "recurrent": True}, State.HINT, "no prefix reuse, because the model is recurrent"),
+        ({"recurrent": True}, State.OK, "our plugin"),
+    ],
+)
+def test_a_target_that_scores_the_long_way_is_told_how_to_score_the_short_one(changes, state, words):
+    facts = Facts(**FACTS | changes)
+    found = _scoring(facts)
+    assert (found.state, found.role) == (state, Role.TARGET)
+    assert words in found.text
+    assert facts.suffix is (state is State.OK)
+
+
+@pytest.mark.parametrize(
+    ("role", "changes", "words"),
+    [
+        ("target", {"rows": 110}, "its log-probabilities count 10 rows that only pad its vocabulary"),
+        ("draft", {"rows": 110}, ""),  # they are forbidden, and log-probabilities are of what is left
+        ("draft", {"rows": 110, "processed": False}, "its log-probabilities count 10 rows"),
+        ("target", {"rows": 110, "cuts_padding": True}, ""),
+        ("draft", {"rows": 2000}, "1900 rows only pad its vocabulary, too many to forbid"),
+        ("draft", {"rows": 2000, "cuts_padding": True}, ""),
+        ("target", {"rows": 100}, ""),
+        ("target", {"rows": 90}, ""),
+        ("target", {"rows": 0}, "does not say how many rows"),
+        ("target", {"rows": 0, "cuts_padding": True}, ""),
+    ],
+)
+def test_a_hint_about_padding_comes_exactly_where_it_takes_part(role, changes, words):
+    """A tokenizer of 100 tokens."""
+    hint = _padding(Role(role), Facts(**FACTS | changes), 100)
+    assert hint.startswith(words)
+    assert bool(hint) is bool(words)
+    assert not hint or "specs-llm beside vLLM" in hint
+
+
+@pytest.mark.parametrize("law", [Law(0.7), Law(1.0, 0.9), Law(1.0)])
+@pytest.mark.parametrize("changes", [{}, {"plugin": False}, {"processed": False}, {"v2": True}])
+@pytest.mark.parametrize("role", [Role.DRAFT, Role.TARGET])
+def test_a_hint_about_the_law_comes_exactly_where_log_probabilities_are_of_another(role, changes, law):
+    facts = Facts(**FACTS | changes)
+    raw = facts.raw_scores if role is Role.TARGET else not facts.processed
+    hint = _law(role, facts, law)
+    assert bool(hint) is (raw and law != Law(1.0))
+    if hint:
+        assert "processed_logprobs" in hint
+        assert ("specs-llm beside vLLM" in hint) is (role is Role.TARGET)
+
+
+@pytest.fixture
+def trio(folders, tmp_path):
+    """A copy to spoil."""
+    return {role: shutil.copytree(folders[role], tmp_path / role) for role in Role}
+
+
+def spoil_template(folder):
+    (folder / "chat_template.jinja").write_text("{{ messages[-1].content }}<bot><think>\n")
+
+
+def spoil_question(folder):
+    (folder / "chat_template.jinja").write_text("{{ messages[-1].content | upper }}<bot>")
+
+
+def spoil_weights(folder):
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.norm.weight"] = np.full_like(tensors["model.norm.weight"], np.nan)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def spoil_head(labels):
+    def spoil(folder):
+        tiny.write_llama(folder, json.loads((folder / "config.json").read_text())["vocab_size"], seed=3, labels=labels)
+
+    return spoil
+
+
+def spoil_separator(folder):
+    """A vocabulary that splits the blank line at which this format reads."""
+    config = json.loads((folder / "tokenizer.json").read_text())
+    config["pre_tokenizer"] = {
+        "type": "Sequence",
+        "pretokenizers": [
+            {"type": "Split", "pattern": {"String": "\n"}, "behavior": "Isolated", "invert": False},
+            config["pre_tokenizer"],
+        ],
+    }
+    (folder / "tokenizer.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize("engine", ["light", "torch"])
+@pytest.mark.parametrize(
+    ("role", "spoil", "message"),
+    [
+        (Role.DRAFT, spoil_template, "opens a <think> block"),
+        (Role.TARGET, spoil_template, "opens a <think> block"),
+        (Role.PRM, spoil_template, "opens a <think> block"),
+        (Role.TARGET, spoil_question, "does not write the question as it is"),
+        (Role.DRAFT, spoil_weights, ""),
+        (Role.PRM, spoil_weights, ""),
+        (Role.PRM, spoil_head(3), "3 labels"),
+        (Role.PRM, spoil_separator, "2 tokens of"),
+    ],
+)
+def test_what_every_solve_would_fail_at_is_a_problem(trio, role, spoil, message, engine, capsys):
+    """And no solve with these models gets anywhere."""
+    if engine == "torch":
+        pytest.importorskip("torch")
+    spoil(trio[role])
+    command = ["doctor", "--engine", engine, "--json", *(word for one in Role for word in (f"--{one}", str(trio[one])))]
+    assert main(command) == 1
+    found = json.loads(capsys.readouterr().out)
+    (problem,) = (one for one in found["findings"] if one["state"] == "problem")
+    assert problem["role"] == role
+    assert message in problem["text"]
+    assert "\n" not in problem["text"]
+
+
+def test_a_system_prompt_that_a_template_refuses_is_found(trio):
+    template = (trio[Role.TARGET] / "chat_template.jinja").read_text()
+    refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+    (trio[Role.TARGET] / "chat_template.jinja").write_text(refusing + template)
+    names = {role: str(folder) for role, folder in trio.items()}
+    assert states(diagnose(names, Law(), engine="light"))[-1] == (None, State.OK)
+    *_, last = diagnose(names, Law(), engine="light", target_system="Be brief.")
+    assert (last.role, last.state) == (Role.TARGET, State.PROBLEM)
+    assert "no system role" in last.text
+
+
+def test_models_that_can_do_their_part_but_not_meet_are_found(folders, monkeypatch):
+    """Whatever an engine raises: here a target that cannot score what the draft wrote."""
+    monkeypatch.setattr(PolicySession, "log_probabilities", lambda *_: (_ for _ in ()).throw(IndexError("token 99")))
+    *_, last = diagnose({role: str(folders[role]) for role in Role}, Law(), engine="light")
+    assert (last.role, last.state, last.text) == (
+        None,
+        State.PROBLEM,
+        "together they fail at a step: IndexError: token 99",
+    )
+
+
+@pytest.mark.parametrize("roles", [{"draft", "target"}, {"target", "prm"}, {"draft", "prm"}, {"draft"}, {"target"}])
+def test_a_step_is_solved_with_whatever_models_there_are(folders, roles):
+    *_, last = diagnose({Role(role): str(folders[role]) for role in roles}, Law(0.9, 0.8), engine="light")
+    assert last.state is State.OK
+    assert last.text == ("together they solve a step" if len(roles) > 1 else "does its part of a step")

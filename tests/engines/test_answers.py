@@ -1,0 +1,358 @@
+"""Every number that is read from a server's answer: the right one is taken, anything else is named, with its place."""
+
+import asyncio
+import base64
+import copy
+import io
+import json
+import math
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tiny
+from models.test_client import FACTS, serving
+
+from specs.core.keys import Key
+from specs.engines.protocol import unwatched
+from specs.engines.text import HubText
+from specs.engines.vllm.client import wait
+from specs.engines.vllm.replicas import Replicas
+from specs.engines.vllm.server import Server, connect
+from specs.engines.vllm.session import MOST_BIASES, RemotePolicy, RemoteReward
+from specs.errors import EngineError, ModelError
+from specs.rewards.families import TokenClassification
+from specs.types import Candidate, End, Judge, Law, Role, StepPolicy, Trace
+
+URL = "http://server"
+PROMPT, PATH = [1, 2, 3], [7, 8]
+USAGE = {"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 2}}
+
+
+def packed(rows, save=np.save):
+    save(buffer := io.BytesIO(), np.array(rows, np.float32))
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+class Said:
+    """A client of a server that says just this."""
+
+    url = URL
+
+    def __init__(self, answer):
+        self.answer, self.bodies = answer, []
+
+    async def post(self, path, body):
+        self.bodies.append(body)
+        return self.answer
+
+
+def served(answer, **facts):
+    return Server(Said(answer), replace(FACTS, **facts))
+
+
+CALLS = {
+    "sample": (
+        {},
+        {"choices": [{"token_ids": [7, 8], "logprobs": {"token_logprobs": [-1.0, -2.5]}}], "usage": USAGE},
+        lambda server: server.sample(PROMPT, Law(), 8, 0),
+    ),
+    "next token": (
+        {},
+        {"choices": [{"token_ids": [7], "logprobs": {"token_logprobs": [0.0]}}], "usage": USAGE},
+        lambda server: server.next_token(PROMPT),
+    ),
+    "score": (
+        {},
+        {
+            "prompt_logprobs": [None, None, None, {"7": {"logprob": -1.0}}, {"8": {"logprob": -9999.0}}],
+            "usage": USAGE,
+        },
+        lambda server: server.score(PROMPT, PATH, Law()),
+    ),
+    "score at length": (
+        {"scale_out": False},
+        {
+            "choices": [{"prompt_logprobs": [None, {}, {}, {"7": {"logprob": -1}}, {"8": {"logprob": -2.5}}]}],
+            "usage": USAGE,
+        },
+        lambda server: server.score(PROMPT, PATH, Law()),
+    ),
+    "score rows": (
+        {"v2": True},
+        {"prompt_token_id_logprobs": packed([[-1.0], [-np.inf]]), "usage": USAGE},
+        lambda server: server.score(PROMPT, PATH, Law()),
+    ),
+    "labels": (
+        {},
+        {
+            "choices": [{"logprobs": {"top_logprobs": [{"token_id:7": -0.5, "token_id:8": -9999.0}]}}],
+            "usage": USAGE,
+        },
+        lambda server: server.labelled(PROMPT, PATH),
+    ),
+    "pooled": ({}, {"data": [{"data": [0.25, 0.75]}], "usage": USAGE}, lambda server: server.pooled(PROMPT)),
+    "pooled everywhere": (
+        {},
+        {"data": [{"data": [[0.5, 0.5], [0.25, 0.75]]}], "usage": USAGE},
+        lambda server: server.pooled(PROMPT),
+    ),
+}
+FOUND = {
+    "sample": ((7, 8), (-1.0, -2.5)),
+    "next token": 7,
+    "score": [-1.0, -math.inf],
+    "score at length": [-1.0, -2.5],
+    "score rows": [-1.0, -math.inf],
+    "labels": [-0.5, -math.inf],
+    "pooled": [0.25, 0.75],
+    "pooled everywhere": [0.25, 0.75],
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_what_is_said_is_read(call):
+    facts, answer, ask = CALLS[call]
+    found, tally = asyncio.run(ask(served(answer, **facts)))
+    assert (found if call != "sample" else (found.token_ids, found.log_probabilities)) == FOUND[call]
+    assert tally.cached == 2
+
+
+def places(value, path=()):
+    """All places in an answer that may be read, the deepest last."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(place for key, one in inside for place in places(one, (*path, key)))]
+
+
+def put(answer, path, value):
+    found = copy.deepcopy(answer)
+    inside = found
+    for key in path[:-1]:
+        inside = inside[key]
+    inside[path[-1]] = value
+    return found
+
+
+def unread(call, path):
+    """Rows before those that are wanted, and what stands in them."""
+    row = path[path.index("prompt_logprobs") + 1 :] if "prompt_logprobs" in path else ()
+    return (row and row[0] < 3) or (call == "pooled everywhere" and path[:4] == ("data", 0, "data", 0))
+
+
+CASES = [
+    pytest.param(call, path, id=f"{call}-{'.'.join(map(str, path))}")
+    for call, (_, answer, _) in CALLS.items()
+    for path in places(answer)[1:]
+    if not unread(call, path)
+]
+WRONG = [math.nan, math.inf, 10**400, "-1.0", True, 0.5, {}, [], [[]], None]
+
+
+@pytest.mark.parametrize(("call", "path"), CASES)
+def test_anything_else_is_named_with_its_place(call, path):
+    """Each number, row and list in turn: another kind, NaN, infinity, null, empty."""
+    facts, answer, ask = CALLS[call]
+    for wrong in WRONG:
+        server = served(put(answer, path, wrong), **facts)
+        if path[-1] in ("prompt_tokens_details", "cached_tokens") and wrong in (None, {}):
+            if path[-1] == "prompt_tokens_details" or wrong is None:  # a server need not say
+                assert asyncio.run(ask(server))[1].cached == 0
+                continue
+        if wrong == 0.5 and call.startswith("pooled") and isinstance(path[-1], int):
+            continue  # a probability
+        with pytest.raises(EngineError) as refused:
+            asyncio.run(ask(server))
+        assert re.match(rf"{URL}\b", str(refused.value)), (wrong, refused.value)
+        assert "\n" not in str(refused.value)
+        assert len(str(refused.value)) < 250
+
+
+def test_what_is_wrong_says_what_helps():
+    """NaN comes from a model, a missing field from another kind of server."""
+    _, answer, ask = CALLS["sample"]
+    place = ("choices", 0, "logprobs", "token_logprobs")
+    for path, wrong, said in (
+        ((*place, 1), math.nan, r"choices\[0\]\.logprobs\.token_logprobs\[1\] is NaN, no log-.*--dtype float32"),
+        ((*place, 0), None, r"token_logprobs\[0\] is null, no log-probability; .*--dtype float32"),
+        ((*place, 0), -9999.0, r"token_logprobs\[0\] is -9999\.0, no log-probability of a token that was sampled"),
+        (place, [-1.0], r"token_logprobs has 1 entries, not 2"),
+        (place[:3], None, r"the answer has no choices\[0\]\.logprobs\.token_logprobs; is it vLLM 0\.32 or newer\?"),
+        (("usage", "prompt_tokens"), 1, r"2 of 1 tokens were cached"),
+        (("choices", 0, "token_ids", 0), -7, r"token_ids\[0\] is -7, no count; see its log"),
+    ):
+        with pytest.raises(EngineError, match=said):
+            asyncio.run(ask(served(put(answer, path, wrong))))
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "%%%", "AAAA", packed([1.0, 2.0]), packed([[-1.0]]), packed([[math.nan]] * 2), packed([[-1.0]] * 2, np.savez)],
+)
+def test_rows_that_cannot_be_unpacked_are_named(content):
+    facts, _, ask = CALLS["score rows"]
+    with pytest.raises(EngineError, match=f"^{URL}: prompt_token_id_logprobs"):
+        asyncio.run(ask(served({"prompt_token_id_logprobs": content, "usage": USAGE}, **facts)))
+
+
+@pytest.mark.parametrize("labels", [[], [0.2, 0.3, 0.5], [1.7], [-3.0, 2.0]])
+def test_what_is_pooled_is_one_or_two_probabilities(labels):
+    """Logits, say, of a server that was told to apply no activation."""
+    with pytest.raises(EngineError, match=rf"^{URL}: .*data\[0\]"):
+        asyncio.run(served({"data": [{"data": labels}], "usage": USAGE}).pooled(PROMPT))
+
+
+# Sessions and servers that are connected to -----------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("text")
+    tiny.write_llama(folder, tiny.write_tokenizer(folder), seed=1)
+    return HubText(folder)
+
+
+def policy_of(answer, text, **facts):
+    server = served(answer, **facts)
+    return RemotePolicy(Replicas([server]), text, False), server.client
+
+
+def opened(policy):
+    return policy.open(policy.prompt("b c"), frozenset({policy.fingerprint}), unwatched)
+
+
+def drew(*tokens):
+    logs = [-1.0] * len(tokens)
+    return {"choices": [{"token_ids": list(tokens), "logprobs": {"token_logprobs": logs}}], "usage": USAGE}
+
+
+LAW = Law(0.8, 0.9, StepPolicy.chunks(2))
+
+
+def test_rows_that_only_pad_are_forbidden_unless_the_server_has_none(text):
+    """A bias for each, in what is sampled and in the most likely token; none where it is not needed or too many."""
+    for rows, cuts, forbidden in (
+        (text.size + 3, False, {str(text.size + k): -100.0 for k in range(3)}),
+        (text.size + 3, True, None),
+        (text.size, False, None),
+        (text.size - 2, False, None),
+        (0, False, None),
+        (text.size + MOST_BIASES + 1, False, None),
+    ):
+        policy, client = policy_of(drew(18, 19), text, rows=rows, cuts_padding=cuts)
+        session = opened(policy)
+        session.sample([Trace("b c")], 2, LAW, [Key.from_seed(1)])
+        asyncio.run(session._next((1, 2, 3)))
+        assert [body.get("logit_bias") for body in client.bodies] == [forbidden] * 3
+
+
+def test_a_row_that_only_pads_and_is_sampled_all_the_same_is_named(text):
+    policy, _ = policy_of(drew(18, text.size + 1), text, rows=text.size + MOST_BIASES + 9)
+    with pytest.raises(
+        EngineError, match=rf"http://server#m sampled {text.size + 1}, a row that only pads .*specs-llm"
+    ):
+        opened(policy).sample([Trace("b c")], 2, LAW, [Key.from_seed(1)])
+
+
+def test_what_the_server_lacks_is_impossible_and_never_asked_about(text):
+    rows = 40
+    policy, client = policy_of({}, text, rows=rows)
+    session, trace = opened(policy), Trace("b c")
+    lacking = [Candidate((20, rows), "", End.CAP), Candidate((rows + 5,), "", End.CAP)]
+    assert session.log_probabilities([(trace, lacking)], LAW) == [-math.inf] * 2
+    assert session.ratings([(trace, lacking)], Judge("abc", "{", ("1", "2"))) == [0.0] * 2
+    assert client.bodies == []
+    with pytest.raises(ModelError, match="tokenizer and model do not belong together"):
+        policy.prompt("a b c")
+    with pytest.raises(ModelError, match="tokenizer and model do not belong together"):
+        session.sample([trace.extend(lacking[0], Role.TARGET)], 1, LAW, [Key.from_seed(1)])
+
+
+def test_rewards_of_different_kinds_are_named(text):
+    class Alternating(Said):
+        async def post(self, path, body):
+            self.bodies.append(body)
+            return {"data": [{"data": [0.5] * len(self.bodies)}], "usage": USAGE}
+
+    server = Server(Alternating(None), FACTS)
+    prm = RemoteReward(Replicas([server]), TokenClassification(text), "")
+    session = prm.open(prm.prompt("b c"), unwatched)
+    steps = [Candidate((), text, End.DELIMITER) for text in ("a.\n\n", "b.\n\n")]
+    with pytest.raises(EngineError, match="http://server#m gives rewards of 1 and of 2 labels"):
+        session.rewards([(Trace("b c"), steps)], "\n\n")
+
+
+def test_labels_that_are_all_impossible_give_no_reward(text):
+    """A language model that can write neither of the words that a verdict is read from."""
+
+    class Judging(TokenClassification):
+        labels = (7, 8)
+
+    row = {"token_id:7": -9999.0, "token_id:8": -9999.0}
+    server = served({"choices": [{"logprobs": {"top_logprobs": [row]}}], "usage": USAGE})
+    prm = RemoteReward(Replicas([server]), Judging(text), "")
+    step = Candidate((), "a.\n\n", End.DELIMITER)
+    with pytest.raises(EngineError, match=r"^http://server#m gives a reward of nan, and rewards lie in"):
+        prm.open(prm.prompt("b c"), unwatched).rewards([(Trace("b c"), [step])], "\n\n")
+
+
+def vllm(path, body, times, **changes):
+    """A server as `connect` meets it."""
+    asked = json.loads(body) if body else {}
+    answers = {
+        "/v1/models": {"data": [{"id": "m", "root": "/m", "max_model_len": 64}]},
+        "/version": {"version": "0.32.0"},
+        "/openapi.json": {"paths": {}},
+        "/v1/completions": {"choices": [{"logprobs": {"token_logprobs": [0.0]}}], "usage": USAGE},
+    } | changes
+    if path == "/metrics":
+        return 200, b"specs_padding_plugin 1.0\n"
+    if path == "/v1/completions" and "logit_bias" in asked:
+        message = "token_id(s) [1] in logit_bias contain out-of-vocab token ids. Vocabulary size: 67"
+        return 400, json.dumps({"error": {"message": message}}).encode()
+    return 200, json.dumps(answers[path]).encode()
+
+
+def connected(**changes):
+    with serving(lambda *asked: vllm(*asked, **changes)) as (url, _):
+        return wait(connect(url, None, 20.0), unwatched).facts
+
+
+def test_a_server_says_how_many_rows_it_has():
+    facts = connected()
+    assert (facts.rows, facts.cuts_padding, facts.context, facts.processed) == (67, True, 64, True)
+    assert list(facts.padding(60)) == []
+    assert list(replace(facts, cuts_padding=False).padding(60)) == [60, 61, 62, 63, 64, 65, 66]
+
+
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        ("/v1/models", {}),
+        ("/v1/models", []),
+        ("/v1/models", {"data": {}}),
+        ("/v1/models", {"data": ["m"]}),
+        ("/v1/models", {"data": [{"max_model_len": 64}]}),
+        ("/v1/models", {"data": [{"id": "m", "max_model_len": "64"}]}),
+        ("/v1/models", {"data": [{"id": "m", "max_model_len": math.nan}]}),
+        ("/version", []),
+        ("/openapi.json", "paths"),
+        ("/v1/completions", {"choices": []}),
+        ("/v1/completions", {"choices": [{"logprobs": {"token_logprobs": [None]}}]}),
+        ("/v1/completions", {"choices": [{"logprobs": {"token_logprobs": [math.nan]}}]}),
+    ],
+)
+def test_a_server_that_says_something_else_is_named(path, answer):
+    with pytest.raises(EngineError, match=r"^http://127\.0\.0\.1:\d+: "):
+        connected(**{path: answer})
+
+
+def test_numbers_that_a_server_could_not_write_are_named():
+    """vLLM answers so where its model gave NaN; it is not a request that was wrong, nor a server that pools."""
+    message = json.dumps({"error": {"message": "Out of range float values are not JSON compliant: nan"}}).encode()
+
+    def nan(path, body, times):
+        return (400, message) if path == "/v1/completions" else vllm(path, body, times)
+
+    with serving(nan) as (url, _), pytest.raises(EngineError, match=f"^{url}.* not finite; .*--dtype float32"):
+        wait(connect(url, None, 20.0), unwatched)

@@ -1,0 +1,288 @@
+"""The HTTP client against servers that misbehave, and replicas: every failure has a name, and nothing hangs."""
+
+import asyncio
+import json
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from specs.engines.protocol import unwatched
+from specs.engines.vllm import client as client_module
+from specs.engines.vllm.client import Client, Refused, together, wait
+from specs.engines.vllm.replicas import Replicas
+from specs.engines.vllm.server import Facts, Server
+from specs.errors import EngineError, InputError, Stopped
+from specs.types import Finish
+
+
+@contextmanager
+def serving(answer):
+    """A server on a free port; `answer(path, body, times)` gives status and bytes, or waits, or raises to break off."""
+    seen = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            self._answer(None)
+
+        def do_POST(self):
+            self._answer(self.rfile.read(int(self.headers["Content-Length"])))
+
+        def _answer(self, body):
+            if self.path != "/health":
+                seen.append((self.path, body, dict(self.headers)))
+            try:
+                status, content = answer(self.path, body, len(seen))
+            except ConnectionError:
+                self.connection.shutdown(socket.SHUT_RDWR)
+                return
+            try:
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+            except OSError:
+                pass  # the client has gone
+
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", seen
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def well(path, body, times):
+    return 200, b'{"ok": true}'
+
+
+def post(url, watch=unwatched, key=None, timeout_s=20.0):
+    return wait(Client(url, key, timeout_s).post("/x", {"a": 1}), watch)
+
+
+def test_an_object_goes_there_and_one_comes_back():
+    with serving(well) as (url, seen):
+        assert post(url, key="secret") == {"ok": True}
+        ((path, body, headers),) = seen
+        assert (path, json.loads(body)) == ("/x", {"a": 1})
+        assert headers["Authorization"] == "Bearer secret"
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "message"),
+    [
+        (200, b"<html>", "something that is no JSON; is it vLLM"),
+        (200, b"[1]", "no JSON object"),
+        (400, b'{"error": {"message": "too\\n long"}}', "400, too long"),
+        (404, b"nothing here", "404, nothing here"),
+        (500, b"", "500, no reason given"),
+        (401, b"", r"refuses the API key \(401\)"),
+    ],
+)
+def test_answers_that_are_none_are_named(status, content, message):
+    with serving(lambda *_: (status, content)) as (url, seen):
+        with pytest.raises(EngineError, match=f"^{url}.*{message}[^\n]*$") as failure:
+            post(url)
+        assert isinstance(failure.value, Refused) == (status != 200)
+        assert len(seen) == 1
+
+
+def test_what_a_server_does_not_take_is_sent_again(monkeypatch):
+    monkeypatch.setattr(client_module, "PAUSES_S", (0.01, 0.01))
+    with serving(lambda path, body, times: (503, b"") if times < 3 else well(path, body, times)) as (url, seen):
+        assert post(url) == {"ok": True}
+        assert len(seen) == 3
+    with serving(lambda *_: (429, b"")) as (url, seen):
+        with pytest.raises(EngineError, match=r"takes no more requests \(429\)"):
+            post(url)
+        assert len(seen) == 3
+
+
+def test_nobody_there(monkeypatch):
+    monkeypatch.setattr(client_module, "PAUSES_S", (0.01,))
+    with serving(well) as (url, _):
+        pass
+    with pytest.raises(EngineError, match=f"^{url} cannot be reached .*is the server running there"):
+        post(url)
+    with pytest.raises(EngineError, match=r"is no address|broke off|cannot be reached"):
+        post("http://[half")
+
+
+def test_an_answer_that_breaks_off():
+    def broken(path, body, times):
+        raise ConnectionError
+
+    with serving(broken) as (url, _), pytest.raises(EngineError, match="broke off its answer"):
+        post(url)
+
+
+def test_a_server_that_falls_silent_is_given_up_after_the_timeout():
+    gone = threading.Event()
+
+    def silent(path, body, times):
+        if path != "/health":
+            gone.wait(20)
+        return well(path, body, times)
+
+    with serving(silent) as (url, _):
+        start = time.perf_counter()
+        with pytest.raises(EngineError, match=r"gave no answer within 0\.5 s; raise --timeout"):
+            post(url, timeout_s=0.5)
+        assert time.perf_counter() - start < 5
+        gone.set()
+
+
+def test_a_server_that_is_ill_is_given_up_before_the_timeout(monkeypatch):
+    monkeypatch.setattr(client_module, "HEALTH_S", 0.1)
+    gone = threading.Event()
+
+    def ill(path, body, times):
+        if path == "/health":
+            return 500, b""
+        gone.wait(20)
+        return well(path, body, times)
+
+    with serving(ill) as (url, _):
+        with pytest.raises(EngineError, match=r"is no longer well \(health 500\)"):
+            post(url)
+        gone.set()
+
+
+def test_a_server_gets_so_many_requests_at_a_time_and_one_health_watch(monkeypatch):
+    monkeypatch.setattr(client_module, "HEALTH_S", 0.1)
+    monkeypatch.setattr(client_module, "AT_A_TIME", 5)
+    lock, running, most, checks = threading.Lock(), [0], [0], [0]
+
+    def slow(path, body, times):
+        with lock:
+            if path == "/health":
+                checks[0] += 1
+                return well(path, body, times)
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        time.sleep(0.2)
+        with lock:
+            running[0] -= 1
+        return well(path, body, times)
+
+    with serving(slow) as (url, _):
+        client = Client(url)
+        start = time.perf_counter()
+        answers = wait(together(client.post("/x", {}) for _ in range(20)), unwatched)
+        took = time.perf_counter() - start
+    assert answers == [{"ok": True}] * 20
+    assert most == [5]
+    assert 1 <= checks[0] <= took / 0.1 + 1
+
+
+def test_a_watch_that_stops_the_solve_ends_the_request():
+    """The coroutine is cancelled, not left behind."""
+    ended = threading.Event()
+
+    async def long():
+        try:
+            await asyncio.sleep(30)
+        finally:
+            ended.set()
+
+    def stop():
+        raise Stopped(Finish.DEADLINE)
+
+    with pytest.raises(Stopped):
+        wait(long(), stop)
+    assert ended.wait(5)
+
+
+def test_the_first_failure_ends_the_others():
+    ended = []
+
+    async def long():
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            ended.append(1)
+            raise
+
+    async def failing():
+        await asyncio.sleep(0.01)
+        raise EngineError("this one")
+
+    start = time.perf_counter()
+    with pytest.raises(EngineError, match="this one"):
+        wait(together([long(), failing(), long()]), unwatched)
+    assert time.perf_counter() - start < 5
+    for _ in range(100):
+        if len(ended) == 2:
+            break
+        time.sleep(0.01)
+    assert ended == [1, 1]
+
+
+FACTS = Facts("0.32.0", "m", "/m", 4096, 32, True, False, True, True, False, True, True)
+ONE, TWO, THREE = (Server(Client(f"http://{name}"), FACTS) for name in "abc")
+
+
+def asked(replicas, broken=(), error=EngineError, times=1):
+    """The servers that a solve asks, in order."""
+    calls = []
+
+    async def request(server):
+        calls.append(server)
+        if server in broken:
+            raise error("no")
+        return server
+
+    chosen = replicas.next()
+    for _ in range(times):
+        wait(chosen.ask(request), unwatched)
+    return calls
+
+
+def test_solves_take_turns_and_stay():
+    replicas = Replicas([ONE, TWO])
+    assert [asked(replicas, times=3) for _ in range(3)] == [[ONE] * 3, [TWO] * 3, [ONE] * 3]
+
+
+def test_a_solve_moves_on_and_new_ones_keep_away():
+    replicas = Replicas([ONE, TWO, THREE])
+    assert asked(replicas, [ONE], times=2) == [ONE, TWO, TWO]
+    assert {asked(replicas)[0] for _ in range(6)} == {TWO, THREE}
+    with pytest.raises(EngineError, match="no"):
+        asked(replicas, [ONE, TWO, THREE])
+    assert {asked(replicas)[0] for _ in range(6)} == {ONE, TWO, THREE}, "when all have failed, all are tried"
+
+
+def test_requests_that_fail_together_move_on_once():
+    chosen = Replicas([ONE, TWO]).next()
+
+    async def request(server):
+        await asyncio.sleep(0.01)
+        if server is ONE:
+            raise EngineError("no")
+        return server
+
+    assert wait(together(chosen.ask(request) for _ in range(4)), unwatched) == [TWO] * 4
+
+
+def test_what_is_refused_would_be_refused_elsewhere():
+    def refused(message):
+        return Refused(message, 400)
+
+    with pytest.raises(Refused):
+        asked(Replicas([ONE, TWO]), [ONE, TWO], refused)
+
+
+def test_replicas_are_alike():
+    with pytest.raises(InputError, match=r"^http://a and http://d are not alike \(context 4096 and 2048\)"):
+        Replicas([ONE, Server(Client("http://d"), replace(FACTS, context=2048))])

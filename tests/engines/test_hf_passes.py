@@ -1,0 +1,518 @@
+"""Recorded passes: what a recording may depend on, and what it leaves alone."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import gc
+import warnings
+import weakref
+from collections.abc import Iterator
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from rows import outputs_of  # noqa: E402
+from traced import Traced  # noqa: E402
+
+from research.cost_suite.shapes import recorded  # noqa: E402
+from specs.engines.local.backend import tree_error  # noqa: E402
+from specs.engines.local.buffers import SPARE_ROOMS, clear_all  # noqa: E402
+from specs.engines.local.torch import backend as hf_backend  # noqa: E402
+from specs.engines.local.torch import kernels, passes  # noqa: E402
+from specs.engines.local.torch.backend import HFBackend  # noqa: E402
+from specs.engines.local.torch.kernels import MOST_ROWS, FewRows, grouped_attention, without_cudnn  # noqa: E402
+from specs.engines.local.torch.passes import SIZES, Pass, Waits, cuda_graphs, never_waiting  # noqa: E402
+from specs.errors import EngineError  # noqa: E402
+from specs.methods.beam import Beam  # noqa: E402
+from specs.methods.speculation import TOKENS  # noqa: E402
+
+SHAPE: dict[str, Any] = {
+    "vocab_size": 97,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 512,
+    "initializer_range": 0.3,
+    "pad_token_id": None,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+NOTHING = np.zeros(0, np.int64)
+
+
+def made(architecture: str, device: str = "cpu", dtype: Any = torch.float32, **changes: Any) -> HFBackend:
+    kind = getattr(transformers, architecture)
+    torch.manual_seed(0)
+    with torch.device(device):
+        model = kind._from_config(kind.config_class(**SHAPE | changes), dtype=dtype, attn_implementation="sdpa")
+    return HFBackend(architecture, "lm", model.eval(), SHAPE["max_position_embeddings"], "fp32")
+
+
+def unrecorded(work: Any) -> Any:
+    work()
+    return work
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> tuple[int, ...]:
+    """Fewer sizes to record, which a trace takes long for."""
+    monkeypatch.setattr(hf_backend, "SIZES", (1, 2, 4, 8))
+    return hf_backend.SIZES
+
+
+FAMILIES = ["Llama", "Qwen2", "Qwen3", "Qwen3Moe", "Mistral", "Gemma3", "Phi3"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_recorded_pass_never_reads_what_it_has_computed(family: str) -> None:
+    """On the device `meta` tensors have no numbers, so to read one is an error; so is to mix devices."""
+    backend = made(f"{family}ForCausalLM", "meta", torch.bfloat16)
+    backend.prepare(unrecorded)
+    rows = backend.forward(backend.cache(), np.arange(3), np.arange(3), None, np.array([2]))
+    assert (rows.device.type, rows.shape) == ("meta", (1, SHAPE["vocab_size"]))
+
+
+def test_that_test_finds_models_that_read() -> None:
+    by_length = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}
+    with pytest.raises(RuntimeError, match="meta"):
+        made("LlamaForCausalLM", "meta", torch.bfloat16, rope_parameters=by_length)
+
+
+def test_passes_run_with_the_next_size_up() -> None:
+    backend = made("LlamaForCausalLM")
+    backend.prepare(traced := Traced())
+    cache, plain = backend.cache(), made("LlamaForCausalLM")
+    held = plain.cache()
+    for new in (3, 4, 1, 2, 3, SIZES[-1], SIZES[-1] + 1):
+        ids, places = np.arange(new) % 97, np.arange(cache.room.used, cache.room.used + new)
+        found, wanted = (
+            outputs_of(one, where, ids, places, None, np.arange(new))
+            for one, where in ((backend, cache), (plain, held))
+        )
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4)
+    assert (traced.recorded, traced.replayed) == (len(SIZES), 6)  # one pass was larger
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_tree_that_outgrows_its_memory_goes_on(recorded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = made("LlamaForCausalLM")
+    cache = backend.cache()
+    whole = outputs_of(backend, cache, np.arange(40), np.arange(40), None, np.arange(40))
+    monkeypatch.setattr(hf_backend, "RECORDED_CAPACITY" if recorded else "FIRST_CAPACITY", 8)
+    backend = made("LlamaForCausalLM")
+    if recorded:
+        backend.prepare(Traced())
+    cache = backend.cache()
+    capacities = set()
+    for place in range(40):
+        row = outputs_of(backend, cache, np.array([place]), np.array([place]), None, np.array([0]))
+        np.testing.assert_allclose(row[0], whole[place], rtol=0, atol=1e-4)
+        capacities.add(cache.room.capacity)
+    assert sorted(capacities) == [8, 16, 32, 64]
+
+
+def test_memory_of_a_tree_that_is_gone_serves_the_next_one(few: Any) -> None:
+    """With the passes recorded over it, and none of its entries: not even one that is no number."""
+    backend = made("LlamaForCausalLM")
+    backend.prepare(traced := Traced())
+    cache = backend.cache()
+    room = cache.room
+    first = outputs_of(backend, cache, np.array([5]), np.array([0]), None, np.array([0]))
+    with torch.inference_mode():
+        for layer in room.cache.layers:
+            layer.keys[:] = layer.values[:] = torch.nan
+    del cache
+    later = backend.cache()
+    other = backend.cache()
+    assert later.room is room
+    assert other.room is not room
+    np.testing.assert_array_equal(first, outputs_of(backend, later, np.array([5]), np.array([0]), None, np.array([0])))
+    assert (traced.recorded, traced.replayed) == (len(few), 2)
+
+
+def test_memory_that_only_the_garbage_collector_finds_serves_the_next_one_too() -> None:
+    """As after a solve that failed, whose traceback refers to itself."""
+    backend = made("LlamaForCausalLM")
+    cache = backend.cache()
+    circle: list[Any] = [cache]
+    first = outputs_of(backend, cache, np.array([5]), np.array([0]), None, np.array([0]))
+    circle.append(circle)
+    del cache, circle
+    gc.collect()
+    assert len(backend._spare) == 1
+    again = backend.cache()
+    np.testing.assert_array_equal(first, outputs_of(backend, again, np.array([5]), np.array([0]), None, np.array([0])))
+
+
+def test_memory_that_cannot_grow_stays_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = made("LlamaForCausalLM")
+    cache = backend.cache()
+    first = outputs_of(backend, cache, np.array([5]), np.array([0]), None, np.array([0]))
+    keys, capacity = cache.room.cache.layers[0].keys, cache.room.capacity
+
+    def full(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA")
+
+    monkeypatch.setattr(torch.Tensor, "new_zeros", full)
+    with pytest.raises(EngineError, match="use fewer candidates"):
+        backend.forward(cache, np.zeros(capacity, np.int64), np.zeros(capacity, np.int64), None, NOTHING)
+    assert (cache.room.capacity, cache.room.cache.layers[0].keys is keys) == (capacity, True)
+    backend.keep(cache, 0, NOTHING)
+    np.testing.assert_array_equal(first, outputs_of(backend, cache, np.array([5]), np.array([0]), None, np.array([0])))
+
+
+def test_memory_of_as_many_trees_is_kept_as_were_there_at_the_same_time(few: Any) -> None:
+    """Else, with more solves at the same time than that, passes were recorded anew in every solve."""
+    backend = made("LlamaForCausalLM")
+    backend.prepare(traced := Traced())
+    once = SPARE_ROOMS + 2
+    for _ in range(3):
+        caches = [backend.cache() for _ in range(once)]
+        for cache in caches:
+            backend.forward(cache, np.array([5]), np.array([0]), None, np.array([0]))
+        del cache
+        caches.clear()
+        assert len(backend._spare) == once
+    assert (traced.recorded, traced.replayed) == (len(few) + once - 1, 3 * once)
+
+
+def test_a_tree_that_was_long_does_not_make_later_ones_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passes over a few entries of a large room read few entries."""
+    monkeypatch.setattr(hf_backend, "RECORDED_CAPACITY", 16)
+    backend = made("LlamaForCausalLM")
+    backend.prepare(Traced())
+    cache, plain = backend.cache(), made("LlamaForCausalLM")
+    first = outputs_of(backend, cache, np.arange(100) % 97, np.arange(100), None, np.array([99]))
+    room = cache.room
+    assert room.capacity == 101
+    del cache
+    cache, held = backend.cache(), plain.cache()
+    assert cache.room is room
+    for new in (3, 10, 1, 4, 20, 40):
+        ids, places = np.arange(new) % 97, np.arange(cache.room.used, cache.room.used + new)
+        found, wanted = (
+            outputs_of(one, where, ids, places, None, np.arange(new))
+            for one, where in ((backend, cache), (plain, held))
+        )
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4)
+    assert set(room.passes) == {(128, 101), (4, 16), (16, 16), (1, 16), (4, 32), (32, 64), (64, 101)}
+    assert first.shape == (1, 97)
+
+
+def test_a_model_that_is_called_keeps_its_memory_for_itself(few: Any) -> None:
+    """Else solves took memory over which nothing is recorded, from the probe on."""
+    backend = made("LlamaForCausalLM")
+    backend.prepare(traced := Traced())
+    assert tree_error(backend, backend.unrecorded()) < 1e-4
+    assert len(backend._spare) == 1
+    backend.forward(backend.cache(), np.array([5]), np.array([0]), None, np.array([0]))
+    assert traced.recorded == len(few)
+
+
+def test_few_trees_leave_little_memory_behind() -> None:
+    backend = made("LlamaForCausalLM")
+    spare = [backend.cache() for _ in range(2)]
+    rooms = [weakref.ref(cache.room) for cache in spare]
+    spare.clear()
+    assert len(backend._spare) == 2
+    assert clear_all() >= 2
+    assert [room() for room in rooms] == [None, None]
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_memory_that_is_kept_for_later_is_given_up_when_it_is_needed(
+    first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By any model of the process, for a first room or for more room."""
+    other, backend = made("LlamaForCausalLM"), made("LlamaForCausalLM")
+    clear_all()
+    cache = None if first else backend.cache()
+    spare = other.cache()
+    del spare
+    assert len(other._spare) == 1
+    real = torch.Tensor.new_zeros
+
+    def full(*args: Any, **kwargs: Any) -> Any:
+        if other._spare:
+            raise torch.OutOfMemoryError("CUDA")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(torch.Tensor, "new_zeros", full)
+    cache = cache or backend.cache()
+    new = 2 * cache.room.capacity
+    ids = np.arange(new) % 97
+    found = outputs_of(backend, cache, ids, np.arange(new), None, np.array([new - 1]))
+    wanted = outputs_of(other, other.cache(), ids, np.arange(new), None, np.array([new - 1]))
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_rows_outlast_later_passes(few: Any) -> None:
+    backend = made("LlamaForCausalLM")
+    backend.prepare(Traced())
+    cache = backend.cache()
+    first = backend.forward(cache, np.array([5]), np.array([0]), None, np.array([0]))
+    before = backend.outputs.numbers(first).copy()
+    backend.forward(cache, np.array([6]), np.array([1]), None, np.array([0]))
+    np.testing.assert_array_equal(backend.outputs.numbers(first), before)
+
+
+@pytest.mark.parametrize("shape", [(1, 48), (2, 48), (MOST_ROWS, 48), (MOST_ROWS + 1, 48), (1, 5, 48), (3, 1, 48)])
+@pytest.mark.parametrize("bias", [False, True])
+def test_few_rows_give_the_same_product(shape: tuple[int, ...], bias: bool) -> None:
+    torch.manual_seed(0)
+    plain = torch.nn.Linear(48, 33, bias=bias)
+    given = torch.randn(shape)
+    wanted = plain(given)
+    plain.__class__ = FewRows
+    found = plain(given)
+    assert found.is_contiguous()
+    torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize(("heads", "kv_heads"), [(6, 2), (4, 4), (4, 1)])
+@pytest.mark.parametrize("masked", [True, False])
+def test_grouped_attention_is_transformers_own(heads: int, kv_heads: int, masked: bool) -> None:
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    torch.manual_seed(0)
+    module = torch.nn.Module()
+    module.num_key_value_groups, module.is_causal = heads // kv_heads, True  # type: ignore[assignment]
+    new, entries = 5, 9 if masked else 5
+    query, key, value = (torch.randn(1, h, n, 8) for h, n in ((heads, new), (kv_heads, entries), (kv_heads, entries)))
+    mask = torch.rand(1, 1, new, entries) < 0.5 if masked else None
+    if mask is not None:
+        mask[..., 0] = True
+    found, _ = grouped_attention(module, query, key, value, mask, scaling=0.3)
+    wanted, _ = sdpa_attention_forward(module, query, key, value, mask, scaling=0.3)
+    torch.testing.assert_close(found, wanted)
+
+
+BLOCK = 64
+
+
+def blind(query: Any, key: Any, value: Any, attn_mask: Any = None, **others: Any) -> Any:
+    """Attention as a kernel may compute it: NaN for a row that sees none of the first entries, read together."""
+    found = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=attn_mask, **others)
+    if attn_mask is None:
+        return found
+    return found.masked_fill(~attn_mask[..., :BLOCK].any(-1, keepdim=True), torch.nan)
+
+
+def test_surplus_rows_see_what_a_token_sees(few: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they leave in the spare entry is masked, which hides any number, but not NaN."""
+    monkeypatch.setattr(kernels, "scaled_dot_product_attention", blind)
+    backend, plain = made("LlamaForCausalLM"), made("LlamaForCausalLM")
+    backend.prepare(Traced())
+    cache, held = backend.cache(), plain.cache()
+    assert cache.room.capacity > 2 * BLOCK
+    for new in (3, 5, 1):
+        ids, places = np.arange(new) + 7, np.arange(cache.room.used, cache.room.used + new)
+        found, wanted = (
+            outputs_of(one, where, ids, places, None, np.arange(new))
+            for one, where in ((backend, cache), (plain, held))
+        )
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4)
+    spare = torch.stack([layer.keys[..., -1, :] for layer in cache.room.cache.layers])
+    assert spare.isfinite().all()
+    assert spare.any()
+
+
+def test_the_probe_finds_passes_that_leave_nan_behind(few: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = made("LlamaForCausalLM")
+    backend.prepare(Traced())
+    assert tree_error(backend, backend.unrecorded()) < 1e-4
+    real = Pass.__call__
+    room = backend._spare.take()
+    assert room is not None
+
+    def poisoned(one: Pass, ids: Any, *others: Any) -> Any:
+        found = real(one, ids, *others)
+        if len(ids) < one._numbers.shape[1]:
+            for layer in room.cache.layers:
+                layer.values[..., -1, :] = torch.nan
+        return found
+
+    monkeypatch.setattr(Pass, "__call__", poisoned)
+    backend._spare.back(room)
+    with pytest.raises(FloatingPointError):
+        tree_error(backend, backend.unrecorded())
+
+
+class FakeCuda:
+    """`torch.cuda` without a GPU, as far as recording goes, and with its allocator's rule for shared memory.
+
+    `streams` are those that work was called on; memory in `pools` counts its recordings.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.pools: dict[int, int] = {}
+        self.streams: list[Any] = []
+        self.devices: list[Any] = []
+        for name in ("CUDAGraph", "graph", "graph_pool_handle", "Stream", "stream", "current_stream", "device"):
+            monkeypatch.setattr(torch.cuda, name, getattr(self, name))
+        monkeypatch.setattr(passes, "_pool", functools.cache(passes._pool.__wrapped__))
+
+    def CUDAGraph(self) -> Any:  # noqa: N802
+        return _Graph()
+
+    def graph_pool_handle(self) -> int:
+        return len(self.pools) + 1
+
+    @contextlib.contextmanager
+    def graph(self, graph: Any, pool: int, stream: Any, capture_error_mode: str) -> Iterator[None]:
+        assert self.pools.get(pool) != 0, "all recordings in this memory are gone: torch's allocator fails"
+        assert self.devices, "recorded on torch's current device, not on the model's"
+        assert capture_error_mode == "thread_local"
+        self.pools[pool] = self.pools.get(pool, 0) + 1
+        weakref.finalize(graph, self._gone, pool)
+        self.streams.append(stream)
+        yield
+
+    def _gone(self, pool: int) -> None:
+        self.pools[pool] -= 1
+
+    def Stream(self) -> Any:  # noqa: N802
+        return mock.Mock()
+
+    current_stream = Stream
+
+    @contextlib.contextmanager
+    def stream(self, stream: Any) -> Iterator[None]:
+        self.streams.append(stream)
+        yield
+
+    @contextlib.contextmanager
+    def device(self, device: Any) -> Iterator[None]:
+        self.devices.append(device)
+        yield
+        self.devices.pop()
+
+
+class _Graph:
+    def replay(self) -> None:
+        pass
+
+
+def test_recording_goes_on_when_all_earlier_recordings_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = FakeCuda(monkeypatch)
+    for _ in range(3):
+        backend = made("LlamaForCausalLM")
+        backend.prepare(cuda_graphs(torch.device("cpu")))
+        assert list(cuda.pools.values()) == [len(SIZES) + 1]
+        del backend
+        gc.collect()
+    assert list(cuda.pools.values()) == [1]
+
+
+def test_a_pass_is_recorded_on_the_stream_on_which_it_was_warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = FakeCuda(monkeypatch)
+    record = cuda_graphs(torch.device("cpu"))
+    record(lambda: torch.zeros(1))
+    assert len(cuda.streams) == 3  # the recording that is kept, and the other, once to warm up
+    assert cuda.streams[0] is cuda.streams[1] is cuda.streams[2], "recordings of other streams share no memory"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_whether_a_model_waits_is_asked_without_a_warning(fails: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch warns once; warnings are errors here, as in some programs. The setting is as before afterwards."""
+    modes: list[Any] = ["warn"]
+
+    def change(mode: Any) -> None:
+        warnings.warn("Synchronization debug mode is a prototype feature", UserWarning, stacklevel=2)
+        modes.append(mode)
+
+    monkeypatch.setattr(torch.cuda, "get_sync_debug_mode", lambda: modes[-1])
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", change)
+
+    def work() -> Any:
+        assert modes[-1] == "error"
+        if fails:
+            raise RuntimeError("called a synchronizing CUDA operation")
+        return torch.zeros(1)
+
+    if fails:
+        with pytest.raises(Waits):
+            never_waiting(work)
+    else:
+        assert never_waiting(work) is work
+    assert modes == ["warn", "error", "warn"]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_model_that_cannot_be_recorded_says_so(
+    few: Any, waits: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def asked(work: Any) -> Any:
+        if waits:
+            raise Waits from RuntimeError("called a synchronizing CUDA operation\nat ...")
+        return work
+
+    monkeypatch.setattr(hf_backend, "recorder", lambda device: Traced())
+    monkeypatch.setattr(hf_backend, "never_waiting", asked)
+    backend = made("LlamaForCausalLM")
+    backend.device = "cuda:0"
+    said = [record.getMessage() for record in caplog.records]
+    if waits:
+        assert backend.record is None
+        (line,) = said
+        assert line.startswith(
+            "LlamaForCausalLM stops to read what it computes (called a synchronizing CUDA operation)"
+        )
+        with pytest.raises(EngineError, match="not recorded on cuda:0"):
+            recorded(backend)
+    else:
+        assert said == []
+        assert recorded(backend) is backend
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_cudnn_attention_is_off_in_passes_only(allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+
+    def watched(*args: Any, **others: Any) -> Any:
+        seen.append(torch.backends.cuda.cudnn_sdp_enabled())
+        return torch.nn.functional.scaled_dot_product_attention(*args, **others)
+
+    monkeypatch.setattr(kernels, "scaled_dot_product_attention", watched)
+    backend = made("LlamaForCausalLM")
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    torch.backends.cuda.enable_cudnn_sdp(allowed)
+    try:
+        mask = np.ones((1, 1), bool)
+        outputs_of(backend, backend.cache(), np.array([5]), np.array([0]), mask, np.array([0]))
+        assert seen == [False] * SHAPE["num_hidden_layers"]
+        assert torch.backends.cuda.cudnn_sdp_enabled() is allowed
+        with pytest.raises(RuntimeError, match="any"), without_cudnn():
+            raise RuntimeError("any")
+        assert torch.backends.cuda.cudnn_sdp_enabled() is allowed
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)
+
+
+def test_passes_in_two_threads_leave_cudnn_attention_as_it_was() -> None:
+    """The first to begin is the first to end."""
+    enabled = torch.backends.cuda.cudnn_sdp_enabled
+    before = enabled()
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    try:
+        with contextlib.ExitStack() as second:
+            with without_cudnn():
+                second.enter_context(without_cudnn())
+            assert not enabled()
+        assert enabled()
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)
+
+
+def test_passes_over_guesses_are_recorded() -> None:
+    """Of as many candidates, with as many guesses each, as there are unless the user says otherwise."""
+    assert Beam().n * (TOKENS + 1) <= SIZES[-1]
