@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import toy
+from fitting import fitting
 
 import specs
 from specs.errors import InputError
@@ -25,7 +26,7 @@ def test_solve_stream_and_async_give_one_result():
 
 
 def test_a_result_can_be_had_without_iterating():
-    assert specs.stream("q", toy.models(), "target", **{**OPTIONS}).result.method == "target"
+    assert specs.stream("q", toy.models(), "target", **fitting("target", **OPTIONS)).result.method == "target"
 
 
 def test_a_cancelled_task_cancels_the_solve():
@@ -60,8 +61,8 @@ def test_values_out_of_range_are_input_errors(options):
 
 
 def test_a_configured_method_takes_its_own_options():
-    assert specs.solve("q", toy.models(), specs.Specs(n=2), max_steps=2).settings["n"] == 2
-    with pytest.raises(InputError, match="give n to the method itself"):
+    assert specs.solve("q", toy.models(), specs.Specs(n=2), max_steps=2).settings["method"]["n"] == 2
+    with pytest.raises(InputError, match="n cannot be given beside a configured method; give it to the method"):
         specs.solve("q", toy.models(), specs.Specs(), n=3)
 
 

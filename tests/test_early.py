@@ -13,10 +13,10 @@ import pytest
 import tiny
 import toy
 
-from specs.decoding.limits import Limits
+from specs.config import Limits, SolveConfig
 from specs.decoding.stream import stream
 from specs.engines.protocol import Models
-from specs.methods.registry import make
+from specs.methods.registry import make_with
 from specs.types import Finish, Law, StepPolicy
 
 LAW, LIMITS = Law(1.0, 1.0, StepPolicy(max_tokens=6)), Limits(max_steps=5)
@@ -94,7 +94,7 @@ def beside(**options):
 
 
 def solve(models, name="gsi", seed=0, limits=LIMITS, law=LAW, **options):
-    return stream("q", models, make(name, **options), law=law, limits=limits, seed=seed).result
+    return stream("q", models, SolveConfig(make_with(name, options), law, limits, seed=seed)).result
 
 
 @pytest.mark.parametrize("name", ["specs", "gsi", "beam", "dvts", "best-of-n", "hard-reject", "oracle-route"])

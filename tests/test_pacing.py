@@ -10,10 +10,10 @@ import toy
 
 import specs
 from specs.bundled.problems import HELD_OUT_SEED, generate
+from specs.config import Limits, SolveConfig
 from specs.core.latency import Estimate
 from specs.core.selection import choose_best
 from specs.decoding.latency_model import Pace, kind_of
-from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
 from specs.traces.codec import result_from
 from specs.traces.replay import Ended, replay
@@ -47,9 +47,9 @@ def test_all_ways_to_solve_learn_from_each_solve():
 def test_settings_tell_the_options_and_what_was_expected():
     result = specs.solve("q", long_models(), deadline_s=1e5, **OPTIONS)
     assert result.method == "specs"
-    assert result.settings["n"] == 4
-    assert result.settings["deadline_s"] == 1e5
-    assert len(result.settings["estimate"]["mean"]) == 6
+    assert result.settings["method"]["n"] == 4
+    assert result.settings["limits"]["deadline_s"] == 1e5
+    assert len(result.settings["method"]["estimate"]["mean"]) == 6
 
 
 def hurried(seed=0):
@@ -85,7 +85,7 @@ def test_work_may_go_on_for_its_overtime_and_no_longer():
     models.draft.backend = tiny.SlowBackend(models.draft.backend, 0.01)
     law, limits = Law(1.0, 1.0, StepPolicy.chunks(100)), Limits(deadline_s=0.1)
     for overtime_s in (0.0, 0.3):
-        result = stream("q", models, One(overtime_s), law=law, limits=limits).result
+        result = stream("q", models, SolveConfig(One(overtime_s), law, limits)).result
         assert result.finish_reason is Finish.DEADLINE
         assert 0.1 + overtime_s <= result.latency_s < 0.1 + overtime_s + 0.2
 

@@ -5,15 +5,16 @@ from dataclasses import replace
 
 import pytest
 import toy
+from fitting import fitting
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from specs import api
 from specs.bundled.problems import generate
-from specs.decoding.limits import Limits
+from specs.config import Limits, SolveConfig
 from specs.decoding.stream import stream
 from specs.errors import InputError
-from specs.methods.registry import NAMES, make
+from specs.methods.registry import NAMES, make, make_with
 from specs.traces.codec import result_from
 from specs.traces.replay import Ended, replay
 from specs.traces.schema import result_json
@@ -32,7 +33,7 @@ MODELS = toy.models(toy.table(1, end=-3.0), toy.table(2, end=-3.0))
 
 def solve(name, seed=0, models=None, **options):
     models = models or toy.models_for(name, toy.table(1, end=-3.0), toy.table(2, end=-3.0))
-    return stream("q", models, make(name, **options), law=LAW, limits=LIMITS, seed=seed).result
+    return stream("q", models, SolveConfig(make_with(name, options), LAW, LIMITS, seed=seed)).result
 
 
 def from_file(result):
@@ -71,7 +72,7 @@ def test_recorded_settings_reproduce_every_decision_bit_for_bit(name, options):
 @pytest.mark.parametrize("name", NAMES)
 def test_solves_of_the_bundled_models_are_reproduced_bit_for_bit(name, trio):
     for seed in range(2):
-        result = api.solve(generate("medium", 7).question, trio, name, seed=seed, n=4)
+        result = api.solve(generate("medium", 7).question, trio, name, seed=seed, **fitting(name, n=4))
         assert_reproduced(replay(from_file(result)), result)
 
 
@@ -101,9 +102,11 @@ OPTIONS = st.fixed_dictionaries(
 @given(recorded=OPTIONS, options=OPTIONS, seed=st.integers(0, 9), name=st.sampled_from(["specs", "specs", "gsi"]))
 def test_a_replay_says_what_a_solve_with_these_options_does(recorded, options, seed, name):
     """Up to the end of the replay both solves are one; there they part, or the record has no more to say."""
-    result = solve(name, seed, **{"n": 4, "beta": 3.0, "tau": 0.5, **recorded})
+    recorded, options = (fitting(name, **given) for given in (recorded, options))
+    usual = fitting(name, n=4, beta=3.0, tau=0.5)
+    result = solve(name, seed, **{**usual, **recorded})
     found = replay(result, **options)
-    other = solve(name, seed, **{"n": 4, "beta": 3.0, "tau": 0.5, **recorded, **options})
+    other = solve(name, seed, **{**usual, **recorded, **options})
     n = min(len(other.steps[0].candidates), len(result.steps[0].candidates))
 
     def cut(rows):
@@ -170,7 +173,7 @@ def test_equal_candidates_are_one_and_choices_in_a_step_thrown_away_do_not_last(
 
 
 def test_a_cut_solve_is_replayed_to_its_cut_and_not_called_complete():
-    running = stream("q", MODELS, make("specs", n=3), law=LAW, limits=LIMITS, seed=1)
+    running = stream("q", MODELS, SolveConfig(make("specs", n=3), LAW, LIMITS, seed=1))
     next(iter(running))
     running.cancel()
     result = running.result
@@ -192,24 +195,34 @@ def test_what_a_record_cannot_answer_ends_the_replay():
 
 def test_options_and_records_that_make_no_sense_are_refused_by_name():
     result = solve("specs", n=3)
-    for options, message in (({"taw": 1}, "unknown option taw"), ({"n": 0}, "at least 1, not 0")):
-        with pytest.raises(InputError, match=message):
-            replay(result, **options)
-    for changed, message in (
-        ({"n": "8"}, "settings: 'n' is '8', which no specs has"),
-        ({"tau": None}, "settings: 'tau' is None"),
-        ({"deferral": 3}, "settings: 'deferral' is 3"),
-        ({"temperature": -1}, "settings: temperature is at least 0"),
-        ({"steps": None}, "settings: "),
+    for options, message in (
+        ({"taw": 1}, "method specs has no option 'taw'; did you mean 'tau'"),
+        ({"n": 0}, "n is 0; give"),
     ):
         with pytest.raises(InputError, match=message):
-            replay(replace(result, settings={**result.settings, **changed}))
-    for lost, message in (("top_p", "no 'top_p'; give a whole trace"), ("beta", "no 'beta'; another version made")):
-        rest = {name: value for name, value in result.settings.items() if name != lost}
+            replay(result, **options)
+    for owner, changed, message in (
+        ("method", {"n": "8"}, "settings: n is '8'; give a whole number of at least 1"),
+        ("method", {"tau": None}, "settings: tau is None; give a number from 0 to 1"),
+        ("method", {"deferral": 3}, "settings: deferral is 3; give 'next' or 'rewrite'"),
+        ("sampling", {"temperature": -1}, "settings: temperature is -1; give a number of at least 0"),
+        ("steps", {"no such": 1}, "settings: .*'no such'"),
+        ("limits", {"max_steps": 0}, "settings: max_steps is 0; give"),
+    ):
+        changed = {**result.settings, owner: {**result.settings[owner], **changed}}
+        with pytest.raises(InputError, match=message):
+            replay(replace(result, settings=changed))
+    for owner, lost, message in (
+        ("sampling", "top_p", "no 'top_p'; give a whole trace"),
+        ("limits", "max_tokens", "no 'max_tokens'; give a whole trace"),
+        ("method", "beta", "no 'beta'; another version made"),
+    ):
+        rest = {name: value for name, value in result.settings[owner].items() if name != lost}
+        rest = {**result.settings, owner: rest}
         with pytest.raises(InputError, match=message):
             replay(replace(result, settings=rest))
     assert replay(replace(result, settings=rest), beta=32.0).ended is Ended.COMPLETE
-    with pytest.raises(InputError, match="unknown method 'mine'"):
+    with pytest.raises(InputError, match="there is no method 'mine'"):
         replay(replace(result, method="mine"))
 
 
@@ -242,7 +255,7 @@ def test_solves_whose_stragglers_were_cut_are_replayed(name):
     cut = 0
     for seed in range(12):
         models = toy.models(toy.table(1, end=-3.0), toy.table(2, end=-3.0))
-        result = stream("q", models, make(name, n=4), law=law, limits=LIMITS, seed=seed).result
+        result = stream("q", models, SolveConfig(make_with(name, {"n": 4}), law, LIMITS, seed=seed)).result
         cut += any(record.candidates[0].end is End.CUT for record in result.steps)
         assert replay(from_file(result)).ended is Ended.COMPLETE
     assert cut

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import toy
 
-from specs.decoding.limits import Limits
+from specs.config import Limits, SolveConfig
 from specs.decoding.stream import stream
 from specs.errors import InputError
 from specs.eval.spending import tau_for_share
@@ -23,7 +23,7 @@ MODELS = toy.models(toy.table(1, end=-6.0), toy.table(2, end=-6.0))
 
 
 def solves(method, seeds, models=MODELS):
-    return [stream("q", models, method, law=LAW, limits=LIMITS, seed=seed).result for seed in seeds]
+    return [stream("q", models, SolveConfig(method, LAW, LIMITS, seed=seed)).result for seed in seeds]
 
 
 def drafted(results):

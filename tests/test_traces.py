@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import toy
+from fitting import fitting
 
 from specs import api
 from specs.errors import InputError
@@ -27,7 +28,7 @@ def only_a(ids):
 
 
 def solve(name="specs", seed=0, models=None):
-    return api.solve("q", models or toy.models_for(name), name, seed=seed, **OPTIONS)
+    return api.solve("q", models or toy.models_for(name), name, seed=seed, **fitting(name, **OPTIONS))
 
 
 def written(result):
@@ -151,7 +152,7 @@ def test_what_is_written_is_json_that_every_parser_takes(tmp_path):
 
 def test_settings_that_are_infinite_come_back():
     result = api.solve("q", toy.models(), "specs", beta=20.0, seed=0, **OPTIONS)
-    settings = result.settings | {"beta": math.inf, "tau": -math.inf}
+    settings = result.settings | {"method": result.settings["method"] | {"beta": math.inf, "tau": -math.inf}}
     again = result_from(written(replace(result, settings=settings)), "file")
     assert again.settings == settings
 
@@ -183,7 +184,7 @@ def test_a_question_with_half_of_a_character_solves_and_is_written(tmp_path):
     half, marked = "q" + chr(0xD83D), "q\ufffd"
     chats = [Chat((Turn("user", text), Turn("assistant", "b"))) for text in (half, marked)]
     one, other = (
-        api.solve(question, toy.models(), "target", seed=1, chat=chat, **{**OPTIONS, "n": 1})
+        api.solve(question, toy.models(), "target", seed=1, chat=chat, **fitting("target", **OPTIONS))
         for question, chat in zip((half, marked), chats, strict=True)
     )
     assert (one.question, one.chat, one.text) == (marked, chats[1], other.text)

@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from specs.bundled.problems import generate
+from specs.config import Limits, SolveConfig
 from specs.core.statistics import median_ratio_interval, paired_difference
+from specs.decoding.latency_model import Pace
 from specs.decoding.stream import stream
 from specs.engines.protocol import Models
 from specs.eval.grading import correct
@@ -19,7 +21,7 @@ from specs.methods import Method
 from specs.traces.schema import write_json
 from specs.types import Law, Result, StepPolicy
 
-LAW = Law(0.7, 1.0, StepPolicy(max_tokens=64))
+LAW, LIMITS = Law(0.7, 1.0, StepPolicy(max_tokens=64)), Limits()
 WARM_UP = 2
 """Problems whose solves are not counted."""
 
@@ -36,9 +38,17 @@ def arguments(doc: str | None, limit: int, **more: type) -> argparse.Namespace:
     return parser.parse_args()
 
 
-def solve(models: Models, method: Method, tier: str, seed: int, law: Law = LAW, **more: Any) -> Result:
-    """One solve of one problem, with `more` for `specs.decoding.stream.stream`; ends the program if it fails."""
-    result = stream(generate(tier, seed).question, models, method, law=law, seed=0, **more).result
+def solve(
+    models: Models,
+    method: Method,
+    tier: str,
+    seed: int,
+    law: Law = LAW,
+    limits: Limits = LIMITS,
+    pace: Pace | None = None,
+) -> Result:
+    """One solve of one problem, planned for its deadline if there is a `pace`; ends the program if it fails."""
+    result = stream(generate(tier, seed).question, models, SolveConfig(method, law, limits), pace=pace).result
     if result.error is not None:
         raise SystemExit(f"a solve failed: {result.error}")
     return result

@@ -29,9 +29,9 @@ import numpy as np
 
 from research.benchmarks.bundled import finish, right, solve
 from specs import load
+from specs.config import Limits
 from specs.core.statistics import non_inferior, paired_difference, percentiles, wilson
 from specs.decoding.latency_model import Pace, kind_of
-from specs.decoding.limits import Limits
 from specs.engines.protocol import Models
 from specs.methods import Method
 from specs.methods.registry import make

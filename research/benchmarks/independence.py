@@ -19,6 +19,7 @@ import numpy as np
 from research.benchmarks.bundled import LAW, arguments, finish
 from specs import load
 from specs.bundled.problems import generate
+from specs.config import SolveConfig
 from specs.core.votes import boxed
 from specs.decoding.stream import stream
 from specs.eval.environment import environment
@@ -56,7 +57,7 @@ def main() -> None:
         counted = []
         for k in range(args.limit):
             problem = generate(args.tier, args.problem_seed + k)
-            result = stream(problem.question, models, METHOD, law=LAW, seed=seed).result
+            result = stream(problem.question, models, SolveConfig(METHOD, LAW, seed=seed)).result
             if result.error is not None:
                 raise SystemExit(f"a solve failed: {result.error}")
             counted.append(counts(result, problem.answer))

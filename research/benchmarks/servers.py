@@ -34,7 +34,7 @@ import numpy as np
 
 from research.benchmarks.light_backend import random_model
 from specs import load
-from specs.decoding.limits import Limits
+from specs.config import Limits, SolveConfig
 from specs.decoding.stream import stream
 from specs.deploy.commands import on_cpu
 from specs.deploy.memory_plan import Load
@@ -110,7 +110,7 @@ def scoring(url: str, repeats: int) -> dict[str, Any]:
 
 def solve(models: Models, method: Method, seed: int, steps: int) -> Any:
     limits = Limits(max_steps=steps, max_tokens=steps * LENGTH)
-    result = stream(QUESTION, models, method, law=LAW, limits=limits, seed=seed).result
+    result = stream(QUESTION, models, SolveConfig(method, LAW, limits, seed=seed)).result
     if result.error is not None:
         raise SystemExit(f"a solve failed: {result.error}")
     return result

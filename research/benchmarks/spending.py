@@ -19,8 +19,8 @@ from typing import Any
 
 from specs import load
 from specs.cli.progress import Shown
+from specs.config import Limits
 from specs.core.statistics import clustered_mean_interval, median_ratio_interval, paired_difference
-from specs.decoding.limits import Limits
 from specs.engines.protocol import Models
 from specs.eval.datasets import load_problems
 from specs.eval.environment import environment
@@ -55,7 +55,9 @@ def main() -> None:
         tuning = args.runs / f"{tier}-tuning"
         rows = _solve(models, tier, TUNING_SEED, args.limit, {f"tau {tau}": Specs(tau=tau) for tau in GRID}, tuning)
         searched = max(GRID, key=lambda tau: _worth(rows[f"tau {tau}"]))
-        usual = [one for _, one in read_traces(tuning / "traces.jsonl.gz") if one.settings["tau"] == Specs().tau]
+        usual = [
+            one for _, one in read_traces(tuning / "traces.jsonl.gz") if one.settings["method"]["tau"] == Specs().tau
+        ]
         taus = {"default": Specs().tau, "searched": searched}
         taus |= {f"share {share:.0%}": tau_for_share(usual, share) for share in SHARES}
         methods = {name: Specs(tau=tau) for name, tau in taus.items()}

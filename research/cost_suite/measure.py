@@ -17,8 +17,9 @@ from research.cost_suite.scales import PROBLEM_SEED, Scale
 from research.cost_suite.shapes import TRIOS, Engine, free, random_model
 from specs import api
 from specs.bundled.problems import generate
+from specs.config import Limits, SolveConfig
+from specs.config.solve_config import MAX_STEP_TOKENS, TEMPERATURE
 from specs.core.statistics import median_ratio_interval, percentiles
-from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
 from specs.engines.local.backend import Backend
 from specs.engines.local.background import cores
@@ -38,7 +39,7 @@ WAYS: dict[str, Callable[[int], Method]] = {
     "gsi": lambda n: Gsi(n, threshold=-math.inf),
     "gsi, rejected": lambda n: Gsi(n, threshold=math.inf),
     "rsd": lambda n: Rsd(tau=0.0),
-    "rsd, rejected": lambda n: Rsd(tau=math.inf),
+    "rsd, rejected": lambda n: Rsd(tau=1.0),
 }
 """Kinds of steps by what makes nothing else: random rewards decide nothing, so a coin or a threshold does."""
 NAIVE = {"specs, naive": Role.DRAFT, "beam, naive": Role.TARGET}
@@ -139,7 +140,7 @@ def shares(scale: Scale) -> dict[str, Any]:
 
 def replays(scale: Scale, tier: str) -> dict[str, Any]:
     """Solves of the bundled models at the cost of `scale.replayed_on`, the methods in turn."""
-    law = Law(api.TEMPERATURE, steps=StepPolicy(max_tokens=api.MAX_STEP_TOKENS))
+    law = Law(TEMPERATURE, steps=StepPolicy(max_tokens=MAX_STEP_TOKENS))
     models, sizes = api.load(), sized(scale, scale.replayed_on)
     found: dict[str, list[Result]] = {name: [] for name in REPLAYED}
     for k in range(-1, scale.problems):
@@ -169,7 +170,7 @@ def _solve(asked: str, models: Models, method: Method, tokens: int, count: int, 
     """A solve of a first step, which reads the prompt, and `count` others."""
     law = Law(steps=StepPolicy.chunks(tokens))
     limits = Limits(max_steps=count + 1, max_tokens=(count + 1) * tokens + 1)
-    result = stream(asked, models, method, law=law, limits=limits, seed=seed).result
+    result = stream(asked, models, SolveConfig(method, law, limits, seed=seed)).result
     if result.error is not None:
         raise EngineError(f"a solve of the suite failed: {result.error}")
     return result

@@ -14,6 +14,7 @@ from typing import Any, cast
 import numpy as np
 
 from research.cost_suite.naive import wait
+from specs.config import SolveConfig
 from specs.decoding.stream import stream
 from specs.engines.arrays import Bools, Floats, Ints
 from specs.engines.local.backend import Backend
@@ -81,7 +82,7 @@ class Replayed(_Passing):
 def record(question: str, models: Models, method: Method, law: Law) -> tuple[Result, dict[Role, list[Floats]]]:
     """A solve, and the outputs of all passes by role."""
     backends = {role: Recorded(_backend(models, role)) for role in Role}
-    result = stream(question, _with(models, backends), method, law=law).result
+    result = stream(question, _with(models, backends), SolveConfig(method, law)).result
     return result, {role: backend.kept for role, backend in backends.items()}
 
 
@@ -90,7 +91,7 @@ def replay(
 ) -> Result:
     """That solve at the cost of the models in `sizes`; `models` are those that were recorded."""
     backends = {role: Replayed(sizes[role], kept[role]) for role in Role}
-    return stream(question, _with(models, backends), method, law=law).result
+    return stream(question, _with(models, backends), SolveConfig(method, law)).result
 
 
 def _backend(models: Models, role: Role) -> Backend:

@@ -8,6 +8,7 @@ from statistics import median
 
 from research.study.plan import LAW, LIMITS, TUNING_SEED, N, Run, by_step
 from specs import api
+from specs.config import SolveConfig
 from specs.decoding.stream import stream
 from specs.eval.datasets import load_problems
 from specs.eval.runner import Standing
@@ -36,7 +37,7 @@ def seconds_per_unit(solves: int = 5) -> float:
     models = api.load()
     problems = load_problems("bundled:medium", TUNING_SEED, solves)
     took = [
-        stream(one.question, models, by_step(), law=LAW, limits=LIMITS).result.latency_s
+        stream(one.question, models, SolveConfig(by_step(), LAW, LIMITS)).result.latency_s
         for one in (problems[0], *problems)
     ]
     return median(took[1:])

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from specs import api
 from specs.bundled.problems import TIERS
-from specs.decoding.limits import Limits
+from specs.config import Limits
+from specs.config.solve_config import MAX_STEP_TOKENS, TEMPERATURE
 from specs.eval.grid import Cell
 from specs.methods import Method
 from specs.methods.beam import Beam
@@ -31,7 +31,7 @@ from specs.types import Law, Role, StepPolicy
 
 TUNING_SEED, TEST_SEED = 2_200_000, 1_005_000
 """First problem seeds. No question of 1,000,000 to 1,019,999 was trained on; these had not been reported on before."""
-LAW = Law(api.TEMPERATURE, steps=StepPolicy(max_tokens=api.MAX_STEP_TOKENS))
+LAW = Law(TEMPERATURE, steps=StepPolicy(max_tokens=MAX_STEP_TOKENS))
 LIMITS = Limits()
 N = 8
 """Candidates where n is not what is varied."""

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from research.theory.exact import Floats
 from research.theory.worlds import Chooser, Context, Decoder, Table, World
-from specs.decoding.limits import Limits
+from specs.config import Limits, SolveConfig
 from specs.decoding.stream import stream
 from specs.engines.local.tabular import TabularPolicy, TabularReward, TabularText
 from specs.engines.protocol import Models
@@ -132,7 +132,7 @@ def count(run: Run, samples: int, seed: int, done: Callable[[], None] = lambda: 
     counts = np.zeros(len(places), np.int64)
     seen = {"steps": 0, "steps_by_draft": 0, "proposals": 0, "proposals_with_duplicates": 0}
     for sample_idx in range(samples):
-        result = stream("?", models, run.method, law=law, limits=limits, seed=seed * samples + sample_idx).result
+        result = stream("?", models, SolveConfig(run.method, law, limits, seed=seed * samples + sample_idx)).result
         chosen = [record.step for record in result.accepted if record.step is not None]
         counts[places[tuple(token for step in chosen for token in step.token_ids)]] += 1
         for record in result.steps:

@@ -1,7 +1,7 @@
 """SPECS: faster test-time scaling through speculative drafts (arXiv 2506.15733)."""
 
-from specs.api import asolve, astream, configure, load, solve, stream
-from specs.decoding.limits import Limits
+from specs.api import asolve, astream, load, solve, stream
+from specs.config import Limits, SolveConfig, configure
 from specs.engines.protocol import Models
 from specs.errors import EngineError, InputError, ModelError, SpecsError
 from specs.methods.specs import Specs
@@ -21,6 +21,7 @@ __all__ = [
     "Models",
     "Result",
     "Role",
+    "SolveConfig",
     "Specs",
     "SpecsError",
     "StepPolicy",

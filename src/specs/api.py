@@ -7,22 +7,22 @@ print(solve("Maya has 12 shells. She buys 3 bags with 5 shells each. How many no
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from specs.config import SolveConfig, configure
 from specs.decoding import stream as streams
 from specs.decoding.latency_model import Pace
-from specs.decoding.limits import Limits
 from specs.decoding.stream import AsyncStream, Stream
-from specs.engines.loading import Engine, Names, load_models
+from specs.engines.loading import Dtype, Engine, Names, load_models
 from specs.engines.protocol import Models
 from specs.errors import InputError
 from specs.methods import Method
-from specs.methods.registry import make
 from specs.rewards.families import PRMFormat
-from specs.types import ALONE, Chat, Law, Result, StepPolicy
+from specs.types import ALONE, Chat, Result
+from specs.types.checks import above, check_value, shown
 
-TEMPERATURE = 0.7
-MAX_STEP_TOKENS = 64
+DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
 def load(
@@ -32,7 +32,7 @@ def load(
     *,
     engine: Engine = "auto",
     device: str = "auto",
-    dtype: str = "auto",
+    dtype: Dtype = "auto",
     allow_text_scoring: bool = False,
     draft_system: str | None = None,
     target_system: str | None = None,
@@ -45,6 +45,12 @@ def load(
     See `specs.engines.loading.load_models` for the engines and for what it raises, and
     `specs.rewards.families` for the formats that a PRM may read a trace in.
     """
+    check_value("engine", engine, Engine)
+    check_value("device", device, str)
+    if not DEVICE.fullmatch(device):
+        raise InputError(f"device is {shown(device)}; give 'auto', 'cpu', 'cuda' or 'cuda:1'")
+    check_value("dtype", dtype, Dtype)
+    check_value("timeout_s", timeout_s, float, above(0))
     names = Names(draft, target, prm, draft_system, target_system, tokenizer, prm_format)
     return load_models(
         names,
@@ -56,51 +62,11 @@ def load(
     )
 
 
-def configure(
-    method: str | Method = "specs",
-    *,
-    temperature: float = TEMPERATURE,
-    top_p: float = 1.0,
-    max_steps: int = 32,
-    max_step_tokens: int = MAX_STEP_TOKENS,
-    max_tokens: int = 2048,
-    deadline_s: float | None = None,
-    delimiter: str | None = "\n\n",
-    enough: float = 1.0,
-    **options: Any,
-) -> tuple[Method, Law, Limits]:
-    """Plain options as a method, a law and limits.
-
-    Args:
-        method: a name (`specs.methods.registry.NAMES`) or a configured method.
-        temperature: >= 0; top_p: in (0, 1].
-        max_steps, max_tokens: caps of the whole solve; max_step_tokens: of one step.
-        deadline_s: seconds until there is to be an answer (docs/deadlines.md); None for none.
-        delimiter: closes a step; None for fixed chunks of `max_step_tokens`.
-        enough: share of the candidates in (0, 1]; those that are longer than so many are cut off.
-        options: the method's own (`n`, `beta`, `tau`, ...; see `specs.methods`).
-
-    Raises:
-        InputError: an unknown method or option, or a value out of its range.
-    """
-    try:
-        law = Law(temperature, top_p, StepPolicy(delimiter=delimiter, max_tokens=max_step_tokens, enough=enough))
-        limits = Limits(max_steps, max_tokens, deadline_s)
-    except ValueError as error:
-        raise InputError(str(error)) from None
-    if not isinstance(method, str):
-        if options:
-            raise InputError(f"give {', '.join(options)} to the method itself, or name the method")
-        return method, law, limits
-    return make(method, **options), law, limits
-
-
 def stream(
     question: str,
     models: Models,
-    method: str | Method = "specs",
+    method: str | Method | SolveConfig = "specs",
     *,
-    seed: int = 0,
     chat: Chat = ALONE,
     pace: Pace | None = None,
     **options: Any,
@@ -108,16 +74,16 @@ def stream(
     """Start a solve; iterate over its steps as they are accepted, then read `.result`.
 
     Args:
+        method: a name, a configured method, or a whole `SolveConfig`.
         chat: the conversation that the question ends.
         pace: what earlier solves with these models have taught about their speed, for a deadline; it learns
             from this one too. None for a new one.
-        options: as for `configure`.
+        options: as for `configure`; none beside a `SolveConfig`.
     """
-    chosen, law, limits = configure(method, **options)
-    return streams.stream(question, models, chosen, law=law, limits=limits, seed=seed, chat=chat, pace=pace or Pace())
+    return streams.stream(question, models, _configured(method, options), chat=chat, pace=pace or Pace())
 
 
-def solve(question: str, models: Models, method: str | Method = "specs", **options: Any) -> Result:
+def solve(question: str, models: Models, method: str | Method | SolveConfig = "specs", **options: Any) -> Result:
     """Solve one question; `options` as of `stream`."""
     return stream(question, models, method, **options).result
 
@@ -125,22 +91,28 @@ def solve(question: str, models: Models, method: str | Method = "specs", **optio
 def astream(
     question: str,
     models: Models,
-    method: str | Method = "specs",
+    method: str | Method | SolveConfig = "specs",
     *,
-    seed: int = 0,
     chat: Chat = ALONE,
     pace: Pace | None = None,
     **options: Any,
 ) -> AsyncStream:
     """`stream` for asyncio: `async for step in ...`, then `.result`."""
-    chosen, law, limits = configure(method, **options)
-    return streams.astream(question, models, chosen, law=law, limits=limits, seed=seed, chat=chat, pace=pace or Pace())
+    return AsyncStream(stream(question, models, method, chat=chat, pace=pace, **options))
 
 
-async def asolve(question: str, models: Models, method: str | Method = "specs", **options: Any) -> Result:
+async def asolve(question: str, models: Models, method: str | Method | SolveConfig = "specs", **options: Any) -> Result:
     """`solve` for asyncio."""
     running = astream(question, models, method, **options)
     async for _ in running:
         pass
     assert running.result is not None
     return running.result
+
+
+def _configured(method: str | Method | SolveConfig, options: dict[str, Any]) -> SolveConfig:
+    if not isinstance(method, SolveConfig):
+        return configure(method, **options)
+    if options:
+        raise InputError(f"{', '.join(options)} cannot be given beside a SolveConfig; change the config")
+    return method

@@ -5,7 +5,6 @@
     |- ModelError     a model cannot do what is asked of it (exit code 2)
     |- EngineError    a model failed while it ran (exit code 1)
     |- NoRoom         models that the GPUs cannot hold (exit code 1)
-    |- Stopped        a solve was told to stop: deadline, cancellation (never leaves the driver)
 
 Every message is one line that names the input and the mend.
 """
@@ -15,8 +14,6 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-
-from specs.types import Finish
 
 
 class SpecsError(Exception):
@@ -37,14 +34,6 @@ class EngineError(SpecsError):
 
 class NoRoom(SpecsError):
     """Models that the GPUs cannot hold."""
-
-
-class Stopped(SpecsError):
-    """A solve must end now, with this reason."""
-
-    def __init__(self, reason: Finish) -> None:
-        super().__init__(str(reason))
-        self.reason = reason
 
 
 def described(error: BaseException) -> str:

@@ -135,8 +135,8 @@ def test_what_is_given_comes_before_the_preset(preset, capsys):
     printed = capsys.readouterr()
     assert printed.err == "specs: the preset was made with other models (prm is bundled, not elsewhere)\n"
     settings = json.loads(printed.out)["settings"]
-    assert {"n": 2, "tau": 0.6, "start": "draft"}.items() <= settings.items()
-    assert (settings["temperature"], settings["top_p"], settings["steps"]["max_tokens"]) == (0.8, 0.9, 32)
+    assert {"n": 2, "tau": 0.6, "start": "draft"}.items() <= settings["method"].items()
+    assert (settings["sampling"], settings["steps"]["max_tokens"]) == ({"temperature": 0.8, "top_p": 0.9}, 32)
 
 
 def test_a_preset_is_for_the_method_that_it_names(preset, capsys, tmp_path):

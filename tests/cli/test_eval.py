@@ -148,7 +148,7 @@ def test_report_rebuilds_and_merges(made, tmp_path, capsys):
         (["--methods", "specs:tau=7"], "argument --tau: 7 is out of range"),
         (["--methods", "specs:start=prm"], "argument --start: invalid choice"),
         (["--methods", "beam:tau=0.7"], "method beam has no option tau"),
-        (["--methods", "spex:tau=0.7"], "unknown method 'spex'; choose from"),
+        (["--methods", "spex:tau=0.7"], "there is no method 'spex'; did you mean 'specs'?"),
         (["--methods", "specs,beam,specs"], "name each method once; specs is there twice"),
         (["--methods", "specs:n=4,specs", "--n", "4,8"], "name each method once; specs is there twice"),
         (["--n", "4,"], "argument --n: '' is not a whole number"),
@@ -265,7 +265,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_rows(tmp_path):
     check_same(_rows(killed), wanted)
     with gzip.open(killed / "traces.jsonl.gz", "rt") as file:
         keys = [
-            (trace["problem_id"], trace["label"], trace["settings"].get("n"), trace["seed"])
+            (trace["problem_id"], trace["label"], trace["settings"]["method"].get("n"), trace["seed"])
             for trace in map(json.loads, file)
         ]
     assert sorted(keys, key=repr) == sorted(wanted, key=repr)

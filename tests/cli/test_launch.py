@@ -4,7 +4,7 @@ import json
 import shlex
 
 import pytest
-from serving.checkpoints import QWEN_7B, QWEN_PRM, write_checkpoint
+from deploy.checkpoints import QWEN_7B, QWEN_PRM, write_checkpoint
 
 from specs.cli import main
 from specs.engines.folders import BUNDLED

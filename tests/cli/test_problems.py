@@ -54,7 +54,7 @@ def test_problems_start_with_the_held_out_ones(capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--methods", "specs,spex"], "unknown method 'spex'; choose from"),
+        (["--methods", "specs,spex"], "there is no method 'spex'; did you mean 'specs'?"),
         (["--methods", "beam,beam"], "name each method once"),
         (["--methods", "specs,beam", "--n", "4,8"], "'4,8' is not a whole number"),
         (["--question-column", "q"], "columns are named for files"),

@@ -76,7 +76,7 @@ def test_bad_input_is_one_line_that_names_it(options, message, files, capsys):
 
 def test_a_trace_that_cannot_be_replayed_is_named_by_its_line(files, tmp_path, capsys):
     good = json.loads(Path(files[1]).read_text())
-    bad = {**good, "settings": {**good["settings"], "n": "eight"}}
+    bad = {**good, "settings": {**good["settings"], "method": {**good["settings"]["method"], "n": "eight"}}}
     (tmp_path / "t.jsonl").write_text("\n".join(json.dumps(row) for row in (good, bad)))
     assert main(["replay", str(tmp_path / "t.jsonl")]) == 2
-    assert f"{tmp_path / 't.jsonl'}, line 2: settings: 'n' is 'eight'" in capsys.readouterr().err
+    assert f"{tmp_path / 't.jsonl'}, line 2: settings: n is 'eight'" in capsys.readouterr().err

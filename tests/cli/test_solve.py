@@ -176,7 +176,7 @@ BAD = {
     "tau above 1": (["--tau", "1.5"], "argument --tau: 1.5 is out of range; give a number from 0 to 1"),
     "tau no number": (["--tau", "high"], "'high' is not a number"),
     "temperature 0 with candidates": (["--temperature", "0"], "makes all 8 candidates equal"),
-    "top-p 0": (["--top-p", "0"], "top-p lies in (0, 1]"),
+    "top-p 0": (["--top-p", "0"], "top_p is 0.0; give a number above 0"),
     "no such folder": (["--draft", "./nowhere", "--target", "./x", "--prm", "./y"], "--draft ./nowhere: no such model"),
     "missing role": (["--draft", "."], "also needs --target and --prm"),
     "not a model folder": (["--draft", ".", "--target", ".", "--prm", "."], ". is not a model folder"),
@@ -199,7 +199,7 @@ def test_bad_input_is_one_line_that_names_it(case, capsys):
 def test_questions_that_are_none(capsys):
     for words, message in (
         ([], "no question; give one"),
-        (["  "], "the question is empty"),
+        (["  "], "question is empty"),
         (["a", "--example"], "not both"),
     ):
         assert main(["solve", *words]) == 2

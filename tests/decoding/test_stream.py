@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import pytest
 import toy
 
+from specs.config import Limits, SolveConfig
 from specs.core.latency import Estimate
 from specs.decoding.latency_model import Pace
-from specs.decoding.limits import Limits
 from specs.decoding.stream import astream, stream
 from specs.errors import EngineError
 from specs.methods.specs import Specs
@@ -40,7 +40,7 @@ class Blind(Specs):
 def test_a_method_that_says_nothing_of_its_next_step_solves_the_same():
     for seed in range(4):
         one, other = (
-            stream("q", models(), method, law=LAW, limits=LIMITS, seed=seed).result for method in (Specs(4), Blind(4))
+            stream("q", models(), SolveConfig(method, LAW, LIMITS, seed=seed)).result for method in (Specs(4), Blind(4))
         )
         steps = [[replace(record, seconds=Seconds()) for record in result.steps] for result in (one, other)]
         assert steps[0] == steps[1]
@@ -57,7 +57,7 @@ def test_an_engine_that_fails_ends_an_asyncio_solve_with_an_error(error):
     broken.target.backend.forward = fail
 
     async def solve():
-        running = astream("q", broken, Specs(4), law=LAW, limits=LIMITS)
+        running = astream("q", broken, SolveConfig(Specs(4), LAW, LIMITS))
         async for _ in running:
             pass
         return running.result
@@ -68,7 +68,7 @@ def test_an_engine_that_fails_ends_an_asyncio_solve_with_an_error(error):
 
 
 def test_a_solve_that_was_hurried_says_nothing_of_how_often_steps_are_rewritten():
-    result = stream("q", models(), Specs(4, tau=1.0), law=LAW, limits=LIMITS).result
+    result = stream("q", models(), SolveConfig(Specs(4, tau=1.0), LAW, LIMITS)).result
     assert any(not record.accepted for record in result.steps)
     found = []
     for finish in (Finish.MAX_STEPS, Finish.DEADLINE):

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tiny
-from models.test_client import FACTS, serving
+from engines.test_client import FACTS, serving
 
 from specs.core.keys import Key
 from specs.engines.protocol import unwatched

@@ -11,12 +11,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from specs.engines.protocol import unwatched
+from specs.engines.protocol import Stopped, unwatched
 from specs.engines.vllm import client as client_module
 from specs.engines.vllm.client import Client, Refused, together, wait
 from specs.engines.vllm.replicas import Replicas
 from specs.engines.vllm.server import Facts, Server
-from specs.errors import EngineError, InputError, Stopped
+from specs.errors import EngineError, InputError
 from specs.types import Finish
 
 

@@ -14,8 +14,8 @@ llama_cpp = pytest.importorskip("llama_cpp", reason="needs the extra llama")
 gguf = pytest.importorskip("gguf", reason="needs the extra dev")
 
 from specs import api  # noqa: E402
+from specs.config import Limits, SolveConfig  # noqa: E402
 from specs.core.keys import Key  # noqa: E402
-from specs.decoding.limits import Limits  # noqa: E402
 from specs.decoding.stream import stream  # noqa: E402
 from specs.engines.loading import Names, load_models  # noqa: E402
 from specs.engines.local.llama_cpp.backend import FIRST_CELLS, load_llama  # noqa: E402
@@ -272,10 +272,9 @@ def test_rows_that_pad_the_embedding_are_no_part_of_the_vocabulary(folders, tmp_
 def test_engines_meet_in_one_solve(folders, file):
     """The same weights on llama.cpp as draft and on the light engine as target: all ratios are 0."""
     models = load_models(Names(str(file), str(folders["target"]), str(folders["prm"])), engine="light")
-    result = stream(
-        "a b c", models, Specs(n=4, tau=0.0, start="draft"), law=Law(0.8, 0.9, StepPolicy(max_tokens=8)),
-        limits=Limits(max_steps=4),
-    ).result  # fmt: skip
+    law = Law(0.8, 0.9, StepPolicy(max_tokens=8))
+    config = SolveConfig(Specs(n=4, tau=0.0, start="draft"), law, Limits(max_steps=4))
+    result = stream("a b c", models, config).result
     assert not result.text_scoring
     assert result.models == {"draft": str(file), "target": str(folders["target"]), "prm": str(folders["prm"])}
     for record in result.steps:

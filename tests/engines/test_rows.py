@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from models.test_client import FACTS, serving
+from engines.test_client import FACTS, serving
 
 from specs.engines.protocol import unwatched
 from specs.engines.vllm.client import Client, together, wait

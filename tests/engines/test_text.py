@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from specs.engines.local.tabular import TabularText
 from specs.engines.steps import Stepper
 from specs.engines.text import HubText
-from specs.errors import ModelError
+from specs.errors import InputError, ModelError
 from specs.types import Chat, End, Judge, StepPolicy
 
 
@@ -235,5 +235,5 @@ def test_chunks_and_patterns():
 
 def test_policies_that_make_no_sense():
     for values in ({"max_tokens": 0}, {"delimiter": ""}, {"pattern": "("}, {"pattern": ""}):
-        with pytest.raises(ValueError, match=r"step|delimiter"):
+        with pytest.raises(InputError, match=r"max_tokens|delimiter|pattern"):
             StepPolicy(**values)

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 import toy
 
-from specs.decoding.limits import Limits
+from specs.config import Limits, SolveConfig
 from specs.decoding.stream import stream
 from specs.errors import InputError
 from specs.eval.aggregate import gather
@@ -64,11 +64,14 @@ def test_a_row_and_a_trace_for_every_solve(whole):
     assert len(lines) == len(whole.rows) == 9
     with gzip.open(whole.path / TRACES, "rt") as file:
         traces = [json.loads(line) for line in file]
-    assert [(t["problem_id"], t["label"], t["settings"].get("n"), t["seed"]) for t in traces] == list(whole.rows)
+    assert [(t["problem_id"], t["label"], t["settings"]["method"].get("n"), t["seed"]) for t in traces] == list(
+        whole.rows
+    )
     assert [whole.trace(row) for row in whole.rows.values()] == traces
     # the same solve by itself, apart from its clock
     alone = result_json(
-        stream("b", toy.models(), CELLS[0].method, law=LAW, limits=LIMITS, seed=5).result, candidates=True
+        stream("b", toy.models(), SolveConfig(CELLS[0].method, LAW, LIMITS, seed=5)).result,
+        candidates=True,
     )
     kept = whole.trace(whole.rows["toy:b", "specs", 3, 5])
     assert [step["candidates"] for step in kept["steps"]] == json.loads(

@@ -13,8 +13,8 @@ import pytest
 import world
 
 import specs.eval.runner as run_module
+from specs.config import Limits, SolveConfig
 from specs.core.statistics import wilson
-from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
 from specs.engines.protocol import Models
 from specs.errors import EngineError, InputError
@@ -72,9 +72,9 @@ def solves(monkeypatch):
     """The solves that a benchmark makes, in order: (question, method, seed)."""
     made = []
 
-    def recorded(question, models, method, **options):
-        made.append((question, method.name, options["seed"]))
-        return stream(question, models, method, **options)
+    def recorded(question, models, config, **options):
+        made.append((question, config.method.name, config.seed))
+        return stream(question, models, config, **options)
 
     monkeypatch.setattr(run_module, "stream", recorded)
     return made
@@ -106,7 +106,7 @@ def test_rows_are_the_solves(solves):
     report = _run([SPECS], seeds=2)
     for row in report.rows:
         problem = next(p for p in PROBLEMS if p.id == row.problem_id)
-        alone = stream(problem.question, _models(), SPECS, law=LAW, limits=LIMITS, seed=row.seed).result
+        alone = stream(problem.question, _models(), SolveConfig(SPECS, LAW, LIMITS, seed=row.seed)).result
         assert (row.answer, row.finish_reason, row.flops) == (alone.answer, alone.finish_reason, alone.flops)
         assert row.correct == (alone.answer == problem.answer)
         assert row.draft_steps / row.steps == alone.draft_share
@@ -246,7 +246,7 @@ def test_failed_is_not_wrong():
     """A reward model that breaks on some traces: those solves may be right or wrong, and have no latency."""
     models = _models(_breaking)
     report = _run([BEAM, Single()], models=models)
-    alone = [stream(p.question, models, BEAM, law=LAW, limits=LIMITS, seed=5).result for p in PROBLEMS]
+    alone = [stream(p.question, models, SolveConfig(BEAM, LAW, LIMITS, seed=5)).result for p in PROBLEMS]
     good = [(r.answer == p.answer) for r, p in zip(alone, PROBLEMS, strict=True) if r.finish_reason is not Finish.ERROR]
     assert 5 < len(good) < 20
     found = report.to_json()["methods"]

@@ -8,6 +8,7 @@ from unittest import mock
 
 import toy
 from clocked import Clock, ticking
+from fitting import fitting
 
 from specs import api
 from specs.bundled.problems import generate
@@ -53,13 +54,13 @@ def tabular() -> Iterator[dict[str, Any]]:
     for name, options in VARIANTS:
         models = toy.models_for(name.removesuffix("+speculation"), toy.table(1, end=-3.0), toy.table(2, end=-3.0))
         given = {"n": 4, "temperature": 0.9, "max_step_tokens": 4, "max_steps": 8, **options}
-        yield lasting(api.solve("q", models, name, seed=5, **given))
+        yield lasting(api.solve("q", models, name, seed=5, **fitting(name, **given)))
 
 
 def bundled() -> Iterator[dict[str, Any]]:
     models, question = api.load(), generate("hard", 1_000_007).question
     for name, options in VARIANTS:
-        yield lasting(api.solve(question, models, name, seed=2, **{"n": 4, **options}))
+        yield lasting(api.solve(question, models, name, seed=2, **fitting(name, **{"n": 4, **options})))
 
 
 def deadlines() -> Iterator[dict[str, Any]]:

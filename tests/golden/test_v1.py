@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import tiny
 import toy
+from fitting import fitting
 
 from specs import api
 from specs.cli import main
@@ -69,7 +70,7 @@ def test_methods_that_draw_nothing_by_themselves_solve_token_for_token_as_before
     of_method = [result for result in recorded("bundled.jsonl.gz") if result.method == method]
     assert len(of_method) == 2
     for result in of_method:
-        again = api.solve(result.question, trio, method, n=4, seed=result.seed)
+        again = api.solve(result.question, trio, method, seed=result.seed, **fitting(method, n=4))
         assert steps(again) == steps(result)
         assert (again.answer, again.finish_reason, again.draws) == (result.answer, result.finish_reason, DRAWS)
         for now, then in zip(again.steps, result.steps, strict=True):
@@ -83,7 +84,7 @@ def test_tabular_models_solve_as_before():
     assert len(results) > 20
     for result in results:
         models = toy.models_for(result.method.removesuffix("+speculation"))
-        again = api.solve("q", models, result.method, n=4, seed=result.seed, temperature=1.0)
+        again = api.solve("q", models, result.method, seed=result.seed, temperature=1.0, **fitting(result.method, n=4))
         assert steps(again) == steps(result)
 
 
@@ -91,7 +92,7 @@ def test_methods_that_draw_now_draw_otherwise(trio):
     """The test above would not notice a draw that never moved."""
     for result in recorded("bundled.jsonl.gz"):
         if result.method == "soft-best-of-n":
-            again = api.solve(result.question, trio, result.method, n=4, seed=result.seed)
+            again = api.solve(result.question, trio, result.method, seed=result.seed, **fitting(result.method, n=4))
             assert [c.token_ids for c in again.steps[0].candidates] == [
                 c.token_ids for c in result.steps[0].candidates
             ], "tokens are sampled as before"

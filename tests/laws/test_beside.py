@@ -13,12 +13,12 @@ import pytest
 import tiny
 from rows import check_same_steps
 
-from specs.decoding.limits import Limits
+from specs.config import Limits, SolveConfig
 from specs.decoding.stream import stream
 from specs.engines.loading import Names, load_models
 from specs.engines.local import background as beside
 from specs.engines.local import prefetch as ahead
-from specs.methods.registry import make
+from specs.methods.registry import make, make_with
 from specs.types import Finish, Law, Role, StepPolicy
 
 QUESTION = "What is 2 + 2?"
@@ -55,7 +55,7 @@ def seen(models, beside=2, **seconds):
 
 
 def solve(models, name="gsi", seed=0, **options):
-    return stream(QUESTION, models, make(name, **options), law=LAW, limits=LIMITS, seed=seed).result
+    return stream(QUESTION, models, SolveConfig(make_with(name, options), LAW, LIMITS, seed=seed)).result
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_the_next_step_is_drafted_while_this_one_is_scored(light):
 @pytest.mark.parametrize("limits", [Limits(max_steps=1), Limits(max_tokens=5), Limits(deadline_s=0.15)])
 def test_nothing_is_drafted_beyond_the_end_and_nothing_is_left_running(light, limits):
     models = seen(light, draft=lambda: 0.004, target=lambda: 0.06)
-    result = stream(QUESTION, models, make("gsi", n=3, threshold=-99.0), law=LAW, limits=limits, seed=0).result
+    result = stream(QUESTION, models, SolveConfig(make("gsi", n=3, threshold=-99.0), LAW, limits, seed=0)).result
     assert result.error is None
     passes = models.draft.backend.positions
     if limits.deadline_s is None:

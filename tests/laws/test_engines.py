@@ -18,14 +18,14 @@ import tiny
 import toy
 from rows import outputs_of
 
+from specs.config import Limits, SolveConfig
 from specs.core.keys import Key
 from specs.core.sampling import log_law
-from specs.decoding.limits import Limits
 from specs.decoding.stream import astream, stream
 from specs.engines.local.tree import Tree
 from specs.engines.protocol import Models, unwatched
 from specs.methods.beam import Beam
-from specs.methods.registry import NAMES, make
+from specs.methods.registry import NAMES, make, make_with
 from specs.methods.specs import Specs
 from specs.types import Candidate, End, Finish, Judge, Law, Role, StepPolicy, Trace
 
@@ -54,7 +54,7 @@ def log_p(policy, prompt, path, law):
 
 
 def solve(models, method, law=LAW, seed=0, limits=LIMITS):
-    return stream(QUESTION, models, method, law=law, limits=limits, seed=seed).result
+    return stream(QUESTION, models, SolveConfig(method, law, limits, seed=seed)).result
 
 
 # 1. Same law ------------------------------------------------------------------------------
@@ -159,7 +159,7 @@ SWITCHING = [
     Specs(n=4, tau=0.6, deferral="rewrite"),
     Specs(n=3, draft_share=0.5),
     Beam(n=6, width=3),
-    *(make(name, n=4) for name in NAMES if name not in ("specs", "random-switch")),
+    *(make_with(name, {"n": 4}) for name in NAMES if name not in ("specs", "random-switch")),
 ]
 
 
@@ -385,7 +385,7 @@ def test_a_seed_gives_one_trace_whatever_the_driver(models):
     two = solve(models, Specs(n=4), seed=3)
 
     async def run():
-        running = astream(QUESTION, models, Specs(n=4), law=LAW, limits=LIMITS, seed=3)
+        running = astream(QUESTION, models, SolveConfig(Specs(n=4), LAW, LIMITS, seed=3))
         return [record async for record in running], running.result
 
     steps, three = asyncio.run(run())
@@ -447,7 +447,9 @@ def test_a_deadline_returns_the_best_trace_so_far(clocked):
 
 def test_cancelling_ends_a_solve_within_a_token(clocked):
     running = stream(
-        QUESTION, slow(clocked, target=0.02), make("target"), law=Law(1.0, 1.0, StepPolicy.chunks(50)), limits=LIMITS
+        QUESTION,
+        slow(clocked, target=0.02),
+        SolveConfig(make("target"), Law(1.0, 1.0, StepPolicy.chunks(50)), LIMITS),
     )
     threading.Timer(0.15, running.cancel).start()
     start = time.perf_counter()
@@ -459,11 +461,11 @@ def test_cancelling_ends_a_solve_within_a_token(clocked):
 def test_too_long_a_question_is_refused_by_name(models):
     from specs.errors import InputError
 
-    running = stream("a b " * 300, models, make("target"))
+    running = stream("a b " * 300, models, SolveConfig(make("target")))
     assert running.result.finish_reason is Finish.ERROR
     assert "shorten it" in (running.result.error or "")
-    with pytest.raises(InputError, match="the question is empty"):
-        stream(" \n", models, make("target"))
+    with pytest.raises(InputError, match="question is empty"):
+        stream(" \n", models, SolveConfig(make("target")))
 
 
 # 6. Honest clock --------------------------------------------------------------------------
@@ -486,7 +488,7 @@ def test_phases_add_up_and_overlap_is_seen(models):
 
 
 def test_time_that_the_caller_takes_is_not_the_solves(clocked):
-    running = stream(QUESTION, clocked, make("target"), law=Law(0.3, 1.0, StepPolicy.chunks(2)), limits=LIMITS)
+    running = stream(QUESTION, clocked, SolveConfig(make("target"), Law(0.3, 1.0, StepPolicy.chunks(2)), LIMITS))
     steps = 0
     for _ in running:
         time.sleep(0.05)

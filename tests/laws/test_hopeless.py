@@ -10,9 +10,10 @@ import toy
 
 from specs import api
 from specs.bundled.problems import generate
+from specs.config import Limits, SolveConfig
 from specs.core.selection import softmax
-from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
+from specs.errors import InputError
 from specs.methods.specs import Specs
 from specs.types import Law, Role, StepPolicy
 
@@ -28,7 +29,7 @@ def bundled():
 
 def solved(models, method, law, seed, steps=32):
     question = generate("hard", 2_463_000 + seed).question
-    return stream(question, models, method, law=law, limits=Limits(max_steps=steps), seed=seed).result
+    return stream(question, models, SolveConfig(method, law, Limits(max_steps=steps), seed=seed)).result
 
 
 @pytest.mark.parametrize("margin", [0.5, 4.0])
@@ -82,7 +83,9 @@ def test_whole_solves_keep_their_ledger():
         models = toy.models_for("specs", toy.table(1, end=-2.0), toy.table(2, end=-2.0))
         law = Law(0.8, 0.9, StepPolicy(max_tokens=10))
         result = stream(
-            "a", models, Specs(hopeless=0.5), law=law, limits=Limits(max_steps=4, max_tokens=40), seed=seed
+            "a",
+            models,
+            SolveConfig(Specs(hopeless=0.5), law, Limits(max_steps=4, max_tokens=40), seed=seed),
         ).result
         assert result.error is None
         for role, use in result.usage.items():
@@ -128,5 +131,5 @@ def test_the_target_waits_for_the_rewards(bundled, margin, seconds):
 
 @pytest.mark.parametrize("margin", [-1.0, float("nan")])
 def test_a_margin_is_not_negative(margin):
-    with pytest.raises(ValueError, match="hopeless is a number of nats"):
+    with pytest.raises(InputError, match=r"hopeless is .*; give a number of at least 0"):
         Specs(hopeless=margin)

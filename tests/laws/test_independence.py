@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import toy
 
+from specs.config import Limits, SolveConfig
 from specs.core.keys import Key
-from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
 from specs.engines.local.tabular import TabularPolicy, TabularReward, TabularText
 from specs.engines.protocol import Models
-from specs.methods.registry import make
+from specs.methods.registry import make, make_with
 from specs.types import Law, Role, StepPolicy
 
 PROBLEMS = 1000
@@ -90,10 +90,10 @@ def uniform_and_distinct(values):
 @pytest.mark.parametrize("name", METHODS)
 def test_first_uniforms_of_a_thousand_problems_are_uniform_and_distinct(name, monkeypatch):
     options, wanted = METHODS[name]
-    recorder, method, tried = Recorder(monkeypatch), make(name, **options), models()
+    recorder, method, tried = Recorder(monkeypatch), make_with(name, options), models()
     first = defaultdict(list)
     for k in range(PROBLEMS):
-        _ = stream(str(k), tried, method, law=LAW, limits=LIMITS).result
+        _ = stream(str(k), tried, SolveConfig(method, LAW, LIMITS)).result
         for purpose, draws in recorder.take().items():
             first[purpose].append(draws[0][1])
     assert wanted <= first.keys()
@@ -114,7 +114,7 @@ def test_problems_that_go_through_the_same_traces_share_no_draw(monkeypatch):
     recorder, method, tried = Recorder(monkeypatch), make("specs", n=2), models()
     by_prefix = defaultdict(list)
     for k in range(200):
-        _ = stream(str(k), tried, method, law=LAW, limits=LIMITS).result
+        _ = stream(str(k), tried, SolveConfig(method, LAW, LIMITS)).result
         for purpose, draws in recorder.take().items():
             for prefix, value in dict(draws).items():
                 by_prefix[purpose, prefix].append(value)
@@ -133,7 +133,7 @@ def test_the_first_choice_has_the_law_that_is_stated_over_problems(monkeypatch):
     tried, method = models(), make("soft-best-of-n", n=2, beta=3.0)
     for seed in (0, 1):
         records = [
-            stream(str(k), tried, method, law=LAW, limits=LIMITS, seed=seed).result.steps[0] for k in range(PROBLEMS)
+            stream(str(k), tried, SolveConfig(method, LAW, LIMITS, seed=seed)).result.steps[0] for k in range(PROBLEMS)
         ]
         p = np.array([record.decision.probabilities[0] for record in records])
         first = sum(record.decision.chosen == 0 for record in records)

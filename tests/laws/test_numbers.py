@@ -9,13 +9,13 @@ import pytest
 import tiny
 import toy
 
-from specs.decoding.limits import Limits
+from specs.config import Limits, SolveConfig
 from specs.decoding.stream import stream
 from specs.engines.loading import Names, load_models
 from specs.engines.protocol import unwatched
 from specs.engines.text import HubText
 from specs.errors import EngineError, ModelError
-from specs.methods.registry import make
+from specs.methods.registry import make, make_with
 from specs.types import Candidate, End, Finish, Judge, Law, Role, StepPolicy, Trace
 
 LAW = Law(0.8, 0.9, StepPolicy(max_tokens=10))
@@ -39,7 +39,7 @@ def broken(trio, tmp_path_factory):
 
 def solve(models, name, seed):
     options = {} if name == "target" else {"n": 4}
-    return stream(QUESTION, models, make(name, **options), law=LAW, limits=LIMITS, seed=seed).result
+    return stream(QUESTION, models, SolveConfig(make_with(name, options), LAW, LIMITS, seed=seed)).result
 
 
 def said(result):
@@ -128,7 +128,7 @@ def test_every_law_and_every_call_refuses_logits_that_are_none(role, logits, wor
         found = make(method, **({} if method == "target" else {"n": 2}))
         if Role(role) not in found.roles:
             continue
-        result = stream("q", models, found, law=law, limits=LIMITS, seed=1).result
+        result = stream("q", models, SolveConfig(found, law, LIMITS, seed=1)).result
         assert result.finish_reason is Finish.ERROR
         assert result.error == f"{name}: logits are not finite ({word}); mend its table"
 
@@ -164,7 +164,9 @@ def test_a_reward_that_is_none_never_reaches_the_method(method, reward, said):
         toy.table(1, end=-9.0), toy.table(2, end=-9.0), rate=lambda steps: 0.5 if len(steps) < 2 else reward
     )
     result = stream(
-        "q", models, make(method, n=2), law=Law(1.0, 1.0, StepPolicy(max_tokens=4)), limits=LIMITS, seed=1
+        "q",
+        models,
+        SolveConfig(make_with(method, {"n": 2}), Law(1.0, 1.0, StepPolicy(max_tokens=4)), LIMITS, seed=1),
     ).result
     if said is None:
         assert result.error is None
@@ -187,7 +189,9 @@ def test_a_label_without_a_finite_output_is_no_reward(load_on, trio, tmp_path):
         models = load_on(trio["draft"], trio["target"], prm)
         for method in ("specs", "beam", "best-of-n", "rsd"):
             result = (
-                solve(models, method, 0) if method != "rsd" else stream(QUESTION, models, make("rsd"), law=LAW).result
+                solve(models, method, 0)
+                if method != "rsd"
+                else stream(QUESTION, models, SolveConfig(make("rsd"), LAW)).result
             )
             assert result.finish_reason is Finish.ERROR
             assert "rewards are not finite (-infinity for a label)" in result.error

@@ -10,15 +10,15 @@ import tiny
 import toy
 from rows import check_same_steps, outputs_of
 
+from specs.config import Limits, SolveConfig
 from specs.core.keys import Key
 from specs.core.sampling import log_law
-from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
 from specs.engines.local.onnx.backend import load_light
 from specs.engines.protocol import unwatched
 from specs.engines.text import HubText
 from specs.errors import ModelError
-from specs.methods.registry import make
+from specs.methods.registry import make, make_with
 from specs.types import Candidate, End, Finish, Judge, Law, Role, StepPolicy, Trace
 
 LAW = Law(0.8, 0.9, StepPolicy(max_tokens=10))
@@ -83,7 +83,8 @@ def test_much_of_the_mass_would_be_on_padding(trio, size, tmp_path):
 def test_a_solve_over_padded_tables_is_the_solve_without_padding(models, padded, name):
     """Token by token, whichever model has more rows: what is sampled, scored, rated, guessed and rewarded."""
     found, wanted = (
-        stream(QUESTION, one, make(name, n=4), law=LAW, limits=LIMITS, seed=2).result for one in (padded, models)
+        stream(QUESTION, one, SolveConfig(make_with(name, {"n": 4}), LAW, LIMITS, seed=2)).result
+        for one in (padded, models)
     )
     assert found.error is None
     check_same_steps(found, wanted)
@@ -93,7 +94,7 @@ def test_a_solve_over_padded_tables_is_the_solve_without_padding(models, padded,
 def test_steps_of_one_token(models, padded):
     law = replace(LAW, steps=StepPolicy.chunks(1))
     found, wanted = (
-        stream(QUESTION, one, make("specs", n=4), law=law, limits=LIMITS, seed=1).result for one in (padded, models)
+        stream(QUESTION, one, SolveConfig(make("specs", n=4), law, LIMITS, seed=1)).result for one in (padded, models)
     )
     assert found.error is None
     check_same_steps(found, wanted)
@@ -116,7 +117,7 @@ def short(load_on, trio, tmp_path_factory):
 def test_a_solve_goes_on_with_the_candidates_that_the_target_can_write(short):
     lost = 0
     for seed in range(3):
-        result = stream(SHORT, short["target"], make("specs", n=6), law=LAW, limits=LIMITS, seed=seed).result
+        result = stream(SHORT, short["target"], SolveConfig(make("specs", n=6), LAW, LIMITS, seed=seed)).result
         assert result.error is None
         for record in result.steps:
             lacking = [candidate for candidate in record.candidates if max(candidate.token_ids) >= FEWER]
@@ -166,7 +167,7 @@ def test_a_step_that_the_target_cannot_read_has_the_lowest_rating(short):
 def test_speculation_changes_no_token_whichever_model_lacks_some(short, role, name):
     for seed in range(3):
         plain, guessed = (
-            stream(SHORT, short[role], make(one), law=LAW, limits=LIMITS, seed=seed).result
+            stream(SHORT, short[role], SolveConfig(make(one), LAW, LIMITS, seed=seed)).result
             for one in (name.removesuffix("+speculation"), name)
         )
         assert guessed.error is None
@@ -177,13 +178,13 @@ def test_what_a_model_cannot_read_ends_the_solve_by_name(short):
     """A step that the other model has written, and the question itself."""
     name = short["draft"].draft.name
     errors = {
-        stream(SHORT, short["draft"], make("specs", n=4), law=LAW, limits=LIMITS, seed=seed).result.error
+        stream(SHORT, short["draft"], SolveConfig(make("specs", n=4), LAW, LIMITS, seed=seed)).result.error
         for seed in range(6)
     }
     assert errors - {None}
     assert all(name in error and "vocabulary" in error for error in errors - {None})
     with pytest.raises(ModelError, match="tokenizer and model do not belong together"):
         short["draft"].draft.prompt("a b c")
-    result = stream("a b c", short["target"], make("beam", n=2), law=LAW, limits=LIMITS).result
+    result = stream("a b c", short["target"], SolveConfig(make("beam", n=2), LAW, LIMITS)).result
     assert (result.finish_reason, result.steps) == (Finish.ERROR, ())
     assert f"{short['target'].target.name} has no token" in result.error

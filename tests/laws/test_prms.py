@@ -10,7 +10,7 @@ import tiny
 pytest.importorskip("torch")
 import prms
 
-from specs.decoding.limits import Limits
+from specs.config import Limits, SolveConfig
 from specs.decoding.stream import stream
 from specs.engines.loading import Names, load_models
 from specs.engines.protocol import Models, unwatched
@@ -44,7 +44,7 @@ def worlds(request, tmp_path_factory):
 
 
 def solve(models, method, policy, seed):
-    return stream("a b c", models, method, law=Law(0.9, 1.0, policy), limits=LIMITS, seed=seed).result
+    return stream("a b c", models, SolveConfig(method, Law(0.9, 1.0, policy), LIMITS, seed=seed)).result
 
 
 @pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)

@@ -6,12 +6,12 @@ import pytest
 import tiny
 from rows import check_same_steps
 
-from specs.decoding.limits import Limits
+from specs.config import Limits, SolveConfig
 from specs.decoding.stream import stream
 from specs.engines.loading import Names, load_models
 from specs.engines.protocol import Models
 from specs.errors import InputError
-from specs.methods.registry import NAMES, SPECULATING, make
+from specs.methods.registry import NAMES, SPECULATING, make, make_with
 from specs.types import Finish, Law, Role, StepPolicy
 
 LAW, LIMITS = Law(0.8, 0.9, StepPolicy(max_tokens=10)), Limits(max_steps=4, max_tokens=40)
@@ -19,7 +19,7 @@ QUESTION = "a b c"
 
 
 def solve(models, name, seed=0, law=LAW, **options):
-    return stream(QUESTION, models, make(name, **options), law=law, limits=LIMITS, seed=seed).result
+    return stream(QUESTION, models, SolveConfig(make_with(name, options), law, LIMITS, seed=seed)).result
 
 
 def counted(models):
@@ -34,7 +34,7 @@ def test_it_changes_no_token_and_every_position_is_accounted_for(models, name):
         result = solve(along := counted(models), name, seed, speculate=tokens)
         assert result.error is None
         assert result.method == name
-        assert result.settings["speculate"] == tokens
+        assert result.settings["method"]["speculate"] == tokens
         check_same_steps(result, plain)
         for role, use in result.usage.items():
             assert use.processed == use.minimum + use.speculated == getattr(along, role).backend.positions
@@ -90,7 +90,7 @@ def test_models_that_cannot_are_refused_by_name(models):
         solve(replace(models, draft=draft), "target+speculation")
     with pytest.raises(InputError, match=r"target\+speculation needs a draft model"):
         solve(replace(models, draft=None), "target+speculation")
-    with pytest.raises(InputError, match="speculate is a number of tokens, at least 1, not 0"):
+    with pytest.raises(InputError, match="speculate is 0; give a whole number of at least 1"):
         make("beam+speculation", speculate=0)
 
 

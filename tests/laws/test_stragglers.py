@@ -9,8 +9,8 @@ import toy
 from specs import api
 from specs.bundled.problems import generate
 from specs.cli import main
+from specs.config import Limits, SolveConfig
 from specs.core.selection import log_ratio
-from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
 from specs.engines.protocol import Models
 from specs.errors import InputError
@@ -28,7 +28,9 @@ SEVERAL = ("specs", "random-switch", "beam", "beam-draft", "dvts", "gsi", "prm-f
 
 def _first_step(models, method, law, seed=0):
     limits = Limits(max_steps=1)
-    return stream(generate("hard", 2_462_000 + seed).question, models, method, law=law, limits=limits, seed=seed).result
+    return stream(
+        generate("hard", 2_462_000 + seed).question, models, SolveConfig(method, law, limits, seed=seed)
+    ).result
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +89,7 @@ def test_single_candidates_and_whole_solutions_are_never_cut(name):
 def _toy(name, seed):
     law = replace(LAW, steps=replace(LAW.steps, enough=0.5))
     models = toy.models_for(name, toy.table(1, end=-2.0), toy.table(2, end=-2.0))
-    result = stream("a", models, make(name), law=law, limits=Limits(max_steps=4, max_tokens=40), seed=seed).result
+    result = stream("a", models, SolveConfig(make(name), law, Limits(max_steps=4, max_tokens=40), seed=seed)).result
     assert result.error is None
     return result
 
@@ -98,7 +100,7 @@ def test_positions_add_up_where_a_step_is_written_again(bundled, method, tier):
     """What has been scored is drawn from without a pass, so some are ahead of where they are cut."""
     law = replace(BUNDLED, steps=replace(BUNDLED.steps, enough=0.5))
     for seed in range(3):
-        result = stream(generate(tier, 2_462_100 + seed).question, bundled, method, law=law, seed=seed).result
+        result = stream(generate(tier, 2_462_100 + seed).question, bundled, SolveConfig(method, law, seed=seed)).result
         assert result.error is None
         for use in result.usage.values():
             assert use.processed == use.minimum + use.speculated
@@ -124,7 +126,7 @@ def test_where_it_cannot_be_done_it_is_refused(capsys):
     Models.require(models, Beam(4, writer=Role.DRAFT), law)
     with pytest.raises(InputError, match=r"without \+speculation"):
         Models.require(toy.models(), make("beam+speculation"), law)
-    with pytest.raises(ValueError, match="above 0 and up to 1"):
+    with pytest.raises(InputError, match=r"enough is .*above 0 and up to 1"):
         StepPolicy(enough=0)
     assert main(["solve", "1+1?", "--enough", "0"]) == 2
     assert "above 0" in capsys.readouterr().err

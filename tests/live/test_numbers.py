@@ -5,15 +5,15 @@ import pytest
 import tiny
 from live.servers import PRM_FLAGS, PROCESSED, V2
 
+from specs.config import Limits, SolveConfig
 from specs.core.keys import Key
-from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
 from specs.deploy.doctor import State, diagnose
 from specs.engines.loading import Names, load_models
 from specs.engines.protocol import Models, unwatched
 from specs.engines.text import HubText
 from specs.errors import EngineError
-from specs.methods.registry import make
+from specs.methods.registry import make, make_with
 from specs.types import Candidate, Finish, Law, Role, StepPolicy, Trace
 
 QUESTION = "b c"
@@ -95,13 +95,15 @@ def test_solves_that_meet_nan_end_by_name(start, folders):
     models = load_models(Names(server.url, server.url, None))
     models = Models(models.draft, models.target, light(None, None, folders["rewards"]).prm)
     well = [
-        stream(QUESTION, models, make("target"), law=LAW, limits=Limits(2, 12), seed=seed).result for seed in (1, 2)
+        stream(QUESTION, models, SolveConfig(make("target"), LAW, Limits(2, 12), seed=seed)).result for seed in (1, 2)
     ]
     assert [result.error for result in well] == [None, None]
     ends = set()
     for name in ("specs", "beam", "specreason"):
         for seed in range(6):
-            result = stream(QUESTION, models, make(name, n=4), law=LAW, limits=Limits(4, 40), seed=seed).result
+            result = stream(
+                QUESTION, models, SolveConfig(make_with(name, {"n": 4}), LAW, Limits(4, 40), seed=seed)
+            ).result
             ends.add(result.finish_reason is Finish.ERROR)
             if result.finish_reason is Finish.ERROR:
                 assert result.error.startswith(server.url)
@@ -115,7 +117,7 @@ def test_rewards_that_are_nan_end_a_solve_by_name(start, folders):
     models = light(folders["plain"], folders["plain"], None)
     models = Models(models.draft, models.target, load_models(Names(None, None, server.url)).prm)
     errors = {
-        stream(QUESTION, models, make("beam", n=4), law=LAW, limits=Limits(4, 40), seed=seed).result.error
+        stream(QUESTION, models, SolveConfig(make("beam", n=4), LAW, Limits(4, 40), seed=seed)).result.error
         for seed in range(4)
     }
     (error,) = errors - {None}

@@ -9,13 +9,13 @@ from live.servers import PROCESSED
 from live.solving import QUESTION, opened
 
 from specs import api
+from specs.config import Limits, SolveConfig
 from specs.core.keys import Key
 from specs.core.sampling import log_law
-from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
 from specs.deploy.doctor import State, diagnose
 from specs.engines.protocol import Models
-from specs.methods.registry import make
+from specs.methods.registry import make, make_with
 from specs.types import Candidate, End, Law, Role, StepPolicy, Trace
 
 LAW = Law(0.7, 0.95, StepPolicy(max_tokens=40))
@@ -87,7 +87,9 @@ def test_a_quantised_target_scores_what_it_samples_and_is_another_model(start, t
     assert 1e-2 < away < np.inf
     for name in ("gsi", "specs"):
         models = Models(local.draft, target, local.prm)
-        result = stream(QUESTION, models, make(name, n=4), law=LAW, limits=Limits(max_steps=8), seed=1).result
+        result = stream(
+            QUESTION, models, SolveConfig(make_with(name, {"n": 4}), LAW, Limits(max_steps=8), seed=1)
+        ).result
         assert result.error is None
         assert not result.raw_scoring
         assert result.accepted
@@ -131,7 +133,7 @@ def test_a_model_without_prefix_reuse_is_exact_and_marked(start, tmp_path, local
     assert len(hints) == 2
     assert all("no prefix reuse, because the model is recurrent" in hint for hint in hints), hints
     models = Models(local.draft, target, local.prm)
-    result = stream(QUESTION, models, make("specs", n=4), law=LAW, limits=Limits(max_steps=3), seed=1).result
+    result = stream(QUESTION, models, SolveConfig(make("specs", n=4), LAW, Limits(max_steps=3), seed=1)).result
     assert result.error is None
     assert result.accepted
     assert result.usage[Role.TARGET].cached == 0

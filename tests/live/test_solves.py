@@ -9,12 +9,12 @@ from live.servers import PROCESSED
 from live.solving import QUESTION, check_first_tokens, check_records, opened
 
 from specs import api
+from specs.config import Limits, SolveConfig
 from specs.core.keys import Key
-from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
 from specs.engines.protocol import Models
 from specs.errors import InputError
-from specs.methods.registry import make
+from specs.methods.registry import make, make_with
 from specs.types import Candidate, End, Finish, Law, Role, StepPolicy, Trace
 
 LAW = Law(0.7, 0.95, StepPolicy(max_tokens=64))
@@ -70,7 +70,7 @@ def test_steps_end_where_they_end_in_this_process(remote, local):
 @pytest.mark.parametrize("name", ["specs", "beam", "gsi", "specreason", "ssr", "best-of-n"])
 def test_what_a_solve_records_is_what_this_process_computes(remote, local, name):
     """Every log-probability and reward of the record, worked out again on the light engine."""
-    result = stream(QUESTION, remote, make(name, n=4), law=LAW, limits=Limits(max_steps=12), seed=1).result
+    result = stream(QUESTION, remote, SolveConfig(make_with(name, {"n": 4}), LAW, Limits(max_steps=12), seed=1)).result
     assert result.error is None
     assert not result.raw_scoring
     law = Law(0.7, 0.95, StepPolicy(delimiter=None, max_tokens=2048)) if name == "best-of-n" else LAW
@@ -100,7 +100,7 @@ def test_scoring_reads_the_prefix_from_the_cache(remote, servers):
 
 def test_candidates_are_verified_while_others_are_written(remote):
     """The wall is shorter than writing and verifying one after the other."""
-    result = stream(QUESTION, remote, make("gsi", n=8), law=LAW, limits=Limits(max_steps=6), seed=4).result
+    result = stream(QUESTION, remote, SolveConfig(make("gsi", n=8), LAW, Limits(max_steps=6), seed=4)).result
     assert result.error is None
     seconds = [record.seconds for record in result.steps if record.writer is Role.DRAFT]
     overlap = [s.draft + max(s.target_score, s.prm) - (s.wall - s.orchestration) for s in seconds]
@@ -110,7 +110,7 @@ def test_candidates_are_verified_while_others_are_written(remote):
 
 def test_a_deadline_ends_the_work_on_the_server_too(remote, servers):
     start = time.perf_counter()
-    result = stream(QUESTION, remote, make("beam", n=16), law=LAW, limits=Limits(deadline_s=0.3), seed=1).result
+    result = stream(QUESTION, remote, SolveConfig(make("beam", n=16), LAW, Limits(deadline_s=0.3), seed=1)).result
     assert result.finish_reason is Finish.DEADLINE
     assert time.perf_counter() - start < 3
     for _ in range(50):
@@ -125,7 +125,7 @@ def test_a_deadline_ends_the_work_on_the_server_too(remote, servers):
 def test_a_server_that_goes_ends_the_solve_by_name_and_keeps_the_trace(start, local, way):
     server = start("target", PROCESSED)
     models = Models(local.draft, api.load(None, server.url, None).target, local.prm)
-    running = stream(QUESTION, models, make("beam", n=8), law=LAW, seed=2)
+    running = stream(QUESTION, models, SolveConfig(make("beam", n=8), LAW, seed=2))
     steps = []
     for step in running:
         steps.append(step)
@@ -146,11 +146,13 @@ def test_an_unmodified_server_is_exact_at_temperature_1_and_says_so_elsewhere(st
     assert (facts.plugin, facts.processed, facts.suffix) == (False, False, False)
     mixed = Models(local.draft, target, local.prm)
     with pytest.raises(InputError, match=r"gives log-probabilities at temperature 1 only and bundled:draft at 0\.7"):
-        stream(QUESTION, mixed, make("specs"), law=LAW)
-    result = stream(QUESTION, mixed, make("specs", n=4, start="draft"), law=Law(1.0, 1.0, LAW.steps), seed=1).result
+        stream(QUESTION, mixed, SolveConfig(make("specs"), LAW))
+    result = stream(
+        QUESTION, mixed, SolveConfig(make("specs", n=4, start="draft"), Law(1.0, 1.0, LAW.steps), seed=1)
+    ).result
     assert result.error is None
     assert not result.raw_scoring
-    alone = stream(QUESTION, Models(target=target), make("target"), law=LAW).result
+    alone = stream(QUESTION, Models(target=target), SolveConfig(make("target"), LAW)).result
     assert alone.raw_scoring
     groups = [(Trace(QUESTION), list(result.steps[0].candidates))]
     plain = Law(1.0, 1.0, LAW.steps)
@@ -165,14 +167,14 @@ def test_a_solve_moves_on_to_the_other_server_and_loses_nothing(start, servers, 
     draft = api.load(f"{other.url},{servers['draft'].url}", None, None).draft
     models = Models(draft, local.target, local.prm)
     method, limits = make("specs", n=4, start="draft", tau=0.0), Limits(max_steps=6)
-    running = stream(QUESTION, models, method, law=LAW, limits=limits, seed=3)  # begins at the first one
+    running = stream(QUESTION, models, SolveConfig(method, LAW, limits, seed=3))  # begins at the first one
     for idx, _ in enumerate(running):
         if idx == 0:
             other.kill()
     result = running.result
     assert result.error is None
     alone = Models(api.load(servers["draft"].url, None, None).draft, local.target, local.prm)
-    assert result.text == stream(QUESTION, alone, method, law=LAW, limits=limits, seed=3).result.text
+    assert result.text == stream(QUESTION, alone, SolveConfig(method, LAW, limits, seed=3)).result.text
 
 
 def test_wrong_servers_are_named(servers):

@@ -6,8 +6,8 @@ from live.servers import V2, serving_trio
 from live.solving import QUESTION, check_first_tokens, check_records
 
 from specs import api
+from specs.config import Limits, SolveConfig
 from specs.core.sampling import log_law
-from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
 from specs.deploy.doctor import State, diagnose
 from specs.engines.protocol import unwatched
@@ -79,7 +79,7 @@ def test_first_tokens_follow_the_law(remote, local):
 
 def test_what_a_solve_records_is_what_this_process_computes(remote, local):
     """Under temperature and top-p: candidates of both writers, their ratios and rewards."""
-    result = stream(QUESTION, remote, make("specs", n=4), law=LAW, limits=Limits(max_steps=6), seed=1).result
+    result = stream(QUESTION, remote, SolveConfig(make("specs", n=4), LAW, Limits(max_steps=6), seed=1)).result
     assert result.error is None
     assert not result.raw_scoring
     check_records(result, local, LAW)

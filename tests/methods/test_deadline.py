@@ -7,12 +7,13 @@ import pytest
 import toy
 from clocked import COST, Clock, ticking
 
+from specs.config import Limits, SolveConfig
 from specs.core.keys import Key
 from specs.core.latency import Estimate, Kind
 from specs.decoding import clock as clock_of_solves
 from specs.decoding.latency_model import Pace, kind_of
-from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
+from specs.errors import InputError
 from specs.methods.deadline import Deadline, Moment, Way
 from specs.methods.registry import make
 from specs.methods.specs import Specs
@@ -30,7 +31,7 @@ def clock(monkeypatch):
 
 def solve(models, method, deadline_s=None, pace=None, seed=0, limits=LIMITS):
     limits = replace(limits, deadline_s=deadline_s)
-    return stream("q", models, method, law=LAW, limits=limits, seed=seed, pace=pace or Pace()).result
+    return stream("q", models, SolveConfig(method, LAW, limits, seed=seed), pace=pace or Pace()).result
 
 
 def experienced(models, method, solves=12):
@@ -60,12 +61,15 @@ METHODS = {
 @pytest.mark.parametrize("name", METHODS)
 def test_with_time_enough_it_is_the_plain_solve_token_for_token(name, clock):
     for seed in range(6):
-        wanted = stream("q", ticking(clock), METHODS[name], law=LAW, limits=LIMITS, seed=seed).result
+        wanted = stream("q", ticking(clock), SolveConfig(METHODS[name], LAW, LIMITS, seed=seed)).result
         found = solve(ticking(clock), METHODS[name], 1e6, seed=seed)
         assert written(found) == written(wanted)
         assert (found.text, found.finish_reason, found.method) == (wanted.text, wanted.finish_reason, wanted.method)
         assert found.usage == wanted.usage
-        assert wanted.settings | {"deadline_s": 1e6} == {name: found.settings[name] for name in wanted.settings}
+        expected = dict(found.settings["method"])
+        del expected["estimate"]
+        limits = wanted.settings["limits"] | {"deadline_s": 1e6}
+        assert found.settings | {"method": expected} == wanted.settings | {"limits": limits}
 
 
 def test_without_a_deadline_it_is_the_plain_solve(clock):
@@ -192,7 +196,7 @@ def test_where_there_is_no_step_to_keep_the_target_writes_however_late_it_is(clo
     flow = deadline.solve("q", LAW, Key.from_seed(0))
     request = next(flow)
     assert Role.TARGET in request.verify
-    candidates = stream("q", models, Specs(n=2), law=LAW, limits=Limits(max_steps=1)).result.steps[0].candidates
+    candidates = stream("q", models, SolveConfig(Specs(n=2), LAW, Limits(max_steps=1))).result.steps[0].candidates
     assert flow.send(Proposal(candidates[: request.n], 0.001)).keep is False
     rewrite = flow.send(None)
     assert (rewrite.writer, rewrite.n) == (Role.TARGET, 1)
@@ -204,7 +208,7 @@ def test_without_any_support_the_solve_ends(clock):
 
 
 def test_a_deadline_is_positive():
-    with pytest.raises(ValueError, match="a deadline is a positive number of seconds, not 0"):
+    with pytest.raises(InputError, match="deadline_s is 0; give a number above 0"):
         Deadline(Specs(), deadline_s=0)
 
 

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 import toy
 
+from specs.config import Limits, SolveConfig
 from specs.core.sampling import log_law
 from specs.core.selection import softmax
-from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
 from specs.engines.local.tabular import TabularPolicy, TabularReward
 from specs.engines.protocol import Models
 from specs.errors import InputError
 from specs.methods.gsi import Gsi
-from specs.methods.registry import NAMES, make, options_of
+from specs.methods.registry import NAMES, make, make_with, options_of
 from specs.methods.rsd import Rsd
 from specs.methods.specs import Specs
-from specs.types import Finish, Law, Propose, Role, Rollout, StepPolicy
+from specs.types import Finish, Law, Propose, Role, StepPolicy
 
 LAW = Law(0.9, 1.0, StepPolicy(max_tokens=3))
 LIMITS = Limits(max_steps=5, max_tokens=40)
@@ -27,7 +27,7 @@ ONE = Limits(max_steps=1)
 
 
 def run(method, models=None, law=LAW, seed=0, limits=LIMITS):
-    return stream("q", models or toy.models(), method, law=law, limits=limits, seed=seed).result
+    return stream("q", models or toy.models(), SolveConfig(method, law, limits, seed=seed)).result
 
 
 LONG_Q, LONG_P = toy.table(1, end=-6.0), toy.table(2, end=-6.0)
@@ -111,7 +111,7 @@ def test_or_that_and_what_the_target_makes_of_it():
                 told_apart.add((kept, share >= 0.6))
             before = step.reward if record.accepted else before
     assert len(told_apart) == 4
-    with pytest.raises(ValueError, match="beta"):
+    with pytest.raises(InputError, match="beta"):
         Specs(beta=0.0, switch_on="tilted")
 
 
@@ -137,7 +137,7 @@ def test_the_threshold_itself_keeps_the_draft():
 def test_extreme_thresholds():
     for seed in range(4):
         draft_only = run(Specs(n=2, tau=0.0, switch_on="trace", deferral="next"), LONG, seed=seed)
-        target_only = run(Specs(n=2, tau=1.1, switch_on="trace", start="target", deferral="next"), LONG, seed=seed)
+        target_only = run(Specs(n=2, tau=1.0, switch_on="trace", start="target", deferral="next"), LONG, seed=seed)
         assert draft_only.draft_share == 1
         assert target_only.draft_share == 0
         assert target_only.usage[Role.DRAFT].processed == 0
@@ -181,7 +181,7 @@ def test_draft_steps_without_support_are_rewritten_by_the_target():
     "name", ["specs", "beam", "beam-draft", "best-of-n", "soft-best-of-n", "weighted-majority", "gsi"]
 )
 def test_rewards_that_are_no_numbers_end_the_solve_by_name(name):
-    result = run(make(name, n=3), toy.unsupported(toy.models(LONG_Q, LONG_P, rate=lambda steps: 0.0)))
+    result = run(make_with(name, {"n": 3}), toy.unsupported(toy.models(LONG_Q, LONG_P, rate=lambda steps: 0.0)))
     assert result.finish_reason is Finish.NO_SUPPORT
     assert result.text == ""
 
@@ -206,7 +206,7 @@ def test_random_switch_never_looks_at_the_reward():
 
 def test_reduction_n_one_beta_zero_is_plain_sampling_of_the_writer():
     """SPECS with n = 1 draws the very same trace as the writer alone, seed by seed."""
-    by_target = Specs(1, 0.0, 1.1, switch_on="trace", start="target", deferral="next")
+    by_target = Specs(1, 0.0, 1.0, switch_on="trace", start="target", deferral="next")
     by_draft = Specs(1, 0.0, 0.0, switch_on="trace")
     for seed in range(10):
         plain = run(make("target"), LONG, seed=seed)
@@ -258,7 +258,7 @@ def test_raw_score_asks_the_target_for_nothing():
 
 
 def test_soft_value_changes_the_scores_as_stated():
-    method = Specs(4, 5.0, 1.1, switch_on="trace", start="target", deferral="next", reward_as="soft-value")
+    method = Specs(4, 5.0, 1.0, switch_on="trace", start="target", deferral="next", reward_as="soft-value")
     result = run(method, LONG)
     for record in result.steps:
         for candidate, score in zip(record.candidates, record.decision.scores, strict=True):
@@ -272,7 +272,7 @@ def test_best_takes_the_highest_score():
 
 def test_beam_keeps_the_highest_reward():
     for name, writer in (("beam", Role.TARGET), ("beam-draft", Role.DRAFT)):
-        for record in run(make(name, n=5), LONG).steps:
+        for record in run(make_with(name, {"n": 5}), LONG).steps:
             assert record.writer is writer
             assert record.step.reward == max(c.reward for c in record.candidates)
 
@@ -289,7 +289,7 @@ def test_majority_takes_the_most_frequent_answer():
 
     text = TabularText(["\\boxed{1}", "\\boxed{2}", ""], end_id=2)
     policy = TabularPolicy("p", text, lambda ids: np.log([0.3, 0.7, 1e-9]) if not ids else np.log([1e-9, 1e-9, 1.0]))
-    result = stream("q", Models(target=policy), make("majority", n=41), law=Law(), limits=LIMITS).result
+    result = stream("q", Models(target=policy), SolveConfig(make("majority", n=41), Law(), LIMITS)).result
     assert result.answer == "2"
     assert result.finish_reason is Finish.ANSWER
 
@@ -323,7 +323,7 @@ def test_model_calls_a_step_are_those_of_the_docstring(name):
     """Over 20 solves each kind of proposal occurs, and no other; a target step follows what the method says."""
     found = set()
     for seed in range(20):
-        steps = run(make(name, n=4), toy.models_for(name, LONG_Q, LONG_P), seed=seed).steps
+        steps = run(make_with(name, {"n": 4}), toy.models_for(name, LONG_Q, LONG_P), seed=seed).steps
         assert not steps[1:] or name not in WHOLE
         for before, record in zip((None, *steps), steps, strict=False):
             first = record.candidates[0]
@@ -339,8 +339,10 @@ def test_model_calls_a_step_are_those_of_the_docstring(name):
 def test_whole_solutions_are_asked_for_as_such(name):
     from specs.core.keys import Key
 
-    flow = make(name, n=4).solve("q", LAW, Key.from_seed(0))
-    assert isinstance(next(flow), Rollout if name in WHOLE else Propose)
+    flow = make_with(name, {"n": 4}).solve("q", LAW, Key.from_seed(0))
+    request = next(flow)
+    assert isinstance(request, Propose)
+    assert request.whole == (name in WHOLE)
     flow.close()
 
 
@@ -359,10 +361,10 @@ def test_what_is_cut_says_what_cut_it(name):
     """By the context, though the token cap lies beyond it; by the token cap, though there is room."""
     law = Law(steps=StepPolicy(max_tokens=64))
     for seed in range(6):
-        by_context = run(make(name, n=2), roomy(12), law, seed, Limits(max_steps=100, max_tokens=100))
+        by_context = run(make_with(name, {"n": 2}), roomy(12), law, seed, Limits(max_steps=100, max_tokens=100))
         assert by_context.finish_reason is Finish.CONTEXT
         assert len(by_context.prompt_token_ids[Role.TARGET]) + tokens_of(by_context) == 12
-        by_tokens = run(make(name, n=2), roomy(200), law, seed, Limits(max_steps=100, max_tokens=11))
+        by_tokens = run(make_with(name, {"n": 2}), roomy(200), law, seed, Limits(max_steps=100, max_tokens=11))
         assert by_tokens.finish_reason is Finish.MAX_TOKENS
         assert tokens_of(by_tokens) == 11
 
@@ -461,14 +463,14 @@ def test_without_support_the_methods_without_a_reward_let_the_target_write():
         return np.array([-np.inf, 0.0, 0.0, -1.0, -1.0])
 
     for name in ("prm-free", "hard-reject", "gsi"):
-        first, second = run(make(name, n=3), toy.models(draft, target)).steps[:2]
+        first, second = run(make_with(name, {"n": 3}), toy.models(draft, target)).steps[:2]
         assert (first.writer, first.accepted) == (Role.DRAFT, False)
         assert (second.writer, second.accepted, second.step_idx) == (Role.TARGET, True, 0)
 
 
 def test_soft_best_of_n_sharpens_to_best_of_n():
     for seed in range(10):
-        hard, soft = (run(make(name, n=6, **o), LONG, seed=seed)
+        hard, soft = (run(make_with(name, {"n": 6, **o}), LONG, seed=seed)
                       for name, o in (("best-of-n", {}), ("soft-best-of-n", {"beta": 1e6})))  # fmt: skip
         assert hard.steps[0].step.reward == soft.steps[0].step.reward
         spread = run(make("soft-best-of-n", n=6, beta=0.0), LONG, seed=seed).steps[0]
@@ -483,7 +485,7 @@ def test_weighted_majority_counts_rewards():
 
     def answer(rewards):
         models = Models(target=policy, prm=TabularReward("r", text, lambda steps: rewards["1" in steps[-1]]))
-        return stream("q", models, make("weighted-majority", n=41), law=Law(), limits=LIMITS).result.answer
+        return stream("q", models, SolveConfig(make("weighted-majority", n=41), Law(), LIMITS)).result.answer
 
     assert answer({True: 0.5, False: 0.5}) == "2"
     assert answer({True: 0.9, False: 0.1}) == "1"
@@ -503,19 +505,25 @@ def test_specs_asks_for_target_and_prm_at_once_on_draft_steps():
 
 def test_names_and_options():
     assert {make(name).name for name in NAMES} == set(NAMES)
-    assert make("specs", n=3, beta=None).n == 3
-    assert make("target", n=3).name == "target"
-    with pytest.raises(InputError, match="unknown method 'spec'; choose from specs"):
+    assert make("specs", n=3).n == 3
+    assert make_with("target", {"n": 3}).name == "target"
+    with pytest.raises(InputError, match=r"^there is no method 'spec'; did you mean 'specs'\?$"):
         make("spec")
-    with pytest.raises(InputError, match="unknown option temprature"):
-        make("specs", temprature=1)
+    with pytest.raises(InputError, match=r"^there is no method 'xyz'; choose from specs, .*, target\+speculation$"):
+        make("xyz")
+    with pytest.raises(InputError, match=r"^method target has no option 'n'; it has none$"):
+        make("target", n=3)
+    with pytest.raises(InputError, match=r"^method beam has no option 'tau'; choose from n, width$"):
+        make("beam", tau=0.5)
+    with pytest.raises(InputError, match=r"^method specs has no option 'switch-on'; did you mean 'switch_on'\?$"):
+        make("specs", **{"switch-on": "step"})
     for options in ({"n": 0}, {"beta": -1.0}, {"draft_share": 1.5}):
         with pytest.raises(InputError):
             make("random-switch", **options)
     of_several = "beam majority best-of-n soft-best-of-n weighted-majority gsi prm-free oracle-route"
     for name in of_several.split():
-        with pytest.raises(InputError, match="at least 1, not 0"):
-            make(name, n=0)
+        with pytest.raises(InputError, match="n is 0; give a whole number of at least 1"):
+            make_with(name, {"n": 0})
     for name, beta in (("gsi", 0.0), ("soft-best-of-n", -1.0)):
         with pytest.raises(InputError, match="beta"):
             make(name, beta=beta)
@@ -547,7 +555,7 @@ def test_options_are_those_that_a_method_takes():
             assert getattr(make(name, **{option: value}), option) == value
     assert options_of("target") == frozenset()
     assert options_of("beam") == {"n", "width"}
-    with pytest.raises(InputError, match="unknown method 'spex'"):
+    with pytest.raises(InputError, match="there is no method 'spex'"):
         options_of("spex")
 
 
@@ -564,7 +572,7 @@ def test_an_option_takes_what_is_of_its_kind_or_says_its_name(value):
             except InputError as error:
                 held, refusal = None, str(error)
             if refusal is None:
-                assert value is None or held == value  # NaN never is
+                assert held == value  # NaN never is
                 assert not isinstance(value, str | list)
             else:
                 assert option in refusal

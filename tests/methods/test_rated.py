@@ -3,14 +3,13 @@
 from itertools import pairwise
 
 import numpy as np
-import pytest
 import toy
 
-from specs.decoding.limits import Limits
+from specs.config import Limits, SolveConfig
 from specs.decoding.stream import stream
 from specs.engines.local.tabular import TabularPolicy, TabularText
 from specs.engines.protocol import Models
-from specs.methods.registry import make
+from specs.methods.registry import make, make_with
 from specs.types import End, Finish, Law, Role, StepPolicy
 
 LAW = Law(0.9, 1.0, StepPolicy(max_tokens=3))
@@ -30,7 +29,7 @@ def world(rate=digit, end=-2.5, text=toy.RATED):
 
 def run(name, models=None, seed=0, **options):
     limits = Limits(max_steps=STEPS, max_tokens=60)
-    return stream("q", models or world(), make(name, **options), law=LAW, limits=limits, seed=seed).result
+    return stream("q", models or world(), SolveConfig(make_with(name, options), LAW, limits, seed=seed)).result
 
 
 def of_steps(result):
@@ -84,14 +83,18 @@ def test_an_answer_that_is_no_digit_counts_as_0():
     assert result.draft_share == 0
 
 
-@pytest.mark.parametrize(("tau", "writer"), [(0.0, "draft"), (1.1, "target")])
-def test_reduction_at_extreme_thresholds_one_model_writes_all(tau, writer):
-    """Exactly what it would have written alone, if it is the draft; the target draws a second attempt."""
+def test_reduction_at_the_lowest_threshold_the_draft_writes_all():
+    """Exactly what it would have written alone."""
     for seed in SEEDS:
-        result, alone = run("specreason", seed=seed, tau=tau), run(writer, seed=seed)
-        assert {r.writer for r in result.accepted} == {Role(writer)}
-        if writer == "draft":
-            assert result.text == alone.text
+        result, alone = run("specreason", seed=seed, tau=0.0), run("draft", seed=seed)
+        assert {r.writer for r in result.accepted} == {Role.DRAFT}
+        assert result.text == alone.text
+
+
+def test_at_the_highest_threshold_only_the_highest_rating_keeps_a_draft_step():
+    records = [record for seed in SEEDS for record in run("specreason", seed=seed, tau=1.0).steps]
+    drafted = [(record.accepted, record.step.reward == 1) for record in records if record.writer is Role.DRAFT]
+    assert set(drafted) == {(True, True), (False, False)}
 
 
 def test_reduction_one_track_is_specreason():
@@ -160,7 +163,7 @@ def answering(draft, target=(0.5, 0.5), rate=lambda ids: 9):
 
 def vote(models, n, seed, **options):
     law = Law(1.0, 1.0, StepPolicy(max_tokens=1))
-    return stream("q", models, make("ssr", n=n, **options), law=law, seed=seed).result
+    return stream("q", models, SolveConfig(make("ssr", n=n, **options), law, seed=seed)).result
 
 
 def test_tracks_vote():
@@ -205,7 +208,7 @@ def test_fast_modes_end_with_the_first_complete_track_or_with_two_that_agree():
     for seed in SEEDS:
         lengths = {}
         for fast in (0, 1, 2):
-            result = stream("q", models, make("ssr", n=6, fast=fast), law=law, seed=seed).result
+            result = stream("q", models, SolveConfig(make("ssr", n=6, fast=fast), law, seed=seed)).result
             steps = of_steps(result)
             lengths[fast] = len(steps)
             answered = []

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import toy
 
+from specs.config import Limits, SolveConfig
 from specs.core.selection import rewards
-from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
 from specs.engines.local.tabular import TabularPolicy, TabularReward, TabularText
 from specs.engines.protocol import Models
@@ -24,7 +24,7 @@ MODELS = toy.models(toy.table(1, end=-2.5), toy.table(2, end=-2.5))
 
 def run(method, models=MODELS, seed=0):
     limits = Limits(max_steps=STEPS, max_tokens=60)
-    return stream("q", models, method, law=LAW, limits=limits, seed=seed).result
+    return stream("q", models, SolveConfig(method, LAW, limits, seed=seed)).result
 
 
 def path(result, record_idx, candidate_idx):
@@ -218,7 +218,7 @@ def test_a_search_that_is_cut_keeps_the_answer_it_has(context):
     """The trace under way, which leads for the moment, must not take its place."""
     law, limits = Law(steps=StepPolicy(max_tokens=4)), Limits(max_steps=30, max_tokens=60)
     for seed in range(6):
-        result = stream("q", answering(context), Beam(n=4, width=2), law=law, limits=limits, seed=seed).result
+        result = stream("q", answering(context), SolveConfig(Beam(n=4, width=2), law, limits, seed=seed)).result
         kept = {record.candidates[k].text for record in result.steps[:1] for k in record.kept}
         if any(text.startswith("a") for text in kept):
             assert (result.answer, result.text) == ("7", "a\\boxed{7}")
@@ -249,7 +249,7 @@ def test_a_trace_is_cut_by_its_own_length_not_by_that_of_the_longest():
     law, limits = Law(steps=StepPolicy(max_tokens=7)), Limits(max_steps=10, max_tokens=60)
     both = 0
     for seed in range(8):
-        result = stream("q", models, Beam(n=8, width=2), law=law, limits=limits, seed=seed).result
+        result = stream("q", models, SolveConfig(Beam(n=8, width=2), law, limits, seed=seed)).result
         first = {record.candidates[k].text[0] for record in result.steps[:1] for k in record.kept}
         if first == {"a", "b"}:
             both += 1

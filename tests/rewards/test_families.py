@@ -23,8 +23,8 @@ from safetensors.torch import load_file  # noqa: E402
 
 from specs.engines.loading import Names, load_models  # noqa: E402
 from specs.engines.local.models import LocalReward  # noqa: E402
-from specs.engines.protocol import unwatched  # noqa: E402
-from specs.errors import InputError, Stopped  # noqa: E402
+from specs.engines.protocol import Stopped, unwatched  # noqa: E402
+from specs.errors import InputError  # noqa: E402
 from specs.rewards.families import LabelJudge  # noqa: E402
 from specs.types import Candidate, End, Finish, Role, Trace  # noqa: E402
 

@@ -214,7 +214,7 @@ def test_models_say_what_they_take_and_what_that_is_if_nothing_is_said(client):
         said = model.specs["options"]
         extra = {"specs": {"trace": True}}
         trace = ours(chat(client, model.id, seed=1, max_tokens=20, extra_body=extra))["result"]
-        assert said == {name: trace["settings"][name] for name in said}, model.id
+        assert said == {name: trace["settings"]["method"][name] for name in said}, model.id
         for name, value in {"n": 2, "beta": 3.0, "tau": 0.5, "width": 1, "threshold": 0.5}.items():
             if name not in said:
                 with pytest.raises(openai.BadRequestError) as error:

@@ -10,6 +10,7 @@ import toy
 
 from research.study.plan import Weaker
 from research.study.weaker import NoisyReward, models_for, names_for, noisy_draft
+from specs.config import SolveConfig
 from specs.decoding.stream import stream
 from specs.engines.folders import BUNDLED
 from specs.engines.protocol import unwatched
@@ -71,7 +72,7 @@ def test_solves_with_a_noisy_prm_can_be_made_again():
     def steps(trio):
         return [
             [(c.token_ids, c.reward) for c in record.candidates]
-            for seed in range(5) for record in stream("q", trio, Specs(n=4), law=Law(), seed=seed).result.steps
+            for seed in range(5) for record in stream("q", trio, SolveConfig(Specs(n=4), Law(), seed=seed)).result.steps
         ]  # fmt: skip
 
     assert steps(noisy) == steps(noisy)

@@ -16,7 +16,7 @@ from research.cost_suite.scales import SCALES, Scale
 from research.cost_suite.shapes import TRIOS, Size, random_model
 from specs import api
 from specs.bundled.problems import generate
-from specs.decoding.limits import Limits
+from specs.config import Limits, SolveConfig
 from specs.decoding.stream import stream
 from specs.engines.local.onnx.graph import Shape
 from specs.methods.beam import Beam
@@ -136,7 +136,7 @@ def test_a_replayed_solve_is_the_recorded_one(backends, method):
     """Not a token, score or choice differs, though the models that compute are others."""
     asked, models = generate("medium", 2_461_000).question, api.load()
     recorded, kept = record(asked, models, method, LAW)
-    plain = stream(asked, models, method, law=LAW).result
+    plain = stream(asked, models, SolveConfig(method, LAW)).result
     result = replay(asked, models, method, LAW, kept, backends)
     assert recorded.text == plain.text == result.text
     for one, other in zip(result.steps, recorded.steps, strict=True):
@@ -162,8 +162,8 @@ def test_models_have_the_size_that_is_said_and_steps_their_length(engine):
         assert models[role].parameters == pytest.approx(size.parameters, rel=0.01)
     limits = Limits(max_steps=3, max_tokens=100)
     law = Law(steps=StepPolicy.chunks(5))
-    result = stream(question(20), blank_models(models), Specs(3, draft_share=1.0, switch_on="step"), law=law,
-                    limits=limits).result  # fmt: skip
+    config = SolveConfig(Specs(3, draft_share=1.0, switch_on="step"), law, limits)
+    result = stream(question(20), blank_models(models), config).result
     assert result.error is None
     assert result.usage[Role.DRAFT].prompt == 20
     assert [[len(one.token_ids) for one in record.candidates] for record in result.steps] == [[5, 5, 5]] * 3

@@ -10,8 +10,8 @@ from __future__ import annotations
 import argparse
 import json
 
-from specs import api
 from specs.cli.options import add_law, add_models, loading_of
+from specs.config.solve_config import TEMPERATURE
 from specs.deploy.doctor import Finding, State, diagnose
 from specs.types import Law, Role
 
@@ -27,7 +27,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    law = Law(api.TEMPERATURE if args.temperature is None else args.temperature, args.top_p or 1.0)
+    law = Law(TEMPERATURE if args.temperature is None else args.temperature, args.top_p or 1.0)
     whole_set: str = args.models
     given = {role: name for role in Role if (name := getattr(args, role))} or dict.fromkeys(Role, whole_set)
     found: list[Finding] = []

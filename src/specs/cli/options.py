@@ -8,14 +8,15 @@ import sys
 from typing import Any, NoReturn, get_args
 
 from specs import api
+from specs.config import Limits, configure
 from specs.config.presets import LAW, Preset
+from specs.config.solve_config import MAX_STEP_TOKENS, TEMPERATURE
 from specs.core.selection import RewardAs
-from specs.decoding.limits import Limits
 from specs.engines.protocol import Models
 from specs.errors import InputError
 from specs.eval.grid import Cell
-from specs.methods import Method
-from specs.methods.registry import make, options_of
+from specs.methods import Method, settings_of
+from specs.methods.registry import make_with, options_of
 from specs.methods.specs import Specs, SwitchOn
 from specs.methods.speculation import TOKENS
 from specs.rewards.families import FAMILIES
@@ -134,7 +135,7 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
     add_law(law)
     law.add_argument("--seed", type=int, default=0, help="of sampling (default: %(default)s)")
     law.add_argument("--max-steps", type=count, default=32, help="(default: %(default)s)")
-    law.add_argument("--max-step-tokens", type=count, help=f"(default: {api.MAX_STEP_TOKENS})")
+    law.add_argument("--max-step-tokens", type=count, help=f"(default: {MAX_STEP_TOKENS})")
     law.add_argument(
         "--enough", type=part, default=1.0, metavar="SHARE",
         help="cut off candidates longer than this share of them, in process (default: none)",
@@ -145,7 +146,7 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
 
 def add_law(group: argparse._ActionsContainer) -> None:
     """What steps are sampled from."""
-    group.add_argument("--temperature", type=not_negative, help=f"(default: {api.TEMPERATURE})")
+    group.add_argument("--temperature", type=not_negative, help=f"(default: {TEMPERATURE})")
     group.add_argument("--top-p", type=share, help="nucleus (default: 1.0)")
 
 
@@ -217,8 +218,8 @@ def method_of(args: argparse.Namespace, name: str, **own: Any) -> tuple[Method, 
     if args.preset and args.preset.method == name:
         options = args.preset.options | {key: value for key, value in options.items() if value is not None}
     law, limits = law_of(args)
-    method = make(name, **options)
-    if law.temperature == 0 and (n := getattr(method, "n", 1)) > 1:
+    method = make_with(name, {option: value for option, value in options.items() if value is not None})
+    if law.temperature == 0 and (n := settings_of(method).get("n", 1)) > 1:
         raise InputError(f"--temperature 0 makes all {n} candidates equal; raise it, or use --n 1 or --method target")
     return method, law, limits
 
@@ -228,7 +229,8 @@ def law_of(args: argparse.Namespace) -> tuple[Law, Limits]:
     given = {name: getattr(args, name) for name in LAW if getattr(args, name) is not None}
     law = {**(args.preset.law if args.preset else {}), **given}
     limits = {"max_steps": args.max_steps, "max_tokens": args.max_tokens, "deadline_s": args.deadline}
-    return api.configure(**limits, **law, enough=args.enough)[1:]
+    config = configure(**limits, **law, enough=args.enough)
+    return config.sampling, config.limits
 
 
 def cells_of(args: argparse.Namespace) -> tuple[list[Cell], Law, Limits]:

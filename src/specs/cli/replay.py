@@ -17,6 +17,7 @@ from typing import Any
 from specs.cli.options import add_options, given_options, share
 from specs.errors import InputError
 from specs.eval.spending import tau_for_share
+from specs.methods.registry import options_of
 from specs.traces.codec import read_traces
 from specs.traces.replay import Ended, Replay, replay
 from specs.types import Result
@@ -42,15 +43,19 @@ def run(args: argparse.Namespace) -> int:
         results = (result for path in args.files for _, result in read_traces(path))
         options["tau"] = tau_for_share(results, args.target_share, args.switch_on, args.beta)
     replays: list[Replay] = []
+    used: set[str] = set()
     rows: list[dict[str, Any]] = []
     for path in args.files:
         for place, result in read_traces(path):
             try:
-                replays.append(replay(result, **options))
+                known = options_of(result.method)
+                own = {name: value for name, value in options.items() if name in known}
+                replays.append(replay(result, **own))
+                used |= own.keys()
             except InputError as error:
                 raise InputError(f"{place}: {error}") from None
             rows.append({"trace": place, **_row(result, replays[-1])})
-    if unused := [name for name in options if not any(hasattr(one.method, name) for one in replays)]:
+    if unused := [name for name in options if name not in used]:
         flags = " and ".join(f"--{name.replace('_', '-')}" for name in unused)
         raise InputError(f"{flags}: no trace here is of a method with that option; leave it out")
     if args.json:

@@ -14,9 +14,12 @@ from typing import Any
 
 from specs import api
 from specs.cli.options import above_zero, add_law, add_models, count, loading_of, not_negative
+from specs.config import configure
 from specs.config.presets import LAW, Preset
+from specs.config.solve_config import MAX_STEP_TOKENS
 from specs.engines.protocol import Models
 from specs.errors import InputError, install_command
+from specs.methods import settings_of
 from specs.methods.registry import make
 from specs.types import Role
 
@@ -48,7 +51,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     caps = parser.add_argument_group("what a request gets, and may ask for at most")
     add_law(caps)
-    caps.add_argument("--max-step-tokens", type=count, help=f"of a step (default: {api.MAX_STEP_TOKENS}; at most 1024)")
+    caps.add_argument("--max-step-tokens", type=count, help=f"of a step (default: {MAX_STEP_TOKENS}; at most 1024)")
     caps.add_argument("--max-tokens", type=count, default=2048, help="of an answer (default: %(default)s)")
     caps.add_argument("--max-n", type=count, default=64, help="candidates a step (default: %(default)s)")
     caps.add_argument("--max-bytes", type=count, default=1 << 20, help="of a request's body (default: %(default)s)")
@@ -90,14 +93,14 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"specs serve needs {error.name}: {install_command('serve')}") from None
     rules = Rules(_keys(args.api_key_file), args.rate, args.max_bytes)
     law = {name: value for name in LAW if (value := getattr(args, name)) is not None}
-    drawn = api.configure(**law)[1]
+    drawn = configure(**law).sampling
     caps = Caps(args.max_n, args.max_tokens, max(1024, args.max_step_tokens or 0), law)
     presets = {path.stem: Preset.of(path) for path in args.preset}
     with bind(args.host, args.port) as listening:
         models = _models(args)
         offered = offers(models, presets)
         for name, offer in offered.items():
-            if getattr(make(offer.method, **offer.options), "n", 1) > caps.n:
+            if settings_of(make(offer.method, **offer.options)).get("n", 1) > caps.n:
                 raise InputError(f"--max-n {caps.n} is less than {name} needs; raise it")
         line = Line(args.concurrency or (IN_PROCESS if _in_process(models) else ON_SERVERS), args.queue)
         solves = Solves(models, line, Meters(line))

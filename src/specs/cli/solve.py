@@ -12,6 +12,7 @@ from pathlib import Path
 from specs.bundled.problems import generate
 from specs.cli.options import add_method, add_models, method_of, models_of
 from specs.cli.show import Screen
+from specs.config import SolveConfig
 from specs.decoding.latency_model import Pace
 from specs.decoding.stream import Stream, stream
 from specs.errors import InputError
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         check_writable(args.trace)
     models = models_of(args, [method])
     screen = None if args.json else Screen(sys.stdout, args.candidates)
-    running = stream(question, models, method, law=law, limits=limits, seed=args.seed, pace=Pace())
+    running = stream(question, models, SolveConfig(method, law, limits, seed=args.seed), pace=Pace())
     if screen:
         screen.question(question, {str(role): getattr(models, role).name for role in sorted(method.roles)})
     with _interruptible(running):
@@ -87,7 +88,7 @@ def _question(args: argparse.Namespace) -> tuple[str, str | None]:
     except UnicodeDecodeError:
         raise InputError("standard input is not UTF-8 text") from None
     if not question.strip():
-        raise InputError("the question is empty; say what is to be solved")
+        raise InputError("question is empty; say what is to be solved")
     return question.strip(), None
 
 

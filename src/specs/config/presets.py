@@ -12,14 +12,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from specs import api
+from specs.config.solve_config import configure
 from specs.errors import InputError
-from specs.methods.registry import fits, options_of
+from specs.methods.registry import options_of
 from specs.traces.schema import write_json
+from specs.types.checks import check_names
 
 LAW = ("temperature", "top_p", "max_step_tokens")
 
@@ -62,29 +64,25 @@ def read(path: str | Path) -> dict[str, Any]:
     return {"method": preset.method, **preset.options, **preset.law}
 
 
-def _checked(value: Any) -> Preset:
+def _checked(value: object) -> Preset:
     if not isinstance(value, dict):
         raise InputError("not an object; give what 'specs calibrate' writes")
-    _same_names("it", value, tuple(field.name for field in fields(Preset)))
-    for name in ("options", "law", "provenance"):
-        if not isinstance(value[name], dict):
+    found = cast(dict[str, Any], value)
+    _same_names("it", found, tuple(field.name for field in fields(Preset)))
+    parts = {name: found[name] for name in ("options", "law", "provenance")}
+    for name, part in parts.items():
+        if not isinstance(part, dict):
             raise InputError(f"{name!r} is not an object")
-    if not isinstance(models := value["provenance"].get("models", {}), dict):
+    options, law, provenance = cast(Iterable[dict[str, Any]], parts.values())
+    if not isinstance(models := provenance.get("models", {}), dict):
         raise InputError(f"the models of 'provenance' are {models!r}, not names by role")
-    method, options, law = value["method"], value["options"], value["law"]
+    method = found["method"]
     if not isinstance(method, str):
         raise InputError(f"'method' is {method!r}; give a name")
-    if unknown := sorted(options.keys() - options_of(method)):
-        raise InputError(f"method {method} has no option {unknown[0]!r}")
-    if wrong := [name for name in options if not fits(method, name, options[name])]:
-        raise InputError(f"{wrong[0]!r} is {options[wrong[0]]!r}, which no {method} has")
+    check_names(f"method {method} has no option", options, options_of(method))
     _same_names("'law'", law, LAW)
-    for name in LAW:
-        kinds = int if name == "max_step_tokens" else (int, float)
-        if not isinstance(law[name], kinds) or isinstance(law[name], bool):
-            raise InputError(f"{name!r} is {law[name]!r}; give a number")
-    api.configure(method, **options, **law)
-    return Preset(method, options, law, value["provenance"])
+    configure(method, **options, **law)
+    return Preset(method, options, law, provenance)
 
 
 def _same_names(where: str, value: dict[str, Any], names: tuple[str, ...]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from specs.core.ledger import Ask, minimum
 from specs.engines.protocol import Group
-from specs.types import Propose, Role, Rollout, StepRecord, Usage
+from specs.types import Propose, Role, StepRecord, Usage
 
 
 class Ledger:
@@ -29,7 +29,7 @@ class Ledger:
 
     def note(
         self,
-        request: Propose | Rollout,
+        request: Propose,
         delimiter: str | None,
         drawn: Sequence[Group],
         whole: Sequence[Group],

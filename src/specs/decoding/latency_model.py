@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
+from specs.config import Limits
 from specs.core.latency import ROLES, Estimate, Kind
-from specs.decoding.limits import Limits
 from specs.methods import Method
 from specs.methods.deadline import Deadline
 from specs.methods.specs import Specs
+from specs.methods.speculation import WithSpeculation
 from specs.types import Finish, Law, Result, Role, StepPolicy, StepRecord
 
 _STEPWISE = ("specs", "random-switch", "gsi", "rsd", "beam", "beam-draft", "draft")
@@ -47,6 +48,8 @@ class Pace:
 
         Only `specs` and its kin can; other methods are cut when the deadline passes.
         """
+        if isinstance(method, WithSpeculation):
+            return replace(method, method=self.timed(method.method, law, limits))
         if limits.deadline_s is None or not isinstance(method, Specs):
             return method
         return Deadline(method, limits.deadline_s, self.estimate(law.steps))

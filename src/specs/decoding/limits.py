@@ -1,34 +1,10 @@
-"""Where a solve ends at the latest, and why it does."""
+"""Why a solve ends with a trace."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from numbers import Integral
-
+from specs.config import Limits
 from specs.core.votes import boxed
 from specs.types import End, Finish, Trace
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Where a solve ends at the latest.
-
-    Attributes:
-        max_steps: accepted steps, >= 1.
-        max_tokens: tokens of the accepted trace, >= 1.
-        deadline_s: seconds from the start, and the overtime of the request under way; None for none.
-    """
-
-    max_steps: int = 32
-    max_tokens: int = 2048
-    deadline_s: float | None = None
-
-    def __post_init__(self) -> None:
-        for name, value in (("max_steps", self.max_steps), ("max_tokens", self.max_tokens)):
-            if not isinstance(value, Integral) or value < 1:
-                raise ValueError(f"{name} is a whole number, at least 1, not {value}")
-        if self.deadline_s is not None and not self.deadline_s > 0:
-            raise ValueError(f"a deadline is a positive number of seconds, not {self.deadline_s}")
 
 
 def finish_of(trace: Trace, limits: Limits) -> Finish | None:

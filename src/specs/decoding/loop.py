@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
+from specs.config import SolveConfig
 from specs.core.keys import Key
 from specs.core.selection import first_of_equals
 from specs.core.text import readable
 from specs.core.votes import boxed
 from specs.decoding.accounting import Ledger
 from specs.decoding.clock import Call, Done, SolveClock, now, writing_phase
-from specs.decoding.limits import Limits, finish_of
+from specs.decoding.limits import finish_of
 from specs.decoding.prefetch import Prefetch
+from specs.decoding.recording import Recording, Taken
 from specs.decoding.sampling import Sampling
 from specs.decoding.verification import Verification
-from specs.engines.protocol import Guesses, Models, Policy, PolicySession, Sample
-from specs.errors import SpecsError, Stopped
-from specs.methods import Method, settings_of
+from specs.engines.protocol import Guesses, Models, Policy, PolicySession, Sample, Stopped
+from specs.errors import SpecsError
 from specs.types import (
     Accept,
     Branch,
@@ -38,7 +39,6 @@ from specs.types import (
     Propose,
     Result,
     Role,
-    Rollout,
     Settle,
     StepRecord,
     Trace,
@@ -53,26 +53,22 @@ class Solve:
 
     question: str
     models: Models
-    method: Method
-    law: Law
-    limits: Limits
-    seed: int
-    cancelled: threading.Event
+    config: SolveConfig
     chat: Chat
-    records: list[StepRecord] = field(default_factory=list)
-    sessions: dict[Role, Any] = field(default_factory=dict)
-    prompts: dict[Role, tuple[int, ...]] = field(default_factory=dict)
-    proposals: list[tuple[Proposal, Propose | Rollout]] = field(default_factory=list)
-    """Those that are neither accepted nor thrown away yet."""
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    sessions: dict[Role, Any] = field(default_factory=dict[Role, Any])
+    prompts: dict[Role, tuple[int, ...]] = field(default_factory=dict[Role, tuple[int, ...]])
     overtime: float = 0.0
     """Seconds beyond the deadline that the request at hand may take."""
 
     def machine(self) -> Machine:
+        config = self.config
         self.clock = SolveClock()
         self.ledger = Ledger(self.sessions)
-        self.sampling = Sampling(self.prompts, self.limits, self.seed)
+        self.sampling = Sampling(self.prompts, config.limits, config.seed)
         self.prefetch = Prefetch(self.sessions, self.sampling)
-        self.verification = Verification(self.sessions, self.clock, self.law.steps.delimiter)
+        self.verification = Verification(self.sessions, self.clock, config.sampling.steps.delimiter)
+        self.recording = recording = Recording(self.clock)
         trace = Trace(self.question)
         complete: list[Trace] = []
         """Traces of a search that have come to their end."""
@@ -80,7 +76,7 @@ class Solve:
         reply: Any = None
         try:
             self._open()
-            method = self.method.solve(self.question, self.law, Key.for_method(self.seed, self.prompts))
+            method = config.method.solve(self.question, config.sampling, Key.for_method(config.seed, self.prompts))
             while True:
                 try:
                     request = method.send(reply)
@@ -89,21 +85,21 @@ class Solve:
                     break
                 match request:
                     case Accept():
-                        record = self._record(self._take(request.proposal), request.decision, accepted=request.keep)
+                        record = self._recorded(recording.take(request.proposal), request.decision, request.keep)
                         reply = None
                         if record.accepted and record.step is not None:
                             trace = trace.extend(record.step, record.writer)
-                            reply = finish_of(trace, self.limits)
+                            reply = finish_of(trace, config.limits)
                             self.clock.stands()
                         yield from self._hand_out(record)
                     case Branch():
-                        taken = self._take(None)
-                        record = self._record(taken, request.decision, kept=request.kept)
-                        grown = {k: self._grown(taken, k) for k in request.kept}
+                        taken = recording.take(None)
+                        record = self._recorded(taken, request.decision, kept=request.kept)
+                        grown = {k: taken.grown(k) for k in request.kept}
                         trace = grown[cast(int, request.decision.chosen)]
-                        if all(len(one.kept or (0,)) == 1 for one in self.records):
+                        if all(len(one.kept or (0,)) == 1 for one in recording.records):
                             self.clock.stands()
-                        reply = tuple(finish_of(one, self.limits) for one in grown.values())
+                        reply = tuple(finish_of(one, config.limits) for one in grown.values())
                         pairs = zip(grown.values(), reply, strict=True)
                         complete += [one for one, end in pairs if end in (Finish.ANSWER, Finish.END_OF_TEXT)]
                         yield from self._hand_out(record)
@@ -120,13 +116,13 @@ class Solve:
         finally:
             self.verification.cancel()
             self.prefetch.drop()
-        self._settle(trace)
+        recording.finalize(trace)
         result = self._result(trace, finish, error)
         self.sessions.clear()  # they refer to this solve: without the circle their memory is free at once
         return result
 
     def _open(self) -> None:
-        roles = self.method.roles
+        roles = self.config.method.roles
         writers = [m for m in (self.models.draft, self.models.target) if m is not None]
         used = frozenset(m.fingerprint for m in writers if self._role_of(m) in roles)
         for role in roles:
@@ -143,10 +139,11 @@ class Solve:
         """Raise `Stopped` once the solve is cancelled or out of time."""
         if self.cancelled.is_set():
             raise Stopped(Finish.CANCELLED)
-        if self.limits.deadline_s is not None and self.clock.elapsed_s() >= self.limits.deadline_s + self.overtime:
+        deadline_s = self.config.limits.deadline_s
+        if deadline_s is not None and self.clock.elapsed_s() >= deadline_s + self.overtime:
             raise Stopped(Finish.DEADLINE)
 
-    def _propose(self, request: Propose | Rollout) -> Generator[list[Call], Any, Proposal]:
+    def _propose(self, request: Propose) -> Generator[list[Call], Any, Proposal]:
         """Sample and verify by all roles at the same time; engines that can begin with what has closed."""
         self.overtime = request.overtime_s
         self.watch()
@@ -176,65 +173,17 @@ class Solve:
         verified = yield from self.verification.verify(request, candidates, firsts, law, look_ahead)
         guessed = guesses is not None and guesses.begun
         groups = (verified.drawn, verified.whole, verified.scored)
-        self.ledger.note(request, self.law.steps.delimiter, *groups, guessed=guessed)
-        remaining = None if self.limits.deadline_s is None else self.limits.deadline_s - self.clock.elapsed_s()
-        proposal = Proposal(tuple(verified.candidates), remaining)
-        self.proposals.append((proposal, request))
-        return proposal
+        self.ledger.note(request, self.config.sampling.steps.delimiter, *groups, guessed=guessed)
+        deadline_s = self.config.limits.deadline_s
+        remaining_s = None if deadline_s is None else deadline_s - self.clock.elapsed_s()
+        return self.recording.proposed(request, Proposal(tuple(verified.candidates), remaining_s))
 
-    def _take(self, proposal: Proposal | None) -> tuple[Proposal, Propose | Rollout]:
-        """The open proposal, the last one for None, which is then no longer open."""
-        idx = next((k for k, (one, _) in enumerate(self.proposals) if one is proposal), -1)
-        return self.proposals.pop(idx)
-
-    def _record(
-        self,
-        taken: tuple[Proposal, Propose | Rollout],
-        decision: Decision,
-        accepted: bool = True,
-        kept: tuple[int, ...] | None = None,
+    def _recorded(
+        self, taken: Taken, decision: Decision, accepted: bool = True, kept: tuple[int, ...] | None = None
     ) -> StepRecord:
-        proposal, request = taken
         in_flight = self.prefetch.in_flight
         seconds = self.clock.close_step(None if in_flight is None else in_flight.span)
-        searching = kept is not None or any(one.kept is not None for one in self.records)
-        record = StepRecord(
-            step_idx=len(request.trace.steps),
-            writer=request.writer,
-            candidates=proposal.candidates,
-            decision=decision,
-            seconds=seconds,
-            accepted=accepted,
-            kept=kept,
-            parents=self._parents(request.traces, request.n) if searching and request.trace.steps else None,
-        )
-        self.records.append(record)
-        return record
-
-    def _parents(self, traces: Sequence[Trace], n: int) -> tuple[int, ...]:
-        """Of each candidate, the one of the step before that its trace ends with, over all records of that step."""
-        step_idx = len(traces[0].steps) - 1
-        drawn = [candidate for record in self.records if record.step_idx == step_idx for candidate in record.candidates]
-        before = {id(candidate): k for k, candidate in enumerate(drawn)}
-        return tuple(before[id(trace.steps[-1])] for trace in traces for _ in range(n))
-
-    def _grown(self, taken: tuple[Proposal, Propose | Rollout], idx: int) -> Trace:
-        """The trace that candidate `idx` continues, with it."""
-        proposal, request = taken
-        return request.traces[idx // request.n].extend(proposal.candidates[idx], request.writer)
-
-    def _settle(self, trace: Trace) -> None:
-        """Make the records of a search those of `trace`: its steps are chosen, what goes beyond it is thrown away."""
-        for record_idx, record in enumerate(self.records):
-            if record.kept is None:
-                continue
-            self.clock.stands()
-            step = trace.steps[record.step_idx] if record.step_idx < len(trace.steps) else None
-            chosen = next((k for k, candidate in enumerate(record.candidates) if candidate is step), None)
-            if chosen is None:
-                self.records[record_idx] = replace(record, accepted=False)
-            else:
-                self.records[record_idx] = replace(record, decision=replace(record.decision, chosen=chosen))
+        return self.recording.record(taken, decision, seconds, accepted, kept)
 
     def _hand_out(self, record: StepRecord) -> Generator[StepRecord, Any, None]:
         """Give a step to the caller; the time that the caller takes is not the solve's."""
@@ -244,25 +193,25 @@ class Solve:
 
     def _result(self, trace: Trace, finish: Finish, error: str | None) -> Result:
         text = readable(trace.text)
-        usage = {role: self.ledger.usage(role, self.records) for role in self.sessions}
+        usage = {role: self.ledger.usage(role, self.recording.records) for role in self.sessions}
         models = {role: getattr(self.models, role) for role in self.sessions}
         return Result(
             answer=boxed(text),
             text=text,
             finish_reason=finish,
-            method=self.method.name,
+            method=self.config.method.name,
             question=self.question,
-            steps=tuple(self.records),
+            steps=tuple(self.recording.records),
             usage=usage,
             flops=sum(2.0 * models[role].parameters * use.processed for role, use in usage.items()),
             latency_s=self.clock.elapsed_s(),
             time_to_first_step_s=self.clock.first_step_s,
-            seed=self.seed,
+            seed=self.config.seed,
             models={role: model.name for role, model in models.items()},
             prompt_token_ids=dict(self.prompts),
-            settings={**settings_of(self.method), **asdict(self.law), **asdict(self.limits)},
+            settings=self.config.settings,
             text_scoring=any(getattr(session, "through_text", False) for session in self.sessions.values()),
-            raw_scoring=self.models.inexact(self.law),
+            raw_scoring=self.models.inexact(self.config.sampling),
             error=error,
             chat=self.chat,
         )

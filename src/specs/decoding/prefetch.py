@@ -10,7 +10,7 @@ from specs.decoding.clock import Done, writing_phase
 from specs.decoding.limits import finish_of
 from specs.decoding.sampling import SampleKey, Sampling
 from specs.engines.protocol import Ahead, PolicySession
-from specs.types import Candidate, Propose, Role, Rollout
+from specs.types import Candidate, Propose, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Prefetch:
         self._sessions, self._sampling = sessions, sampling
         self.in_flight: _InFlight | None = None
 
-    def begin(self, request: Propose | Rollout, candidates: Sequence[Candidate]) -> None:
+    def begin(self, request: Propose, candidates: Sequence[Candidate]) -> None:
         """Begin the next step behind the candidate that will be chosen, as far as that can be told."""
         if request.lookahead is None:
             return

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from specs.config import Limits
 from specs.core.keys import Key
-from specs.decoding.limits import Limits
-from specs.types import Law, Propose, Role, Rollout, StepPolicy, Trace
+from specs.types import Law, Propose, Role, StepPolicy, Trace
 
 SampleKey = tuple[int, Law, list[Key], tuple[Trace, ...]]
 """What is sampled: candidates a trace, their law, a key a trace (made of writer and trace), traces that are kept."""
@@ -20,18 +20,18 @@ class Sampling:
     limits: Limits
     seed: int
 
-    def key(self, request: Propose | Rollout, trace_idx: int) -> Key:
+    def key(self, request: Propose, trace_idx: int) -> Key:
         """Randomness of the candidates of one trace."""
         ids = (*self.prompts[request.writer], *request.traces[trace_idx].token_ids)
         return Key.from_seed(self.seed).fold(request.writer, ids, request.attempt + trace_idx)
 
-    def keys(self, request: Propose | Rollout) -> list[Key]:
+    def keys(self, request: Propose) -> list[Key]:
         return [self.key(request, trace_idx) for trace_idx in range(len(request.traces))]
 
-    def law(self, request: Propose | Rollout) -> Law:
+    def law(self, request: Propose) -> Law:
         """The request's law, its steps cut to the tokens that the solve may still write."""
         left = self.limits.max_tokens - max(len(trace.token_ids) for trace in request.traces)
-        if isinstance(request, Rollout):
+        if request.whole:
             return replace(request.law, steps=StepPolicy(delimiter=None, max_tokens=left))
         steps = request.law.steps
         return replace(request.law, steps=replace(steps, max_tokens=min(steps.max_tokens, left)))

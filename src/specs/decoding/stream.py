@@ -1,32 +1,33 @@
 """Run a solve, step by step.
 
-    stream(question, models, method)       -> iterate StepRecords, then read `.result`
-    astream(question, models, method)      -> the same for asyncio
-
-Both drive the same state machine (`specs.decoding`) and differ only in how they run engine calls.
+stream(question, models, config)       -> iterate StepRecords, then read `.result`
+astream(question, models, config)      -> the same for asyncio, which runs the first in a thread
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 
+from specs.config import SolveConfig
 from specs.core.text import readable
 from specs.decoding.clock import Call, Done, timed
 from specs.decoding.latency_model import Pace
-from specs.decoding.limits import Limits
 from specs.decoding.loop import Machine, Solve
 from specs.engines.protocol import Models
 from specs.errors import InputError, SpecsError
-from specs.methods import Method
-from specs.types import ALONE, Chat, Law, Result, StepRecord
+from specs.types import ALONE, Chat, Result, StepRecord
+from specs.types.checks import check_value
+
+_THREADS = ThreadPoolExecutor(64, thread_name_prefix="specs-solve")
+"""For solves under asyncio, apart from the threads of the caller's own work."""
 
 
-class _Running:
-    """What both streams share: cancelling, and one turn of the machine."""
+class Stream:
+    """A running solve: iterate over its steps as they are accepted, then read `result`."""
 
     def __init__(self, solve: Solve, pace: Pace | None) -> None:
         self._solve = solve
@@ -36,20 +37,6 @@ class _Running:
     def cancel(self) -> None:
         """End the solve within a token; what was accepted so far is the result."""
         self._solve.cancelled.set()
-
-    def _turn(self, machine: Machine, reply: list[Done] | Exception | None) -> list[Call] | StepRecord | None:
-        """What the machine wants next; None once it is done and the result stands."""
-        try:
-            return machine.throw(reply) if isinstance(reply, Exception) else machine.send(reply)
-        except StopIteration as stop:
-            self._result = stop.value
-            if self._pace is not None:
-                self._pace.learn(stop.value)
-            return None
-
-
-class Stream(_Running):
-    """A running solve: iterate over its steps as they are accepted, then read `result`."""
 
     @property
     def result(self) -> Result:
@@ -78,82 +65,83 @@ class Stream(_Running):
                         reply = failure
                 item = self._turn(machine, reply)
 
+    def _turn(self, machine: Machine, reply: list[Done] | Exception | None) -> list[Call] | StepRecord | None:
+        """What the machine wants next; None once it is done and the result stands."""
+        try:
+            return machine.throw(reply) if isinstance(reply, Exception) else machine.send(reply)
+        except StopIteration as stop:
+            self._result = stop.value
+            if self._pace is not None:
+                self._pace.learn(stop.value)
+            return None
 
-class AsyncStream(_Running):
-    """`Stream` for asyncio: engine calls run in threads, cancelling the task cancels the solve."""
+
+class AsyncStream:
+    """`Stream` for asyncio: the solve runs in a thread, and leaving the iteration early cancels it."""
+
+    def __init__(self, running: Stream) -> None:
+        self._running = running
+        self._ended = False
+
+    def cancel(self) -> None:
+        """End the solve within a token; what was accepted so far is the result."""
+        self._running.cancel()
 
     @property
     def result(self) -> Result | None:
         """The finished solve; None before the iteration has ended."""
-        return self._result
+        return self._running.result if self._ended else None
 
     async def __aiter__(self) -> AsyncIterator[StepRecord]:
-        machine = self._solve.machine()
-        item = self._turn(machine, None)
-        while item is not None:
-            reply: list[Done] | Exception | None = None
-            if isinstance(item, StepRecord):
-                yield item
-            else:
-                try:
-                    reply = list(await asyncio.gather(*(asyncio.to_thread(timed, call) for call in item)))
-                except asyncio.CancelledError:
-                    self.cancel()
-                    raise
-                except (SpecsError, MemoryError) as failure:
-                    reply = failure
-            item = self._turn(machine, reply)
+        loop = asyncio.get_running_loop()
+        steps: asyncio.Queue[StepRecord | None] = asyncio.Queue()
+
+        def solve() -> None:
+            try:
+                for record in self._running:
+                    loop.call_soon_threadsafe(steps.put_nowait, record)
+            finally:
+                with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                    loop.call_soon_threadsafe(steps.put_nowait, None)
+
+        solving = loop.run_in_executor(_THREADS, solve)
+        try:
+            while (record := await steps.get()) is not None:
+                yield record
+            await solving
+            self._ended = True
+        finally:
+            if not self._ended:
+                self.cancel()
 
 
 def stream(
-    question: str,
-    models: Models,
-    method: Method,
-    *,
-    law: Law | None = None,
-    limits: Limits | None = None,
-    seed: int = 0,
-    chat: Chat = ALONE,
-    pace: Pace | None = None,
+    question: str, models: Models, config: SolveConfig, *, chat: Chat = ALONE, pace: Pace | None = None
 ) -> Stream:
-    """Start a solve; see `Stream`. Raises `InputError` if the method lacks a model.
+    """Start a solve; see `Stream`.
 
     With a `pace`, which learns from it, the solve is planned for its deadline; without one it is cut there.
+
+    Raises:
+        InputError: a model that the method needs is missing, or an argument is of a wrong type.
     """
-    return Stream(_new(question, models, method, law, limits, seed, chat, pace), pace)
+    check_value("question", question, str)
+    check_value("models", models, Models)
+    check_value("config", config, SolveConfig)
+    check_value("chat", chat, Chat)
+    if not question.strip():
+        raise InputError("question is empty; say what is to be solved")
+    question = readable(question)  # what models read, and what results can be written with
+    chat = replace(chat, before=tuple(replace(turn, content=readable(turn.content)) for turn in chat.before))
+    models.require(config.method, config.sampling)
+    if pace is not None:
+        timed = pace.timed(config.method, config.sampling, config.limits)
+        config = replace(config, method=timed)
+    return Stream(Solve(question, models, config, chat), pace)
 
 
 def astream(
-    question: str,
-    models: Models,
-    method: Method,
-    *,
-    law: Law | None = None,
-    limits: Limits | None = None,
-    seed: int = 0,
-    chat: Chat = ALONE,
-    pace: Pace | None = None,
+    question: str, models: Models, config: SolveConfig, *, chat: Chat = ALONE, pace: Pace | None = None
 ) -> AsyncStream:
     """`stream` for asyncio."""
-    return AsyncStream(_new(question, models, method, law, limits, seed, chat, pace), pace)
-
-
-def _new(
-    question: str,
-    models: Models,
-    method: Method,
-    law: Law | None,
-    limits: Limits | None,
-    seed: int,
-    chat: Chat,
-    pace: Pace | None,
-) -> Solve:
-    if not question.strip():
-        raise InputError("the question is empty; say what is to be solved")
-    question = readable(question)  # what models read, and what results can be written with
-    chat = replace(chat, before=tuple(replace(turn, content=readable(turn.content)) for turn in chat.before))
-    law, limits = law or Law(), limits or Limits()
-    models.require(method, law)
-    if pace is not None:
-        method = pace.timed(method, law, limits)
-    return Solve(question, models, method, law, limits, seed, threading.Event(), chat)
+    return AsyncStream(stream(question, models, config, chat=chat, pace=pace))

@@ -10,7 +10,7 @@ from typing import Any
 
 from specs.decoding.clock import Call, Done, SolveClock, now
 from specs.engines.protocol import Closed, Group, PolicySession, RewardSession, Sample
-from specs.types import Candidate, End, Law, Propose, Role, Rollout
+from specs.types import Candidate, End, Law, Propose, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Verification:
         self._in_flight: list[Future[Any]] = []
         """Work on candidates of a step whose sampling has not ended."""
 
-    def early(self, request: Propose | Rollout, law: Law, is_new: Callable[[Role], bool]) -> Closed:
+    def early(self, request: Propose, law: Law, is_new: Callable[[Role], bool]) -> Closed:
         """Has the verifiers start on each candidate as it closes; on the prompt, where that is new to them."""
         judge = request.judge
         target = self._sessions[Role.TARGET] if Role.TARGET in request.verify or judge is not None else None
@@ -63,7 +63,7 @@ class Verification:
 
     def verify(
         self,
-        request: Propose | Rollout,
+        request: Propose,
         candidates: list[Candidate],
         firsts: Sequence[int | None],
         law: Law,
@@ -127,7 +127,7 @@ class Verification:
         for future in self._in_flight:
             future.cancel()
 
-    def _calls(self, request: Propose | Rollout, groups: Sequence[Group], law: Law) -> dict[str, Call]:
+    def _calls(self, request: Propose, groups: Sequence[Group], law: Law) -> dict[str, Call]:
         """The calls that verify candidates, by the field of a candidate that each one fills."""
         calls: dict[str, Call] = {}
         judge = request.judge

@@ -22,6 +22,7 @@ from specs.errors import InputError, ModelError
 from specs.rewards.families import PRMFormat, family_for
 
 Engine = Literal["auto", "light", "torch"]
+Dtype = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def load_models(
     *,
     engine: Engine = "auto",
     device: str = "auto",
-    dtype: str = "auto",
+    dtype: Dtype = "auto",
     allow_text_scoring: bool = False,
     timeout_s: float = 120.0,
 ) -> Models:

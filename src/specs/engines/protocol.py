@@ -13,9 +13,19 @@ from typing import Any, Protocol
 
 from specs.core.keys import Key
 from specs.core.ledger import Ask
-from specs.errors import InputError
+from specs.errors import InputError, SpecsError
 from specs.methods import Method
-from specs.types import ALONE, Candidate, Chat, End, Judge, Law, Role, Trace
+from specs.methods.speculation import WithSpeculation
+from specs.types import ALONE, Candidate, Chat, End, Finish, Judge, Law, Role, Trace
+
+
+class Stopped(SpecsError):
+    """A solve must end now, with this reason. It never leaves the driver."""
+
+    def __init__(self, reason: Finish) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
 
 Watch = Callable[[], None]
 """Called now and then while a session works; raises `Stopped` when the solve must end."""
@@ -206,12 +216,12 @@ class Models:
                 raise InputError(f"method {method.name} needs a {role} model; give one (--{role})")
         if method.roles >= {Role.DRAFT, Role.TARGET}:
             self.check_law(law)
-        speculate = getattr(method, "speculate", 0)
+        speculates = isinstance(method, WithSpeculation)
         if law.steps.enough < 1:
-            if speculate:
+            if speculates:
                 raise InputError("stragglers are cut without +speculation only; leave one of them out")
             self._check_cuts(method)
-        if speculate:
+        if speculates:
             self._check_guesses()
 
     def _check_cuts(self, method: Method) -> None:

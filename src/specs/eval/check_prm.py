@@ -14,8 +14,8 @@ import numpy as np
 
 from specs.core.ledger import minimum
 from specs.engines.local.models import LocalReward
-from specs.engines.protocol import unwatched
-from specs.errors import ModelError, Stopped
+from specs.engines.protocol import Stopped, unwatched
+from specs.errors import ModelError
 from specs.types import Candidate, End, Role, Trace
 
 QUESTION = "Tom has 40 nuts. He gives 6 nuts to each of 3 friends. How many nuts does Tom have now?"

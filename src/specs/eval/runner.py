@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from itertools import islice
-from typing import Any, cast
+from typing import Any
 
+from specs.config import Limits, SolveConfig
 from specs.decoding.latency_model import Pace
-from specs.decoding.limits import Limits
 from specs.decoding.stream import Stream, stream
 from specs.engines.protocol import Models
 from specs.errors import InputError, described
@@ -144,7 +144,7 @@ def solve_all(plan: Plan, models: Models, rows: Rows, progress: Progress | None 
 
     def begin(turn: Turn) -> Stream:
         question, method = turn.problem.question, turn.cell.method
-        return stream(question, models, method, law=plan.law, limits=plan.limits, seed=turn.seed, pace=pace)
+        return stream(question, models, SolveConfig(method, plan.law, plan.limits, seed=turn.seed), pace=pace)
 
     def finish(turn: Turn, solve: Stream) -> Result:
         try:
@@ -167,7 +167,7 @@ def solve_all(plan: Plan, models: Models, rows: Rows, progress: Progress | None 
         for cell in plan.cells:
             if any(turn.cell is cell for turn in ahead):
                 question = plan.problems[0].question
-                unmeasured = stream(question, models, cell.method, law=plan.law, limits=plan.limits, seed=plan.seed)
+                unmeasured = stream(question, models, SolveConfig(cell.method, plan.law, plan.limits, seed=plan.seed))
                 finish(Turn(plan.problems[0], cell, plan.seed), unmeasured)
         start = time.perf_counter()
         if progress:
@@ -200,7 +200,7 @@ def _failed(turn: Turn, plan: Plan, error: str) -> Result:
         seed=turn.seed,
         models={},
         prompt_token_ids={},
-        settings={**asdict(cast(Any, turn.cell.method)), **asdict(plan.law), **asdict(plan.limits)},
+        settings=SolveConfig(turn.cell.method, plan.law, plan.limits).settings,
         error=error,
     )
 

@@ -38,9 +38,9 @@ def tau_for_share(
 
 def _met(result: Result, switch_on: SwitchOn | None, beta: float | None) -> Iterator[float]:
     """What tau was held against, of each chosen draft step."""
-    compared: SwitchOn = switch_on or result.settings.get("switch_on", "trace")
+    compared: SwitchOn = switch_on or result.settings["method"].get("switch_on", "trace")
     if compared == "tilted":
-        beta = beta or result.settings["beta"]
+        beta = beta or result.settings["method"]["beta"]
     before: float | None = 1.0
     for record in result.steps:
         reward = None if record.step is None else record.step.reward

@@ -7,10 +7,10 @@ from dataclasses import asdict
 from typing import Any, Protocol, cast
 
 from specs.core.keys import Key
-from specs.types import Accept, Branch, Finish, Law, Propose, Role, Rollout, Settle
+from specs.types import Accept, Branch, Finish, Law, Propose, Role, Settle
 
-Flow = Generator[Propose | Rollout | Accept | Branch | Settle, Any, Finish]
-"""Yields requests. `Propose` and `Rollout` are answered by a `Proposal`, `Accept` by the finish
+Flow = Generator[Propose | Accept | Branch | Settle, Any, Finish]
+"""Yields requests. `Propose` is answered by a `Proposal`, `Accept` by the finish
 reason if the solve is over, else None; `Branch` by one such reason or None for each kept
 candidate; `Settle` by None."""
 
@@ -34,9 +34,3 @@ def settings_of(method: Method) -> dict[str, Any]:
     """Options of a method, for the record: its fields, or its `settings` if it has them."""
     own: dict[str, Any] | None = getattr(method, "settings", None)
     return asdict(cast(Any, method)) if own is None else own
-
-
-def check_n(n: int) -> None:
-    """Raise `ValueError` unless `n` is a number of candidates."""
-    if n < 1:
-        raise ValueError(f"n is the number of candidates, at least 1, not {n}")

@@ -19,8 +19,10 @@ from dataclasses import dataclass
 
 from specs.core.keys import Key
 from specs.core.selection import choose_best, rewards
-from specs.methods import Flow, check_n
+from specs.errors import InputError
+from specs.methods import Flow
 from specs.types import Accept, Branch, Candidate, Finish, Law, Proposal, Propose, Role, Settle, Trace
+from specs.types.checks import at_least, check_fields
 
 Keep = Callable[[tuple[Candidate, ...], int], list[int]]
 """Candidates and how many traces are still to be completed -> those that go on, the best first."""
@@ -40,7 +42,8 @@ class Beam:
     writer: Role = Role.TARGET
 
     def __post_init__(self) -> None:
-        _check(self.n, self.width)
+        check_fields(self, n=at_least(1), width=at_least(1))
+        check_width(self.n, self.width)
 
     @property
     def name(self) -> str:
@@ -64,7 +67,8 @@ class Dvts:
     roles = frozenset({Role.TARGET, Role.PRM})
 
     def __post_init__(self) -> None:
-        _check(self.n, self.width)
+        check_fields(self, n=at_least(1), width=at_least(1))
+        check_width(self.n, self.width)
 
     def solve(self, question: str, law: Law, key: Key) -> Flow:
         each = self.n // self.width
@@ -110,7 +114,7 @@ def _best_of_each(n: int) -> Keep:
     return keep
 
 
-def _check(n: int, width: int) -> None:
-    check_n(n)
-    if width < 1 or n % width:
-        raise ValueError(f"width is a number of traces that divides n = {n}, not {width}")
+def check_width(n: int, width: int) -> None:
+    """Raise `InputError` unless the traces share the candidates evenly."""
+    if n % width:
+        raise InputError(f"width is {width}, which does not divide n, which is {n}; give a divisor of n")

@@ -14,7 +14,8 @@ from specs.core.keys import Key
 from specs.core.selection import choose_best, choose_soft, rewards
 from specs.core.votes import boxed, majority
 from specs.methods import Flow
-from specs.types import Accept, Finish, Law, Role, Rollout, Trace
+from specs.types import Accept, Finish, Law, Propose, Role, Trace
+from specs.types.checks import at_least, check_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +27,10 @@ class BestOfN:
     roles = frozenset({Role.TARGET, Role.PRM})
 
     def __post_init__(self) -> None:
-        _check(self.n)
+        check_fields(self, n=at_least(1))
 
     def solve(self, question: str, law: Law, key: Key) -> Flow:
-        proposal = yield Rollout(Role.TARGET, Trace(question), self.n, frozenset({Role.PRM}), law)
+        proposal = yield Propose(Role.TARGET, Trace(question), self.n, frozenset({Role.PRM}), law, whole=True)
         decision = choose_best(rewards(proposal.candidates))
         finish = yield Accept(decision, keep=decision.chosen is not None)
         return Finish.NO_SUPPORT if decision.chosen is None else finish
@@ -45,12 +46,10 @@ class SoftBestOfN:
     roles = frozenset({Role.TARGET, Role.PRM})
 
     def __post_init__(self) -> None:
-        _check(self.n)
-        if not 0 <= self.beta < math.inf:
-            raise ValueError(f"beta is an inverse temperature, at least 0 and finite, not {self.beta}")
+        check_fields(self, n=at_least(1), beta=at_least(0))
 
     def solve(self, question: str, law: Law, key: Key) -> Flow:
-        proposal = yield Rollout(Role.TARGET, Trace(question), self.n, frozenset({Role.PRM}), law)
+        proposal = yield Propose(Role.TARGET, Trace(question), self.n, frozenset({Role.PRM}), law, whole=True)
         scores = [self.beta * reward for reward in rewards(proposal.candidates)]
         decision = choose_soft(scores, key.fold("select", ()).uniform())
         finish = yield Accept(decision, keep=decision.chosen is not None)
@@ -66,10 +65,10 @@ class Majority:
     roles = frozenset({Role.TARGET})
 
     def __post_init__(self) -> None:
-        _check(self.n)
+        check_fields(self, n=at_least(1))
 
     def solve(self, question: str, law: Law, key: Key) -> Flow:
-        proposal = yield Rollout(Role.TARGET, Trace(question), self.n, frozenset(), law)
+        proposal = yield Propose(Role.TARGET, Trace(question), self.n, frozenset(), law, whole=True)
         votes = majority([boxed(candidate.text) for candidate in proposal.candidates])
         return (yield Accept(choose_best(votes)))
 
@@ -83,18 +82,13 @@ class WeightedMajority:
     roles = frozenset({Role.TARGET, Role.PRM})
 
     def __post_init__(self) -> None:
-        _check(self.n)
+        check_fields(self, n=at_least(1))
 
     def solve(self, question: str, law: Law, key: Key) -> Flow:
-        proposal = yield Rollout(Role.TARGET, Trace(question), self.n, frozenset({Role.PRM}), law)
+        proposal = yield Propose(Role.TARGET, Trace(question), self.n, frozenset({Role.PRM}), law, whole=True)
         final = rewards(proposal.candidates)
         weights = [0.0 if math.isnan(reward) else reward for reward in final]
         votes = majority([boxed(c.text) for c in proposal.candidates], weights)
         decision = choose_best([math.nan if math.isnan(r) else vote for r, vote in zip(final, votes, strict=True)])
         finish = yield Accept(decision, keep=decision.chosen is not None)
         return Finish.NO_SUPPORT if decision.chosen is None else finish
-
-
-def _check(n: int) -> None:
-    if n < 1:
-        raise ValueError(f"n is the number of samples, at least 1, not {n}")

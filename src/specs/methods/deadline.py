@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from specs.core.keys import Key
 from specs.core.latency import ROLES, Estimate, Kind
@@ -28,6 +28,7 @@ from specs.methods import Flow
 from specs.methods.specs import Specs
 from specs.methods.speculative import Policy, Step
 from specs.types import Candidate, Decision, Finish, Law, Proposal, Propose, Role, Trace
+from specs.types.checks import POSITIVE, check_value
 
 _MORE_STEPS = 0.75
 """Quantile of the steps that remain, which time is kept for."""
@@ -101,8 +102,7 @@ class Deadline:
     estimate: Estimate = field(default_factory=Estimate)
 
     def __post_init__(self) -> None:
-        if not self.deadline_s > 0:
-            raise ValueError(f"a deadline is a positive number of seconds, not {self.deadline_s}")
+        check_value("deadline_s", self.deadline_s, float, POSITIVE)
 
     @property
     def name(self) -> str:
@@ -113,15 +113,9 @@ class Deadline:
         return self.policy.roles
 
     @property
-    def speculate(self) -> int:
-        """Tokens that the draft proposes at a time; 0 for none."""
-        return getattr(self.policy, "speculate", 0)
-
-    @property
     def settings(self) -> dict[str, Any]:
-        """For the record: the policy's options, the deadline, and what was expected of it."""
-        own = asdict(cast(Any, self.policy))
-        return {**own, "deadline_s": self.deadline_s, "estimate": asdict(self.estimate)}
+        """For the record: the policy's options, and what steps were expected to take."""
+        return {**asdict(self.policy), "estimate": asdict(self.estimate)}
 
     def solve(self, question: str, law: Law, key: Key) -> Flow:
         """See `specs.methods.Method`."""

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from functools import partial
 
 from specs.core.selection import choose_soft, log_ratio
-from specs.methods import check_n
 from specs.methods.speculative import Policy, Step
 from specs.types import Candidate, Decision, Propose, Role
+from specs.types.checks import above, at_least, check_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,7 @@ class Gsi(Policy):
     roles = frozenset(Role)
 
     def __post_init__(self) -> None:
-        check_n(self.n)
-        if not 0 < self.beta < math.inf:
-            raise ValueError(f"beta divides the log-ratio, so it is above 0 and finite, not {self.beta}")
+        check_fields(self, n=at_least(1), beta=above(0))
 
     def propose(self, step: Step) -> Propose:
         if step.writer is Role.TARGET:

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 from specs.core.keys import Key
 from specs.core.selection import choose_best, rewards
-from specs.methods import Flow, check_n
+from specs.methods import Flow
 from specs.types import Accept, Finish, Law, Proposal, Propose, Role, Trace
+from specs.types.checks import at_least, check_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class OracleRoute:
     roles = frozenset(Role)
 
     def __post_init__(self) -> None:
-        check_n(self.n)
+        check_fields(self, n=at_least(1))
 
     def solve(self, question: str, law: Law, key: Key) -> Flow:
         trace = Trace(question)

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from specs.core.selection import choose_soft, log_ratio
-from specs.methods import check_n
 from specs.methods.speculative import Policy, Step
 from specs.types import Candidate, Decision, Propose, Role
+from specs.types.checks import at_least, check_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class PrmFree(Policy):
     roles = frozenset({Role.DRAFT, Role.TARGET})
 
     def __post_init__(self) -> None:
-        check_n(self.n)
+        check_fields(self, n=at_least(1))
 
     def propose(self, step: Step) -> Propose:
         verify = frozenset({Role.TARGET} if step.writer is Role.DRAFT else ())

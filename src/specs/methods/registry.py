@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import math
-import sys
 from dataclasses import fields
-from numbers import Integral, Real
-from types import UnionType
-from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
+from typing import Any
 
 from specs.errors import InputError
 from specs.methods import Method
@@ -21,9 +17,10 @@ from specs.methods.rsd import Rsd
 from specs.methods.single import Single
 from specs.methods.specreason import SpecReason
 from specs.methods.specs import Specs
-from specs.methods.speculation import speculating
+from specs.methods.speculation import SUFFIX, WithSpeculation
 from specs.methods.ssr import Ssr
 from specs.types import Role
+from specs.types.checks import check_names, shown, suggestion
 
 _METHODS: dict[str, tuple[type, dict[str, Any]]] = {
     "specs": (Specs, {}),
@@ -46,16 +43,20 @@ _METHODS: dict[str, tuple[type, dict[str, Any]]] = {
     "draft": (Single, {"writer": Role.DRAFT}),
 }
 NAMES = tuple(_METHODS)
-SPECULATING = tuple(
-    f"{name}+speculation" for name, (_, fixed) in _METHODS.items() if fixed.get("writer") is not Role.DRAFT
-)
+SPECULATING = tuple(f"{name}{SUFFIX}" for name, (_, fixed) in _METHODS.items() if fixed.get("writer") is not Role.DRAFT)
 """Methods whose target steps are written with token-level speculation."""
 
 
 def _kind(name: str) -> tuple[type, dict[str, Any]]:
-    """The class of the method called `name`, and what the name fixes."""
-    kind, fixed = _METHODS[name.removesuffix("+speculation")]
-    return speculating(kind) if name in SPECULATING else kind, fixed
+    """The class of the method called `name`, without a suffix, and what the name fixes.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    if name not in NAMES and name not in SPECULATING:
+        if near := suggestion(name, (*NAMES, *SPECULATING)):
+            raise InputError(f"there is no method {shown(name)}; {near}")
+    return _METHODS[name.removesuffix(SUFFIX)]
 
 
 def options_of(name: str) -> frozenset[str]:
@@ -64,48 +65,25 @@ def options_of(name: str) -> frozenset[str]:
     Raises:
         InputError: an unknown name.
     """
-    if name not in NAMES and name not in SPECULATING:
-        raise InputError(f"unknown method {name!r}; choose from {', '.join(NAMES)}, or one of them with +speculation")
-    return frozenset(field.name for field in fields(_kind(name)[0])) - {"writer"}
+    own = frozenset(field.name for field in fields(_kind(name)[0])) - {"writer"}
+    return own | {"speculate"} if name in SPECULATING else own
 
 
 def make(name: str, **options: Any) -> Method:
-    """The method called `name`; of `options` it takes those that it has, None means its default.
+    """The method called `name` with these options.
 
     Raises:
-        InputError: an unknown name, an option that no method has, a value out of its range.
+        InputError: an unknown name, an option that the method lacks, or a value that it does not take.
     """
-    known = options_of(name)
+    check_names(f"method {name} has no option", options, options_of(name))
     kind, fixed = _kind(name)
-    every = {"speculate", *(field.name for one, _ in _METHODS.values() for field in fields(one))}
-    if unknown := options.keys() - every:
-        raise InputError(f"unknown option {', '.join(sorted(unknown))}; see 'specs solve --help'")
-    given = {key: value for key, value in options.items() if key in known and value is not None}
-    for key, value in given.items():
-        if not fits(name, key, value):
-            raise InputError(f"{key} is {value!r}, which {name} does not take; see 'specs solve --help'")
-    try:
-        return kind(**{**fixed, **given})
-    except ValueError as error:
-        raise InputError(str(error)) from None
+    if name not in SPECULATING:
+        return kind(**{**fixed, **options})
+    tokens = {"speculate": options.pop("speculate")} if "speculate" in options else {}
+    return WithSpeculation(kind(**{**fixed, **options}), **tokens)
 
 
-def fits(name: str, option: str, value: Any) -> bool:
-    """Whether a value is of the kind that an option of a method is, and a number if that is one; its range apart."""
-    return _of_kind(value, get_type_hints(_kind(name)[0])[option])
-
-
-def _of_kind(value: Any, kind: Any) -> bool:
-    if get_origin(kind) is Literal:
-        return value in get_args(kind)
-    if get_origin(kind) is UnionType:
-        return any(_of_kind(value, one) for one in get_args(kind))
-    if kind is Role:
-        return value in list(Role)
-    if isinstance(value, bool):
-        return kind is bool
-    if kind is float:
-        # No NaN, and no whole number that no float can hold.
-        size = abs(cast(float, value)) if isinstance(value, Real) else math.nan
-        return size <= sys.float_info.max or size == math.inf
-    return isinstance(value, Integral if kind is int else kind)
+def make_with(name: str, shared: dict[str, Any]) -> Method:
+    """The method called `name` with those of the options that it has, for options given to several methods at once."""
+    known = options_of(name)
+    return make(name, **{option: value for option, value in shared.items() if option in known})

@@ -17,6 +17,7 @@ from specs.core.selection import choose_best
 from specs.methods.accept import good_enough
 from specs.methods.speculative import Policy, Step
 from specs.types import Candidate, Decision, Propose, Role
+from specs.types.checks import UNIT, check_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,9 @@ class Rsd(Policy):
     start: Literal["target", "draft"] = "draft"
     name = "rsd"
     roles = frozenset(Role)
+
+    def __post_init__(self) -> None:
+        check_fields(self, tau=UNIT)
 
     def first_writer(self) -> Role:
         return Role(self.start)

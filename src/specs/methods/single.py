@@ -11,6 +11,7 @@ from specs.core.keys import Key
 from specs.core.selection import choose_best
 from specs.methods import Flow
 from specs.types import Accept, Law, Propose, Role, Trace
+from specs.types.checks import check_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,9 @@ class Single:
     """`target` and `draft`: one sample of one model."""
 
     writer: Role = Role.TARGET
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def name(self) -> str:

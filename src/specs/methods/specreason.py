@@ -18,6 +18,7 @@ from specs.core.selection import choose_best, rewards
 from specs.methods.accept import good_enough
 from specs.methods.speculative import Policy, Step
 from specs.types import Candidate, Decision, Judge, Propose, Role
+from specs.types.checks import UNIT, check_fields
 
 RATING = Judge(
     instruction="Is the last step of this solution right? Look only at whether its facts and its arithmetic are "
@@ -37,6 +38,9 @@ class SpecReason(Policy):
     tau: float = KEPT
     name = "specreason"
     roles = frozenset({Role.DRAFT, Role.TARGET})
+
+    def __post_init__(self) -> None:
+        check_fields(self, tau=UNIT)
 
     def propose(self, step: Step) -> Propose:
         judge = RATING if step.writer is Role.DRAFT else None

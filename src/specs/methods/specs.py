@@ -22,10 +22,11 @@ from functools import partial
 from typing import Literal
 
 from specs.core.selection import RewardAs, choose_best, choose_soft, hopeless, log_ratio, tilt
-from specs.methods import check_n
+from specs.errors import InputError
 from specs.methods.accept import SwitchOn, evidence, good_enough, reward_before
 from specs.methods.speculative import Policy, Step
 from specs.types import Candidate, Decision, Propose, Role, Trace
+from specs.types.checks import NOT_NEGATIVE, UNIT, at_least, check_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +70,9 @@ class Specs(Policy):
     draft_share: float | None = None
 
     def __post_init__(self) -> None:
-        check_n(self.n)
-        if not 0 <= self.beta < math.inf:
-            raise ValueError(f"beta is an inverse temperature, at least 0 and finite, not {self.beta}")
+        check_fields(self, n=at_least(1), beta=at_least(0), tau=UNIT, hopeless=NOT_NEGATIVE, draft_share=UNIT)
         if self.switch_on == "tilted" and self.beta == 0:
-            raise ValueError("switch_on 'tilted' divides the log-ratio by beta, which is 0; use 'step'")
-        if self.hopeless is not None and not self.hopeless >= 0:
-            raise ValueError(f"hopeless is a number of nats, at least 0, not {self.hopeless}")
-        if self.draft_share is not None and not 0 <= self.draft_share <= 1:
-            raise ValueError(f"draft_share lies in [0, 1], not {self.draft_share}")
+            raise InputError("beta is 0, by which switch_on 'tilted' divides the log-ratio; give switch_on 'step'")
 
     @property
     def name(self) -> str:

@@ -8,61 +8,60 @@ inversion from the same uniform, and a proposed token stands where the draws agr
 probability `sum over tokens of the overlap of their intervals` in [0, 1 - TV(p, q)], TV the total variation
 distance; rejection sampling reaches 1 - TV (docs/performance.md has both on the bundled pair).
 
-Model calls a step: of the method, and where the target writes, passes of the draft beside.
+Model calls a step: those of the method, and passes of the draft while the target writes.
 """
 
 from __future__ import annotations
 
-from dataclasses import make_dataclass, replace
-from functools import cache
-from inspect import getattr_static
+from dataclasses import dataclass, replace
 from typing import Any
 
 from specs.core.keys import Key
-from specs.methods import Flow
-from specs.types import Law, Propose, Role, Rollout
+from specs.methods import Flow, Method, settings_of
+from specs.types import Law, Propose, Role
+from specs.types.checks import at_least, check_value
 
 TOKENS = 8
-"""Proposed at a time unless the user says otherwise."""
+"""Proposed at a time by default."""
+SUFFIX = "+speculation"
 
 
-@cache  # made when first asked for: a dozen classes would cost every start 10 ms
-def speculating(kind: type[Any]) -> type[Any]:
-    """The methods of class `kind` with one more option, `speculate`: tokens that the draft proposes at a time, >= 1."""
+@dataclass(frozen=True, slots=True)
+class WithSpeculation:
+    """A method whose target steps are written with token-level speculation.
 
-    def check(self: Any) -> None:
-        if own := getattr(kind, "__post_init__", None):
-            own(self)
-        if self.speculate < 1:
-            raise ValueError(f"speculate is a number of tokens, at least 1, not {self.speculate}")
+    Attributes:
+        speculate: tokens that the draft proposes at a time, >= 1.
+    """
 
-    def solve(self: Any, question: str, law: Law, key: Key, *schedule: Any) -> Flow:
-        return _speculated(kind.solve(self, question, law, key, *schedule), self.speculate)
+    method: Method
+    speculate: int = TOKENS
 
-    def of_kind(self: Any, name: str) -> Any:
-        own = getattr_static(kind, name)
-        return own.__get__(self) if isinstance(own, property) else own
+    def __post_init__(self) -> None:
+        check_value("speculate", self.speculate, int, at_least(1))
 
-    namespace = {
-        "__doc__": f"{kind.__name__}, its target steps written with speculation.",
-        "__post_init__": check,
-        "solve": solve,
-        "name": property(lambda self: f"{of_kind(self, 'name')}+speculation"),
-        "roles": property(lambda self: of_kind(self, "roles") | {Role.DRAFT}),
-    }
-    return make_dataclass(
-        f"Speculating{kind.__name__}", [("speculate", int, TOKENS)], bases=(kind,), namespace=namespace, frozen=True
-    )
+    @property
+    def name(self) -> str:
+        return f"{self.method.name}{SUFFIX}"
 
+    @property
+    def roles(self) -> frozenset[Role]:
+        return self.method.roles | {Role.DRAFT}
 
-def _speculated(flow: Flow, tokens: int) -> Flow:
-    """The same requests; those to write as the target say how many tokens are proposed at a time."""
-    reply: Any = None
-    while True:
-        try:
-            request = flow.send(reply)
-        except StopIteration as stop:
-            return stop.value
-        if isinstance(request, Propose | Rollout) and request.writer is Role.TARGET:
-            request = replace(request, speculate=tokens)
-        reply = yield request
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The options of the method and `speculate`, for the record."""
+        return {**settings_of(self.method), "speculate": self.speculate}
+
+    def solve(self, question: str, law: Law, key: Key) -> Flow:
+        """The method's requests; those that the target writes say how many tokens are proposed at a time."""
+        flow = self.method.solve(question, law, key)
+        reply: Any = None
+        while True:
+            try:
+                request = flow.send(reply)
+            except StopIteration as stop:
+                return stop.value
+            if isinstance(request, Propose) and request.writer is Role.TARGET:
+                request = replace(request, speculate=self.speculate)
+            reply = yield request

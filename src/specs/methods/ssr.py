@@ -21,10 +21,11 @@ from typing import Literal
 from specs.core.keys import Key
 from specs.core.selection import choose_best, rewards
 from specs.core.votes import boxed, majority, normal
-from specs.methods import Flow, check_n
+from specs.methods import Flow
 from specs.methods.accept import good_enough
 from specs.methods.specreason import KEPT, RATING
 from specs.types import Accept, Branch, Candidate, Finish, Law, Proposal, Propose, Role, Settle, Trace
+from specs.types.checks import UNIT, at_least, check_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Ssr:
     roles = frozenset({Role.DRAFT, Role.TARGET})
 
     def __post_init__(self) -> None:
-        check_n(self.n)
+        check_fields(self, n=at_least(1), tau=UNIT)
 
     def solve(self, question: str, law: Law, key: Key) -> Flow:
         tracks = [Track(Trace(question))] * self.n

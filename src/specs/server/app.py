@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from specs import __version__
+from specs.methods import settings_of
 from specs.methods.registry import make, options_of
 from specs.server.answers import Answer
 from specs.server.document import answers, documented, refusals
@@ -140,7 +141,8 @@ def create_app(solves: Solves, offers: Mapping[str, Offer], settings: Settings) 
 
 def _model(offer: Offer, created: int) -> dict[str, Any]:
     made, own = make(offer.method, **offer.options), options_of(offer.method)
-    may_be_asked = {name: getattr(made, name) for name in OPTIONS if name in own}
+    given = settings_of(made)
+    may_be_asked = {name: given[name] for name in OPTIONS if name in own}
     ours = {
         "method": offer.method,
         "description": offer.description,

@@ -11,10 +11,10 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from specs.config import Limits, SolveConfig
 from specs.decoding.latency_model import Pace
-from specs.decoding.limits import Limits
 from specs.decoding.stream import Stream, stream
 from specs.engines.protocol import Models
 from specs.errors import described
@@ -106,22 +106,19 @@ class Job:
     async def _solved(self) -> Ended | Failed:
         asked = self.asked
         try:
-            await self._place.reached(asked.limits.deadline_s)
+            await self._place.reached(asked.config.limits.deadline_s)
         except TimeoutError:
             return self._late()
         if self._given_up:  # between the turn and now
             raise asyncio.CancelledError
         queue_s = time.perf_counter() - self._began
-        limits = within(asked.limits, queue_s)
+        limits = within(asked.config.limits, queue_s)
         if limits is None:
             return self._late()
         self._running = stream(
             asked.question,
             self._solves.models,
-            asked.method,
-            law=asked.law,
-            limits=limits,
-            seed=asked.seed,
+            replace(asked.config, limits=limits),
             chat=asked.chat,
             pace=self._solves.pace,
         )
@@ -162,7 +159,8 @@ class Solves:
 
         An engine that fails here may have recovered when it is needed, and methods that do not use it still work.
         """
-        trial = stream(TRIAL, self.models, method, law=law, limits=Limits(max_tokens=100), pace=self.pace)
+        config = SolveConfig(method, law, Limits(max_tokens=100))
+        trial = stream(TRIAL, self.models, config, pace=self.pace)
         try:
             failure = trial.result.error
         except KeyboardInterrupt:

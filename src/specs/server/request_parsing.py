@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from specs import api
-from specs.decoding.limits import Limits
+from specs.config import Limits, SolveConfig, configure
+from specs.config.solve_config import TEMPERATURE
 from specs.engines.protocol import Models
 from specs.errors import InputError, ModelError
-from specs.methods import Method
+from specs.methods import Method, settings_of
 from specs.methods.registry import options_of
 from specs.server.errors import Refused, quoted
 from specs.server.model_catalog import Offer
 from specs.server.schemas import ChatRequest, Common, CompletionRequest, Message, SpecsOptions
-from specs.types import Chat, Law, Turn
+from specs.types import Chat, Turn
 
 OPTIONS = ("n", "beta", "tau", "width", "threshold")
 """Options of methods that a request may give."""
@@ -55,10 +55,7 @@ class Asked:
     model: str
     question: str
     chat: Chat
-    method: Method
-    law: Law
-    limits: Limits
-    seed: int
+    config: SolveConfig
     stop: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -77,9 +74,9 @@ def asked_by(
             404, f"there is no model {quoted(request.model)}; GET /v1/models names them", param="model",
             code="model_not_found",
         )  # fmt: skip
-    method, law, limits, notes = _configured(request, request.specs or SpecsOptions.model_validate({}), offer, caps)
+    config, notes = _configured(request, request.specs or SpecsOptions.model_validate({}), offer, caps)
     try:
-        models.require(method, law)
+        models.require(config.method, config.sampling)
     except InputError as error:
         raise Refused(400, str(error)) from None
     if isinstance(request, ChatRequest):
@@ -87,19 +84,17 @@ def asked_by(
     else:
         prompts = [(prompt, Chat(template=False)) for prompt in request.prompts]
     for question, chat in prompts:
-        _check(question, chat, method, models, "messages" if isinstance(request, ChatRequest) else "prompt")
+        _check(question, chat, config.method, models, "messages" if isinstance(request, ChatRequest) else "prompt")
     stop = (request.stop,) if isinstance(request.stop, str) else tuple(request.stop or ())
     first = _seed(request)
     return [
-        Asked(request.model, question, chat, method, law, limits, first + k, stop, notes)
+        Asked(request.model, question, chat, replace(config, seed=first + k), stop, notes)
         for question, chat in prompts
         for k in range(request.n or 1)
     ]
 
 
-def _configured(
-    request: Common, own: SpecsOptions, offer: Offer, caps: Caps
-) -> tuple[Method, Law, Limits, tuple[str, ...]]:
+def _configured(request: Common, own: SpecsOptions, offer: Offer, caps: Caps) -> tuple[SolveConfig, tuple[str, ...]]:
     name = own.method or offer.method
     options = dict(offer.options) if name == offer.method else {}
     given = {option: value for option in OPTIONS if (value := getattr(own, option)) is not None}
@@ -126,17 +121,17 @@ def _configured(
         elif request.temperature == 0:
             if "select" in known:
                 options["select"] = "best"
-            temperature = law.get("temperature", api.TEMPERATURE)
+            temperature = law.get("temperature", TEMPERATURE)
             notes = (
                 f"temperature 0: the best candidate of each step, seed {SEED_AT_ZERO} unless one was given; "
                 f"candidates are drawn at {temperature:g}",
             )
-        method, drawn, bounds = api.configure(name, **law, **limits, **options)
+        config = configure(name, **law, **limits, **options)
     except InputError as error:
         raise Refused(400, str(error), param="specs" if request.specs else None) from None
-    if getattr(method, "n", 1) > caps.n:
+    if settings_of(config.method).get("n", 1) > caps.n:
         raise Refused(400, f"specs.n: at most {caps.n} candidates a step here", param="specs.n")
-    return method, drawn, bounds, notes
+    return config, notes
 
 
 def _tokens(request: Common, caps: Caps) -> int:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
+from specs.config.solve_config import nested
 from specs.errors import InputError
 from specs.types import ALONE, Candidate, Chat, Decision, End, Finish, Result, Role, Seconds, StepRecord, Turn, Usage
 
@@ -84,10 +85,7 @@ def result_from(value: Any, where: str) -> Result:
         draws=solve.take("draws", int) if solve.has("draws") else 1,  # before there was a second rule
         models={role: models.take(role, str) for role in models.roles()},
         prompt_token_ids={role: prompts.ids(role) for role in prompts.roles()},
-        settings={
-            name: _NOT_FINITE.get(value, value) if isinstance(value, str) else value
-            for name, value in solve.take("settings", dict).items()
-        },
+        settings=_settings(solve.take("settings", dict), solve.where),
         text_scoring=solve.take("text_scoring", bool),
         raw_scoring=solve.has("raw_scoring") and solve.take("raw_scoring", bool),
         error=solve.optional("error", str),
@@ -95,12 +93,28 @@ def result_from(value: Any, where: str) -> Result:
     )
 
 
+def _settings(value: dict[str, Any], where: str) -> dict[str, Any]:
+    """Settings of any version, as the current one; infinite numbers were written as text."""
+    try:
+        found = nested(value)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    for owner in ("method", "sampling", "steps", "limits"):
+        if not isinstance(found.get(owner), dict):
+            raise InputError(f"{where}: its settings have no object {owner!r}; give a whole trace")
+        found[owner] = {
+            name: _NOT_FINITE.get(value, value) if isinstance(value, str) else value
+            for name, value in found[owner].items()
+        }
+    return found
+
+
 def _chat(chat: _Object) -> Chat:
     turns = [_Object(turn, f"{chat.where}, turn {number}") for number, turn in enumerate(chat.take("before", list), 1)]
     try:
         before = tuple(Turn(turn.take("role", str), turn.take("content", str)) for turn in turns)
         return Chat(before, chat.take("template", bool))
-    except ValueError as error:
+    except InputError as error:
         raise InputError(f"{chat.where}: {error}") from None
 
 

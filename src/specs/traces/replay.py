@@ -10,15 +10,16 @@ seed takes these very steps. It ends where the method asks for something that wa
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any
 
+from specs.config import Limits
 from specs.core.keys import Key
-from specs.decoding.limits import Limits, finish_of
+from specs.decoding.limits import finish_of
 from specs.errors import InputError
-from specs.methods import Method
-from specs.methods.registry import fits, make
+from specs.methods import Method, settings_of
+from specs.methods.registry import make, options_of
 from specs.types import (
     Accept,
     Branch,
@@ -31,7 +32,6 @@ from specs.types import (
     Propose,
     Result,
     Role,
-    Rollout,
     Settle,
     StepPolicy,
     StepRecord,
@@ -101,7 +101,7 @@ class _Replaying:
     def __init__(self, result: Result, method: Method, law: Law, limits: Limits) -> None:
         self.result, self.method, self.law, self.limits = result, method, law, limits
         self.decisions: list[Decision] = []
-        self.open: list[tuple[Proposal, Propose | Rollout, StepRecord]] = []
+        self.open: list[tuple[Proposal, Propose, StepRecord]] = []
         """Proposals that were answered and not decided yet."""
         self.done = 0
         """Records that came out as they were."""
@@ -119,7 +119,7 @@ class _Replaying:
             while True:
                 request = flow.send(reply)
                 match request:
-                    case Propose() | Rollout():
+                    case Propose():
                         reply = self._propose(request)
                     case Accept():
                         reply = self._accept(request)
@@ -135,7 +135,7 @@ class _Replaying:
             ended = parted.ended
         return Replay(self.method, tuple(self.decisions), self.done, len(self.result.steps), ended)
 
-    def _propose(self, request: Propose | Rollout) -> Proposal:
+    def _propose(self, request: Propose) -> Proposal:
         place = self.done + len(self.open)
         if place == len(self.result.steps):
             raise _Parted(Ended.CUT)
@@ -148,7 +148,7 @@ class _Replaying:
         self.open.append((proposal, request, record))
         return proposal
 
-    def _missing(self, request: Propose | Rollout, record: StepRecord) -> Ended | None:
+    def _missing(self, request: Propose, record: StepRecord) -> Ended | None:
         """What the record lacks to answer a request; None if nothing."""
         first = next((c for c in record.candidates if c.end is not End.CUT), record.candidates[0])
         if request.writer is not record.writer:
@@ -156,7 +156,8 @@ class _Replaying:
         if len(request.trace.steps) != record.step_idx:
             return Ended.PROPOSAL
         if len(request.traces) > 1:
-            if any(getattr(self.method, name, None) != self.result.settings.get(name) for name in ("n", "width")):
+            own, recorded = settings_of(self.method), self.result.settings["method"]
+            if any(own.get(name) != recorded.get(name) for name in ("n", "width")):
                 return Ended.TRACES
             if len(request.traces) * request.n != len(record.candidates):
                 return Ended.PROPOSAL
@@ -191,39 +192,40 @@ class _Replaying:
         traces = [request.traces[k // request.n].extend(proposal.candidates[k], request.writer) for k in branch.kept]
         return tuple(finish_of(trace, self.limits) for trace in traces)
 
-    def _take(self, proposal: Proposal | None) -> tuple[Proposal, Propose | Rollout, StepRecord]:
+    def _take(self, proposal: Proposal | None) -> tuple[Proposal, Propose, StepRecord]:
         idx = next((k for k, (one, *_) in enumerate(self.open) if one is proposal), -1)
         return self.open.pop(idx)
 
 
-def _verified(candidate: Candidate, request: Propose | Rollout) -> Candidate:
+def _verified(candidate: Candidate, request: Propose) -> Candidate:
     """A candidate with no more than what was asked for: a method must not see what it would not pay for."""
     scored = Role.TARGET in request.verify or request.writer is Role.TARGET
     reward = candidate.reward if _rewarded(request) else None
     return replace(candidate, reward=reward, log_p=candidate.log_p if scored else None)
 
 
-def _rewarded(request: Propose | Rollout) -> bool:
+def _rewarded(request: Propose) -> bool:
     return Role.PRM in request.verify or request.judge is not None
 
 
 def _recorded(result: Result, options: dict[str, Any]) -> tuple[Method, Law, Limits]:
     """The method, the law and the limits of a record, the method's options overridden."""
-    usual = make(result.method)
+    names = options_of(result.method)
     given = {name: value for name, value in options.items() if value is not None}
-    names = [option.name for option in fields(cast(Any, usual))]
-    if missing := [name for name in names if name not in result.settings and name not in given]:
+    settings = result.settings
+    own = settings["method"]
+    if missing := sorted(names - own.keys() - given.keys()):
         raise InputError(f"settings: no {missing[0]!r}; another version made this record, so give that option")
-    settings = {name: result.settings[name] for name in names if name in result.settings}
-    for name, value in settings.items():
-        if not fits(result.method, name, value):
-            raise InputError(f"settings: {name!r} is {value!r}, which no {result.method} has")
+    recorded = {name: value for name, value in own.items() if name in names}
+    for owner, needed in (("sampling", ("temperature", "top_p")), ("limits", ("max_steps", "max_tokens"))):
+        if lost := [name for name in needed if name not in settings[owner]]:
+            raise InputError(f"settings: no {lost[0]!r}; give a whole trace, as 'specs solve --trace' writes it")
     try:
-        recorded = result.settings
-        law = Law(recorded["temperature"], recorded["top_p"], StepPolicy(**recorded["steps"]))
-        limits = Limits(recorded["max_steps"], recorded["max_tokens"])
-    except KeyError as error:
-        raise InputError(f"settings: no {error}; give a whole trace, as 'specs solve --trace' writes it") from None
-    except (TypeError, ValueError) as error:
+        make(result.method, **recorded)
+        law = Law(**settings["sampling"], steps=StepPolicy(**settings["steps"]))
+        limits = Limits(**{**settings["limits"], "deadline_s": None})
+    except TypeError as error:
+        raise InputError(f"settings: {error}; give a whole trace, as 'specs solve --trace' writes it") from None
+    except InputError as error:
         raise InputError(f"settings: {error}") from None
-    return make(result.method, **{**settings, **given}), law, limits
+    return make(result.method, **{**recorded, **given}), law, limits

@@ -23,10 +23,9 @@ from specs.engines.local.prefetch import Ahead
 from specs.engines.local.stragglers import Stragglers
 from specs.engines.local.token_speculation import Checked, Drafted
 from specs.engines.local.tree import Tree
-from specs.engines.protocol import Closed, Counts, Group, Guesses, Sample, Watch, unheard
+from specs.engines.protocol import Closed, Counts, Group, Guesses, Sample, Stopped, Watch, unheard
 from specs.engines.steps import Stepper
 from specs.engines.text import Text, to_text
-from specs.errors import Stopped
 from specs.rewards.formats import RewardFormat
 from specs.types import End, Finish, Judge, Law, Trace
 

@@ -19,8 +19,7 @@ import numpy as np
 from specs.engines.arrays import Bools
 from specs.engines.local.backend import Backend
 from specs.engines.local.logits import Rows
-from specs.engines.protocol import Counts
-from specs.errors import Stopped
+from specs.engines.protocol import Counts, Stopped
 from specs.types import Finish
 
 ROOT = -1

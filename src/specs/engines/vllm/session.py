@@ -19,13 +19,13 @@ from specs.core.keys import Key
 from specs.core.ledger import Ask, Ids
 from specs.engines.arrays import Floats
 from specs.engines.inputs import Reader, RewardReader, fitting
-from specs.engines.protocol import Closed, Counts, Group, Guesses, Sample, Watch, unheard
+from specs.engines.protocol import Closed, Counts, Group, Guesses, Sample, Stopped, Watch, unheard
 from specs.engines.steps import Stepper
 from specs.engines.text import Text, known
 from specs.engines.vllm.client import begin, joined, together, wait
 from specs.engines.vllm.replicas import Replicas
 from specs.engines.vllm.server import Server, Tally
-from specs.errors import EngineError, Stopped
+from specs.errors import EngineError
 from specs.rewards.formats import Family
 from specs.types import ALONE, Candidate, Chat, Finish, Judge, Law, Trace
 

@@ -1,0 +1,136 @@
+"""One configured solve: the method, what it samples from, where it ends, and the seed."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from specs.errors import InputError
+from specs.methods import Method, settings_of
+from specs.methods.registry import make, options_of
+from specs.types import Law, StepPolicy
+from specs.types.checks import POSITIVE, at_least, check_fields, check_names, check_value, shown
+
+TEMPERATURE = 0.7
+MAX_STEP_TOKENS = 64
+SETTINGS_VERSION = 2
+"""Settings in traces: 1 was one flat object, 2 is nested by owner (`SolveConfig.settings`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Where a solve ends at the latest.
+
+    Attributes:
+        max_steps: accepted steps, >= 1.
+        max_tokens: tokens of the accepted trace, >= 1.
+        deadline_s: seconds from the start, and the overtime of the request under way; None for none.
+    """
+
+    max_steps: int = 32
+    max_tokens: int = 2048
+    deadline_s: float | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self, max_steps=at_least(1), max_tokens=at_least(1), deadline_s=POSITIVE)
+
+
+@dataclass(frozen=True, slots=True)
+class SolveConfig:
+    """A configured solve.
+
+    Attributes:
+        seed: equal seeds give equal solves; any whole number.
+    """
+
+    method: Method
+    sampling: Law = field(default_factory=Law)
+    limits: Limits = field(default_factory=Limits)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not hasattr(self.method, "solve"):
+            raise InputError(f"method is {shown(self.method)}; give a method's name to specs.configure, or a Method")
+        check_value("sampling", self.sampling, Law)
+        check_value("limits", self.limits, Limits)
+        object.__setattr__(self, "seed", check_value("seed", self.seed, int))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything but the seed, for traces: nested by owner."""
+        law = asdict(self.sampling)
+        return {
+            "version": SETTINGS_VERSION,
+            "method": settings_of(self.method),
+            "steps": law.pop("steps"),
+            "sampling": law,
+            "limits": asdict(self.limits),
+        }
+
+
+def configure(
+    method: str | Method = "specs",
+    *,
+    seed: int = 0,
+    temperature: float = TEMPERATURE,
+    top_p: float = 1.0,
+    max_steps: int = 32,
+    max_step_tokens: int = MAX_STEP_TOKENS,
+    max_tokens: int = 2048,
+    deadline_s: float | None = None,
+    delimiter: str | None = "\n\n",
+    enough: float = 1.0,
+    **options: Any,
+) -> SolveConfig:
+    """Plain options as a configured solve.
+
+    Args:
+        method: a name (`specs.methods.registry.NAMES`) or a configured method.
+        seed: any whole number; equal seeds give equal solves.
+        temperature: >= 0; top_p: in (0, 1].
+        max_steps, max_tokens: caps of the whole solve, >= 1; max_step_tokens: of one step, >= 1.
+        deadline_s: seconds until there is to be an answer (docs/deadlines.md); None for none.
+        delimiter: closes a step; None for fixed chunks of `max_step_tokens`.
+        enough: share of the candidates in (0, 1]; those that are longer than so many are cut off.
+        options: the method's own (`n`, `beta`, `tau`, ...; `specs methods NAME` lists them).
+
+    Raises:
+        InputError: an unknown method, an option that the method lacks, or a value of a wrong type or out of range.
+    """
+    check_value("max_step_tokens", max_step_tokens, int, at_least(1))  # StepPolicy calls it max_tokens
+    law = Law(temperature, top_p, StepPolicy(delimiter=delimiter, max_tokens=max_step_tokens, enough=enough))
+    limits = Limits(max_steps, max_tokens, deadline_s)
+    if isinstance(method, str):
+        check_names(f"method {method} has no option", options, {*options_of(method), *COMMON})
+        return SolveConfig(make(method, **options), law, limits, seed)
+    if options:
+        raise InputError(f"{', '.join(options)} cannot be given beside a configured method; give it to the method")
+    return SolveConfig(method, law, limits, seed)
+
+
+COMMON = tuple(name for name, one in inspect.signature(configure).parameters.items() if one.kind is one.KEYWORD_ONLY)
+"""Options that every method has."""
+
+
+def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a trace, whichever version wrote them, as version 2.
+
+    Raises:
+        InputError: a version that is not known here.
+    """
+    version = settings.get("version", 1)
+    if version == SETTINGS_VERSION:
+        return dict(settings)
+    if version != 1:
+        raise InputError(f"its settings have version {shown(version)}, which is newer than this specs; update specs")
+    law = {one.name for one in fields(Law)} - {"steps"}
+    limits = {one.name for one in fields(Limits)}
+    return {
+        "version": SETTINGS_VERSION,
+        "method": {name: value for name, value in settings.items() if name not in law | limits | {"steps"}},
+        "steps": settings.get("steps", {}),
+        "sampling": {name: value for name, value in settings.items() if name in law},
+        "limits": {name: value for name, value in settings.items() if name in limits},
+    }

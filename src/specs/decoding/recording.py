@@ -1,0 +1,80 @@
+"""The steps of a solve as they are recorded, and what they become once the solve's trace is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from specs.decoding.clock import SolveClock
+from specs.types import Decision, Proposal, Propose, Seconds, StepRecord, Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A proposal that is being decided, and the request that it answers."""
+
+    proposal: Proposal
+    request: Propose
+
+    def grown(self, candidate_idx: int) -> Trace:
+        """The trace that a candidate continues, with it."""
+        trace = self.request.traces[candidate_idx // self.request.n]
+        return trace.extend(self.proposal.candidates[candidate_idx], self.request.writer)
+
+
+@dataclass
+class Recording:
+    """Records of one solve, in the order in which steps were decided."""
+
+    clock: SolveClock
+    records: list[StepRecord] = field(default_factory=list[StepRecord])
+    undecided: list[Taken] = field(default_factory=list[Taken])
+
+    def proposed(self, request: Propose, proposal: Proposal) -> Proposal:
+        """Keep the proposal until it is decided."""
+        self.undecided.append(Taken(proposal, request))
+        return proposal
+
+    def take(self, proposal: Proposal | None) -> Taken:
+        """An undecided proposal, the last one for None, which from then on is decided."""
+        idx = next((idx for idx, taken in enumerate(self.undecided) if taken.proposal is proposal), -1)
+        return self.undecided.pop(idx)
+
+    def record(
+        self, taken: Taken, decision: Decision, seconds: Seconds, accepted: bool, kept: tuple[int, ...] | None
+    ) -> StepRecord:
+        """Record how a proposal was decided."""
+        request = taken.request
+        searching = kept is not None or any(record.kept is not None for record in self.records)
+        record = StepRecord(
+            step_idx=len(request.trace.steps),
+            writer=request.writer,
+            candidates=taken.proposal.candidates,
+            decision=decision,
+            seconds=seconds,
+            accepted=accepted,
+            kept=kept,
+            parents=self._parents(request.traces, request.n) if searching and request.trace.steps else None,
+        )
+        self.records.append(record)
+        return record
+
+    def finalize(self, trace: Trace) -> None:
+        """Make the records of a search those of its result: steps of `trace` are chosen, all others thrown away."""
+        for record_idx, record in enumerate(self.records):
+            if record.kept is None:
+                continue
+            self.clock.stands()
+            step = trace.steps[record.step_idx] if record.step_idx < len(trace.steps) else None
+            chosen = next((idx for idx, candidate in enumerate(record.candidates) if candidate is step), None)
+            if chosen is None:
+                self.records[record_idx] = replace(record, accepted=False)
+            else:
+                self.records[record_idx] = replace(record, decision=replace(record.decision, chosen=chosen))
+
+    def _parents(self, traces: Sequence[Trace], n: int) -> tuple[int, ...]:
+        """For each candidate, the candidate of the step before that its trace ends with, over all records of it."""
+        step_idx = len(traces[0].steps) - 1
+        drawn = [candidate for record in self.records if record.step_idx == step_idx for candidate in record.candidates]
+        before = {id(candidate): idx for idx, candidate in enumerate(drawn)}
+        return tuple(before[id(trace.steps[-1])] for trace in traces for _ in range(n))

@@ -1,0 +1,150 @@
+"""Checks of values by name, type and range, with one wording for Python, presets, the server and the command line."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from functools import cache
+from numbers import Integral, Real
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from specs.errors import InputError
+from specs.types.enums import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Numbers that a field may have; `words` say so behind "a number" or "a whole number"."""
+
+    words: str
+    holds: Callable[[float], bool]
+
+
+def at_least(low: float) -> Range:
+    return Range(f"of at least {low:g}", lambda value: low <= value < math.inf)
+
+
+def above(low: float) -> Range:
+    return Range(f"above {low:g}", lambda value: low < value < math.inf)
+
+
+UNIT = Range("from 0 to 1", lambda value: 0 <= value <= 1)
+NOT_NEGATIVE = Range("of at least 0", lambda value: value >= 0)
+POSITIVE = Range("above 0", lambda value: value > 0)
+"""Infinity included."""
+SHARE = Range("above 0 and up to 1", lambda value: 0 < value <= 1)
+ANY = Range("", lambda value: True)
+"""Infinity included, NaN excluded."""
+
+
+def check_fields(instance: Any, **ranges: Range) -> None:
+    """Check the fields of a dataclass against their annotations, and numbers against `ranges`, where given.
+
+    Numbers of other libraries (numpy) become Python's own. A field without a range takes any number but NaN.
+
+    Raises:
+        InputError: names the first wrong field, its value, and what to give.
+    """
+    kinds = _kinds(instance.__class__)
+    for name in kinds:
+        value = getattr(instance, name)
+        checked = check_value(name, value, kinds[name], ranges.get(name, ANY))
+        if checked is not value:
+            object.__setattr__(instance, name, checked)
+
+
+def check_value(name: str, value: Any, kind: Any, allowed: Range = ANY) -> Any:
+    """The value, as a Python number if it is one.
+
+    Args:
+        kind: an annotation: a class, a `Literal`, or a union of such.
+
+    Raises:
+        InputError: it is of another kind, or a number outside `allowed`.
+    """
+    for one in get_args(kind) if get_origin(kind) in _UNIONS else (kind,):
+        found = _as(value, one, allowed)
+        if found is not _WRONG:
+            return found
+    raise InputError(f"{name} is {shown(value)}; give {_wanted(kind, allowed)}")
+
+
+def check_names(what: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise `InputError` if a name is unknown: "method beam has no option 'tau'; ..."."""
+    known = sorted(known)
+    for name in given:
+        if name not in known:
+            raise InputError(f"{what} {shown(name)}; {suggestion(name, known)}")
+
+
+def suggestion(name: object, known: Iterable[str]) -> str:
+    """The known name that is most like this one, or all of them."""
+    known = list(known)
+    if near := get_close_matches(str(name), known, 1):
+        return f"did you mean {near[0]!r}?"
+    return f"choose from {', '.join(known)}" if known else "it has none"
+
+
+def shown(value: object, most: int = 60) -> str:
+    """A value for a message: on one line, printable, cut to `most` characters."""
+    try:
+        text = repr(value)
+    except Exception:  # even this may fail
+        text = f"<{type(value).__name__}>"
+    text = "".join(character if character.isprintable() else "?" for character in text)
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+_WRONG = object()
+_UNIONS = (Union, UnionType)
+
+
+def _as(value: Any, kind: Any, allowed: Range) -> Any:
+    """The value as one of this kind; `_WRONG` if it is none."""
+    if kind in (None, NoneType):
+        return None if value is None else _WRONG
+    if get_origin(kind) is Literal:
+        return next((one for one in get_args(kind) if type(one) is type(value) and one == value), _WRONG)
+    if kind is Role:
+        return Role(value) if value in list(Role) else _WRONG
+    if kind not in (int, float):
+        return value if isinstance(value, get_origin(kind) or kind) else _WRONG
+    if isinstance(value, bool) or not isinstance(value, Integral if kind is int else Real):
+        return _WRONG
+    try:
+        number = operator.index(value) if isinstance(value, Integral) else float(value)
+        size = float(number)  # no whole number that no float can hold
+    except (OverflowError, ValueError):
+        return _WRONG
+    return number if not math.isnan(size) and allowed.holds(size) else _WRONG
+
+
+def _wanted(kind: Any, allowed: Range) -> str:
+    """What to give, in words."""
+    if get_origin(kind) in _UNIONS:
+        return " or ".join(_wanted(one, allowed) for one in get_args(kind))
+    if get_origin(kind) is Literal:
+        return _joined([repr(one) for one in get_args(kind)])
+    if kind is Role:
+        return _joined([repr(str(role)) for role in Role])
+    if kind in (int, float):
+        words = "a whole number" if kind is int else "a number"
+        return f"{words} {allowed.words}" if allowed.words else words
+    return {None: "None", NoneType: "None", bool: "True or False", str: "text"}.get(
+        kind
+    ) or f"a {(get_origin(kind) or kind).__name__}"
+
+
+def _joined(names: list[str]) -> str:
+    return " or ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else names[0]
+
+
+@cache
+def _kinds(kind: type[Any]) -> dict[str, Any]:
+    """The annotations of a dataclass's fields."""
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in fields(kind) if field.init}

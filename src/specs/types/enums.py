@@ -1,0 +1,39 @@
+"""Who takes part in a solve, and how steps and solves end."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What a model does in a solve."""
+
+    DRAFT = "draft"
+    TARGET = "target"
+    PRM = "prm"
+
+
+class Finish(StrEnum):
+    """Why a solve ended."""
+
+    ANSWER = "answer"
+    END_OF_TEXT = "end_of_text"
+    MAX_STEPS = "max_steps"
+    MAX_TOKENS = "max_tokens"
+    CONTEXT = "context"
+    DEADLINE = "deadline"
+    CANCELLED = "cancelled"
+    NO_SUPPORT = "no_support"
+    ERROR = "error"
+
+
+class End(StrEnum):
+    """How one candidate step ended."""
+
+    DELIMITER = "delimiter"
+    END_OF_TEXT = "end_of_text"
+    CAP = "cap"
+    CONTEXT = "context"
+    """Before its cap, because the model has no room for more: nothing can follow it."""
+    CUT = "cut"
+    """Not at all: it was longer than enough others (`StepPolicy.enough`), and is thrown away unscored."""

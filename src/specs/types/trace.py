@@ -1,0 +1,98 @@
+"""A question, what it stands in, and the steps that answer it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from specs.errors import InputError
+from specs.types.checks import check_fields, check_value
+from specs.types.enums import End, Role
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One candidate step `y` of a trace.
+
+    Attributes:
+        token_ids: in the writer's vocabulary, end-of-text included where the step emits it.
+        text: the step for people, its delimiter included, end-of-text not.
+        end: how the step ended.
+        log_p: `log p(y|c)` in nats, summed over `token_ids`; None where not computed.
+        log_q: `log q(y|c)` in nats; None where the draft did not write the step.
+        reward: `r` in [0, 1], or the rating of a `Judge`; None where not computed.
+        duplicates_of: index of the first candidate with the same tokens; None if this is it.
+    """
+
+    token_ids: tuple[int, ...]
+    text: str
+    end: End
+    log_p: float | None = None
+    log_q: float | None = None
+    reward: float | None = None
+    duplicates_of: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """What a question stands in.
+
+    Attributes:
+        before: turns before the question; a system turn takes the place of the models' own system prompts.
+        template: whether the chat template of a writer lays out what it reads; where not, it goes on with
+            the text of the question itself, which stands alone; control tokens that it spells count.
+    """
+
+    before: tuple[Turn, ...] = ()
+    template: bool = True
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        for turn in self.before:
+            check_value("a turn of before", turn, Turn)
+        if self.before and not self.template:
+            raise InputError("a raw-text continuation (template=False) cannot have prior turns; leave out before")
+
+    def told(self, question: str) -> str:
+        """The question with the turns before it, as one text for a PRM, whose formats know one question."""
+        turns = [turn for turn in self.before if turn.role != "system"]
+        if not turns:
+            return question
+        return "\n\n".join(f"{turn.role.capitalize()}: {turn.content}" for turn in (*turns, Turn("user", question)))
+
+
+ALONE = Chat()
+"""Of a question that stands for itself."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A question and the steps accepted so far; extending makes a new trace."""
+
+    question: str
+    steps: tuple[Candidate, ...] = ()
+    writers: tuple[Role, ...] = ()
+
+    def extend(self, step: Candidate, writer: Role) -> Trace:
+        return Trace(self.question, (*self.steps, step), (*self.writers, writer))
+
+    @cached_property
+    def token_ids(self) -> tuple[int, ...]:
+        """Tokens of all accepted steps, each in its writer's vocabulary."""
+        return tuple(token for step in self.steps for token in step.token_ids)
+
+    @cached_property
+    def text(self) -> str:
+        return "".join(step.text for step in self.steps)
