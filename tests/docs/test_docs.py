@@ -5,7 +5,6 @@ python tests/docs/test_docs.py     writes the help texts in docs/cli.md anew
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import os
@@ -22,6 +21,7 @@ import specs
 from specs import cli
 from specs.engines.folders import BUNDLED
 from specs.methods.registry import NAMES
+from specs.traces.schema import result_json
 from specs.types import Finish, Role
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +30,13 @@ DOCS = {
     str(path.relative_to(ROOT)): path.read_text()
     for path in (*sorted(ROOT.glob("*.md")), *ROOT.glob("docs/**/*.md"), *ROOT.glob("research/**/*.md"))
 }
+
+PROGRAMS = [
+    "README.md",
+    "docs/tutorial.md",
+    *(f"docs/howto/{name}.md" for name in ("stream-steps", "many-questions", "meet-a-deadline", "read-a-trace")),
+]
+"""Pages whose Python runs here; how-tos with a whole program are in test_examples.py."""
 
 HELP = re.compile(r"(<!-- help(?:: ([\w-]+))? -->\n```text\n)(.*?)(```\n<!-- end -->)", re.DOTALL)
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -117,16 +124,21 @@ def test_parameters_of_the_bundled_models_are_those_of_their_weights(role):
     assert [row for row in rows if row.lower().startswith(f"| {role} ")]
 
 
-@pytest.mark.parametrize("block", [code for language, code in FENCE.findall(DOCS["README.md"]) if language == "python"])
-def test_python_in_the_readme_runs(block, monkeypatch, capsys):
-    """On exact models in place of those that are loaded."""
+@pytest.mark.parametrize(
+    ("page", "block"),
+    [(page, code) for page in PROGRAMS for language, code in FENCE.findall(DOCS[page]) if language == "python"],
+)
+def test_python_in_the_pages_runs(page, block, monkeypatch, capsys, tmp_path):
+    """On exact models in place of those that are loaded, in a folder that holds a trace."""
     import toy
 
     monkeypatch.setattr(specs, "load", lambda *names, **options: toy.models())
+    monkeypatch.chdir(tmp_path)
+    if "traces.jsonl" in block:
+        result = specs.solve("a question", toy.models())
+        (tmp_path / "traces.jsonl").write_text(json.dumps(result_json(result, candidates=True)) + "\n")
     names: dict[str, object] = {}
-    exec(compile(block, "README.md", "exec"), names)
-    if "main" in names:
-        asyncio.run(names["main"]())  # type: ignore[operator]
+    exec(compile(block, page, "exec"), names)
     assert capsys.readouterr().out
 
 

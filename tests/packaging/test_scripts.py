@@ -193,3 +193,12 @@ def test_newest_has_an_environment_of_its_own_without_the_lock(checkout: Checkou
     assert "--upgrade --upgrade-strategy eager" in asked
     assert checkout.use(SPECS_NEWEST="1").stdout == ".venv-newest\n"
     assert checkout.installed() == []
+
+
+def test_another_folder_can_be_named_and_has_the_lock(checkout: Checkout) -> None:
+    """As scripts/docs does."""
+    checkout.installed()
+    (asked,) = checkout.installed("[docs]", SPECS_ENV=".venv-docs")
+    assert asked.startswith("constraints.txt constraints.txt -m pip install -qq ")
+    assert checkout.use("[docs]", SPECS_ENV=".venv-docs").stdout == ".venv-docs\n"
+    assert checkout.installed() == []
