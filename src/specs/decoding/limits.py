@@ -1,4 +1,4 @@
-"""Where a solve ends at the latest, and why it does."""
+"""The limits of a solve, and why it ends."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from specs.types import End, Finish, Trace
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Where a solve ends at the latest.
+    """The limits at which a solve ends.
 
     Attributes:
-        max_steps: accepted steps, >= 1.
-        max_tokens: tokens of the accepted trace, >= 1.
-        deadline_s: seconds from the start, and the overtime of the request under way; None for none.
+        max_steps: most accepted steps, >= 1.
+        max_tokens: most tokens of the accepted trace, >= 1.
+        deadline_s: seconds from the start, to which the current request may add overtime; None for no deadline.
     """
 
     max_steps: int = 32
