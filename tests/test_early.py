@@ -63,6 +63,13 @@ class BackgroundSession:
     def __getattr__(self, name):
         return getattr(self.inner, name)
 
+    @property
+    def overlap(self):
+        return self
+
+    def prefetch(self, *args):
+        return None
+
     def prefill(self, trace=None):
         self.model.prefilled.append(() if trace is None else trace.token_ids)
         return self.model.work(lambda: None)

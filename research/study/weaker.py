@@ -24,12 +24,11 @@ from specs.engines.protocol import (
     CandidateGroup,
     CheckStop,
     Models,
-    PendingWork,
     RewardModel,
+    RewardOverlap,
     RewardSession,
     TokenCounts,
 )
-from specs.types import Candidate, Trace
 
 SEED = Key.from_seed(0)
 _EDGE = 1e-6
@@ -72,11 +71,9 @@ class NoisySession:
     def counts(self) -> TokenCounts:
         return self.inner.counts
 
-    def prefill(self) -> PendingWork | None:
-        return self.inner.prefill()
-
-    def submit(self, trace: Trace, candidate: Candidate, delimiter: str | None) -> PendingWork | None:
-        return self.inner.submit(trace, candidate, delimiter)
+    @property
+    def overlap(self) -> RewardOverlap | None:
+        return self.inner.overlap
 
     def score(self, groups: Sequence[CandidateGroup], delimiter: str | None) -> list[float]:
         exact = self.inner.score(groups, delimiter)

@@ -160,7 +160,8 @@ class Solve:
         on_candidate = self.verification.early(request, law, self.ledger.is_new)
         proposer: TokenProposer | None = None
         if request.speculate:
-            proposer = self.sessions[Role.DRAFT].token_proposer(traces, request.n, law, keys, request.speculate)
+            overlap = self.sessions[Role.DRAFT].overlap
+            proposer = overlap and overlap.token_proposer(traces, request.n, law, keys, request.speculate)
         if prefetched := self.prefetch.take((request.n, law, keys, request.keep)):
             call = Call(writing_phase(writer), lambda: prefetched.take(on_candidate))
         else:

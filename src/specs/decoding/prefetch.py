@@ -52,7 +52,9 @@ class Prefetch:
         following = replace(request, trace=trace, attempt=0)
         law, key = self._sampling.law(following), self._sampling.key(following, 0)
         session: PolicySession = self._sessions[request.writer]
-        started = session.prefetch(trace, list(grown.values()), request.n, law, key)
+        if session.overlap is None:
+            return
+        started = session.overlap.prefetch(trace, list(grown.values()), request.n, law, key)
         if started is not None:
             self.in_flight = _InFlight(started, request.writer, (request.n, law, [key], ()))
 

@@ -8,7 +8,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from specs.decoding.clock import Call, Done, SolveClock, now
-from specs.engines.protocol import CandidateGroup, OnCandidate, PendingWork, PolicySession, RewardSession, Sample
+from specs.engines.protocol import (
+    CandidateGroup,
+    OnCandidate,
+    PendingWork,
+    PolicyOverlap,
+    PolicySession,
+    RewardOverlap,
+    RewardSession,
+    Sample,
+)
 from specs.types import Candidate, End, Law, Propose, Role, Rollout
 
 
@@ -40,8 +49,9 @@ class Verification:
     def early(self, request: Propose | Rollout, law: Law, is_new: Callable[[Role], bool]) -> OnCandidate:
         """Have new verifiers prefill the prompt; the returned callback has them score each candidate when it ends."""
         judge = request.judge
-        target = self._sessions[Role.TARGET] if Role.TARGET in request.verify or judge is not None else None
-        prm = self._sessions[Role.PRM] if Role.PRM in request.verify else None
+        verifies = Role.TARGET in request.verify or judge is not None
+        target: PolicyOverlap | None = self._sessions[Role.TARGET].overlap if verifies else None
+        prm: RewardOverlap | None = self._sessions[Role.PRM].overlap if Role.PRM in request.verify else None
         if target is not None and is_new(Role.TARGET):
             self._note("target_score", target.prefill(request.traces[0]))
         if prm is not None and is_new(Role.PRM):

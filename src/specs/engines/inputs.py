@@ -5,53 +5,33 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from specs.core.keys import Key
 from specs.core.ledger import Ids, Query
 from specs.engines.arrays import Floats
-from specs.engines.protocol import CandidateGroup, PendingWork, PrefetchedStep, TokenProposer
+from specs.engines.protocol import CandidateGroup
 from specs.engines.text import Text, checked_ids
 from specs.errors import EngineError, InputError
 from specs.rewards.format import PRMFormat
-from specs.types import Candidate, End, Judge, Law, Trace
+from specs.types import Candidate, End, Judge, Trace
 
 
 class PolicyInputs:
     """The inputs of one language model in one solve; the base class of its sessions.
 
     Attributes:
+        text: the model's vocabulary.
         through_text: whether the writers of the solve have different vocabularies.
     """
 
     def __init__(self, text: Text, prompt_ids: Sequence[int], fingerprints: frozenset[str]) -> None:
         """`fingerprints` are the vocabularies of all writers of the solve. If they differ, this model reads
         traces and candidates through their text."""
-        self._text = text
+        self.text = text
         self._prompt = tuple(prompt_ids)
         self.through_text = fingerprints != {text.fingerprint}
 
-    def prefill(self, trace: Trace) -> PendingWork | None:
-        """Starts nothing; sessions that work in the background override it."""
-        return None
-
-    def submit(self, trace: Trace, candidate: Candidate, law: Law, judge: Judge | None) -> PendingWork | None:
-        """See `prefill`."""
-        return None
-
-    def prefetch(
-        self, trace: Trace, alternatives: Sequence[Trace], n: int, law: Law, key: Key
-    ) -> PrefetchedStep | None:
-        """See `prefill`."""
-        return None
-
-    def token_proposer(
-        self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key], tokens: int
-    ) -> TokenProposer | None:
-        """See `prefill`."""
-        return None
-
     def trace_ids(self, trace: Trace) -> Ids:
         """The tokens of the prompt and the trace."""
-        return self._prompt + (tuple(self._text.encode_plain(trace.text)) if self.through_text else trace.token_ids)
+        return self._prompt + (tuple(self.text.encode_plain(trace.text)) if self.through_text else trace.token_ids)
 
     def candidate_paths(self, trace: Trace, candidates: Sequence[Candidate]) -> tuple[Ids, list[Ids]]:
         """The tokens common to all candidates, prompt included, and the remaining tokens of each.
@@ -63,12 +43,12 @@ class PolicyInputs:
         """
         if not self.through_text:
             return self.trace_ids(trace), [candidate.token_ids for candidate in candidates]
-        end = [self._text.end_id]
+        end = [self.text.end_id]
         whole = [
-            (*self._text.encode_plain(trace.text + c.text), *(end if c.end is End.END_OF_TEXT else []))
+            (*self.text.encode_plain(trace.text + c.text), *(end if c.end is End.END_OF_TEXT else []))
             for c in candidates
         ]
-        before = tuple(self._text.encode_plain(trace.text))
+        before = tuple(self.text.encode_plain(trace.text))
         common = len(before)
         for ids in (ids for ids in whole if ids != before):
             length = min(common, max(len(ids) - 1, 0))
@@ -77,11 +57,11 @@ class PolicyInputs:
 
     def without_end(self, path: Ids) -> Ids:
         """A step without its end-of-text token: the chat template itself ends the turn before a question about it."""
-        return path[:-1] if path[-1] in self._text.end_ids else path
+        return path[:-1] if path[-1] in self.text.end_ids else path
 
     def judge_path(self, path: Ids, judge: Judge) -> Ids:
         """A step and the question about it."""
-        return (*self.without_end(path), *self._text.judgement(judge)[0])
+        return (*self.without_end(path), *self.text.judgement(judge)[0])
 
     def query(self, groups: Sequence[CandidateGroup], judge: Judge) -> Query:
         """See `specs.engines.protocol.PolicySession.query`."""
@@ -92,7 +72,7 @@ class PolicyInputs:
 
     def label_rating(self, token: int, judge: Judge) -> float:
         """The rating in [0, 1] of the model's answer `token`: the rank of this label, or 0 for any other token."""
-        _, labels = self._text.judgement(judge)
+        _, labels = self.text.judgement(judge)
         return labels.index(token) / (len(labels) - 1) if token in labels else 0.0
 
 
@@ -126,14 +106,6 @@ class RewardInputs(ABC):
         self._name, self._prm_format = name, prm_format
         self.prompt: Ids = tuple(prompt_ids)
         self._content_ids: dict[tuple[str, bool, bool], Ids] = {}
-
-    def prefill(self) -> PendingWork | None:
-        """See `PolicyInputs.prefill`."""
-        return None
-
-    def submit(self, trace: Trace, candidate: Candidate, delimiter: str | None) -> PendingWork | None:
-        """See `PolicyInputs.prefill`."""
-        return None
 
     @abstractmethod
     def head_outputs(self, query: Query) -> Floats:

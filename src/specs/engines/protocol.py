@@ -106,6 +106,45 @@ class TokenProposer(Protocol):
         ...
 
 
+class PolicyOverlap(Protocol):
+    """Work of a language model that overlaps with other calls of the solve.
+
+    Methods return None where the engine cannot do this work now, or need not.
+    """
+
+    def prefill(self, trace: Trace) -> PendingWork | None:
+        """Start to compute the prompt and the trace."""
+        ...
+
+    def submit(self, trace: Trace, candidate: Candidate, law: Law, judge: Judge | None) -> PendingWork | None:
+        """Start to score one candidate (to judge it, with a `judge`) before the caller needs it."""
+        ...
+
+    def prefetch(
+        self, trace: Trace, alternatives: Sequence[Trace], n: int, law: Law, key: Key
+    ) -> PrefetchedStep | None:
+        """Start to sample a step of `trace`; the method may still choose one of `alternatives`."""
+        ...
+
+    def token_proposer(
+        self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key], tokens: int
+    ) -> TokenProposer | None:
+        """Return a proposer of `tokens` tokens at a time for a writer that samples with these arguments."""
+        ...
+
+
+class RewardOverlap(Protocol):
+    """Work of a process reward model that overlaps with other calls of the solve; for None see `PolicyOverlap`."""
+
+    def prefill(self) -> PendingWork | None:
+        """Start to compute the prompt."""
+        ...
+
+    def submit(self, trace: Trace, candidate: Candidate, delimiter: str | None) -> PendingWork | None:
+        """Start to score one candidate before the caller needs it."""
+        ...
+
+
 class PolicySession(Protocol):
     """A language model in one solve.
 
@@ -117,6 +156,11 @@ class PolicySession(Protocol):
 
     @property
     def counts(self) -> TokenCounts: ...
+    @property
+    def overlap(self) -> PolicyOverlap | None:
+        """None if the engine cannot overlap anything."""
+        ...
+
     def sample(
         self,
         traces: Sequence[Trace],
@@ -148,46 +192,23 @@ class PolicySession(Protocol):
         """Return the tokens that `judge` processes, for the ledger."""
         ...
 
-    def prefill(self, trace: Trace) -> PendingWork | None:
-        """Start to compute the prompt and the trace; None if the engine cannot do so in the background."""
-        ...
-
-    def submit(self, trace: Trace, candidate: Candidate, law: Law, judge: Judge | None) -> PendingWork | None:
-        """Start to score one candidate (to judge it, with a `judge`) before `score` asks for it; None as above."""
-        ...
-
-    def prefetch(
-        self, trace: Trace, alternatives: Sequence[Trace], n: int, law: Law, key: Key
-    ) -> PrefetchedStep | None:
-        """Start to sample a step of `trace`; the method may still choose one of `alternatives`. None as above."""
-        ...
-
-    def token_proposer(
-        self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key], tokens: int
-    ) -> TokenProposer | None:
-        """Return a proposer of `tokens` tokens at a time for a writer that samples with these arguments."""
-        ...
-
 
 class RewardSession(Protocol):
     """A process reward model (PRM) in one solve."""
 
     @property
     def counts(self) -> TokenCounts: ...
+    @property
+    def overlap(self) -> RewardOverlap | None:
+        """None if the engine cannot overlap anything."""
+        ...
+
     def score(self, groups: Sequence[CandidateGroup], delimiter: str | None) -> list[float]:
         """Return each candidate's reward in [0, 1]; `delimiter` separates the steps of the solve."""
         ...
 
     def query(self, groups: Sequence[CandidateGroup], delimiter: str | None) -> Query:
         """Return the tokens that `score` processes, for the ledger."""
-        ...
-
-    def prefill(self) -> PendingWork | None:
-        """Start to compute the prompt; None if the engine cannot do so in the background."""
-        ...
-
-    def submit(self, trace: Trace, candidate: Candidate, delimiter: str | None) -> PendingWork | None:
-        """Start to score one candidate before `score` asks for it; None as above."""
         ...
 
 

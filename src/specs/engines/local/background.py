@@ -14,12 +14,12 @@ class BackgroundTask:
     """At most one piece of work in flight for a session; if `enabled` is false, none ever starts."""
 
     def __init__(self, enabled: bool) -> None:
-        self._enabled = enabled
+        self.enabled = enabled
         self._in_flight: tuple[Future[None], Callable[[], None]] | None = None
 
     def submit(self, work: Callable[[], None]) -> Future[None] | None:
         """Start `work`; the session must `join` before it computes anything else."""
-        if not self._enabled:
+        if not self.enabled:
             return None
         future = POOL.submit(work)
         self._in_flight = future, work

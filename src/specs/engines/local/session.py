@@ -33,11 +33,17 @@ from specs.engines.protocol import (
 )
 from specs.engines.text import Text
 from specs.rewards.format import PRMFormat
-from specs.types import Judge, Law, Trace
+from specs.types import Candidate, Judge, Law, Trace
 
 
 class LocalPolicySession(PolicyInputs):
-    """A language model in one solve: samples, scores and judges steps."""
+    """A language model in one solve: samples, scores and judges steps.
+
+    Attributes:
+        tree: the tokens in the cache.
+        check_stop: called between tokens.
+        background: the work that `overlap` has in flight.
+    """
 
     def __init__(
         self,
@@ -47,24 +53,19 @@ class LocalPolicySession(PolicyInputs):
         fingerprints: frozenset[str],
         check_stop: CheckStop,
     ) -> None:
-        """The session calls `check_stop` between tokens; for the rest see `PolicyInputs`."""
+        """For the arguments see the attributes, here and of `PolicyInputs`."""
         super().__init__(text, prompt_ids, fingerprints)
-        self._tree = TokenTree(backend, prompt_ids)
-        self._check_stop = check_stop
-        self._background = BackgroundTask(backend.concurrent_calls >= 1)
+        self.tree = TokenTree(backend, prompt_ids)
+        self.check_stop = check_stop
+        self.background = BackgroundTask(backend.concurrent_calls >= 1)
 
     @property
     def counts(self) -> TokenCounts:
-        return self._tree.counts
+        return self.tree.counts
 
-    def prefill(self, trace: Trace) -> PendingWork | None:
-        """See `specs.engines.protocol.PolicySession`."""
-
-        def compute() -> None:
-            self._tree.rebase(self.trace_ids(trace), logits=True)
-            self._tree.compute_trunk()
-
-        return self._background.submit(compute)
+    @property
+    def overlap(self) -> LocalPolicyOverlap:
+        return LocalPolicyOverlap(self)  # made anew each time: a reference cycle would keep the cache alive
 
     def sample(
         self,
@@ -82,31 +83,9 @@ class LocalPolicySession(PolicyInputs):
         so far share a row, and a finished candidate costs nothing more. Known logits cost nothing either: a candidate
         draws until it reaches a new token, and waits there for the others.
         """
-        return self._sample(traces, n, law, keys, keep, on_candidate, self._check_stop, proposer)
+        return self.sample_with(traces, n, law, keys, keep, on_candidate, self.check_stop, proposer)
 
-    def token_proposer(
-        self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key], tokens: int
-    ) -> DraftTokenProposer:
-        """See `specs.engines.protocol.PolicySession`."""
-        sequences = [self.trace_ids(trace) for trace in traces]
-        return DraftTokenProposer(self._tree, self._text, sequences, n, law, keys, tokens, self._check_stop)
-
-    def prefetch(
-        self, trace: Trace, alternatives: Sequence[Trace], n: int, law: Law, key: Key
-    ) -> BackgroundPrefetch | None:
-        """See `specs.engines.protocol.PolicySession`. The tree keeps what it knows of the alternatives."""
-        if not self._tree.backend.concurrent_calls or self.through_text:
-            return None
-
-        def sample(check_stop: CheckStop, on_candidate: OnCandidate) -> list[Sample]:
-            return self._sample([trace], n, law, [key], alternatives, on_candidate, check_stop)
-
-        def forget() -> None:  # all but what was there before: candidates without their last tokens
-            self._tree.rebase(*(self.trace_ids(one)[:-1] for one in (trace, *alternatives)), descendants=False)
-
-        return BackgroundPrefetch(sample, self._check_stop, self.counts, forget)
-
-    def _sample(
+    def sample_with(
         self,
         traces: Sequence[Trace],
         n: int,
@@ -117,11 +96,12 @@ class LocalPolicySession(PolicyInputs):
         check_stop: CheckStop,
         proposer: TokenProposer | None = None,
     ) -> list[Sample]:
-        self._background.join()
+        """`sample`, with another `check_stop`."""
+        self.background.join()
         sequences = [self.trace_ids(trace) for trace in traces]
-        with finite(self._tree.backend, "logits"):
-            tails = self._tree.rebase(*sequences, *map(self.trace_ids, keep), logits=True)[: len(sequences)]
-            sampler = StepSampler(self._tree, self._text, list(map(len, sequences)), n, law, keys, on_candidate)
+        with finite(self.tree.backend, "logits"):
+            tails = self.tree.rebase(*sequences, *map(self.trace_ids, keep), logits=True)[: len(sequences)]
+            sampler = StepSampler(self.tree, self.text, list(map(len, sequences)), n, law, keys, on_candidate)
             return sampler.run(tails, check_stop, proposer)
 
     def score(self, groups: Sequence[CandidateGroup], law: Law) -> list[float]:
@@ -131,12 +111,12 @@ class LocalPolicySession(PolicyInputs):
         cannot write or read get -inf without a pass.
         """
         scores = [-math.inf] * sum(len(candidates) for _, candidates in groups)
-        ops = self._tree.backend.logits_ops
-        for places, tails, paths in self._passes(groups, self._tree.backend.width):
-            rows, walks = self._tree.prefix_logits(tails, [path[:-1] for path in paths])
+        ops = self.tree.backend.logits_ops
+        for places, tails, paths in self._passes(groups, self.tree.backend.width):
+            rows, walks = self.tree.prefix_logits(tails, [path[:-1] for path in paths])
             row_of = [row for walk in walks for row in walk]  # the row before each token of a path
             tokens = [token for path in paths for token in path]
-            with finite(self._tree.backend, "logits"):
+            with finite(self.tree.backend, "logits"):
                 found = ops.log_probabilities(rows, law.temperature, law.top_p, row_of, tokens)
             ends = np.cumsum([len(path) for path in paths])
             for place, some in zip(places, np.split(found, ends[:-1]), strict=True):
@@ -150,13 +130,13 @@ class LocalPolicySession(PolicyInputs):
         likely one, or if the model cannot read the candidate.
         """
         ratings = [0.0] * sum(len(candidates) for _, candidates in groups)
-        for places, tails, paths in self._passes(groups, self._tree.backend.vocabulary):
+        for places, tails, paths in self._passes(groups, self.tree.backend.vocabulary):
             pairs = list(zip(tails, paths, strict=True))
             # The target may have to write the next step after any of these, or this one again.
             keep = [(len(tail), len(tail) + len(self.without_end(path))) for tail, path in pairs]
-            rows = self._tree.end_logits([(*tail, *self.judge_path(path, judge)) for tail, path in pairs], keep)
-            with finite(self._tree.backend, "logits"):
-                best: list[int] = self._tree.backend.logits_ops.to_numpy(rows).argmax(axis=1).tolist()
+            rows = self.tree.end_logits([(*tail, *self.judge_path(path, judge)) for tail, path in pairs], keep)
+            with finite(self.tree.backend, "logits"):
+                best: list[int] = self.tree.backend.logits_ops.to_numpy(rows).argmax(axis=1).tolist()
             for place, token in zip(places, best, strict=True):
                 ratings[place] = self.label_rating(token, judge)
         return ratings
@@ -169,11 +149,11 @@ class LocalPolicySession(PolicyInputs):
         Yields:
             The place of each candidate in the reply, the tail of its trace, and its tokens after the tail.
         """
-        self._background.join()
+        self.background.join()
         read = [self.candidate_paths(trace, candidates) for trace, candidates in groups]
         first = 0
         for batch in [[one] for one in read] if self.through_text else [read]:
-            tails = self._tree.rebase(*(before for before, _ in batch), logits=True)
+            tails = self.tree.rebase(*(before for before, _ in batch), logits=True)
             every = [(tail, path) for tail, (_, paths) in zip(tails, batch, strict=True) for path in paths]
             places = [place for place, (_, path) in enumerate(every) if path and max(path) < below]
             if places:
@@ -185,31 +165,86 @@ class LocalPolicySession(PolicyInputs):
             first += len(every)
 
 
+class LocalPolicyOverlap:
+    """`PolicyOverlap` of a session in this process."""
+
+    def __init__(self, session: LocalPolicySession) -> None:
+        self._session = session
+
+    def prefill(self, trace: Trace) -> PendingWork | None:
+        tree, ids = self._session.tree, self._session.trace_ids(trace)
+
+        def compute() -> None:
+            tree.rebase(ids, logits=True)
+            tree.compute_trunk()
+
+        return self._session.background.submit(compute)
+
+    def submit(self, trace: Trace, candidate: Candidate, law: Law, judge: Judge | None) -> PendingWork | None:
+        return None  # one pass over all candidates is faster
+
+    def prefetch(
+        self, trace: Trace, alternatives: Sequence[Trace], n: int, law: Law, key: Key
+    ) -> BackgroundPrefetch | None:
+        """See `PolicyOverlap`. The tree keeps what it knows of the alternatives."""
+        session = self._session
+        if not session.tree.backend.concurrent_calls or session.through_text:
+            return None
+
+        def sample(check_stop: CheckStop, on_candidate: OnCandidate) -> list[Sample]:
+            return session.sample_with([trace], n, law, [key], alternatives, on_candidate, check_stop)
+
+        def forget() -> None:  # all but what was there before: candidates without their last tokens
+            session.tree.rebase(*(session.trace_ids(one)[:-1] for one in (trace, *alternatives)), descendants=False)
+
+        return BackgroundPrefetch(sample, session.check_stop, session.counts, forget)
+
+    def token_proposer(
+        self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key], tokens: int
+    ) -> DraftTokenProposer:
+        session = self._session
+        sequences = [session.trace_ids(trace) for trace in traces]
+        return DraftTokenProposer(session.tree, session.text, sequences, n, law, keys, tokens, session.check_stop)
+
+
 class LocalRewardSession(RewardInputs):
     """A process reward model in one solve."""
 
     def __init__(self, backend: Backend, prm_format: PRMFormat, prompt_ids: Sequence[int]) -> None:
         super().__init__(backend.name, prm_format, prompt_ids)
-        self._tree = TokenTree(backend, prompt_ids)
+        self.tree = TokenTree(backend, prompt_ids)
         # Draft and target run at the same time. The target takes longer, and a third model on two cores slows both.
-        self._background = BackgroundTask(backend.concurrent_calls >= 2)
+        self.background = BackgroundTask(backend.concurrent_calls >= 2)
 
     @property
     def counts(self) -> TokenCounts:
-        return self._tree.counts
+        return self.tree.counts
 
-    def prefill(self) -> PendingWork | None:
-        """See `specs.engines.protocol.RewardSession`."""
-        return self._background.submit(self._tree.compute_trunk)
+    @property
+    def overlap(self) -> LocalRewardOverlap | None:
+        return LocalRewardOverlap(self.background, self.tree) if self.background.enabled else None
 
     def head_outputs(self, query: Query) -> Floats:
-        self._background.join()
-        tails = self._tree.rebase(*((*self.prompt, *prefix) for prefix, _ in query))
+        self.background.join()
+        tails = self.tree.rebase(*((*self.prompt, *prefix) for prefix, _ in query))
         whole = [(*tail, *path) for tail, (_, paths) in zip(tails, query, strict=True) for path in paths]
         # A step that was cut short may still end like a step of another trace.
-        rows = self._tree.end_logits(whole, [self.reward_lengths(path) for path in whole])
-        with finite(self._tree.backend, "rewards"):
-            found = self._tree.backend.logits_ops.to_numpy(rows)
+        rows = self.tree.end_logits(whole, [self.reward_lengths(path) for path in whole])
+        with finite(self.tree.backend, "rewards"):
+            found = self.tree.backend.logits_ops.to_numpy(rows)
             if not np.isfinite(found).all():  # a token may be impossible, a label may not
                 raise FloatingPointError("-infinity for a label")
         return found
+
+
+class LocalRewardOverlap:
+    """`RewardOverlap` of a session in this process."""
+
+    def __init__(self, background: BackgroundTask, tree: TokenTree) -> None:
+        self._background, self._tree = background, tree
+
+    def prefill(self) -> PendingWork | None:
+        return self._background.submit(self._tree.compute_trunk)
+
+    def submit(self, trace: Trace, candidate: Candidate, delimiter: str | None) -> PendingWork | None:
+        return None  # one pass over all candidates is faster

@@ -23,6 +23,8 @@ from specs.engines.protocol import (
     CandidateGroup,
     CheckStop,
     OnCandidate,
+    PendingWork,
+    PrefetchedStep,
     Sample,
     TokenCounts,
     TokenProposer,
@@ -148,7 +150,7 @@ class RemotePolicySession(PolicyInputs):
 
         A server stops at any delimiter; a step ends at the first delimiter after text.
         """
-        stepper = Stepper(law.steps, self._text, cap)
+        stepper = Stepper(law.steps, self.text, cap)
         tokens: list[int] = []
         total = 0.0
         seed = key.fold("server", ids).integer() + candidate_idx
@@ -157,7 +159,7 @@ class RemotePolicySession(PolicyInputs):
             request = partial(Server.sample, prompt=whole, law=law, cap=room, seed=seed, bias=self._bias)
             drawn = self._requests.counted(await self._server.send(request))
             for token, log_probability in zip(drawn.token_ids, drawn.log_probabilities, strict=True):
-                if token >= self._text.size:
+                if token >= self.text.size:
                     raise EngineError(
                         f"{self._name} sampled {token}, a row that only pads its vocabulary: "
                         "install specs-llm beside vLLM, whose plugin forbids that"
@@ -170,11 +172,16 @@ class RemotePolicySession(PolicyInputs):
                 raise EngineError(f"{self._name} sampled no token; see its log")
             seed = key.fold("more", attempt=candidate_idx).fold("server", (*ids, *tokens)).integer()
 
-    def prefill(self, trace: Trace) -> Future[Any] | None:
+    @property
+    def overlap(self) -> RemotePolicyOverlap:
+        return RemotePolicyOverlap(self)
+
+    def request_prefill(self, trace: Trace) -> PendingWork | None:
         """Have the server compute the prompt and the trace, so that scoring finds them in its cache."""
         return self._requests.submit(self.trace_ids(trace), self._next) if self._facts.suffix else None
 
-    def submit(self, trace: Trace, candidate: Candidate, law: Law, judge: Judge | None) -> Future[Any] | None:
+    def request_score(self, trace: Trace, candidate: Candidate, law: Law, judge: Judge | None) -> PendingWork | None:
+        """Score or judge one candidate before the caller needs it."""
         if self.through_text:  # the tokens of a candidate depend on the other candidates
             return None
         before, path = self.trace_ids(trace), candidate.token_ids
@@ -205,6 +212,23 @@ class RemotePolicySession(PolicyInputs):
         if not ids or max(ids) >= self._facts.vocabulary:
             return -1, Tally(0, 0)
         return await self._server.send(partial(Server.next_token, prompt=ids, bias=self._bias))
+
+
+class RemotePolicyOverlap:
+    """`PolicyOverlap` of a session on a server, which samples and speculates by itself."""
+
+    def __init__(self, session: RemotePolicySession) -> None:
+        self.prefill, self.submit = session.request_prefill, session.request_score
+
+    def prefetch(
+        self, trace: Trace, alternatives: Sequence[Trace], n: int, law: Law, key: Key
+    ) -> PrefetchedStep | None:
+        return None
+
+    def token_proposer(
+        self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key], tokens: int
+    ) -> TokenProposer | None:
+        return None
 
 
 @dataclass(frozen=True)
@@ -245,7 +269,12 @@ class RemoteRewardSession(RewardInputs):
         self.counts = TokenCounts(prompt=len(prompt_ids))
         self._requests = Requests(self.counts, check_stop)
 
-    def submit(self, trace: Trace, candidate: Candidate, delimiter: str | None) -> Future[Any] | None:
+    @property
+    def overlap(self) -> RemoteRewardOverlap:
+        return RemoteRewardOverlap(self)
+
+    def request_score(self, trace: Trace, candidate: Candidate, delimiter: str | None) -> PendingWork | None:
+        """Score one candidate before the caller needs it."""
         whole = self._whole(self.query([(trace, [candidate])], delimiter))
         return self._requests.submit(whole[0], self._row) if whole else None  # blank steps have no tokens
 
@@ -267,6 +296,16 @@ class RemoteRewardSession(RewardInputs):
             logs = np.log(shares)
             # The server gives one label as a probability, but a format expects its logit.
             return (logs if len(shares) > 1 else logs - np.log1p(np.negative(shares))).tolist(), tally
+
+
+class RemoteRewardOverlap:
+    """`RewardOverlap` of a session on a server."""
+
+    def __init__(self, session: RemoteRewardSession) -> None:
+        self.submit = session.request_score
+
+    def prefill(self) -> PendingWork | None:
+        return None  # a server rewards steps, not prompts
 
 
 Request = Callable[[K], Coroutine[Any, Any, tuple[T, Tally]]]
