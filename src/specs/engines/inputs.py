@@ -27,7 +27,7 @@ class PolicyInputs:
         traces and candidates through their text."""
         self.text = text
         self._prompt = tuple(prompt_ids)
-        self.through_text = fingerprints != {text.fingerprint}
+        self.through_text = fingerprints != frozenset({text.fingerprint})
 
     def trace_ids(self, trace: Trace) -> Ids:
         """The tokens of the prompt and the trace."""

@@ -88,8 +88,8 @@ class TabularBackend:
 
     @dataclass
     class Cache:
-        ids: list[int] = field(default_factory=list)
-        sequences: list[tuple[int, ...]] = field(default_factory=list)
+        ids: list[int] = field(default_factory=list[int])
+        sequences: list[tuple[int, ...]] = field(default_factory=list[tuple[int, ...]])
         """Tokens of each entry's own sequence, itself included."""
 
     def cache(self) -> Cache:
@@ -100,15 +100,17 @@ class TabularBackend:
         cache.ids.extend(ids.tolist())
         for row in range(len(ids)):
             sees = np.arange(total) <= start + row if visible is None else visible[row]
-            path = tuple(cache.ids[entry] for entry in np.flatnonzero(sees))
+            path = tuple(cache.ids[entry] for entry in np.flatnonzero(sees).tolist())
             assert len(path) == positions[row] + 1, "a token's position is the number of tokens before it"
             cache.sequences.append(path)
-        rows = [np.atleast_1d(np.asarray(self.table(cache.sequences[start + row][1:]), np.float64)) for row in want]
+        wanted: list[int] = want.tolist()
+        rows = [np.atleast_1d(np.asarray(self.table(cache.sequences[start + row][1:]), np.float64)) for row in wanted]
         return np.array(rows).reshape(len(rows), self.width).astype(np.float32)
 
     def keep(self, cache: Cache, length: int, moved: Ints) -> None:
-        for entries in (cache.ids, cache.sequences):
-            entries[length:] = [entries[entry] for entry in moved]  # type: ignore[index]
+        kept: list[int] = moved.tolist()
+        cache.ids[length:] = [cache.ids[entry] for entry in kept]
+        cache.sequences[length:] = [cache.sequences[entry] for entry in kept]
 
 
 class TabularPolicy:
@@ -157,7 +159,8 @@ class TabularReward:
         self._prm_format = _StepsFormat(text)
 
         def look_up(ids: tuple[int, ...]) -> list[float]:
-            steps, open_step = [], []
+            steps: list[str] = []
+            open_step: list[str] = []
             for token in ids:
                 if (token,) == self._prm_format.join:
                     steps.append("".join(open_step))

@@ -11,7 +11,7 @@ import io
 import json
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -40,7 +40,8 @@ class Field:
 
     def __getitem__(self, key: str | int) -> Field:
         """The value at a name or an index."""
-        inside: Any = self.value if isinstance(self.value, list if isinstance(key, int) else dict) else ()
+        value: Any = self.value
+        inside = cast(Any, value) if isinstance(value, list if isinstance(key, int) else dict) else cast(Any, ())
         path = f"{self.path}[{key}]" if isinstance(key, int) else f"{self.path}.{key}".removeprefix(".")
         try:
             return Field(self.url, inside[key], path)
@@ -49,17 +50,20 @@ class Field:
 
     def find(self, key: str) -> Field | None:
         """The value at a name; None if it is missing or null."""
-        if not isinstance(self.value, dict):
+        value: Any = self.value
+        if not isinstance(value, dict):
             raise self._wrong("object")
-        return None if self.value.get(key) is None else self[key]
+        return None if cast(dict[str, Any], value).get(key) is None else self[key]
 
     def items(self, length: int | None = None, first: int = 0) -> list[Field]:
         """The entries of a list from index `first` on; `length` is the required length of the list, None for any."""
-        if not isinstance(self.value, list):
+        value: Any = self.value
+        if not isinstance(value, list):
             raise self._wrong("list")
-        if length is not None and len(self.value) != length:
-            raise EngineError(f"{self.url}: {self.path} has {len(self.value)} entries, not {length}; see its log")
-        return [self[place] for place in range(first, len(self.value))]
+        entries = len(cast(list[Any], value))
+        if length is not None and entries != length:
+            raise EngineError(f"{self.url}: {self.path} has {entries} entries, not {length}; see its log")
+        return [self[place] for place in range(first, entries)]
 
     def count(self) -> int:
         """A whole number from 0 to 2^31: tokens, or one token's id."""

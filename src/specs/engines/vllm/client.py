@@ -12,7 +12,7 @@ import random
 import threading
 from collections.abc import Coroutine, Iterable
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from specs.engines.protocol import CheckStop
 from specs.errors import EngineError
@@ -137,12 +137,12 @@ class Client:
         async with self._slots:
             response = await self._post_with_retries(path, body)
         try:
-            answer = response.json()
+            answer: Any = response.json()
         except ValueError:
             raise EngineError(f"{self.url}{path} answered with something that is not JSON; is it vLLM?") from None
         if not isinstance(answer, dict):
             raise EngineError(f"{self.url}{path} answered with something other than a JSON object; is it vLLM?")
-        return answer
+        return cast(dict[str, Any], answer)
 
     async def _post_with_retries(self, path: str, body: dict[str, Any]) -> httpx2.Response:
         """The response to a request, which is sent again if the server does not answer it."""

@@ -56,7 +56,7 @@ class Server:
         tokens. One request with `n` continuations gives the same ones, seeds included.
         """
         stop = law.steps.delimiter if law.steps.pattern is None else None
-        body = {
+        body: dict[str, Any] = {
             **NEUTRAL,
             "model": self.facts.model,
             "prompt": list(prompt),
