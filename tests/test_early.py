@@ -24,20 +24,20 @@ MODELS = toy.models(toy.table(3, end=-3.0), toy.table(4, end=-3.0))
 
 
 @dataclass
-class Beside:
-    """A model whose verification runs in threads, `seconds` a candidate, beside whatever else is done.
+class Background:
+    """A model whose verification runs in background threads, `seconds` a candidate.
 
     Attributes:
-        begun: what each `begin` was for, in order.
-        warmed: the tokens of each trace that `warm` was for; those of a PRM have none.
-        answers: whether anything that has begun comes to an end.
+        submitted: what each `submit` was for, in order.
+        prefilled: the tokens of each trace that `prefill` was for; those of a PRM have none.
+        answers: whether submitted work ever ends.
     """
 
     inner: Any
     seconds: float = 0.0
     answers: bool = True
-    begun: list[Any] = field(default_factory=list)
-    warmed: list[Any] = field(default_factory=list)
+    submitted: list[Any] = field(default_factory=list)
+    prefilled: list[Any] = field(default_factory=list)
     futures: list[Future[Any]] = field(default_factory=list)
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(16))
 
@@ -45,7 +45,7 @@ class Beside:
         return getattr(self.inner, name)
 
     def open(self, *args):
-        return BesideSession(self, self.inner.open(*args))
+        return BackgroundSession(self, self.inner.open(*args))
 
     def work(self, compute):
         def one():
@@ -56,41 +56,45 @@ class Beside:
         return self.futures[-1]
 
 
-class BesideSession:
+class BackgroundSession:
     def __init__(self, model, inner):
         self.model, self.inner, self.lock, self.early = model, inner, threading.Lock(), {}
 
     def __getattr__(self, name):
         return getattr(self.inner, name)
 
-    def warm(self, trace=None):
-        self.model.warmed.append(() if trace is None else trace.token_ids)
+    @property
+    def overlap(self):
+        return self
+
+    def prefetch(self, *args):
+        return None
+
+    def prefill(self, trace=None):
+        self.model.prefilled.append(() if trace is None else trace.token_ids)
         return self.model.work(lambda: None)
 
-    def begin(self, trace, candidate, *args):
+    def submit(self, trace, candidate, *args):
         key = (trace.token_ids, candidate.token_ids)
-        self.model.begun.append(key)
+        self.model.submitted.append(key)
         if key in self.early:  # traces side by side may be alike
             return None
 
         def compute():
             with self.lock:
-                score = self.inner.rewards if len(args) == 1 else self.inner.log_probabilities
-                return score([(trace, [candidate])], args[0])[0]
+                return self.inner.score([(trace, [candidate])], args[0])[0]
 
         self.early[key] = self.model.work(compute)
         return self.early[key]
 
-    def log_probabilities(self, groups, law):
+    def score(self, groups, *args):
         found = [self.early[t.token_ids, c.token_ids].result() for t, candidates in groups for c in candidates]
         self.early.clear()
         return found
 
-    rewards = log_probabilities
 
-
-def beside(**options):
-    return Models(MODELS.draft, Beside(MODELS.target, **options), Beside(MODELS.prm, **options))
+def in_background(**options):
+    return Models(MODELS.draft, Background(MODELS.target, **options), Background(MODELS.prm, **options))
 
 
 def solve(models, name="gsi", seed=0, limits=LIMITS, law=LAW, **options):
@@ -100,7 +104,7 @@ def solve(models, name="gsi", seed=0, limits=LIMITS, law=LAW, **options):
 @pytest.mark.parametrize("name", ["specs", "gsi", "beam", "dvts", "best-of-n", "hard-reject", "oracle-route"])
 def test_the_solve_is_the_same_and_each_distinct_candidate_begins_once(name):
     for seed in range(6):
-        plain, models = solve(MODELS, name, seed), beside()
+        plain, models = solve(MODELS, name, seed), in_background()
         early = solve(models, name, seed)
         assert early.text == plain.text
         assert [r.decision for r in early.steps] == [r.decision for r in plain.steps]
@@ -115,7 +119,7 @@ def test_the_solve_is_the_same_and_each_distinct_candidate_begins_once(name):
                 if c.duplicates_of is None and getattr(c, field_name) is not None
                 and not (field_name == "log_p" and c.log_q is None)
             )  # fmt: skip
-            assert Counter(ids for _, ids in model.begun) == scored
+            assert Counter(ids for _, ids in model.submitted) == scored
 
 
 def test_what_has_closed_is_verified_while_the_rest_is_written():
@@ -126,7 +130,7 @@ def test_what_has_closed_is_verified_while_the_rest_is_written():
     slow.backend = tiny.SlowBackend(slow.backend, 0.03)
     gained = 0.0
     for seed in range(4):
-        models = replace(beside(seconds=0.06), draft=slow)
+        models = replace(in_background(seconds=0.06), draft=slow)
         result = solve(models, seed=seed, n=6, threshold=-9.0)
         for record in result.steps:
             s = record.seconds
@@ -136,25 +140,25 @@ def test_what_has_closed_is_verified_while_the_rest_is_written():
     assert gained > 0.1
 
 
-def test_verifiers_are_warmed_by_the_prompt_alone_and_only_while_another_model_writes():
-    for name, start, warmed in (
+def test_verifiers_prefill_the_prompt_alone_and_only_while_another_model_writes():
+    for name, start, prefilled in (
         ("gsi", None, [()]),
         ("specs", "draft", [()]),
         ("specs", "target", []),
         ("beam", None, []),
     ):
-        models = beside()
+        models = in_background()
         solve(models, name, start=start)
-        assert models.target.warmed == warmed
-        assert models.prm.warmed == [()]
+        assert models.target.prefilled == prefilled
+        assert models.prm.prefilled == [()]
 
 
 def test_what_has_begun_ends_with_the_solve():
     """Nothing that has begun ever answers; the deadline passes while candidates are still written."""
-    models = beside(answers=False)
+    models = in_background(answers=False)
     law, limits = Law(1.0, 1.0, StepPolicy(max_tokens=200)), Limits(max_steps=5, max_tokens=400, deadline_s=0.2)
 
-    class Endless(Beside):
+    class Endless(Background):
         def open(self, *args):
             session = self.inner.open(*args)
             sample = session.sample
@@ -176,7 +180,7 @@ def test_what_has_begun_ends_with_the_solve():
 
 
 def test_a_failure_of_what_has_begun_is_the_solves():
-    models = beside()
+    models = in_background()
 
     def fail():
         raise MemoryError("no room to score")

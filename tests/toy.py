@@ -56,8 +56,8 @@ def unsupported(models):
 
     def opened(*args):
         session = plain(*args)
-        rewards = session.rewards
-        session.rewards = lambda *asked: [one or math.nan for one in rewards(*asked)]
+        rewards = session.score
+        session.score = lambda *asked: [one or math.nan for one in rewards(*asked)]
         return session
 
     models.prm.open = opened

@@ -52,13 +52,13 @@ def main() -> None:
     args = arguments(__doc__, 60)
     models = load()
     draft = cast(LightBackend, cast(LocalPolicy, models.draft).backend)
-    if not draft.beside:
+    if not draft.concurrent_calls:
         raise SystemExit("the draft leaves no core to spare here, so nothing is drafted ahead")
-    ways = {"on": ("specs", draft.beside), "off": ("specs", 0), "beam": ("beam", 0)}
+    ways = {"on": ("specs", draft.concurrent_calls), "off": ("specs", 0), "beam": ("beam", 0)}
     solves: dict[str, list[Result]] = {way: [] for way in ways}
     for k in range(-WARM_UP, args.limit):
         for way in list(ways) if k % 2 else reversed(ways):
-            name, draft.beside = ways[way]
+            name, draft.concurrent_calls = ways[way]
             result = solve(models, make(name), args.tier, args.problem_seed + k % args.limit)
             if k >= 0:
                 solves[way].append(result)

@@ -18,7 +18,7 @@ import numpy as np
 from research.benchmarks.bundled import LAW, arguments, finish, solve
 from specs import load
 from specs.core.keys import Key
-from specs.engines.protocol import Models, unwatched
+from specs.engines.protocol import Models, never_stop
 from specs.methods.specs import Specs
 from specs.methods.speculative import Step
 from specs.types import Candidate, Decision, Result, Role, Trace
@@ -34,11 +34,11 @@ def from_scratch(models: Models, trace: Trace, candidate: Candidate) -> Candidat
     used = frozenset({models.target.fingerprint})
     group = [(trace, [candidate])]
     log_q, log_p = (
-        model.open(model.prompt(trace.question), used, unwatched).log_probabilities(group, LAW)[0]
+        model.open(model.prompt(trace.question), used, never_stop).score(group, LAW)[0]
         for model in (models.draft, models.target)
     )
-    prm = models.prm.open(models.prm.prompt(trace.question), unwatched)
-    return replace(candidate, log_q=log_q, log_p=log_p, reward=prm.rewards(group, LAW.steps.delimiter)[0])
+    prm = models.prm.open(models.prm.prompt(trace.question), never_stop)
+    return replace(candidate, log_q=log_q, log_p=log_p, reward=prm.score(group, LAW.steps.delimiter)[0])
 
 
 def decide(candidates: list[Candidate], step: Step) -> tuple[Decision, bool]:

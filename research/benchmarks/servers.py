@@ -41,8 +41,8 @@ from specs.deploy.memory_plan import Load
 from specs.deploy.processes import Servers
 from specs.deploy.sizes import read_model
 from specs.engines.folders import BUNDLED
-from specs.engines.protocol import Models, unwatched
-from specs.engines.vllm.client import together, wait
+from specs.engines.protocol import Models, never_stop
+from specs.engines.vllm.client import gather, wait
 from specs.engines.vllm.server import Server, connect
 from specs.methods import Method
 from specs.methods.beam import Beam
@@ -82,13 +82,13 @@ def spread(seconds: list[float]) -> dict[str, float]:
 
 def scoring(url: str, repeats: int) -> dict[str, Any]:
     """Seconds for the candidates of one step, behind a cached prefix and without."""
-    server = wait(connect(url, None, 600.0), unwatched)
+    server = wait(connect(url, None, 600.0), never_stop)
     if not server.facts.suffix:
         raise SystemExit("the target does not score behind a cached prefix: is this package installed beside vLLM?")
     ways = {"cached": server, "whole": Server(server.client, replace(server.facts, plugin=False, v2=False))}
     rng = np.random.default_rng(0)
     prefix = rng.integers(10, 790, PREFIX).tolist()
-    wait(server.next_token(prefix), unwatched)
+    wait(server.next_token(prefix), never_stop)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     worst = 0.0
     for repeat in range(repeats + 1):
@@ -96,7 +96,7 @@ def scoring(url: str, repeats: int) -> dict[str, Any]:
         found: dict[str, list[list[float]]] = {}
         for name in ways if repeat % 2 else reversed(ways):
             begun = time.perf_counter()
-            answers = wait(together(ways[name].score(prefix, path, Law(1.0)) for path in paths), unwatched)
+            answers = wait(gather(ways[name].score(prefix, path, Law(1.0)) for path in paths), never_stop)
             if repeat:  # the first is for warming up
                 seconds[name].append(time.perf_counter() - begun)
             found[name] = [scores for scores, _ in answers]

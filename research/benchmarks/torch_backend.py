@@ -87,7 +87,7 @@ def measure(ours: HFBackend, plain: Plain, prefix: int, repeats: int) -> dict[st
 
     def our_draw() -> Drawn:
         rows = ours.forward(cache, ids[:, 0], np.full(ROWS, prefix), first, np.arange(ROWS))
-        return ours.outputs.sample(rows, TEMPERATURE, 1.0, row_of, uniforms)
+        return ours.logits_ops.sample(rows, TEMPERATURE, 1.0, row_of, uniforms)
 
     def plain_draw() -> Drawn:
         rows = plain.forward(ids[:, 0], np.full(ROWS, prefix), first)
@@ -95,7 +95,7 @@ def measure(ours: HFBackend, plain: Plain, prefix: int, repeats: int) -> dict[st
 
     def our_scores() -> Drawn:
         rows = ours.forward(cache, ids.ravel(), depths, tree, places)
-        return following, ours.outputs.log_probabilities(rows, TEMPERATURE, 1.0, places.tolist(), following).tolist()
+        return following, ours.logits_ops.log_probabilities(rows, TEMPERATURE, 1.0, places.tolist(), following).tolist()
 
     def plain_scores() -> Drawn:
         rows = plain.forward(ids.ravel(), depths, tree)

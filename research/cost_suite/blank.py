@@ -17,7 +17,7 @@ _FIRST = 0x20000
 
 
 class Blank:
-    """`specs.engines.text.Text` and `specs.rewards.formats.Tokens` of that vocabulary.
+    """`specs.engines.text.Text` and `specs.rewards.format.Tokens` of that vocabulary.
 
     A blank line is token 0, a line break token 1, where they are written as such.
     """

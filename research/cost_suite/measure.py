@@ -23,7 +23,7 @@ from specs.core.statistics import median_ratio_interval, percentiles
 from specs.decoding.stream import stream
 from specs.engines.local.backend import Backend
 from specs.engines.local.background import cores
-from specs.engines.local.buffers import clear_all
+from specs.engines.local.buffers import release_spare_buffers
 from specs.engines.protocol import Models
 from specs.errors import EngineError
 from specs.methods import Method
@@ -61,7 +61,7 @@ def sized(scale: Scale, trio: str) -> dict[Role, Backend]:
         backends = {}
         for role, size in TRIOS[trio].items():
             backends[role] = random_model(size, scale.engine, scale.device, f"{trio} {role}")
-            backends[role].beside = 0  # with random rewards there is nothing to go by when drafting ahead
+            backends[role].concurrent_calls = 0  # with random rewards there is nothing to go by when drafting ahead
         _held[scale, trio] = backends
     return _held[scale, trio]
 
@@ -83,7 +83,7 @@ def rates(scale: Scale, trio: str) -> Rates:
 
 def steps(scale: Scale, ways: Sequence[str], trio: str, n: int, context: int) -> dict[str, Any]:
     """Time of a step of `scale.tokens` tokens by each way, the ways in turn."""
-    clear_all()  # else what was measured before would decide how large memory is
+    release_spare_buffers()  # else what was measured before would decide how large memory is
     backends = sized(scale, trio)
     models, asked = blank_models(backends), question(context)
     prefix = Blank().encode(asked)

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from specs.engines.local.backend import Backend
-from specs.engines.local.logits import Rows
-from specs.engines.local.tree import ROOT, Tree
+from specs.engines.local.logits import Logits
+from specs.engines.local.nodes import ROOT
+from specs.engines.local.tree import TokenTree
 from specs.types import Role, Seconds
 
 
@@ -27,9 +28,9 @@ def naive_step(backends: dict[Role, Backend], writer: Role, prefix: Sequence[int
     paths = np.random.default_rng(0).integers(2, 700, (n, tokens))
     whole = [np.array([*prefix, *path]) for path in paths.tolist()]
     start = time.perf_counter()
-    trees = [Tree(backends[writer], prefix) for _ in range(n)]
+    trees = [TokenTree(backends[writer], prefix) for _ in range(n)]
     for tree in trees:
-        tree.compute()
+        tree.compute_trunk()
     nodes: Sequence[int] = [ROOT] * n
     for column in paths.T[:-1]:
         rows, nodes = trees[-1].grow(nodes, column.tolist())
@@ -50,6 +51,6 @@ def _read(backend: Backend, ids: np.ndarray, want: np.ndarray) -> None:
     wait(backend, backend.forward(backend.cache(), ids, np.arange(len(ids)), None, want))
 
 
-def wait(backend: Backend, rows: Rows) -> None:
+def wait(backend: Backend, rows: Logits) -> None:
     """Until a device has computed these outputs."""
-    backend.outputs.numbers(rows[:1])
+    backend.logits_ops.to_numpy(rows[:1])

@@ -18,7 +18,7 @@ from specs.config import SolveConfig
 from specs.decoding.stream import stream
 from specs.engines.arrays import Bools, Floats, Ints
 from specs.engines.local.backend import Backend
-from specs.engines.local.logits import IN_MEMORY
+from specs.engines.local.logits import NUMPY_LOGITS_OPS
 from specs.engines.local.models import LocalPolicy, LocalReward
 from specs.engines.protocol import Models
 from specs.errors import EngineError
@@ -32,8 +32,8 @@ class _Passing:
     It leaves no room beside its calls, so that they come in the same order every time.
     """
 
-    beside = 0
-    outputs = IN_MEMORY
+    concurrent_calls = 0
+    logits_ops = NUMPY_LOGITS_OPS
 
     def __init__(self, inner: Backend) -> None:
         self.inner = inner
@@ -57,7 +57,7 @@ class Recorded(_Passing):
 
     def forward(self, cache: Any, ids: Ints, positions: Ints, visible: Bools | None, want: Ints) -> Floats:
         rows = self.inner.forward(cache, ids, positions, visible, want)
-        self.kept.append(self.inner.outputs.numbers(rows))
+        self.kept.append(self.inner.logits_ops.to_numpy(rows))
         return self.kept[-1]
 
 

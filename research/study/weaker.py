@@ -9,21 +9,26 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 
 from research.study.plan import Weaker
 from specs import api
 from specs.core.keys import Key
-from specs.core.ledger import Ask
+from specs.core.ledger import Query
 from specs.engines.folders import BUNDLED
-from specs.engines.protocol import Counts, Group, Models, RewardModel, RewardSession, Watch
-from specs.types import Candidate, Trace
+from specs.engines.protocol import (
+    CandidateGroup,
+    CheckStop,
+    Models,
+    RewardModel,
+    RewardOverlap,
+    RewardSession,
+    TokenCounts,
+)
 
 SEED = Key.from_seed(0)
 _EDGE = 1e-6
@@ -51,8 +56,8 @@ class NoisyReward:
     def prompt(self, question: str) -> tuple[int, ...]:
         return self.inner.prompt(question)
 
-    def open(self, prompt_ids: tuple[int, ...], watch: Watch) -> NoisySession:
-        return NoisySession(self.inner.open(prompt_ids, watch), self.nats)
+    def open(self, prompt_ids: tuple[int, ...], check_stop: CheckStop) -> NoisySession:
+        return NoisySession(self.inner.open(prompt_ids, check_stop), self.nats)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +68,15 @@ class NoisySession:
     nats: float
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> TokenCounts:
         return self.inner.counts
 
-    def warm(self) -> Future[Any] | None:
-        return self.inner.warm()
+    @property
+    def overlap(self) -> RewardOverlap | None:
+        return self.inner.overlap
 
-    def begin(self, trace: Trace, candidate: Candidate, delimiter: str | None) -> Future[Any] | None:
-        return self.inner.begin(trace, candidate, delimiter)
-
-    def rewards(self, groups: Sequence[Group], delimiter: str | None) -> list[float]:
-        exact = self.inner.rewards(groups, delimiter)
+    def score(self, groups: Sequence[CandidateGroup], delimiter: str | None) -> list[float]:
+        exact = self.inner.score(groups, delimiter)
         steps = [(trace, candidate) for trace, candidates in groups for candidate in candidates]
         return [
             # A blank step takes over the reward of the trace, which has its noise.
@@ -83,8 +86,8 @@ class NoisySession:
             for reward, (trace, candidate) in zip(exact, steps, strict=True)
         ]
 
-    def ask(self, groups: Sequence[Group], delimiter: str | None) -> Ask:
-        return self.inner.ask(groups, delimiter)
+    def query(self, groups: Sequence[CandidateGroup], delimiter: str | None) -> Query:
+        return self.inner.query(groups, delimiter)
 
 
 def _shaken(reward: float, nats: float, text: str) -> float:

@@ -20,7 +20,7 @@ from specs import load, stream
 from specs.bundled.problems import HELD_OUT_SEED, generate, step_labels
 from specs.core.statistics import wilson
 from specs.core.votes import boxed
-from specs.engines.protocol import unwatched
+from specs.engines.protocol import never_stop
 from specs.types import Trace
 
 
@@ -52,11 +52,11 @@ def main() -> None:
         for writer in passed:
             result = stream_result(problem.question, models, writer, args.temperature)
             passed[writer] += boxed(result.text) == problem.answer
-            session = models.prm.open(models.prm.prompt(problem.question), unwatched)
+            session = models.prm.open(models.prm.prompt(problem.question), never_stop)
             trace = Trace(problem.question)
             texts = [record.step.text.strip() for record in result.steps]
             for record, label in zip(result.steps, step_labels(texts, problem.solution), strict=True):
-                (reward,) = session.rewards([(trace, [record.step])], "\n\n")
+                (reward,) = session.score([(trace, [record.step])], "\n\n")
                 trace = trace.extend(record.step, record.writer)
                 steps.append((k, writer, reward, label))
         if sys.stderr.isatty():

@@ -18,7 +18,7 @@ from specs.engines.loading import Dtype, Engine, Names, load_models
 from specs.engines.protocol import Models
 from specs.errors import InputError
 from specs.methods import Method
-from specs.rewards.families import PRMFormat
+from specs.rewards.families import PRMFormatName
 from specs.types import ALONE, Chat, Result
 from specs.types.checks import above, check_value, shown
 
@@ -38,7 +38,7 @@ def load(
     target_system: str | None = None,
     tokenizer: str | None = None,
     timeout_s: float = 120.0,
-    prm_format: PRMFormat = "auto",
+    prm_format: PRMFormatName = "auto",
 ) -> Models:
     """Load a draft, a target and a PRM: `bundled`, a folder, a hub id, a GGUF file, a server's URL, or None for none.
 

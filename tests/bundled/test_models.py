@@ -8,7 +8,7 @@ import pytest
 from specs import load, solve, stream
 from specs.bundled.problems import HELD_OUT_SEED, generate, step_labels
 from specs.engines.folders import BUNDLED
-from specs.engines.protocol import unwatched
+from specs.engines.protocol import never_stop
 from specs.types import Candidate, End, Role, Trace
 
 VLLM_CPU_HEADS = {32, 64, 80, 96, 112, 128}
@@ -97,7 +97,7 @@ def test_the_reward_model_prefers_right_steps(models):
     better = total = 0
     for seed in range(40):
         problem = generate("medium", HELD_OUT_SEED + 50_000 + seed)
-        session = models.prm.open(models.prm.prompt(problem.question), unwatched)
+        session = models.prm.open(models.prm.prompt(problem.question), never_stop)
         trace = Trace(problem.question)
         for step in problem.solution.split("\n\n")[:-1]:
             number = step.rsplit("= ", 1)[1].split()[0]
@@ -107,7 +107,7 @@ def test_the_reward_model_prefers_right_steps(models):
                 Candidate(tuple(models.draft.text.encode(text + "\n\n")), text + "\n\n", End.DELIMITER)
                 for text in (step, wrong)
             )
-            rewards = session.rewards([(trace, [good, bad])], "\n\n")
+            rewards = session.score([(trace, [good, bad])], "\n\n")
             better += rewards[0] > rewards[1]
             total += 1
             trace = trace.extend(good, Role.TARGET)

@@ -103,7 +103,7 @@ BROKEN = {
 def test_what_breaks_a_law_is_named_and_fails(case, monkeypatch, capsys):
     backend, form, laws = BROKEN[case]
     prm = api.load(None, None, "bundled").prm
-    prm = replace(prm, backend=backend(prm.backend), form=form(prm.form.text))
+    prm = replace(prm, backend=backend(prm.backend), prm_format=form(prm.prm_format.text))
     monkeypatch.setattr(api, "load", lambda *names, **options: Models(prm=prm))
     assert {law.name for law in check(prm).laws if not law.kept} == laws
     assert main(["check-prm", "bundled"]) == 1

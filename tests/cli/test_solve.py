@@ -17,7 +17,7 @@ import tiny
 from specs.cli import main
 from specs.core.sampling import log_law
 from specs.engines.loading import Names, load_models
-from specs.engines.protocol import unwatched
+from specs.engines.protocol import never_stop
 from specs.engines.text import HubText
 from specs.errors import ModelError
 from specs.types import Role
@@ -82,8 +82,8 @@ def test_every_number_of_a_trace_can_be_recomputed(own, trio, tmp_path, capsys):
     def reward(steps):
         ids = list(trace["prompt_token_ids"]["prm"])
         for step in steps:
-            ids += [*models.prm.form.content(step, False, False), *models.prm.form.ask]
-        return float(models.prm.form.rewards(outputs(models.prm, ids)[-1:])[0])
+            ids += [*models.prm.prm_format.content(step, False, False), *models.prm.prm_format.ask]
+        return float(models.prm.prm_format.rewards(outputs(models.prm, ids)[-1:])[0])
 
     accepted: list[int] = []
     text = ""
@@ -158,14 +158,14 @@ def test_through_text_equals_through_ids_where_the_text_reads_the_same(trio):
     candidate = Candidate(ids, "a b.\n\n", End.DELIMITER)
     joined = text.encode("c da b.\n\n")
     assert tuple(joined) == (*trace.token_ids, *ids)
-    by_ids = models.target.open(prompt, frozenset({text.fingerprint}), unwatched)
-    by_text = models.target.open(prompt, frozenset({text.fingerprint, "another"}), unwatched)
+    by_ids = models.target.open(prompt, frozenset({text.fingerprint}), never_stop)
+    by_text = models.target.open(prompt, frozenset({text.fingerprint, "another"}), never_stop)
     law = Law(0.7)
-    (one,), (two,) = (s.log_probabilities([(trace, [candidate])], law) for s in (by_ids, by_text))
+    (one,), (two,) = (s.score([(trace, [candidate])], law) for s in (by_ids, by_text))
     assert one == pytest.approx(two, abs=1e-4)
     assert math.isfinite(one)
     groups = [(trace, [candidate, replace(candidate, token_ids=(*ids, 2), end=End.END_OF_TEXT)])]
-    assert by_ids.ratings(groups, RATING) == by_text.ratings(groups, RATING)
+    assert by_ids.judge(groups, RATING) == by_text.judge(groups, RATING)
 
 
 BAD = {
@@ -353,12 +353,12 @@ def test_a_candidate_that_shows_nothing_in_a_text_is_impossible_there(trio):
 
     models = load_models(Names(str(trio["draft"]), str(trio["target"]), None), engine="light")
     text = HubText(trio["target"])
-    session = models.target.open(models.target.prompt("a b c"), frozenset({text.fingerprint, "another"}), unwatched)
+    session = models.target.open(models.target.prompt("a b c"), frozenset({text.fingerprint, "another"}), never_stop)
     whole, empty = Candidate(tuple(text.encode("a b")), "a b", End.DELIMITER), Candidate((5,), "", End.CAP)
     for trace in (Trace("a b c"), Trace("a b c").extend(whole, Role.DRAFT)):
-        (alone,) = session.log_probabilities([(trace, [whole])], Law(0.8))
+        (alone,) = session.score([(trace, [whole])], Law(0.8))
         assert math.isfinite(alone)
-        between = session.log_probabilities([(trace, [empty, whole, empty])], Law(0.8))
+        between = session.score([(trace, [empty, whole, empty])], Law(0.8))
         assert between == [-math.inf, pytest.approx(alone, abs=1e-4), -math.inf]
-        assert session.log_probabilities([(trace, [empty])], Law(0.8)) == [-math.inf]
-        assert session.ratings([(trace, [empty])], RATING) == [0.0]
+        assert session.score([(trace, [empty])], Law(0.8)) == [-math.inf]
+        assert session.judge([(trace, [empty])], RATING) == [0.0]

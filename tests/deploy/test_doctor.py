@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 from specs import api
 from specs.cli import main
 from specs.deploy.doctor import State, _law, _padding, _scoring, diagnose
-from specs.engines.local.session import PolicySession
+from specs.engines.local.session import LocalPolicySession
 from specs.engines.vllm.server import Facts
 from specs.errors import InputError, SpecsError
 from specs.types import Law, Role
@@ -233,7 +233,7 @@ def test_a_system_prompt_that_a_template_refuses_is_found(trio):
 
 def test_models_that_can_do_their_part_but_not_meet_are_found(folders, monkeypatch):
     """Whatever an engine raises: here a target that cannot score what the draft wrote."""
-    monkeypatch.setattr(PolicySession, "log_probabilities", lambda *_: (_ for _ in ()).throw(IndexError("token 99")))
+    monkeypatch.setattr(LocalPolicySession, "score", lambda *_: (_ for _ in ()).throw(IndexError("token 99")))
     *_, last = diagnose({role: str(folders[role]) for role in Role}, Law(), engine="light")
     assert (last.role, last.state, last.text) == (
         None,

@@ -15,7 +15,7 @@ import tiny
 from engines.test_client import FACTS, serving
 
 from specs.core.keys import Key
-from specs.engines.protocol import unwatched
+from specs.engines.protocol import never_stop
 from specs.engines.text import HubText
 from specs.engines.vllm.client import wait
 from specs.engines.vllm.replicas import Replicas
@@ -173,13 +173,21 @@ def test_what_is_wrong_says_what_helps():
     _, answer, ask = CALLS["sample"]
     place = ("choices", 0, "logprobs", "token_logprobs")
     for path, wrong, said in (
-        ((*place, 1), math.nan, r"choices\[0\]\.logprobs\.token_logprobs\[1\] is NaN, no log-.*--dtype float32"),
-        ((*place, 0), None, r"token_logprobs\[0\] is null, no log-probability; .*--dtype float32"),
-        ((*place, 0), -9999.0, r"token_logprobs\[0\] is -9999\.0, no log-probability of a token that was sampled"),
+        (
+            (*place, 1),
+            math.nan,
+            r"choices\[0\]\.logprobs\.token_logprobs\[1\] is NaN, not a valid log-.*--dtype float32",
+        ),
+        ((*place, 0), None, r"token_logprobs\[0\] is null, not a valid log-probability; .*--dtype float32"),
+        (
+            (*place, 0),
+            -9999.0,
+            r"token_logprobs\[0\] is -9999\.0, not a valid log-probability of a token that was sampled",
+        ),
         (place, [-1.0], r"token_logprobs has 1 entries, not 2"),
         (place[:3], None, r"the answer has no choices\[0\]\.logprobs\.token_logprobs; is it vLLM 0\.32 or newer\?"),
         (("usage", "prompt_tokens"), 1, r"2 of 1 tokens were cached"),
-        (("choices", 0, "token_ids", 0), -7, r"token_ids\[0\] is -7, no count; see its log"),
+        (("choices", 0, "token_ids", 0), -7, r"token_ids\[0\] is -7, not a valid count; see its log"),
     ):
         with pytest.raises(EngineError, match=said):
             asyncio.run(ask(served(put(answer, path, wrong))))
@@ -218,7 +226,7 @@ def policy_of(answer, text, **facts):
 
 
 def opened(policy):
-    return policy.open(policy.prompt("b c"), frozenset({policy.fingerprint}), unwatched)
+    return policy.open(policy.prompt("b c"), frozenset({policy.fingerprint}), never_stop)
 
 
 def drew(*tokens):
@@ -259,8 +267,8 @@ def test_what_the_server_lacks_is_impossible_and_never_asked_about(text):
     policy, client = policy_of({}, text, rows=rows)
     session, trace = opened(policy), Trace("b c")
     lacking = [Candidate((20, rows), "", End.CAP), Candidate((rows + 5,), "", End.CAP)]
-    assert session.log_probabilities([(trace, lacking)], LAW) == [-math.inf] * 2
-    assert session.ratings([(trace, lacking)], Judge("abc", "{", ("1", "2"))) == [0.0] * 2
+    assert session.score([(trace, lacking)], LAW) == [-math.inf] * 2
+    assert session.judge([(trace, lacking)], Judge("abc", "{", ("1", "2"))) == [0.0] * 2
     assert client.bodies == []
     with pytest.raises(ModelError, match="tokenizer and model do not belong together"):
         policy.prompt("a b c")
@@ -276,10 +284,10 @@ def test_rewards_of_different_kinds_are_named(text):
 
     server = Server(Alternating(None), FACTS)
     prm = RemoteReward(Replicas([server]), TokenClassification(text), "")
-    session = prm.open(prm.prompt("b c"), unwatched)
+    session = prm.open(prm.prompt("b c"), never_stop)
     steps = [Candidate((), text, End.DELIMITER) for text in ("a.\n\n", "b.\n\n")]
     with pytest.raises(EngineError, match="http://server#m gives rewards of 1 and of 2 labels"):
-        session.rewards([(Trace("b c"), steps)], "\n\n")
+        session.score([(Trace("b c"), steps)], "\n\n")
 
 
 def test_labels_that_are_all_impossible_give_no_reward(text):
@@ -293,7 +301,7 @@ def test_labels_that_are_all_impossible_give_no_reward(text):
     prm = RemoteReward(Replicas([server]), Judging(text), "")
     step = Candidate((), "a.\n\n", End.DELIMITER)
     with pytest.raises(EngineError, match=r"^http://server#m gives a reward of nan, and rewards lie in"):
-        prm.open(prm.prompt("b c"), unwatched).rewards([(Trace("b c"), [step])], "\n\n")
+        prm.open(prm.prompt("b c"), never_stop).score([(Trace("b c"), [step])], "\n\n")
 
 
 def vllm(path, body, times, **changes):
@@ -315,7 +323,7 @@ def vllm(path, body, times, **changes):
 
 def connected(**changes):
     with serving(lambda *asked: vllm(*asked, **changes)) as (url, _):
-        return wait(connect(url, None, 20.0), unwatched).facts
+        return wait(connect(url, None, 20.0), never_stop).facts
 
 
 def test_a_server_says_how_many_rows_it_has():
@@ -355,4 +363,4 @@ def test_numbers_that_a_server_could_not_write_are_named():
         return (400, message) if path == "/v1/completions" else vllm(path, body, times)
 
     with serving(nan) as (url, _), pytest.raises(EngineError, match=f"^{url}.* not finite; .*--dtype float32"):
-        wait(connect(url, None, 20.0), unwatched)
+        wait(connect(url, None, 20.0), never_stop)

@@ -11,9 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from specs.engines.protocol import Stopped, unwatched
+from specs.engines.protocol import Stopped, never_stop
 from specs.engines.vllm import client as client_module
-from specs.engines.vllm.client import Client, Refused, together, wait
+from specs.engines.vllm.client import Client, Refused, gather, wait
 from specs.engines.vllm.replicas import Replicas
 from specs.engines.vllm.server import Facts, Server
 from specs.errors import EngineError, InputError
@@ -67,8 +67,8 @@ def well(path, body, times):
     return 200, b'{"ok": true}'
 
 
-def post(url, watch=unwatched, key=None, timeout_s=20.0):
-    return wait(Client(url, key, timeout_s).post("/x", {"a": 1}), watch)
+def post(url, check_stop=never_stop, key=None, timeout_s=20.0):
+    return wait(Client(url, key, timeout_s).post("/x", {"a": 1}), check_stop)
 
 
 def test_an_object_goes_there_and_one_comes_back():
@@ -82,8 +82,8 @@ def test_an_object_goes_there_and_one_comes_back():
 @pytest.mark.parametrize(
     ("status", "content", "message"),
     [
-        (200, b"<html>", "something that is no JSON; is it vLLM"),
-        (200, b"[1]", "no JSON object"),
+        (200, b"<html>", "something that is not JSON; is it vLLM"),
+        (200, b"[1]", "something other than a JSON object"),
         (400, b'{"error": {"message": "too\\n long"}}', "400, too long"),
         (404, b"nothing here", "404, nothing here"),
         (500, b"", "500, no reason given"),
@@ -115,7 +115,7 @@ def test_nobody_there(monkeypatch):
         pass
     with pytest.raises(EngineError, match=f"^{url} cannot be reached .*is the server running there"):
         post(url)
-    with pytest.raises(EngineError, match=r"is no address|broke off|cannot be reached"):
+    with pytest.raises(EngineError, match=r"is not an address|broke off|cannot be reached"):
         post("http://[half")
 
 
@@ -179,7 +179,7 @@ def test_a_server_gets_so_many_requests_at_a_time_and_one_health_watch(monkeypat
     with serving(slow) as (url, _):
         client = Client(url)
         start = time.perf_counter()
-        answers = wait(together(client.post("/x", {}) for _ in range(20)), unwatched)
+        answers = wait(gather(client.post("/x", {}) for _ in range(20)), never_stop)
         took = time.perf_counter() - start
     assert answers == [{"ok": True}] * 20
     assert most == [5]
@@ -220,7 +220,7 @@ def test_the_first_failure_ends_the_others():
 
     start = time.perf_counter()
     with pytest.raises(EngineError, match="this one"):
-        wait(together([long(), failing(), long()]), unwatched)
+        wait(gather([long(), failing(), long()]), never_stop)
     assert time.perf_counter() - start < 5
     for _ in range(100):
         if len(ended) == 2:
@@ -245,7 +245,7 @@ def asked(replicas, broken=(), error=EngineError, times=1):
 
     chosen = replicas.next()
     for _ in range(times):
-        wait(chosen.ask(request), unwatched)
+        wait(chosen.send(request), never_stop)
     return calls
 
 
@@ -272,7 +272,7 @@ def test_requests_that_fail_together_move_on_once():
             raise EngineError("no")
         return server
 
-    assert wait(together(chosen.ask(request) for _ in range(4)), unwatched) == [TWO] * 4
+    assert wait(gather(chosen.send(request) for _ in range(4)), never_stop) == [TWO] * 4
 
 
 def test_what_is_refused_would_be_refused_elsewhere():

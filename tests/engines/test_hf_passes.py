@@ -22,7 +22,7 @@ from traced import Traced  # noqa: E402
 
 from research.cost_suite.shapes import recorded  # noqa: E402
 from specs.engines.local.backend import tree_error  # noqa: E402
-from specs.engines.local.buffers import SPARE_ROOMS, clear_all  # noqa: E402
+from specs.engines.local.buffers import SPARE_BUFFERS, release_spare_buffers  # noqa: E402
 from specs.engines.local.torch import backend as hf_backend  # noqa: E402
 from specs.engines.local.torch import kernels, passes  # noqa: E402
 from specs.engines.local.torch.backend import HFBackend  # noqa: E402
@@ -93,7 +93,7 @@ def test_passes_run_with_the_next_size_up() -> None:
     cache, plain = backend.cache(), made("LlamaForCausalLM")
     held = plain.cache()
     for new in (3, 4, 1, 2, 3, SIZES[-1], SIZES[-1] + 1):
-        ids, places = np.arange(new) % 97, np.arange(cache.room.used, cache.room.used + new)
+        ids, places = np.arange(new) % 97, np.arange(cache.buffer.used, cache.buffer.used + new)
         found, wanted = (
             outputs_of(one, where, ids, places, None, np.arange(new))
             for one, where in ((backend, cache), (plain, held))
@@ -116,7 +116,7 @@ def test_a_tree_that_outgrows_its_memory_goes_on(recorded: bool, monkeypatch: py
     for place in range(40):
         row = outputs_of(backend, cache, np.array([place]), np.array([place]), None, np.array([0]))
         np.testing.assert_allclose(row[0], whole[place], rtol=0, atol=1e-4)
-        capacities.add(cache.room.capacity)
+        capacities.add(cache.buffer.capacity)
     assert sorted(capacities) == [8, 16, 32, 64]
 
 
@@ -125,16 +125,16 @@ def test_memory_of_a_tree_that_is_gone_serves_the_next_one(few: Any) -> None:
     backend = made("LlamaForCausalLM")
     backend.prepare(traced := Traced())
     cache = backend.cache()
-    room = cache.room
+    buffer = cache.buffer
     first = outputs_of(backend, cache, np.array([5]), np.array([0]), None, np.array([0]))
     with torch.inference_mode():
-        for layer in room.cache.layers:
+        for layer in buffer.cache.layers:
             layer.keys[:] = layer.values[:] = torch.nan
     del cache
     later = backend.cache()
     other = backend.cache()
-    assert later.room is room
-    assert other.room is not room
+    assert later.buffer is buffer
+    assert other.buffer is not buffer
     np.testing.assert_array_equal(first, outputs_of(backend, later, np.array([5]), np.array([0]), None, np.array([0])))
     assert (traced.recorded, traced.replayed) == (len(few), 2)
 
@@ -148,7 +148,7 @@ def test_memory_that_only_the_garbage_collector_finds_serves_the_next_one_too() 
     circle.append(circle)
     del cache, circle
     gc.collect()
-    assert len(backend._spare) == 1
+    assert len(backend._pool) == 1
     again = backend.cache()
     np.testing.assert_array_equal(first, outputs_of(backend, again, np.array([5]), np.array([0]), None, np.array([0])))
 
@@ -157,7 +157,7 @@ def test_memory_that_cannot_grow_stays_as_it_was(monkeypatch: pytest.MonkeyPatch
     backend = made("LlamaForCausalLM")
     cache = backend.cache()
     first = outputs_of(backend, cache, np.array([5]), np.array([0]), None, np.array([0]))
-    keys, capacity = cache.room.cache.layers[0].keys, cache.room.capacity
+    keys, capacity = cache.buffer.cache.layers[0].keys, cache.buffer.capacity
 
     def full(*_: Any) -> None:
         raise torch.OutOfMemoryError("CUDA")
@@ -165,7 +165,7 @@ def test_memory_that_cannot_grow_stays_as_it_was(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(torch.Tensor, "new_zeros", full)
     with pytest.raises(EngineError, match="use fewer candidates"):
         backend.forward(cache, np.zeros(capacity, np.int64), np.zeros(capacity, np.int64), None, NOTHING)
-    assert (cache.room.capacity, cache.room.cache.layers[0].keys is keys) == (capacity, True)
+    assert (cache.buffer.capacity, cache.buffer.cache.layers[0].keys is keys) == (capacity, True)
     backend.keep(cache, 0, NOTHING)
     np.testing.assert_array_equal(first, outputs_of(backend, cache, np.array([5]), np.array([0]), None, np.array([0])))
 
@@ -174,37 +174,37 @@ def test_memory_of_as_many_trees_is_kept_as_were_there_at_the_same_time(few: Any
     """Else, with more solves at the same time than that, passes were recorded anew in every solve."""
     backend = made("LlamaForCausalLM")
     backend.prepare(traced := Traced())
-    once = SPARE_ROOMS + 2
+    once = SPARE_BUFFERS + 2
     for _ in range(3):
         caches = [backend.cache() for _ in range(once)]
         for cache in caches:
             backend.forward(cache, np.array([5]), np.array([0]), None, np.array([0]))
         del cache
         caches.clear()
-        assert len(backend._spare) == once
+        assert len(backend._pool) == once
     assert (traced.recorded, traced.replayed) == (len(few) + once - 1, 3 * once)
 
 
 def test_a_tree_that_was_long_does_not_make_later_ones_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Passes over a few entries of a large room read few entries."""
+    """Passes over a few entries of a large buffer read few entries."""
     monkeypatch.setattr(hf_backend, "RECORDED_CAPACITY", 16)
     backend = made("LlamaForCausalLM")
     backend.prepare(Traced())
     cache, plain = backend.cache(), made("LlamaForCausalLM")
     first = outputs_of(backend, cache, np.arange(100) % 97, np.arange(100), None, np.array([99]))
-    room = cache.room
-    assert room.capacity == 101
+    buffer = cache.buffer
+    assert buffer.capacity == 101
     del cache
     cache, held = backend.cache(), plain.cache()
-    assert cache.room is room
+    assert cache.buffer is buffer
     for new in (3, 10, 1, 4, 20, 40):
-        ids, places = np.arange(new) % 97, np.arange(cache.room.used, cache.room.used + new)
+        ids, places = np.arange(new) % 97, np.arange(cache.buffer.used, cache.buffer.used + new)
         found, wanted = (
             outputs_of(one, where, ids, places, None, np.arange(new))
             for one, where in ((backend, cache), (plain, held))
         )
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4)
-    assert set(room.passes) == {(128, 101), (4, 16), (16, 16), (1, 16), (4, 32), (32, 64), (64, 101)}
+    assert set(buffer.passes) == {(128, 101), (4, 16), (16, 16), (1, 16), (4, 32), (32, 64), (64, 101)}
     assert first.shape == (1, 97)
 
 
@@ -213,7 +213,7 @@ def test_a_model_that_is_called_keeps_its_memory_for_itself(few: Any) -> None:
     backend = made("LlamaForCausalLM")
     backend.prepare(traced := Traced())
     assert tree_error(backend, backend.unrecorded()) < 1e-4
-    assert len(backend._spare) == 1
+    assert len(backend._pool) == 1
     backend.forward(backend.cache(), np.array([5]), np.array([0]), None, np.array([0]))
     assert traced.recorded == len(few)
 
@@ -221,34 +221,34 @@ def test_a_model_that_is_called_keeps_its_memory_for_itself(few: Any) -> None:
 def test_few_trees_leave_little_memory_behind() -> None:
     backend = made("LlamaForCausalLM")
     spare = [backend.cache() for _ in range(2)]
-    rooms = [weakref.ref(cache.room) for cache in spare]
+    buffers = [weakref.ref(cache.buffer) for cache in spare]
     spare.clear()
-    assert len(backend._spare) == 2
-    assert clear_all() >= 2
-    assert [room() for room in rooms] == [None, None]
+    assert len(backend._pool) == 2
+    assert release_spare_buffers() >= 2
+    assert [buffer() for buffer in buffers] == [None, None]
 
 
 @pytest.mark.parametrize("first", [False, True])
 def test_memory_that_is_kept_for_later_is_given_up_when_it_is_needed(
     first: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By any model of the process, for a first room or for more room."""
+    """By any model of the process, for a first buffer or for a larger one."""
     other, backend = made("LlamaForCausalLM"), made("LlamaForCausalLM")
-    clear_all()
+    release_spare_buffers()
     cache = None if first else backend.cache()
     spare = other.cache()
     del spare
-    assert len(other._spare) == 1
+    assert len(other._pool) == 1
     real = torch.Tensor.new_zeros
 
     def full(*args: Any, **kwargs: Any) -> Any:
-        if other._spare:
+        if other._pool:
             raise torch.OutOfMemoryError("CUDA")
         return real(*args, **kwargs)
 
     monkeypatch.setattr(torch.Tensor, "new_zeros", full)
     cache = cache or backend.cache()
-    new = 2 * cache.room.capacity
+    new = 2 * cache.buffer.capacity
     ids = np.arange(new) % 97
     found = outputs_of(backend, cache, ids, np.arange(new), None, np.array([new - 1]))
     wanted = outputs_of(other, other.cache(), ids, np.arange(new), None, np.array([new - 1]))
@@ -260,9 +260,9 @@ def test_rows_outlast_later_passes(few: Any) -> None:
     backend.prepare(Traced())
     cache = backend.cache()
     first = backend.forward(cache, np.array([5]), np.array([0]), None, np.array([0]))
-    before = backend.outputs.numbers(first).copy()
+    before = backend.logits_ops.to_numpy(first).copy()
     backend.forward(cache, np.array([6]), np.array([1]), None, np.array([0]))
-    np.testing.assert_array_equal(backend.outputs.numbers(first), before)
+    np.testing.assert_array_equal(backend.logits_ops.to_numpy(first), before)
 
 
 @pytest.mark.parametrize("shape", [(1, 48), (2, 48), (MOST_ROWS, 48), (MOST_ROWS + 1, 48), (1, 5, 48), (3, 1, 48)])
@@ -313,15 +313,15 @@ def test_surplus_rows_see_what_a_token_sees(few: Any, monkeypatch: pytest.Monkey
     backend, plain = made("LlamaForCausalLM"), made("LlamaForCausalLM")
     backend.prepare(Traced())
     cache, held = backend.cache(), plain.cache()
-    assert cache.room.capacity > 2 * BLOCK
+    assert cache.buffer.capacity > 2 * BLOCK
     for new in (3, 5, 1):
-        ids, places = np.arange(new) + 7, np.arange(cache.room.used, cache.room.used + new)
+        ids, places = np.arange(new) + 7, np.arange(cache.buffer.used, cache.buffer.used + new)
         found, wanted = (
             outputs_of(one, where, ids, places, None, np.arange(new))
             for one, where in ((backend, cache), (plain, held))
         )
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4)
-    spare = torch.stack([layer.keys[..., -1, :] for layer in cache.room.cache.layers])
+    spare = torch.stack([layer.keys[..., -1, :] for layer in cache.buffer.cache.layers])
     assert spare.isfinite().all()
     assert spare.any()
 
@@ -331,18 +331,18 @@ def test_the_probe_finds_passes_that_leave_nan_behind(few: Any, monkeypatch: pyt
     backend.prepare(Traced())
     assert tree_error(backend, backend.unrecorded()) < 1e-4
     real = Pass.__call__
-    room = backend._spare.take()
-    assert room is not None
+    buffer = backend._pool.take()
+    assert buffer is not None
 
     def poisoned(one: Pass, ids: Any, *others: Any) -> Any:
         found = real(one, ids, *others)
         if len(ids) < one._numbers.shape[1]:
-            for layer in room.cache.layers:
+            for layer in buffer.cache.layers:
                 layer.values[..., -1, :] = torch.nan
         return found
 
     monkeypatch.setattr(Pass, "__call__", poisoned)
-    backend._spare.back(room)
+    backend._pool.put_back(buffer)
     with pytest.raises(FloatingPointError):
         tree_error(backend, backend.unrecorded())
 

@@ -48,7 +48,7 @@ class Growing:
 
     def _pass(self, ids: np.ndarray, positions: np.ndarray, visible: np.ndarray | None) -> None:
         rows = self.backend.forward(self.cache, ids, positions, visible, np.arange(len(ids)))
-        self.rows.append(self.backend.outputs.numbers(rows))
+        self.rows.append(self.backend.logits_ops.to_numpy(rows))
 
     def step(self, length: int, candidates: int = CANDIDATES) -> None:
         """`candidates` paths of `length` tokens in one pass; then the third one (or the last) stays."""
@@ -85,7 +85,7 @@ def test_no_pass_leaves_anything_but_numbers_behind(dtype: str, device: str) -> 
     tree = Growing(backend, 0)
     for length, candidates in ((1, 3), (1, 5), (5, 5), (9, 8)):
         tree.step(length, candidates)
-        for block in tree.cache.room._blocks:
+        for block in tree.cache.buffer._blocks:
             assert block.isfinite().all()
 
 
@@ -94,7 +94,7 @@ def test_memory_that_grows_is_recorded_anew(device: str, monkeypatch: pytest.Mon
     backend = recorded(device)
     for one, other in zip(grown(backend), grown(backend.unrecorded()), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-4 * np.abs(other).max())
-    assert backend.cache().room.capacity > 150
+    assert backend.cache().buffer.capacity > 150
 
 
 def test_models_are_recorded_when_all_earlier_ones_are_gone(device: str) -> None:

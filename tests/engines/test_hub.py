@@ -35,7 +35,7 @@ def test_pickled_tensors_are_fetched_only_where_there_are_no_others(pickled, tmp
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
     prm = load_models(Names(None, None, NAME), device="cpu", dtype="fp32").prm
-    assert (prm.name, prm.form.name) == (NAME, "skywork")
+    assert (prm.name, prm.prm_format.name) == (NAME, "skywork")
     fetched = {file.name for file in cache.iterdir()}
     assert ("pytorch_model.bin" in fetched) == pickled
     assert ("model.safetensors" in fetched) != pickled

@@ -321,11 +321,11 @@ def test_the_memory_of_a_cache_serves_later_ones_one_at_a_time(backend):
     first, beside = backend.cache(), backend.cache()
     for cache in (first, beside):
         backend.forward(cache, ids[::-1], np.arange(20), None, np.array([19]))
-    assert first.room is not beside.room
-    room = first.room
+    assert first.buffer is not beside.buffer
+    buffer = first.buffer
     del first
     later = backend.cache()
-    assert later.room is room
+    assert later.buffer is buffer
     near(backend.forward(later, ids, np.arange(20), None, np.arange(20)), whole(backend, ids))
 
 
@@ -333,9 +333,9 @@ def test_the_memory_of_a_long_solve_is_given_back(backend):
     long, count = backend.cache(), SPARE_CAPACITY // 16
     for _ in range(17):
         backend.forward(long, np.zeros(count, np.int64), np.arange(count), None, np.array([], np.int64))
-    assert long.room.capacity > SPARE_CAPACITY
+    assert long.buffer.capacity > SPARE_CAPACITY
     del long
-    assert backend.cache().room.capacity <= SPARE_CAPACITY
+    assert backend.cache().buffer.capacity <= SPARE_CAPACITY
 
 
 def test_importing_the_module_loads_no_engine():

@@ -20,8 +20,8 @@ from specs.decoding.stream import stream  # noqa: E402
 from specs.engines.loading import Names, load_models  # noqa: E402
 from specs.engines.local.llama_cpp.backend import FIRST_CELLS, load_llama  # noqa: E402
 from specs.engines.local.llama_cpp.gguf import GgufText, library  # noqa: E402
-from specs.engines.local.tree import Tree  # noqa: E402
-from specs.engines.protocol import unwatched  # noqa: E402
+from specs.engines.local.tree import TokenTree  # noqa: E402
+from specs.engines.protocol import never_stop  # noqa: E402
 from specs.engines.text import HubText  # noqa: E402
 from specs.errors import EngineError, InputError, ModelError, install_command  # noqa: E402
 from specs.methods.specs import Specs  # noqa: E402
@@ -59,13 +59,13 @@ def test_a_cache_doubles_when_full_and_forgets_nothing(file):
     """40 paths of 60 tokens need 2,400 entries and all of their forks."""
     backend = load_llama(file, "target.gguf")
     rng = np.random.default_rng(1)
-    tree = Tree(backend, prompt := tuple(rng.integers(3, 50, 20).tolist()))
-    tree.settle(prompt, outputs=True)
+    tree = TokenTree(backend, prompt := tuple(rng.integers(3, 50, 20).tolist()))
+    tree.rebase(prompt, logits=True)
     begun, ended = paths_of(rng, 40, 20), paths_of(rng, 40, 40)
-    tree.prefixes([()] * 40, begun)
+    tree.prefix_logits([()] * 40, begun)
     assert tree._cache.context.cells == FIRST_CELLS
     paths = [(*one, *other) for one, other in zip(begun, ended, strict=True)]
-    rows = tree.ends(paths, [()] * len(paths))
+    rows = tree.end_logits(paths, [()] * len(paths))
     assert len(tree._cache.parents) > 2 * FIRST_CELLS
     assert tree._cache.context.cells >= len(tree._cache.parents)
     for path, row in zip(paths, rows, strict=True):
@@ -75,15 +75,15 @@ def test_a_cache_doubles_when_full_and_forgets_nothing(file):
 def test_branches_are_freed_and_run_out_by_name(backend):
     """llama.cpp tells 256 sequences apart: dropped ones can be used again, one too many is an error."""
     most = library().llama_max_parallel_sequences()
-    tree = Tree(backend, prompt := (5, 6, 7))
+    tree = TokenTree(backend, prompt := (5, 6, 7))
     for first in (10, 11, 12):
-        tree.settle(prompt, outputs=True)
+        tree.rebase(prompt, logits=True)
         paths = [(first, 3 + k // 40, 3 + k % 40) for k in range(most)]
-        rows = tree.ends(paths, [()] * len(paths))
+        rows = tree.end_logits(paths, [()] * len(paths))
         assert rows[-1] == pytest.approx(scratch(backend, [*prompt, *paths[-1]]), abs=1e-4)
         assert not tree._cache.free
     with pytest.raises(EngineError, match="branches apart; use fewer candidates"):
-        tree.ends([(13, 3)], [()])
+        tree.end_logits([(13, 3)], [()])
 
 
 def test_a_cache_of_its_own_is_empty_though_its_memory_is_used_again(backend):
@@ -358,12 +358,12 @@ def test_quantised_weights_stay_within_the_stated_tolerance(smollm2):
     trace, prompt = Trace("Tell me about the sea."), policy.prompt("Tell me about the sea.")
 
     def session():
-        return policy.open(prompt, frozenset({policy.fingerprint}), unwatched)
+        return policy.open(prompt, frozenset({policy.fingerprint}), never_stop)
 
     samples = session().sample([trace], 6, law, [Key.from_seed(3)])
     candidates = [Candidate(s.token_ids, s.text, s.end) for s in samples]
-    scores = session().log_probabilities([(trace, candidates)], law)
-    alone = [session().log_probabilities([(trace, [candidate])], law)[0] for candidate in candidates]
+    scores = session().score([(trace, candidates)], law)
+    alone = [session().score([(trace, [candidate])], law)[0] for candidate in candidates]
     for sample, score, single in zip(samples, scores, alone, strict=True):
         assert abs(sample.log_probability - score) <= policy.backend.tolerance
         assert abs(score - single) <= policy.backend.tolerance

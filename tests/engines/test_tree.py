@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import tiny
 
+from specs.engines.local.nodes import ROOT
 from specs.engines.local.onnx.backend import load_light
-from specs.engines.local.tree import ROOT, Tree
+from specs.engines.local.tree import TokenTree
 
 
 def bytes_held(rows: Any) -> int:
@@ -42,21 +43,21 @@ def test_outputs_that_are_kept_hold_no_others(backend, speculating):
     """Of 8 candidates scored in one pass one goes on. At 152,064 logits a row the others would be 146 MB a step."""
     rng = np.random.default_rng(0)
     paths = rng.integers(3, backend.vocabulary, (8, 12)).tolist()
-    tree = Tree(backend, [1, 2])
+    tree = TokenTree(backend, [1, 2])
     if speculating:
-        tree.settle([1, 2], outputs=True)
-        tree.compute()
-        tree.run([ROOT] * 8, paths)
-        before = tree.outputs(nodes := tree.walk(ROOT, paths[3]))
+        tree.rebase([1, 2], logits=True)
+        tree.compute_trunk()
+        tree.compute_paths([ROOT] * 8, paths)
+        before = tree.logits(nodes := tree.walk(ROOT, paths[3]))
         tree.prune(nodes)
     else:
-        tails = tree.settle([1, 2], outputs=True) * 8
-        rows, row_of = tree.prefixes(tails, paths)
+        tails = tree.rebase([1, 2], logits=True) * 8
+        rows, row_of = tree.prefix_logits(tails, paths)
         before = rows[row_of[3][1:]]
-        tree.settle([1, 2, *paths[3][:4]], [1, 2, *paths[3]], outputs=True)
-    kept = tree._outputs
+        tree.rebase([1, 2, *paths[3][:4]], [1, 2, *paths[3]], logits=True)
+    kept = tree._kept.rows
     assert 0 < len(kept) <= 13
     assert bytes_held(kept.values()) == 4 * backend.width * len(kept)
     walked = tree.walk(ROOT, paths[3] if speculating else paths[3][4:])
-    found = backend.outputs.numbers(tree.outputs(walked))
-    np.testing.assert_array_equal(found, backend.outputs.numbers(before)[-len(walked) :])
+    found = backend.logits_ops.to_numpy(tree.logits(walked))
+    np.testing.assert_array_equal(found, backend.logits_ops.to_numpy(before)[-len(walked) :])

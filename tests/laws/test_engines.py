@@ -22,8 +22,8 @@ from specs.config import Limits, SolveConfig
 from specs.core.keys import Key
 from specs.core.sampling import log_law
 from specs.decoding.stream import astream, stream
-from specs.engines.local.tree import Tree
-from specs.engines.protocol import Models, unwatched
+from specs.engines.local.tree import TokenTree
+from specs.engines.protocol import Models, never_stop
 from specs.methods.beam import Beam
 from specs.methods.registry import NAMES, make, make_with
 from specs.methods.specs import Specs
@@ -36,7 +36,7 @@ JUDGE = Judge("abc", "{", tuple("0123456789"))  # in letters of the tiny vocabul
 
 
 def session(policy, question=QUESTION):
-    return policy.open(policy.prompt(question), frozenset({policy.fingerprint}), unwatched)
+    return policy.open(policy.prompt(question), frozenset({policy.fingerprint}), never_stop)
 
 
 def from_scratch(policy, ids, law):
@@ -94,7 +94,7 @@ def test_sampled_log_probabilities_are_those_of_scoring_and_of_scratch(models, l
     for step_idx in range(3):
         samples = writer.sample([trace], 5, law, [Key.from_seed(step_idx)])
         candidates = [Candidate(s.token_ids, s.text, s.end) for s in samples]
-        scored = scorer.log_probabilities([(trace, candidates)], law)
+        scored = scorer.score([(trace, candidates)], law)
         for sample, score in zip(samples, scored, strict=True):
             whole = [*trace.token_ids, *sample.token_ids]
             rows = from_scratch(policy, [*policy.prompt(QUESTION), *whole[:-1]], law)[-len(sample.token_ids) :]
@@ -193,7 +193,7 @@ def test_what_was_scored_is_sampled_for_free(models):
         for known in (samples, samples[:2], others):
             counting = tiny.CountingBackend(policy.backend)
             scorer = session(replace(policy, backend=counting))
-            scorer.log_probabilities([(trace, [Candidate(s.token_ids, s.text, s.end) for s in known])], LAW)
+            scorer.score([(trace, [Candidate(s.token_ids, s.text, s.end) for s in known])], LAW)
             before = counting.positions
             again = scorer.sample([trace], 6, LAW, [Key.from_seed(seed)])
             assert [s.token_ids for s in again] == [s.token_ids for s in samples]
@@ -209,9 +209,9 @@ def test_a_solve_frees_its_memory_when_it_ends(models):
     solve(models, Specs(n=2))
     gc.disable()
     try:
-        before = sum(type(one) is Tree for one in gc.get_objects())
+        before = sum(type(one) is TokenTree for one in gc.get_objects())
         solve(models, Specs(n=2))
-        assert sum(type(one) is Tree for one in gc.get_objects()) == before
+        assert sum(type(one) is TokenTree for one in gc.get_objects()) == before
     finally:
         gc.enable()
 
@@ -249,7 +249,7 @@ def test_ratings_are_those_of_scratch(models):
         other = trace.extend(candidates[0], Role.DRAFT)
         groups = [(trace, candidates), *([(other, candidates)] if candidates[0].end is not End.END_OF_TEXT else [])]
         pairs = [(start, candidate) for start, group in groups for candidate in group]
-        for (start, candidate), rating in zip(pairs, rater.ratings(groups, JUDGE), strict=True):
+        for (start, candidate), rating in zip(pairs, rater.judge(groups, JUDGE), strict=True):
             said = [t for t in (*start.token_ids, *candidate.token_ids) if t not in policy.text.end_ids]
             likely = int(from_scratch(policy, [*policy.prompt(QUESTION), *said, *asked], Law(1.0))[-1].argmax())
             assert rating == (labels.index(likely) / 9 if likely in labels else 0)
@@ -267,25 +267,25 @@ def test_tree_equals_scratch(models, role):
     rng = np.random.default_rng(7)
     vocabulary = len("x" * 30)
     ids = tuple(rng.integers(3, vocabulary, 9).tolist())
-    tree = Tree(backend, ids)
+    tree = TokenTree(backend, ids)
 
     def scratch(sequence):
         n = len(sequence)
         return outputs_of(backend, backend.cache(), np.array(sequence), np.arange(n), None, np.array([n - 1]))[0]
 
     for _ in range(6):
-        (tail,) = tree.settle(ids, outputs=True)
+        (tail,) = tree.rebase(ids, logits=True)
         assert tail == ()
         paths = [tuple(rng.integers(3, vocabulary, rng.integers(1, 7)).tolist()) for _ in range(4)]
         paths.append((*paths[0][:1], 5, 6))
-        rows, walks = tree.prefixes([()] * len(paths), paths)
+        rows, walks = tree.prefix_logits([()] * len(paths), paths)
         for path, walk in zip(paths, walks, strict=True):
             for k, row in enumerate(walk):
                 assert rows[row] == pytest.approx(scratch([*ids, *path[:k]]), abs=1e-4)
         winner = paths[int(rng.integers(len(paths)))]
         ids = (*ids, *winner, int(rng.integers(3, vocabulary)))
-    tree.settle(ids[:12], outputs=True)  # back into the accepted prefix
-    assert tree.tips([()])[0][0] == pytest.approx(scratch(ids[:12]), abs=1e-4)
+    tree.rebase(ids[:12], logits=True)  # back into the accepted prefix
+    assert tree.tip_logits([()])[0][0] == pytest.approx(scratch(ids[:12]), abs=1e-4)
 
 
 @pytest.mark.parametrize("role", ["draft", "target", "prm"])
@@ -293,7 +293,7 @@ def test_sequences_side_by_side_equal_scratch(models, role):
     """Traces that part, go on together and fall away: every output equals one causal pass, nothing is run twice."""
     counting = tiny.CountingBackend(getattr(models, role).backend)
     rng = np.random.default_rng(8)
-    tree = Tree(counting, ids := tuple(rng.integers(3, 30, 9).tolist()))
+    tree = TokenTree(counting, ids := tuple(rng.integers(3, 30, 9).tolist()))
     live = [ids]
     seen: set[tuple[int, ...]] = set()
 
@@ -303,10 +303,10 @@ def test_sequences_side_by_side_equal_scratch(models, role):
 
     for width in (1, 3, 3, 2, 2, 1):
         live = live[:width]
-        tails = tree.settle(*live, outputs=True)
+        tails = tree.rebase(*live, logits=True)
         paths = [[tuple(rng.integers(3, 30, rng.integers(2, 5)).tolist()) for _ in range(3)] for _ in live]
         before = counting.positions
-        rows, walks = tree.prefixes(
+        rows, walks = tree.prefix_logits(
             [tail for tail in tails for _ in range(3)], [path for group in paths for path in group]
         )
         needed = {(*start, *path)[:k] for start, group in zip(live, paths, strict=True) for path in group
@@ -316,8 +316,8 @@ def test_sequences_side_by_side_equal_scratch(models, role):
         seen = needed
         if width < 3:  # the same traces again, with one candidate of before and one that begins like another
             again = [[group[0], (*group[1][:-1], 31)] for group in paths]
-            tails = tree.settle(*live, outputs=True)
-            tree.prefixes([tail for tail in tails for _ in range(2)], [path for group in again for path in group])
+            tails = tree.rebase(*live, logits=True)
+            tree.prefix_logits([tail for tail in tails for _ in range(2)], [path for group in again for path in group])
             new = {(*start, *path) for start, group in zip(live, again, strict=True) for path in group[1:]}
             assert counting.positions - before == len(needed - held) + len(new - seen)
             seen |= new

@@ -12,7 +12,7 @@ import toy
 from specs.config import Limits, SolveConfig
 from specs.decoding.stream import stream
 from specs.engines.loading import Names, load_models
-from specs.engines.protocol import unwatched
+from specs.engines.protocol import never_stop
 from specs.engines.text import HubText
 from specs.errors import EngineError, ModelError
 from specs.methods.registry import make, make_with
@@ -140,9 +140,9 @@ def test_no_rating_is_read_off_logits_that_are_none():
         return np.where(np.arange(15) == 7, math.nan, 0.0)
 
     policy = toy.models(target=rate, text=toy.RATED).target
-    session = policy.open(policy.prompt("q"), frozenset({policy.fingerprint}), unwatched)
+    session = policy.open(policy.prompt("q"), frozenset({policy.fingerprint}), never_stop)
     with pytest.raises(EngineError, match=r"p: logits are not finite \(NaN\)"):
-        session.ratings([(Trace("q"), [Candidate((0,), "a", End.CAP)])], judge)
+        session.judge([(Trace("q"), [Candidate((0,), "a", End.CAP)])], judge)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from specs.core.keys import Key
 from specs.core.sampling import log_law
 from specs.decoding.stream import stream
 from specs.engines.local.onnx.backend import load_light
-from specs.engines.protocol import unwatched
+from specs.engines.protocol import never_stop
 from specs.engines.text import HubText
 from specs.errors import ModelError
 from specs.methods.registry import make, make_with
@@ -42,7 +42,7 @@ def padded(load_on, trio, size, tmp_path_factory):
 
 
 def opened(policy, question=QUESTION):
-    return policy.open(policy.prompt(question), frozenset({policy.fingerprint}), unwatched)
+    return policy.open(policy.prompt(question), frozenset({policy.fingerprint}), never_stop)
 
 
 def candidates_of(samples):
@@ -67,7 +67,7 @@ def test_the_law_is_normalised_without_padding(padded, size, law):
     assert statistic < toy.chi_square_bound(degrees)
     for sample in samples[:50]:
         assert sample.log_probability == pytest.approx(math.log(exact[sample.token_ids[0]]), abs=1e-4)
-    scored = opened(policy).log_probabilities([(Trace(QUESTION), candidates_of(samples[:50]))], steps)
+    scored = opened(policy).score([(Trace(QUESTION), candidates_of(samples[:50]))], steps)
     assert scored == pytest.approx([sample.log_probability for sample in samples[:50]], abs=1e-4)
 
 
@@ -131,7 +131,7 @@ def test_tokens_that_the_target_lacks_are_impossible_and_the_others_have_the_law
     """Against the whole model, its other logits at minus infinity."""
     law, whole = Law(1.3, 1.0, StepPolicy.chunks(2)), models.target
     candidates = candidates_of(opened(models.draft, SHORT).sample([Trace(SHORT)], 40, law, [Key.from_seed(1)]))
-    scores = opened(short["target"].target, SHORT).log_probabilities([(Trace(SHORT), candidates)], law)
+    scores = opened(short["target"].target, SHORT).score([(Trace(SHORT), candidates)], law)
     prompt, wanted = whole.prompt(SHORT), []
     for candidate in candidates:
         path = candidate.token_ids
@@ -146,10 +146,10 @@ def test_tokens_that_the_target_lacks_are_impossible_and_the_others_have_the_law
 
 def test_where_all_candidates_are_impossible_nothing_is_computed(short):
     session = opened(short["target"].target, SHORT)
-    session.log_probabilities([(Trace(SHORT), [Candidate((20,), "", End.CAP)])], LAW)
+    session.score([(Trace(SHORT), [Candidate((20,), "", End.CAP)])], LAW)
     before = session.counts.processed
     lacking = [Candidate(ids, "", End.CAP) for ids in ((FEWER,), (20, FEWER + 1, 20))]
-    assert session.log_probabilities([(Trace(SHORT), lacking)], LAW) == [-math.inf] * 2
+    assert session.score([(Trace(SHORT), lacking)], LAW) == [-math.inf] * 2
     assert session.counts.processed == before
 
 
@@ -158,8 +158,8 @@ def test_a_step_that_the_target_cannot_read_has_the_lowest_rating(short):
     session, trace = opened(short["target"].target, SHORT), Trace(SHORT)
     readable = [Candidate((20, 21), "", End.CAP), Candidate((22,), "", End.CAP)]
     lacking = Candidate((20, FEWER + 3), "", End.CAP)
-    alone = opened(short["target"].target, SHORT).ratings([(trace, readable)], judge)
-    assert session.ratings([(trace, [readable[0], lacking, readable[1]])], judge) == [alone[0], 0.0, alone[1]]
+    alone = opened(short["target"].target, SHORT).judge([(trace, readable)], judge)
+    assert session.judge([(trace, [readable[0], lacking, readable[1]])], judge) == [alone[0], 0.0, alone[1]]
 
 
 @pytest.mark.parametrize("role", MORE)

@@ -13,7 +13,7 @@ import prms
 from specs.config import Limits, SolveConfig
 from specs.decoding.stream import stream
 from specs.engines.loading import Names, load_models
-from specs.engines.protocol import Models, unwatched
+from specs.engines.protocol import Models, never_stop
 from specs.methods.beam import Beam
 from specs.methods.registry import make
 from specs.methods.specs import Specs
@@ -72,7 +72,7 @@ def test_rewards_of_a_solve_are_those_of_scratch(worlds, form, policy):
             parents = record.parents or [0] * len(record.candidates)
             behind = [traces[0 if record.parents is None else parent] for parent in parents]
             for candidate, trace in zip(record.candidates, behind, strict=True):
-                (scratch,) = models.prm.open(prompt, unwatched).rewards([(trace, [candidate])], policy.delimiter)
+                (scratch,) = models.prm.open(prompt, never_stop).score([(trace, [candidate])], policy.delimiter)
                 assert candidate.reward == pytest.approx(scratch, abs=1e-5)
                 read += 1
             traces = [trace.extend(one, record.writer) for trace, one in zip(behind, record.candidates, strict=True)]

@@ -86,7 +86,7 @@ def test_models_that_cannot_are_refused_by_name(models):
         by_token = False
 
     draft = Served(models.draft.backend, models.draft.text)
-    with pytest.raises(InputError, match="is on a server, whose own matter token-level speculation is"):
+    with pytest.raises(InputError, match="runs on a server, which does its own token-level speculation"):
         solve(replace(models, draft=draft), "target+speculation")
     with pytest.raises(InputError, match=r"target\+speculation needs a draft model"):
         solve(replace(models, draft=None), "target+speculation")
@@ -99,7 +99,7 @@ def test_vocabularies_that_differ_are_refused(models):
         fingerprint = "another"
 
     draft = Other(models.draft.backend, models.draft.text)
-    with pytest.raises(InputError, match="of the same vocabulary"):
+    with pytest.raises(InputError, match="with the same vocabulary"):
         solve(replace(models, draft=draft), "target+speculation")
 
 

@@ -121,7 +121,7 @@ def test_where_it_cannot_be_done_it_is_refused(capsys):
 
     models = replace(toy.models(), target=Served())
     law = replace(LAW, steps=replace(LAW.steps, enough=0.5))
-    with pytest.raises(InputError, match="served is on a server, where no stragglers are cut"):
+    with pytest.raises(InputError, match="served runs on a server, which cannot cut stragglers"):
         Models.require(models, Beam(4), law)
     Models.require(models, Beam(4, writer=Role.DRAFT), law)
     with pytest.raises(InputError, match=r"without \+speculation"):

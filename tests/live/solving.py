@@ -9,7 +9,7 @@ import toy
 from specs.bundled.problems import generate
 from specs.core.keys import Key
 from specs.core.sampling import log_law
-from specs.engines.protocol import unwatched
+from specs.engines.protocol import never_stop
 from specs.types import Law, Role, StepPolicy, Trace
 
 QUESTION = generate("medium", 2_300_007).question
@@ -17,7 +17,7 @@ QUESTION = generate("medium", 2_300_007).question
 
 def opened(policy):
     """A session of a policy on the question."""
-    return policy.open(policy.prompt(QUESTION), frozenset({policy.fingerprint}), unwatched)
+    return policy.open(policy.prompt(QUESTION), frozenset({policy.fingerprint}), never_stop)
 
 
 def check_first_tokens(policy, own, seeds):
@@ -35,17 +35,17 @@ def check_first_tokens(policy, own, seeds):
 def check_records(result, local, law):
     """Every log-probability and reward of the record, worked out again by `local` on the same candidates."""
     draft, target = opened(local.draft), opened(local.target)
-    prm = local.prm.open(local.prm.prompt(QUESTION), unwatched)
+    prm = local.prm.open(local.prm.prompt(QUESTION), never_stop)
     trace = Trace(QUESTION)
     for record in result.steps:
         candidates = list(record.candidates)
         groups = [(trace, candidates)]
         own = draft if record.writer is Role.DRAFT else target
         written = [c.log_q if record.writer is Role.DRAFT else c.log_p for c in candidates]
-        assert written == pytest.approx(own.log_probabilities(groups, law), abs=1e-3)
+        assert written == pytest.approx(own.score(groups, law), abs=1e-3)
         if record.writer is Role.DRAFT and candidates[0].log_p is not None:
-            assert [c.log_p for c in candidates] == pytest.approx(target.log_probabilities(groups, law), abs=1e-3)
+            assert [c.log_p for c in candidates] == pytest.approx(target.score(groups, law), abs=1e-3)
         if Role.PRM in result.usage and candidates[0].reward is not None:
-            assert [c.reward for c in candidates] == pytest.approx(prm.rewards(groups, "\n\n"), abs=1e-3)
+            assert [c.reward for c in candidates] == pytest.approx(prm.score(groups, "\n\n"), abs=1e-3)
         if record.accepted and record.step is not None:
             trace = trace.extend(record.step, record.writer)

@@ -10,7 +10,7 @@ from specs.core.keys import Key
 from specs.decoding.stream import stream
 from specs.deploy.doctor import State, diagnose
 from specs.engines.loading import Names, load_models
-from specs.engines.protocol import Models, unwatched
+from specs.engines.protocol import Models, never_stop
 from specs.engines.text import HubText
 from specs.errors import EngineError
 from specs.methods.registry import make, make_with
@@ -48,7 +48,7 @@ def light(*names):
 
 
 def opened(policy):
-    return policy.open(policy.prompt(QUESTION), frozenset({policy.fingerprint}), unwatched)
+    return policy.open(policy.prompt(QUESTION), frozenset({policy.fingerprint}), never_stop)
 
 
 def drawn(policy, law, n=60):
@@ -65,9 +65,9 @@ def test_with_the_plugin_the_law_is_normalised_without_padding(start, folders, r
     for law in (Law(1.0, 1.0, LAW.steps), LAW):
         samples, groups = drawn(remote.draft, law)
         assert max(token for one in samples for token in one.token_ids) < own.text.size
-        wanted = opened(own).log_probabilities(groups, law)
+        wanted = opened(own).score(groups, law)
         assert [one.log_probability for one in samples] == pytest.approx(wanted, abs=1e-3)
-        assert opened(remote.target).log_probabilities(groups, law) == pytest.approx(wanted, abs=1e-3)
+        assert opened(remote.target).score(groups, law) == pytest.approx(wanted, abs=1e-3)
     found = diagnose({Role.DRAFT: server.url, Role.TARGET: server.url}, LAW)
     assert {finding.state for finding in found} == {State.OK}
 
@@ -80,9 +80,9 @@ def test_without_the_plugin_what_is_sampled_is_right_and_scores_are_said_to_coun
     remote, law = load_models(Names(server.url, server.url, None)), Law(1.0, 1.0, LAW.steps)
     samples, groups = drawn(remote.draft, law)
     assert max(token for one in samples for token in one.token_ids) < remote.draft.text.size
-    wanted = opened(light(folders["plain"], None, None).draft).log_probabilities(groups, law)
+    wanted = opened(light(folders["plain"], None, None).draft).score(groups, law)
     assert [one.log_probability for one in samples] == pytest.approx(wanted, abs=1e-3)
-    scored = opened(remote.target).log_probabilities(groups, law)
+    scored = opened(remote.target).score(groups, law)
     assert max(np.subtract(wanted, scored)) > 1
     assert min(np.subtract(wanted, scored)) > -1e-3
     hints = [one.text for one in diagnose({Role.TARGET: server.url}, law) if one.state is State.HINT]

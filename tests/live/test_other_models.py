@@ -79,9 +79,9 @@ def test_a_quantised_target_scores_what_it_samples_and_is_another_model(start, t
     assert target.replicas.facts.suffix
     error = away = 0.0
     for groups, sampled in steps(target):
-        scored = scorer.log_probabilities(groups, LAW)
+        scored = scorer.score(groups, LAW)
         error = max(error, np.abs(np.subtract(sampled, scored)).max())
-        away = max(away, np.abs(np.subtract(scored, whole.log_probabilities(groups, LAW))).max())
+        away = max(away, np.abs(np.subtract(scored, whole.score(groups, LAW))).max())
     print(f"{dtype}: sampled against scored {error:.1e}, against the bundled target {away:.1e}")
     assert error < tolerance
     assert 1e-2 < away < np.inf
@@ -96,7 +96,7 @@ def test_a_quantised_target_scores_what_it_samples_and_is_another_model(start, t
         trace = Trace(QUESTION)
         for record in result.steps:
             if record.candidates[0].log_p is not None:
-                again = scorer.log_probabilities([(trace, list(record.candidates))], LAW)
+                again = scorer.score([(trace, list(record.candidates))], LAW)
                 assert [c.log_p for c in record.candidates] == pytest.approx(again, abs=tolerance)
             if record.accepted and record.step is not None:
                 trace = trace.extend(record.step, record.writer)
@@ -119,7 +119,7 @@ def test_a_model_without_prefix_reuse_is_exact_and_marked(start, tmp_path, local
     assert not facts.suffix
     scorer, prompt, worst, asked = opened(target), target.prompt(QUESTION), 0.0, 0
     for groups, sampled in steps(target):
-        scored = scorer.log_probabilities(groups, LAW)
+        scored = scorer.score(groups, LAW)
         assert sampled == pytest.approx(scored, abs=FP32)
         worst = max(worst, np.abs(np.subtract(scored, scratch(oracle, prompt, groups, LAW))).max())
         ((trace, candidates),) = groups

@@ -75,9 +75,9 @@ def test_rewards_are_the_light_engines_and_prefixes_are_read_from_the_cache(serv
     server, model = servers["prm"], models.prm
     ids, prefixes = list(model.prompt(PROBLEM.question)), []
     for step in PROBLEM.solution.split("\n\n"):
-        ids += [*model.form.content(step, not prefixes, False), *model.form.ask]
+        ids += [*model.prm_format.content(step, not prefixes, False), *model.prm_format.ask]
         prefixes.append(ids.copy())
-    want = model.form.rewards(np.array([rows(model, [*prefix, 0], len(prefix) - 1)[0] for prefix in prefixes]))
+    want = model.prm_format.rewards(np.array([rows(model, [*prefix, 0], len(prefix) - 1)[0] for prefix in prefixes]))
     for _ in range(2):
         before = server.metrics()
         reply = server.post("/classify", {"model": "prm", "input": prefixes})

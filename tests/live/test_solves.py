@@ -40,10 +40,8 @@ def test_log_probabilities_are_those_of_the_law_and_of_this_process(remote, loca
         samples = writer.sample([trace], 6, LAW, [Key.from_seed(step_idx)])
         groups = [(trace, [Candidate(s.token_ids, s.text, s.end) for s in samples])]
         reported = [sample.log_probability for sample in samples]
-        assert reported == pytest.approx(own_draft.log_probabilities(groups, LAW), abs=1e-3)
-        assert scorer.log_probabilities(groups, LAW) == pytest.approx(
-            own_target.log_probabilities(groups, LAW), abs=1e-3
-        )
+        assert reported == pytest.approx(own_draft.score(groups, LAW), abs=1e-3)
+        assert scorer.score(groups, LAW) == pytest.approx(own_target.score(groups, LAW), abs=1e-3)
         if samples[0].end is not End.DELIMITER:
             break
         trace = trace.extend(groups[0][1][0], Role.DRAFT)
@@ -88,9 +86,9 @@ def test_scoring_reads_the_prefix_from_the_cache(remote, servers):
     for _ in range(40):
         trace = trace.extend(Candidate(step, "", End.DELIMITER), Role.TARGET)
     candidates = [Candidate((*text.encode(f"That is {k}."), 5), "", End.CAP) for k in range(8)]
-    scorer.log_probabilities([(trace, candidates[:1])], LAW)
+    scorer.score([(trace, candidates[:1])], LAW)
     before, counted = servers["target"].metrics(), scorer.counts.processed
-    scorer.log_probabilities([(trace, candidates)], LAW)
+    scorer.score([(trace, candidates)], LAW)
     after, computed = servers["target"].metrics(), scorer.counts.processed - counted
     longest = max(len(candidate.token_ids) for candidate in candidates)
     assert computed <= 8 * (32 + longest + 1)
@@ -157,7 +155,7 @@ def test_an_unmodified_server_is_exact_at_temperature_1_and_says_so_elsewhere(st
     groups = [(Trace(QUESTION), list(result.steps[0].candidates))]
     plain = Law(1.0, 1.0, LAW.steps)
     assert [c.log_p for c in result.steps[0].candidates] == pytest.approx(
-        opened(local.target).log_probabilities(groups, plain), abs=1e-3
+        opened(local.target).score(groups, plain), abs=1e-3
     )
 
 

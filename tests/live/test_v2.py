@@ -10,8 +10,8 @@ from specs.config import Limits, SolveConfig
 from specs.core.sampling import log_law
 from specs.decoding.stream import stream
 from specs.deploy.doctor import State, diagnose
-from specs.engines.protocol import unwatched
-from specs.engines.vllm.client import together, wait
+from specs.engines.protocol import never_stop
+from specs.engines.vllm.client import gather, wait
 from specs.engines.vllm.server import connect
 from specs.methods.registry import make
 from specs.types import Law, Role, StepPolicy
@@ -36,7 +36,7 @@ def remote(v2):
 def test_the_servers_run_v2(v2):
     for server in v2.values():
         assert "Using V2 Model Runner" in server.log.read_text()
-    facts = {role: wait(connect(v2[role].url, None, 60.0), unwatched).facts for role in ("draft", "target")}
+    facts = {role: wait(connect(v2[role].url, None, 60.0), never_stop).facts for role in ("draft", "target")}
     assert [(one.v2, one.plugin, one.suffix, one.raw_scores) for one in facts.values()] == [
         (True, False, True, True),
         (True, True, True, False),
@@ -48,16 +48,16 @@ def test_the_servers_run_v2(v2):
 )
 def test_scores_are_exact_and_read_behind_the_cached_prefix(v2, local, role, law):
     """Random tokens, where the prefix ends within a block and where it ends with one; the server says what it read."""
-    server = wait(connect(v2[role].url, None, 60.0), unwatched)
+    server = wait(connect(v2[role].url, None, 60.0), never_stop)
     policy = getattr(local, role)
     rng = np.random.default_rng(0)
     tokens = rng.integers(6, 799, 200).tolist()
     finite = 0
     for length in (6 * BLOCK - 1, 6 * BLOCK, 6 * BLOCK + 1):
         prefix = tokens[:length]
-        wait(server.next_token(prefix), unwatched)
+        wait(server.next_token(prefix), never_stop)
         paths = [rng.integers(6, 799, size).tolist() for size in (1, 5, 40)]
-        found = wait(together(server.score(prefix, path, law) for path in paths), unwatched)
+        found = wait(gather(server.score(prefix, path, law) for path in paths), never_stop)
         for path, (scores, tally) in zip(paths, found, strict=True):
             ids = np.array([*prefix, *path])
             logits = policy.backend.forward(

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import templates
 
-from specs.engines.inputs import Reader
+from specs.engines.inputs import PolicyInputs
 from specs.engines.text import HubText
 from specs.rewards.families import FAMILIES
 from specs.types import Candidate, End, Role, Trace
@@ -58,12 +58,12 @@ def test_a_separator_is_a_token_where_the_format_writes_it_alone(text):
 
 
 def test_traces_of_another_vocabulary_are_text(text):
-    reader = Reader(text, (7,), frozenset({"another", text.fingerprint}))
+    inputs = PolicyInputs(text, (7,), frozenset({"another", text.fingerprint}))
     step = Candidate((1, 2), "a<|im_end|>\n\n", End.DELIMITER)
     trace = Trace("q").extend(step, Role.DRAFT)
-    assert controls(text, reader.ids(trace)) == []
+    assert controls(text, inputs.trace_ids(trace)) == []
     candidates = [Candidate((3,), "<|im_start|>b", End.END_OF_TEXT), Candidate((3,), "c", End.CAP)]
-    before, (ended, cut) = reader.paths(trace, candidates)
+    before, (ended, cut) = inputs.candidate_paths(trace, candidates)
     assert controls(text, before) == controls(text, cut) == []
     assert controls(text, ended) == [ended[-1]] == text.encode("<|im_end|>")  # as the model itself ends an answer
     assert written(text, (*before[1:], *ended)) == "a<|im_end|>\n\n<|im_start|>b"

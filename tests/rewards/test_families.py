@@ -23,7 +23,7 @@ from safetensors.torch import load_file  # noqa: E402
 
 from specs.engines.loading import Names, load_models  # noqa: E402
 from specs.engines.local.models import LocalReward  # noqa: E402
-from specs.engines.protocol import Stopped, unwatched  # noqa: E402
+from specs.engines.protocol import Stopped, never_stop  # noqa: E402
 from specs.errors import InputError  # noqa: E402
 from specs.rewards.families import LabelJudge  # noqa: E402
 from specs.types import Candidate, End, Finish, Role, Trace  # noqa: E402
@@ -126,7 +126,7 @@ def load(form: str, folder: Path, engine: Any) -> LocalReward:
     names = Names(None, None, str(folder), prm_format="judge" if form == "judge" else "auto")
     prm = load_models(names, engine=engine, device="cpu", dtype="fp32").prm
     assert isinstance(prm, LocalReward)
-    assert prm.form.name == form
+    assert prm.prm_format.name == form
     return prm
 
 
@@ -137,11 +137,11 @@ def loaded(request: pytest.FixtureRequest, folders: dict[str, Path]) -> dict[str
 
 def read(prm: LocalReward, texts: list[str], end: End = End.DELIMITER) -> Rewards:
     """The reward of each step in turn, on one session: later steps are appended to what was computed."""
-    session = prm.open(prm.prompt(prms.QUESTION), unwatched)
+    session = prm.open(prm.prompt(prms.QUESTION), never_stop)
     trace, rewards = Trace(prms.QUESTION), []
     for text in texts:
         step = Candidate((), text, end)
-        rewards += session.rewards([(trace, [step])], "\n\n")
+        rewards += session.score([(trace, [step])], "\n\n")
         trace = trace.extend(replace(step, reward=rewards[-1]), Role.TARGET)
     return rewards
 
@@ -174,10 +174,10 @@ def test_the_longest_trace_that_fits_equals_the_recipe_and_a_longer_one_is_refus
     prm, steps = loaded[form], ["Ann has 3.", "1"]
 
     def length(count: int) -> int:
-        session = prm.open(prm.prompt(prms.QUESTION), unwatched)
+        session = prm.open(prm.prompt(prms.QUESTION), never_stop)
         step = Candidate((), "1" * count, End.END_OF_TEXT)
         trace = Trace(prms.QUESTION).extend(Candidate((), steps[0], End.DELIMITER), Role.TARGET)
-        ((prefix, (path,)),) = session.ask([(trace, [step])], "\n\n")
+        ((prefix, (path,)),) = session.query([(trace, [step])], "\n\n")
         return len(prm.prompt(prms.QUESTION)) + len(prefix) + len(path)
 
     count = next(count for count in range(1, 3000) if length(count) == prm.backend.context)

@@ -14,7 +14,7 @@ from rows import outputs_of
 
 from specs.errors import InputError, ModelError
 from specs.rewards.families import QwenMathPRM, TokenClassification, family_for
-from specs.rewards.formats import RewardFormat
+from specs.rewards.format import PRMFormat
 
 SYSTEM = "Please reason step by step, and put your final answer within \\boxed{}."
 QUESTION = "Ann has 3 apples and buys 41 more. How many apples has she?"
@@ -101,7 +101,7 @@ def joint_ids(tokens: HubTokens, steps: list[str]) -> list[int]:
     return tokens.encode(tokens.render([("user", QUESTION)], generation=True) + "\n\n".join(steps) + "\n\n")
 
 
-def parts(form: RewardFormat, solution: str) -> list[list[int]]:
+def parts(form: PRMFormat, solution: str) -> list[list[int]]:
     """What is appended for the prompt and for each step."""
     steps = split_steps(solution)
     return [

@@ -13,7 +13,7 @@ from research.study.weaker import NoisyReward, models_for, names_for, noisy_draf
 from specs.config import SolveConfig
 from specs.decoding.stream import stream
 from specs.engines.folders import BUNDLED
-from specs.engines.protocol import unwatched
+from specs.engines.protocol import never_stop
 from specs.methods.specs import Specs
 from specs.types import Candidate, End, Law, Trace
 
@@ -22,7 +22,7 @@ def _session(nats, rate=toy.reward):
     models = toy.models(rate=rate)
     assert models.prm is not None
     noisy = NoisyReward(models.prm, nats)
-    return noisy.open(noisy.prompt("q"), unwatched)
+    return noisy.open(noisy.prompt("q"), never_stop)
 
 
 def _candidate(ids):
@@ -34,11 +34,11 @@ STEPS = [_candidate((a, b, c, 3)) for a in range(3) for b in range(3) for c in r
 
 def test_noise_is_a_function_of_the_text():
     trace = Trace("q")
-    first = _session(2.0).rewards([(trace, STEPS)], "\n\n")
+    first = _session(2.0).score([(trace, STEPS)], "\n\n")
     again = _session(2.0)
-    assert [again.rewards([(trace, [step])], "\n\n")[0] for step in STEPS] == pytest.approx(first)
-    assert again.rewards([(trace, [STEPS[3], STEPS[3]])], "\n\n") == pytest.approx([first[3]] * 2)
-    other = _session(2.0).rewards([(Trace("another question"), STEPS)], "\n\n")
+    assert [again.score([(trace, [step])], "\n\n")[0] for step in STEPS] == pytest.approx(first)
+    assert again.score([(trace, [STEPS[3], STEPS[3]])], "\n\n") == pytest.approx([first[3]] * 2)
+    other = _session(2.0).score([(Trace("another question"), STEPS)], "\n\n")
     assert not np.allclose(other, first)
 
 
@@ -48,7 +48,7 @@ def test_noise_has_the_spread_that_it_says():
     noise = []
     for before in STEPS:
         trace = Trace("q").extend(before, "draft")
-        noise += [math.log(r / (1 - r)) for r in session.rewards([(trace, STEPS)], "\n\n")]
+        noise += [math.log(r / (1 - r)) for r in session.score([(trace, STEPS)], "\n\n")]
     assert abs(np.mean(noise)) < 5 * 2.0 / math.sqrt(len(noise))
     assert abs(np.var(noise) / 4.0 - 1) < 5 * math.sqrt(2 / len(noise))
 
@@ -56,12 +56,12 @@ def test_noise_has_the_spread_that_it_says():
 def test_no_noise_and_blank_steps_leave_the_reward():
     exact = toy.models()
     assert exact.prm is not None
-    plain = exact.prm.open(exact.prm.prompt("q"), unwatched)
+    plain = exact.prm.open(exact.prm.prompt("q"), never_stop)
     groups = [(Trace("q"), STEPS)]
-    assert _session(0.0).rewards(groups, "\n\n") == pytest.approx(plain.rewards(groups, "\n\n"), abs=2e-6)
-    assert _session(2.0).ask(groups, "\n\n") == plain.ask(groups, "\n\n")
+    assert _session(0.0).score(groups, "\n\n") == pytest.approx(plain.score(groups, "\n\n"), abs=2e-6)
+    assert _session(2.0).query(groups, "\n\n") == plain.query(groups, "\n\n")
     blank = [(Trace("q"), [_candidate((3,))])]
-    assert _session(2.0).rewards(blank, "\n\n") == plain.rewards(blank, "\n\n")
+    assert _session(2.0).score(blank, "\n\n") == plain.score(blank, "\n\n")
 
 
 def test_solves_with_a_noisy_prm_can_be_made_again():

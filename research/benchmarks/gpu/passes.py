@@ -21,7 +21,7 @@ from research.benchmarks.gpu.act import Act, Found, Point
 from research.benchmarks.gpu.timing import timed
 from research.cost_suite.limits import Floor, Rates, device_rates
 from research.cost_suite.shapes import TRIOS, Trio, free, random_model
-from specs.engines.local.buffers import clear_all
+from specs.engines.local.buffers import release_spare_buffers
 from specs.engines.local.torch.backend import HFBackend
 from specs.engines.local.torch.loading import usual_dtype
 from specs.engines.local.torch.passes import SIZES
@@ -66,7 +66,7 @@ def release() -> None:
 
 def memory(act: Act) -> Found:
     """Bytes of the three models with recorded memory for four solves each: at the end, and at most while it is made."""
-    clear_all()
+    release_spare_buffers()
     free("torch")
     if act.on_gpu:
         torch.cuda.reset_peak_memory_stats(act.device)
@@ -96,7 +96,7 @@ def rates(device: str, dry: bool) -> Rates:
 
 def grid(act: Act, role: Role, prefix: int) -> Found:
     """Passes of one model behind one prefix."""
-    clear_all()  # else what was measured before would decide how large memory is
+    release_spare_buffers()  # else what was measured before would decide how large memory is
     backend = model(role, act.device, act.dry)
     floor = Floor(rates(act.device, act.dry), trio(act.dry), prefix)
     sizes = (1, 8, 16) if act.dry else (1, 8, 64, 128, SCORED, 1024)

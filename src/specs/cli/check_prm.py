@@ -38,12 +38,12 @@ def _record(prm: LocalReward, found: Findings) -> dict[str, Any]:
     right, wrong = found.second_steps
     return {
         "model": prm.name,
-        "format": prm.form.name,
+        "format": prm.prm_format.name,
         "why": prm.why,
         "question": QUESTION,
         "prompt": _tokens(prm, prm.prompt(QUESTION)),
-        "ask": _tokens(prm, prm.form.ask),
-        "join": _tokens(prm, prm.form.join),
+        "ask": _tokens(prm, prm.prm_format.ask),
+        "join": _tokens(prm, prm.prm_format.join),
         "cases": {
             name: [{"text": one.text, "reward": one.reward, "input": _tokens(prm, one.ids)} for one in readings]
             for name, readings in found.cases.items()
@@ -56,15 +56,15 @@ def _record(prm: LocalReward, found: Findings) -> dict[str, Any]:
 
 
 def _tokens(prm: LocalReward, ids: tuple[int, ...]) -> list[list[int | str]]:
-    return [[token, prm.form.text.spelling(token)] for token in ids]
+    return [[token, prm.prm_format.text.spelling(token)] for token in ids]
 
 
 def _screen(prm: LocalReward, found: Findings) -> str:
     """The findings as lines for people, at most `WIDTH` wide."""
-    sequences = {"prompt": prm.prompt(QUESTION), "asked": prm.form.ask, "joined": prm.form.join}
+    sequences = {"prompt": prm.prompt(QUESTION), "asked": prm.prm_format.ask, "joined": prm.prm_format.join}
     lines = [
         f"model    {prm.name}, {prm.parameters:,} parameters, room for {prm.backend.context} tokens",
-        f"format   {prm.form.name}: {prm.why}",
+        f"format   {prm.prm_format.name}: {prm.why}",
         *(f"{name:<9}{len(ids):<4} {_spelled(prm, ids, 4, 5)}" for name, ids in sequences.items()),
         "",
         "case                step  reward  tokens around the one at which it is read, [in brackets]",
@@ -88,7 +88,7 @@ def _around(prm: LocalReward, one: Reading, later: list[Reading]) -> str:
     """The last tokens of a step, those that ask (the last in brackets) and the first ones behind."""
     if not one.ids:
         return "(blank: keeps the reward before it)"
-    asked = len(prm.form.ask)
+    asked = len(prm.prm_format.ask)
     step = _spelled(prm, one.ids[:-asked], 0, 3)
     ask = _spelled(prm, one.ids[-asked:], 1, 1, mark=True)
     following = next((other.ids for other in later if other.ids), ())
@@ -98,7 +98,7 @@ def _around(prm: LocalReward, one: Reading, later: list[Reading]) -> str:
 
 def _spelled(prm: LocalReward, ids: tuple[int, ...], first: int, last: int, mark: bool = False) -> str:
     """The first and last tokens of a sequence, parted by bars."""
-    spelled = [_printable(prm.form.text.spelling(token)) for token in ids]
+    spelled = [_printable(prm.prm_format.text.spelling(token)) for token in ids]
     if mark:
         spelled[-1] = f"[{spelled[-1]}]"
     if len(spelled) > first + last:

@@ -19,7 +19,7 @@ from specs.cli.plan import add_servers, load_of, models_of, plan_of
 from specs.deploy.commands import Command, on_cpu, on_gpus, solve_line
 from specs.deploy.memory_plan import Load
 from specs.deploy.processes import SIGNALS, Servers
-from specs.engines.protocol import unwatched
+from specs.engines.protocol import never_stop
 from specs.engines.vllm.client import wait
 from specs.engines.vllm.server import connect
 from specs.errors import InputError
@@ -78,7 +78,7 @@ def _start(args: argparse.Namespace, commands: list[Command]) -> int:
     with Servers(commands, args.logs, _say) as servers:
         servers.start(args.wait, {"VLLM_API_KEY": key} if key else {})
         target = next(command for command in commands if command.role is Role.TARGET)
-        raw = wait(connect(target.url, key, 60.0), unwatched).facts.raw_scores
+        raw = wait(connect(target.url, key, 60.0), never_stop).facts.raw_scores
         with suppress(KeyboardInterrupt):
             for note in (*_openness(commands, bool(key)), *(LAW if raw else ())):
                 _say(note)

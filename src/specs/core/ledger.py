@@ -1,9 +1,9 @@
-"""The fewest token positions that a solve had to compute, recomputed from what it recorded.
+"""The fewest token positions that a solve has to compute, derived from the queries that it records.
 
-Per role: the prompt once; per ask each *distinct beginning* of the traces and candidates that it
-was asked about once (a writer's or scorer's candidates without their last token, since nothing
-follows it yet). Of what it ran through, a role keeps what the traces of its next ask begin with, and
-while a trace stays the same what was scored behind it. docs/engines.md derives it.
+Each role computes the prompt once, and for each query every *distinct beginning* of its traces and candidates once
+(a writer or scorer leaves out a candidate's last token, since nothing follows it yet). A role keeps what the traces of
+its next query begin with and, as long as a trace stays the same, what it has scored behind that trace. docs/engines.md
+derives this.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 
 Ids = tuple[int, ...]
-Ask = Sequence[tuple[Ids, Sequence[Ids]]]
-"""One call of a role: per trace its tokens after the prompt, and the paths behind them to run through.
+Query = Sequence[tuple[Ids, Sequence[Ids]]]
+"""One call of a role: for each trace its tokens after the prompt, and the paths behind them that the model computes.
 
-A trace without paths is not run through; what there is of it is kept.
+A trace without paths is not computed; the role keeps what it knows of it.
 """
 
 
-def minimum(prompt: int, asks: Sequence[Ask], scored: Container[int] = ()) -> int:
-    """Positions that had to be computed for a prompt of `prompt` tokens and these asks.
+def minimum(prompt: int, queries: Sequence[Query], scored: Container[int] = ()) -> int:
+    """Positions that a role has to compute for a prompt of `prompt` tokens and these queries.
 
     Args:
-        scored: numbers of the asks after which the role can go on behind every beginning of every
-            path, not only behind those that become traces.
+        scored: indices of the queries after which the role can continue behind every beginning of every path, not only
+            behind those that become traces.
     """
     nodes: dict[tuple[int, int], int] = {}
     parents: dict[int, int] = {}
 
     def walk(start: int, path: Ids) -> list[int]:
-        """A number for each beginning of `path`, the same for equal beginnings."""
+        """The number of each beginning of `path`, the same for equal beginnings."""
         walked: list[int] = []
         for token in path:
             node = nodes.setdefault((start, token), len(nodes) + 1)
@@ -40,21 +40,21 @@ def minimum(prompt: int, asks: Sequence[Ask], scored: Container[int] = ()) -> in
     total = 0
     held: set[int] | None = None
     open_: set[int] = set()
-    """Of what is held, what can be gone on behind."""
-    for ask_idx, ask in enumerate(asks):
-        if not ask:  # about blank steps alone: nothing is run, and nothing is dropped
+    """The held nodes behind which the role can continue."""
+    for query_idx, query in enumerate(queries):
+        if not query:  # only blank steps: the role computes nothing and drops nothing
             continue
         if held is None:
             total, held = prompt, set[int]()
         traces: set[int] = set()
         needed: set[int] = set()
         ends: set[int] = set()
-        for trace, paths in ask:
-            begun = walk(0, trace)
-            traces.update(begun if paths else held.intersection(begun))
-            ends.add(begun[-1] if begun else 0)
+        for trace, paths in query:
+            walked = walk(0, trace)
+            traces.update(walked if paths else held.intersection(walked))
+            ends.add(walked[-1] if walked else 0)
             for path in paths:
-                needed.update(walk(begun[-1] if begun else 0, path))
+                needed.update(walk(walked[-1] if walked else 0, path))
         needed |= traces
         kept = held & traces
         for node in sorted(open_):  # parents first
@@ -62,6 +62,6 @@ def minimum(prompt: int, asks: Sequence[Ask], scored: Container[int] = ()) -> in
                 kept.add(node)
         total += len(needed - kept)
         held = kept | needed
-        open_ = (open_ & kept) | (needed if ask_idx in scored else set())
+        open_ = (open_ & kept) | (needed if query_idx in scored else set())
         open_ -= traces
     return total

@@ -1,66 +1,71 @@
-"""What each model was asked in a solve, and the ledger that follows from it (docs/engines.md)."""
+"""The queries that each model of a solve answers, and the token usage that follows from them (docs/engines.md)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from specs.core.ledger import Ask, minimum
-from specs.engines.protocol import Group
+from specs.core.ledger import Query, minimum
+from specs.engines.protocol import CandidateGroup
 from specs.types import Propose, Role, StepRecord, Usage
 
 
 class Ledger:
-    """Queries of one solve by role."""
+    """The queries of one solve by role."""
 
     def __init__(self, sessions: dict[Role, Any]) -> None:
-        """`sessions`: filled while roles are opened (`open`)."""
+        """The solve fills `sessions` while it opens roles (`open`)."""
         self._sessions = sessions
-        self._asks: dict[Role, list[Ask]] = {}
+        self._queries: dict[Role, list[Query]] = {}
         self._scored: dict[Role, set[int]] = {}
-        """Numbers of the asks whose answers are known behind every beginning of every path (`ledger.minimum`)."""
+        """Indices of the queries after which a role can continue behind every beginning of a path (`minimum`)."""
 
     def open(self, role: Role) -> None:
-        self._asks[role], self._scored[role] = [], set()
+        self._queries[role], self._scored[role] = [], set()
 
     def is_new(self, role: Role) -> bool:
-        """Whether a role was asked nothing yet."""
-        return not self._asks[role]
+        """Whether a role has had no query yet."""
+        return not self._queries[role]
 
     def note(
         self,
         request: Propose,
         delimiter: str | None,
-        drawn: Sequence[Group],
-        whole: Sequence[Group],
-        scored: Sequence[Group],
+        drawn: Sequence[CandidateGroup],
+        whole: Sequence[CandidateGroup],
+        scored: Sequence[CandidateGroup],
         guessed: bool,
     ) -> None:
-        """A step was asked for: of the writer all that was `drawn`, of those who verify the `whole` candidates, of a
-        target that gives log-probabilities those that were `scored`; `guessed`: the draft proposed tokens for it.
+        """Record the queries of one step.
+
+        Args:
+            drawn: the distinct candidates that the writer has sampled.
+            whole: those of them that are not cut off, which the verifiers read.
+            scored: those of them whose log-probabilities the target has computed.
+            guessed: whether the draft has proposed tokens for the step.
         """
         kept = [(trace.token_ids, ()) for trace in request.keep]
-        for role, asks in self._asks.items():
+        for role, queries in self._queries.items():
             if role in request.verify:
-                self._scored[role].add(len(asks))
+                self._scored[role].add(len(queries))
             if role is Role.PRM:
                 if role in request.verify:
-                    asks.append(self._sessions[role].ask(whole, delimiter))
+                    queries.append(self._sessions[role].query(whole, delimiter))
             elif role is request.writer:
-                asks.append([*_paths(drawn), *kept])
+                queries.append([*_paths(drawn), *kept])
             elif role in request.verify:
-                asks.append(_paths(scored))
+                queries.append(_paths(scored))
             elif (judge := request.judge) is not None:
-                asks.append(self._sessions[role].ask(whole, judge))
-            elif guessed:  # the draft has gone on behind the traces; what it guessed is counted apart
-                asks.append([(trace.token_ids, [()]) for trace in request.traces])
+                queries.append(self._sessions[role].query(whole, judge))
+            elif guessed:  # the draft has continued the traces; its proposed tokens count as speculated
+                queries.append([(trace.token_ids, [()]) for trace in request.traces])
 
     def usage(self, role: Role, records: Iterable[StepRecord]) -> Usage:
-        """Tokens of one model."""
+        """The token usage of one model."""
         session = self._sessions[role]
         written = [record for record in records if record.writer is role]
         counts = session.counts
-        fewest = minimum(counts.prompt, self._asks[role], self._scored[role])
+        fewest = minimum(counts.prompt, self._queries[role], self._scored[role])
         return Usage(
             prompt=counts.prompt,
             processed=counts.processed,
@@ -72,6 +77,6 @@ class Ledger:
         )
 
 
-def _paths(groups: Sequence[Group]) -> Ask:
-    """Candidates without their last tokens, which nothing follows yet."""
+def _paths(groups: Sequence[CandidateGroup]) -> Query:
+    """Candidates without their last tokens, since nothing follows these yet."""
     return [(trace.token_ids, [c.token_ids[:-1] for c in candidates]) for trace, candidates in groups]

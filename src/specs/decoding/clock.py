@@ -1,4 +1,4 @@
-"""Engine calls and the time that they take. All of a solve's time is read here."""
+"""Engine calls and the time that they take. This module alone reads the clock of a solve."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A call that has returned `value`, and when it ran."""
+    """A finished call: the `value` that it returned, and when it ran."""
 
     phase: str
     value: Any
@@ -29,7 +29,7 @@ class Done:
 
 
 def now() -> float:
-    """Seconds since some moment."""
+    """Seconds on a clock without a defined start."""
     return time.perf_counter()
 
 
@@ -55,25 +55,25 @@ def covered_s(spans: Sequence[Done]) -> float:
 
 
 class SolveClock:
-    """The time of one solve: without what its caller takes between steps."""
+    """The time of one solve, without the time that its caller takes between steps."""
 
     def __init__(self) -> None:
         self._start = self._step_start = now()
         self._paused_s = 0.0
         self.spans: list[Done] = []
-        """Work for the step at hand."""
+        """Work for the current step."""
         self.first_step_s: float | None = None
-        """When the first step stood."""
+        """When the first step became final."""
 
     def elapsed_s(self) -> float:
         return now() - self._start - self._paused_s
 
     def stands(self) -> None:
-        """A step of the final trace stands."""
+        """Note that a step of the final trace is final."""
         self.first_step_s = self.first_step_s or self.elapsed_s()
 
     def close_step(self, prefetched: Callable[[float, float], Done] | None) -> Seconds:
-        """Busy seconds of the step at hand, which ends now; `prefetched` gives its share of a prefetched step."""
+        """Busy seconds of the current step, which ends now; `prefetched` returns its share of a prefetched step."""
         end = now()
         if prefetched is not None:  # the rest of it belongs to the next step
             self.spans.append(prefetched(self._step_start, end))
@@ -85,6 +85,6 @@ class SolveClock:
         return seconds
 
     def handed_out(self, since: float) -> None:
-        """The caller has had a step since then; the next one begins."""
+        """Note that the caller has had the step since `since`; the next step begins now."""
         self._step_start = now()
         self._paused_s += self._step_start - since

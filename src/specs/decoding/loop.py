@@ -24,7 +24,7 @@ from specs.decoding.prefetch import Prefetch
 from specs.decoding.recording import Recording, Taken
 from specs.decoding.sampling import Sampling
 from specs.decoding.verification import Verification
-from specs.engines.protocol import Guesses, Models, Policy, PolicySession, Sample, Stopped
+from specs.engines.protocol import Models, Policy, PolicySession, Sample, Stopped, TokenProposer
 from specs.errors import SpecsError
 from specs.types import (
     Accept,
@@ -129,13 +129,17 @@ class Solve:
             model = getattr(self.models, role)
             self.prompts[role] = self.models.prompt(role, self.question, self.chat)
             self.ledger.open(role)
-            args = (self.prompts[role], self.watch) if role is Role.PRM else (self.prompts[role], used, self.watch)
+            args = (
+                (self.prompts[role], self.check_stop)
+                if role is Role.PRM
+                else (self.prompts[role], used, self.check_stop)
+            )
             self.sessions[role] = model.open(*args)
 
     def _role_of(self, model: Policy) -> Role:
         return Role.DRAFT if model is self.models.draft else Role.TARGET
 
-    def watch(self) -> None:
+    def check_stop(self) -> None:
         """Raise `Stopped` once the solve is cancelled or out of time."""
         if self.cancelled.is_set():
             raise Stopped(Finish.CANCELLED)
@@ -146,18 +150,19 @@ class Solve:
     def _propose(self, request: Propose) -> Generator[list[Call], Any, Proposal]:
         """Sample and verify by all roles at the same time; engines that can begin with what has closed."""
         self.overtime = request.overtime_s
-        self.watch()
+        self.check_stop()
         writer, traces = request.writer, request.traces
         law, keys = self.sampling.law(request), self.sampling.keys(request)
         session: PolicySession = self.sessions[writer]
-        closed = self.verification.early(request, law, self.ledger.is_new)
-        guesses: Guesses | None = None
+        on_candidate = self.verification.early(request, law, self.ledger.is_new)
+        proposer: TokenProposer | None = None
         if request.speculate:
-            guesses = self.sessions[Role.DRAFT].guesses(traces, request.n, law, keys, request.speculate)
-        if ahead := self.prefetch.take((request.n, law, keys, request.keep)):
-            call = Call(writing_phase(writer), lambda: ahead.take(closed))
+            overlap = self.sessions[Role.DRAFT].overlap
+            proposer = overlap and overlap.token_proposer(traces, request.n, law, keys, request.speculate)
+        if prefetched := self.prefetch.take((request.n, law, keys, request.keep)):
+            call = Call(writing_phase(writer), lambda: prefetched.take(on_candidate))
         else:
-            work = partial(session.sample, traces, request.n, law, keys, request.keep, closed, guesses)
+            work = partial(session.sample, traces, request.n, law, keys, request.keep, on_candidate, proposer)
             call = Call(writing_phase(writer), work)
         (done,) = yield [call]
         self.clock.spans.append(done)
@@ -168,10 +173,10 @@ class Solve:
             Candidate(s.token_ids, s.text, _ended(s, law), duplicates_of=first, **{own: s.log_probability})
             for s, first in zip(samples, firsts, strict=True)
         ]
-        self.watch()
+        self.check_stop()
         look_ahead = partial(self.prefetch.begin, request)
         verified = yield from self.verification.verify(request, candidates, firsts, law, look_ahead)
-        guessed = guesses is not None and guesses.begun
+        guessed = proposer is not None and proposer.used
         groups = (verified.drawn, verified.whole, verified.scored)
         self.ledger.note(request, self.config.sampling.steps.delimiter, *groups, guessed=guessed)
         deadline_s = self.config.limits.deadline_s

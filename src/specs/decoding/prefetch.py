@@ -1,4 +1,4 @@
-"""The next step, sampled while this one is verified, behind the candidate that will probably be chosen."""
+"""Prefetch of the next step: the writer samples it behind the likely choice while the verifiers score this step."""
 
 from __future__ import annotations
 
@@ -9,64 +9,69 @@ from typing import Any
 from specs.decoding.clock import Done, writing_phase
 from specs.decoding.limits import finish_of
 from specs.decoding.sampling import SampleKey, Sampling
-from specs.engines.protocol import Ahead, PolicySession
+from specs.engines.protocol import PolicySession, PrefetchedStep
 from specs.types import Candidate, Propose, Role
 
 
 @dataclass(frozen=True, slots=True)
 class _InFlight:
-    """A step that was begun early, and what for."""
+    """A prefetched step, and the sample for which it can stand in."""
 
-    call: Ahead
+    step: PrefetchedStep
     writer: Role
-    asked: SampleKey
+    key: SampleKey
 
     def span(self, start: float, end: float) -> Done:
-        """What of it lies between two moments."""
-        ended = end if self.call.ended is None else self.call.ended
-        return Done(writing_phase(self.writer), None, max(start, self.call.started), min(end, ended))
+        """The part of its time between two moments."""
+        ended = end if self.step.ended is None else self.step.ended
+        return Done(writing_phase(self.writer), None, max(start, self.step.started), min(end, ended))
 
 
 class Prefetch:
-    """At most one step in flight."""
+    """At most one prefetched step in flight."""
 
     def __init__(self, sessions: dict[Role, Any], sampling: Sampling) -> None:
         self._sessions, self._sampling = sessions, sampling
         self.in_flight: _InFlight | None = None
 
     def begin(self, request: Propose, candidates: Sequence[Candidate]) -> None:
-        """Begin the next step behind the candidate that will be chosen, as far as that can be told."""
+        """Start the next step behind the candidate that the method will choose, if it can be predicted."""
         if request.lookahead is None:
             return
         idx = request.lookahead(tuple(candidates))
         if idx is None:
             return
-        guess = candidates[idx].token_ids
+        likely = candidates[idx].token_ids
         grown = {c.token_ids: request.trace.extend(c, request.writer) for c in candidates}
-        trace = grown.pop(guess)
-        # Of candidates that begin as another goes on, the engine would forget something.
-        if finish_of(trace, self._sampling.limits) or any(_begins(ids, guess) or _begins(guess, ids) for ids in grown):
+        trace = grown.pop(likely)
+        # If one candidate is the beginning of another, dropping the prefetched step would lose some of its tokens.
+        if finish_of(trace, self._sampling.limits) or any(
+            _begins(ids, likely) or _begins(likely, ids) for ids in grown
+        ):
             return
         following = replace(request, trace=trace, attempt=0)
         law, key = self._sampling.law(following), self._sampling.key(following, 0)
         session: PolicySession = self._sessions[request.writer]
-        started = session.ahead(trace, list(grown.values()), request.n, law, key)
+        if session.overlap is None:
+            return
+        started = session.overlap.prefetch(trace, list(grown.values()), request.n, law, key)
         if started is not None:
             self.in_flight = _InFlight(started, request.writer, (request.n, law, [key], ()))
 
-    def take(self, asked: SampleKey) -> Ahead | None:
-        """What was begun for just this; drops what was begun for something else."""
-        begun = self.in_flight
-        if begun is None or begun.asked != asked:
+    def take(self, key: SampleKey) -> PrefetchedStep | None:
+        """Return the prefetched step if it is for this sample, and drop it otherwise."""
+        in_flight = self.in_flight
+        if in_flight is None or in_flight.key != key:
             self.drop()
             return None
         self.in_flight = None
-        return begun.call
+        return in_flight.step
 
     def drop(self) -> None:
-        if (begun := self.in_flight) is not None:
+        """Drop the prefetched step, if there is one."""
+        if (in_flight := self.in_flight) is not None:
             self.in_flight = None
-            begun.call.drop()
+            in_flight.step.drop()
 
 
 def _begins(one: tuple[int, ...], other: tuple[int, ...]) -> bool:

@@ -1,4 +1,4 @@
-"""What determines a sample: the request's law within the solve's limits, and the keys of its candidates."""
+"""What determines a sample: the request's law within the limits of the solve, and the keys of its candidates."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from specs.core.keys import Key
 from specs.types import Law, Propose, Role, StepPolicy, Trace
 
 SampleKey = tuple[int, Law, list[Key], tuple[Trace, ...]]
-"""What is sampled: candidates a trace, their law, a key a trace (made of writer and trace), traces that are kept."""
+"""Identifies a sample: candidates for each trace, their law, a key for each trace, and the traces to keep."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """The same for all steps of a solve; `prompts` are filled while roles are opened."""
+    """Constant over all steps of a solve; the solve fills `prompts` while it opens roles."""
 
     prompts: dict[Role, tuple[int, ...]]
     limits: Limits
     seed: int
 
     def key(self, request: Propose, trace_idx: int) -> Key:
-        """Randomness of the candidates of one trace."""
+        """The key of one trace's candidates."""
         ids = (*self.prompts[request.writer], *request.traces[trace_idx].token_ids)
         return Key.from_seed(self.seed).fold(request.writer, ids, request.attempt + trace_idx)
 
@@ -29,7 +29,7 @@ class Sampling:
         return [self.key(request, trace_idx) for trace_idx in range(len(request.traces))]
 
     def law(self, request: Propose) -> Law:
-        """The request's law, its steps cut to the tokens that the solve may still write."""
+        """The request's law, with steps no longer than the tokens that the solve may still write."""
         left = self.limits.max_tokens - max(len(trace.token_ids) for trace in request.traces)
         if request.whole:
             return replace(request.law, steps=StepPolicy(delimiter=None, max_tokens=left))

@@ -15,7 +15,7 @@ from specs import api
 from specs.deploy import trial
 from specs.engines.loading import different_vocabularies
 from specs.engines.local.models import LocalPolicy, LocalReward
-from specs.engines.protocol import Models, Policy, unwatched
+from specs.engines.protocol import Models, Policy, never_stop
 from specs.engines.vllm.client import wait
 from specs.engines.vllm.server import Facts, Server
 from specs.engines.vllm.session import MOST_BIASES, RemotePolicy, RemoteReward
@@ -100,7 +100,7 @@ def _here(role: Role, model: LocalPolicy | LocalReward) -> Iterator[Finding]:
 
 def _form(model: object) -> str:
     """How a PRM reads; nothing of other models."""
-    return f", read as {model.form.name}: {model.why}" if isinstance(model, LocalReward | RemoteReward) else ""
+    return f", read as {model.prm_format.name}: {model.why}" if isinstance(model, LocalReward | RemoteReward) else ""
 
 
 def _of_server(role: Role, model: RemotePolicy | RemoteReward, law: Law) -> Iterator[Finding]:
@@ -125,9 +125,9 @@ def _cache(role: Role, server: Server) -> Finding:
     """Ask twice for the same: what the second answer read from the cache, and how long it took."""
     size = min(BLOCKS * (server.facts.block_size or 16), server.facts.context - 2)
     prompt = [(7 * k) % 50 + 5 for k in range(size)]  # ids that every vocabulary has
-    wait(server.next_token(prompt), unwatched)
+    wait(server.next_token(prompt), never_stop)
     began = time.perf_counter()
-    _, tally = wait(server.next_token(prompt), unwatched)
+    _, tally = wait(server.next_token(prompt), never_stop)
     answer = f"a repeated prompt of {size} tokens answers in {1000 * (time.perf_counter() - began):.0f} ms"
     if tally.cached:
         return Finding(role, State.OK, f"{answer}, {tally.cached} of them from its cache")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from specs import api
-from specs.engines.protocol import Models, Policy, RewardModel, unwatched
+from specs.engines.protocol import Models, Policy, RewardModel, never_stop
 from specs.errors import SpecsError, described
 from specs.types import Candidate, End, Law, Result, Role, Trace
 
@@ -79,11 +79,11 @@ def _wrong(result: Result) -> Iterator[str]:
 
 def _read(prm: Any) -> Iterator[str]:
     """The faults of the rewards of two consecutive steps."""
-    session = prm.open(prm.prompt(QUESTION), unwatched)
+    session = prm.open(prm.prompt(QUESTION), never_stop)
     trace = Trace(QUESTION)
     for text in STEPS:
         step = Candidate((), text, End.DELIMITER if text.endswith("\n\n") else End.END_OF_TEXT)
-        (reward,) = session.rewards([(trace, [step])], "\n\n")
+        (reward,) = session.score([(trace, [step])], "\n\n")
         yield from _outside(reward)
         trace = trace.extend(step, Role.TARGET)
 

@@ -12,14 +12,14 @@ from specs.engines.files import architectures_of
 from specs.engines.folders import folder_of, is_gguf
 from specs.engines.local.backend import Backend
 from specs.engines.local.models import LocalPolicy, LocalReward
-from specs.engines.protocol import Models, Policy, unwatched
+from specs.engines.protocol import Models, Policy, never_stop
 from specs.engines.text import HubText
-from specs.engines.vllm.client import together, wait
+from specs.engines.vllm.client import gather, wait
 from specs.engines.vllm.replicas import Replicas
 from specs.engines.vllm.server import connect
 from specs.engines.vllm.session import RemotePolicy, RemoteReward
 from specs.errors import InputError, ModelError
-from specs.rewards.families import PRMFormat, family_for
+from specs.rewards.families import PRMFormatName, family_for
 
 Engine = Literal["auto", "light", "torch"]
 Dtype = Literal["auto", "fp32", "bf16", "fp16"]
@@ -45,7 +45,7 @@ class Names:
     draft_system: str | None = None
     target_system: str | None = None
     tokenizer: str | None = None
-    prm_format: PRMFormat = "auto"
+    prm_format: PRMFormatName = "auto"
 
 
 def load_models(
@@ -120,12 +120,12 @@ def load_models(
     if names.prm:
         published = servers["prm"].facts.root if "prm" in servers else names.prm
         family, why = family_for(_architectures(folders["prm"]), published, names.prm_format)
-        form = family(texts["prm"])
+        prm_format = family(texts["prm"])
         if "prm" in servers:
-            _check_kind("prm", servers["prm"], form.labels is not None)
-            prm = RemoteReward(servers["prm"], form, why)
+            _check_kind("prm", servers["prm"], prm_format.labels is not None)
+            prm = RemoteReward(servers["prm"], prm_format, why)
         else:
-            prm = LocalReward(backend("prm", form.labels), form, why)
+            prm = LocalReward(backend("prm", prm_format.labels), prm_format, why)
     return Models(policy("draft", names.draft_system), policy("target", names.target_system), prm)
 
 
@@ -145,7 +145,7 @@ def _connected(urls: dict[str, str], timeout_s: float) -> dict[str, Replicas]:
     key = os.environ.get("SPECS_API_KEY")
     each = {role: [url.strip() for url in text.split(",")] for role, text in urls.items()}
     work = [connect(url, key, timeout_s) for several in each.values() for url in several]
-    servers = iter(wait(together(work), unwatched) if work else ())
+    servers = iter(wait(gather(work), never_stop) if work else ())
     return {role: Replicas([next(servers) for _ in several]) for role, several in each.items()}
 
 

@@ -1,18 +1,17 @@
-"""What the driver asks of an engine: sessions that sample and score, and the models that open them.
+"""What a solve needs from an engine: models, and the sessions that they open.
 
-A model is loaded once and keeps nothing of a solve; a session is one model in one solve and holds
-its cache. Engines implement these protocols (`specs.engines`); methods never see them.
+A model is loaded once and keeps no state of a solve. A session is one model in one solve and owns its cache.
+Engines implement these protocols (`specs.engines.local`, `specs.engines.vllm`); methods never see them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from specs.core.keys import Key
-from specs.core.ledger import Ask
+from specs.core.ledger import Query
 from specs.errors import InputError, SpecsError
 from specs.methods import Method
 from specs.methods.speculation import WithSpeculation
@@ -27,21 +26,21 @@ class Stopped(SpecsError):
         self.reason = reason
 
 
-Watch = Callable[[], None]
-"""Called now and then while a session works; raises `Stopped` when the solve must end."""
+CheckStop = Callable[[], None]
+"""Sessions call it regularly while they work; it raises `Stopped` when the solve must end."""
 
 
-def unwatched() -> None:
-    """A watch that ends nothing."""
+def never_stop() -> None:
+    """A `CheckStop` that never raises."""
 
 
-Group = tuple[Trace, Sequence[Candidate]]
-"""A trace and candidates that continue it. Replies are flat: group by group, candidate by candidate."""
+CandidateGroup = tuple[Trace, Sequence[Candidate]]
+"""A trace and candidates that continue it. Sessions answer with flat lists: group by group, candidate by candidate."""
 
 
 @dataclass(slots=True)
-class Counts:
-    """Token positions of a session so far (`specs.types.Usage` has the meanings)."""
+class TokenCounts:
+    """Token positions of a session so far; `specs.types.Usage` explains them."""
 
     prompt: int = 0
     processed: int = 0
@@ -51,7 +50,11 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One sampled step; `log_probability` in nats under the law it was drawn from, None of one that was cut off."""
+    """One sampled step.
+
+    Attributes:
+        log_probability: nats under the sampling distribution; None if the step was cut off.
+    """
 
     token_ids: tuple[int, ...]
     text: str
@@ -59,63 +62,115 @@ class Sample:
     log_probability: float | None
 
 
-Closed = Callable[[int, Sample], None]
-"""Told of each candidate as it closes, in whatever thread: which of the traces it continues, and the candidate."""
+OnCandidate = Callable[[int, Sample], None]
+"""The engine calls it when a candidate ends, from any thread, with the index of its trace and the candidate."""
 
 
-def unheard(trace_idx: int, sample: Sample) -> None:
-    """A `Closed` that does nothing."""
+def ignore_candidate(trace_idx: int, sample: Sample) -> None:
+    """An `OnCandidate` that does nothing."""
 
 
-class Ahead(Protocol):
-    """A step that is being sampled before anyone is sure to ask for it; taken or dropped before the next call.
+class PendingWork(Protocol):
+    """Work that runs in the background; every `concurrent.futures.Future` is one."""
+
+    def cancel(self) -> bool: ...
+    def add_done_callback(self, fn: Callable[..., object], /) -> None: ...
+
+
+class PrefetchedStep(Protocol):
+    """A step that the engine samples before the method requests it.
+
+    The caller takes or drops it before it calls the session again.
 
     Attributes:
-        started, ended: on the clock of `time.perf_counter`; `ended` is None while it runs.
+        started, ended: times of `time.perf_counter`; `ended` is None while the engine samples.
     """
 
     started: float
     ended: float | None
 
-    def take(self, closed: Closed) -> Sequence[Sample]:
-        """What `sample` would have returned."""
+    def take(self, on_candidate: OnCandidate) -> Sequence[Sample]:
+        """Return what `sample` would have returned."""
         ...
 
     def drop(self) -> None:
-        """End it; the token positions that it has cost were speculated."""
+        """Stop sampling and count the token positions computed so far as speculated."""
         ...
 
 
-class Guesses(Protocol):
-    """Tokens that a draft proposes while another model writes candidates.
+class TokenProposer(Protocol):
+    """Proposes tokens for candidates that another model is writing.
 
     Attributes:
-        begun: whether it was asked at all.
+        used: whether it has computed anything.
     """
 
-    begun: bool
+    used: bool
 
-    def after(self, drawn: Mapping[int, Sequence[int]]) -> Mapping[int, Sequence[int]]:
-        """By candidate: what it may go on with behind the tokens that it has drawn."""
+    def propose(self, drawn: Mapping[int, Sequence[int]]) -> Mapping[int, Sequence[int]]:
+        """Return, by candidate index, tokens that may follow the tokens that each candidate has drawn."""
         ...
 
     def close(self) -> None:
-        """The step is written."""
+        """End the step and drop what was computed for it."""
+        ...
+
+
+class PolicyOverlap(Protocol):
+    """Work of a language model that overlaps with other calls of the solve.
+
+    Methods return None where the engine cannot do this work now, or need not.
+    """
+
+    def prefill(self, trace: Trace) -> PendingWork | None:
+        """Start to compute the prompt and the trace."""
+        ...
+
+    def submit(self, trace: Trace, candidate: Candidate, law: Law, judge: Judge | None) -> PendingWork | None:
+        """Start to score one candidate (to judge it, with a `judge`) before the caller needs it."""
+        ...
+
+    def prefetch(
+        self, trace: Trace, alternatives: Sequence[Trace], n: int, law: Law, key: Key
+    ) -> PrefetchedStep | None:
+        """Start to sample a step of `trace`; the method may still choose one of `alternatives`."""
+        ...
+
+    def token_proposer(
+        self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key], tokens: int
+    ) -> TokenProposer | None:
+        """Return a proposer of `tokens` tokens at a time for a writer that samples with these arguments."""
+        ...
+
+
+class RewardOverlap(Protocol):
+    """Work of a process reward model that overlaps with other calls of the solve; for None see `PolicyOverlap`."""
+
+    def prefill(self) -> PendingWork | None:
+        """Start to compute the prompt."""
+        ...
+
+    def submit(self, trace: Trace, candidate: Candidate, delimiter: str | None) -> PendingWork | None:
+        """Start to score one candidate before the caller needs it."""
         ...
 
 
 class PolicySession(Protocol):
     """A language model in one solve.
 
-    `warm` and `begin` start work whose answer will be asked for, and return its future; `ahead` starts
-    some that may be. Engines that cannot work on it beside other calls return None, and from `guesses`
-    those that cannot propose tokens.
+    Attributes:
+        through_text: whether the session re-tokenises traces because the writers' vocabularies differ.
     """
 
     through_text: bool
 
     @property
-    def counts(self) -> Counts: ...
+    def counts(self) -> TokenCounts: ...
+    @property
+    def overlap(self) -> PolicyOverlap | None:
+        """None if the engine cannot overlap anything."""
+        ...
+
     def sample(
         self,
         traces: Sequence[Trace],
@@ -123,33 +178,48 @@ class PolicySession(Protocol):
         law: Law,
         keys: Sequence[Key],
         keep: Sequence[Trace] = (),
-        closed: Closed = unheard,
-        guesses: Guesses | None = None,
-    ) -> Sequence[Sample]: ...
-    def guesses(self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key], tokens: int) -> Guesses | None:
-        """For a writer that samples just this: guesses of `tokens` tokens at a time."""
+        on_candidate: OnCandidate = ignore_candidate,
+        proposer: TokenProposer | None = None,
+    ) -> Sequence[Sample]:
+        """Draw `n` candidates of each trace, each trace with its own key.
+
+        Args:
+            keep: further traces whose computed tokens should stay in the cache.
+            on_candidate: called when a candidate ends.
+            proposer: proposes tokens for the candidates.
+        """
         ...
 
-    def ahead(self, trace: Trace, beside: Sequence[Trace], n: int, law: Law, key: Key) -> Ahead | None:
-        """Begin to sample a step of `trace`, while traces `beside` may be gone on with instead."""
+    def score(self, groups: Sequence[CandidateGroup], law: Law) -> list[float]:
+        """Return each candidate's log-probability in nats."""
         ...
 
-    def warm(self, trace: Trace) -> Future[Any] | None: ...
-    def begin(self, trace: Trace, candidate: Candidate, law: Law, judge: Judge | None) -> Future[Any] | None: ...
-    def log_probabilities(self, groups: Sequence[Group], law: Law) -> list[float]: ...
-    def ratings(self, groups: Sequence[Group], judge: Judge) -> list[float]: ...
-    def ask(self, groups: Sequence[Group], judge: Judge) -> Ask: ...
+    def judge(self, groups: Sequence[CandidateGroup], judge: Judge) -> list[float]:
+        """Return each candidate's rating in [0, 1]."""
+        ...
+
+    def query(self, groups: Sequence[CandidateGroup], judge: Judge) -> Query:
+        """Return the tokens that `judge` processes, for the ledger."""
+        ...
 
 
 class RewardSession(Protocol):
-    """A process reward model in one solve; `warm` (on the prompt) and `begin` as for `PolicySession`."""
+    """A process reward model (PRM) in one solve."""
 
     @property
-    def counts(self) -> Counts: ...
-    def warm(self) -> Future[Any] | None: ...
-    def begin(self, trace: Trace, candidate: Candidate, delimiter: str | None) -> Future[Any] | None: ...
-    def rewards(self, groups: Sequence[Group], delimiter: str | None) -> list[float]: ...
-    def ask(self, groups: Sequence[Group], delimiter: str | None) -> Ask: ...
+    def counts(self) -> TokenCounts: ...
+    @property
+    def overlap(self) -> RewardOverlap | None:
+        """None if the engine cannot overlap anything."""
+        ...
+
+    def score(self, groups: Sequence[CandidateGroup], delimiter: str | None) -> list[float]:
+        """Return each candidate's reward in [0, 1]; `delimiter` separates the steps of the solve."""
+        ...
+
+    def query(self, groups: Sequence[CandidateGroup], delimiter: str | None) -> Query:
+        """Return the tokens that `score` processes, for the ledger."""
+        ...
 
 
 class Policy(Protocol):
@@ -157,9 +227,9 @@ class Policy(Protocol):
 
     Attributes:
         fingerprint: equal exactly for equal vocabularies.
-        raw: whether its log-probabilities are at temperature 1 and over all tokens, whatever law it samples under.
-        by_token: whether its sessions go on token by token in this process: they can propose tokens, sample
-            with tokens proposed, and cut stragglers off.
+        raw: whether the engine returns log-probabilities at temperature 1 over all tokens, however it samples.
+        by_token: whether its sessions run token by token in this process, so that they can propose tokens,
+            verify proposed tokens, and cut stragglers.
     """
 
     @property
@@ -173,7 +243,9 @@ class Policy(Protocol):
     @property
     def by_token(self) -> bool: ...
     def prompt(self, question: str, chat: Chat = ALONE) -> tuple[int, ...]: ...
-    def open(self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str], watch: Watch) -> PolicySession: ...
+    def open(
+        self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str], check_stop: CheckStop
+    ) -> PolicySession: ...
 
 
 class RewardModel(Protocol):
@@ -184,7 +256,7 @@ class RewardModel(Protocol):
     @property
     def parameters(self) -> int: ...
     def prompt(self, question: str) -> tuple[int, ...]: ...
-    def open(self, prompt_ids: tuple[int, ...], watch: Watch) -> RewardSession: ...
+    def open(self, prompt_ids: tuple[int, ...], check_stop: CheckStop) -> RewardSession: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,24 +267,27 @@ class Models:
     target: Policy | None = None
     prm: RewardModel | None = None
 
+    def writer(self, role: Role) -> Policy | None:
+        """The model that writes in this role; None for the PRM's role and for missing models."""
+        return {Role.DRAFT: self.draft, Role.TARGET: self.target, Role.PRM: None}[role]
+
     def prompt(self, role: Role, question: str, chat: Chat = ALONE) -> tuple[int, ...]:
         """What the model of a role reads before the first step.
 
         Raises:
-            InputError: it is longer than the model has room for.
+            InputError: the prompt is longer than the model's context, or there is no such model.
             ModelError: the chat template refuses the conversation.
         """
-        if role is Role.PRM:
-            assert self.prm is not None
+        if role is Role.PRM and self.prm is not None:
             return self.prm.prompt(chat.told(question))
-        writer = self.draft if role is Role.DRAFT else self.target
-        assert writer is not None
+        if (writer := self.writer(role)) is None:
+            raise InputError(f"there is no {role} model; give one (--{role})")
         return writer.prompt(question, chat)
 
     def require(self, method: Method, law: Law) -> None:
-        """Raise `InputError` unless every role of the method is filled and `check_law` agrees."""
+        """Raise `InputError` unless every role of the method has a model and `check_law` passes."""
         for role in method.roles:
-            if getattr(self, role) is None:
+            if (self.prm if role is Role.PRM else self.writer(role)) is None:
                 raise InputError(f"method {method.name} needs a {role} model; give one (--{role})")
         if method.roles >= {Role.DRAFT, Role.TARGET}:
             self.check_law(law)
@@ -222,29 +297,29 @@ class Models:
                 raise InputError("stragglers are cut without +speculation only; leave one of them out")
             self._check_cuts(method)
         if speculates:
-            self._check_guesses()
+            self._check_speculation()
 
     def _check_cuts(self, method: Method) -> None:
-        """Raise `InputError` unless the writers go on token by token where it can be told which ones fall behind."""
-        for role in method.roles - {Role.PRM}:
-            if not (model := getattr(self, role)).by_token:
-                raise InputError(f"{model.name} is on a server, where no stragglers are cut; leave out --enough")
+        """Raise `InputError` unless the writers run token by token, so that the engine sees stragglers."""
+        for role in method.roles:
+            model = self.writer(role)
+            if model is not None and not model.by_token:
+                raise InputError(f"{model.name} runs on a server, which cannot cut stragglers; leave out --enough")
 
-    def _check_guesses(self) -> None:
+    def _check_speculation(self) -> None:
         """Raise `InputError` unless the draft can propose tokens to the target."""
-        assert self.draft is not None
-        assert self.target is not None
-        for model in (self.draft, self.target):
+        writers = [model for model in (self.draft, self.target) if model is not None]
+        for model in writers:
             if not model.by_token:
                 raise InputError(
-                    f"{model.name} is on a server, whose own matter token-level speculation is "
+                    f"{model.name} runs on a server, which does its own token-level speculation "
                     "(vllm serve --speculative-config); leave out +speculation"
                 )
-        if self.draft.fingerprint != self.target.fingerprint:
-            raise InputError("+speculation needs a draft and a target of the same vocabulary; leave it out")
+        if len({model.fingerprint for model in writers}) > 1:
+            raise InputError("+speculation needs a draft and a target with the same vocabulary; leave it out")
 
     def check_law(self, law: Law) -> None:
-        """Raise `InputError` unless `p` and `q` are of the same law."""
+        """Raise `InputError` unless draft and target give log-probabilities of the same distribution."""
         writers = [model for model in (self.draft, self.target) if model is not None]
         raw = [model.name for model in writers if model.raw]
         exact = [model.name for model in writers if not model.raw]
@@ -255,5 +330,5 @@ class Models:
             )
 
     def inexact(self, law: Law) -> bool:
-        """Whether a model's log-probabilities are of another law than its steps."""
+        """Whether some model's log-probabilities belong to another distribution than its samples."""
         return not law.neutral and any(model is not None and model.raw for model in (self.draft, self.target))

@@ -171,7 +171,7 @@ def to_text(pieces: Sequence[bytes]) -> str:
     return b"".join(pieces).decode("utf-8", "surrogateescape")
 
 
-def known(ids: Sequence[int], name: str, vocabulary: float) -> tuple[int, ...]:
+def checked_ids(ids: Sequence[int], name: str, vocabulary: float) -> tuple[int, ...]:
     """The tokens unchanged; `ModelError` if one is not below `vocabulary`, so that the model does not have it."""
     if (token := max(ids, default=0)) >= vocabulary:
         raise ModelError(

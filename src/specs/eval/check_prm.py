@@ -14,7 +14,7 @@ import numpy as np
 
 from specs.core.ledger import minimum
 from specs.engines.local.models import LocalReward
-from specs.engines.protocol import Stopped, unwatched
+from specs.engines.protocol import Stopped, never_stop
 from specs.errors import ModelError
 from specs.types import Candidate, End, Role, Trace
 
@@ -108,22 +108,22 @@ def check(prm: LocalReward) -> Findings:
 def _read(prm: LocalReward, steps: Sequence[str]) -> tuple[list[Reading], int]:
     """The readings of one session, and how many positions it computed beyond those that had to be."""
     prompt = prm.prompt(QUESTION)
-    session = prm.open(prompt, unwatched)
-    trace, asks, readings = Trace(QUESTION), [], []
+    session = prm.open(prompt, never_stop)
+    trace, queries, readings = Trace(QUESTION), [], []
     for step_idx, text in enumerate(steps):
         last = step_idx == len(steps) - 1
         step = Candidate((), text if last else text + DELIMITER, End.END_OF_TEXT if last else End.DELIMITER)
         group = [(trace, [step])]
         try:
-            (reward,) = session.rewards(group, DELIMITER)
+            (reward,) = session.score(group, DELIMITER)
         except Stopped:
             raise ModelError(
                 f"{prm.name} has room for {prm.backend.context} tokens, too few for the check: give another PRM"
             ) from None
-        asks.append(session.ask(group, DELIMITER))
-        readings.append(Reading(text, reward, next(((*prompt, *before, *path) for before, (path,) in asks[-1]), ())))
+        queries.append(session.query(group, DELIMITER))
+        readings.append(Reading(text, reward, next(((*prompt, *before, *path) for before, (path,) in queries[-1]), ())))
         trace = trace.extend(replace(step, reward=reward), Role.TARGET)
-    return readings, session.counts.processed - minimum(len(prompt), asks, range(len(asks)))
+    return readings, session.counts.processed - minimum(len(prompt), queries, range(len(queries)))
 
 
 def _again(prm: LocalReward, cases: Sequence[Sequence[Reading]]) -> tuple[float, float | None]:
@@ -144,4 +144,4 @@ def _rewards(prm: LocalReward, ids: Sequence[int], lengths: Sequence[int]) -> li
     """Rewards after these numbers of tokens, in one causal pass over all."""
     backend = prm.backend
     rows = backend.forward(backend.cache(), np.array(ids), np.arange(len(ids)), None, np.array(lengths) - 1)
-    return prm.form.rewards(backend.outputs.numbers(rows)).tolist()
+    return prm.prm_format.rewards(backend.logits_ops.to_numpy(rows)).tolist()

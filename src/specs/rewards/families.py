@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Literal
 
 from specs.errors import InputError, ModelError
-from specs.rewards.formats import Family, Tokens
+from specs.rewards.format import PRMFamily, Tokens
 from specs.types import Judge
 
 DELIMITER = "\n\n"
 
 
-class QwenMathPRM(Family):
+class QwenMathPRM(PRMFamily):
     """Qwen2.5-Math-PRM-7B and -72B (https://huggingface.co/Qwen/Qwen2.5-Math-PRM-7B).
 
     The card's recipe renders the whole conversation at once: a fixed system turn, the question as
@@ -50,7 +50,7 @@ class QwenMathPRM(Family):
         return self.text.prompt(question, self.SYSTEM, False) + self.text.encode(self.OPENING)
 
 
-class Skywork(Family):
+class Skywork(PRMFamily):
     """Skywork-o1-Open-PRM-Qwen-2.5-1.5B and -7B (https://huggingface.co/Skywork/Skywork-o1-Open-PRM-Qwen-2.5-7B).
 
     The authors' code (https://github.com/SkyworkAI/skywork-o1-prm-inference, `prepare_input`) parts
@@ -75,7 +75,7 @@ class Skywork(Family):
         return self.text.encode_plain(question, self._opening, "\n")
 
 
-class TokenClassification(Family):
+class TokenClassification(PRMFamily):
     """A causal language model with a token classification head of one or two labels.
 
     The question is the user's turn of the chat template, the steps are the assistant's, joined by
@@ -98,7 +98,7 @@ class TokenClassification(Family):
         return self.text.prompt(question, None, True)
 
 
-class MathShepherd(Family):
+class MathShepherd(PRMFamily):
     """Math-Shepherd (https://huggingface.co/peiyi9979/math-shepherd-mistral-7b-prm, arXiv 2312.08935).
 
     The card's recipe is one text: the question, a space, and the steps on a line each, every one
@@ -126,7 +126,7 @@ class MathShepherd(Family):
         return self._opening + self.text.encode_plain(question.strip())
 
 
-class RLHFlow(Family):
+class RLHFlow(PRMFamily):
     """Llama3.1-8B-PRM-Mistral-Data and -Deepseek-Data (https://huggingface.co/RLHFlow/Llama3.1-8B-PRM-Deepseek-Data).
 
     The authors' code (https://github.com/RLHFlow/RLHF-Reward-Modeling, `math-rm/prm_evaluate.py`)
@@ -155,11 +155,11 @@ class RLHFlow(Family):
         return self.text.encode_plain(question.strip(), self._opening)
 
 
-class LabelJudge(Family):
+class LabelJudge(PRMFamily):
     """Any chat model as a verifier, asked after each step whether it is right: P(Yes) / (P(Yes) + P(No)).
 
     As in generative verifiers (arXiv 2408.15240), but about the last step and without training. The
-    question is a user's turn behind the steps that are there, as `specs.types.Judge` asks it, and no
+    question is a user's turn behind the steps that are there, as `specs.types.Judge` queries it, and no
     part of the sequence that goes on.
 
     Raises:
@@ -185,13 +185,13 @@ class LabelJudge(Family):
         return self.text.prompt(question, None, True)
 
 
-FAMILIES: dict[str, type[Family]] = {
+FAMILIES: dict[str, type[PRMFamily]] = {
     one.name: one for one in (QwenMathPRM, Skywork, TokenClassification, MathShepherd, RLHFlow, LabelJudge)
 }
-PRMFormat = Literal["auto", "qwen", "skywork", "token-classification", "math-shepherd", "rlhflow", "judge"]
+PRMFormatName = Literal["auto", "qwen", "skywork", "token-classification", "math-shepherd", "rlhflow", "judge"]
 
 
-def family_for(architectures: Sequence[str], name: str, wanted: PRMFormat = "auto") -> tuple[type[Family], str]:
+def family_for(architectures: Sequence[str], name: str, wanted: PRMFormatName = "auto") -> tuple[type[PRMFamily], str]:
     """The format of a PRM and how it was told.
 
     Args:
@@ -213,7 +213,7 @@ def family_for(architectures: Sequence[str], name: str, wanted: PRMFormat = "aut
             "Skywork-o1-Open-PRM or a language model as PRM"
         )
     # A reward head may have been trained on another layout than its usual one.
-    fitting = own if len(own) > 1 else [one for one in FAMILIES.values() if one.architecture != Family.architecture]
+    fitting = own if len(own) > 1 else [one for one in FAMILIES.values() if one.architecture != PRMFamily.architecture]
     choice = ", ".join(one.name for one in fitting)
     if wanted != "auto":
         if FAMILIES[wanted] not in fitting:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from specs.errors import EngineError, SpecsError
 
@@ -47,7 +47,7 @@ def is_control(spelling: str, special: bool, template: str | None) -> bool:
 
 
 @contextmanager
-def guarded(error_of: Callable[[str], SpecsError]) -> Iterator[None]:
+def guarded(error_of: Callable[[str], SpecsError]) -> Generator[None, None, None]:
     """Turn anything that the `tokenizers` library raises into the error that `error_of` makes from the reason.
 
     The library raises plain `Exception`, and its own `BaseException` when its code panics (for example, when a
@@ -160,19 +160,18 @@ class Guarded:
             shared.pre_tokenizer = tokenizer.pre_tokenizer
         added = sorted(tokenizer.get_added_tokens_decoder().items())
         names = {token: self._names.get(token, one.content) for token, one in added}
-        shared.add_tokens(
-            [
-                AddedToken(
-                    names[token],
-                    # Its place has been found already: a letter beside it must not hide the name.
-                    single_word=one.single_word and token not in self._control,
-                    lstrip=one.lstrip,
-                    rstrip=one.rstrip,
-                    normalized=one.normalized,
-                )
-                for token, one in added
-            ]
-        )
+        renamed = [
+            AddedToken(
+                names[token],
+                # Its place has been found already: a letter beside it must not hide the name.
+                single_word=one.single_word and token not in self._control,
+                lstrip=one.lstrip,
+                rstrip=one.rstrip,
+                normalized=one.normalized,
+            )
+            for token, one in added
+        ]
+        shared.add_tokens(renamed)  # pyright: ignore[reportUnknownMemberType]
         return shared, _known_by(names, shared)
 
     def _renaming(self) -> tuple[Tokenizer, dict[int, int]]:
@@ -209,11 +208,12 @@ def _known_by(names: Mapping[int, str], tokenizer: Tokenizer) -> dict[int, int]:
 
 def _rename(model: dict[str, Any], renamed: Mapping[str, str]) -> None:
     """Rename tokens of a tokenizer's model, and remove the merges that would produce them."""
-    vocabulary = model["vocab"]
-    if isinstance(vocabulary, dict):
+    if isinstance(model["vocab"], dict):
+        vocabulary = cast(dict[str, int], model["vocab"])
         model["vocab"] = {renamed.get(piece, piece): token for piece, token in vocabulary.items()}
     else:
-        model["vocab"] = [[renamed.get(piece, piece), score] for piece, score in vocabulary]
+        scored: list[tuple[str, float]] = model["vocab"]
+        model["vocab"] = [[renamed.get(piece, piece), score] for piece, score in scored]
     if "merges" in model:
         pairs = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]
         model["merges"] = [pair for pair in pairs if renamed.keys().isdisjoint((*pair, "".join(pair)))]

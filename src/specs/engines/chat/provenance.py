@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, cast
 
 _NO_WHITE = re.compile(r"\S")
 
@@ -46,10 +46,10 @@ class Written(str):
     def __iter__(self) -> Iterator[str]:
         return (self[place] for place in range(len(self)))
 
-    def __add__(self, other: str) -> str:
+    def __add__(self, other: Any) -> str:
         return concat((self, other)) if isinstance(other, str) else NotImplemented
 
-    def __radd__(self, other: str) -> str:
+    def __radd__(self, other: Any) -> str:
         return concat((other, self)) if isinstance(other, str) else NotImplemented
 
     def join(self, iterable: Iterable[str], /) -> str:
@@ -113,8 +113,8 @@ class Written(str):
 def plain(value: Any) -> Any:
     """The real text of a marked string; any other value as it is."""
     if isinstance(value, tuple):
-        return tuple(map(plain, value))
-    return value._text if isinstance(value, Written) else value
+        return tuple(plain(part) for part in cast(tuple[Any, ...], value))
+    return value._text if isinstance(value, Written) else value  # pyright: ignore[reportPrivateUsage]
 
 
 def concat(parts: Iterable[str]) -> str:

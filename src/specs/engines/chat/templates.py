@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from jinja2 import TemplateError, nodes, pass_eval_context
 from jinja2.compiler import CodeGenerator, Frame
@@ -42,20 +42,22 @@ def source_of(folder: Path, config: Mapping[str, Any]) -> str | None:
     texts = {name: read_text(path) for name, path in files.items() if path.is_file()}
     found: Any = texts or config.get("chat_template")
     if isinstance(found, list):
+        entries = cast(list[Any], found)
         try:
-            found = {one["name"]: one["template"] for one in found}
+            found = {one["name"]: one["template"] for one in entries}
         except (TypeError, KeyError):
             raise ModelError(
                 f"{folder}: chat_template is a list of other things than named templates; "
                 "save the one to use as chat_template.jinja"
             ) from None
     if isinstance(found, dict):
-        if "default" not in found:
+        named = cast(dict[Any, Any], found)
+        if "default" not in named:
             raise ModelError(
-                f"{folder} has the chat templates {', '.join(map(str, found)) or '(an empty list)'} and none called "
+                f"{folder} has the chat templates {', '.join(map(str, named)) or '(an empty list)'} and none called "
                 "default; save the one to use as chat_template.jinja"
             )
-        found = found["default"]
+        found = named["default"]
     if found is not None and not isinstance(found, str):
         raise ModelError(f"{folder}: chat_template is no text; save the template as chat_template.jinja")
     return found
@@ -74,8 +76,13 @@ def named_tokens(config: Mapping[str, Any], special_map: Mapping[str, Any]) -> d
         for named in ("model_specific_special_tokens", "extra_special_tokens"):
             more = file.get(named)
             found |= more if isinstance(more, dict) else {}
-    spellings = {name: value.get("content") if isinstance(value, dict) else value for name, value in found.items()}
+    spellings = {name: _spelling(value) for name, value in found.items()}
     return {name: spelling for name, spelling in spellings.items() if isinstance(spelling, str)}
+
+
+def _spelling(value: Any) -> Any:
+    """The spelling in an entry that is a text or an object with `content`."""
+    return cast(dict[str, Any], value).get("content") if isinstance(value, dict) else value
 
 
 class ChatTemplate:
@@ -186,9 +193,10 @@ def _join(context: EvalContext, value: Any, d: str = "", attribute: str | int | 
 
 def _environment() -> ImmutableSandboxedEnvironment:
     environment = _Environment(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols])
-    environment.filters["join"] = _join
-    environment.filters["tojson"] = _to_json
-    environment.globals["raise_exception"] = _refuse
+    filters = cast(dict[str, Any], environment.filters)  # pyright: ignore[reportUnknownMemberType]
+    filters |= {"join": _join, "tojson": _to_json}
+    variables = cast(dict[str, Any], environment.globals)  # pyright: ignore[reportUnknownMemberType]
+    variables["raise_exception"] = _refuse
     return environment
 
 

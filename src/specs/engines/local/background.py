@@ -1,4 +1,4 @@
-"""Work of one session in a thread, beside other calls of the solve."""
+"""Background work of one session, in a thread, while the solve calls other models."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 POOL = ThreadPoolExecutor(64, thread_name_prefix="specs")
-"""For all solves; work that it has not come to when it is wanted is done by whoever wants it."""
+"""The threads of all solves. If no thread has started some work when a session needs it, the session does it itself."""
 
 
-class Beside:
-    """What one session has begun. With `on` false nothing is ever begun."""
+class BackgroundTask:
+    """At most one piece of work in flight for a session; if `enabled` is false, none ever starts."""
 
-    def __init__(self, on: bool) -> None:
-        self._on = on
-        self._begun: tuple[Future[None], Callable[[], None]] | None = None
+    def __init__(self, enabled: bool) -> None:
+        self.enabled = enabled
+        self._in_flight: tuple[Future[None], Callable[[], None]] | None = None
 
-    def start(self, work: Callable[[], None]) -> Future[None] | None:
-        """Begin `work`, which nothing else of the session runs beside (`join`)."""
-        if not self._on:
+    def submit(self, work: Callable[[], None]) -> Future[None] | None:
+        """Start `work`; the session must `join` before it computes anything else."""
+        if not self.enabled:
             return None
         future = POOL.submit(work)
-        self._begun = future, work
+        self._in_flight = future, work
         return future
 
     def join(self) -> None:
-        """Wait until it has ended; raises what it raised."""
-        begun, self._begun = self._begun, None
-        if begun is None:
+        """Wait until the work has ended, and raise what it raised."""
+        in_flight, self._in_flight = self._in_flight, None
+        if in_flight is None:
             return
-        future, work = begun
+        future, work = in_flight
         if future.cancel():
             work()
         else:

@@ -1,71 +1,73 @@
-"""Memory of caches, lent to one cache after the other."""
+"""Memory of caches, which one cache after another uses."""
 
 from __future__ import annotations
 
 from typing import Any, Generic, TypeVar
 from weakref import WeakSet
 
-Room = TypeVar("Room")
+Buffer = TypeVar("Buffer")
 
-SPARE_ROOMS = 4
-"""Memory of so many caches is kept for caches to come: to set up new memory costs a short solve a tenth."""
+SPARE_BUFFERS = 4
+"""Buffers that a pool keeps for later caches: allocating new memory takes a tenth of a short solve's time."""
 
 
-class Spare(Generic[Room]):
-    """Rooms of one model that no cache uses: `SPARE_ROOMS` of them, or as many as were ever lent at the same time.
+class BufferPool(Generic[Buffer]):
+    """The spare buffers of one model: `SPARE_BUFFERS` of them, or as many as caches ever used at the same time.
 
-    Safe in threads, and when the garbage collector gives a room back in the middle of another call.
+    It is safe in threads, and when the garbage collector returns a buffer in the middle of another call.
     """
 
     def __init__(self) -> None:
-        self._rooms: list[Room] = []
+        self._spare: list[Buffer] = []
         self._lent: set[int] = set()
-        self._most = SPARE_ROOMS
-        _ALL.add(self)
+        self._most = SPARE_BUFFERS
+        _POOLS.add(self)
 
     def __len__(self) -> int:
-        return len(self._rooms)
+        return len(self._spare)
 
-    def take(self) -> Room | None:
-        """A room that was used before; None if there is none."""
+    def take(self) -> Buffer | None:
+        """A spare buffer; None if there is none."""
         try:
-            return self._rooms.pop()
+            return self._spare.pop()
         except IndexError:
             return None
 
-    def lent(self, room: Room) -> None:
-        self._lent.add(id(room))
+    def lend(self, buffer: Buffer) -> None:
+        """Note that a cache uses this buffer."""
+        self._lent.add(id(buffer))
         self._most = max(self._most, len(self._lent))
 
-    def back(self, room: Room, keep: bool = True) -> None:
-        self._lent.discard(id(room))
-        if keep and len(self._rooms) < self._most:
-            self._rooms.append(room)
+    def put_back(self, buffer: Buffer, keep: bool = True) -> None:
+        """Note that no cache uses this buffer any more, and `keep` it as a spare one if the pool is not full."""
+        self._lent.discard(id(buffer))
+        if keep and len(self._spare) < self._most:
+            self._spare.append(buffer)
 
     def clear(self) -> int:
-        """Let go of all rooms that no cache uses; returns how many there were."""
+        """Release all spare buffers; returns how many there were."""
         count = 0
         while self.take() is not None:
             count += 1
         return count
 
 
-_ALL: WeakSet[Spare[Any]] = WeakSet()
+_POOLS: WeakSet[BufferPool[Any]] = WeakSet()
 
 
-def clear_all() -> int:
-    """`Spare.clear` of every model of the process, for one that has run out of memory."""
-    return sum(spare.clear() for spare in list(_ALL))
+def release_spare_buffers() -> int:
+    """Release the spare buffers of every model in this process; returns how many there were."""
+    return sum(pool.clear() for pool in list(_POOLS))
 
 
-class Lent(Generic[Room]):
-    """A room that goes back to the `spare` ones when nobody refers to this any more."""
+class PooledBuffer(Generic[Buffer]):
+    """A buffer that returns to its pool when nothing refers to this object any more."""
 
-    __slots__ = ("_spare", "room")
+    __slots__ = ("_pool", "buffer")
 
-    def __init__(self, room: Room, spare: Spare[Room]) -> None:
-        self.room, self._spare = room, spare
-        spare.lent(room)
+    def __init__(self, buffer: Buffer, pool: BufferPool[Buffer]) -> None:
+        self.buffer, self._pool = buffer, pool
+        pool.lend(buffer)
 
     def __del__(self) -> None:
-        self._spare.back(self.room)
+        self._pool.put_back(self.buffer)

@@ -1,8 +1,7 @@
-"""Output rows where a backend keeps them: in memory, or on a device that they need not leave.
+"""Logits where a backend keeps them: in memory, or on a device that they need not leave.
 
-A row has an entry for every token of the vocabulary. With 150,000 of them it costs more to bring the
-rows of one pass to the processor and to draw from them there than a GPU takes for the pass, so who holds
-the rows also draws from them.
+A row of logits has an entry for every token of the vocabulary. With 150,000 entries, copying the rows of one pass to
+the processor and sampling there takes longer than a GPU takes for the pass. So sampling runs where the logits live.
 """
 
 from __future__ import annotations
@@ -16,44 +15,44 @@ from numpy.typing import NDArray
 from specs.core import sampling
 from specs.engines.arrays import Floats
 
-Rows = Any
-"""[rows, width] raw outputs: an array that has `len`, and rows where it is indexed by a number, a slice or a list."""
+Logits = Any
+"""[rows, width] raw outputs: an array with `len` that can be indexed by a row number, a slice or a list of rows."""
 
 
-class Outputs(Protocol):
-    """What sessions do with output rows; results are in memory.
+class LogitsOps(Protocol):
+    """What sessions do with the logits of one kind of array; results are in memory.
 
-    Methods that bring numbers to memory raise FloatingPointError if a row that they read is unusable: it has NaN
-    or +inf in it, or nothing but -inf (`specs.core.sampling.highest`).
+    Methods that copy numbers to memory raise FloatingPointError if a row that they read is unusable: it contains NaN
+    or +inf, or nothing but -inf (`specs.core.sampling.highest`).
     """
 
-    def stack(self, rows: Sequence[Rows]) -> Rows:
-        """A copy of single rows [width], in this order: [len(rows), width]; there is at least one."""
+    def stack(self, rows: Sequence[Logits]) -> Logits:
+        """A copy of single rows [width] in this order: [len(rows), width]; there is at least one."""
         ...
 
-    def concatenate(self, first: Rows, second: Rows) -> Rows:
+    def concatenate(self, first: Logits, second: Logits) -> Logits:
         """The rows of both, in this order."""
         ...
 
     def sample(
-        self, rows: Rows, temperature: float, top_p: float, row_of: Sequence[int], uniforms: Sequence[float]
+        self, rows: Logits, temperature: float, top_p: float, row_of: Sequence[int], uniforms: Sequence[float]
     ) -> tuple[list[int], list[float]]:
-        """`specs.core.sampling.sample`: the same tokens from the same uniforms, rounding apart."""
+        """`specs.core.sampling.sample`: the same tokens from the same uniforms, up to rounding."""
         ...
 
     def log_probabilities(
-        self, rows: Rows, temperature: float, top_p: float, row_of: Sequence[int], tokens: Sequence[int]
-    ) -> NDArray[np.floating]:
-        """[len(tokens)] nats, under `specs.core.sampling.log_law` of its row, of each token."""
+        self, rows: Logits, temperature: float, top_p: float, row_of: Sequence[int], tokens: Sequence[int]
+    ) -> NDArray[np.floating[Any]]:
+        """[len(tokens)] nats of each token under `specs.core.sampling.log_law` of its row."""
         ...
 
-    def numbers(self, rows: Rows) -> Floats:
+    def to_numpy(self, rows: Logits) -> Floats:
         """The rows in memory: [rows, width] float32."""
         ...
 
 
-class _InMemory:
-    """`Outputs` of numpy arrays."""
+class _NumpyLogitsOps:
+    """`LogitsOps` of numpy arrays."""
 
     def stack(self, rows: Sequence[Floats]) -> Floats:
         return np.array(rows)
@@ -68,12 +67,12 @@ class _InMemory:
 
     def log_probabilities(
         self, rows: Floats, temperature: float, top_p: float, row_of: Sequence[int], tokens: Sequence[int]
-    ) -> NDArray[np.floating]:
+    ) -> NDArray[np.floating[Any]]:
         return sampling.log_law(rows, temperature, top_p)[row_of, tokens]
 
-    def numbers(self, rows: Floats) -> Floats:
+    def to_numpy(self, rows: Floats) -> Floats:
         sampling.highest(rows)
         return rows
 
 
-IN_MEMORY: Outputs = _InMemory()
+NUMPY_LOGITS_OPS: LogitsOps = _NumpyLogitsOps()

@@ -1,15 +1,15 @@
-"""Models in this process: a backend, its text, and what a solve opens on them."""
+"""Models of this process: a backend, its vocabulary, and the sessions that they open."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from specs.engines.inputs import fitting
+from specs.engines.inputs import checked_prompt
 from specs.engines.local.backend import Backend
-from specs.engines.local.session import PolicySession, RewardSession
-from specs.engines.protocol import Watch
+from specs.engines.local.session import LocalPolicySession, LocalRewardSession
+from specs.engines.protocol import CheckStop
 from specs.engines.text import Text
-from specs.rewards.formats import Family
+from specs.rewards.format import PRMFamily
 from specs.types import ALONE, Chat
 
 
@@ -17,7 +17,8 @@ from specs.types import ALONE, Chat
 class LocalPolicy:
     """A language model in this process.
 
-    `system` is the system prompt that the model writes, and is scored, under; None for none.
+    Attributes:
+        system: the system prompt under which the model writes and scores; None for none.
     """
 
     backend: Backend
@@ -46,18 +47,25 @@ class LocalPolicy:
 
     def prompt(self, question: str, chat: Chat = ALONE) -> tuple[int, ...]:
         ids = self.text.prompt(question, self.system, chat=chat)
-        return fitting(ids, self.name, self.backend.context, self.backend.vocabulary)
+        return checked_prompt(ids, self.name, self.backend.context, self.backend.vocabulary)
 
-    def open(self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str], watch: Watch) -> PolicySession:
-        return PolicySession(self.backend, self.text, prompt_ids, fingerprints, watch)
+    def open(
+        self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str], check_stop: CheckStop
+    ) -> LocalPolicySession:
+        return LocalPolicySession(self.backend, self.text, prompt_ids, fingerprints, check_stop)
 
 
 @dataclass(frozen=True)
 class LocalReward:
-    """A process reward model in this process, read in its own format; `why` says how that was told."""
+    """A process reward model in this process.
+
+    Attributes:
+        prm_format: how the model reads a trace.
+        why: how the format was chosen.
+    """
 
     backend: Backend
-    form: Family
+    prm_format: PRMFamily
     why: str
 
     @property
@@ -69,7 +77,8 @@ class LocalReward:
         return self.backend.parameters
 
     def prompt(self, question: str) -> tuple[int, ...]:
-        return fitting(self.form.prompt(question), self.name, self.backend.context, self.backend.vocabulary)
+        ids = self.prm_format.prompt(question)
+        return checked_prompt(ids, self.name, self.backend.context, self.backend.vocabulary)
 
-    def open(self, prompt_ids: tuple[int, ...], watch: Watch) -> RewardSession:
-        return RewardSession(self.backend, self.form, prompt_ids)
+    def open(self, prompt_ids: tuple[int, ...], check_stop: CheckStop) -> LocalRewardSession:
+        return LocalRewardSession(self.backend, self.prm_format, prompt_ids)

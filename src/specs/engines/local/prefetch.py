@@ -1,4 +1,4 @@
-"""A step that is sampled before anyone is sure to ask for it."""
+"""A step that a session samples in the background before the method requests it."""
 
 from __future__ import annotations
 
@@ -8,72 +8,72 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 
 from specs.engines.local.background import POOL
-from specs.engines.protocol import Closed, Counts, Sample, Watch
+from specs.engines.protocol import CheckStop, OnCandidate, Sample, TokenCounts
 
 
 class Dropped(Exception):
-    """Nobody will ask for it."""
+    """The caller has dropped the step."""
 
 
-class Ahead:
-    """A call of `sample` in a thread of its own; its session is used by nothing else until it is taken or dropped.
+class BackgroundPrefetch:
+    """A call of `sample` in a thread; nothing else may use its session until the caller takes or drops the step.
 
     Attributes:
-        started, ended: on the clock of `time.perf_counter`; `ended` is None while it runs.
+        started, ended: times of `time.perf_counter`; `ended` is None while it samples.
     """
 
     def __init__(
         self,
-        sample: Callable[[Watch, Closed], Sequence[Sample]],
-        watch: Watch,
-        counts: Counts,
+        sample: Callable[[CheckStop, OnCandidate], Sequence[Sample]],
+        check_stop: CheckStop,
+        counts: TokenCounts,
         forget: Callable[[], object],
     ) -> None:
-        """`forget` brings the session back to where it was, after a sample that was dropped."""
-        self._sample, self._watch, self._counts, self._forget = sample, watch, counts, forget
-        self._before = counts.processed
-        self._unwanted = threading.Event()
+        """`forget` returns the session to its state before the sample, if the caller drops it."""
+        self._sample, self._check_stop, self._counts, self._forget = sample, check_stop, counts, forget
+        self._processed_before = counts.processed
+        self._dropped = threading.Event()
         self._lock = threading.Lock()
-        self._closed: list[tuple[int, Sample]] = []
-        self._listener: Closed | None = None
+        self._candidates: list[tuple[int, Sample]] = []
+        self._on_candidate: OnCandidate | None = None
         self.started = time.perf_counter()
         self.ended: float | None = None
         self._future: Future[Sequence[Sample]] = POOL.submit(self._run)
 
-    def take(self, closed: Closed) -> Sequence[Sample]:
-        """What was asked for; `closed` hears of every candidate as of one that was sampled now."""
-        if self._future.cancel():  # no thread has come to it
-            return self._sample(self._watch, closed)
+    def take(self, on_candidate: OnCandidate) -> Sequence[Sample]:
+        """Return the samples; `on_candidate` also receives the candidates that have ended already."""
+        if self._future.cancel():  # no thread has started it
+            return self._sample(self._check_stop, on_candidate)
         with self._lock:
-            self._listener = closed
-            for one in self._closed:
-                closed(*one)
+            self._on_candidate = on_candidate
+            for trace_idx, candidate in self._candidates:
+                on_candidate(trace_idx, candidate)
         return self._future.result()
 
     def drop(self) -> None:
-        """End it; the token positions that it has cost were speculated."""
-        self._unwanted.set()
+        """Stop sampling and count the token positions computed so far as speculated."""
+        self._dropped.set()
         if not self._future.cancel():
             wait([self._future])
             self._forget()
-        self._counts.speculated += self._counts.processed - self._before
+        self._counts.speculated += self._counts.processed - self._processed_before
 
     def _run(self) -> Sequence[Sample]:
         try:
-            return self._sample(self._wanted, self._hear)
+            return self._sample(self._check_dropped, self._deliver)
         except Dropped:
             return ()
         finally:
             self.ended = time.perf_counter()
 
-    def _wanted(self) -> None:
-        if self._unwanted.is_set():
+    def _check_dropped(self) -> None:
+        if self._dropped.is_set():
             raise Dropped
-        self._watch()
+        self._check_stop()
 
-    def _hear(self, trace_idx: int, sample: Sample) -> None:
+    def _deliver(self, trace_idx: int, sample: Sample) -> None:
         with self._lock:
-            if self._listener is None:
-                self._closed.append((trace_idx, sample))
+            if self._on_candidate is None:
+                self._candidates.append((trace_idx, sample))
             else:
-                self._listener(trace_idx, sample)
+                self._on_candidate(trace_idx, sample)

@@ -1,8 +1,7 @@
-"""Candidates that are longer than enough others: where they are cut, so that nobody waits for them.
+"""Stragglers: candidates that are longer than enough others. The engine cuts them, so that no step waits for them.
 
-With `enough` of `n` candidates wanted, `L` is the length of the `enough`-th shortest. What is longer
-is cut off after `L` tokens. That is a function of the candidates alone, so the same ones stay
-whatever is computed together with what.
+If `enough` of `n` candidates suffice, `L` is the length of the `enough`-th shortest, and the engine cuts longer ones
+after `L` tokens. `L` depends on the candidates alone, so the same ones survive however the engine batches its passes.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ Place = TypeVar("Place", bound=Hashable)
 
 
 class Stragglers:
-    """Lengths of the candidates that have ended, trace by trace."""
+    """Lengths of the candidates that have ended, trace by trace. Candidate indices count over all traces."""
 
     def __init__(self, n: int, traces: int, share: float) -> None:
-        """`n` candidates a trace, of which the share (in (0, 1]) is enough, rounded up."""
+        """There are `n` candidates a trace; the share (in (0, 1]) of them, rounded up, is enough."""
         self._n, self._enough = n, math.ceil(share * n)
         self._lengths: list[list[int]] = [[] for _ in range(traces)]
 
@@ -28,16 +27,19 @@ class Stragglers:
         """Whether any candidate may be cut."""
         return self._enough < self._n
 
-    def ended(self, k: int, length: int) -> None:
-        """Candidate `k`, counted over all traces, has ended with so many tokens."""
-        insort(self._lengths[k // self._n], length)
+    def ended(self, candidate_idx: int, length: int) -> None:
+        """Note that a candidate has ended with this many tokens."""
+        insort(self._lengths[candidate_idx // self._n], length)
 
-    def room(self, k: int) -> float:
-        """Tokens that candidate `k` may have: `L` of those that have ended so far, which can only fall."""
-        lengths = self._lengths[k // self._n]
+    def room(self, candidate_idx: int) -> float:
+        """Tokens that a candidate may have: `L` over the candidates that have ended so far, which can only fall."""
+        lengths = self._lengths[candidate_idx // self._n]
         return lengths[self._enough - 1] if len(lengths) >= self._enough else math.inf
 
     def without(self, live: dict[Place, list[int]], drawn: Sequence[Sequence[int]]) -> dict[Place, list[int]]:
-        """Candidates by place, but for those that have not ended within their room."""
-        kept = {place: [k for k in group if len(drawn[k]) < self.room(k)] for place, group in live.items()}
+        """The live candidates by place, except those that have used up their room."""
+        kept = {
+            place: [candidate_idx for candidate_idx in group if len(drawn[candidate_idx]) < self.room(candidate_idx)]
+            for place, group in live.items()
+        }
         return {place: group for place, group in kept.items() if group}

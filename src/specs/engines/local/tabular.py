@@ -1,8 +1,8 @@
-"""Exact small models of known law: for laws, for theory, and for trying a method by hand.
+"""Exact small models: for the laws of the tests, for theory, and for trying a method by hand.
 
-A tabular model is any function from the tokens so far to a row of logits (or, for a reward
-model, to a reward), so every probability can be computed by hand. It runs on the same tree and
-sessions as neural models; only the forward pass is a look-up.
+A tabular model is any function from the tokens so far to a row of logits (for a reward model, to a reward), so one can
+compute every probability by hand. It runs on the same tree and sessions as neural models; only its forward pass is a
+look-up.
 
     a, b, stop, end = 0, 1, 2, 3
     text = TabularText(["a", "b", "\\n\\n", ""], end_id=end)
@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from specs.engines.arrays import Bools, Floats, Ints
-from specs.engines.local.logits import IN_MEMORY, Outputs
-from specs.engines.local.session import PolicySession, RewardSession
-from specs.engines.protocol import Watch
+from specs.engines.local.logits import NUMPY_LOGITS_OPS, LogitsOps
+from specs.engines.local.session import LocalPolicySession, LocalRewardSession
+from specs.engines.protocol import CheckStop
 from specs.types import ALONE, Chat, Judge
 
 Table = Callable[[tuple[int, ...]], ArrayLike]
@@ -30,10 +30,9 @@ Table = Callable[[tuple[int, ...]], ArrayLike]
 
 @dataclass
 class TabularText:
-    """A vocabulary that is a list of pieces; token k adds `pieces[k]` to the text.
+    """A vocabulary that is a list of pieces; each token adds its piece to the text.
 
-    Encoding takes the longest piece that fits. The prompt is always empty, so tables see
-    just the tokens of the answer.
+    Encoding takes the longest piece that fits. The prompt is always empty, so tables see only the tokens of the answer.
     """
 
     pieces: Sequence[str]
@@ -48,10 +47,10 @@ class TabularText:
     def encode(self, text: str) -> list[int]:
         ids: list[int] = []
         while text:
-            fits = [k for k, piece in enumerate(self.pieces) if piece and text.startswith(piece)]
+            fits = [token for token, piece in enumerate(self.pieces) if piece and text.startswith(piece)]
             if not fits:
                 raise ValueError(f"no piece begins {text[:20]!r}")
-            ids.append(max(fits, key=lambda k: len(self.pieces[k])))
+            ids.append(max(fits, key=lambda token: len(self.pieces[token])))
             text = text[len(self.pieces[ids[-1]]) :]
         return ids
 
@@ -67,13 +66,13 @@ class TabularText:
         return [self.end_id]
 
     def judgement(self, judge: Judge) -> tuple[list[int], list[int]]:
-        """End-of-text asks about a trace; the table then says the label."""
+        """End-of-text queries about a trace; the table then says the label."""
         return [self.end_id], [self.pieces.index(label) for label in judge.labels]
 
 
 @dataclass
 class TabularBackend:
-    """`Backend` by look-up. The prompt is the one token that stands at position 0."""
+    """`Backend` by look-up. The prompt is the one token at position 0."""
 
     name: str
     table: Table
@@ -82,15 +81,15 @@ class TabularBackend:
     context: int = 4096
     parameters: int = 0
     device: str = "cpu"
-    beside: int = 0
+    concurrent_calls: int = 0
     tolerance: float = 0.0
     if_not_finite: str = "mend its table"
-    outputs: Outputs = IN_MEMORY
+    logits_ops: LogitsOps = NUMPY_LOGITS_OPS
 
     @dataclass
     class Cache:
-        ids: list[int] = field(default_factory=list)
-        seen: list[tuple[int, ...]] = field(default_factory=list)
+        ids: list[int] = field(default_factory=list[int])
+        sequences: list[tuple[int, ...]] = field(default_factory=list[tuple[int, ...]])
         """Tokens of each entry's own sequence, itself included."""
 
     def cache(self) -> Cache:
@@ -101,19 +100,21 @@ class TabularBackend:
         cache.ids.extend(ids.tolist())
         for row in range(len(ids)):
             sees = np.arange(total) <= start + row if visible is None else visible[row]
-            path = tuple(cache.ids[entry] for entry in np.flatnonzero(sees))
+            path = tuple(cache.ids[entry] for entry in np.flatnonzero(sees).tolist())
             assert len(path) == positions[row] + 1, "a token's position is the number of tokens before it"
-            cache.seen.append(path)
-        rows = [np.atleast_1d(np.asarray(self.table(cache.seen[start + row][1:]), np.float64)) for row in want]
+            cache.sequences.append(path)
+        wanted: list[int] = want.tolist()
+        rows = [np.atleast_1d(np.asarray(self.table(cache.sequences[start + row][1:]), np.float64)) for row in wanted]
         return np.array(rows).reshape(len(rows), self.width).astype(np.float32)
 
     def keep(self, cache: Cache, length: int, moved: Ints) -> None:
-        for entries in (cache.ids, cache.seen):
-            entries[length:] = [entries[k] for k in moved]  # type: ignore[index]
+        kept: list[int] = moved.tolist()
+        cache.ids[length:] = [cache.ids[entry] for entry in kept]
+        cache.sequences[length:] = [cache.sequences[entry] for entry in kept]
 
 
 class TabularPolicy:
-    """A language model whose law is `softmax(table(tokens))`."""
+    """A language model whose next token follows `softmax(table(tokens))`."""
 
     raw = False
     by_token = True
@@ -126,12 +127,14 @@ class TabularPolicy:
     def prompt(self, question: str, chat: Chat = ALONE) -> tuple[int, ...]:
         return tuple(self.text.prompt(question, chat=chat))
 
-    def open(self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str], watch: Watch) -> PolicySession:
-        return PolicySession(self.backend, self.text, prompt_ids, fingerprints, watch)
+    def open(
+        self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str], check_stop: CheckStop
+    ) -> LocalPolicySession:
+        return LocalPolicySession(self.backend, self.text, prompt_ids, fingerprints, check_stop)
 
 
 class _StepsFormat:
-    """Steps as their own tokens, closed by one separator that no text contains."""
+    """Steps as their own tokens, each followed by one separator that no text contains."""
 
     def __init__(self, text: TabularText) -> None:
         self.text = text
@@ -153,12 +156,13 @@ class TabularReward:
 
     def __init__(self, name: str, text: TabularText, table: Callable[[tuple[str, ...]], float]) -> None:
         self.name, self.text, self.parameters = name, text, 0
-        self._form = _StepsFormat(text)
+        self._prm_format = _StepsFormat(text)
 
         def look_up(ids: tuple[int, ...]) -> list[float]:
-            steps, open_step = [], []
+            steps: list[str] = []
+            open_step: list[str] = []
             for token in ids:
-                if (token,) == self._form.join:
+                if (token,) == self._prm_format.join:
                     steps.append("".join(open_step))
                     open_step = []
                 else:
@@ -168,7 +172,7 @@ class TabularReward:
         self.backend = TabularBackend(name, look_up, text.size + 1, 1)
 
     def prompt(self, question: str) -> tuple[int, ...]:
-        return tuple(self._form.prompt(question))
+        return tuple(self._prm_format.prompt(question))
 
-    def open(self, prompt_ids: tuple[int, ...], watch: Watch) -> RewardSession:
-        return RewardSession(self.backend, self._form, prompt_ids)
+    def open(self, prompt_ids: tuple[int, ...], check_stop: CheckStop) -> LocalRewardSession:
+        return LocalRewardSession(self.backend, self._prm_format, prompt_ids)

@@ -1,5 +1,5 @@
-"""Tokens that a draft proposes for another model's candidates, and the passes that check them
-(`specs.methods.speculation`)."""
+"""Token-level speculation: the draft proposes tokens of the target's candidates, and the target verifies several of
+them in one pass (`specs.methods.speculation`)."""
 
 from __future__ import annotations
 
@@ -9,136 +9,154 @@ from itertools import takewhile
 from specs.core.keys import Key, TokenUniforms
 from specs.core.ledger import Ids
 from specs.engines.local.backend import finite
-from specs.engines.local.logits import Rows
-from specs.engines.local.tree import Tree
-from specs.engines.protocol import Guesses, Watch
+from specs.engines.local.logits import Logits
+from specs.engines.local.tree import TokenTree
+from specs.engines.protocol import CheckStop, TokenProposer
 from specs.engines.steps import Stepper
 from specs.engines.text import Text
 from specs.types import Law
 
-IN_VAIN = 64
-"""Nodes that no candidate will come to, from which on they are dropped while a step is being written."""
+MOST_UNREACHED = 64
+"""Nodes that no candidate can reach any more; with more of them, a tree drops them while a step is being written."""
 
 
-class Drafted:
-    """What the draft would write in the place of candidates that another model is writing.
+class DraftTokenProposer:
+    """Proposes what the draft would write in place of another model's candidates.
 
-    It draws with the candidates' own uniforms, from its law. What it computes for this is forgotten when
-    the step is done, and counted as speculated.
+    The draft samples with the candidates' own uniforms from its own distribution. When the step is done, it drops what
+    it computed and counts it as speculated.
+
+    Attributes:
+        used: whether it has computed anything.
     """
 
     def __init__(
         self,
-        tree: Tree,
+        tree: TokenTree,
         text: Text,
         sequences: Sequence[Ids],
         n: int,
         law: Law,
         keys: Sequence[Key],
         tokens: int,
-        watch: Watch,
+        check_stop: CheckStop,
     ) -> None:
-        """`n` candidates of each sequence (prompt and trace), each sequence with its key; `tokens` at a time."""
+        """Propose `tokens` tokens at a time for `n` candidates of each sequence (prompt and trace) and its key."""
         self._tree, self._text, self._sequences, self._n = tree, text, sequences, n
-        self._law, self._watch = law, watch
+        self._law, self._check_stop = law, check_stop
         readable = all(max(sequence, default=0) < tree.backend.vocabulary for sequence in sequences)
         self._tokens = tokens if readable else 0
         self._uniforms = TokenUniforms(keys, n)
         self._roots: list[int] = []
-        self.begun = False
+        self._processed_before = self._first = 0
+        self.used = False
 
-    def after(self, drawn: Mapping[int, Sequence[int]]) -> dict[int, list[int]]:
-        """Guesses for the tokens after those that each candidate has drawn, up to the last but one of its step.
+    def propose(self, drawn: Mapping[int, Sequence[int]]) -> dict[int, list[int]]:
+        """Tokens that may follow those that each candidate has drawn, without the last token of a step.
 
-        Candidates that the draft has no room for get nothing; neither do those with a token that it does not have.
+        A candidate gets none if the draft has no room for it or lacks one of its tokens.
         """
         tree, law = self._tree, self._law
-        guesses: dict[int, list[int]] = {k: [] for k in drawn}
-        drawn = {k: path for k, path in drawn.items() if max(path, default=0) < tree.backend.vocabulary}
+        proposed: dict[int, list[int]] = {candidate_idx: [] for candidate_idx in drawn}
+        drawn = {
+            candidate_idx: path
+            for candidate_idx, path in drawn.items()
+            if max(path, default=0) < tree.backend.vocabulary
+        }
         if not drawn:
-            return guesses
+            return proposed
         room = tree.backend.context - max(map(len, self._sequences)) - max(map(len, drawn.values()))
         tokens = min(self._tokens, room)
         if tokens < 1:
-            return guesses
-        if not self.begun:
+            return proposed
+        if not self.used:
             self._begin()
         live = list(drawn)
-        steppers = {k: Stepper(law.steps, self._text, law.steps.max_tokens) for k in live}
-        for k, path in drawn.items():
+        steppers = {candidate_idx: Stepper(law.steps, self._text, law.steps.max_tokens) for candidate_idx in live}
+        for candidate_idx, path in drawn.items():
             for token in path:
-                steppers[k].push(token)
-        roots = [self._roots[k // self._n] for k in live]
-        if tree.size - self._first > IN_VAIN:
+                steppers[candidate_idx].push(token)
+        roots = [self._roots[candidate_idx // self._n] for candidate_idx in live]
+        if tree.size - self._first > MOST_UNREACHED:
             tree.prune(_reached(tree, self._first, roots, list(drawn.values())))
-        nodes = tree.run(roots, list(drawn.values()))
+        nodes = tree.compute_paths(roots, list(drawn.values()))
         with finite(tree.backend, "logits"):
             for token_idx in range(tokens):
                 distinct = list(dict.fromkeys(nodes))
                 row = {node: row for row, node in enumerate(distinct)}
-                uniforms = [self._uniforms.at(len(drawn[k]) + token_idx)[k] for k in live]
-                rows, row_of = tree.outputs(distinct), [row[node] for node in nodes]
-                found, _ = tree.backend.outputs.sample(rows, law.temperature, law.top_p, row_of, uniforms)
-                ends = [steppers[k].push(token) for k, token in zip(live, found, strict=True)]
-                still = [i for i, end in enumerate(ends) if end is None]
-                for i in still:
-                    guesses[live[i]].append(found[i])
+                uniforms = [
+                    self._uniforms.at(len(drawn[candidate_idx]) + token_idx)[candidate_idx] for candidate_idx in live
+                ]
+                rows, row_of = tree.logits(distinct), [row[node] for node in nodes]
+                found, _ = tree.backend.logits_ops.sample(rows, law.temperature, law.top_p, row_of, uniforms)
+                ends = [steppers[candidate_idx].push(token) for candidate_idx, token in zip(live, found, strict=True)]
+                still = [live_idx for live_idx, end in enumerate(ends) if end is None]
+                for live_idx in still:
+                    proposed[live[live_idx]].append(found[live_idx])
                 if not still or token_idx + 1 == tokens:
                     break
-                self._watch()
-                nodes = tree.run([nodes[i] for i in still], [(found[i],) for i in still])
-                live = [live[i] for i in still]
-        return guesses
+                self._check_stop()
+                nodes = tree.compute_paths(
+                    [nodes[live_idx] for live_idx in still], [(found[live_idx],) for live_idx in still]
+                )
+                live = [live[live_idx] for live_idx in still]
+        return proposed
 
     def close(self) -> None:
-        """Forget all but the sequences."""
-        if self.begun:
-            self._tree.counts.speculated += self._tree.counts.processed - self._before
-            self._tree.settle(*self._sequences, behind=False)
+        """Drop everything but the sequences."""
+        if self.used:
+            self._tree.counts.speculated += self._tree.counts.processed - self._processed_before
+            self._tree.rebase(*self._sequences, descendants=False)
 
     def _begin(self) -> None:
-        """Compute the sequences: each one's last node, its output known."""
-        self.begun = True
-        tails = self._tree.settle(*self._sequences, outputs=True, behind=False)
-        _, nodes, row_of = self._tree.tips(tails)
+        """Compute the sequences, and keep the last node of each with its logits."""
+        self.used = True
+        tails = self._tree.rebase(*self._sequences, logits=True, descendants=False)
+        _, nodes, row_of = self._tree.tip_logits(tails)
         self._roots = [nodes[row] for row in row_of]
-        self._before, self._first = self._tree.counts.processed, self._tree.size
+        self._processed_before, self._first = self._tree.counts.processed, self._tree.size
 
 
-class Checked:
-    """Passes of the writer over the tokens that its candidates have drawn and the guesses after them."""
+class TokenVerifier:
+    """Passes of the writer over the tokens that its candidates have drawn and the proposed tokens after them."""
 
-    def __init__(self, tree: Tree, guesses: Guesses, roots: Sequence[int], drawn: Sequence[Sequence[int]]) -> None:
-        """`drawn`: the tokens that each candidate has drawn after its node in `roots`; the lists grow meanwhile."""
-        self._tree, self._guesses, self._roots, self._drawn = tree, guesses, roots, drawn
+    def __init__(
+        self, tree: TokenTree, proposer: TokenProposer, roots: Sequence[int], drawn: Sequence[Sequence[int]]
+    ) -> None:
+        """`drawn` holds the tokens of each candidate after its node in `roots`; the lists grow meanwhile."""
+        self._tree, self._proposer, self._roots, self._drawn = tree, proposer, roots, drawn
         self._first = tree.size
 
-    def grow(self, waiting: Mapping[tuple[int, int], Sequence[int]]) -> tuple[Rows, list[int]]:
-        """Outputs after each (node, token) that candidates wait at, and its node, in one pass with all guesses."""
+    def grow(self, waiting: Mapping[tuple[int, int], Sequence[int]]) -> tuple[Logits, list[int]]:
+        """Compute each (node, token) at which candidates wait and all proposed tokens, in one pass.
+
+        Returns:
+            The logits after each (node, token), and its node.
+        """
         tree = self._tree
         branches = list(waiting)
-        if tree.size - self._first > IN_VAIN:
+        if tree.size - self._first > MOST_UNREACHED:
             number = self._prune()
             branches = [(number[node], token) for node, token in branches]
-        guesses = self._guesses.after({k: self._drawn[k] for group in waiting.values() for k in group})
-        together = zip(branches, waiting.values(), strict=True)
+        candidates = (candidate_idx for group in waiting.values() for candidate_idx in group)
+        proposed = self._proposer.propose({candidate_idx: self._drawn[candidate_idx] for candidate_idx in candidates})
         ways = [
-            (node, (token, *self._readable(guesses[k]))[: tree.room(node)])
-            for (node, token), group in together
-            for k in group
+            (node, (token, *self._readable(proposed[candidate_idx]))[: tree.free_context(node)])
+            for (node, token), group in zip(branches, waiting.values(), strict=True)
+            for candidate_idx in group
         ]
-        tree.run([node for node, _ in ways], [path for _, path in ways])
-        nodes = [node for branch in branches if (node := tree.known(*branch)) is not None]
-        return tree.outputs(nodes), nodes
+        tree.compute_paths([node for node, _ in ways], [path for _, path in ways])
+        nodes = [node for branch in branches if (node := tree.known_child(*branch)) is not None]
+        return tree.logits(nodes), nodes
 
     def close(self) -> None:
-        """The step is written: what no candidate has come to was speculated."""
-        self._guesses.close()
+        """End the step and count the nodes that no candidate has reached as speculated."""
+        self._proposer.close()
         self._prune()
 
-    def _readable(self, guesses: Sequence[int]) -> Iterable[int]:
-        """The guesses before the first token that the writer does not have."""
-        return takewhile(self._tree.backend.vocabulary.__gt__, guesses)
+    def _readable(self, proposed: Sequence[int]) -> Iterable[int]:
+        """The proposed tokens before the first one that the writer lacks."""
+        return takewhile(self._tree.backend.vocabulary.__gt__, proposed)
 
     def _prune(self) -> dict[int, int]:
         reached = _reached(self._tree, self._first, self._roots, self._drawn)
@@ -146,7 +164,7 @@ class Checked:
         return self._tree.prune(reached)
 
 
-def _reached(tree: Tree, first: int, roots: Sequence[int], paths: Sequence[Sequence[int]]) -> list[int]:
-    """The nodes along the paths behind `roots`, last tokens apart, and the `first` ones."""
+def _reached(tree: TokenTree, first: int, roots: Sequence[int], paths: Sequence[Sequence[int]]) -> list[int]:
+    """The `first` nodes, and the nodes along the paths behind `roots` without the last token of each path."""
     walks = (tree.walk(root, path[:-1]) for root, path in zip(roots, paths, strict=True))
     return sorted({*range(first), *(node for walk in walks for node in walk)})

@@ -1,6 +1,6 @@
-"""Reading a server's JSON answer field by field; errors say which field is missing or has a wrong value.
+"""The fields of a server's JSON answer; errors say which field is missing or has a wrong value.
 
-Python's JSON parser accepts NaN and Infinity, and other servers write null for both: none of these counts as a number.
+Python's JSON parser accepts NaN and Infinity, and other servers write null for both. None of these counts as a number.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import io
 import json
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from specs.engines.vllm.client import ANOTHER_DTYPE
 from specs.errors import EngineError
 
 IMPOSSIBLE = -9999.0
-"""vLLM's spelling of the log-probability minus infinity."""
+"""The number that vLLM writes for a log-probability of minus infinity."""
 
 ROUNDING = 1e-3
 """How far a probability, or a log-probability in nats, may lie outside its range."""
@@ -30,7 +30,7 @@ class Field:
     """A value of an answer.
 
     Attributes:
-        url: the server that gave it.
+        url: the server that sent it.
         path: its place in the answer; empty for the whole answer.
     """
 
@@ -40,7 +40,8 @@ class Field:
 
     def __getitem__(self, key: str | int) -> Field:
         """The value at a name or an index."""
-        inside: Any = self.value if isinstance(self.value, list if isinstance(key, int) else dict) else ()
+        value: Any = self.value
+        inside = cast(Any, value) if isinstance(value, list if isinstance(key, int) else dict) else cast(Any, ())
         path = f"{self.path}[{key}]" if isinstance(key, int) else f"{self.path}.{key}".removeprefix(".")
         try:
             return Field(self.url, inside[key], path)
@@ -49,17 +50,20 @@ class Field:
 
     def find(self, key: str) -> Field | None:
         """The value at a name; None if it is missing or null."""
-        if not isinstance(self.value, dict):
+        value: Any = self.value
+        if not isinstance(value, dict):
             raise self._wrong("object")
-        return None if self.value.get(key) is None else self[key]
+        return None if cast(dict[str, Any], value).get(key) is None else self[key]
 
     def items(self, length: int | None = None, first: int = 0) -> list[Field]:
         """The entries of a list from index `first` on; `length` is the required length of the list, None for any."""
-        if not isinstance(self.value, list):
+        value: Any = self.value
+        if not isinstance(value, list):
             raise self._wrong("list")
-        if length is not None and len(self.value) != length:
-            raise EngineError(f"{self.url}: {self.path} has {len(self.value)} entries, not {length}; see its log")
-        return [self[place] for place in range(first, len(self.value))]
+        entries = len(cast(list[Any], value))
+        if length is not None and entries != length:
+            raise EngineError(f"{self.url}: {self.path} has {entries} entries, not {length}; see its log")
+        return [self[place] for place in range(first, entries)]
 
     def count(self) -> int:
         """A whole number from 0 to 2^31: tokens, or one token's id."""
@@ -75,7 +79,7 @@ class Field:
         return -math.inf if value <= IMPOSSIBLE else value
 
     def log_probability_of_sample(self) -> float:
-        """Nats; finite, since a token that was sampled is not impossible."""
+        """Nats; finite, since a sampled token is not impossible."""
         if (value := self.log_probability()) == -math.inf:
             raise self._wrong("log-probability of a token that was sampled")
         return value
@@ -88,7 +92,7 @@ class Field:
         return min(max(value, 0.0), 1.0)
 
     def packed_log_probabilities(self, length: int) -> list[float]:
-        """Nats of `length` tokens, from the first column of an array in numpy's format and base64."""
+        """Nats of `length` tokens, from the first column of an array in numpy's format, base64-encoded."""
         try:
             rows = np.lib.format.read_array(io.BytesIO(base64.b64decode(self.value)), allow_pickle=False)
         except (ValueError, TypeError, EOFError, binascii.Error):
@@ -112,7 +116,7 @@ class Field:
     def _wrong(self, what: str) -> EngineError:
         shown = json.dumps(self.value, default=repr)
         shown = shown if len(shown) <= 40 else f"{shown[:40]}..."
-        mend = "see its log"
+        fix = "see its log"
         if self.value is None or isinstance(self.value, float):
-            mend = f"if its model overflows, {ANOTHER_DTYPE}"
-        return EngineError(f"{self.url}: {self.path or 'the answer'} is {shown}, no {what}; {mend}")
+            fix = f"if its model overflows, {ANOTHER_DTYPE}"
+        return EngineError(f"{self.url}: {self.path or 'the answer'} is {shown}, not a valid {what}; {fix}")

@@ -1,8 +1,7 @@
-"""HTTP to a model server: requests that can be given up, a health watch beside them, errors by name.
+"""HTTP to a model server: requests that can be cancelled, a health check while they run, and errors that name the fix.
 
-All servers share one event loop in a thread of its own. Sessions are synchronous: they hand a
-coroutine to the loop and call the solve's watch while they wait. What is given up is cancelled, which
-closes the connection; a server then stops working on it.
+All servers share one event loop in its own thread. Sessions are synchronous: they hand a coroutine to the loop and call
+`check_stop` while they wait. Cancelling a request closes its connection, and the server stops working on it.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ import random
 import threading
 from collections.abc import Coroutine, Iterable
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from specs.engines.protocol import Watch
+from specs.engines.protocol import CheckStop
 from specs.errors import EngineError
 
 if TYPE_CHECKING:  # engines in this process need no HTTP
@@ -24,15 +23,15 @@ if TYPE_CHECKING:  # engines in this process need no HTTP
 T = TypeVar("T")
 
 POLL_S = 0.05
-"""How often the watch is called while a session waits."""
+"""How often a waiting session calls `check_stop`."""
 HEALTH_S = 2.0
-"""How often a server is asked whether it is well while it owes an answer."""
+"""How often the client checks the health of a server that owes an answer."""
 MISSES = 3
-"""Health checks in a row that must fail before a server counts as dead."""
+"""Consecutive health checks that must fail before a server counts as dead."""
 AT_A_TIME = 256
-"""Requests that a server is sent at a time: as many sequences as vLLM runs unless told otherwise. More wait here."""
+"""The most requests that a server gets at the same time: the sequences that vLLM runs by default. More wait here."""
 PAUSES_S = (0.2, 1.0)
-"""Before each further try of a request that got no answer; drawn from half to one and a half of it."""
+"""Pauses before a request without an answer is sent again; each is scaled by a random factor from 0.5 to 1.5."""
 ANOTHER_DTYPE = "serve it with another dtype (vllm serve --dtype float32), or see its log"
 """What to do about a served model that overflows."""
 _NOT_FINITE = "Out of range float values are not JSON compliant"
@@ -40,14 +39,14 @@ _NOT_FINITE = "Out of range float values are not JSON compliant"
 
 
 class _Network:
-    """The event loop and the connections of this process, made when they are first needed."""
+    """The event loop and the connections of this process, created on first use."""
 
     def __init__(self) -> None:
         import httpx2
 
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        # Timeouts are this module's: a server may be silent for long while it computes.
+        # This module has its own timeouts: a server may be silent for a long time while it computes.
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=256)
         self.http = httpx2.AsyncClient(timeout=httpx2.Timeout(None, connect=5.0), limits=limits)
 
@@ -63,29 +62,29 @@ class _Network:
 _network = cache(_Network)
 
 
-def begin(work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+def submit(work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
     """Run a coroutine on the loop; cancelling the future cancels it."""
     return asyncio.run_coroutine_threadsafe(work, _network().loop)
 
 
-async def joined(future: concurrent.futures.Future[T]) -> T:
-    """What `begin` has begun, as a coroutine; cancelled together."""
+async def as_coroutine(future: concurrent.futures.Future[T]) -> T:
+    """A future of `submit` as a coroutine; cancelling one cancels the other."""
     return await asyncio.wrap_future(future)
 
 
-def wait(work: Coroutine[Any, Any, T], watch: Watch) -> T:
-    """Run a coroutine on the loop and wait for it; it is cancelled if `watch` raises."""
-    future = begin(work)
+def wait(work: Coroutine[Any, Any, T], check_stop: CheckStop) -> T:
+    """Run a coroutine on the loop and wait for it; cancel it if `check_stop` raises."""
+    future = submit(work)
     try:
         while not concurrent.futures.wait([future], POLL_S).done:
-            watch()
+            check_stop()
         return future.result()
     finally:
         future.cancel()
 
 
-async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """All at the same time; the first failure ends the others."""
+async def gather(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Run all at the same time; the first failure cancels the others."""
     tasks = [asyncio.ensure_future(one) for one in work]
     try:
         return await asyncio.gather(*tasks)
@@ -103,14 +102,14 @@ class Refused(EngineError):
 
 
 class _Busy(EngineError):
-    """The request was not answered: it can be made again."""
+    """The server did not answer the request, so it can be sent again."""
 
 
 class Client:
     """One server.
 
     Attributes:
-        url: base, without a slash at its end.
+        url: base address, without a slash at its end.
     """
 
     def __init__(self, url: str, api_key: str | None = None, timeout_s: float = 120.0) -> None:
@@ -119,7 +118,7 @@ class Client:
         self._timeout_s = timeout_s
         self._slots = asyncio.Semaphore(AT_A_TIME)
         self._owed = 0
-        self._illness: asyncio.Task[str] | None = None
+        self._health_task: asyncio.Task[str] | None = None
         self._headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
 
     async def get(self, path: str) -> httpx2.Response:
@@ -128,24 +127,25 @@ class Client:
     async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """The JSON object that the server answers with.
 
-        Requests are repeated if the server was busy or broke off; they must be safe to repeat.
+        The client repeats requests if the server is busy or breaks off, so they must be safe to repeat.
 
         Raises:
             Refused: an HTTP error, with the server's own message.
-            EngineError: unreachable, dead, silent for too long, no JSON, or numbers that are not finite.
+            EngineError: the server is unreachable, dead or silent for too long, or answers with something other than
+                JSON or with numbers that are not finite.
         """
         async with self._slots:
-            response = await self._taken(path, body)
+            response = await self._post_with_retries(path, body)
         try:
-            answer = response.json()
+            answer: Any = response.json()
         except ValueError:
-            raise EngineError(f"{self.url}{path} answered with something that is no JSON; is it vLLM?") from None
+            raise EngineError(f"{self.url}{path} answered with something that is not JSON; is it vLLM?") from None
         if not isinstance(answer, dict):
-            raise EngineError(f"{self.url}{path} answered with no JSON object; is it vLLM?")
-        return answer
+            raise EngineError(f"{self.url}{path} answered with something other than a JSON object; is it vLLM?")
+        return cast(dict[str, Any], answer)
 
-    async def _taken(self, path: str, body: dict[str, Any]) -> httpx2.Response:
-        """The response to a request that is made again while the server does not answer it."""
+    async def _post_with_retries(self, path: str, body: dict[str, Any]) -> httpx2.Response:
+        """The response to a request, which is sent again if the server does not answer it."""
         for pause in PAUSES_S:
             try:
                 return await self._guarded(self._request("POST", path, body))
@@ -157,26 +157,26 @@ class Client:
         """The response, unless the server dies or takes too long."""
         request = asyncio.ensure_future(work)
         self._owed += 1
-        # One health watch, however many answers are owed.
-        if self._illness is None or self._illness.done():
-            self._illness = asyncio.ensure_future(self._ill())
-        illness = self._illness
+        # One health check runs, however many answers the server owes.
+        if self._health_task is None or self._health_task.done():
+            self._health_task = asyncio.ensure_future(self._watch_health())
+        health_task = self._health_task
         try:
-            await asyncio.wait({request, illness}, timeout=self._timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({request, health_task}, timeout=self._timeout_s, return_when=asyncio.FIRST_COMPLETED)
             if request.done():
                 return request.result()
-            if illness.done():
-                raise EngineError(f"{self.url} is no longer well ({illness.result()}); see its log")
+            if health_task.done():
+                raise EngineError(f"{self.url} is no longer well ({health_task.result()}); see its log")
             raise EngineError(f"{self.url} gave no answer within {self._timeout_s:g} s; raise --timeout or see its log")
         finally:
             request.cancel()
             self._owed -= 1
             if not self._owed:
-                illness.cancel()
-                self._illness = None
+                health_task.cancel()
+                self._health_task = None
 
-    async def _ill(self) -> str:
-        """Returns why the server counts as dead once it does."""
+    async def _watch_health(self) -> str:
+        """Return when the server counts as dead; the result says why."""
         import httpx2
 
         misses = 0
@@ -199,7 +199,7 @@ class Client:
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise _Busy(f"{self.url} cannot be reached ({_reason(error)}); is the server running there?") from None
         except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
-            raise EngineError(f"{self.url} is no address ({error}); give http://host:port") from None
+            raise EngineError(f"{self.url} is not an address ({error}); give http://host:port") from None
         except httpx2.HTTPError as error:
             raise _Busy(f"{self.url} broke off its answer ({_reason(error)}); see its log") from None
         if response.status_code in (429, 503):
@@ -219,9 +219,9 @@ def _reason(error: Exception) -> str:
 
 
 def _message(response: httpx2.Response) -> str:
-    """What the server says was wrong, on one line."""
+    """The server's error message, on one line."""
     try:
-        said = response.json()["error"]["message"]
+        message = response.json()["error"]["message"]
     except (ValueError, KeyError, TypeError):
-        said = response.text
-    return " ".join(str(said).split())[:300] or "no reason given"
+        message = response.text
+    return " ".join(str(message).split())[:300] or "no reason given"

@@ -1,4 +1,4 @@
-"""What a vLLM server can do, found out once, at the first contact."""
+"""What a vLLM server can do. The client finds out once, at the first contact."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Facts:
 
     Attributes:
         model: model name for requests.
-        root: where the server loaded the model from: a folder on its machine, or a hub id.
+        root: what the server loaded the model from: a folder on its machine, or a hub id.
         context: largest number of tokens of a sequence.
         block_size: tokens per block of its cache; only whole blocks are reused. 0 if unknown.
-        prefix_cache: whether it caches prefixes at all.
+        prefix_cache: whether it caches prefixes.
         recurrent: whether the model keeps a state that every token overwrites, in some layers or in all.
         generates: whether it writes text; a pooling server does not.
         scale_out: whether it has /inference/v1/generate (--enable-scale-out).
-        v2: whether its model runner V2 can score given tokens from a given row on, which needs `scale_out`.
+        v2: whether it has model runner V2, which scores given tokens from a given row on and needs `scale_out`.
         plugin: whether `specs.vllm_plugins.scoring` runs in it.
         processed: whether log-probabilities of sampled tokens follow the request's temperature and top-p.
         rows: output rows of its model, including padding; 0 if unknown.
@@ -55,11 +55,11 @@ class Facts:
 
     @property
     def vocabulary(self) -> float:
-        """The ids that the model reads are below this."""
+        """The model reads token ids below this."""
         return self.rows or math.inf
 
     def padding(self, tokens: int) -> range:
-        """Ids of padding rows (`tokens` and up) that may have a probability above 0."""
+        """The ids from `tokens` on of padding rows that may have a probability above 0."""
         return range(tokens, tokens if self.cuts_padding else max(self.rows, tokens))
 
     @property
@@ -78,11 +78,11 @@ class Facts:
 
 
 async def facts_of(client: Client, wanted: str) -> Facts:
-    """The properties of a server; `wanted` names one of several models, empty for the first.
+    """Find out the properties of a server; `wanted` names one of its models, empty for the first.
 
     Raises:
-        InputError: no such model there.
-        ModelError: its model states no context.
+        InputError: the server has no such model.
+        ModelError: the model states no context.
         EngineError: nothing answers, or it is not vLLM.
     """
     models = (await _json(client, "/v1/models"))["data"].items()
@@ -123,7 +123,7 @@ async def _json(client: Client, path: str) -> Field:
     try:
         return Field(client.url, (await client.get(path)).json())
     except ValueError:
-        raise EngineError(f"{client.url}{path} answered with something that is no JSON; is it vLLM?") from None
+        raise EngineError(f"{client.url}{path} answered with something that is not JSON; is it vLLM?") from None
 
 
 def _is_on(metric: str, metrics: str) -> bool:
@@ -154,7 +154,7 @@ async def _is_processed(client: Client, model: str) -> bool | None:
 
 
 async def _rows(client: Client, model: str) -> int:
-    """Output rows of the model, as the server's refusal of an id beyond them says; 0 if it does not say."""
+    """Output rows of the model, which the server names when it refuses an id beyond them; 0 if it does not."""
     body = {"model": model, "prompt": [0], "max_tokens": 1, "logit_bias": {str(_NO_TOKEN): 0}}
     try:
         await client.post("/v1/completions", body)

@@ -1,4 +1,4 @@
-"""Several servers of one model: a solve stays with one of them, and moves on if it fails."""
+"""Several servers of one model. A solve stays with one of them, and moves to the next one if it fails."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from specs.errors import EngineError, InputError
 T = TypeVar("T")
 
 REST_S = 10.0
-"""How long new solves keep away from a server that failed."""
+"""Seconds for which new solves avoid a server that has failed."""
 
 
 class Replicas:
     """The servers of one role.
 
     Attributes:
-        servers: all of them, at least one.
-        facts: the same for all.
+        servers: all servers, at least one.
+        facts: the properties that all of them share.
     """
 
     def __init__(self, servers: Sequence[Server]) -> None:
-        """Raises `InputError` if they are not alike."""
+        """Raise `InputError` if the servers differ."""
         self.servers = tuple(servers)
         self.facts: Facts = servers[0].facts
         for server in servers[1:]:
@@ -41,25 +41,25 @@ class Replicas:
     def name(self) -> str:
         return f"{','.join(server.client.url for server in self.servers)}#{self.facts.model}"
 
-    def next(self) -> Chosen:
-        """For a new solve: one after the other, without those that have just failed."""
+    def next(self) -> ServerFailover:
+        """The servers for a new solve: the next one in turn first, unless it has just failed."""
         now = time.monotonic()
         well = [one for one in self.servers if now - self._failed.get(one, -REST_S) >= REST_S] or self.servers
         first = well[next(self._turn) % len(well)]
-        return Chosen([first, *(one for one in self.servers if one is not first)], self._failed)
+        return ServerFailover([first, *(one for one in self.servers if one is not first)], self._failed)
 
 
-class Chosen:
-    """The server of one solve, and those that take its place."""
+class ServerFailover:
+    """The server of one solve, and the servers that replace it if it fails."""
 
     def __init__(self, servers: list[Server], failed: dict[Server, float]) -> None:
         self._servers, self._failed = servers, failed
 
-    async def ask(self, request: Callable[[Server], Coroutine[Any, Any, T]]) -> T:
+    async def send(self, request: Callable[[Server], Coroutine[Any, Any, T]]) -> T:
         """The answer to a request, which must be safe to repeat.
 
         Raises:
-            EngineError: no server answers it, or one refuses it.
+            EngineError: no server answers the request, or one refuses it.
         """
         while True:
             server = self._servers[0]
@@ -69,7 +69,7 @@ class Chosen:
                 raise
             except EngineError:
                 self._failed[server] = time.monotonic()
-                # Requests at the same time fail together; the first of them moves the solve on.
+                # Concurrent requests fail together; the first of them moves the solve to the next server.
                 if self._servers[0] is server:
                     if len(self._servers) == 1:
                         raise

@@ -1,7 +1,7 @@
 """A vLLM server, and the requests that a solve sends to it.
 
-Token ids go out and come back; text is never sent. Every sampling parameter that a model's own
-generation_config could change is set, or the tokens would follow another law.
+Requests and answers carry token ids, never text. Every request sets all sampling parameters that a model's own
+generation_config could change; otherwise the tokens would follow another distribution.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from specs.engines.vllm.answers import Field
-from specs.engines.vllm.client import Client, together
+from specs.engines.vllm.client import Client, gather
 from specs.engines.vllm.facts import GENERATE, Facts, facts_of
 from specs.errors import EngineError
 from specs.types import Law
 from specs.vllm_plugins.scoring import START
 
 NEUTRAL = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
-"""Switches off what generation_config.json may have switched on."""
+"""Turns off everything that generation_config.json may turn on."""
 NO_BIAS: Mapping[str, float] = {}
 
 
@@ -32,7 +32,7 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Token positions of a request: computed, and read from the cache."""
+    """Token positions of a request: those that the server computed, and those that it read from its cache."""
 
     processed: int
     cached: int
@@ -48,15 +48,15 @@ class Server:
     async def sample(
         self, prompt: Sequence[int], law: Law, cap: int, seed: int, bias: Mapping[str, float] = NO_BIAS
     ) -> tuple[Drawn, Tally]:
-        """A continuation of at most `cap` tokens, ended by end-of-text or by the first delimiter.
+        """Sample a continuation of at most `cap` tokens, which ends at end-of-text or at the first delimiter.
 
-        `bias` is added to the logits of tokens, by id.
+        The server adds `bias` to the logits of tokens, by id.
 
-        `n` continuations are `n` requests: each can be worked on when it ends, and says by itself what
-        was cached. What vLLM makes of one request with `n` is the same, seeds included.
+        `n` continuations are `n` requests: the session can use each one as it ends, and each reports its own cached
+        tokens. One request with `n` continuations gives the same ones, seeds included.
         """
         stop = law.steps.delimiter if law.steps.pattern is None else None
-        body = {
+        body: dict[str, Any] = {
             **NEUTRAL,
             "model": self.facts.model,
             "prompt": list(prompt),
@@ -77,7 +77,7 @@ class Server:
         logs = choice["logprobs"]["token_logprobs"].items(len(ids))
         drawn = Drawn(tuple(ids), tuple(log.log_probability_of_sample() for log in logs))
         fresh, cached = _prompt(answer)
-        return drawn, Tally(fresh + len(drawn.token_ids) - 1, cached)  # the last token is drawn, not run
+        return drawn, Tally(fresh + len(drawn.token_ids) - 1, cached)  # the model has not processed the last token
 
     async def score(self, prompt: Sequence[int], path: Sequence[int], law: Law) -> tuple[list[float], Tally]:
         """Log-probability of each token of `path` after `prompt`, in nats; under `law` unless `facts.raw_scores`."""
@@ -101,7 +101,7 @@ class Server:
         return [row[token]["logprob"].log_probability() for token, row in wanted], Tally(fresh, cached)
 
     def _scoring(self, first: int, law: Law) -> dict[str, Any]:
-        """Parameters of a request that scores the tokens from place `first` on."""
+        """Parameters of a request that scores the tokens from index `first` on."""
         params: dict[str, Any] = {**NEUTRAL, "max_tokens": 1, "detokenize": False}
         if not self.facts.raw_scores:
             params |= {"temperature": law.temperature, "top_p": law.top_p}
@@ -110,22 +110,23 @@ class Server:
         return params
 
     async def _score_rows(self, prompt: Sequence[int], path: Sequence[int], law: Law) -> tuple[list[float], Tally]:
-        """On model runner V2: exactly the rows that are wanted, read behind the cached prefix.
+        """`score` on model runner V2, which returns exactly the wanted rows behind the cached prefix.
 
-        Rows of cached blocks are not there. Without the plugin, a prefix that ends with a block may be cached
-        whole, with the row that the first token is read from: that token is then asked for as the next one.
+        It has no rows of cached blocks. Without the plugin, the server may have cached all of a prefix that ends with
+        a block, and with it the row that scores the first token. A second request then scores this token as the next
+        one.
         """
         block = 0 if self.facts.plugin else self.facts.block_size
         at = int(block > 0 and len(prompt) % block == 0)
         parts = [self.labelled(prompt, path[:at])] if at else []
         if len(path) > at:
             parts.append(self._rows([*prompt, *path[:at]], path[at:], law))
-        answers = await together(parts)
+        answers = await gather(parts)
         found = [value for values, _ in answers for value in values]
         return found, Tally(sum(tally.processed for _, tally in answers), sum(tally.cached for _, tally in answers))
 
     async def _rows(self, prompt: Sequence[int], path: Sequence[int], law: Law) -> tuple[list[float], Tally]:
-        """Log-probability of each token of `path`; the whole is computed where the cache holds its beginning too."""
+        """Log-probability of each token of `path`; if the cache hides a row, the server computes everything again."""
         params = {
             **self._scoring(len(prompt), law),
             "prompt_logprob_token_ids": [[token] for token in path],
@@ -146,11 +147,11 @@ class Server:
         raise EngineError(f"{self.client.url} scored nothing; see its log")
 
     async def pooled(self, sequence: Sequence[int]) -> tuple[list[float], Tally]:
-        """Probability of each label after a whole sequence, of a pooling server.
+        """Probability of each label after a whole sequence, on a pooling server.
 
-        Servers that pool the last token (`--pooler-config '{"task": "classify"}'`) read beginnings from
-        their cache; those that pool every token compute all of it, and their last row is taken. Neither
-        says what it had cached, so all counts as computed.
+        Servers that pool the last token (`--pooler-config '{"task": "classify"}'`) read beginnings from their cache.
+        Those that pool every token compute all of it, and their last row counts. Neither reports its cached tokens, so
+        all count as computed.
         """
         answer = await self._post("/pooling", {"model": self.facts.model, "input": [list(sequence)]})
         row = answer["data"][0]["data"]
@@ -191,11 +192,11 @@ class Server:
 
 
 async def connect(url: str, api_key: str | None, timeout_s: float) -> Server:
-    """Find out what runs at `url`; `url#name` names one of several models there.
+    """Connect to the server at `url`; `url#name` names one of its models.
 
     Raises:
-        InputError: no such model there.
-        ModelError: its model states no context.
+        InputError: the server has no such model.
+        ModelError: the model states no context.
         EngineError: nothing answers, or it is not vLLM.
     """
     address, _, wanted = url.partition("#")
@@ -204,9 +205,9 @@ async def connect(url: str, api_key: str | None, timeout_s: float) -> Server:
 
 
 def _prompt(answer: Field) -> tuple[int, int]:
-    """Tokens of the prompt that were computed and that were cached.
+    """The computed and the cached tokens of the prompt.
 
-    A server that does not say (--enable-prompt-tokens-details) counts as having computed all.
+    If the server does not report them (--enable-prompt-tokens-details), all count as computed.
     """
     usage = answer["usage"]
     details = usage.find("prompt_tokens_details")

@@ -1,7 +1,7 @@
-"""Sessions on servers: a model's view of one solve, asked over HTTP.
+"""Models on servers, and their sessions in one solve.
 
-A server keeps no session: every request carries the whole sequence, and what the server still has of
-it in its cache it does not compute again.
+A server keeps no session: every request carries the whole sequence, and the server computes only what it no longer has
+in its cache.
 """
 
 from __future__ import annotations
@@ -16,23 +16,34 @@ from typing import Any, TypeVar
 import numpy as np
 
 from specs.core.keys import Key
-from specs.core.ledger import Ask, Ids
+from specs.core.ledger import Ids, Query
 from specs.engines.arrays import Floats
-from specs.engines.inputs import Reader, RewardReader, fitting
-from specs.engines.protocol import Closed, Counts, Group, Guesses, Sample, Stopped, Watch, unheard
+from specs.engines.inputs import PolicyInputs, RewardInputs, checked_prompt
+from specs.engines.protocol import (
+    CandidateGroup,
+    CheckStop,
+    OnCandidate,
+    PendingWork,
+    PrefetchedStep,
+    Sample,
+    Stopped,
+    TokenCounts,
+    TokenProposer,
+    ignore_candidate,
+)
 from specs.engines.steps import Stepper
-from specs.engines.text import Text, known
-from specs.engines.vllm.client import begin, joined, together, wait
+from specs.engines.text import Text, checked_ids
+from specs.engines.vllm.client import as_coroutine, gather, submit, wait
 from specs.engines.vllm.replicas import Replicas
 from specs.engines.vllm.server import Server, Tally
 from specs.errors import EngineError
-from specs.rewards.formats import Family
+from specs.rewards.format import PRMFamily
 from specs.types import ALONE, Candidate, Chat, Finish, Judge, Law, Trace
 
 FORBIDDEN = -100.0
 """The lowest logit bias that a server accepts; with it, a token has practically no probability."""
 MOST_BIASES = 1024
-"""The most tokens that a request to a server with model runner V2 can bias."""
+"""The most tokens that one request can bias on a server with model runner V2."""
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -43,9 +54,9 @@ class RemotePolicy:
     """A language model on a server.
 
     Attributes:
-        raw: whether the log-probabilities that this role needs are at temperature 1 rather than of the law.
-        system: system prompt that the model writes, and is scored, under; None for none.
-        parameters: 0: a server does not say.
+        raw: whether the server gives this role log-probabilities at temperature 1, whatever the law.
+        system: the system prompt under which the model writes and scores; None for none.
+        parameters: 0, because a server does not say.
     """
 
     replicas: Replicas
@@ -69,13 +80,15 @@ class RemotePolicy:
     def prompt(self, question: str, chat: Chat = ALONE) -> tuple[int, ...]:
         facts = self.replicas.facts
         ids = self.text.prompt(question, self.system, chat=chat)
-        return fitting(ids, self.name, facts.context, facts.vocabulary)
+        return checked_prompt(ids, self.name, facts.context, facts.vocabulary)
 
-    def open(self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str], watch: Watch) -> RemotePolicySession:
-        return RemotePolicySession(self.replicas, self.text, prompt_ids, fingerprints, watch)
+    def open(
+        self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str], check_stop: CheckStop
+    ) -> RemotePolicySession:
+        return RemotePolicySession(self.replicas, self.text, prompt_ids, fingerprints, check_stop)
 
 
-class RemotePolicySession(Reader):
+class RemotePolicySession(PolicyInputs):
     """A language model on a server in one solve: `specs.engines.protocol.PolicySession`."""
 
     def __init__(
@@ -84,16 +97,16 @@ class RemotePolicySession(Reader):
         text: Text,
         prompt_ids: tuple[int, ...],
         fingerprints: frozenset[str],
-        watch: Watch,
+        check_stop: CheckStop,
     ) -> None:
-        """`watch` is called while a request is under way; for the rest see `Reader`."""
+        """The session calls `check_stop` while it waits for the server; for the rest see `PolicyInputs`."""
         super().__init__(text, prompt_ids, fingerprints)
-        self._name, self._server, self._watch = replicas.name, replicas.next(), watch
+        self._name, self._server, self._check_stop = replicas.name, replicas.next(), check_stop
         self._facts = replicas.facts
         padding = self._facts.padding(text.size)
         self._bias = {str(token): FORBIDDEN for token in padding} if len(padding) <= MOST_BIASES else {}
-        self.counts = Counts(prompt=len(prompt_ids))
-        self._requests = Requests(self.counts, watch)
+        self.counts = TokenCounts(prompt=len(prompt_ids))
+        self._requests = Requests(self.counts, check_stop)
 
     def sample(
         self,
@@ -102,50 +115,52 @@ class RemotePolicySession(Reader):
         law: Law,
         keys: Sequence[Key],
         keep: Sequence[Trace] = (),
-        closed: Closed = unheard,
-        guesses: Guesses | None = None,
+        on_candidate: OnCandidate = ignore_candidate,
+        proposer: TokenProposer | None = None,
     ) -> list[Sample]:
-        """Draw `n` candidate steps of each trace, trace by trace, each with a seed of its own.
+        """Draw `n` candidate steps of each trace, trace by trace, each with its own seed.
 
-        A server keeps what it has room for, whatever `keep` says. There are no guesses and no cuts (`Models.require`).
+        A server keeps what fits into its cache, whatever `keep` says. `Models.require` rules out a proposer and cuts.
         """
         work = (
-            self._sample(self.ids(trace), n, law, key, partial(closed, trace_idx))
+            self._sample(self.trace_ids(trace), n, law, key, partial(on_candidate, trace_idx))
             for trace_idx, (trace, key) in enumerate(zip(traces, keys, strict=True))
         )
-        return [sample for samples in wait(together(work), self._watch) for sample in samples]
+        return [sample for samples in wait(gather(work), self._check_stop) for sample in samples]
 
-    async def _sample(self, ids: Ids, n: int, law: Law, key: Key, closed: Callable[[Sample], None]) -> list[Sample]:
-        known(ids, self._name, self._facts.vocabulary)
-        # Scoring asks for one token more than it scores.
+    async def _sample(
+        self, ids: Ids, n: int, law: Law, key: Key, on_candidate: Callable[[Sample], None]
+    ) -> list[Sample]:
+        checked_ids(ids, self._name, self._facts.vocabulary)
+        # A request that scores also samples one token.
         cap = min(law.steps.max_tokens, self._facts.context - len(ids) - 1)
         if cap < 1:
             raise Stopped(Finish.CONTEXT)
 
-        async def step(k: int) -> Sample:
-            sample = await self._step(ids, law, cap, key, k)
-            closed(sample)
+        async def step(candidate_idx: int) -> Sample:
+            sample = await self._step(ids, law, cap, key, candidate_idx)
+            on_candidate(sample)
             return sample
 
-        if law.temperature == 0:  # all would be equal
+        if law.temperature == 0:  # all candidates are equal
             return [await step(0)] * n
-        return await together(step(k) for k in range(n))
+        return await gather(step(candidate_idx) for candidate_idx in range(n))
 
-    async def _step(self, ids: Ids, law: Law, cap: int, key: Key, k: int) -> Sample:
-        """Candidate `k`: cut where the step ends, gone on with where the server stopped too early.
+    async def _step(self, ids: Ids, law: Law, cap: int, key: Key, candidate_idx: int) -> Sample:
+        """Sample one candidate: cut the text where the step ends, and continue it if the server stops too early.
 
-        A server stops at any delimiter, a step ends at the first one after text.
+        A server stops at any delimiter; a step ends at the first delimiter after text.
         """
-        stepper = Stepper(law.steps, self._text, cap)
+        stepper = Stepper(law.steps, self.text, cap)
         tokens: list[int] = []
         total = 0.0
-        seed = key.fold("server", ids).integer() + k
+        seed = key.fold("server", ids).integer() + candidate_idx
         while True:
             whole, room = (*ids, *tokens), cap - len(tokens)
             request = partial(Server.sample, prompt=whole, law=law, cap=room, seed=seed, bias=self._bias)
-            drawn = self._requests.counted(await self._server.ask(request))
+            drawn = self._requests.counted(await self._server.send(request))
             for token, log_probability in zip(drawn.token_ids, drawn.log_probabilities, strict=True):
-                if token >= self._text.size:
+                if token >= self.text.size:
                     raise EngineError(
                         f"{self._name} sampled {token}, a row that only pads its vocabulary: "
                         "install specs-llm beside vLLM, whose plugin forbids that"
@@ -156,51 +171,79 @@ class RemotePolicySession(Reader):
                     return Sample(tuple(tokens), stepper.text, end, total)
             if not drawn.token_ids:
                 raise EngineError(f"{self._name} sampled no token; see its log")
-            seed = key.fold("more", attempt=k).fold("server", (*ids, *tokens)).integer()
+            seed = key.fold("more", attempt=candidate_idx).fold("server", (*ids, *tokens)).integer()
 
-    def warm(self, trace: Trace) -> Future[Any] | None:
-        """Have the server compute the prompt and the trace, where scoring will find them in its cache."""
-        return self._requests.begin(self.ids(trace), self._next) if self._facts.suffix else None
+    @property
+    def overlap(self) -> RemotePolicyOverlap:
+        return RemotePolicyOverlap(self)
 
-    def begin(self, trace: Trace, candidate: Candidate, law: Law, judge: Judge | None) -> Future[Any] | None:
-        if self.through_text:  # which tokens are read depends on the other candidates
+    def request_prefill(self, trace: Trace) -> PendingWork | None:
+        """Have the server compute the prompt and the trace, so that scoring finds them in its cache."""
+        return self._requests.submit(self.trace_ids(trace), self._next) if self._facts.suffix else None
+
+    def request_score(self, trace: Trace, candidate: Candidate, law: Law, judge: Judge | None) -> PendingWork | None:
+        """Score or judge one candidate before the caller needs it."""
+        if self.through_text:  # the tokens of a candidate depend on the other candidates
             return None
-        before, path = self.ids(trace), candidate.token_ids
+        before, path = self.trace_ids(trace), candidate.token_ids
         if judge is None:
-            return self._requests.begin((before, path), lambda pair: self._score(pair, law))
-        return self._requests.begin((*before, *self.asked(path, judge)), self._next)
+            return self._requests.submit((before, path), lambda pair: self._score(pair, law))
+        return self._requests.submit((*before, *self.judge_path(path, judge)), self._next)
 
-    def log_probabilities(self, groups: Sequence[Group], law: Law) -> list[float]:
-        """`log p(y|c)` of each candidate in nats, end-of-text included; all at the same time."""
-        read = [self.paths(trace, candidates) for trace, candidates in groups]
+    def score(self, groups: Sequence[CandidateGroup], law: Law) -> list[float]:
+        """`log p(y|c)` of each candidate in nats, end-of-text included; the requests run at the same time."""
+        read = [self.candidate_paths(trace, candidates) for trace, candidates in groups]
         pairs = [(before, path) for before, paths in read for path in paths]
         return list(map(sum, self._requests.answers(pairs, lambda pair: self._score(pair, law))))
 
-    def ratings(self, groups: Sequence[Group], judge: Judge) -> list[float]:
-        """See `specs.engines.local.session.PolicySession.ratings`; all at the same time."""
-        read = [self.paths(trace, candidates) for trace, candidates in groups]
-        asked = [(*before, *self.asked(path, judge)) if path else () for before, paths in read for path in paths]
-        return [self.rating(token, judge) for token in self._requests.answers(asked, self._next)]
+    def judge(self, groups: Sequence[CandidateGroup], judge: Judge) -> list[float]:
+        """See `specs.engines.local.session.LocalPolicySession.judge`; the requests run at the same time."""
+        read = [self.candidate_paths(trace, candidates) for trace, candidates in groups]
+        prompts = [(*before, *self.judge_path(path, judge)) if path else () for before, paths in read for path in paths]
+        return [self.label_rating(token, judge) for token in self._requests.answers(prompts, self._next)]
 
     async def _score(self, pair: tuple[Ids, Ids], law: Law) -> tuple[list[float], Tally]:
         before, path = pair
         if not path or max(path) >= self._facts.vocabulary:
             return [-math.inf], Tally(0, 0)
-        return await self._server.ask(partial(Server.score, prompt=before, path=path, law=law))
+        return await self._server.send(partial(Server.score, prompt=before, path=path, law=law))
 
     async def _next(self, ids: Ids) -> tuple[int, Tally]:
         """The most likely token after `ids`; -1 if the model cannot read them."""
         if not ids or max(ids) >= self._facts.vocabulary:
             return -1, Tally(0, 0)
-        return await self._server.ask(partial(Server.next_token, prompt=ids, bias=self._bias))
+        return await self._server.send(partial(Server.next_token, prompt=ids, bias=self._bias))
+
+
+class RemotePolicyOverlap:
+    """`PolicyOverlap` of a session on a server, which samples and speculates by itself."""
+
+    def __init__(self, session: RemotePolicySession) -> None:
+        self.prefill, self.submit = session.request_prefill, session.request_score
+
+    def prefetch(
+        self, trace: Trace, alternatives: Sequence[Trace], n: int, law: Law, key: Key
+    ) -> PrefetchedStep | None:
+        return None
+
+    def token_proposer(
+        self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key], tokens: int
+    ) -> TokenProposer | None:
+        return None
 
 
 @dataclass(frozen=True)
 class RemoteReward:
-    """A process reward model on a server, read in its own format; `why` says how that was told."""
+    """A process reward model on a server.
+
+    Attributes:
+        prm_format: how the model reads a trace.
+        why: how the format was chosen.
+        parameters: 0, because a server does not say.
+    """
 
     replicas: Replicas
-    form: Family
+    prm_format: PRMFamily
     why: str
     parameters: int = 0
 
@@ -210,74 +253,91 @@ class RemoteReward:
 
     def prompt(self, question: str) -> tuple[int, ...]:
         facts = self.replicas.facts
-        return fitting(self.form.prompt(question), self.name, facts.context, facts.vocabulary)
+        return checked_prompt(self.prm_format.prompt(question), self.name, facts.context, facts.vocabulary)
 
-    def open(self, prompt_ids: tuple[int, ...], watch: Watch) -> RemoteRewardSession:
-        return RemoteRewardSession(self.replicas, self.form, prompt_ids, watch)
+    def open(self, prompt_ids: tuple[int, ...], check_stop: CheckStop) -> RemoteRewardSession:
+        return RemoteRewardSession(self.replicas, self.prm_format, prompt_ids, check_stop)
 
 
-class RemoteRewardSession(RewardReader):
+class RemoteRewardSession(RewardInputs):
     """A process reward model on a server in one solve: `specs.engines.protocol.RewardSession`."""
 
-    def __init__(self, replicas: Replicas, form: Family, prompt_ids: tuple[int, ...], watch: Watch) -> None:
-        super().__init__(replicas.name, form, prompt_ids)
-        self._server, self._labels = replicas.next(), form.labels
-        self.counts = Counts(prompt=len(prompt_ids))
-        self._requests = Requests(self.counts, watch)
+    def __init__(
+        self, replicas: Replicas, prm_format: PRMFamily, prompt_ids: tuple[int, ...], check_stop: CheckStop
+    ) -> None:
+        super().__init__(replicas.name, prm_format, prompt_ids)
+        self._server, self._labels = replicas.next(), prm_format.labels
+        self.counts = TokenCounts(prompt=len(prompt_ids))
+        self._requests = Requests(self.counts, check_stop)
 
-    def begin(self, trace: Trace, candidate: Candidate, delimiter: str | None) -> Future[Any] | None:
-        whole = self._whole(self.ask([(trace, [candidate])], delimiter))
-        return self._requests.begin(whole[0], self._row) if whole else None  # a blank step is not read
+    @property
+    def overlap(self) -> RemoteRewardOverlap:
+        return RemoteRewardOverlap(self)
 
-    def outputs(self, asked: Ask) -> Floats:
-        """Log-probabilities in place of logits: what a format makes of them is the same."""
-        rows = self._requests.answers(self._whole(asked), self._row)
+    def request_score(self, trace: Trace, candidate: Candidate, delimiter: str | None) -> PendingWork | None:
+        """Score one candidate before the caller needs it."""
+        whole = self._whole(self.query([(trace, [candidate])], delimiter))
+        return self._requests.submit(whole[0], self._row) if whole else None  # blank steps have no tokens
+
+    def head_outputs(self, query: Query) -> Floats:
+        """Log-probabilities in place of logits: a format turns both into the same rewards."""
+        rows = self._requests.answers(self._whole(query), self._row)
         if len(labels := {len(row) for row in rows}) > 1:
             raise EngineError(f"{self._name} gives rewards of {min(labels)} and of {max(labels)} labels; see its log")
         return np.array(rows, np.float32)
 
-    def _whole(self, asked: Ask) -> list[Ids]:
-        return [(*self.prompt, *prefix, *path) for prefix, paths in asked for path in paths]
+    def _whole(self, query: Query) -> list[Ids]:
+        return [(*self.prompt, *prefix, *path) for prefix, paths in query for path in paths]
 
     async def _row(self, ids: Ids) -> tuple[list[float], Tally]:
         if self._labels is not None:
-            return await self._server.ask(partial(Server.labelled, prompt=ids, labels=self._labels))
-        shares, tally = await self._server.ask(partial(Server.pooled, sequence=ids))
+            return await self._server.send(partial(Server.labelled, prompt=ids, labels=self._labels))
+        shares, tally = await self._server.send(partial(Server.pooled, sequence=ids))
         with np.errstate(divide="ignore"):
             logs = np.log(shares)
-            # One label comes as a probability, of which a format expects the logit.
+            # The server gives one label as a probability, but a format expects its logit.
             return (logs if len(shares) > 1 else logs - np.log1p(np.negative(shares))).tolist(), tally
 
 
+class RemoteRewardOverlap:
+    """`RewardOverlap` of a session on a server."""
+
+    def __init__(self, session: RemoteRewardSession) -> None:
+        self.submit = session.request_score
+
+    def prefill(self) -> PendingWork | None:
+        return None  # a server rewards steps, not prompts
+
+
 Request = Callable[[K], Coroutine[Any, Any, tuple[T, Tally]]]
-"""A request for something and what it cost."""
+"""Makes a request for the answer to a question `K`, and returns the answer with its token positions."""
 
 
 class Requests:
-    """What a session asks of its server: each thing once, when the answer is wanted or before."""
+    """The requests of one session. It sends each one once: when it needs the answer, or earlier."""
 
-    def __init__(self, counts: Counts, watch: Watch) -> None:
-        self._counts, self._watch = counts, watch
-        self._begun: dict[Hashable, Future[Any]] = {}
+    def __init__(self, counts: TokenCounts, check_stop: CheckStop) -> None:
+        self._counts, self._check_stop = counts, check_stop
+        self._in_flight: dict[Hashable, Future[Any]] = {}
 
-    def begin(self, what: K, work: Request[K, T]) -> Future[tuple[T, Tally]] | None:
-        """Ask before the answer is wanted; None if that was done."""
-        if what in self._begun:
+    def submit(self, question: K, work: Request[K, T]) -> Future[tuple[T, Tally]] | None:
+        """Send a request before the session needs its answer; None if it is in flight already."""
+        if question in self._in_flight:
             return None
-        self._begun[what] = future = begin(work(what))
+        self._in_flight[question] = future = submit(work(question))
         return future
 
-    def answers(self, asked: Sequence[K], work: Request[K, T]) -> list[T]:
-        """The answer to each, all at the same time, and the end of everything that has begun."""
-        begun, self._begun = self._begun, {}
-        new = [what for what in dict.fromkeys(asked) if what not in begun]
-        running = [*map(joined, begun.values()), *map(work, new)]
-        answers = wait(together(running), self._watch)
-        found = dict(zip([*begun, *new], map(self.counted, answers), strict=True))
-        return [found[what] for what in asked]
+    def answers(self, questions: Sequence[K], work: Request[K, T]) -> list[T]:
+        """The answer to each question; the requests run at the same time. Nothing is in flight afterwards."""
+        in_flight, self._in_flight = self._in_flight, {}
+        new = [question for question in dict.fromkeys(questions) if question not in in_flight]
+        running = [*map(as_coroutine, in_flight.values()), *map(work, new)]
+        answers = wait(gather(running), self._check_stop)
+        found: dict[Hashable, Any] = dict(zip([*in_flight, *new], map(self.counted, answers), strict=True))
+        return [found[question] for question in questions]
 
     def counted(self, answer: tuple[T, Tally]) -> T:
-        """What was asked for, its positions counted."""
+        """The answer itself; its positions are counted."""
         value, tally = answer
         self._counts.processed += tally.processed
         self._counts.cached += tally.cached

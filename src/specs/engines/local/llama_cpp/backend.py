@@ -19,7 +19,7 @@ import numpy as np
 from specs.engines.arrays import Bools, Floats, Ints
 from specs.engines.local.backend import NO_OTHER_DTYPE, finite, tree_error
 from specs.engines.local.llama_cpp.gguf import Gguf, library
-from specs.engines.local.logits import IN_MEMORY
+from specs.engines.local.logits import NUMPY_LOGITS_OPS
 from specs.errors import EngineError, InputError, ModelError
 
 NONE = -1
@@ -190,7 +190,7 @@ class LlamaBackend:
         self.name = name
         self.parameters: int = lib.llama_model_n_params(file.model)
         self.device = device
-        self.beside = 0  # a call takes all cores, or the device
+        self.concurrent_calls = 0  # a call takes all cores, or the device
         self.context = context
         rows: int = lib.llama_vocab_n_tokens(file.vocabulary)
         self.vocabulary = rows if vocabulary is None else min(rows, vocabulary)
@@ -199,7 +199,7 @@ class LlamaBackend:
         self._exact = file.value("general.file_type") == _ALL_F32
         self.tolerance = _TOLERANCE[self._exact]
         self.if_not_finite = NO_OTHER_DTYPE if self._exact else "take a file of another dtype (F32 or BF16)"
-        self.outputs = IN_MEMORY
+        self.logits_ops = NUMPY_LOGITS_OPS
         self._file = file
         self._idle: list[_Context] = []
         """Contexts of caches that are gone: a new one takes longer than a short solve."""

@@ -17,8 +17,8 @@ import numpy as np
 from specs.engines.arrays import Bools, Floats, Ints
 from specs.engines.local.backend import NO_OTHER_DTYPE
 from specs.engines.local.background import cores
-from specs.engines.local.buffers import Lent, Spare
-from specs.engines.local.logits import IN_MEMORY
+from specs.engines.local.buffers import BufferPool, PooledBuffer
+from specs.engines.local.logits import NUMPY_LOGITS_OPS
 from specs.engines.local.onnx.denormals import Flushed
 from specs.engines.local.onnx.graph import Shape, build_graph
 from specs.engines.local.onnx.runtime import onnxruntime
@@ -55,7 +55,7 @@ def load_light(
     return LightBackend(str(path), replace(shape, vocab=len(weights.arrays["embed"])), weights, threads)
 
 
-class LightCache(Lent["_Room"]):
+class LightCache(PooledBuffer["_KVBuffer"]):
     """Keys and values of one token tree.
 
     Slot 0 is an entry that nobody sees, so that every call is a continuation: on an empty
@@ -64,31 +64,31 @@ class LightCache(Lent["_Room"]):
 
     __slots__ = ("used",)
 
-    def __init__(self, room: _Room, spare: Spare[_Room]) -> None:
-        super().__init__(room, spare)
+    def __init__(self, buffer: _KVBuffer, pool: BufferPool[_KVBuffer]) -> None:
+        super().__init__(buffer, pool)
         self.used = 1
 
     def __del__(self) -> None:
-        self._spare.back(self.room, keep=self.room.capacity <= SPARE_CAPACITY)
+        self._pool.put_back(self.buffer, keep=self.buffer.capacity <= SPARE_CAPACITY)
 
 
-class _Room:
+class _KVBuffer:
     """The memory of a cache, bound to the session; it serves one cache after the other.
 
     Attributes:
-        buffer: [layers, 2, 1, kv_heads, entries, head] keys and values.
+        keys_values: [layers, 2, 1, kv_heads, entries, head].
         mask: [SMALL_CALL, entries], out: [SMALL_CALL, width]; small calls use their first rows.
         calls: arrays of small calls, by new tokens and wanted rows.
         bound: the arrays that the session reads and writes now.
         flushed: what calls run inside.
     """
 
-    __slots__ = ("binding", "bound", "buffer", "calls", "flushed", "last", "mask", "out", "tables", "total")
+    __slots__ = ("binding", "bound", "calls", "flushed", "keys_values", "last", "mask", "out", "tables", "total")
 
     def __init__(self, binding: Any, shape: Shape, width: int) -> None:
         self.binding = binding
-        self.buffer: Floats = np.zeros((shape.layers, 2, 1, shape.kv_heads, 1, shape.head), np.float32)
-        self.tables: tuple[Floats, Floats] = (self.buffer, self.buffer)
+        self.keys_values: Floats = np.zeros((shape.layers, 2, 1, shape.kv_heads, 1, shape.head), np.float32)
+        self.tables: tuple[Floats, Floats] = (self.keys_values, self.keys_values)
         self.last = np.zeros(1, np.int32)
         self.total = np.zeros(1, np.int32)
         self.mask: Floats = np.empty((SMALL_CALL, 1), np.float32)
@@ -99,7 +99,7 @@ class _Room:
 
     @property
     def capacity(self) -> int:
-        return self.buffer.shape[-2]
+        return self.keys_values.shape[-2]
 
 
 class _Arrays:
@@ -157,22 +157,22 @@ class LightBackend:
         self.vocabulary = shape.vocab
         self.width = weights.arrays["head"].shape[0]
         self.device = "cpu"
-        self.beside = cores() // threads - 1
+        self.concurrent_calls = cores() // threads - 1
         self.tolerance = 1e-4
         self.if_not_finite = NO_OTHER_DTYPE
-        self.outputs = IN_MEMORY
+        self.logits_ops = NUMPY_LOGITS_OPS
         self.shape = shape
         self._arrays = weights.arrays  # the session refers to their memory
         self._session = _session(shape, weights, threads)
         self._tables = _rotary(shape, shape.context)
-        self._spare: Spare[_Room] = Spare()
+        self._pool: BufferPool[_KVBuffer] = BufferPool()
 
     def cache(self) -> LightCache:
-        room = self._spare.take()
-        if room is None:
-            room = _Room(self._session.io_binding(), self.shape, self.width)
-            self._reserve(room, 1, FIRST_CAPACITY)
-        return LightCache(room, self._spare)
+        buffer = self._pool.take()
+        if buffer is None:
+            buffer = _KVBuffer(self._session.io_binding(), self.shape, self.width)
+            self._reserve(buffer, 1, FIRST_CAPACITY)
+        return LightCache(buffer, self._pool)
 
     def forward(self, cache: LightCache, ids: Ints, positions: Ints, visible: Bools | None, want: Ints) -> Floats:
         """See `Backend.forward`.
@@ -187,10 +187,10 @@ class LightBackend:
             raise EngineError(f"{len(positions)} positions for {new} tokens: give each token one")
         if not new:
             return np.empty((len(want), self.width), np.float32)
-        room = cache.room
-        if total > room.capacity:
-            self._reserve(room, used, total)
-        call = self._call(room, new, len(want), total)
+        buffer = cache.buffer
+        if total > buffer.capacity:
+            self._reserve(buffer, used, total)
+        call = self._call(buffer, new, len(want), total)
         call.ids[:], call.positions[:], call.want[:] = ids, positions, want
         self._check(call, visible, used - 1)
         bias = call.bias[:, :total]
@@ -200,9 +200,9 @@ class LightBackend:
         else:
             bias.fill(-np.inf)
             np.copyto(bias[:, 1:], 0, where=visible)
-        room.last[0], room.total[0] = total - 1, call.bias.shape[1]
-        with room.flushed:
-            self._session.run_with_iobinding(room.binding)
+        buffer.last[0], buffer.total[0] = total - 1, call.bias.shape[1]
+        with buffer.flushed:
+            self._session.run_with_iobinding(buffer.binding)
         cache.used = total
         return call.out[0].copy()
 
@@ -214,23 +214,23 @@ class LightBackend:
                 f"cannot keep {length} + {count} of {cache.used - 1} cache entries: name entries it holds"
             )
         if count and moved[-1] != length + count - 1:  # not in place already
-            buffer = cache.room.buffer
-            buffer[..., first : first + count, :] = buffer[..., np.asarray(moved) + 1, :]
+            keys_values = cache.buffer.keys_values
+            keys_values[..., first : first + count, :] = keys_values[..., np.asarray(moved) + 1, :]
         cache.used = first + count
 
-    def _call(self, room: _Room, new: int, wanted: int, total: int) -> _Arrays:
+    def _call(self, buffer: _KVBuffer, new: int, wanted: int, total: int) -> _Arrays:
         """The arrays of a call, bound; those of small calls, which come again and again, are kept."""
-        call = room.calls.get((new, wanted))
+        call = buffer.calls.get((new, wanted))
         if call is None:
             if max(new, wanted) <= SMALL_CALL:
-                call = _Arrays(wanted, room.mask[:new], room.out[:wanted], self.shape)
-                room.calls[new, wanted] = call
+                call = _Arrays(wanted, buffer.mask[:new], buffer.out[:wanted], self.shape)
+                buffer.calls[new, wanted] = call
             else:
                 bias, out = np.empty((new, total), np.float32), np.empty((wanted, self.width), np.float32)
                 call = _Arrays(wanted, bias, out, self.shape)
-        if call is not room.bound:
-            call.bind(room.binding)
-            room.bound = call
+        if call is not buffer.bound:
+            call.bind(buffer.binding)
+            buffer.bound = call
         return call
 
     def _check(self, call: _Arrays, visible: Bools | None, held: int) -> None:
@@ -247,26 +247,26 @@ class LightBackend:
         if visible is not None and visible.shape != (new, held + new):
             raise EngineError(f"the mask is {visible.shape}, not {(new, held + new)}: give [new, cached + new]")
 
-    def _reserve(self, room: _Room, used: int, entries: int) -> None:
+    def _reserve(self, buffer: _KVBuffer, used: int, entries: int) -> None:
         """Move the `used` entries to a buffer for at least `entries`, twice as large as before or more."""
         shape = self.shape
-        capacity = max(entries, 2 * room.capacity)
-        room.calls.clear()  # their masks have a column for every entry
-        buffer = np.zeros((*room.buffer.shape[:-2], capacity, shape.head), np.float32)
-        buffer[..., :used, :] = room.buffer[..., :used, :]
-        room.buffer = buffer
-        room.mask = np.empty((SMALL_CALL, capacity), np.float32)
+        capacity = max(entries, 2 * buffer.capacity)
+        buffer.calls.clear()  # their masks have a column for every entry
+        keys_values = np.zeros((*buffer.keys_values.shape[:-2], capacity, shape.head), np.float32)
+        keys_values[..., :used, :] = buffer.keys_values[..., :used, :]
+        buffer.keys_values = keys_values
+        buffer.mask = np.empty((SMALL_CALL, capacity), np.float32)
         # The kernel wants a table row an entry, though a tree has fewer positions than entries.
-        room.tables = self._tables if capacity <= len(self._tables[0]) else _rotary(shape, capacity)
-        bind = room.binding.bind_input
-        for name, table in zip(("cos", "sin"), room.tables, strict=True):
+        buffer.tables = self._tables if capacity <= len(self._tables[0]) else _rotary(shape, capacity)
+        bind = buffer.binding.bind_input
+        for name, table in zip(("cos", "sin"), buffer.tables, strict=True):
             bind(name, "cpu", 0, np.float32, table.shape, table.ctypes.data)
-        bind("last", "cpu", 0, np.int32, (1,), room.last.ctypes.data)
-        bind("total", "cpu", 0, np.int32, (1,), room.total.ctypes.data)
-        for layer, sides in enumerate(buffer):
+        bind("last", "cpu", 0, np.int32, (1,), buffer.last.ctypes.data)
+        bind("total", "cpu", 0, np.int32, (1,), buffer.total.ctypes.data)
+        for layer, sides in enumerate(keys_values):
             for side, block in zip("KV", sides, strict=True):
                 bind(f"past_{side}_{layer}", "cpu", 0, np.float32, block.shape, block.ctypes.data)
-                room.binding.bind_output(f"new_{side}_{layer}", "cpu", 0, np.float32, block.shape, block.ctypes.data)
+                buffer.binding.bind_output(f"new_{side}_{layer}", "cpu", 0, np.float32, block.shape, block.ctypes.data)
 
 
 def _rotary(shape: Shape, rows: int) -> tuple[Floats, Floats]:

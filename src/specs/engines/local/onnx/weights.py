@@ -12,7 +12,7 @@ import numpy as np
 from specs.engines.arrays import Floats
 from specs.engines.files import architectures_of, read_object
 from specs.engines.local.onnx.graph import Shape
-from specs.engines.text import known
+from specs.engines.text import checked_ids
 from specs.errors import ModelError
 
 HEADS = {
@@ -104,7 +104,7 @@ def read_weights(path: Path, shape: Shape, labels: Sequence[int] | None, vocabul
     if tensors.has(f"{head}.bias"):
         arrays["head.bias"] = take(f"{head}.bias", len(arrays["head"]))
     if labels is not None:
-        known(labels, str(path), len(arrays["head"]))
+        checked_ids(labels, str(path), len(arrays["head"]))
         arrays |= {name: arrays[name][list(labels)] for name in ("head", "head.bias") if name in arrays}
     if not writes and len(arrays["head"]) not in (1, 2):
         raise _unfit(path, f"{len(arrays['head'])} labels")

@@ -2,7 +2,7 @@
 
 The cache is memory for keys and values of every layer, set aside once; a tree of tokens lives in it side
 by side, and the attention mask says who sees whom. That works for models whose whole state is such a
-cache. Recurrent and hybrid models fold the past into one state, which cannot hold two branches. Outputs
+cache. Recurrent and hybrid models fold the past into one state, which cannot hold two branches. LogitsOps
 stay on the device, and on CUDA passes of few tokens are recorded.
 """
 
@@ -22,11 +22,11 @@ from transformers import DynamicCache
 
 from specs.engines.arrays import Bools, Ints
 from specs.engines.local.backend import NO_OTHER_DTYPE
-from specs.engines.local.buffers import Lent, Spare, clear_all
-from specs.engines.local.logits import Outputs
-from specs.engines.local.torch.cache import Room, entries_of
+from specs.engines.local.buffers import BufferPool, PooledBuffer, release_spare_buffers
+from specs.engines.local.logits import LogitsOps
+from specs.engines.local.torch.cache import KVBuffer, entries_of
 from specs.engines.local.torch.kernels import suited, without_cudnn
-from specs.engines.local.torch.logits import OnDevice
+from specs.engines.local.torch.logits import TorchLogitsOps
 from specs.engines.local.torch.passes import SIZES, Pass, Record, Waits, cuda_graphs, never_waiting
 from specs.errors import EngineError, ModelError, SpecsError
 
@@ -57,7 +57,7 @@ RECORDED_CAPACITY = 2048
 _FEWER = "use fewer candidates or a shorter context"
 
 
-HFCache = Lent[Room]
+HFCache = PooledBuffer[KVBuffer]
 """Keys and values of one token tree, in memory that a later one will use, with the passes recorded over it."""
 
 
@@ -80,10 +80,10 @@ class HFBackend:
         self.parameters: int = sum(weight.numel() for weight in model.parameters())
         self.context = context
         self.device = str(model.device)
-        self.beside = 0  # a call takes all cores, or the device
+        self.concurrent_calls = 0  # a call takes all cores, or the device
         self.tolerance = _TOLERANCE[dtype]
         self.if_not_finite = _IF_NOT_FINITE[dtype]
-        self.outputs: Outputs = OnDevice()
+        self.logits_ops: LogitsOps = TorchLogitsOps()
         self.attention: Callable[[], AbstractContextManager[None]] = without_cudnn
         self._model = suited(model)
         rows: int = model.get_input_embeddings().weight.shape[0]
@@ -94,7 +94,7 @@ class HFBackend:
         self._cache_argument = cache_argument(self._runs)
         *_, last = (model.get_output_embeddings() if self._head is None else self._head).parameters()
         self.width: int = min(last.shape[0], self.vocabulary)
-        self._spare: Spare[Room] = Spare()
+        self._pool: BufferPool[KVBuffer] = BufferPool()
         with torch.inference_mode():
             # What a layer keeps of a token is known when it has kept one.
             cache, zero = DynamicCache(), torch.zeros((1, 1), dtype=torch.long, device=model.device)
@@ -106,13 +106,13 @@ class HFBackend:
             self.prepare(record)
 
     def cache(self) -> HFCache:
-        room = self._spare.take()
+        buffer = self._pool.take()
         with torch.inference_mode():
-            if room is None:
+            if buffer is None:
                 with within_memory(self.name, EngineError, _FEWER):
-                    room = _in_what_memory_there_is(self._room)
-            room.clear(everything=self.record is not None)
-        return HFCache(room, self._spare)
+                    buffer = _retry_without_spare_buffers(self._new_buffer)
+            buffer.clear(everything=self.record is not None)
+        return HFCache(buffer, self._pool)
 
     def forward(self, cache: HFCache, ids: Ints, positions: Ints, visible: Bools | None, want: Ints) -> Tensor:
         if not 0 <= ids.min() <= ids.max() < self.vocabulary:
@@ -122,19 +122,19 @@ class HFBackend:
             )
         with torch.inference_mode(), within_memory(self.name, EngineError, _FEWER):
             # Entries count from the next line on, so a pass that memory did not suffice for may begin anew.
-            output = _in_what_memory_there_is(lambda: self._pass(cache.room, ids, positions, visible, want))
-        cache.room.use.used += len(ids)
+            output = _retry_without_spare_buffers(lambda: self._pass(cache.buffer, ids, positions, visible, want))
+        cache.buffer.use.used += len(ids)
         return output
 
-    def _pass(self, room: Room, ids: Ints, positions: Ints, visible: Bools | None, want: Ints) -> Tensor:
+    def _pass(self, buffer: KVBuffer, ids: Ints, positions: Ints, visible: Bools | None, want: Ints) -> Tensor:
         new, device = len(ids), self._model.device
-        room.reserve(room.used + new + 1)
+        buffer.reserve(buffer.used + new + 1)
         if self.record is not None and new <= SIZES[-1]:
-            causal = np.tri(new, room.used + new, room.used, dtype=bool) if visible is None else visible
+            causal = np.tri(new, buffer.used + new, buffer.used, dtype=bool) if visible is None else visible
             size = next(size for size in SIZES if size >= new)
-            return self._recorded(room, size, room.used + new + 1, self.record)(ids, positions, causal, want)
+            return self._recorded(buffer, size, buffer.used + new + 1, self.record)(ids, positions, causal, want)
         return self._compute(
-            room.cache,
+            buffer.cache,
             torch.tensor(ids, device=device)[None],
             torch.tensor(positions, device=device)[None],
             # A mask of four dimensions is taken as it is; None lets a fused causal kernel run.
@@ -144,7 +144,7 @@ class HFBackend:
 
     def keep(self, cache: HFCache, length: int, moved: Ints) -> None:
         with torch.inference_mode():
-            cache.room.keep(length, moved.tolist())
+            cache.buffer.keep(length, moved.tolist())
 
     def _compute(
         self, cache: Any, ids: Tensor, positions: Tensor, visible: Tensor | None, want: Tensor | None = None
@@ -168,30 +168,30 @@ class HFBackend:
         """Record passes of few tokens from now on, those over the memory of a first cache at once."""
         self.record = record
         with torch.inference_mode():
-            room = self._room()
+            buffer = self._new_buffer()
             for size in SIZES:
-                self._recorded(room, size, room.capacity, record)
-        self._spare.clear()
-        self._spare.back(room)
+                self._recorded(buffer, size, buffer.capacity, record)
+        self._pool.clear()
+        self._pool.put_back(buffer)
 
     def unrecorded(self) -> HFBackend:
         """The same model with every kernel called anew."""
         other = copy(self)
-        other.record, other._spare = None, Spare()
+        other.record, other._pool = None, BufferPool()
         return other
 
     def with_attention(self, attention: Callable[[], AbstractContextManager[None]]) -> HFBackend:
         """The same model with other kernels for attention, and memory and recordings of its own."""
         other = copy(self)
-        other.attention, other._spare = attention, Spare()
+        other.attention, other._pool = attention, BufferPool()
         if self.record is not None:
             other.prepare(self.record)
         return other
 
-    def _room(self) -> Room:
-        return Room(self._shapes, self._like, RECORDED_CAPACITY if self.record else FIRST_CAPACITY)
+    def _new_buffer(self) -> KVBuffer:
+        return KVBuffer(self._shapes, self._like, RECORDED_CAPACITY if self.record else FIRST_CAPACITY)
 
-    def _recorded(self, room: Room, size: int, entries: int, record: Record) -> Pass:
+    def _recorded(self, buffer: KVBuffer, size: int, entries: int, record: Record) -> Pass:
         """The recorded pass for `size` tokens over this room, which reads no more than it has to for so many entries.
 
         A room that a long solve has made large must not make short ones slow.
@@ -199,15 +199,15 @@ class HFBackend:
         span = RECORDED_CAPACITY
         while span < entries:
             span *= 2
-        key = size, min(span, room.capacity)
-        if key not in room.passes:
-            room.passes[key] = Pass(room, *key, self._compute, record, self._model.device)
-        return room.passes[key]
+        key = size, min(span, buffer.capacity)
+        if key not in buffer.passes:
+            buffer.passes[key] = Pass(buffer, *key, self._compute, record, self._model.device)
+        return buffer.passes[key]
 
     def _can_be_recorded(self) -> bool:
         try:
             with torch.inference_mode():
-                self._recorded(Room(self._shapes, self._like, SIZES[0] + 1), SIZES[0], SIZES[0] + 1, never_waiting)
+                self._recorded(KVBuffer(self._shapes, self._like, SIZES[0] + 1), SIZES[0], SIZES[0] + 1, never_waiting)
         except Waits as error:
             _log.warning(
                 "%s stops to read what it computes (%s), so its passes cannot be recorded as CUDA graphs: "
@@ -244,11 +244,11 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def _in_what_memory_there_is(work: Callable[[], T]) -> T:
+def _retry_without_spare_buffers(work: Callable[[], T]) -> T:
     """What `work` returns, tried again without the memory that models keep for later if it needs that."""
     try:
         return work()
     except RuntimeError as error:
-        if not _is_out_of_memory(error) or not clear_all():
+        if not _is_out_of_memory(error) or not release_spare_buffers():
             raise
     return work()

@@ -44,7 +44,7 @@ class Use:
 
 
 class _Layer(DynamicLayer):
-    """One layer's part of a room.
+    """One layer's part of a buffer.
 
     Every layer keeps all its entries, one with a sliding window too: a window over a tree is no window
     over its paths.
@@ -73,7 +73,7 @@ class _Layer(DynamicLayer):
         return keys[..., :end, :], values[..., :end, :]
 
 
-class Room:
+class KVBuffer:
     """Memory for one tree at a time.
 
     Attributes:

@@ -15,7 +15,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from specs.engines.local.backend import finite, tree_error
-from specs.engines.text import known
+from specs.engines.text import checked_ids
 from specs.errors import InputError, ModelError, install_command
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def load_hf(
         raise ModelError(f"{name}: the head of {architecture} is not called `score`: use a model with a generic head")
 
     if labels is not None:
-        known(labels, name, model.get_output_embeddings().weight.shape[0])
+        checked_ids(labels, name, model.get_output_embeddings().weight.shape[0])
         # The model's own forward runs over the few rows, because some scale or cap their logits after the head.
         model.set_output_embeddings(heads.LabelRows(model.get_output_embeddings(), labels))
     backend = _opened(name, kind, model, context, dtype, vocabulary)

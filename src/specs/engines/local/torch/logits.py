@@ -1,4 +1,4 @@
-"""`specs.engines.local.logits.Outputs` of torch tensors: laws are computed, and tokens drawn, where the logits are."""
+"""`LogitsOps` of torch tensors: softmax and sampling run on the device that holds the logits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BLOCK = 256
 """Tokens whose probabilities are summed up before a draw is looked for among them."""
 
 
-class OnDevice:
+class TorchLogitsOps:
     """Rows in any precision; laws are in fp32, sums of probabilities in fp64, as in `specs.core.sampling`."""
 
     def stack(self, rows: Sequence[Tensor]) -> Tensor:
@@ -67,7 +67,7 @@ class OnDevice:
         _check(rows, logs)
         return logs
 
-    def numbers(self, rows: Tensor) -> Floats:
+    def to_numpy(self, rows: Tensor) -> Floats:
         numbers = rows.float().cpu().numpy()
         highest(numbers)
         return numbers

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from specs.engines.arrays import Bools, Ints
-from specs.engines.local.torch.cache import Room
+from specs.engines.local.torch.cache import KVBuffer
 
 Compute = Callable[[Any, Tensor, Tensor, Tensor], Tensor]
 """A model: cache, ids [1, new], positions [1, new] and mask [1, 1, new, entries] to outputs [new, width]."""
@@ -36,7 +36,7 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 class Pass:
-    """A pass of up to `size` new tokens over the first `span` entries of a room.
+    """A pass of up to `size` new tokens over the first `span` entries of a buffer.
 
     The last of these takes what surplus tokens write; entries that are in use end before it.
     Surplus tokens repeat the first one, so that a row never sees less than a token does: kernels that find nothing
@@ -44,7 +44,7 @@ class Pass:
     """
 
     def __init__(
-        self, room: Room, size: int, span: int, compute: Compute, record: Record, device: torch.device
+        self, buffer: KVBuffer, size: int, span: int, compute: Compute, record: Record, device: torch.device
     ) -> None:
         self._spare = span - 1
         self._numbers = torch.tensor([[0], [0], [self._spare]], device=device).repeat(1, size)
@@ -52,11 +52,11 @@ class Pass:
         ids, positions, slots = self._numbers
 
         def work() -> Tensor:
-            room.use.slots, room.use.span = slots, span
+            buffer.use.slots, buffer.use.span = slots, span
             try:
-                return compute(room.cache, ids[None], positions[None], self._visible[None, None])
+                return compute(buffer.cache, ids[None], positions[None], self._visible[None, None])
             finally:
-                room.use.slots = None
+                buffer.use.slots = None
 
         with _ONE_AT_A_TIME:
             self._replay = record(work)

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from specs.core.sampling import log_law
-from specs.engines.local.logits import IN_MEMORY
+from specs.engines.local.logits import NUMPY_LOGITS_OPS
 
 torch = pytest.importorskip("torch")
 
-from specs.engines.local.torch import logits as outputs  # noqa: E402
-from specs.engines.local.torch.logits import BLOCK, OnDevice  # noqa: E402
+from specs.engines.local.torch import logits as torch_logits  # noqa: E402
+from specs.engines.local.torch.logits import BLOCK, TorchLogitsOps  # noqa: E402
 
-DEVICE = OnDevice()
+DEVICE = TorchLogitsOps()
 LAWS = [(1.0, 1.0), (0.7, 1.0), (0.8, 0.9), (1.0, 0.05), (0.0, 1.0)]
 WIDTHS = [2, BLOCK - 1, BLOCK, BLOCK + 1, 5 * BLOCK + 17]
 
@@ -42,7 +42,7 @@ def test_the_same_uniforms_draw_the_same_tokens(law: tuple[float, float], width:
     rng = np.random.default_rng(1)
     rows, row_of, uniforms = logits(width), rng.integers(5, size=60).tolist(), rng.random(60).tolist()
     tokens, gains = DEVICE.sample(tensor(rows), *law, row_of, uniforms)
-    wanted, nats = IN_MEMORY.sample(rows, *law, row_of, uniforms)
+    wanted, nats = NUMPY_LOGITS_OPS.sample(rows, *law, row_of, uniforms)
     assert tokens == wanted
     assert gains == pytest.approx(nats, abs=1e-4)
 
@@ -55,7 +55,7 @@ def test_a_draw_always_lies_in_the_support(width: int, uniform: float, tensor: A
     rows[-1] = 0.0
     tokens, gains = DEVICE.sample(tensor(rows), 0.7, 1.0, range(width), [uniform] * width)
     assert tokens[:-1] == list(range(width - 1))
-    assert tokens[-1] == IN_MEMORY.sample(rows[-1:], 0.7, 1.0, [0], [uniform])[0][0]
+    assert tokens[-1] == NUMPY_LOGITS_OPS.sample(rows[-1:], 0.7, 1.0, [0], [uniform])[0][0]
     assert np.isfinite(gains).all()
 
 
@@ -65,7 +65,7 @@ def test_scores_are_those_of_the_law_in_parts_as_in_one(law: tuple[float, float]
     rows, row_of, tokens = logits(600), rng.integers(5, size=40), rng.integers(600, size=40)
     wanted = log_law(rows, *law)[row_of, tokens]
     for at_once in (1 << 23, 1200, 1):
-        monkeypatch.setattr(outputs, "AT_ONCE", at_once)
+        monkeypatch.setattr(torch_logits, "AT_ONCE", at_once)
         found = DEVICE.log_probabilities(tensor(rows), *law, row_of.tolist(), tokens.tolist())
         assert (np.isfinite(found) == np.isfinite(wanted)).all()
         np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-5)
@@ -76,21 +76,21 @@ def test_half_precision_is_read_as_it_is(tensor: Any) -> None:
     uniforms = np.random.default_rng(3).random(5).tolist()
     tokens, gains = DEVICE.sample(rows, 0.7, 1.0, range(5), uniforms)
     assert (tokens, gains) == (lambda found: (found[0], pytest.approx(found[1], abs=1e-4)))(
-        IN_MEMORY.sample(rows.float().cpu().numpy(), 0.7, 1.0, range(5), uniforms)
+        NUMPY_LOGITS_OPS.sample(rows.float().cpu().numpy(), 0.7, 1.0, range(5), uniforms)
     )
 
 
-@pytest.mark.parametrize("where", [IN_MEMORY, DEVICE])
+@pytest.mark.parametrize("where", [NUMPY_LOGITS_OPS, DEVICE])
 def test_rows_are_copied_put_together_and_brought_to_memory(where, tensor: Any) -> None:
     one, two = logits(7), logits(7, seed=1)
-    given = (one, two) if where is IN_MEMORY else (tensor(one), tensor(two))
+    given = (one, two) if where is NUMPY_LOGITS_OPS else (tensor(one), tensor(two))
     both = where.concatenate(*given)
-    np.testing.assert_array_equal(where.numbers(both), np.concatenate([one, two]))
-    np.testing.assert_array_equal(where.numbers(both[[6, 0]]), np.stack([two[1], one[0]]))
+    np.testing.assert_array_equal(where.to_numpy(both), np.concatenate([one, two]))
+    np.testing.assert_array_equal(where.to_numpy(both[[6, 0]]), np.stack([two[1], one[0]]))
     copied = where.stack([given[0][2], given[1][1]])
     given[0][:] = 0
-    np.testing.assert_array_equal(where.numbers(copied), np.stack([logits(7)[2], two[1]]))
-    assert where.numbers(copied).dtype == np.float32
+    np.testing.assert_array_equal(where.to_numpy(copied), np.stack([logits(7)[2], two[1]]))
+    assert where.to_numpy(copied).dtype == np.float32
 
 
 FAULTS = {"NaN": [1.0, np.nan, 2.0], "infinite": [1.0, np.inf, 2.0], "-infinity for all tokens": [-np.inf] * 3}
@@ -99,7 +99,7 @@ FAULTS = {"NaN": [1.0, np.nan, 2.0], "infinite": [1.0, np.inf, 2.0], "-infinity 
 @pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize("word", FAULTS)
 @pytest.mark.parametrize("width", [3, BLOCK + 3])
-@pytest.mark.parametrize("where", [IN_MEMORY, DEVICE])
+@pytest.mark.parametrize("where", [NUMPY_LOGITS_OPS, DEVICE])
 def test_rows_that_say_nothing_are_told_from_all_others(
     where, width: int, word: str, law: tuple[float, float], tensor: Any
 ) -> None:
@@ -107,30 +107,30 @@ def test_rows_that_say_nothing_are_told_from_all_others(
     faulty = np.full(width, -np.inf if word.startswith("-") else 0.5)
     faulty[-3:] = FAULTS[word]
     rows = np.stack([np.zeros(width), faulty]).astype(np.float32)
-    given = rows if where is IN_MEMORY else tensor(rows)
+    given = rows if where is NUMPY_LOGITS_OPS else tensor(rows)
     for uniform in (0.0, 0.5, 1 - 2**-53):
         with pytest.raises(FloatingPointError, match=f"^{word}$"):
             where.sample(given, *law, [0, 1], [uniform] * 2)
     with pytest.raises(FloatingPointError, match=f"^{word}$"):
         where.log_probabilities(given, *law, [0, 1], [0, width - 1])
     with pytest.raises(FloatingPointError, match=f"^{word}$"):
-        where.numbers(given)
+        where.to_numpy(given)
 
 
-@pytest.mark.parametrize("where", [IN_MEMORY, DEVICE])
+@pytest.mark.parametrize("where", [NUMPY_LOGITS_OPS, DEVICE])
 def test_tokens_that_are_impossible_are_no_fault(where, tensor: Any) -> None:
     rows = np.array([[-np.inf, 0.0, -np.inf], [0.0, -np.inf, np.finfo(np.float32).min]], np.float32)
-    given = rows if where is IN_MEMORY else tensor(rows)
+    given = rows if where is NUMPY_LOGITS_OPS else tensor(rows)
     for law in LAWS:
         assert where.sample(given, *law, [0, 1], [0.999] * 2) == ([1, 0], [0.0, 0.0])
         assert where.log_probabilities(given, *law, [0, 1, 1], [0, 1, 0]).tolist() == [-np.inf, -np.inf, 0.0]
-    np.testing.assert_array_equal(where.numbers(given), rows)
+    np.testing.assert_array_equal(where.to_numpy(given), rows)
 
 
-@pytest.mark.parametrize("where", [IN_MEMORY, DEVICE])
+@pytest.mark.parametrize("where", [NUMPY_LOGITS_OPS, DEVICE])
 def test_what_overflows_over_the_temperature_has_no_law(where, tensor: Any) -> None:
     rows = np.array([[0.0, 2e38]], np.float32)
-    given = rows if where is IN_MEMORY else tensor(rows)
+    given = rows if where is NUMPY_LOGITS_OPS else tensor(rows)
     for ask in (where.sample, where.log_probabilities):
         with pytest.raises(FloatingPointError, match=r"^infinite$"):
             ask(given, 0.5, 1.0, [0], [0])

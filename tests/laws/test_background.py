@@ -16,8 +16,7 @@ from rows import check_same_steps
 from specs.config import Limits, SolveConfig
 from specs.decoding.stream import stream
 from specs.engines.loading import Names, load_models
-from specs.engines.local import background as beside
-from specs.engines.local import prefetch as ahead
+from specs.engines.local import background, prefetch
 from specs.methods.registry import make, make_with
 from specs.types import Finish, Law, Role, StepPolicy
 
@@ -33,9 +32,9 @@ def light(trio):
 class Seen(tiny.CountingBackend):
     """Takes a time of its own for every pass, and notes when each one was and how many positions it had."""
 
-    def __init__(self, backend, beside=2, seconds=lambda: 0.0):
+    def __init__(self, backend, concurrent_calls=2, seconds=lambda: 0.0):
         super().__init__(backend)
-        self.beside, self.seconds, self.passes = beside, seconds, []
+        self.concurrent_calls, self.seconds, self.passes = concurrent_calls, seconds, []
 
     def forward(self, cache, ids, *args):
         start = time.perf_counter()
@@ -45,12 +44,13 @@ class Seen(tiny.CountingBackend):
         return rows
 
 
-def seen(models, beside=2, **seconds):
+def seen(models, concurrent_calls=2, **seconds):
     """The same models with every role's passes noted."""
     roles = {role: getattr(models, role) for role in Role}
     slow = {role: seconds.get(role, lambda: 0.0) for role in Role}
     return replace(
-        models, **{role: replace(one, backend=Seen(one.backend, beside, slow[role])) for role, one in roles.items()}
+        models,
+        **{role: replace(one, backend=Seen(one.backend, concurrent_calls, slow[role])) for role, one in roles.items()},
     )
 
 
@@ -130,7 +130,7 @@ def test_what_no_thread_has_come_to_is_done_when_it_is_wanted(light, monkeypatch
     """As many solves on servers would have it: all threads of the pool wait for something else."""
     busy, freed = ThreadPoolExecutor(1), threading.Event()
     busy.submit(freed.wait)
-    for module in (ahead, beside):
+    for module in (prefetch, background):
         monkeypatch.setattr(module, "POOL", busy)
     try:
         found = solve(models := seen(light, target=lambda: 0.03), n=3, threshold=-99.0)

@@ -77,7 +77,7 @@ class Tokens(Protocol):
         ...
 
 
-class RewardFormat(Protocol):
+class PRMFormat(Protocol):
     """One PRM's way to read a trace.
 
     Attributes:
@@ -106,11 +106,11 @@ class RewardFormat(Protocol):
         ...
 
     def rewards(self, rows: Floats) -> NDArray[np.float64]:
-        """Rewards [K] in [0, 1] of the model's raw outputs [K, labels] after K asks."""
+        """Rewards [K] in [0, 1] of the model's raw outputs [K, labels] after K queries."""
         ...
 
 
-class Family(ABC):
+class PRMFamily(ABC):
     """What the formats of published PRMs have in common; each sets `ask`, `join` and `prompt`.
 
     Attributes:

@@ -1,0 +1,135 @@
+"""Samples the candidates of one step on a token tree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from specs.core.keys import Key, TokenUniforms
+from specs.engines.local.logits import Logits
+from specs.engines.local.stragglers import Stragglers
+from specs.engines.local.token_speculation import TokenVerifier
+from specs.engines.local.tree import TokenTree
+from specs.engines.protocol import CheckStop, OnCandidate, Sample, Stopped, TokenProposer
+from specs.engines.steps import Stepper
+from specs.engines.text import Text, to_text
+from specs.types import End, Finish, Law
+
+
+class StepSampler:
+    """Draws `n` candidates of each trace, on a tree that is rebased on the traces. Candidate indices count over all."""
+
+    def __init__(
+        self,
+        tree: TokenTree,
+        text: Text,
+        lengths: Sequence[int],
+        n: int,
+        law: Law,
+        keys: Sequence[Key],
+        on_candidate: OnCandidate,
+    ) -> None:
+        """`lengths` are the tokens of each prompt and trace.
+
+        Raises:
+            Stopped: the context is full.
+        """
+        caps = [min(law.steps.max_tokens, tree.backend.context - length) for length in lengths]
+        if min(caps) < 1:
+            raise Stopped(Finish.CONTEXT)
+        self._tree, self._text, self._n, self._law = tree, text, n, law
+        self._on_candidate = on_candidate
+        self._uniforms = TokenUniforms(keys, n)
+        self._drawn: list[list[int]] = [[] for _ in range(n * len(lengths))]
+        self._log_probability = [0.0] * len(self._drawn)
+        self._steppers = [Stepper(law.steps, text, cap) for cap in caps for _ in range(n)]
+        self._samples: dict[int, Sample] = {}
+        self._stragglers = Stragglers(n, len(lengths), law.steps.enough)
+
+    def run(
+        self, tails: Sequence[Sequence[int]], check_stop: CheckStop, proposer: TokenProposer | None
+    ) -> list[Sample]:
+        """The candidates, trace by trace; `tails` are the traces' tails on the tree."""
+        tree, drawn, stragglers = self._tree, self._drawn, self._stragglers
+        nodes: Sequence[int]
+        rows, nodes, row_of_trace = tree.tip_logits(tails)
+        live, row_of = list(range(len(drawn))), [row for row in row_of_trace for _ in range(self._n)]
+        waiting: dict[tuple[int, int], list[int]] = {}  # candidates by (node, token), a row of the next pass each
+        roots = [nodes[row] for row in row_of]
+        held = tree.size
+        verifier = None if proposer is None else TokenVerifier(tree, proposer, roots, drawn)
+        while True:
+            known = self._draw(rows, nodes, live, row_of, waiting)
+            if stragglers.possible:
+                known, waiting = stragglers.without(known, drawn), stragglers.without(waiting, drawn)
+            if known:
+                nodes, groups = list(known), list(known.values())
+                rows = tree.logits(nodes)
+            elif waiting:
+                check_stop()
+                groups = list(waiting.values())
+                rows, nodes = tree.grow(*zip(*waiting, strict=True)) if verifier is None else verifier.grow(waiting)
+                waiting = {}
+            else:
+                break
+            live = [candidate_idx for group in groups for candidate_idx in group]
+            row_of = [row for row, group in enumerate(groups) for _ in group]
+        if verifier is not None:
+            verifier.close()
+        if stragglers.possible:
+            self._cut(roots, held)
+        return [self._samples[candidate_idx] for candidate_idx in range(len(drawn))]
+
+    def _draw(
+        self,
+        rows: Logits,
+        nodes: Sequence[int],
+        live: Sequence[int],
+        row_of: Sequence[int],
+        waiting: dict[tuple[int, int], list[int]],
+    ) -> dict[int, list[int]]:
+        """Draw one token of each live candidate from its row.
+
+        Candidates that do not end either wait for a pass, in `waiting`, or have known logits.
+
+        Returns:
+            The candidates with known logits, by node.
+        """
+        law, drawn = self._law, self._drawn
+        uniforms = [self._uniforms.at(len(drawn[candidate_idx]))[candidate_idx] for candidate_idx in live]
+        tokens, gains = self._tree.backend.logits_ops.sample(rows, law.temperature, law.top_p, row_of, uniforms)
+        known: dict[int, list[int]] = {}
+        for candidate_idx, row, token, gain in zip(live, row_of, tokens, gains, strict=True):
+            drawn[candidate_idx].append(token)
+            self._log_probability[candidate_idx] += gain
+            end = self._steppers[candidate_idx].push(token)
+            if end is not None:
+                self._end(candidate_idx, end)
+            elif (node := self._tree.known_child(nodes[row], token)) is not None:
+                known.setdefault(node, []).append(candidate_idx)
+            else:
+                waiting.setdefault((nodes[row], token), []).append(candidate_idx)
+        return known
+
+    def _end(self, candidate_idx: int, end: End) -> None:
+        ids, text = tuple(self._drawn[candidate_idx]), self._steppers[candidate_idx].text
+        sample = Sample(ids, text, end, self._log_probability[candidate_idx])
+        self._samples[candidate_idx] = sample
+        self._stragglers.ended(candidate_idx, len(ids))
+        self._on_candidate(candidate_idx // self._n, sample)
+
+    def _cut(self, roots: Sequence[int], held: int) -> None:
+        """Cut the stragglers, and count the nodes that they alone needed as speculated; the tree had `held` before."""
+        tree, samples = self._tree, self._samples
+        for candidate_idx, drawn in enumerate(self._drawn):
+            room = self._stragglers.room(candidate_idx)
+            if candidate_idx not in samples or len(drawn) > room:
+                ids = tuple(drawn[: int(room)])
+                text = to_text([self._text.piece(token) for token in ids])
+                samples[candidate_idx] = Sample(ids, text, End.CUT, None)
+        needed = {
+            node
+            for candidate_idx, root in enumerate(roots)
+            for node in tree.walk(root, samples[candidate_idx].token_ids[:-1])
+        }
+        # Candidates that draw from known logits run ahead of the others, perhaps past the cut.
+        tree.counts.speculated += sum(node not in needed for node in range(held, tree.size))
