@@ -34,7 +34,7 @@ DAMAGE = {
     b"null": "holds null, not an object",
     b'"a"': "holds a text, not an object",
     b"3": "holds a number, not an object",
-    b"\xff\xfe{}": "is no UTF-8 text; save it as UTF-8",
+    b"\xff\xfe{}": "is not UTF-8 text; save it as UTF-8",
     POINTER.encode(): "is a Git LFS pointer, not the file itself; run 'git lfs pull'",
 }
 
@@ -71,7 +71,7 @@ def test_a_damaged_file_is_named(folder, name, damage):
 @pytest.mark.parametrize("content", ["{}", '{"model": 3}', '{"model": {"type": "BPE", "vocab": [], "merges": 3}}'])
 def test_a_tokenizer_that_is_none_is_named(folder, content):
     (folder / "tokenizer.json").write_text(content)
-    with pytest.raises(ModelError, match=r"tokenizer\.json is no tokenizer \(.+\); save or fetch it again") as caught:
+    with pytest.raises(ModelError, match=r"\.json is not a tokenizer \(.+\); save or fetch it again") as caught:
         HubText(folder)
     lines_of(caught.value)
 
@@ -117,7 +117,7 @@ def test_architectures_are_names(folder, value):
 
 def test_a_template_that_is_no_text_is_named(folder):
     (folder / "chat_template.jinja").write_bytes(b"\xff\xfe{{ messages }}")
-    with pytest.raises(ModelError, match=r"chat_template\.jinja is no UTF-8 text; save it as UTF-8"):
+    with pytest.raises(ModelError, match=r"chat_template\.jinja is not UTF-8 text; save it as UTF-8"):
         HubText(folder)
 
 

@@ -357,7 +357,7 @@ def test_the_context_ends_where_the_cached_tree_stops_being_exact(tmp_path: Path
         (tiny("RwkvForCausalLM", attention_hidden_size=32), "lm", "keeps no cache that can be forked"),
         (tiny("BertLMHeadModel", pad_token_id=0), "lm", "does not follow a tree of candidates"),
         (tiny("BloomForCausalLM"), "lm", "cannot be loaded: .*does not support an attention implementation"),
-        (tiny("LlamaModel"), "lm", "no causal language model"),
+        (tiny("LlamaModel"), "lm", "not a causal language model"),
         (PRM["one_label"], "lm", "can only be the PRM"),
         (LM["llama"], "prm", "has no reward head"),
         (tiny("LlamaForTokenClassification", num_labels=3), "prm", "3 labels"),

@@ -192,8 +192,8 @@ def test_special_tokens_have_the_names_that_transformers_gives_them(tmp_path, co
     ("template", "message"),
     [
         ([{"name": "rag", "template": "R"}], "has the chat templates rag and none called default; save the one to use"),
-        (["R"], "chat_template is a list of other things than named templates"),
-        (3, "chat_template is no text; save the template as chat_template.jinja"),
+        (["R"], "chat_template is a list of something other than named templates"),
+        (3, "chat_template is not a text; save the template as chat_template.jinja"),
         ("{% if %}", "cannot be read"),
     ],
 )

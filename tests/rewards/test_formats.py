@@ -253,7 +253,7 @@ def test_a_token_classifier_reads_the_steps_as_an_answer() -> None:
         ("Qwen2ForProcessRewardModel", "a/b", "auto", "qwen", "its architecture is Qwen2ForProcessRewardModel"),
         ("Qwen2ForPrmModel", "a/b", "auto", "skywork", "its architecture is Qwen2ForPrmModel"),
         ("LlamaForTokenClassification", "a/b", "auto", "token-classification", "its architecture is Llama"),
-        ("Qwen2ForTokenClassification", "a/b", "qwen", "qwen", "as was asked for"),
+        ("Qwen2ForTokenClassification", "a/b", "qwen", "qwen", "as requested"),
         ("LlamaForCausalLM", "peiyi9979/math-shepherd-mistral-7b-prm", "auto", "math-shepherd", "its name has math-s"),
         ("MistralForCausalLM", "OpenRLHF/Mistral-7b-PRM-Math-Shepherd", "auto", "math-shepherd", "its name has"),
         (
@@ -264,8 +264,8 @@ def test_a_token_classifier_reads_the_steps_as_an_answer() -> None:
             "its name has llama3.1-8b-prm",
         ),
         ("LlamaForCausalLM", "/models/Llama3.1-8B-PRM-Mistral-Data/", "auto", "rlhflow", "its name has llama3.1"),
-        ("Qwen2ForCausalLM", "a/b", "judge", "judge", "as was asked for"),
-        ("LlamaForCausalLM", "RLHFlow/Llama3.1-8B-PRM-Deepseek-Data", "judge", "judge", "as was asked for"),
+        ("Qwen2ForCausalLM", "a/b", "judge", "judge", "as requested"),
+        ("LlamaForCausalLM", "RLHFlow/Llama3.1-8B-PRM-Deepseek-Data", "judge", "judge", "as requested"),
     ],
 )
 def test_each_model_has_its_format(architecture: str, name: str, wanted: Any, family: str, why: str) -> None:

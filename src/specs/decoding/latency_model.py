@@ -1,10 +1,10 @@
-"""Deadlines that are kept: what finished solves teach about the time that a step takes, and methods that use it.
+"""Estimates the time of a step from finished solves, and plans methods for a deadline with it.
 
     pace = Pace()                                       one for each set of loaded models
     timed = pace.timed(method, law, limits)             the method to run
     pace.learn(result)                                  after each solve, with a deadline or without
 
-`specs.decoding.stream` does all three if it is given a pace.
+`specs.decoding.stream` does all three if the caller passes a pace.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from specs.methods.speculation import WithSpeculation
 from specs.types import Finish, Law, Result, Role, StepPolicy, StepRecord
 
 _STEPWISE = ("specs", "random-switch", "gsi", "rsd", "beam", "beam-draft", "draft")
-"""Methods whose steps are of the kinds that are told apart."""
+"""Methods from whose steps the estimates learn."""
 _POLICIES = 16
-"""Step policies that are kept, the last ones learned from."""
+"""The most step policies with an estimate; the least recently learned one goes first."""
 
 
 class Pace:
-    """What steps of some loaded models take; shared by all solves and threads, of bounded size.
+    """The time of the steps of some loaded models; shared by all solves and threads, of bounded size.
 
     Where a step ends makes it long or short, so there is one estimate a step policy.
     """
@@ -39,14 +39,14 @@ class Pace:
         self._lock = threading.Lock()
 
     def estimate(self, steps: StepPolicy) -> Estimate:
-        """What is known at this moment of steps that end so."""
+        """The current estimate for steps with this policy."""
         with self._lock:
             return self._estimates.get(_name(asdict(steps)), Estimate())
 
     def timed(self, method: Method, law: Law, limits: Limits) -> Method:
-        """The method to run under these limits; itself without a deadline, or where it cannot be hurried.
+        """The method to run under these limits: the method itself without a deadline, or if it cannot be planned.
 
-        Only `specs` and its kin can; other methods are cut when the deadline passes.
+        Only `specs` and its variants can; the deadline cuts other methods off.
         """
         if isinstance(method, WithSpeculation):
             return replace(method, method=self.timed(method.method, law, limits))
@@ -55,7 +55,7 @@ class Pace:
         return Deadline(method, limits.deadline_s, self.estimate(law.steps))
 
     def learn(self, result: Result) -> None:
-        """Take in what the steps of a solve took, and how many they were if it came to its end."""
+        """Learn from the time of a solve's steps, and from their number if the solve came to its end."""
         if result.method.removesuffix("+speculation") not in _STEPWISE:
             return
         whole = result.answer is not None or result.finish_reason in (Finish.END_OF_TEXT, Finish.MAX_STEPS)
@@ -77,7 +77,7 @@ class Pace:
 
 
 def kind_of(record: StepRecord) -> Kind | None:
-    """What was done in a step; None for what no deadline would do."""
+    """The kind of a step; None for kinds that a planned method never uses."""
     first = record.candidates[0]
     if record.writer is Role.TARGET:
         return None if first.reward is None else Kind.TARGET
@@ -91,7 +91,7 @@ def _name(steps: dict[str, Any]) -> str:
 
 
 def _rewritten(result: Result) -> float | None:
-    """Share of the verified draft steps that were thrown away; None without any, or where time decided too."""
+    """The rejected share of the verified draft steps; None without any, or if the deadline decided too."""
     if result.finish_reason is Finish.DEADLINE:
         return None
     verified = [record for record in result.steps if kind_of(record) in (Kind.REWARDED, Kind.VERIFIED)]

@@ -1,4 +1,4 @@
-"""Files in a model's folder: an error for an unreadable file names the file and the fix."""
+"""Reads the files in a model's folder; errors name the file and the fix."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def read_text(path: Path) -> str:
     except OSError as error:
         raise ModelError(f"cannot read {path} ({error.strerror}); fetch the model again") from None
     except UnicodeDecodeError:
-        raise ModelError(f"{path} is no UTF-8 text; save it as UTF-8") from None
+        raise ModelError(f"{path} is not UTF-8 text; save it as UTF-8") from None
     if text.startswith(_POINTER):
         raise ModelError(f"{path} is a Git LFS pointer, not the file itself; run 'git lfs pull' in its folder")
     return text
@@ -32,7 +32,7 @@ def read_object(path: Path) -> dict[str, Any]:
     """The object in a JSON file; empty if there is no file.
 
     Raises:
-        ModelError: the file is damaged, or holds something other than an object.
+        ModelError: the file is damaged or contains something other than an object.
     """
     if not path.is_file():
         return {}
@@ -46,7 +46,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def architectures_of(folder: Path) -> list[str]:
-    """The names of architectures in a folder's config.json.
+    """The architectures that a folder's config.json names.
 
     Raises:
         ModelError: `architectures` is not a list of names.
@@ -59,7 +59,7 @@ def architectures_of(folder: Path) -> list[str]:
 
 
 def end_tokens_of(folder: Path) -> set[int]:
-    """The end-of-text tokens that a model's configuration, or the `text_config` in it, names.
+    """The end-of-text tokens that a model's configuration or its `text_config` names.
 
     Raises:
         ModelError: `eos_token_id` is not a token id or a list of them.

@@ -1,4 +1,4 @@
-"""From the name of a model to where it lies: `bundled`, a folder, a GGUF file, or a hub id."""
+"""Finds the folder of a model by its name: `bundled`, a folder, a GGUF file, or a hub id."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def is_gguf(path: Path) -> bool:
 
 
 def local_folder(name: str, role: str) -> Path | None:
-    """The folder or GGUF file that a name stands for; None if it may be on the hub.
+    """The folder or GGUF file that a name stands for; None if the model may be on the hub.
 
     Raises:
-        ModelError: it can be neither.
+        ModelError: there is no such folder or file, and the name is not a hub id.
     """
     if name == "bundled":
         return BUNDLED / role
@@ -44,7 +44,7 @@ def local_folder(name: str, role: str) -> Path | None:
 
 
 def folder_of(name: str, role: str, weights: bool = True) -> Path:
-    """The folder, or GGUF file, of a model; what is on the hub is looked up in its cache or fetched, `weights` too.
+    """The folder or GGUF file of a model, downloaded from the hub if it is not in the cache; with `weights` or without.
 
     Raises:
         ModelError: there is no such model.
@@ -61,7 +61,7 @@ def folder_of(name: str, role: str, weights: bool = True) -> Path:
     files = ["*.json", "*.jinja", "*.model", *(["*.safetensors"] if weights else [])]
     folder = _fetched(lambda: snapshot_download(name, allow_patterns=files), name, role)
     if weights and not any(folder.glob("*.safetensors")):
-        # An older format; torch reads its tensors and runs none of its code.
+        # An older format; torch reads its tensors but runs none of its code.
         files.append("pytorch_model*.bin")
         folder = _fetched(lambda: snapshot_download(name, allow_patterns=files), name, role)
     return folder

@@ -1,4 +1,4 @@
-"""From a name to a model: `bundled`, a folder, a hub id, a GGUF file or a server."""
+"""Loads models by name: `bundled`, a folder, a hub id, a GGUF file or a server."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ Dtype = Literal["auto", "fp32", "bf16", "fp16"]
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Which model plays which role: `bundled`, a folder, a hub id, a GGUF file (`model.gguf`, on the hub
-    `owner/name/model.gguf`), or the URL of a vLLM server (several of the same model with commas between);
-    None for none.
+    """The names of the models by role.
+
+    A name is `bundled`, a folder, a hub id, a GGUF file (`model.gguf`, on the hub `owner/name/model.gguf`), or the URL
+    of a vLLM server (commas separate several servers of the same model); None for no model.
 
     Attributes:
         draft_system, target_system: the writers' system prompts.
-        tokenizer: folder or hub id that has the tokenizer of draft and target where they are on
-            servers; None for where the servers have read them from.
-        prm_format: how the PRM reads a trace (`specs.rewards.families`); `auto` where its architecture
-            or name tells.
+        tokenizer: folder or hub id with the tokenizer of draft and target if they run on servers; None for the names
+            from which the servers have loaded them.
+        prm_format: how the PRM reads a trace (`specs.rewards.families`); `auto` to choose by architecture and name.
     """
 
     draft: str | None = "bundled"
@@ -60,18 +60,17 @@ def load_models(
     """Load the models of a solve.
 
     Args:
-        engine: of folders and hub ids: `light` (numbers without torch; small Llama and Qwen2
-            models), `torch` (transformers), or `auto`: light for the bundled trio, torch for all
-            else. GGUF files run on llama.cpp.
-        device: of the torch and the llama.cpp engine: cpu, cuda, auto.
-        dtype: of the torch engine: fp32, bf16, fp16, auto.
-        allow_text_scoring: let target and draft of different vocabularies meet through text.
-        timeout_s: longest that one request to a server may take.
+        engine: the engine for folders and hub ids: `light` (no torch; small Llama and Qwen2 models), `torch`
+            (transformers), or `auto`: light for the bundled trio, torch for other models. GGUF files run on llama.cpp.
+        device: the device of the torch and llama.cpp engines: cpu, cuda, auto.
+        dtype: the dtype of the torch engine: fp32, bf16, fp16, auto.
+        allow_text_scoring: whether a target may score a draft with another vocabulary through its text.
+        timeout_s: the most seconds that one request to a server may take.
 
     Raises:
-        InputError: draft and target have different vocabularies and may not meet through text, or
-            there is no such PRM format.
-        ModelError: a name is no model, or a model cannot play its role.
+        InputError: draft and target have different vocabularies without `allow_text_scoring`, or there is no such PRM
+            format.
+        ModelError: there is no such model, or a model cannot play its role.
     """
     given = {role: name for role in ("draft", "target", "prm") if (name := getattr(names, role))}
     servers = _connected({role: name for role, name in given.items() if _is_url(name)}, timeout_s)
@@ -96,8 +95,10 @@ def load_models(
             from specs.engines.local.onnx.backend import load_light
             from specs.engines.local.onnx.weights import HEADS
 
-            # A PRM that is none was refused by its format before.
-            if writes and any(HEADS.get(one, "lm_head") != "lm_head" for one in _architectures(folders[role])):
+            # The format has refused other models in the role of the PRM already.
+            if writes and any(
+                HEADS.get(architecture, "lm_head") != "lm_head" for architecture in _architectures(folders[role])
+            ):
                 raise ModelError(
                     f"{name} is a reward model, not a language model; give --{role} a causal language model"
                 )
@@ -141,7 +142,7 @@ def _is_url(name: str) -> bool:
 
 
 def _connected(urls: dict[str, str], timeout_s: float) -> dict[str, Replicas]:
-    """The servers of each role, all asked at the same time what they are."""
+    """The servers of each role; the client finds out their properties at the same time."""
     key = os.environ.get("SPECS_API_KEY")
     each = {role: [url.strip() for url in text.split(",")] for role, text in urls.items()}
     work = [connect(url, key, timeout_s) for several in each.values() for url in several]
@@ -151,12 +152,12 @@ def _connected(urls: dict[str, str], timeout_s: float) -> dict[str, Replicas]:
 
 def _check_kind(role: str, server: Replicas, generates: bool) -> None:
     if server.facts.generates is not generates:
-        kind, mend = ("pools", "without --runner pooling") if generates else ("generates", "with --runner pooling")
-        raise ModelError(f"--{role} {server.name} {kind}, which is not what this role needs; serve it {mend}")
+        kind, fix = ("pools", "without --runner pooling") if generates else ("generates", "with --runner pooling")
+        raise ModelError(f"--{role} {server.name} {kind}, which is not what this role needs; serve it {fix}")
 
 
 def _tokenizer(names: Names, role: str, server: Replicas) -> Path:
-    """The folder of a tokenizer whose model is on a server."""
+    """The folder with the tokenizer of a model on a server."""
     name = server.facts.root if names.tokenizer is None or role == "prm" else names.tokenizer
     try:
         return folder_of(name, role, weights=False)
@@ -168,7 +169,7 @@ def _tokenizer(names: Names, role: str, server: Replicas) -> Path:
 
 
 def _text(role: str, name: str, path: Path) -> Templated:
-    """The vocabulary and chat template of a model; its errors, now and later, name the model."""
+    """The vocabulary and chat template of a model; its errors name the model."""
     try:
         if is_gguf(path):
             from specs.engines.local.llama_cpp.gguf import GgufText
@@ -183,7 +184,7 @@ def _text(role: str, name: str, path: Path) -> Templated:
 
 
 def _architectures(path: Path) -> list[str]:
-    """As in config.json; a GGUF file holds a language model."""
+    """The architectures that config.json names; a GGUF file contains a language model."""
     if is_gguf(path):
         return ["GGUFForCausalLM"]
     return architectures_of(path)

@@ -1,4 +1,4 @@
-"""Where a step ends, token by token (`specs.types.StepPolicy`)."""
+"""Finds where a step ends, token by token (`specs.types.StepPolicy`)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from specs.types import End, StepPolicy
 
 
 class Stepper:
-    """Watches one candidate grow.
+    """Receives the tokens of one candidate and says when its step ends.
 
-    A step ends at the first token whose text completes the delimiter after non-blank text, at
-    end-of-text, or at the cap. Text is kept as bytes, so a character that spans tokens, or a
-    delimiter inside a token, is seen as it is.
+    A step ends at the first token whose text completes the delimiter after non-blank text, at end-of-text, or at the
+    cap. The stepper keeps text as bytes, so it handles characters that span tokens and delimiters inside a token.
     """
 
     def __init__(self, policy: StepPolicy, text: Text, cap: int) -> None:
@@ -22,11 +21,11 @@ class Stepper:
         self._pattern = re.compile(policy.pattern) if policy.pattern else None
         self._data = bytearray()
         self._solid: int | None = None
-        """Where the first non-blank byte stands."""
+        """Index of the first non-blank byte."""
         self._count = 0
 
     def push(self, token: int) -> End | None:
-        """Add a token; how the step ended with it, if it did."""
+        """Add a token; returns how the step ends with it, or None if it continues."""
         self._count += 1
         if token in self._text.end_ids:
             return End.END_OF_TEXT
@@ -45,7 +44,7 @@ class Stepper:
             return self._pattern.search(self.text, len(to_text([bytes(self._data[: self._solid])]))) is not None
         if self._delimiter is None:
             return False
-        # Only text that the last token touched can complete the delimiter now.
+        # Only text that includes the last token can complete the delimiter now.
         start = max(self._solid, len(self._data) - added - len(self._delimiter) + 1)
         return self._data.find(self._delimiter, start) >= 0
 

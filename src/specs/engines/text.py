@@ -1,4 +1,4 @@
-"""Text and token ids: a tokenizer, its chat template, and what each token adds to the text."""
+"""Vocabularies: a tokenizer, its chat template, and the text of each token."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Text(Protocol):
     fingerprint: str
     """Equal exactly for equal vocabularies."""
     size: int
-    """All token ids are below this; further rows of a model are padding."""
+    """All token ids are below this; a model's further rows are padding."""
     end_ids: frozenset[int]
     """End-of-text tokens."""
     end_id: int
     """The end-of-text token that normally ends the model's answers."""
 
     def encode(self, text: str) -> list[int]:
-        """Ids of text from a template or from specs: control tokens that it spells are recognised, none are added."""
+        """Ids of text that a template or specs writes: it may spell control tokens, and none are added."""
         ...
 
     def encode_plain(self, text: str, before: str = "", after: str = "") -> list[int]:
@@ -47,7 +47,7 @@ class Text(Protocol):
     def prompt(
         self, question: str, system: str | None = None, generation: bool = True, chat: Chat = ALONE
     ) -> list[int]:
-        """Ids up to where the answer begins; a system turn in `chat` replaces `system`."""
+        """Ids up to the start of the answer; a system turn in `chat` replaces `system`."""
         ...
 
     def judgement(self, judge: Judge) -> tuple[list[int], list[int]]:
@@ -56,7 +56,7 @@ class Text(Protocol):
 
 
 def fingerprint(vocabulary: Mapping[str, int]) -> str:
-    """Equal exactly for equal vocabularies, whichever kind of file they come from."""
+    """Equal exactly for equal vocabularies, whatever kind of file they come from."""
     return hashlib.sha256(json.dumps(sorted(vocabulary.items())).encode()).hexdigest()[:16]
 
 
@@ -73,7 +73,7 @@ class HubText(Templated):
             raise ModelError(f"{folder} has no tokenizer.json; save the model's fast tokenizer there")
         self._path = path
         model = read_object(path)
-        with guarded(lambda reason: ModelError(f"{path} is no tokenizer ({reason}); save or fetch it again")):
+        with guarded(lambda reason: ModelError(f"{path} is not a tokenizer ({reason}); save or fetch it again")):
             self._tokenizer = Tokenizer.from_file(str(path))
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
@@ -85,9 +85,9 @@ class HubText(Templated):
             self.bos = None  # letters, not a token
         self._byte_level = "ByteLevel" in json.dumps([model.get("decoder"), model.get("pre_tokenizer")])
         added = self._tokenizer.get_added_tokens_decoder()
-        self._special = {token for token, one in added.items() if one.special}
+        self._special = {token for token, entry in added.items() if entry.special}
         self._control = {
-            token: one.content for token, one in added.items() if is_control(one.content, one.special, source)
+            token: entry.content for token, entry in added.items() if is_control(entry.content, entry.special, source)
         }
         unknown = model["model"].get("unk_token")
         self._unknown = model["model"].get("unk_id") if unknown is None else self._tokenizer.token_to_id(unknown)
@@ -158,21 +158,21 @@ class HubText(Templated):
 
 
 def _byte_table() -> dict[str, int]:
-    """Byte by its character in byte-level vocabularies: visible Latin-1 is itself, the rest is U+0100 and up."""
+    """Each byte by its character in byte-level vocabularies: visible Latin-1 is itself, the rest is U+0100 on."""
     visible = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     hidden = [byte for byte in range(256) if byte not in visible]
     table = {chr(byte): byte for byte in visible}
-    table.update({chr(0x100 + place): byte for place, byte in enumerate(hidden)})
+    table.update({chr(0x100 + hidden_idx): byte for hidden_idx, byte in enumerate(hidden)})
     return table
 
 
 def to_text(pieces: Sequence[bytes]) -> str:
-    """Bytes of consecutive tokens as text, stray bytes as surrogates (see `specs.core.text.readable`)."""
+    """The bytes of consecutive tokens as text; stray bytes become surrogates (see `specs.core.text.readable`)."""
     return b"".join(pieces).decode("utf-8", "surrogateescape")
 
 
 def checked_ids(ids: Sequence[int], name: str, vocabulary: float) -> tuple[int, ...]:
-    """The tokens unchanged; `ModelError` if one is not below `vocabulary`, so that the model does not have it."""
+    """The tokens unchanged; raises `ModelError` if one is not below `vocabulary`, because the model lacks it."""
     if (token := max(ids, default=0)) >= vocabulary:
         raise ModelError(
             f"{name} has no token {token}, only {vocabulary:g}: tokenizer and model do not belong together; "

@@ -1,4 +1,4 @@
-"""The formats of published PRMs, a class each, and which one a model takes.
+"""The formats of published PRMs, one class each, and the choice of a model's format.
 
 | format | head | prompt | after a step, to ask | between steps |
 | --- | --- | --- | --- | --- |
@@ -7,7 +7,7 @@
 | token-classification | reward head | chat: question; assistant opened | blank line | the same |
 | math-shepherd | rows + and - | bos, question, space | ` ки` | ` ки`, line break |
 | rlhflow | rows + and - | chat: user opened, question, space | assistant opened | the same, +, user opened |
-| judge | rows Yes and No | chat: question; assistant opened | a question in a turn of its own | blank line |
+| judge | rows Yes and No | chat: question; assistant opened | a question in its own turn | blank line |
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ DELIMITER = "\n\n"
 class QwenMathPRM(PRMFamily):
     """Qwen2.5-Math-PRM-7B and -72B (https://huggingface.co/Qwen/Qwen2.5-Math-PRM-7B).
 
-    The card's recipe renders the whole conversation at once: a fixed system turn, the question as
-    the user's turn, and an assistant's turn of the steps, each followed by `<extra_0>`. Here the
-    assistant's turn is opened by hand and left open, so that steps can be appended. `<extra_0>` is
-    a special token, at which tokenisation is cut, so the ids equal those of the recipe up to the
-    last `<extra_0>`. The reward is the probability of class 1 of two.
+    The card's recipe renders the whole conversation at once: a fixed system turn, the question as the user's turn,
+    and an assistant's turn of the steps, each followed by `<extra_0>`. This class itself writes the opening of the
+    assistant's turn and leaves it open, so that steps can be appended. `<extra_0>` is a special token that splits the
+    text before tokenisation, so the ids equal those of the recipe up to the last `<extra_0>`. The reward is the
+    probability of class 1 of two.
 
     Raises:
         ModelError: the tokenizer lacks `<extra_0>`.
@@ -53,10 +53,10 @@ class QwenMathPRM(PRMFamily):
 class Skywork(PRMFamily):
     """Skywork-o1-Open-PRM-Qwen-2.5-1.5B and -7B (https://huggingface.co/Skywork/Skywork-o1-Open-PRM-Qwen-2.5-7B).
 
-    The authors' code (https://github.com/SkyworkAI/skywork-o1-prm-inference, `prepare_input`) parts
-    a solution at line breaks, tokenises each line by itself and adds the token of a line break, where
-    the value head is read through a sigmoid. A step of several lines is several of its steps; the
-    reward is that of the last.
+    The authors' code (https://github.com/SkyworkAI/skywork-o1-prm-inference, `prepare_input`) splits
+    a solution at line breaks, tokenises each line alone and adds the token of a line break, where a sigmoid turns the
+    value head's output into a reward. One of our steps with several lines is several of its steps; the last one's
+    reward counts.
 
     Raises:
         ModelError: the tokenizer splits a line break or names no bos token.
@@ -78,13 +78,13 @@ class Skywork(PRMFamily):
 class TokenClassification(PRMFamily):
     """A causal language model with a token classification head of one or two labels.
 
-    The question is the user's turn of the chat template, the steps are the assistant's, joined by
-    a blank line; the reward is read at the blank line. One label is a logit of "good"; of two
-    labels, class 1 is "good".
+    The question is the user's turn of the chat template. The steps, joined by blank lines, are the assistant's turn.
+    The model gives the reward at the blank line. A single label is the logit of "good"; of two labels, class 1 is
+    "good".
 
     Raises:
-        ModelError: the tokenizer splits a blank line: its first tokens would belong to the step
-            or to the separator depending on what follows.
+        ModelError: the tokenizer splits a blank line, so the text after it would decide whether its first tokens
+            belong to the step or to the separator.
     """
 
     name = "token-classification"
@@ -101,9 +101,9 @@ class TokenClassification(PRMFamily):
 class MathShepherd(PRMFamily):
     """Math-Shepherd (https://huggingface.co/peiyi9979/math-shepherd-mistral-7b-prm, arXiv 2312.08935).
 
-    The card's recipe is one text: the question, a space, and the steps on a line each, every one
-    closed by " ки". There the language model is to write "+" or "-", and the reward is the share
-    of "+" in the two. The published steps begin with "Step 1: " and so on; we leave them as written.
+    The card's recipe is one text: the question, a space, and the steps on one line each, every one followed by " ки".
+    After that tag the language model writes "+" or "-", and the reward is the share of "+" in the two. The published
+    steps begin with "Step 1: " and so on; this class adds no such words.
 
     Raises:
         ModelError: the tag or a label is more than one token, or the tokenizer names no bos token.
@@ -130,13 +130,12 @@ class RLHFlow(PRMFamily):
     """Llama3.1-8B-PRM-Mistral-Data and -Deepseek-Data (https://huggingface.co/RLHFlow/Llama3.1-8B-PRM-Deepseek-Data).
 
     The authors' code (https://github.com/RLHFlow/RLHF-Reward-Modeling, `math-rm/prm_evaluate.py`)
-    makes a conversation of the steps: each is a turn of the user, the first behind the question and
-    a space, and the assistant answers every one with "+". The reward is the share of "+" beside "-"
-    where that answer is predicted, one token before the "+" that stands there.
+    makes a conversation of the steps: each is a turn of the user, the first one after the question and a space, and the
+    assistant answers every one with "+". The reward is the share of "+" in "+" and "-" where the model predicts that
+    answer, one token before the "+".
 
     Raises:
-        ModelError: there is no chat template that keeps such turns, or "+" or "-" is more than one
-            token.
+        ModelError: no chat template keeps such turns, or "+" or "-" is more than one token.
     """
 
     name = "rlhflow"
@@ -156,11 +155,10 @@ class RLHFlow(PRMFamily):
 
 
 class LabelJudge(PRMFamily):
-    """Any chat model as a verifier, asked after each step whether it is right: P(Yes) / (P(Yes) + P(No)).
+    """Any chat model as a verifier, which says after each step whether it is right: P(Yes) / (P(Yes) + P(No)).
 
-    As in generative verifiers (arXiv 2408.15240), but about the last step and without training. The
-    question is a user's turn behind the steps that are there, as `specs.types.Judge` queries it, and no
-    part of the sequence that goes on.
+    This follows generative verifiers (arXiv 2408.15240), but asks about the last step and needs no training. The
+    question (`specs.types.Judge`) is a user's turn after the steps; later inputs do not contain it.
 
     Raises:
         ModelError: a label is more than one token, or the chat template drops answers.
@@ -192,16 +190,16 @@ PRMFormatName = Literal["auto", "qwen", "skywork", "token-classification", "math
 
 
 def family_for(architectures: Sequence[str], name: str, wanted: PRMFormatName = "auto") -> tuple[type[PRMFamily], str]:
-    """The format of a PRM and how it was told.
+    """The format of a PRM, and why it was chosen.
 
     Args:
         architectures: as in its config.json.
-        name: what the user calls it, a folder or a hub id.
-        wanted: the format that the user names; `auto` for the one that architecture and name tell.
+        name: the user's name for it, a folder or a hub id.
+        wanted: the format that the user names; `auto` for the one that architecture and name imply.
 
     Raises:
-        InputError: `wanted` is no format.
-        ModelError: the format cannot be told, or the model has not the head that it reads.
+        InputError: `wanted` is not a format.
+        ModelError: architecture and name imply no format, or the model lacks the head that the format reads.
     """
     if wanted not in ("auto", *FAMILIES):
         raise InputError(f"PRM format {wanted!r} is none of auto, {', '.join(FAMILIES)}")
@@ -212,13 +210,13 @@ def family_for(architectures: Sequence[str], name: str, wanted: PRMFormatName = 
             f"{name}: no reward format is known for {known}: use a ...ForTokenClassification model, Qwen2.5-Math-PRM, "
             "Skywork-o1-Open-PRM or a language model as PRM"
         )
-    # A reward head may have been trained on another layout than its usual one.
+    # A reward head may be trained on another layout than its usual one.
     fitting = own if len(own) > 1 else [one for one in FAMILIES.values() if one.architecture != PRMFamily.architecture]
     choice = ", ".join(one.name for one in fitting)
     if wanted != "auto":
         if FAMILIES[wanted] not in fitting:
             raise ModelError(f"{name} is {known}, which has no head for --prm-format {wanted}: choose among {choice}")
-        return FAMILIES[wanted], "as was asked for"
+        return FAMILIES[wanted], "as requested"
     if len(own) == 1:
         return own[0], f"its architecture is {known}"
     for family in own:

@@ -1,25 +1,23 @@
-"""How a process reward model (PRM) reads a trace: from text to token ids, from head outputs to rewards.
+"""What a PRM format is: it turns a trace into token ids, and a process reward model's outputs into rewards.
 
 Every format lays a trace out as
 
     prompt(question)  content(step 1)  join  content(step 2)  join  ...  content(step k)  ask
 
-and the reward of step k is read at the last token of `ask`. For most PRMs `ask` and `join` are one
-separator token. Where a PRM is asked in more words, `ask` is longer than what the trace goes on with,
-or something else altogether. Four rules hold for all:
+and the model gives the reward of step k at the last token of `ask`. For most PRMs, `ask` and `join` are the same
+separator token. A PRM that reads a question about the step has a longer or different `ask`. Four rules hold for all:
 
-* Rewards are indexed by the positions of `ask`, which the caller knows because it put it there.
-  Nothing is searched for in the ids (a step may spell the separator) and nothing is inferred from
-  the values (a probability can underflow to 0).
-* Steps are stripped, and blank ones are not asked about: a trailing delimiter would otherwise make
-  an empty last step, whose "reward" scores nothing.
-* Nothing is cut: a trace that does not fit is the caller's to refuse.
-* A PRM here is causal, so what is appended never changes an earlier reward. Each step is
-  tokenised by itself, so it never changes an earlier token either: only the new suffix has to be
-  computed.
+* Rewards are indexed by the positions of `ask`, which the caller knows because it wrote `ask`. The code searches for
+  nothing in the ids (a step may spell the separator) and infers nothing from the values (a probability can underflow
+  to 0).
+* Formats strip steps and skip blank ones. Otherwise a trailing delimiter would make an empty last step, whose "reward"
+  means nothing.
+* Formats cut nothing. The caller refuses a trace that does not fit.
+* PRMs here are causal, so appended tokens never change an earlier reward. Each step is tokenised alone, so it never
+  changes an earlier token either, and the model computes only the new suffix.
 
-`specs.rewards.families` has the formats. The code is free of engines: it needs a tokenizer
-(`Tokens`) and rows of head outputs.
+`specs.rewards.families` has the formats. This package knows no engines: it needs a tokenizer (`Tokens`) and rows of
+head outputs.
 """
 
 from __future__ import annotations
@@ -38,52 +36,52 @@ Floats = NDArray[np.float32]
 
 
 class Tokens(Protocol):
-    """What a format needs of a tokenizer."""
+    """What a format needs from a tokenizer."""
 
     @property
     def bos(self) -> str | None:
-        """Spelling of the beginning-of-text token; None where the tokenizer names none."""
+        """Spelling of the beginning-of-text token; None if the tokenizer names none."""
         ...
 
     def encode(self, text: str) -> list[int]:
-        """Ids of what a format writes: control tokens that it spells are recognised, none are added."""
+        """Ids of text that a format writes: it may spell control tokens, and none are added."""
         ...
 
     def encode_plain(self, text: str, before: str = "", after: str = "") -> list[int]:
-        """Ids of a question or a step, between texts of the format: `text` itself has no control tokens."""
+        """Ids of `before + text + after`: `text`, a question or a step, never becomes control tokens."""
         ...
 
     def prompt(self, question: str, system: str | None, generation: bool) -> list[int]:
-        """Ids of the chat template over one system turn (None: the template's own way) and one user turn.
+        """Ids of the chat template over one system turn (None for the template's default) and one user turn.
 
-        With `generation` the assistant's turn is opened as for writing.
+        With `generation` the template also opens the assistant's turn.
         """
         ...
 
     def turns(self) -> tuple[str, str, str]:
-        """What the chat template writes before a user's turn, from there to the assistant's, and on to the next."""
+        """What the template writes before a user's turn, between it and the answer, and after the answer."""
         ...
 
     def labelled(self, before: str, labels: Sequence[str]) -> tuple[list[int], list[int]]:
-        """Ids of `before`, and the id of each label, one token behind it."""
+        """Ids of `before`, and the id of each label, which is one token after it."""
         ...
 
     def judgement(self, judge: Judge) -> tuple[list[int], list[int]]:
-        """Ids that follow a trace to ask about it, up to the label; and the id of each label."""
+        """Ids of the question about a trace that follow it, up to the label; and the id of each label."""
         ...
 
     def spelling(self, token: int) -> str:
-        """A token for people."""
+        """A token as people can read it."""
         ...
 
 
 class PRMFormat(Protocol):
-    """One PRM's way to read a trace.
+    """How one PRM reads a trace.
 
     Attributes:
-        ask: what follows a step to read its reward, at least one token.
-        join: what follows a step that others follow.
-        breaks: text that parts steps in this format, within ours too; None for our delimiter alone.
+        ask: tokens after a step at whose end the model gives its reward; at least one.
+        join: tokens after a step that is not the last one.
+        breaks: text that separates steps in this format, even within one of ours; None if only our delimiter does.
     """
 
     ask: tuple[int, ...]
@@ -95,30 +93,30 @@ class PRMFormat(Protocol):
         ...
 
     def content(self, text: str, first: bool, continues: bool) -> list[int]:
-        """Ids of one step alone; empty for a blank step, which is not asked about.
+        """Ids of one step alone; empty for a blank step.
 
         Args:
-            text: the step, its delimiter included or not: white space at its ends is dropped.
-            first: whether nothing but the prompt stands before it.
-            continues: whether the step before was cut at its cap, so that `text` goes on within
-                the same step: white space at its start then belongs to it and is kept.
+            text: the step, with or without its delimiter; the format drops white space at its ends.
+            first: whether only the prompt precedes it.
+            continues: whether the previous step was cut at its cap, so that `text` continues the same step. The
+                format then keeps white space at its start.
         """
         ...
 
     def rewards(self, rows: Floats) -> NDArray[np.float64]:
-        """Rewards [K] in [0, 1] of the model's raw outputs [K, labels] after K queries."""
+        """Rewards [K] in [0, 1] from the model's raw outputs [K, labels] after K times `ask`."""
         ...
 
 
 class PRMFamily(ABC):
-    """What the formats of published PRMs have in common; each sets `ask`, `join` and `prompt`.
+    """Base class of the formats of published PRMs; each sets `ask`, `join` and `prompt`.
 
     Attributes:
-        name: what the user calls the format.
-        architecture: how the architecture ends whose head it reads.
-        published: part of the names of its models, where the architecture does not tell; empty for none.
-        labels: tokens for "bad" and "good", whose rows of a language model's output matrix are
-            read; None where the model has a reward head.
+        name: the user's name for the format.
+        architecture: the end of the architecture's name whose head the format reads.
+        published: part of its models' names, if the architecture alone does not identify them; empty for none.
+        labels: tokens for "bad" and "good", whose rows of a language model's output matrix the format reads; None for
+            models with a reward head.
         lead: text between the prompt and the first step.
     """
 
@@ -146,9 +144,9 @@ class PRMFamily(ABC):
         return probability(rows)
 
     def _behind(self, ours: str, written: str = "") -> list[int]:
-        """Ids of our text and a step's, behind other text: some vocabularies put a space before what stands alone."""
+        """Ids of our text and a step after other text: some vocabularies put a space before a lone text."""
         ids, lead = self.text.encode_plain(written, "\n" + ours), self._before
-        # Only a vocabulary of whole bytes joins line breaks, and there nothing is put before.
+        # Only byte-level vocabularies join line breaks, and they add no space.
         return ids[len(lead) :] if ids[: len(lead)] == lead else self.text.encode_plain(written, ours)
 
     def _single(self, spelling: str) -> int:
@@ -170,7 +168,7 @@ class PRMFamily(ABC):
 
 
 def probability(rows: Floats) -> NDArray[np.float64]:
-    """Probability [K] of "good" from logits [K, 1] (sigmoid) or [K, 2] (softmax, class 1); NaN where both are -inf."""
+    """Probability [K] of "good" from logits [K, 1] (sigmoid) or [K, 2] (softmax, class 1); NaN if both are -inf."""
     labels = rows.shape[1]
     if labels not in (1, 2):
         raise ModelError(f"the PRM has {labels} labels: a reward head has one or two")

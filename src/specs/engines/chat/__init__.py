@@ -1,1 +1,1 @@
-"""Chat templates: what a model reads before and after an answer, and which of it comes from users. No models here."""
+"""Chat templates: what a model reads before and after an answer, and which of it users wrote; import `prompts`."""

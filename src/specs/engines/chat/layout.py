@@ -1,9 +1,8 @@
-"""Conversations rendered by a chat template, and which parts of the rendered text come from turns.
+"""Renders conversations with a chat template, and finds the parts of the rendered text that come from turns.
 
-Turns are rendered twice: as plain text, which is what a model reads, and as marked text
-(`specs.engines.chat.provenance`).
-The two renderings are compared character by character, ignoring white space. The comparison shows which characters
-come from turns, so it shows whether each turn arrived and which control tokens are the template's own.
+It renders the turns twice: as plain text, which is what a model reads, and as marked text
+(`specs.engines.chat.provenance`). It compares the two renderings character by character, ignoring white space. That
+shows which characters come from turns, and so whether each turn arrived and which control tokens the template wrote.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ class Layout:
 def lay_out(template: ChatTemplate, turns: Sequence[Turn], generation: bool) -> Layout:
     """Render a conversation; `generation` opens the assistant's turn at the end.
 
-    Content is given as text, or as a list of typed parts if the template drops text.
+    The template gets content as text, or as a list of typed parts if it drops text.
 
     Raises:
         ModelError: the template refuses the conversation, or drops or changes a turn. It may change white
@@ -58,7 +57,7 @@ def lay_out(template: ChatTemplate, turns: Sequence[Turn], generation: bool) -> 
     """
     filled = [turn if turn.content.strip() else Turn(turn.role, "a") for turn in turns]
     if {turn.role for turn in turns} != {turn.role for turn in turns if turn.content.strip()}:
-        # All turns of a role are blank, so they do not show which form the template reads: try it with text in them.
+        # All turns of a role are blank, so they do not show which form the template reads; turns with text do.
         for typed in _ways(turns):
             try:
                 _rendered(template, filled, generation, typed)
@@ -87,7 +86,7 @@ def _ways(turns: Sequence[Turn]) -> Iterator[frozenset[str]]:
 
 
 def _rendered(template: ChatTemplate, turns: Sequence[Turn], generation: bool, typed: frozenset[str]) -> Layout:
-    """Render with the content of the roles `typed` given as typed parts.
+    """Render with typed parts as the content of the roles `typed`.
 
     Raises:
         ModelError: as in `lay_out`.
@@ -131,7 +130,7 @@ def _laid_over(text: str, marked: str, marks: frozenset[str]) -> list[tuple[str,
 
 
 def _forms(turn: Turn, source: str) -> list[str]:
-    """The forms of a turn's content of which one has to arrive."""
+    """The forms of a turn's content, one of which must arrive."""
     forms = [turn.content]
     if turn.role == "assistant":
         *_, end = (0, *(found.end() for found in _THOUGHTS_END.finditer(turn.content)))

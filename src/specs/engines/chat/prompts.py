@@ -1,4 +1,4 @@
-"""What a model reads before and after an answer: prompts and questions, laid out by its chat template."""
+"""Prompts, and questions about an answer, in the layout of a model's chat template."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Templated(ABC):
                 opens a thinking block.
         """
         if not chat.template:
-            start, ids = self._raw_start(), self.encode(question)  # its author lays it out by hand
+            start, ids = self._raw_start(), self.encode(question)  # the user writes the layout
             return ids if ids[: len(start)] == start else start + ids
         turns = [*chat.before, Turn("user", question)]
         if system is not None and turns[0].role != "system":
@@ -98,7 +98,7 @@ class Templated(ABC):
     def _raw_start(self) -> list[int]:
         """The tokens before a raw text that the model continues."""
         start = self._start()
-        # Many tokenizers add nothing because the template does; such a model has never seen a text without the token.
+        # Many tokenizers add no token because the template does; the model has never seen a text without it.
         if not start and self.bos and (start is None or (self._template and self._template.writes_bos)):
             return self.encode(self.bos)
         return start or []
@@ -138,9 +138,9 @@ class Templated(ABC):
 
     def _around_answer(self, turns: Sequence[Turn]) -> tuple[str, str] | None:
         """The texts before and after an answer, with a system turn if the template needs one; None if it refuses."""
-        for some in (turns, [Turn("system", "{the system}"), *turns]):
+        for conversation in (turns, [Turn("system", "{the system}"), *turns]):
             try:
-                before, found, behind = self._laid_out(some, False).text.rpartition(_ANSWER)
+                before, found, behind = self._laid_out(conversation, False).text.rpartition(_ANSWER)
             except ModelError:
                 continue
             return (before, behind) if found else None
@@ -179,8 +179,8 @@ class Templated(ABC):
             ModelError: a label is not a single token there.
         """
         whole = [self.encode(before + label) for label in labels]
-        ids = [one[-1] for one in whole]
-        if any(one[:-1] != whole[0][:-1] for one in whole) or len(set(ids)) < len(ids):
+        ids = [sequence[-1] for sequence in whole]
+        if any(sequence[:-1] != whole[0][:-1] for sequence in whole) or len(set(ids)) < len(ids):
             raise ModelError(
                 f"this vocabulary does not write each of {', '.join(labels)} as one token behind {before[-20:]!r}: "
                 "use a model whose vocabulary does, or a method or PRM format that needs no labels"

@@ -1,10 +1,9 @@
 """Strings that record which characters of a rendered chat template come from turns.
 
-A template is foreign code: it may trim, join, split, inspect or drop a turn's text. Here the text it gets consists
-of marks, one for each character, but every string method that inspects it answers for the real text. So the marks
-in the result show, character by character, which text arrived. If a template passes the text through a function
-that sees the marks themselves (an escape, say), the result differs from the rendering of plain text, and
-`specs.engines.chat.layout` notices.
+A template is foreign code: it may trim, join, split, inspect or drop a turn's text. It gets a text that consists of
+marks, one for each character, whose methods answer for the real text. So the marks in the result show, character by
+character, which text arrived. If a template passes the text to a function that sees the marks themselves (such as an
+escape), the result differs from the rendering of plain text, and `specs.engines.chat.layout` notices.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ class Written(str):
         return concat((other, self)) if isinstance(other, str) else NotImplemented
 
     def join(self, iterable: Iterable[str], /) -> str:
-        pieces = [piece for one in iterable for piece in (self, one)]
+        pieces = [piece for part in iterable for piece in (self, part)]
         return concat(pieces[1:])
 
     def lstrip(self, chars: str | None = None, /) -> Written:

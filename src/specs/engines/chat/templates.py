@@ -1,4 +1,4 @@
-"""Chat templates: finding them in a tokenizer folder, and rendering them.
+"""Finds the chat template of a tokenizer folder, and renders it.
 
 Files, environment and arguments are those of transformers (`utils/chat_template_utils.py` and
 `tokenization_utils_base.py`), but transformers is not needed; `tests/engines/test_templates.py` compares the two.
@@ -44,10 +44,10 @@ def source_of(folder: Path, config: Mapping[str, Any]) -> str | None:
     if isinstance(found, list):
         entries = cast(list[Any], found)
         try:
-            found = {one["name"]: one["template"] for one in entries}
+            found = {entry["name"]: entry["template"] for entry in entries}
         except (TypeError, KeyError):
             raise ModelError(
-                f"{folder}: chat_template is a list of other things than named templates; "
+                f"{folder}: chat_template is a list of something other than named templates; "
                 "save the one to use as chat_template.jinja"
             ) from None
     if isinstance(found, dict):
@@ -59,7 +59,7 @@ def source_of(folder: Path, config: Mapping[str, Any]) -> str | None:
             )
         found = named["default"]
     if found is not None and not isinstance(found, str):
-        raise ModelError(f"{folder}: chat_template is no text; save the template as chat_template.jinja")
+        raise ModelError(f"{folder}: chat_template is not a text; save the template as chat_template.jinja")
     return found
 
 

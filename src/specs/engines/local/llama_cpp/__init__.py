@@ -1,1 +1,1 @@
-"""GGUF models in process, by llama.cpp (extra `llama`)."""
+"""GGUF models of this process, by llama.cpp (extra `llama`); import `backend` for models, `gguf` for vocabularies."""

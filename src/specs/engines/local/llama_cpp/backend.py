@@ -1,9 +1,9 @@
-"""GGUF models in process: the `Backend` protocol over llama.cpp.
+"""The `Backend` of GGUF models, over llama.cpp.
 
-llama.cpp takes no mask: a token sees the cells of the cache that bear the number of its sequence,
-up to its own position. A cell may bear many numbers, and that is enough for a tree: every tip has
-a sequence, and each cell bears those of all tips behind it. So a token sees its ancestors and
-nothing else. A fork puts one more number on the cells that it shares; it copies nothing.
+llama.cpp accepts no mask: a token sees the cells of the cache that carry the number of its sequence, up to its own
+position. A cell may carry many numbers, and that is enough for a tree: every tip has a sequence, and each cell carries
+the sequences of all tips behind it. So a token sees its ancestors and nothing else. A fork adds a number to the cells
+that it shares and copies nothing.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ NONE = -1
 """The parent of a token that begins a sequence."""
 
 FIRST_CELLS = 1024
-"""Tokens that a new cache has room for; it doubles when full."""
+"""Tokens of a new cache; it doubles when it is full."""
 
 _F32, _ALL_F32 = 0, "0"
-"""llama.cpp's type of a number, and of a file in which all weights are such."""
+"""llama.cpp's code for fp32 numbers, and for files whose weights are all fp32."""
 
-# Nats on the summed log-probability of a step, by whether all weights are F32. Products of one row and of many
-# round differently, more so where weights are short: sums over 40 tokens of SmolLM2-135M in 4 bits by up to 1.3.
+# Nats of a step's summed log-probability, by whether all weights are F32. Products of one row and of many rows round
+# differently, and more so with few bits: sums over 40 tokens of SmolLM2-135M in 4 bits differ by up to 1.3.
 _TOLERANCE = {True: 1e-4, False: 2.0}
 
-# Relative to the largest output: rounding of one short pass stays below, a wrong tree above.
+# Relative to the largest output: the rounding of one short pass stays below, a wrong tree above.
 _PROBE = 0.1
 
 # Their rotations change with the size of the whole cache, not with the length of a sequence.
@@ -43,7 +43,7 @@ _LONGROPE = ("phi3", "minicpm", "minicpm3")
 
 
 class _Context:
-    """A context of llama.cpp: a cache and the memory to compute in."""
+    """A context of llama.cpp: a cache, and memory for its computations."""
 
     def __init__(self, file: Gguf, name: str, exact: bool) -> None:
         self._file, self._name, self._exact = file, name, exact
@@ -52,7 +52,7 @@ class _Context:
     def _open(self, cells: int) -> None:
         lib = library()
         params = lib.llama_context_default_params()
-        # One call may fill the whole cache; llama.cpp itself splits it into parts of `n_ubatch`.
+        # One call may fill the whole cache; llama.cpp splits it into parts of `n_ubatch`.
         params.n_ctx = params.n_batch = cells
         params.n_seq_max = lib.llama_max_parallel_sequences()
         params.kv_unified = params.swa_full = params.no_perf = True
@@ -70,7 +70,7 @@ class _Context:
         self._close = weakref.finalize(self, lib.llama_free, pointer)
 
     def reserve(self, cells: int) -> None:
-        """Make room for that many tokens in all."""
+        """Grow the cache to at least `cells` tokens."""
         if cells <= self.cells:
             return
         lib = library()
@@ -83,7 +83,7 @@ class _Context:
         close()
 
     def decode(self, ids: Ints, positions: Ints, sequences: list[list[int]], rows: Ints) -> Floats:
-        """Compute tokens, each in these sequences; a view of the outputs after `rows`, until the next call."""
+        """Compute tokens, each in its sequences; returns a view of the outputs after `rows` until the next call."""
         lib = library()
         outputs = np.zeros(len(ids), np.int8)
         outputs[rows] = 1
@@ -108,7 +108,7 @@ class _Context:
 
 
 class LlamaCache:
-    """One token tree: for each entry its parent and position, for each tip its sequence."""
+    """One token tree: the parent and position of each entry, and the sequence of each tip."""
 
     __slots__ = ("__weakref__", "context", "free", "parents", "positions", "tips")
 
@@ -120,7 +120,7 @@ class LlamaCache:
         self.free = list(range(library().llama_max_parallel_sequences()))
 
     def extend(self, parents: list[int], positions: list[int]) -> list[list[int]]:
-        """Add entries; the sequences of each. Where a tip is extended, its sequence goes on."""
+        """Add entries, and return the sequences of each. A new entry below a tip continues the tip's sequence."""
         held = len(self.parents)
         self.parents += parents
         self.positions += positions
@@ -140,7 +140,7 @@ class LlamaCache:
         return sequences
 
     def _fork(self, entry: int) -> int:
-        """A new sequence that ends with an entry already computed."""
+        """A new sequence that ends with a computed entry."""
         if not self.free:
             raise EngineError(f"llama.cpp tells only {len(self.tips)} branches apart; use fewer candidates")
         sequence = self.free.pop()
@@ -151,14 +151,14 @@ class LlamaCache:
         return sequence
 
     def _up(self, entry: int, position: int) -> int:
-        """The ancestor at a position, or the entry itself if it is not behind it."""
+        """The ancestor of an entry at a position, or the entry itself if it does not lie behind that position."""
         while self.positions[entry] > position:
             entry = self.parents[entry]
         return entry
 
     def keep(self, kept: list[int]) -> None:
-        """Drop all other entries; sequences are cut back to what is left of them, or freed."""
-        number = {entry: k for k, entry in enumerate(kept)}
+        """Drop all other entries; shorten each sequence to its remaining entries, or free it."""
+        number = {entry: place for place, entry in enumerate(kept)}
         parents = [number.get(self.parents[entry], NONE) for entry in kept]
         inner = set(parents)
         tips: dict[int, int] = {}
@@ -179,8 +179,8 @@ class LlamaCache:
 class LlamaBackend:
     """One loaded model; see `specs.engines.local.backend.Backend` for the members.
 
-    Different caches may be used from different threads at the same time, one cache only by one.
-    `forward` raises EngineError when memory or branches run out; the cache is then of no further use.
+    Different threads may use different caches at the same time, but only one thread may use a cache.
+    `forward` raises EngineError when memory or branches run out; the caller must not use the cache afterwards.
     """
 
     def __init__(
@@ -190,7 +190,7 @@ class LlamaBackend:
         self.name = name
         self.parameters: int = lib.llama_model_n_params(file.model)
         self.device = device
-        self.concurrent_calls = 0  # a call takes all cores, or the device
+        self.concurrent_calls = 0  # a call uses all cores, or the device
         self.context = context
         rows: int = lib.llama_vocab_n_tokens(file.vocabulary)
         self.vocabulary = rows if vocabulary is None else min(rows, vocabulary)
@@ -202,7 +202,7 @@ class LlamaBackend:
         self.logits_ops = NUMPY_LOGITS_OPS
         self._file = file
         self._idle: list[_Context] = []
-        """Contexts of caches that are gone: a new one takes longer than a short solve."""
+        """Contexts of deleted caches: creating one takes longer than a short solve."""
 
     def cache(self) -> LlamaCache:
         try:
@@ -240,10 +240,10 @@ def load_llama(
     """Load a GGUF file and check that it can evaluate a tree.
 
     Args:
-        name: what the user called it.
-        device: cpu, cuda, or auto (a GPU where llama.cpp was built for one).
-        labels: the tokens whose logits are wanted; None for all.
-        vocabulary: size of the tokenizer's vocabulary; rows beyond it are padding and are cut off. None for all rows.
+        name: the user's name for it.
+        device: cpu, cuda, or auto (a GPU if llama.cpp was built for one).
+        labels: the tokens whose logits to return; None for all.
+        vocabulary: size of the tokenizer's vocabulary; the backend cuts rows beyond it as padding. None for no cut.
 
     Raises:
         InputError: llama.cpp was not built for that device.
@@ -265,7 +265,7 @@ def load_llama(
         or not lib.llama_model_has_decoder(model)
         or lib.llama_model_is_diffusion(model)
     ):
-        raise ModelError(f"{name} is no causal language model; give one that writes from left to right")
+        raise ModelError(f"{name} is not a causal language model; give one that writes from left to right")
     context: int = lib.llama_model_n_ctx_train(model)
     kind = file.value("general.architecture")
     if kind in _LONGROPE and int(file.value(f"{kind}.rope.scaling.original_context_length") or context) < context:
@@ -273,7 +273,7 @@ def load_llama(
             f"{name} has rotations (longrope) that depend on the size of the cache: serve it over HTTP instead"
         )
     if window := lib.llama_model_n_swa(model):
-        # Inside its window a sliding layer is an ordinary one; behind it, cells are used again.
+        # Within its window a sliding layer is an ordinary one; behind the window, llama.cpp reuses cells.
         context = min(context, window - 1)
     backend = LlamaBackend(name, file, place, context, labels, vocabulary)
     with finite(backend, "outputs", ModelError):
@@ -284,12 +284,12 @@ def load_llama(
 
 
 def _threads() -> int:
-    """As for the other engines: what OMP_NUM_THREADS says, else every core."""
+    """Threads of a call, as in the other engines: OMP_NUM_THREADS if it is set, otherwise one for each core."""
     return int(os.environ.get("OMP_NUM_THREADS", "").partition(",")[0] or os.cpu_count() or 1)
 
 
 def _parents(visible: Bools | None, held: int, new: int) -> list[int]:
-    """The last entry that each new token sees beside itself, `NONE` for none."""
+    """The last entry that each new token sees apart from itself; `NONE` if there is none."""
     if visible is None:
         return list(range(held - 1, held + new - 1))
     before = visible.copy()

@@ -1,6 +1,6 @@
-"""GGUF files: llama.cpp's library, a file that it has open, and the vocabulary in it.
+"""GGUF files: llama.cpp's library, the files that it opens, and their vocabularies.
 
-Needs the extra `specs-llm[llama]`; nothing here imports llama.cpp before a file is opened.
+This needs the extra `specs-llm[llama]`; nothing here imports llama.cpp before it opens a file.
 """
 
 # pyright: reportMissingImports=false
@@ -24,20 +24,20 @@ from specs.errors import ModelError, install_command
 
 _ERROR = 4
 _NAMED = {"bos": "bos", "eos": "eos", "sep": "seperator", "pad": "padding", "mask": "mask"}
-"""Names in metadata (`tokenizer.ggml.bos_token_id`) of the tokens that templates may use."""
+"""The names in metadata (`tokenizer.ggml.bos_token_id`) of the tokens that templates may use."""
 _PADDING = re.compile(r"\[PAD\d+\]")
-"""What converters call rows of the embedding that stand for no token."""
+"""The names that converters give to embedding rows without a token."""
 
-_said: list[str] = []
-"""Errors in llama.cpp's log since a file was last opened."""
+_log_errors: list[str] = []
+"""Errors in llama.cpp's log since the last file was opened."""
 
 _kept: list[object] = []
-"""What llama.cpp goes on calling."""
+"""Callbacks that llama.cpp keeps calling, so they must stay alive."""
 
 
-def _listen(level: int, text: bytes, _: object) -> None:
+def _on_log(level: int, text: bytes, _: object) -> None:
     if level == _ERROR:
-        _said.append(text.decode("utf-8", "replace").strip())
+        _log_errors.append(text.decode("utf-8", "replace").strip())
 
 
 @cache
@@ -47,13 +47,13 @@ def library() -> Any:
     Raises:
         ModelError: the extra is missing.
     """
-    # Threads that wait must sleep: spinning ones beside another engine's make a token many times slower.
+    # Waiting threads must sleep: if they spin next to another engine's threads, a token takes many times longer.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         import llama_cpp
     except ImportError as error:
         raise ModelError(f"GGUF files need llama-cpp-python ({error}): {install_command('llama')}") from None
-    listener = llama_cpp.llama_log_callback(_listen)
+    listener = llama_cpp.llama_log_callback(_on_log)
     _kept.append(listener)
     llama_cpp.llama_log_set(listener, ctypes.c_void_p())
     llama_cpp.llama_backend_init()
@@ -61,7 +61,7 @@ def library() -> Any:
 
 
 class Gguf:
-    """A file that llama.cpp has open, closed with this object.
+    """A file that llama.cpp has open; deleting this object closes it.
 
     Attributes:
         model: llama.cpp's model.
@@ -69,7 +69,7 @@ class Gguf:
     """
 
     def __init__(self, path: Path, *, vocabulary_only: bool = False, gpu: bool = False) -> None:
-        """With `gpu` all layers go there, if llama.cpp was built for one.
+        """Open a file; with `gpu`, all layers run on a GPU if llama.cpp was built for one.
 
         Raises:
             ModelError: the extra is missing, or the file cannot be read.
@@ -78,10 +78,10 @@ class Gguf:
         params = lib.llama_model_default_params()
         params.vocab_only = vocabulary_only
         params.n_gpu_layers = -1 if gpu else 0
-        _said.clear()
+        _log_errors.clear()
         model = lib.llama_model_load_from_file(os.fsencode(path), params)
         if model is None:
-            reason = _said[0] if _said else "its memory may not suffice"
+            reason = _log_errors[0] if _log_errors else "there may not be enough memory"
             raise ModelError(f"{path}: llama.cpp cannot load it ({reason}); give a complete GGUF file of a known model")
         self.model = model
         self.vocabulary = lib.llama_model_get_vocab(model)
@@ -110,7 +110,7 @@ class GgufText(Templated):
             {f"{name}_token": spelling for name, token in named.items() if (spelling := self._content(token))},
         )
         tokens = range(lib.llama_vocab_n_tokens(file.vocabulary))
-        # The strings are those of `tokenizer.json`: the same vocabulary has the same fingerprint there.
+        # The strings are those of `tokenizer.json`, so the same vocabulary has the same fingerprint there.
         contents = {self._content(token): token for token in tokens}
         vocabulary = {text: id_ for text, id_ in contents.items() if not _PADDING.fullmatch(text)}
         self.fingerprint = fingerprint(vocabulary)
@@ -135,8 +135,8 @@ class GgufText(Templated):
     def _token(self, name: str) -> int:
         """The token with this name in the file; -1 if there is none.
 
-        For tokens that a file does not name, llama.cpp has default ids, which may be ordinary text in this
-        vocabulary. A default counts only if it is a control token.
+        llama.cpp has default ids for tokens that a file does not name. They may be ordinary text in this vocabulary, so
+        a default counts only if it is a control token.
         """
         token = getattr(self._lib, f"llama_vocab_{name}")(self._file.vocabulary)
         named = self._file.value(f"tokenizer.ggml.{_NAMED[name]}_token_id") is not None
@@ -144,7 +144,7 @@ class GgufText(Templated):
         return token if named or control else -1
 
     def _content(self, token: int) -> str:
-        """A token as the vocabulary writes it; empty for none (-1)."""
+        """The vocabulary's string for a token; empty for -1."""
         return (
             "" if token < 0 else self._lib.llama_vocab_get_text(self._file.vocabulary, token).decode("utf-8", "replace")
         )
@@ -176,24 +176,24 @@ class GgufText(Templated):
         return ids + self._plain(text[done:].lstrip() if takes_white else text[done:])
 
     def _plain(self, text: str) -> list[int]:
-        """Ids of `text`, whatever it spells."""
+        """Ids of `text` without control tokens, whatever it spells."""
         ids = self._tokens(text, False)
         if self._control.keys().isdisjoint(map(self._content, ids)):
             return ids
-        # llama.cpp recognises user-defined tokens in any text, so split their spellings.
+        # llama.cpp recognises user-defined tokens in any text, so this splits their spellings.
         cuts = [found.start() + 1 for found in self._spelled.finditer(text)]
         first, *others = (text[start:end] for start, end in pairwise((0, *cuts, len(text))))
         return [*self._tokens(first, False), *(token for other in others for token in self._behind(other))]
 
     def _behind(self, text: str) -> list[int]:
-        """Ids of a text that follows another: some vocabularies put a space before a text that stands alone."""
+        """Ids of a text that follows other text: some vocabularies put a space before a text that stands alone."""
         lead, ids = self._tokens("\n", False), self._tokens("\n" + text, False)
         return ids[len(lead) :] if ids[: len(lead)] == lead else self._tokens(text, False)
 
     def _tokens(self, text: str, special: bool) -> list[int]:
-        """A text as llama.cpp tokenises it; `special` is whether it recognises control tokens."""
+        """Ids of a text by llama.cpp; `special` says whether it recognises control tokens."""
         data = text.encode()
-        room = len(data) + 8  # no token without a byte, but for a space that some put in front
+        room = len(data) + 8  # every token has a byte, apart from a space that some vocabularies put in front
         tokens = (ctypes.c_int32 * room)()
         count = self._lib.llama_tokenize(self._file.vocabulary, data, len(data), tokens, room, False, special)
         assert 0 <= count <= room

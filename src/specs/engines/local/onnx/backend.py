@@ -1,8 +1,8 @@
-"""Small Llama- and Qwen2-shaped models in fp32 on the CPU, by onnxruntime: no torch.
+"""The `Backend` of small Llama- and Qwen2-shaped models in fp32 on the CPU, by onnxruntime and without torch.
 
-The model's folder is Hugging Face's (`config.json`, `model.safetensors`); the graph is built
-when it is loaded (`specs.engines.local.onnx.graph`). Keys and values live in one buffer a cache,
-which the attention kernel reads and extends in place: a call copies nothing that is cached.
+It loads a Hugging Face folder (`config.json`, `model.safetensors`) and builds the graph
+(`specs.engines.local.onnx.graph`). Each cache has one buffer of keys and values, which the attention kernel reads and
+extends in place: a call copies no cached entry.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from specs.engines.local.onnx.weights import Weights, read_shape, read_weights
 from specs.errors import EngineError
 
 FIRST_CAPACITY = 512
-"""Entries that a new cache has room for: a short solve never moves."""
+"""Entries of a new cache: enough for a short solve."""
 
 SPARE_CAPACITY = 2048
-"""Entries up to which memory is kept for caches to come: that of a rare long solve is given back."""
+"""The most entries of a buffer that the pool keeps: it releases the buffer of a rare long solve."""
 
 SMALL_CALL = 32
-"""Tokens up to which the arrays of a call are kept for the next one of its shape."""
+"""The most tokens of a call whose arrays a buffer keeps for the next call of the same shape."""
 
 
 def load_light(
@@ -41,13 +41,13 @@ def load_light(
     """Load the model in folder `path`.
 
     Args:
-        threads: that a call runs on, >= 1.
-        labels: of a language model, the tokens whose logits are computed; None for all.
-        vocabulary: size of the tokenizer's vocabulary; rows beyond it are padding and are cut off. None for all rows.
+        threads: threads of a call, >= 1.
+        labels: the tokens of a language model whose logits to compute; None for all.
+        vocabulary: size of the tokenizer's vocabulary; the backend cuts rows beyond it as padding. None for no cut.
 
     Raises:
-        ModelError: the folder holds something else than a Llama or Qwen2 model, with a
-            language-model head or a reward head of 1 or 2 labels, in fp32, fp16 or bf16.
+        ModelError: the folder contains something other than a Llama or Qwen2 model in fp32, fp16 or bf16, with a
+            language-model head or a reward head of 1 or 2 labels.
     """
     path = Path(path)
     shape = read_shape(path)
@@ -58,8 +58,8 @@ def load_light(
 class LightCache(PooledBuffer["_KVBuffer"]):
     """Keys and values of one token tree.
 
-    Slot 0 is an entry that nobody sees, so that every call is a continuation: on an empty
-    cache the attention kernel takes consecutive positions for granted, which a tree has not.
+    Entry 0 is one that no token sees, so that every call continues something: on an empty cache the attention kernel
+    assumes consecutive positions, which a tree does not have.
     """
 
     __slots__ = ("used",)
@@ -73,14 +73,14 @@ class LightCache(PooledBuffer["_KVBuffer"]):
 
 
 class _KVBuffer:
-    """The memory of a cache, bound to the session; it serves one cache after the other.
+    """The memory of a cache, bound to the session; one cache after another uses it.
 
     Attributes:
         keys_values: [layers, 2, 1, kv_heads, entries, head].
         mask: [SMALL_CALL, entries], out: [SMALL_CALL, width]; small calls use their first rows.
         calls: arrays of small calls, by new tokens and wanted rows.
         bound: the arrays that the session reads and writes now.
-        flushed: what calls run inside.
+        flushed: the context in which calls run.
     """
 
     __slots__ = ("binding", "bound", "calls", "flushed", "keys_values", "last", "mask", "out", "tables", "total")
@@ -103,12 +103,12 @@ class _KVBuffer:
 
 
 class _Arrays:
-    """What calls of one shape read and write, as the session sees it.
+    """The arrays that calls of one shape read and write.
 
     Attributes:
         ids, positions: [new]
         want: [wanted]
-        bias: [new, columns]; the kernel reads as many columns as there are entries.
+        bias: [new, columns]; the kernel reads as many columns as the cache has entries.
         out: [1, wanted, width]
     """
 
@@ -146,8 +146,8 @@ class _Arrays:
 class LightBackend:
     """`specs.engines.local.backend.Backend` over one onnxruntime session.
 
-    Calls release the interpreter lock while they compute; different caches may be used from
-    different threads at the same time, one cache only by one.
+    Calls release the interpreter lock while they compute. Different threads may use different caches at the same time,
+    but only one thread may use a cache.
     """
 
     def __init__(self, name: str, shape: Shape, weights: Weights, threads: int = 1) -> None:
@@ -178,8 +178,8 @@ class LightBackend:
         """See `Backend.forward`.
 
         Raises:
-            EngineError: an id outside the vocabulary, a position outside the context, or positions
-                or a mask of another shape.
+            EngineError: an id lies outside the vocabulary, a position outside the context, or positions or mask have
+                a wrong shape.
         """
         new, used = len(ids), cache.used
         total = used + new
@@ -213,13 +213,13 @@ class LightBackend:
             raise EngineError(
                 f"cannot keep {length} + {count} of {cache.used - 1} cache entries: name entries it holds"
             )
-        if count and moved[-1] != length + count - 1:  # not in place already
+        if count and moved[-1] != length + count - 1:  # some are not in place yet
             keys_values = cache.buffer.keys_values
             keys_values[..., first : first + count, :] = keys_values[..., np.asarray(moved) + 1, :]
         cache.used = first + count
 
     def _call(self, buffer: _KVBuffer, new: int, wanted: int, total: int) -> _Arrays:
-        """The arrays of a call, bound; those of small calls, which come again and again, are kept."""
+        """The bound arrays of a call; the buffer keeps those of small calls, whose shapes recur."""
         call = buffer.calls.get((new, wanted))
         if call is None:
             if max(new, wanted) <= SMALL_CALL:
@@ -234,7 +234,7 @@ class LightBackend:
         return call
 
     def _check(self, call: _Arrays, visible: Bools | None, held: int) -> None:
-        """Refuse what the kernels would read out of bounds or silently ignore."""
+        """Refuse inputs with which the kernels would read out of bounds, or which they would silently ignore."""
         new = len(call.ids)
         if not call.within():
             if call.ids.min() < 0 or call.ids.max() >= self.shape.vocab:
@@ -243,20 +243,20 @@ class LightBackend:
                 )
             if call.positions.min() < 0 or call.positions.max() >= self.context:
                 raise EngineError(f"a position lies outside {self.name}'s context of {self.context}: shorten the input")
-            raise EngineError(f"a wanted row is none of the {new} new tokens: number rows from 0")
+            raise EngineError(f"a wanted row is not one of the {new} new tokens: number rows from 0")
         if visible is not None and visible.shape != (new, held + new):
             raise EngineError(f"the mask is {visible.shape}, not {(new, held + new)}: give [new, cached + new]")
 
     def _reserve(self, buffer: _KVBuffer, used: int, entries: int) -> None:
-        """Move the `used` entries to a buffer for at least `entries`, twice as large as before or more."""
+        """Move the `used` entries to memory for at least `entries`, and at least twice as large."""
         shape = self.shape
         capacity = max(entries, 2 * buffer.capacity)
-        buffer.calls.clear()  # their masks have a column for every entry
+        buffer.calls.clear()  # their masks have a column for each entry
         keys_values = np.zeros((*buffer.keys_values.shape[:-2], capacity, shape.head), np.float32)
         keys_values[..., :used, :] = buffer.keys_values[..., :used, :]
         buffer.keys_values = keys_values
         buffer.mask = np.empty((SMALL_CALL, capacity), np.float32)
-        # The kernel wants a table row an entry, though a tree has fewer positions than entries.
+        # The kernel needs a table row for each entry, although a tree has fewer positions than entries.
         buffer.tables = self._tables if capacity <= len(self._tables[0]) else _rotary(shape, capacity)
         bind = buffer.binding.bind_input
         for name, table in zip(("cos", "sin"), buffer.tables, strict=True):
@@ -272,8 +272,8 @@ class LightBackend:
 def _rotary(shape: Shape, rows: int) -> tuple[Floats, Floats]:
     """[rows, head/2] cosines and sines; angles in fp32, as the models were trained."""
     exponent = np.arange(0, shape.head, 2, dtype=np.float32) / np.float32(shape.head)
-    # Rounded as transformers rounds them: another order of operations moves a sharp model's
-    # log-probabilities by several 1e-4 after a few hundred positions.
+    # This rounds like transformers: another order of operations changes a sharp model's log-probabilities by several
+    # 1e-4 after a few hundred positions.
     frequencies = np.float32(1) / np.power(shape.theta, exponent.astype(np.float64)).astype(np.float32)
     angles = np.arange(rows, dtype=np.float32)[:, None] * frequencies
     return np.cos(angles), np.sin(angles)
@@ -285,9 +285,9 @@ def _session(shape: Shape, weights: Weights, threads: int) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # Waiting threads sleep: the models of a solve run side by side on few cores.
+    # Waiting threads sleep, because several models of a solve share few cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.enable_mem_pattern = False  # one plan per input shape, and each call's shape is new
+    options.enable_mem_pattern = False  # a plan is for one input shape, and each call has a new one
     arrays = weights.arrays
     options.add_external_initializers(list(arrays), [ort.OrtValue.ortvalue_from_numpy(a) for a in arrays.values()])
     graph = build_graph(shape, {name: array.shape for name, array in arrays.items()})

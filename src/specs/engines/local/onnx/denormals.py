@@ -1,7 +1,7 @@
-"""Numbers below 1e-38 as zeros, for one piece of work in one thread and nothing else.
+"""Treats numbers below 1e-38 (denormals) as zeros, during one piece of work in one thread.
 
-Sharp attention leaves such weights, and processors calculate with them many times slower. Whether they
-do is part of a thread's floating-point environment (C99's fenv.h), which belongs to whoever called us.
+Sharp attention produces such weights, and processors are many times slower with them. The setting is part of the
+thread's floating-point environment (C99's fenv.h), which belongs to the caller, so it is restored afterwards.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import platform
 
 ROOM = 64
 """Bytes for a `fenv_t`: 32 on x86-64, 16 on ARM."""
-CONTROL = {  # where `fenv_t` holds the control word (32 bits), and the bits that flush results and inputs
+CONTROL = {  # the offset of the control word (32 bits) in `fenv_t`, and the bits that flush results and inputs
     ("Linux", "x86_64"): (28, 0x8040),
     ("Darwin", "x86_64"): (4, 0x8040),
     ("Linux", "aarch64"): (0, 1 << 24),
@@ -21,7 +21,7 @@ CONTROL = {  # where `fenv_t` holds the control word (32 bits), and the bits tha
 
 
 def _library() -> ctypes.PyDLL | None:
-    """The C library's mathematics, called without giving up the interpreter; None on other systems."""
+    """The C library's mathematics, called with the interpreter lock held; None on other systems."""
     if CONTROL is None:
         return None
     try:
@@ -35,9 +35,9 @@ LIBRARY = _library()
 
 
 class Flushed:
-    """Inside, numbers below 1e-38 are zeros in this thread; without effect where there is no `LIBRARY`.
+    """A context in which numbers below 1e-38 are zeros in this thread; it does nothing without `LIBRARY`.
 
-    May be entered again and again, by one thread at a time.
+    One thread at a time may enter it, any number of times.
     """
 
     __slots__ = ("_before", "_environment", "_word")

@@ -1,9 +1,9 @@
 """The forward pass of a Llama/Qwen2-shaped decoder as an ONNX graph for onnxruntime.
 
-Weights stay outside the graph: they are declared here by name and shape and handed to the
-session as arrays, so building costs milliseconds whatever the size of the model.
+The graph declares weights by name and shape, and the session gets them as arrays. So building takes milliseconds
+whatever the size of the model.
 
-Graph inputs, with M new tokens, T cache entries afterwards and room for C:
+Graph inputs, with M new tokens, T cache entries afterwards, and memory for C entries:
 
     ids [1, M], positions [1, M], want [K] int64
     bias [1, 1, M, T]        added to the attention scores: 0 or -inf
@@ -12,7 +12,7 @@ Graph inputs, with M new tokens, T cache entries afterwards and room for C:
     past_K_i, past_V_i       [1, kv_heads, C, head] of layer i; the caller binds the outputs
                              new_K_i, new_V_i to the same memory, so nothing is copied
 
-Output: out [1, K, width]. From the last attention on only the wanted rows are computed.
+Output: out [1, K, width]. After the last attention the graph computes only the wanted rows.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Shape:
     Attributes:
         layers, hidden, mlp, heads, kv_heads, head: counts and widths of a Llama block.
         vocab: rows of the embedding.
-        context: most positions of a sequence.
-        epsilon: of the RMS norms.
+        context: the most positions of a sequence.
+        epsilon: epsilon of the RMS norms.
         theta: base of the rotary frequencies.
     """
 
@@ -73,7 +73,7 @@ class _Graph:
         return helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
 
     def outside(self, name: str, dims: tuple[int, ...]) -> Any:
-        """A weight whose numbers the session gets from the caller."""
+        """A weight whose numbers the caller gives to the session."""
         tensor = self.onnx.TensorProto(name=name, data_type=self.onnx.TensorProto.FLOAT, dims=dims)
         tensor.data_location = self.onnx.TensorProto.EXTERNAL
         tensor.external_data.add(key="location", value="given by the caller")
@@ -87,7 +87,7 @@ class _Graph:
         return outputs[0]
 
     def linear(self, x: str, weight: str, out: str) -> str:
-        """`x @ weight.T`, plus `weight.bias` where there is one; weights keep their [out, in] layout."""
+        """`x @ weight.T`, plus `weight.bias` if it exists; weights keep their [out, in] layout."""
         bias = f"{weight}.bias"
         if bias not in self.weights:
             return self.node("FusedMatMul", [x, weight], [out], transB=1)

@@ -1,4 +1,4 @@
-"""onnxruntime, imported in one place, with telemetry off unless the user sets it."""
+"""Imports onnxruntime, with telemetry off unless the user turns it on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def onnxruntime() -> Any:
-    """The module. Telemetry is off before the import, which alone would write files and look up a host."""
+    """The module. Telemetry must be off before the import, which would otherwise write files and look up a host."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime as module
 

@@ -1,4 +1,4 @@
-"""What the light backend runs, read from a Hugging Face folder: sizes and fp32 weights, or a refusal by name."""
+"""Reads the sizes and fp32 weights of a model for the light backend, and refuses models that it cannot run."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ HEADS = {
     "Qwen2ForTokenClassification": "score",
     "Qwen2ForPrmModel": "v_head.summary",
 }
-"""Supported architectures and the name of each one's head."""
+"""Supported architectures, and the name of each head."""
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Arrays by the graph's names, fp32, and how many numbers the file's used tensors hold."""
+    """The fp32 arrays by the graph's names, and how many numbers the used tensors of the file contain."""
 
     arrays: dict[str, Floats]
     parameters: int
 
 
 def read_shape(path: Path) -> Shape:
-    """Sizes from `config.json`; ModelError where the light backend cannot run the model."""
+    """Sizes from `config.json`; raises ModelError if the light backend cannot run the model."""
     config = _config(path)
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     kind = rope.get("rope_type", rope.get("type", "default"))
@@ -68,7 +68,7 @@ def read_shape(path: Path) -> Shape:
 
 
 def read_weights(path: Path, shape: Shape, labels: Sequence[int] | None, vocabulary: int | None) -> Weights:
-    """The graph's arrays from `model.safetensors`; every tensor of the file must be used.
+    """The graph's arrays from `model.safetensors`; refuses files with tensors that the graph does not use.
 
     For `labels` and `vocabulary` see `specs.engines.local.onnx.backend.load_light`.
     """
@@ -98,7 +98,7 @@ def read_weights(path: Path, shape: Shape, labels: Sequence[int] | None, vocabul
         arrays[f"{layer}.norm2"] = take(f"{prefix}.post_attention_layernorm.weight", shape.hidden)
     writes = head == "lm_head"
     tied = writes and config.get("tie_word_embeddings", False)
-    if tied or head == "v_head.summary":  # Skywork's PRMs still carry the language model's output matrix
+    if tied or head == "v_head.summary":  # Skywork's PRMs still contain the language model's output matrix
         tensors.drop("lm_head.weight")
     arrays["head"] = arrays["embed"] if tied else take(f"{head}.weight", shape.vocab if writes else None, shape.hidden)
     if tensors.has(f"{head}.bias"):
@@ -164,7 +164,7 @@ class _Tensors:
         return _fp32(entry["data"], entry["dtype"], f"{self.file}: {name}").reshape(found)
 
     def finish(self) -> None:
-        """Refuse weights that would have been ignored (a bias of another layer, an adapter)."""
+        """Refuse weights that the graph would ignore (a bias of another layer, an adapter)."""
         rest = sorted(name for name in self.left if not name.endswith("rotary_emb.inv_freq"))
         if rest:
             raise ModelError(f"{self.file}: the light backend has no use for {rest[0]}: load it with the torch backend")

@@ -1,4 +1,4 @@
-"""Hugging Face models in process: the `Backend` protocol over transformers and torch.
+"""Hugging Face models of this process, by transformers and torch (extra `torch`); import `loading`.
 
-Needs the extra `specs-llm[torch]`; only `loading` can be imported without it.
+Without the extra, only `loading` can be imported.
 """

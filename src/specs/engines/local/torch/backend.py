@@ -1,9 +1,9 @@
 """A Hugging Face model as a `Backend`.
 
-The cache is memory for keys and values of every layer, set aside once; a tree of tokens lives in it side
-by side, and the attention mask says who sees whom. That works for models whose whole state is such a
-cache. Recurrent and hybrid models fold the past into one state, which cannot hold two branches. LogitsOps
-stay on the device, and on CUDA passes of few tokens are recorded.
+The cache is memory for the keys and values of every layer, allocated once. It holds the branches of a token tree side
+by side, and the attention mask says which token sees which entry. That works for models whose whole state is such a
+cache. Recurrent and hybrid models fold the past into one state, which cannot hold two branches. Logits stay on the
+device, and on CUDA the backend records passes of few tokens.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-# Nats on the summed log-probability of a step. Kernels for one row and for many round differently.
+# Nats of a step's summed log-probability. Kernels for one row and for many rows round differently.
 # Over 40 tokens of random models (CPU) the sums differ by 1e-6 to 2e-5 in fp32 where logits reach 7.
 # In half precision each hidden state keeps 8 (bf16) or 11 (fp16) bits, and where logits reach 20
 # the sums differ by up to 0.63 and 0.13.
@@ -49,38 +49,38 @@ _IF_NOT_FINITE = {
 }
 
 FIRST_CAPACITY = 512
-"""Entries that a new cache has room for; it doubles when full."""
+"""Entries of a new cache; it doubles when it is full."""
 
 RECORDED_CAPACITY = 2048
-"""The same where passes are recorded, which they are anew when their memory has moved."""
+"""The same if passes are recorded: a recording is lost when its memory moves."""
 
 _FEWER = "use fewer candidates or a shorter context"
 
 
 HFCache = PooledBuffer[KVBuffer]
-"""Keys and values of one token tree, in memory that a later one will use, with the passes recorded over it."""
+"""Keys and values of one token tree, in memory that a later tree reuses, with the passes recorded over it."""
 
 
 class HFBackend:
     """One loaded model; see `specs.engines.local.backend.Backend` for the members.
 
-    `forward` raises EngineError when memory runs out; the cache is then of no further use.
+    `forward` raises EngineError when memory runs out; the caller must not use the cache afterwards.
 
     Attributes:
-        record: how passes of few tokens are recorded (`prepare`): by CUDA graphs on CUDA, if the model
-            never waits for what it computes; None where every kernel is called anew, as on a CPU.
-        attention: context in which models choose their kernels for attention.
+        record: how the backend records passes of few tokens (`prepare`): by CUDA graphs on CUDA, if the model never
+            waits for its own results; None if it calls every kernel anew, as on a CPU.
+        attention: context in which torch chooses the kernels for attention.
     """
 
     def __init__(
         self, name: str, kind: Kind, model: Any, context: int, dtype: str, vocabulary: int | None = None
     ) -> None:
-        """`vocabulary`: size of the tokenizer's vocabulary; rows beyond it are padding, cut off; None for all."""
+        """The backend cuts rows beyond `vocabulary`, the size of the tokenizer's, as padding; None for no cut."""
         self.name = name
         self.parameters: int = sum(weight.numel() for weight in model.parameters())
         self.context = context
         self.device = str(model.device)
-        self.concurrent_calls = 0  # a call takes all cores, or the device
+        self.concurrent_calls = 0  # a call uses all cores, or the device
         self.tolerance = _TOLERANCE[dtype]
         self.if_not_finite = _IF_NOT_FINITE[dtype]
         self.logits_ops: LogitsOps = TorchLogitsOps()
@@ -88,7 +88,7 @@ class HFBackend:
         self._model = suited(model)
         rows: int = model.get_input_embeddings().weight.shape[0]
         self.vocabulary = rows if vocabulary is None else min(rows, vocabulary)
-        # A reward head costs nothing beside the trunk: let it not round.
+        # A reward head costs nothing compared with the trunk, so it runs in fp32.
         self._head: Any = model.score.float() if kind == "prm" else None
         self._runs: Any = model if self._head is None else model.base_model
         self._cache_argument = cache_argument(self._runs)
@@ -96,7 +96,7 @@ class HFBackend:
         self.width: int = min(last.shape[0], self.vocabulary)
         self._pool: BufferPool[KVBuffer] = BufferPool()
         with torch.inference_mode():
-            # What a layer keeps of a token is known when it has kept one.
+            # A first token shows what each layer keeps of a token.
             cache, zero = DynamicCache(), torch.zeros((1, 1), dtype=torch.long, device=model.device)
             self._compute(cache, zero, zero, None)
             self._shapes, self._like = entries_of(cache)
@@ -121,7 +121,7 @@ class HFBackend:
                 "use the tokenizer that belongs to the model"
             )
         with torch.inference_mode(), within_memory(self.name, EngineError, _FEWER):
-            # Entries count from the next line on, so a pass that memory did not suffice for may begin anew.
+            # Entries count only after this line, so a pass that has run out of memory can start again.
             output = _retry_without_spare_buffers(lambda: self._pass(cache.buffer, ids, positions, visible, want))
         cache.buffer.use.used += len(ids)
         return output
@@ -137,7 +137,7 @@ class HFBackend:
             buffer.cache,
             torch.tensor(ids, device=device)[None],
             torch.tensor(positions, device=device)[None],
-            # A mask of four dimensions is taken as it is; None lets a fused causal kernel run.
+            # Models use a mask of four dimensions as it is; None lets a fused causal kernel run.
             None if visible is None else torch.tensor(visible, device=device)[None, None],
             torch.tensor(want, device=device),
         )
@@ -149,7 +149,7 @@ class HFBackend:
     def _compute(
         self, cache: Any, ids: Tensor, positions: Tensor, visible: Tensor | None, want: Tensor | None = None
     ) -> Tensor:
-        """[wanted, width] outputs in the model's precision, those of a reward head in fp32; of all tokens for None."""
+        """Outputs [wanted, width], in fp32 for a reward head and else in the model's dtype; for None, of all tokens."""
         inputs = {
             "input_ids": ids,
             "position_ids": positions,
@@ -159,13 +159,13 @@ class HFBackend:
         }
         with self.attention():
             if self._head is None:
-                # The model's own forward, because some scale or cap their logits after the head.
+                # The model's own forward, because some models scale or cap their logits after the head.
                 return self._runs(**inputs, logits_to_keep=0 if want is None else want).logits[0, :, : self.width]
             hidden = self._runs(**inputs).last_hidden_state[0]
         return self._head((hidden if want is None else hidden[want]).float())
 
     def prepare(self, record: Record) -> None:
-        """Record passes of few tokens from now on, those over the memory of a first cache at once."""
+        """Record passes of few tokens from now on, and those over the memory of a first cache immediately."""
         self.record = record
         with torch.inference_mode():
             buffer = self._new_buffer()
@@ -175,13 +175,13 @@ class HFBackend:
         self._pool.put_back(buffer)
 
     def unrecorded(self) -> HFBackend:
-        """The same model with every kernel called anew."""
+        """The same model without recorded passes."""
         other = copy(self)
         other.record, other._pool = None, BufferPool()
         return other
 
     def with_attention(self, attention: Callable[[], AbstractContextManager[None]]) -> HFBackend:
-        """The same model with other kernels for attention, and memory and recordings of its own."""
+        """The same model with other kernels for attention, and with its own memory and recordings."""
         other = copy(self)
         other.attention, other._pool = attention, BufferPool()
         if self.record is not None:
@@ -192,9 +192,9 @@ class HFBackend:
         return KVBuffer(self._shapes, self._like, RECORDED_CAPACITY if self.record else FIRST_CAPACITY)
 
     def _recorded(self, buffer: KVBuffer, size: int, entries: int, record: Record) -> Pass:
-        """The recorded pass for `size` tokens over this room, which reads no more than it has to for so many entries.
+        """The recorded pass for `size` tokens over this buffer, which reads few more than `entries` entries.
 
-        A room that a long solve has made large must not make short ones slow.
+        A buffer that a long solve has enlarged must not make short solves slow.
         """
         span = RECORDED_CAPACITY
         while span < entries:
@@ -220,7 +220,7 @@ class HFBackend:
 
 
 def recorder(device: torch.device) -> Record | None:
-    """How passes are recorded on a device, where that saves time."""
+    """How to record passes on a device; None if that saves no time there."""
     return cuda_graphs(device) if device.type == "cuda" else None
 
 
@@ -230,12 +230,13 @@ def cache_argument(model: Any) -> str:
 
 
 @contextmanager
-def within_memory(name: str, kind: type[SpecsError], mend: str) -> Iterator[None]:
+def within_memory(name: str, kind: type[SpecsError], fix: str) -> Iterator[None]:
+    """Turn torch's out-of-memory errors into `kind`, which names the model and the fix."""
     try:
         yield
     except RuntimeError as error:
         if _is_out_of_memory(error):
-            raise kind(f"{name} does not fit into memory: {mend}") from None
+            raise kind(f"{name} does not fit into memory: {fix}") from None
         raise
 
 
@@ -245,7 +246,7 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
 
 
 def _retry_without_spare_buffers(work: Callable[[], T]) -> T:
-    """What `work` returns, tried again without the memory that models keep for later if it needs that."""
+    """The result of `work`; if memory runs out, release the spare buffers of all models and try again."""
     try:
         return work()
     except RuntimeError as error:

@@ -1,9 +1,9 @@
 """Memory for the keys and values of a tree of tokens, in the shape that transformers' models read and write.
 
-It is set aside once and never moves while it suffices: a pass writes behind what is there and copies nothing.
-Models read what they just wrote either as the entries so far, or (`Use.slots`) as a fixed number of entries, of
-which a mask hides the unused ones: then every address and every shape is the same from pass to pass, as
-recording a pass takes (`specs.engines.local.torch.passes`).
+The memory is allocated once and moves only when it is full: a pass writes behind the existing entries and copies
+nothing. Models read either the entries so far, or (`Use.slots`) a fixed number of entries, of which a mask hides the
+unused ones. Then every address and every shape is the same from pass to pass, as recorded passes need
+(`specs.engines.local.torch.passes`).
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from transformers import Cache
 from transformers.cache_utils import DynamicLayer
 
 Shapes = list[tuple[torch.Size, torch.Size] | None]
-"""Of each layer's keys and values [1, heads, entries, head]; None for a layer that reads another one's."""
+"""Shapes of each layer's keys and values [1, heads, entries, head]; None for a layer that reads another layer's."""
 
 
 def entries_of(cache: Any) -> tuple[Shapes, Tensor]:
-    """What a model has written to a `DynamicCache`, and a tensor of its dtype and device."""
+    """The shapes that a model has written to a `DynamicCache`, and a tensor of their dtype and device."""
     layers = [(layer.keys, layer.values) for layer in cache.layers]
     shapes = [None if keys is None else (keys.shape, values.shape) for keys, values in layers]
     return shapes, next(keys for keys, _ in layers if keys is not None)
@@ -30,7 +30,7 @@ def entries_of(cache: Any) -> tuple[Shapes, Tensor]:
 
 @dataclass(slots=True)
 class Use:
-    """Which entries of a room are in use; its layers share this object.
+    """Which entries of a buffer are in use; its layers share this object.
 
     Attributes:
         used: number of entries in use, from the first on.
@@ -46,12 +46,12 @@ class Use:
 class _Layer(DynamicLayer):
     """One layer's part of a buffer.
 
-    Every layer keeps all its entries, one with a sliding window too: a window over a tree is no window
-    over its paths.
+    Every layer keeps all its entries, even one with a sliding window: a window over a tree is not a window over its
+    paths.
     """
 
     def __init__(self, use: Use) -> None:
-        """Takes the room's `Use`, not the room: without a reference cycle memory is freed as soon as the room is."""
+        """Takes the buffer's `Use`, not the buffer, because a reference cycle would keep its memory alive."""
         super().__init__()
         self.is_initialized = True
         self._use = use
@@ -78,13 +78,13 @@ class KVBuffer:
 
     Attributes:
         use: which entries are in use.
-        capacity: entries that there is room for.
+        capacity: entries that fit into the memory.
         cache: the cache object for the model.
-        passes: recorded passes by number of new tokens and of entries; they hold while the memory stays where it is.
+        passes: recorded passes by number of new tokens and of entries; they are valid until the memory moves.
     """
 
     def __init__(self, shapes: Shapes, like: Tensor, capacity: int) -> None:
-        """`like`: a tensor of the keys' dtype and device."""
+        """`like` is a tensor of the keys' dtype and device."""
         self._like, self.use = like, Use()
         self._members: dict[tuple[int, int], list[tuple[_Layer, str]]] = {}
         layers: list[Any] = []
@@ -104,11 +104,11 @@ class KVBuffer:
         return self.use.used
 
     def reserve(self, entries: int) -> None:
-        """Make room for that many entries in all, twice as many as before or more."""
+        """Grow to at least `entries` entries, and at least to twice the capacity, if they do not fit."""
         if entries <= self.capacity:
             return
         capacity = max(entries, 2 * self.capacity)
-        # Zeros, for what a mask hides is still multiplied by 0.
+        # Zeros, because attention multiplies masked entries by 0, and NaN would remain.
         blocks = [
             self._like.new_zeros(len(members), heads, capacity, head)
             for (heads, head), members in self._members.items()
@@ -124,14 +124,14 @@ class KVBuffer:
     def keep(self, length: int, moved: Sequence[int]) -> None:
         """See `specs.engines.local.backend.Backend.keep`."""
         end = length + len(moved)
-        if len(moved) and moved[-1] != end - 1:  # not all in place already
+        if len(moved) and moved[-1] != end - 1:  # some are not in place yet
             index = torch.tensor(moved, device=self._like.device)
             for block in self._blocks:
                 block[..., length:end, :] = block.index_select(-2, index)
         self.use.used = end
 
     def clear(self, everything: bool) -> None:
-        """Forget all entries; with `everything` what lies behind those to come, too, which a mask alone hides then."""
+        """Forget all entries; with `everything` also zero the memory, for passes that hide entries by a mask alone."""
         self.use.used = 0
         for block in self._blocks if everything else ():
             block.zero_()

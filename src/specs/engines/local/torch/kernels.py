@@ -1,6 +1,6 @@
-"""Products in an order that suits few rows over a long prefix, where torch's own choice does not.
+"""Matrix products and attention that are fast for few rows over a long prefix, where torch's own kernels are not.
 
-The numbers are the same but for rounding.
+The numbers are the same up to rounding.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from transformers.masking_utils import sdpa_mask
 NAME = "specs_grouped"
 
 MOST_ROWS = 32
-"""Of a product on a CPU for which the matrix comes first."""
+"""The most rows of a product on a CPU for which the matrix comes first."""
 
 
 def suited(model: Any) -> Any:
-    """The model with these products where it has transformers' and torch's usual ones; weights are not copied."""
+    """The model with these kernels in place of transformers' and torch's usual ones; it copies no weights."""
     if model.config._attn_implementation == "sdpa":
         model.set_attn_implementation(NAME)
     if model.device.type == "cpu" and model.dtype == torch.float32:
@@ -37,8 +37,8 @@ def suited(model: Any) -> Any:
 class FewRows(nn.Linear):
     """`x W'` as `(W x')'` for 2 to `MOST_ROWS` rows.
 
-    On two cores this takes 0.3 to 0.8 of the time, most where rows are few: torch would
-    use a kernel made for many rows, which reads the matrix worse.
+    On two cores this takes 0.3 to 0.8 of the time, and saves most with few rows: torch uses a kernel for many rows,
+    which reads the matrix more slowly.
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (its name in torch)
@@ -57,10 +57,10 @@ _before = True
 
 @contextmanager
 def without_cudnn() -> Iterator[None]:
-    """Switch cuDNN's attention off in torch, in all threads, until nobody is inside any more.
+    """Switch cuDNN's attention off in torch, in all threads, until the last context is left.
 
-    On recent GPUs torch would take it first, and it makes a plan for every new shape and thread: tens of
-    milliseconds, where every pass that scores candidates has a new shape.
+    On recent GPUs torch prefers it, but it makes a plan for every new shape and thread. That takes tens of
+    milliseconds, and every pass that scores candidates has a new shape.
     """
     global _inside, _before
     with _SETTING:
@@ -88,9 +88,9 @@ def grouped_attention(
 ) -> tuple[Tensor, None]:
     """`sdpa_attention_forward` for query heads that share keys and values, over a mask.
 
-    torch's kernels take shared heads only without a mask, so transformers copies keys and values for every
-    query head, at every pass, for the whole prefix. Here the queries that share a head stand behind one
-    another instead, as more rows of the same product, and nothing is copied.
+    torch's kernels accept shared heads only without a mask, so transformers copies keys and values for every query
+    head, in every pass, for the whole prefix. Here the queries that share a head become further rows of the same
+    product, and nothing is copied.
 
     Args:
         query: [1, heads, new, head]; key, value: [1, fewer heads, entries, head].

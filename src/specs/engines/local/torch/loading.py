@@ -1,6 +1,6 @@
-"""Loading a Hugging Face model, and refusing what cannot evaluate a tree.
+"""Loads Hugging Face models, and refuses those that cannot evaluate a tree of tokens.
 
-Nothing here imports torch before a model is loaded.
+Nothing here imports torch before it loads a model.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 _SMALLER = "choose a smaller model, another device or dtype bf16"
 
-# Relative to the largest output: rounding of one short pass stays below, a wrong mask above.
+# Relative to the largest output: the rounding of one short pass stays below, a wrong mask above.
 _PROBE = {"fp32": 1e-4, "bf16": 0.1, "fp16": 0.02}
 
 # Held while transformers' settings, which all threads share, differ from the user's.
@@ -45,18 +45,18 @@ def load_hf(
     """Load a model and check that it can evaluate a tree.
 
     Args:
-        name: local folder or hub id. Code that a checkpoint brings is never run.
+        name: local folder or hub id. Code in a checkpoint never runs.
         kind: "lm" for a causal language model; "prm" for one with a reward head, a
             `...ForTokenClassification` of one or two labels, Qwen2.5-Math-PRM or Skywork-o1-Open-PRM.
-        device: cpu, cuda, cuda:N, or auto (cuda where there is one).
+        device: cpu, cuda, cuda:N, or auto (cuda if there is one).
         dtype: fp32, bf16, fp16, or auto (bf16 on cuda, fp32 on cpu).
-        labels: of a language model, the tokens whose logits are computed; None for all.
-        vocabulary: size of the tokenizer's vocabulary; rows beyond it are padding and are cut off. None for all rows.
+        labels: the tokens of a language model whose logits to compute; None for all.
+        vocabulary: size of the tokenizer's vocabulary; the backend cuts rows beyond it as padding. None for no cut.
 
     Raises:
         InputError: no such device or dtype.
-        ModelError: the extra is missing, there is no such model, it is of the wrong kind, its
-            weights are incomplete, its cache cannot be forked, its outputs are not finite, or memory runs out.
+        ModelError: the extra is missing, there is no such model, it is of the wrong kind, its weights are incomplete,
+            its cache cannot be forked, its outputs are not finite, or memory runs out.
     """
     require_torch(name)
     import torch
@@ -89,24 +89,24 @@ def load_hf(
         )
         model = model.to(place).eval()
     if report["missing_keys"]:
-        # transformers would fill them with random numbers.
+        # transformers fills them with random numbers.
         missing = ", ".join(sorted(report["missing_keys"])[:3])
-        raise ModelError(f"{name}: the checkpoint lacks {missing}: it is no complete {architecture}")
+        raise ModelError(f"{name}: the checkpoint lacks {missing}: it is not a complete {architecture}")
     if kind == "prm" and not hasattr(model, "score"):
         raise ModelError(f"{name}: the head of {architecture} is not called `score`: use a model with a generic head")
 
     if labels is not None:
         checked_ids(labels, name, model.get_output_embeddings().weight.shape[0])
-        # The model's own forward runs over the few rows, because some scale or cap their logits after the head.
+        # The model's own forward runs over the few rows, because some models scale or cap their logits after the head.
         model.set_output_embeddings(heads.LabelRows(model.get_output_embeddings(), labels))
     backend = _opened(name, kind, model, context, dtype, vocabulary)
     if kind == "prm" and backend.width > 2:
-        raise ModelError(f"{name} tells {backend.width} labels apart: a reward head has one or two")
+        raise ModelError(f"{name} has {backend.width} labels: a reward head has one or two")
     return backend
 
 
 def require_torch(name: str) -> None:
-    """Raise `ModelError` if what is called `name` cannot be had for want of the extra."""
+    """Raise `ModelError` if the model `name` cannot run because the extra is missing."""
     try:
         import_module("torch")
         import_module("transformers")
@@ -120,7 +120,7 @@ def usual_dtype(place: torch.device) -> str:
 
 
 def device_of(device: str) -> torch.device:
-    """What cpu, cuda, cuda:N or auto (cuda where there is one) stands for; `InputError` where it is not there."""
+    """The device that cpu, cuda, cuda:N or auto (cuda if there is one) names; raises `InputError` if it is missing."""
     import torch
 
     if device == "auto":
@@ -156,12 +156,12 @@ def _architecture(name: str, kind: Kind) -> str:
         )
     if kind == "lm" and architecture not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values():
         hint = "it can only be the PRM" if rewards else "use a ...ForCausalLM model"
-        raise ModelError(f"{name} ({architecture}) is no causal language model: {hint}")
+        raise ModelError(f"{name} ({architecture}) is not a causal language model: {hint}")
     return architecture
 
 
 def _context(name: str, config: Any, model_class: Any) -> int:
-    """Most positions of a sequence for which the cached tree is exact."""
+    """The most positions of a sequence for which the cached tree is exact."""
     from transformers import DynamicCache
     from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
@@ -173,11 +173,11 @@ def _context(name: str, config: Any, model_class: Any) -> int:
             f"{name} ({model_class.__name__}) keeps no cache that can be forked: serve it over HTTP instead"
         )
     limits = [getattr(config, "max_position_embeddings", None)]
-    # Inside its window a sliding layer is an ordinary one.
+    # Within its window a sliding layer is an ordinary one.
     limits += [layer.sliding_window for layer in layers if isinstance(layer, DynamicSlidingWindowLayer)]
     rope = getattr(config, "rope_parameters", None) or {}
     if rope.get("rope_type") == "longrope":
-        # Beyond it all rotations change, those of cached keys too.
+        # Beyond it all rotations change, even those of cached keys.
         limits.append(rope["original_max_position_embeddings"])
     known = [limit for limit in limits if limit is not None]
     if not known:
@@ -186,7 +186,7 @@ def _context(name: str, config: Any, model_class: Any) -> int:
 
 
 def _opened(name: str, kind: Kind, model: Any, context: int, dtype: str, vocabulary: int | None) -> HFBackend:
-    """Refuses models that read the mask, the positions or the cache in a way of their own (ALiBi, encoders)."""
+    """The backend; refuses models that read the mask, the positions or the cache in their own way (ALiBi, encoders)."""
     from specs.engines.local.torch.backend import HFBackend, within_memory
 
     try:

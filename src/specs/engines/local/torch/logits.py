@@ -14,14 +14,14 @@ from specs.core.sampling import COLD, highest
 from specs.engines.arrays import Floats
 
 AT_ONCE = 1 << 23
-"""Logits whose law is computed together: 32 MB in fp32, whatever the number of rows."""
+"""Logits in one softmax: 32 MB in fp32, whatever the number of rows."""
 
 BLOCK = 256
-"""Tokens whose probabilities are summed up before a draw is looked for among them."""
+"""Tokens whose probabilities are summed before sampling looks for the token among them."""
 
 
 class TorchLogitsOps:
-    """Rows in any precision; laws are in fp32, sums of probabilities in fp64, as in `specs.core.sampling`."""
+    """Rows in any dtype; logits are in fp32 and sums of probabilities in fp64, as in `specs.core.sampling`."""
 
     def stack(self, rows: Sequence[Tensor]) -> Tensor:
         return torch.stack(list(rows))
@@ -74,7 +74,7 @@ class TorchLogitsOps:
 
 
 def _check(rows: Tensor, found: Sequence[float] | NDArray[np.float64]) -> None:
-    """Raise FloatingPointError if `rows` are unusable, which shows as NaN in the results `found`, already in memory."""
+    """Raise FloatingPointError if `rows` are unusable: then their results `found`, which are in memory, contain NaN."""
     if np.isnan(found).any():
         highest(rows.amax(-1, keepdim=True).float().cpu().numpy())
         raise FloatingPointError("infinite")  # after division by the temperature
@@ -83,7 +83,7 @@ def _check(rows: Tensor, found: Sequence[float] | NDArray[np.float64]) -> None:
 def _drawn(mass: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
     """Tokens by inversion, from masses [rows, V] by uniforms [rows, draws], and the mass of each row [rows, 1].
 
-    First the block that a draw falls into, then its token there: what is summed up one by one is short.
+    It finds the block of a draw first, then the token in the block, so cumulative sums stay short.
     """
     rows, width = mass.shape
     if surplus := -width % BLOCK:
@@ -93,13 +93,13 @@ def _drawn(mass: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
     totals = ends[:, -1:]
     # Scaling by the total keeps a uniform near 1 inside the support under rounding.
     goals = uniforms * totals
-    # If a row is NaN, the search may end beyond it.
+    # If a row contains NaN, the search may end beyond it.
     block = torch.searchsorted(ends, goals, right=True).clamp_(max=parts.shape[1] - 1)
     part = parts.gather(1, block[..., None].expand(-1, -1, BLOCK))
     goals = goals - pad(ends, (1, 0)).gather(-1, block)
     possible = part > 0
     beyond = possible & (part.cumsum(-1, dtype=torch.float64) > goals[..., None])
-    # Rounding may leave none beyond the goal: then it is the last one of the block.
+    # Rounding may leave no token beyond the goal; then the draw is the last possible token of the block.
     last = possible.cumsum(-1).argmax(-1)
     place = torch.where(beyond.any(-1), beyond.int().argmax(-1), last)
     return block * BLOCK + place, totals
@@ -108,7 +108,7 @@ def _drawn(mass: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
 def _scores(rows: Tensor, temperature: float, top_p: float) -> Tensor:
     """Log-probabilities up to a constant per row, -inf outside the nucleus (`specs.core.sampling.log_law`).
 
-    An unusable row gives NaN for everything drawn from it. Checking for it here would have to wait for the device.
+    An unusable row gives NaN for everything drawn from it. Checking for it here would wait for the device.
     """
     rows = rows.float()
     if temperature < COLD:
@@ -121,7 +121,7 @@ def _scores(rows: Tensor, temperature: float, top_p: float) -> Tensor:
         law = scores - scores.exp().sum(-1, keepdim=True, dtype=torch.float64).log().float()
         ordered, order = law.sort(dim=-1, descending=True, stable=True)
         mass = ordered.double().exp().cumsum(-1)
-        # A token stays if the mass before it has not reached top_p: the first always does.
+        # A token stays if the mass before it is below top_p; the first one always stays.
         outside = torch.cat([torch.zeros_like(mass[..., :1]), mass[..., :-1]], -1) >= top_p
         scores = scores.masked_fill(torch.zeros_like(outside).scatter_(-1, order, outside), -torch.inf)
     return scores

@@ -1,8 +1,7 @@
 """Passes over few tokens, recorded once and replayed: on CUDA, a pass is then one call instead of a thousand.
 
-What is recorded is a sequence of kernels with the addresses that they read and write, so everything that
-changes from pass to pass lies in tensors that stay where they are: tokens, positions, the entries to write,
-and the mask.
+A recording is a sequence of kernels with the addresses that they read and write. So everything that changes from pass
+to pass (tokens, positions, the entries to write, and the mask) lies in tensors that never move.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ Compute = Callable[[Any, Tensor, Tensor, Tensor], Tensor]
 """A model: cache, ids [1, new], positions [1, new] and mask [1, 1, new, entries] to outputs [new, width]."""
 
 Record = Callable[[Callable[[], Tensor]], Callable[[], Tensor]]
-"""Makes of work its recording, which does it again and returns the same tensor every time."""
+"""Records work; calling the recording does the work again and returns the same tensor every time."""
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
-"""New tokens of recorded passes; a pass runs with the next size up. Beyond, computing takes longer than calling.
+"""New tokens of recorded passes; a pass uses the next larger size. Larger passes compute longer than their calls take.
 
-Tokens that are guessed for candidates (`specs.methods.speculation`) need the last one: 8 candidates with 8 guesses
-each are 72."""
+Token-level speculation (`specs.methods.speculation`) needs the last size: 8 candidates with 8 proposed tokens each
+are 72 tokens."""
 
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -38,9 +37,9 @@ _ONE_AT_A_TIME = threading.Lock()
 class Pass:
     """A pass of up to `size` new tokens over the first `span` entries of a buffer.
 
-    The last of these takes what surplus tokens write; entries that are in use end before it.
-    Surplus tokens repeat the first one, so that a row never sees less than a token does: kernels that find nothing
-    to see in the first entries that they read may answer NaN, which a mask does not hide from later passes.
+    Surplus tokens write to the last of these entries; the entries in use end before it. Surplus tokens repeat the first
+    token, so that each of their rows sees what a token sees. Kernels that see nothing in the first entries that they
+    read may return NaN, which a mask does not hide from later passes.
     """
 
     def __init__(
@@ -62,7 +61,7 @@ class Pass:
             self._replay = record(work)
 
     def __call__(self, ids: Ints, positions: Ints, visible: Bools, want: Ints) -> Tensor:
-        """`visible`: [new, used + new]. Returns [len(want), width], which later passes leave alone."""
+        """Compute [len(want), width] outputs, which later passes do not overwrite; `visible` is [new, used + new]."""
         (new, entries), (size, span) = visible.shape, self._visible.shape
         numbers = np.empty((3, size), np.int64)
         numbers[:2, :new] = ids, positions
@@ -72,23 +71,23 @@ class Pass:
         mask = np.zeros((size, span), bool)
         mask[:new, :entries] = visible
         mask[new:] = mask[0]
-        # Nothing waits here, so that what follows is called while the pass still computes.
+        # Nothing here waits for the device, so the caller can queue more work while the pass computes.
         rows = torch.from_numpy(want).to(self._numbers.device, non_blocking=True)
-        with _ONE_AT_A_TIME:  # between replay and copy no other pass may write to memory that both use
+        with _ONE_AT_A_TIME:  # no other pass may write to the shared memory between replay and copy
             self._numbers.copy_(torch.from_numpy(numbers), non_blocking=True)
             self._visible.copy_(torch.from_numpy(mask), non_blocking=True)
             return self._replay().index_select(0, rows)
 
 
 def cuda_graphs(device: torch.device) -> Record:
-    """`Record` by CUDA graphs on a device, whatever device is torch's current one."""
+    """`Record` by CUDA graphs on a device, whichever device is torch's current one."""
 
     def record(work: Callable[[], Tensor]) -> Callable[[], Tensor]:
         with torch.cuda.device(device):
             pool, stream, _ = _pool(device)
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
-                work()  # libraries set aside their memory at the first call, which cannot be recorded
+                work()  # libraries allocate memory in the first call, which cannot be recorded
             torch.cuda.current_stream().wait_stream(stream)
             graph, rows = _captured(work, pool, stream)
 
@@ -102,9 +101,9 @@ def cuda_graphs(device: torch.device) -> Record:
 
 
 def _captured(work: Callable[[], Tensor], pool: Any, stream: Any) -> tuple[Any, Tensor]:
-    """The graph of `work`, and the tensor in the pool that it computes."""
+    """The graph of `work`, and the tensor in the pool that holds its result."""
     graph = torch.cuda.CUDAGraph()
-    # Other threads may go on calling kernels meanwhile.
+    # Other threads may call kernels meanwhile.
     with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
         rows = work()
     return graph, rows
@@ -112,10 +111,10 @@ def _captured(work: Callable[[], Tensor], pool: Any, stream: Any) -> tuple[Any, 
 
 @cache
 def _pool(device: torch.device) -> tuple[Any, Any, Any]:
-    """Memory that all recordings on a device share, the stream that they are made on, and one that is kept.
+    """Memory that all recordings on a device share, the stream on which they are made, and one recording to keep.
 
-    torch shares memory between recordings of the same stream only. It cannot record into memory all of whose
-    recordings are gone: an assertion of its allocator fails.
+    torch shares memory only between recordings of the same stream. Its allocator fails an assertion if it records into
+    memory whose recordings are all gone.
     """
     pool, stream = torch.cuda.graph_pool_handle(), torch.cuda.Stream()
 
@@ -127,11 +126,11 @@ def _pool(device: torch.device) -> tuple[Any, Any, Any]:
 
 
 class Waits(Exception):
-    """Work on CUDA stops to read what it has computed, so it cannot be recorded."""
+    """Work on CUDA waits for its own results, so it cannot be recorded."""
 
 
 def never_waiting(work: Callable[[], Tensor]) -> Callable[[], Tensor]:
-    """`Record` that records nothing; raises `Waits`. No other thread may wait for CUDA meanwhile."""
+    """`Record` that records nothing and raises `Waits`. No other thread may wait for CUDA meanwhile."""
     before = torch.cuda.get_sync_debug_mode()
     _set_sync_debug_mode("error")
     try:
@@ -147,6 +146,6 @@ def never_waiting(work: Callable[[], Tensor]) -> Callable[[], Tensor]:
 
 def _set_sync_debug_mode(mode: int | str) -> None:
     with warnings.catch_warnings():
-        # torch warns that this mode does not find everything; what it misses fails when it is recorded.
+        # torch warns that this mode does not find every wait; recording fails on those that it misses.
         warnings.simplefilter("ignore")
         torch.cuda.set_sync_debug_mode(mode)
