@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 from scipy.stats import binom
-from test_spending import solves
+from toy_solves import solves
 
 from specs.errors import InputError
 from specs.eval import calibration

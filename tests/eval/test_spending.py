@@ -5,25 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import toy
+from toy_solves import solves
 
-from specs.decoding.limits import Limits
-from specs.decoding.stream import stream
 from specs.errors import InputError
 from specs.eval.spending import tau_for_share
 from specs.methods.rsd import Rsd
 from specs.methods.specs import Specs
-from specs.types import Law, Role, StepPolicy
-
-LAW = Law(0.9, 1.0, StepPolicy(max_tokens=3))
-LIMITS = Limits(max_steps=5, max_tokens=40)
-
-
-MODELS = toy.models(toy.table(1, end=-6.0), toy.table(2, end=-6.0))
-
-
-def solves(method, seeds, models=MODELS):
-    return [stream("q", models, method, law=LAW, limits=LIMITS, seed=seed).result for seed in seeds]
+from specs.types import Role
 
 
 def drafted(results):
