@@ -60,8 +60,8 @@ def test_methods_that_hold_tau_against_the_reward_itself():
 
 
 def test_nothing_met_and_shares_that_are_none():
-    with pytest.raises(InputError, match="no draft step with a reward"):
+    with pytest.raises(InputError, match="no draft step has a reward"):
         tau_for_share([], 0.1)
     for share in (-0.1, 1.0, math.nan):
-        with pytest.raises(InputError, match=r"lies in \[0, 1\)"):
+        with pytest.raises(InputError, match=r"must be in \[0, 1\)"):
             tau_for_share([], share)
