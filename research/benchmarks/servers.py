@@ -36,9 +36,9 @@ from research.benchmarks.light_backend import random_model
 from specs import load
 from specs.config import Limits, SolveConfig
 from specs.decoding.stream import stream
-from specs.deploy.commands import on_cpu
-from specs.deploy.memory_plan import Load
-from specs.deploy.processes import Servers
+from specs.deploy.commands import cpu_commands
+from specs.deploy.memory_plan import Workload
+from specs.deploy.processes import ServerProcesses
 from specs.deploy.sizes import read_model
 from specs.engines.folders import BUNDLED
 from specs.engines.protocol import Models, never_stop
@@ -162,9 +162,11 @@ def main() -> None:
         port = free.getsockname()[1]
         free.close()
         names = folders(Path(scratch))
-        size = Load(context=2048, step_tokens=LENGTH, n=N)
-        commands = on_cpu({role: read_model(name, role) for role, name in names.items()}, size, "127.0.0.1", port, True)
-        with Servers(commands, Path(scratch) / "logs", lambda line: print(line, file=sys.stderr)) as servers:
+        size = Workload(context=2048, step_tokens=LENGTH, n=N)
+        commands = cpu_commands(
+            {role: read_model(name, role) for role, name in names.items()}, size, "127.0.0.1", port, True
+        )
+        with ServerProcesses(commands, Path(scratch) / "logs", lambda line: print(line, file=sys.stderr)) as servers:
             servers.start(900.0, {})
             urls = {command.role: command.url for command in commands}
             models = load(urls[Role.DRAFT], urls[Role.TARGET], urls[Role.PRM])

@@ -24,11 +24,11 @@ from specs.core.statistics import clustered_mean_interval, median_ratio_interval
 from specs.engines.protocol import Models
 from specs.eval.datasets import load_problems
 from specs.eval.environment import environment
-from specs.eval.grid import Cell
+from specs.eval.grid import GridPoint
 from specs.eval.rows import Row
 from specs.eval.runner import Plan, solve_all
 from specs.eval.spending import tau_for_share
-from specs.eval.store import Folder
+from specs.eval.store import RunFolder
 from specs.methods.beam import Beam
 from specs.methods.specs import Specs
 from specs.traces.codec import read_traces
@@ -76,9 +76,9 @@ def _solve(
 ) -> dict[str, list[Row]]:
     """The rows of each method, in the order of the problems."""
     problems = load_problems(f"bundled:{tier}", first, limit)
-    plan = Plan(problems, [Cell(name, method) for name, method in methods.items()], LAW, LIMITS)
+    plan = Plan(problems, [GridPoint(name, method) for name, method in methods.items()], LAW, LIMITS)
     configuration = plan.configuration(f"bundled:{tier}", dict.fromkeys(Role, "bundled"))
-    with Folder(path, {**configuration, "problem_seed": first}, plan.settings) as folder:
+    with RunFolder(path, {**configuration, "problem_seed": first}, plan.settings) as folder:
         folder.begin(
             {
                 "limit": limit,

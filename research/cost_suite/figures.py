@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from research.cost_suite.measure import NAIVE, REPLAYED, WAYS
 from research.cost_suite.tables import TITLES, device
-from specs.eval.plots import COLOURS, INK, canvas_of, dress, legend, save
+from specs.eval.plots import COLOURS, INK, add_legend, new_canvas, save_figure, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,14 +22,14 @@ def draw(found: dict[str, Any], out: Path) -> list[Path]:
     made = []
     for name, canvas in (("suite-steps", _steps(found)), ("suite-scaling", _scaling(found))):
         canvas.suptitle(f"Latency only, random weights: {device(found['environment'])}", color=INK, fontsize=10)
-        save(canvas, out, name)
+        save_figure(canvas, out, name)
         made.append(out / f"{name}.svg")
     return made
 
 
 def _steps(found: dict[str, Any]) -> Canvas:
     """Bars of busy milliseconds by phase, side by side even where phases overlap; a step's own time and its floor."""
-    canvas = canvas_of(3.6, width=9)
+    canvas = new_canvas(3.6, width=9)
     axes = canvas.subplots()
     ways = [way for way in (*WAYS, *NAIVE) if way in found["points"]["steps"]["ways"]]
     rows = [found["points"]["steps"]["ways"][way] for way in ways]
@@ -43,25 +43,25 @@ def _steps(found: dict[str, Any]) -> Canvas:
     axes.plot([row["floor_ms"] for row in rows], places, "D", ms=4, color=INK, label="its floor")
     axes.set_yticks(places, [TITLES[way].replace("`", "") for way in ways])
     axes.invert_yaxis()
-    dress(axes, "milliseconds, mean", "")
-    legend(canvas, axes)
+    style_axes(axes, "milliseconds, mean", "")
+    add_legend(canvas, axes)
     return canvas
 
 
 def _scaling(found: dict[str, Any]) -> Canvas:
     """Steps over n and over the prefix; time over beam search by the share of the draft, and of recorded solves."""
-    canvas = canvas_of(6.8, width=9.6)
+    canvas = new_canvas(6.8, width=9.6)
     (widths, contexts), (by_share, solves) = canvas.subplots(2, 2)
     for axes, sweep, label in ((widths, "n", "candidates n"), (contexts, "context", "tokens of the prefix")):
         _lines(axes, found["points"], sweep)
-        dress(axes, label, "milliseconds a step")
+        style_axes(axes, label, "milliseconds a step")
     rows = found["points"]["shares"]["rows"]
     written = [row["share"] for row in rows]
     by_share.plot(written, [row["predicted"] for row in rows], color=COLOUR["specs"], lw=1, label="predicted")
     by_share.plot(written, [row["measured"] for row in rows], "o", color=COLOUR["specs"], ms=4, label="measured")
     by_share.set_ylim(bottom=0)
     by_share.legend(frameon=False, fontsize=8, labelcolor=INK)
-    dress(by_share, "share of steps by the draft", "a step over one of beam")
+    style_axes(by_share, "share of steps by the draft", "a step over one of beam")
     for tier, shift, marker in (("medium", -0.12, "s"), ("hard", 0.12, "^")):
         solves.plot([], [], marker, color=INK, ms=5, label=tier)
         methods = found["points"][f"replayed {tier}"]["methods"]
@@ -73,8 +73,8 @@ def _scaling(found: dict[str, Any]) -> Canvas:
     solves.set_xticks(range(len(REPLAYED)), list(REPLAYED))
     solves.set_ylim(bottom=0)
     solves.legend(frameon=False, fontsize=8, labelcolor=INK)
-    dress(solves, f"recorded solves at the cost of {found['scale']['replayed_on']}", "a solve over one of beam")
-    legend(canvas, contexts)
+    style_axes(solves, f"recorded solves at the cost of {found['scale']['replayed_on']}", "a solve over one of beam")
+    add_legend(canvas, contexts)
     return canvas
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from research.study.plan import N, Run
 from research.study.running import plan_of
 from specs.bundled.problems import TIERS
-from specs.eval.aggregate import gather
+from specs.eval.aggregate import aggregate
 from specs.eval.report import Report, accuracy_difference
 from specs.eval.rows import Row
 from specs.eval.store import RUN
@@ -52,7 +52,7 @@ def tables(part: str, runs: Sequence[Run], out: Path) -> dict[str, list[dict[str
         if not own:
             continue
         main = [run for run in runs if (run.part, run.tier) == ("a", tier) and not run.alone]
-        keys = [cell.setting.key for run in own for cell in run.cells]
+        keys = [point.setting.key for run in own for point in run.points]
         keys = list(dict.fromkeys([*BESIDE.get(part, ()), *keys]))
         # A curve over n is one over the same problems.
         fewest = min(run.problems for run in own if not run.alone) if part == "f" else None
@@ -75,7 +75,7 @@ def methods(
     folders = [path for run in runs if ((path := out / run.path) / RUN).exists()]
     if not folders:
         return {}
-    report, _ = gather(folders)
+    report, _ = aggregate(folders)
     if problems is not None:
         first = {problem.id for problem in plan_of(replace(runs[0], problems=problems)).problems}
         report = replace(report, rows=tuple(row for row in report.rows if row.problem_id in first))

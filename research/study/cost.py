@@ -11,7 +11,7 @@ from specs import api
 from specs.config import SolveConfig
 from specs.decoding.stream import stream
 from specs.eval.datasets import load_problems
-from specs.eval.runner import Standing
+from specs.eval.runner import RunProgress
 
 SECONDS = {
     "draft": (70, 0), "target": (400, 0), "rsd": (290, 0), "majority": (400, 45), "best-of-n": (420, 70),
@@ -26,8 +26,8 @@ TIERS = {"easy": 0.35, "medium": 1.0, "hard": 2.2}
 
 def units(run: Run) -> float:
     """Cost of one solve of a run, the mean over its cells, in that of specs with `N` candidates on `medium`."""
-    cells = [SECONDS[one.method.name] for one in run.cells]
-    spent = [fixed + each * (one.setting.n or 0) for (fixed, each), one in zip(cells, run.cells, strict=True)]
+    points = [SECONDS[one.method.name] for one in run.points]
+    spent = [fixed + each * (one.setting.n or 0) for (fixed, each), one in zip(points, run.points, strict=True)]
     fixed, each = SECONDS["specs"]
     return TIERS[run.tier] * sum(spent) / len(spent) / (fixed + each * N)
 
@@ -76,10 +76,10 @@ class Board:
         pace = (time.monotonic() - self._start) / spent if spent > ENOUGH else self._unit_s
         return self._ahead() * pace
 
-    def standing(self, busy: Sequence[Run]) -> Standing:
-        total = sum(run.problems * len(run.cells) for run in self._runs.values())
+    def standing(self, busy: Sequence[Run]) -> RunProgress:
+        total = sum(run.problems * len(run.points) for run in self._runs.values())
         title = ", ".join(run.path for run in busy)
-        return Standing(total - sum(self.left.values()), total, self.seconds_left(), title=title)
+        return RunProgress(total - sum(self.left.values()), total, self.seconds_left(), title=title)
 
     def _ahead(self) -> float:
         """Units of time that are left, with as many shared runs at a time as there are jobs."""

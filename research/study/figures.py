@@ -10,7 +10,7 @@ import numpy as np
 
 from research.study.plan import BETAS, TAUS, TITLES, N
 from research.study.special import DRAFTING
-from specs.eval.plots import COLOURS, INK, canvas_of, dress, legend, save
+from specs.eval.plots import COLOURS, INK, add_legend, new_canvas, save_figure, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +32,7 @@ def draw(found: dict[str, Any], out: Path) -> list[str]:
             if canvas is not None:
                 joined = " (lines join n = 4, 8, 16; hollow: untuned, n = 8)" if part == "a" else ""
                 canvas.suptitle(TITLES[part] + joined, color=INK, fontsize=11)
-                save(canvas, out, part)
+                save_figure(canvas, out, part)
                 made.append(part)
     return made
 
@@ -73,7 +73,7 @@ def _main(part: dict[str, Any]) -> Canvas | None:
     }
     if not tiers:
         return None
-    canvas = canvas_of(4.4, width=4.2 * len(tiers) + 1.6)
+    canvas = new_canvas(4.4, width=4.2 * len(tiers) + 1.6)
     panels = canvas.subplots(1, len(tiers), squeeze=False)[0]
     for axes, (tier, rows) in zip(panels, tiers.items(), strict=True):
         for label in sorted({row["label"] for row in rows}, key=_place):
@@ -87,10 +87,10 @@ def _main(part: dict[str, Any]) -> Canvas | None:
                           mfc="white" if default else _colour(label),
                           )  # fmt: skip
         axes.set_xscale("log")
-        dress(axes, LATENCY, ACCURACY if axes is panels[0] else "")
+        style_axes(axes, LATENCY, ACCURACY if axes is panels[0] else "")
         axes.set_title(tier, color=INK, fontsize=9)
         _plain(axes)
-    legend(canvas, panels[0])
+    add_legend(canvas, panels[0])
     return canvas
 
 
@@ -109,7 +109,7 @@ def _differences(part: dict[str, Any]) -> Canvas | None:
     if not tiers:
         return None
     labels = list(dict.fromkeys(row["label"] for rows in tiers.values() for row in rows))
-    canvas = canvas_of(1.8 + 0.42 * len(labels), width=8.6)
+    canvas = new_canvas(1.8 + 0.42 * len(labels), width=8.6)
     left, right = canvas.subplots(1, 2, sharey=True)
     for k, (tier, rows) in enumerate(tiers.items()):
         by_label = {row["label"]: row for row in rows}
@@ -130,9 +130,9 @@ def _differences(part: dict[str, Any]) -> Canvas | None:
     right.axvline(1, color=INK, lw=0.8)
     left.set_yticks(range(len(labels)), labels)
     left.invert_yaxis()
-    dress(left, "right, minus specs, points", "")
-    dress(right, "latency over that of beam", "")
-    legend(canvas, left)
+    style_axes(left, "right, minus specs, points", "")
+    style_axes(right, "latency over that of beam", "")
+    add_legend(canvas, left)
     return canvas
 
 
@@ -147,7 +147,7 @@ def _maps(part: dict[str, Any]) -> Canvas | None:
                 panels.append((f"{tier}: {title}", values, "{:.0f}" if name == "accuracy" else "{:.2f}"))
     if not panels:
         return None
-    canvas = canvas_of(3.4, width=3.4 * len(panels) + 0.6)
+    canvas = new_canvas(3.4, width=3.4 * len(panels) + 0.6)
     for axes, (title, values, form) in zip(canvas.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         # Colours span 10 points, or latencies from 0, at least: noise must not look like a landscape.
         low = 0.0 if form == "{:.2f}" else min(np.nanmin(values), np.nanmax(values) - 10)
@@ -160,7 +160,7 @@ def _maps(part: dict[str, Any]) -> Canvas | None:
                           color="white" if light else "black")  # fmt: skip
         axes.set_xticks(range(len(TAUS)), [f"{tau:g}" for tau in TAUS])
         axes.set_yticks(range(len(BETAS)), [f"{beta:g}" for beta in BETAS])
-        dress(axes, "tau", "beta")
+        style_axes(axes, "tau", "beta")
         axes.grid(visible=False)
         axes.set_title(title, color=INK, fontsize=9)
     return canvas
@@ -177,7 +177,7 @@ def _over_n(part: dict[str, Any]) -> Canvas | None:
     rows = next(iter(part.get("tiers", {}).values()), [])
     if len({row["n"] for row in rows}) < 2:
         return None
-    canvas = canvas_of(3.6, width=8.6)
+    canvas = new_canvas(3.6, width=8.6)
     panels = canvas.subplots(1, 2)
     for axes, name, title in zip(panels, ("accuracy", "latency"), (ACCURACY, LATENCY), strict=True):
         for k, label in enumerate(dict.fromkeys(row["label"] for row in rows)):
@@ -190,9 +190,9 @@ def _over_n(part: dict[str, Any]) -> Canvas | None:
         widths = sorted({row["n"] for row in rows})
         axes.set_xticks(widths, [str(n) for n in widths])
         axes.minorticks_off()
-        dress(axes, "candidates n", title)
+        style_axes(axes, "candidates n", title)
     panels[1].set_ylim(bottom=0)
-    legend(canvas, panels[0])
+    add_legend(canvas, panels[0])
     return canvas
 
 
@@ -201,7 +201,7 @@ def _costs(part: dict[str, Any]) -> Canvas | None:
     costs = part.get("cost_ratio")
     if not costs:
         return None
-    canvas = canvas_of(3.6, width=3.2 * len(costs) + 1.6)
+    canvas = new_canvas(3.6, width=3.2 * len(costs) + 1.6)
     for axes, (tier, cost) in zip(canvas.subplots(1, len(costs), squeeze=False, sharey=True)[0], costs.items(),
                                   strict=True):  # fmt: skip
         for label in DRAFTING:
@@ -212,10 +212,10 @@ def _costs(part: dict[str, Any]) -> Canvas | None:
                               alpha=0.18, lw=0)  # fmt: skip
         axes.axhline(1, color=INK, lw=0.8)
         axes.axvline(cost["measured"], color=INK, lw=0.8, ls=":", label="measured")
-        dress(axes, "cost of a draft token / of a target token", "")
+        style_axes(axes, "cost of a draft token / of a target token", "")
         axes.set_title(tier, color=INK, fontsize=9)
     canvas.axes[0].set_ylabel("latency over that of beam")
-    legend(canvas, canvas.axes[0])
+    add_legend(canvas, canvas.axes[0])
     return canvas
 
 
@@ -224,7 +224,7 @@ def _steps(part: dict[str, Any]) -> Canvas | None:
     steps = {name: one for name, one in part.get("steps", {}).items() if one["ess"]}
     if not steps:
         return None
-    canvas = canvas_of(3.2, width=9.6)
+    canvas = new_canvas(3.2, width=9.6)
     for axes, (names, title) in zip(
         canvas.subplots(1, 3),
         ((("ess",), "effective samples of 8"), (("log_ratio",), "mean |log p - log q|, nats"),
@@ -238,7 +238,7 @@ def _steps(part: dict[str, Any]) -> Canvas | None:
             places = np.arange(len(steps)) + 0.12 * (k - (len(names) - 1) / 2)
             label = {"tokens": "drawn", "chosen": "chosen"}.get(name)
             axes.errorbar(places, means, ends, fmt="o", color=COLOURS[k], label=label, ms=4, capsize=2)
-        dress(axes, "step", title)
+        style_axes(axes, "step", title)
         axes.set_xticks(range(len(steps)), [name.removesuffix(" tokens") for name in steps])
         axes.set_ylim(bottom=0)
         if len(names) > 1:

@@ -37,7 +37,7 @@ def weaker_models(runs: Sequence[Run], out: Path) -> dict[str, Any]:
     own = [run for run in runs if run.part == "g"]
     variants: dict[str, Any] = {}
     if own:
-        keys = list(dict.fromkeys(cell.setting.key for run in own for cell in run.cells))
+        keys = list(dict.fromkeys(point.setting.key for run in own for point in run.points))
         main = [run for run in runs if (run.part, run.tier, run.alone) == ("a", own[0].tier, False)]
         for name, made in (("as they are", main), *((run.name, [run]) for run in own)):
             if rows := methods(made, keys, out):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from research.study.plan import TITLES
-from specs.eval.table import shown
+from specs.eval.table import format_estimate
 
 HEAD = (
     "method",
@@ -61,7 +61,7 @@ def _method(row: dict[str, Any]) -> tuple[str, ...]:
     return (
         f"`{row['label']}`",
         "" if row["n"] is None else str(row["n"]),
-        shown(
+        format_estimate(
             "{:.1f}",
             row["accuracy"],
             *(row["accuracy_interval"] or (None, None)),
@@ -70,16 +70,18 @@ def _method(row: dict[str, Any]) -> tuple[str, ...]:
         ),
         _difference(row["accuracy_minus_beam"]),
         _difference(row["accuracy_minus_specs"]),
-        shown("{:.0f}", latency.get("mean"), *(latency.get("interval") or ()), scale=1000),
-        "1" if row["label"] == "beam" and latency else shown("{:.2f}", *map(ratio.get, ("median", "low", "high"))),
-        shown("{:.0f}", row["draft_share"], scale=100),
+        format_estimate("{:.0f}", latency.get("mean"), *(latency.get("interval") or ()), scale=1000),
+        "1"
+        if row["label"] == "beam" and latency
+        else format_estimate("{:.2f}", *map(ratio.get, ("median", "low", "high"))),
+        format_estimate("{:.0f}", row["draft_share"], scale=100),
         problems + "".join(f", {row[kind]} {kind}" for kind in ("failed", "undecided") if row.get(kind)),
     )
 
 
 def _difference(found: dict[str, Any] | None) -> str:
     mean, low, high, most = map((found or {}).get, ("mean", "low", "high", "mean_at_most"))
-    return shown("{:+.1f}", mean, low, high, 100, most)
+    return format_estimate("{:+.1f}", mean, low, high, 100, most)
 
 
 def _tuning(tuning: dict[str, Any]) -> list[str]:
@@ -103,8 +105,13 @@ def _tuning(tuning: dict[str, Any]) -> list[str]:
 def _costs(cost: dict[str, Any]) -> list[str]:
     methods = cost["methods"]
     rows = [
-        (f"{one['ratio']:.2f}", *(shown("{:.2f}", *map(methods[label]["at"][k].get, ("median", "low", "high")))
-                                  for label in methods))
+        (
+            f"{one['ratio']:.2f}",
+            *(
+                format_estimate("{:.2f}", *map(methods[label]["at"][k].get, ("median", "low", "high")))
+                for label in methods
+            ),
+        )
         for k, one in enumerate(next(iter(methods.values()))["at"])
     ]  # fmt: skip
     even = ("at none" if (one := methods[label]["break_even"]) is None else f"{one:.2f}" for label in methods)
@@ -114,6 +121,8 @@ def _costs(cost: dict[str, Any]) -> list[str]:
 
 def _step(one: dict[str, Any]) -> tuple[str, ...]:
     forms = {"ess": "{:.2f}", "log_ratio": "{:.2f}", "tokens": "{:.1f}", "chosen": "{:.1f}"}
-    means = (shown(form, *map((one[name] or {}).get, ("mean", "low", "high"))) for name, form in forms.items())
-    accuracy = shown("{:.1f}", *map(one["accuracy"].get, ("mean", "low", "high")), scale=100)
+    means = (
+        format_estimate(form, *map((one[name] or {}).get, ("mean", "low", "high"))) for name, form in forms.items()
+    )
+    accuracy = format_estimate("{:.1f}", *map(one["accuracy"].get, ("mean", "low", "high")), scale=100)
     return (*means, accuracy, str(one["proposals"]))

@@ -17,7 +17,7 @@ from typing import Literal
 from specs.bundled.problems import TIERS
 from specs.config import Limits
 from specs.config.solve_config import MAX_STEP_TOKENS, TEMPERATURE
-from specs.eval.grid import Cell
+from specs.eval.grid import GridPoint
 from specs.methods import Method
 from specs.methods.beam import Beam
 from specs.methods.best_of_n import BestOfN, Majority
@@ -82,7 +82,7 @@ class Run:
     name: str
     tier: str
     problems: int
-    cells: tuple[Cell, ...]
+    points: tuple[GridPoint, ...]
     law: Law = LAW
     weaker: Weaker | None = None
     first: int = TEST_SEED
@@ -105,10 +105,10 @@ class Known:
     tuned: dict[str, Method] = field(default_factory=lambda: dict(DEFAULTS))
     draft_share: dict[str, float] = field(default_factory=lambda: dict.fromkeys(TIERS, 0.5))
 
-    def at(self, label: str, n: int) -> Cell:
+    def at(self, label: str, n: int) -> GridPoint:
         """The tuned method with `n` candidates, if it has them."""
         method = self.tuned[label]
-        return Cell(label, method if isinstance(method, Rsd) else replace(method, n=n))  # type: ignore[type-var]
+        return GridPoint(label, method if isinstance(method, Rsd) else replace(method, n=n))  # type: ignore[type-var]
 
     @property
     def specs(self) -> Specs:
@@ -124,7 +124,7 @@ def by_step(beta: float = 32.0, tau: float = 0.8) -> Specs:
 
 DEFAULTS: dict[str, Method] = {"specs": by_step(), "gsi": Gsi(N), "rsd": Rsd()}
 """Published settings of gsi and rsd; of specs those that were the package's when the study was run."""
-TILTED = Cell("specs tilted", Specs(N, 20.0, 0.8, switch_on="tilted", start="draft"))
+TILTED = GridPoint("specs tilted", Specs(N, 20.0, 0.8, switch_on="tilted", start="draft"))
 """The package's defaults since, chosen on other problems."""
 GRIDS: dict[str, tuple[Method, ...]] = {
     "rsd": tuple(Rsd(tau) for tau in (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)),
@@ -138,16 +138,16 @@ def tuning(known: Known) -> list[Run]:
     """Every configuration of `GRIDS` on the same problems, which no other part uses."""
     return [
         Run("tuning", f"{tier}-{label}", tier, 100,
-            tuple(Cell(f"{label} {k + 1}", method) for k, method in enumerate(grid)), first=TUNING_SEED)
+            tuple(GridPoint(f"{label} {k + 1}", method) for k, method in enumerate(grid)), first=TUNING_SEED)
         for tier in ("medium", "hard") for label, grid in GRIDS.items()
     ]  # fmt: skip
 
 
 def main_table(known: Known) -> list[Run]:
     """Few methods on many problems, to tell 3 points apart; all methods and n on some of them."""
-    untuned = [cell for cell in _defaults(known, N) if cell.label == "specs default"]
-    head = (known.at("specs", N), Cell("beam", Beam(N)), known.at("gsi", N), known.at("rsd", N), *untuned)
-    grid = tuple(cell for cell in _table(known) if cell not in head)
+    untuned = [point for point in _defaults(known, N) if point.label == "specs default"]
+    head = (known.at("specs", N), GridPoint("beam", Beam(N)), known.at("gsi", N), known.at("rsd", N), *untuned)
+    grid = tuple(point for point in _table(known) if point not in head)
     return [
         Run("a", "medium", "medium", 1100, head),
         Run("a", "hard", "hard", 500, head),
@@ -157,43 +157,45 @@ def main_table(known: Known) -> list[Run]:
     ]
 
 
-def _defaults(known: Known, n: int) -> tuple[Cell, ...]:
+def _defaults(known: Known, n: int) -> tuple[GridPoint, ...]:
     """Untuned methods, where tuning has changed them."""
     untuned = Known()
     return tuple(
-        Cell(f"{label} default", untuned.at(label, n).method)
+        GridPoint(f"{label} default", untuned.at(label, n).method)
         for label in DEFAULTS
         if untuned.at(label, n) != known.at(label, n)
     )
 
 
-def _table(known: Known) -> tuple[Cell, ...]:
+def _table(known: Known) -> tuple[GridPoint, ...]:
     """All methods of the main table."""
-    cells = {cell.setting.key: cell for cell in (Cell("draft", Single(Role.DRAFT)), Cell("target", Single()))}
+    points = {
+        point.setting.key: point for point in (GridPoint("draft", Single(Role.DRAFT)), GridPoint("target", Single()))
+    }
     for n in WIDTHS:
         made = (
-            Cell("majority", Majority(n)),
-            Cell("best-of-n", BestOfN(n)),
-            Cell("beam-draft", Beam(n, writer=Role.DRAFT)),
-            Cell("beam", Beam(n)),
+            GridPoint("majority", Majority(n)),
+            GridPoint("best-of-n", BestOfN(n)),
+            GridPoint("beam-draft", Beam(n, writer=Role.DRAFT)),
+            GridPoint("beam", Beam(n)),
             *(known.at(label, n) for label in DEFAULTS),
             *(_defaults(known, n) if n == N else ()),
         )
-        cells |= {cell.setting.key: cell for cell in made}
-    return tuple(cells.values())
+        points |= {point.setting.key: point for point in made}
+    return tuple(points.values())
 
 
 def ablation(known: Known) -> list[Run]:
     """{raw, tilted} x {target, draft first}, less the corner that part a has; rsd with a first step by the target."""
     specs, rsd = known.specs, known.tuned["rsd"]
     assert isinstance(rsd, Rsd)
-    cells = (
-        Cell(START_DRAFT, replace(specs, start="draft")),
-        Cell("specs score=raw", replace(specs, score="raw")),
-        Cell("specs score=raw start=draft", replace(specs, score="raw", start="draft")),
-        Cell("rsd start=target", replace(rsd, start="target")),
+    points = (
+        GridPoint(START_DRAFT, replace(specs, start="draft")),
+        GridPoint("specs score=raw", replace(specs, score="raw")),
+        GridPoint("specs score=raw start=draft", replace(specs, score="raw", start="draft")),
+        GridPoint("rsd start=target", replace(rsd, start="target")),
     )
-    return _both("b", lambda tier: cells)
+    return _both("b", lambda tier: points)
 
 
 def routing(known: Known) -> list[Run]:
@@ -202,8 +204,8 @@ def routing(known: Known) -> list[Run]:
     return _both(
         "c",
         lambda tier: (
-            Cell("random-switch", replace(known.specs, draft_share=shares[tier])),
-            Cell("oracle-route", OracleRoute(N)),
+            GridPoint("random-switch", replace(known.specs, draft_share=shares[tier])),
+            GridPoint("oracle-route", OracleRoute(N)),
         ),
     )
 
@@ -211,20 +213,20 @@ def routing(known: Known) -> list[Run]:
 def no_target(known: Known) -> list[Run]:
     """The draft writes all, chosen by the PRM alone; and the mirror image, chosen by the target alone."""
     alone = replace(known.specs, score="raw", start="draft", tau=0.0)
-    return _both("d", lambda tier: (Cell("specs no target", alone), Cell("prm-free", PrmFree(N))))
+    return _both("d", lambda tier: (GridPoint("specs no target", alone), GridPoint("prm-free", PrmFree(N))))
 
 
-def _both(part: str, cells: Callable[[str], tuple[Cell, ...]]) -> list[Run]:
-    return [Run(part, tier, tier, problems, cells(tier)) for tier, problems in (("medium", 400), ("hard", 200))]
+def _both(part: str, points: Callable[[str], tuple[GridPoint, ...]]) -> list[Run]:
+    return [Run(part, tier, tier, problems, points(tier)) for tier, problems in (("medium", 400), ("hard", 200))]
 
 
 def sensitivity(known: Known) -> list[Run]:
     """Every pair of beta and tau. 4 to 6 points a cell: it shows slopes, not the best cell."""
-    cells = tuple(
-        Cell(f"specs beta={beta:g} tau={tau:g}", replace(known.specs, beta=beta, tau=tau))
+    points = tuple(
+        GridPoint(f"specs beta={beta:g} tau={tau:g}", replace(known.specs, beta=beta, tau=tau))
         for beta in BETAS for tau in TAUS
     )  # fmt: skip
-    return [Run("e", tier, tier, problems, cells) for tier, problems in (("medium", 100), ("hard", 50))]
+    return [Run("e", tier, tier, problems, points) for tier, problems in (("medium", 100), ("hard", 50))]
 
 
 def candidates(known: Known) -> list[Run]:
@@ -232,26 +234,30 @@ def candidates(known: Known) -> list[Run]:
     return [Run("f", "medium", "medium", 100, _over_n(known, (1, 2, 32, 64)))]
 
 
-def _over_n(known: Known, widths: tuple[int, ...]) -> tuple[Cell, ...]:
+def _over_n(known: Known, widths: tuple[int, ...]) -> tuple[GridPoint, ...]:
     return tuple(
-        cell
+        point
         for n in widths
-        for cell in (known.at("specs", n), Cell("beam", Beam(n)), Cell("beam-draft", Beam(n, writer=Role.DRAFT)))
+        for point in (
+            known.at("specs", n),
+            GridPoint("beam", Beam(n)),
+            GridPoint("beam-draft", Beam(n, writer=Role.DRAFT)),
+        )
     )
 
 
 def weaker_models(known: Known) -> list[Run]:
     """The settings of the trio, as they are, with one model made worse."""
-    cells = (known.at("specs", N), Cell("beam", Beam(N)), known.at("gsi", N), known.at("rsd", N), TILTED)
-    own = {"prm": Cell("best-of-n", BestOfN(N)), "draft": Cell("draft", Single(Role.DRAFT))}
-    return [Run("g", one.name, "medium", 200, (*cells, own[one.role]), weaker=one) for one in WEAKER]
+    points = (known.at("specs", N), GridPoint("beam", Beam(N)), known.at("gsi", N), known.at("rsd", N), TILTED)
+    own = {"prm": GridPoint("best-of-n", BestOfN(N)), "draft": GridPoint("draft", Single(Role.DRAFT))}
+    return [Run("g", one.name, "medium", 200, (*points, own[one.role]), weaker=one) for one in WEAKER]
 
 
 def step_lengths(known: Known) -> list[Run]:
     """Steps of a fixed number of tokens in place of lines; the draft begins, or long steps would leave it none."""
-    cell = Cell(START_DRAFT, replace(known.specs, start="draft"))
+    point = GridPoint(START_DRAFT, replace(known.specs, start="draft"))
     return [
-        Run("h", f"chunks-{tokens}", "hard", 80, (cell,),
+        Run("h", f"chunks-{tokens}", "hard", 80, (point,),
             law=replace(LAW, steps=StepPolicy.chunks(tokens)))
         for tokens in CHUNKS
     ]  # fmt: skip
@@ -259,12 +265,12 @@ def step_lengths(known: Known) -> list[Run]:
 
 def timed(known: Known) -> list[Run]:
     """Fewer problems of what has a latency to show, methods in turn, each run alone on the machine."""
-    beside = (known.at("specs", N), Cell("beam", Beam(N)))
+    beside = (known.at("specs", N), GridPoint("beam", Beam(N)))
     table = _table(known)
     runs = [Run("a", f"{tier}-timed", tier, size, table) for tier, size in (("easy", 40), ("medium", 40), ("hard", 24))]
     for make, size in ((ablation, 40), (routing, 40), (no_target, 40), (sensitivity, 20)):
         one = next(run for run in make(known) if run.tier == "medium")
-        runs.append(replace(one, name="medium-timed", problems=size, cells=(*beside, *one.cells)))
+        runs.append(replace(one, name="medium-timed", problems=size, points=(*beside, *one.points)))
     runs.append(Run("f", "medium-timed", "medium", 16, _over_n(known, ALL_WIDTHS)))
     return [replace(run, alone=True) for run in runs]
 

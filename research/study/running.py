@@ -22,25 +22,25 @@ from research.study.weaker import models_for, names_for
 from specs.engines.protocol import Models
 from specs.eval.datasets import load_problems
 from specs.eval.environment import environment
-from specs.eval.runner import Plan, Progress, Standing, solve_all
-from specs.eval.store import RUN, Folder, read
+from specs.eval.runner import OnProgress, Plan, RunProgress, solve_all
+from specs.eval.store import RUN, RunFolder, read_run
 
-Show = Callable[[Standing], None]
+Show = Callable[[RunProgress], None]
 
 
 def plan_of(run: Run) -> Plan:
-    return Plan(load_problems(f"bundled:{run.tier}", run.first, run.problems), run.cells, run.law, LIMITS)
+    return Plan(load_problems(f"bundled:{run.tier}", run.first, run.problems), run.points, run.law, LIMITS)
 
 
 def missing(run: Run, out: Path) -> int:
     """Solves of a run that have yet to be made."""
-    keys = [turn.key for turn in plan_of(run).turns()]
+    keys = [turn.key for turn in plan_of(run).solves()]
     path = out / run.path
-    rows = read(path).rows if (path / RUN).exists() else {}
+    rows = read_run(path).rows if (path / RUN).exists() else {}
     return sum(key not in rows or rows[key].correct is None for key in keys)
 
 
-def make(run: Run, out: Path, jobs: int, command: str, tell: Progress) -> bool:
+def make(run: Run, out: Path, jobs: int, command: str, tell: OnProgress) -> bool:
     """Make what is missing of a run; returns whether it was stopped early."""
     plan = plan_of(run)
     configuration: dict[str, Any] = {
@@ -49,7 +49,7 @@ def make(run: Run, out: Path, jobs: int, command: str, tell: Progress) -> bool:
         # Seconds of a run that shared the machine must not meet those of one that did not.
         "measures": "latency" if run.alone else "accuracy",
     }
-    with Folder(out / run.path, configuration, plan.settings) as folder:
+    with RunFolder(out / run.path, configuration, plan.settings) as folder:
         models = _models(run.weaker, out / "models")
         start = {"limit": run.problems, "seeds": plan.seeds, "command": command, "jobs": 1 if run.alone else jobs}
         folder.begin({**start, "options": {}, "environment": environment()})
@@ -73,7 +73,7 @@ def make_all(runs: Sequence[Run], out: Path, jobs: int, command: str, board: Boa
         ahead = [run for run in ahead if run.alone]
     for run in sorted(ahead, key=lambda run: run.alone):
 
-        def tell(standing: Standing, run: Run = run) -> None:
+        def tell(standing: RunProgress, run: Run = run) -> None:
             board.left[run.path] = standing.total - standing.done
             show(board.standing([run]))
 
@@ -122,7 +122,7 @@ def _end_with(parent: Any) -> None:
 
 
 def _job(idx: int, run: Run, out: Path, jobs: int, command: str) -> None:
-    def tell(standing: Standing) -> None:
+    def tell(standing: RunProgress) -> None:
         _shared["left"][idx] = standing.total - standing.done
         if _shared["stop"].is_set():
             raise KeyboardInterrupt

@@ -12,7 +12,7 @@ from specs import api
 from specs.bundled.problems import TIERS
 from specs.core.statistics import paired_difference
 from specs.eval.rows import Row
-from specs.eval.store import RUN, read
+from specs.eval.store import RUN, read_run
 from specs.methods import Method
 from specs.types import Role
 
@@ -25,8 +25,8 @@ def rows_of(run: Run, out: Path) -> list[Row]:
     path = out / run.path
     if not (path / RUN).exists():
         return []
-    keys = {cell.setting.key for cell in run.cells}
-    rows = (row for row in read(path).rows.values() if row.correct is not None and (row.method, row.n) in keys)
+    keys = {point.setting.key for point in run.points}
+    rows = (row for row in read_run(path).rows.values() if row.correct is not None and (row.method, row.n) in keys)
     return sorted(rows, key=lambda row: row.problem_id)
 
 

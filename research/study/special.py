@@ -10,7 +10,7 @@ from research.study.plan import Run
 from research.study.settings import rows_of
 from specs.core.statistics import clustered_mean_interval, mean_interval, median_ratio_interval
 from specs.eval.rows import Row
-from specs.eval.store import RUN, read
+from specs.eval.store import RUN, read_run
 from specs.types import Role
 
 RATIOS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)
@@ -80,7 +80,7 @@ def drafted(run: Run, out: Path, label: str, problems: int) -> dict[str, Any] | 
     rows = [row for row in rows_of(run, out) if row.method == label][:problems]
     if not (out / run.path / RUN).exists() or len(rows) < 2:
         return None
-    recorded = read(out / run.path)
+    recorded = read_run(out / run.path)
     found: dict[str, list[float]] = {"ess": [], "log_ratio": [], "tokens": [], "chosen": []}
     owners: list[str] = []
     for row in rows:

@@ -18,7 +18,7 @@ from specs.cli.options import count
 from specs.cli.progress import Shown
 from specs.errors import InputError
 from specs.eval.plots import require_matplotlib
-from specs.eval.runner import Standing
+from specs.eval.runner import RunProgress
 from specs.traces.schema import check_writable, write_json
 
 
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     record = args.out / "theory.json"
     check_writable(record)
     shown = Shown()
-    found = study(args.samples, args.seed, lambda *standing: shown(Standing(*standing)))
+    found = study(args.samples, args.seed, lambda *standing: shown(RunProgress(*standing)))
     write_json(record, found)
     figure.draw(found, args.out)
     print(table(found))

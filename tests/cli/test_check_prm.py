@@ -141,7 +141,7 @@ def test_models_that_cannot_be_checked_are_one_line(tmp_path, capsys):
         ([chat], "which can be read in several ways: say which with --prm-format, among math-shepherd, rlhflow, judge"),
         ([chat, "--prm-format", "skywork"], "has no head for --prm-format skywork"),
         ([chat, "--prm-format", "math-shepherd"], "names no bos_token"),
-        ([chat, "--prm-format", "judge"], "has room for 300 tokens, too few for the check"),
+        ([chat, "--prm-format", "judge"], "has a context of 300 tokens, too few for the check"),
         (["bundled", "--prm-format", "qwen"], "tokens of '<extra_0>', which format qwen needs as one"),
     ):
         assert main(["check-prm", *options, "--engine", "light"]) == 2

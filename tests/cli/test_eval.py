@@ -20,7 +20,7 @@ from rows import check_same, lasting
 from specs.cli import main
 from specs.cli.progress import Shown, line
 from specs.errors import install_command
-from specs.eval.runner import Standing
+from specs.eval.runner import RunProgress
 
 KILLED_PROBLEMS = int(os.environ.get("SPECS_KILLED_PROBLEMS", "12"))
 """SPECS_KILLED_PROBLEMS=200 pytest tests/cli/test_eval.py -m slow --timeout 0     the long form"""
@@ -131,7 +131,7 @@ def test_report_rebuilds_and_merges(made, tmp_path, capsys):
     for words, fault in (
         (["report", str(made), str(other)], "give --out DIR"),
         (["report", str(made), "--out", str(other)], "is a run with a report of its own"),
-        (["report", str(both)], "is no folder of 'specs eval'"),
+        (["report", str(both)], "is not a folder of 'specs eval'"),
         (["report", str(made), "--out", str(made / "run.json" / "x")], "cannot hold a report"),
     ):
         assert main(words) == 2
@@ -179,7 +179,7 @@ def test_a_run_of_which_nothing_was_solved_fails(command, capsys, tmp_path):
     found = run_command(QUICK, words) if command == "quick" else main(["eval", *words, "--out", str(tmp_path / "run")])
     assert found == 1
     printed = capsys.readouterr()
-    assert "it is not known whether they are right (2 failed; the first: the question takes" in printed.out
+    assert "solves are right (2 failed; the first: the question takes" in printed.out
     assert "specs: every solve of beam, target failed; the first: the question takes" in printed.err
 
 
@@ -274,12 +274,12 @@ def test_killed_at_random_moments_it_ends_with_the_same_rows(tmp_path):
 
 
 def test_the_line_of_progress_fits():
-    standing = Standing(30, 120, 3723.0, {"specs n=4": (9, 10), "beam n=4": (8, 10)})
+    standing = RunProgress(30, 120, 3723.0, {"specs n=4": (9, 10), "beam n=4": (8, 10)})
     assert line(standing) == "30/120 solves, 25%, 1 h 02 min left  specs n=4 90%  beam n=4 80%"
     assert line(standing, 60) == "30/120 solves, 25%, 1 h 02 min left  specs n=4 90%"
-    assert line(Standing(0, 120)) == "0/120 solves, 0%"
-    assert line(Standing(1, 2, 75.0)) == "1/2 solves, 50%, 1 min 15 s left"
-    assert line(Standing(1, 2, 7.4)) == "1/2 solves, 50%, 7 s left"
+    assert line(RunProgress(0, 120)) == "0/120 solves, 0%"
+    assert line(RunProgress(1, 2, 75.0)) == "1/2 solves, 50%, 1 min 15 s left"
+    assert line(RunProgress(1, 2, 7.4)) == "1/2 solves, 50%, 7 s left"
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -291,7 +291,7 @@ def test_progress_is_one_line_on_a_terminal_and_rare_lines_elsewhere(terminal, m
         next(clock)
     shown = Shown()
     for done in range(1, 11):
-        shown(Standing(done, 10))
+        shown(RunProgress(done, 10))
     printed = capsys.readouterr().err
     assert printed.count("\r") == (10 if terminal else 0)
     assert printed.count("\n") == (1 if terminal else 3)

@@ -135,7 +135,7 @@ BAD = {
     "GPUs and none": (["--cpu", "--gpus", "80"], "leave out --gpus, or --cpu"),
     "no room": (["--gpus", "4"], "the models do not fit on 1 GPU of 4 GB"),
     "context": (["--cpu", "--context", "9999"], "reads at most 4096 tokens"),
-    "steps": (["--cpu", "--max-step-tokens", "9999"], "leave nothing of a context of 4096"),
+    "steps": (["--cpu", "--max-step-tokens", "9999"], "leave no room in a context of 4096"),
 }
 
 

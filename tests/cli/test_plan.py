@@ -57,9 +57,9 @@ def test_no_room_is_a_failure_that_says_so_in_one_line(qwen, capsys):
 BAD = {
     "no such model": (["--draft", "./x", "--target", "./y", "--prm", "./z"], "--draft ./x: no such model folder"),
     "one model": (["--draft", "./x"], "give --target and --prm too"),
-    "no GPUs": (["--gpus", "0"], "'0' is no size of a GPU"),
+    "no GPUs": (["--gpus", "0"], "'0' is not the size of a GPU"),
     "context beyond the model's": (["--context", "4097"], "reads at most 4096 tokens; give at most that"),
-    "steps beyond the context": (["--context", "512"], "steps of 512 tokens leave nothing"),
+    "steps beyond the context": (["--context", "512"], "steps of 512 tokens leave no room"),
     "n": (["--n", "0"], "argument --n: 0 is too small"),
 }
 

@@ -57,7 +57,7 @@ def test_problems_start_with_the_held_out_ones(capsys):
         (["--methods", "specs,spex"], "there is no method 'spex'; did you mean 'specs'?"),
         (["--methods", "beam,beam"], "name each method once"),
         (["--methods", "specs,beam", "--n", "4,8"], "'4,8' is not a whole number"),
-        (["--question-column", "q"], "columns are named for files"),
+        (["--question-column", "q"], "only a file has named columns"),
         (["--dataset", "nowhere.jsonl"], "nowhere.jsonl"),
         (["--limit", "0"], "give at least 1"),
         (["--temperature", "0"], "makes all 8 candidates equal"),

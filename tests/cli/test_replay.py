@@ -62,8 +62,8 @@ def test_json_has_a_line_a_trace_and_a_summary(files, capsys):
         (["--temperature", "0.4"], "unrecognized arguments: --temperature 0.4"),
         (["--tau", "2"], "argument --tau: 2 is out of range"),
         (["--tau", "0.5", "--target-share", "0.1"], "give --tau or --target-share, not both"),
-        (["--target-share", "1"], "a share of draft steps lies in [0, 1), not 1.0"),
-        (["nowhere.json"], "nowhere.json is no file"),
+        (["--target-share", "1"], "target_share must be in [0, 1), not 1.0"),
+        (["nowhere.json"], "nowhere.json is not a file"),
     ],
 )
 def test_bad_input_is_one_line_that_names_it(options, message, files, capsys):

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 import tiny
-from server.process import Served, ask
+from server.process import ServerProcess, chat_body
 
 from specs.cli import main
 from specs.config.presets import Preset
@@ -33,7 +33,7 @@ def words_of(tmp_path):
         f"--api-key-file {tmp_path}/none": "none cannot be read",
         f"--api-key-file {tmp_path}/empty": "holds no key",
         f"--preset {tmp_path}/none.json": "none.json cannot be read",
-        f"--preset {tmp_path}/beam.json --port 0": "called 'beam'",
+        f"--preset {tmp_path}/beam.json --port 0": "conflicts with model 'beam'",
         f"--preset {tmp_path}/mine.json --draft bundled --port 0": "needs a prm model",
         "--max-n 4 --port 0": "--max-n 4 is less than specs needs",
         "--prm bundled --port 0": "no method can be served",
@@ -69,13 +69,13 @@ def test_it_starts_with_an_engine_that_fails_and_says_so(tmp_path):
         BUNDLED / "draft", tmp_path / "draft", lambda tensors: tensors["model.norm.weight"].fill(np.nan)
     )
     flags = ["--engine=light", f"--draft={folder}", f"--target={BUNDLED / 'target'}", f"--prm={BUNDLED / 'prm'}"]
-    with Served(tmp_path / "home", *flags) as server, server.client() as client:
+    with ServerProcess(tmp_path / "home", *flags) as server, server.client() as client:
         said = [line for line in server.lines() if line["event"] == "trial failed"]
         assert [(line["level"], line["error"].startswith(f"{folder}: logits are not finite")) for line in said] == [
             ("warning", True)
         ]
         for model, status in (("specs", 502), ("beam", 200), ("specs", 502)):
-            body = ask("Tom has 4 nuts.", max_tokens=20) | {"model": model}
+            body = chat_body("Tom has 4 nuts.", max_tokens=20) | {"model": model}
             assert client.post("/v1/chat/completions", json=body).status_code == status
         server.stop()
 
@@ -83,8 +83,8 @@ def test_it_starts_with_an_engine_that_fails_and_says_so(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_answers_who_has_a_key_and_stops_well(number, tmp_path, monkeypatch):
     monkeypatch.setenv("SPECS_SERVER_KEYS", "one,two")
-    body = ask("Tom has 4 nuts.", max_tokens=20)
-    with Served(tmp_path / "home") as server, server.client() as client:
+    body = chat_body("Tom has 4 nuts.", max_tokens=20)
+    with ServerProcess(tmp_path / "home") as server, server.client() as client:
         assert client.get("/").text.startswith("<!doctype html>")
         assert client.post("/v1/chat/completions", json=body).status_code == 401
         for key in ("one", "two"):

@@ -180,7 +180,7 @@ BAD = {
     "no such folder": (["--draft", "./nowhere", "--target", "./x", "--prm", "./y"], "--draft ./nowhere: no such model"),
     "missing role": (["--draft", "."], "also needs --target and --prm"),
     "not a model folder": (["--draft", ".", "--target", ".", "--prm", "."], ". is not a model folder"),
-    "trace into nowhere": (["--trace", "/nowhere/at/all.json"], "is no folder; make it first"),
+    "trace into nowhere": (["--trace", "/nowhere/at/all.json"], "is not a folder; make it first"),
     "deadline": (["--deadline", "-1"], "argument --deadline: -1 is out of range"),
 }
 

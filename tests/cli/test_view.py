@@ -78,11 +78,11 @@ def test_the_page_names_no_other_place_and_allows_only_itself(trace):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nowhere.json"], "nowhere.json is no file"),
+        (["nowhere.json"], "nowhere.json is not a file"),
         (["{trace}", "{trace}"], "several files need a name for their common page; give --out FILE"),
         (["{trace}", "--out", "{trace}"], "is the trace itself; give --out another file"),
         (["{trace}", "--out", "{folder}"], "is a folder; name a file"),
-        (["{trace}", "--out", "{folder}/none/p.html"], "is no folder; make it first"),
+        (["{trace}", "--out", "{folder}/none/p.html"], "is not a folder; make it first"),
         (["{bad}"], "bad.json, line 2: not JSON"),
     ],
 )

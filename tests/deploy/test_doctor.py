@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from specs import api
 from specs.cli import main
-from specs.deploy.doctor import State, _law, _padding, _scoring, diagnose
+from specs.deploy.doctor import Severity, _padding_hint, _sampling_hint, _scoring_finding, diagnose
 from specs.engines.local.session import LocalPolicySession
 from specs.engines.vllm.server import Facts
 from specs.errors import InputError, SpecsError
@@ -75,20 +75,20 @@ def test_one_failure_hides_nothing(folders, capsys):
 
 def test_vocabularies_are_compared_as_loading_does(folders):
     pair = {Role.DRAFT: str(folders["draft"]), Role.TARGET: str(folders["other"])}
-    assert states(diagnose(pair, Law(), engine="light"))[2] == (None, State.PROBLEM)
+    assert states(diagnose(pair, Law(), engine="light"))[2] == (None, Severity.PROBLEM)
     with pytest.raises(InputError, match="different vocabularies"):
         api.load(*pair.values(), None, engine="light")
     through_text = {"engine": "light", "allow_text_scoring": True}
-    assert states(diagnose(pair, Law(), **through_text))[2] == (None, State.HINT)
+    assert states(diagnose(pair, Law(), **through_text))[2] == (None, Severity.HINT)
     api.load(*pair.values(), None, **through_text)
 
 
 def test_one_model_alone_is_looked_at(folders):
     found = list(diagnose({Role.PRM: str(folders["prm"])}, Law(), engine="light"))
-    assert states(found) == [(Role.PRM, State.OK), (Role.PRM, State.OK)]
+    assert states(found) == [(Role.PRM, Severity.OK), (Role.PRM, Severity.OK)]
     assert found[-1].text == "does its part of a step"
     (found,) = diagnose({Role.PRM: str(folders["draft"])}, Law(), engine="light")
-    assert found.state is State.PROBLEM
+    assert found.state is Severity.PROBLEM
     with pytest.raises(SpecsError) as refused:
         api.load(None, None, str(folders["draft"]), engine="light")
     assert found.text == str(refused.value)
@@ -97,23 +97,23 @@ def test_one_model_alone_is_looked_at(folders):
 @pytest.mark.parametrize(
     ("changes", "state", "words"),
     [
-        ({}, State.OK, "our plugin"),
-        ({"v2": True, "plugin": False}, State.OK, "model runner V2"),
-        ({"plugin": False}, State.HINT, "install specs-llm beside vLLM"),
-        ({"scale_out": False}, State.HINT, "--enable-scale-out"),
-        ({"scale_out": False, "plugin": False}, State.HINT, "--enable-scale-out and install specs-llm"),
-        ({"prefix_cache": False}, State.HINT, "score: start it without --no-enable-prefix-caching"),
-        ({"prefix_cache": False, "v2": True, "plugin": False}, State.HINT, "without --no-enable-prefix-caching"),
-        ({"prefix_cache": False, "recurrent": True}, State.HINT, "no prefix reuse, because the model is recurrent"),
-        ({"recurrent": True}, State.OK, "our plugin"),
+        ({}, Severity.OK, "our plugin"),
+        ({"v2": True, "plugin": False}, Severity.OK, "model runner V2"),
+        ({"plugin": False}, Severity.HINT, "install specs-llm beside vLLM"),
+        ({"scale_out": False}, Severity.HINT, "--enable-scale-out"),
+        ({"scale_out": False, "plugin": False}, Severity.HINT, "--enable-scale-out and install specs-llm"),
+        ({"prefix_cache": False}, Severity.HINT, "score: start it without --no-enable-prefix-caching"),
+        ({"prefix_cache": False, "v2": True, "plugin": False}, Severity.HINT, "without --no-enable-prefix-caching"),
+        ({"prefix_cache": False, "recurrent": True}, Severity.HINT, "no prefix reuse, because the model is recurrent"),
+        ({"recurrent": True}, Severity.OK, "our plugin"),
     ],
 )
 def test_a_target_that_scores_the_long_way_is_told_how_to_score_the_short_one(changes, state, words):
     facts = Facts(**FACTS | changes)
-    found = _scoring(facts)
+    found = _scoring_finding(facts)
     assert (found.state, found.role) == (state, Role.TARGET)
     assert words in found.text
-    assert facts.suffix is (state is State.OK)
+    assert facts.suffix is (state is Severity.OK)
 
 
 @pytest.mark.parametrize(
@@ -127,13 +127,13 @@ def test_a_target_that_scores_the_long_way_is_told_how_to_score_the_short_one(ch
         ("draft", {"rows": 2000, "cuts_padding": True}, ""),
         ("target", {"rows": 100}, ""),
         ("target", {"rows": 90}, ""),
-        ("target", {"rows": 0}, "does not say how many rows"),
+        ("target", {"rows": 0}, "does not report how many rows"),
         ("target", {"rows": 0, "cuts_padding": True}, ""),
     ],
 )
 def test_a_hint_about_padding_comes_exactly_where_it_takes_part(role, changes, words):
     """A tokenizer of 100 tokens."""
-    hint = _padding(Role(role), Facts(**FACTS | changes), 100)
+    hint = _padding_hint(Role(role), Facts(**FACTS | changes), 100)
     assert hint.startswith(words)
     assert bool(hint) is bool(words)
     assert not hint or "specs-llm beside vLLM" in hint
@@ -145,7 +145,7 @@ def test_a_hint_about_padding_comes_exactly_where_it_takes_part(role, changes, w
 def test_a_hint_about_the_law_comes_exactly_where_log_probabilities_are_of_another(role, changes, law):
     facts = Facts(**FACTS | changes)
     raw = facts.raw_scores if role is Role.TARGET else not facts.processed
-    hint = _law(role, facts, law)
+    hint = _sampling_hint(role, facts, law)
     assert bool(hint) is (raw and law != Law(1.0))
     if hint:
         assert "processed_logprobs" in hint
@@ -225,9 +225,9 @@ def test_a_system_prompt_that_a_template_refuses_is_found(trio):
     refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
     (trio[Role.TARGET] / "chat_template.jinja").write_text(refusing + template)
     names = {role: str(folder) for role, folder in trio.items()}
-    assert states(diagnose(names, Law(), engine="light"))[-1] == (None, State.OK)
+    assert states(diagnose(names, Law(), engine="light"))[-1] == (None, Severity.OK)
     *_, last = diagnose(names, Law(), engine="light", target_system="Be brief.")
-    assert (last.role, last.state) == (Role.TARGET, State.PROBLEM)
+    assert (last.role, last.state) == (Role.TARGET, Severity.PROBLEM)
     assert "no system role" in last.text
 
 
@@ -237,7 +237,7 @@ def test_models_that_can_do_their_part_but_not_meet_are_found(folders, monkeypat
     *_, last = diagnose({role: str(folders[role]) for role in Role}, Law(), engine="light")
     assert (last.role, last.state, last.text) == (
         None,
-        State.PROBLEM,
+        Severity.PROBLEM,
         "together they fail at a step: IndexError: token 99",
     )
 
@@ -245,5 +245,5 @@ def test_models_that_can_do_their_part_but_not_meet_are_found(folders, monkeypat
 @pytest.mark.parametrize("roles", [{"draft", "target"}, {"target", "prm"}, {"draft", "prm"}, {"draft"}, {"target"}])
 def test_a_step_is_solved_with_whatever_models_there_are(folders, roles):
     *_, last = diagnose({Role(role): str(folders[role]) for role in roles}, Law(0.9, 0.8), engine="light")
-    assert last.state is State.OK
+    assert last.state is Severity.OK
     assert last.text == ("together they solve a step" if len(roles) > 1 else "does its part of a step")

@@ -15,7 +15,7 @@ import pytest
 from deploy.checkpoints import QWEN_1_5B, QWEN_7B, QWEN_PRM, qwen_shapes, write_checkpoint
 
 from specs.deploy.memory_plan import GB, Gpu
-from specs.deploy.sizes import gpus_of, read_model
+from specs.deploy.sizes import parse_gpus, read_model
 from specs.engines.folders import BUNDLED
 from specs.errors import InputError, ModelError
 from specs.types import Role
@@ -100,7 +100,7 @@ def test_broken_folders_are_refused_by_name(tmp_path):
     with pytest.raises(ModelError, match=r"has no model\.safetensors"):
         read_model(name, Role.TARGET)
     (tmp_path / "model/config.json").write_text("{")
-    with pytest.raises(ModelError, match="is no JSON"):
+    with pytest.raises(ModelError, match="is not JSON"):
         read_model(name, Role.TARGET)
 
 
@@ -201,19 +201,19 @@ def test_gpus_are_asked_for_and_hidden_ones_left_out(tmp_path, monkeypatch):
     nvidia_smi(tmp_path / "bin", "0, GPU-aa, 81559\n1, GPU-bb, 81559\n2, GPU-cc, 24564\n")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert gpus_of("auto") == [Gpu("0", 81559 << 20), Gpu("1", 81559 << 20), Gpu("2", 24564 << 20)]
+    assert parse_gpus("auto") == [Gpu("0", 81559 << 20), Gpu("1", 81559 << 20), Gpu("2", 24564 << 20)]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-cc,1")
-    assert [gpu.name for gpu in gpus_of("auto")] == ["1", "2"]
+    assert [gpu.name for gpu in parse_gpus("auto")] == ["1", "2"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(InputError, match="CUDA_VISIBLE_DEVICES hides all GPUs"):
-        gpus_of("auto")
+        parse_gpus("auto")
 
 
 def test_without_gpus_their_sizes_must_be_given(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(InputError, match="no GPU here"):
-        gpus_of("auto")
-    assert gpus_of("80,23.5") == [Gpu("0", 80 * GB), Gpu("1", 23_500_000_000)]
+    with pytest.raises(InputError, match="reports no GPU"):
+        parse_gpus("auto")
+    assert parse_gpus("80,23.5") == [Gpu("0", 80 * GB), Gpu("1", 23_500_000_000)]
     for text in ("", "80,", "0", "none", "-3", "nan", "1e9"):
-        with pytest.raises(InputError, match="is no size of a GPU"):
-            gpus_of(text)
+        with pytest.raises(InputError, match="is not the size of a GPU"):
+            parse_gpus(text)

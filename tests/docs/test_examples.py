@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from served import app_of, running
+from server_app import app_of, running_server
 
 from specs import load
 
@@ -68,7 +68,7 @@ def test_models_that_are_not_there_are_an_error_of_one_line() -> None:
 
 
 def test_the_client_talks_to_a_server_and_says_how_to_start_one() -> None:
-    with running(app_of(models=load())) as address:
+    with running_server(app_of(models=load())) as address:
         done = run(EXAMPLES / "06_server_client.py", f"{address}/v1")
     assert (done.returncode, done.stderr) == (0, "")
     answer, stream = done.stdout.split("\nthe same as a stream:\n")

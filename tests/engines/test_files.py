@@ -10,7 +10,7 @@ import pytest
 import tiny
 
 from specs.cli import main
-from specs.deploy.doctor import State, diagnose
+from specs.deploy.doctor import Severity, diagnose
 from specs.engines.files import architectures_of, read_object
 from specs.engines.loading import Names, load_models
 from specs.engines.text import HubText
@@ -176,10 +176,10 @@ def test_doctor_goes_on_after_what_nobody_thought_of(whole, monkeypatch):
     found = list(diagnose({Role.DRAFT: str(whole), Role.TARGET: str(whole)}, Law(), engine="light"))
     assert (found[0].role, found[0].state, found[0].text) == (
         Role.DRAFT,
-        State.PROBLEM,
+        Severity.PROBLEM,
         "RuntimeError: no such thing at all",
     )
-    assert [(one.role, one.state) for one in found[1:]] == [(Role.TARGET, State.OK)]
+    assert [(one.role, one.state) for one in found[1:]] == [(Role.TARGET, Severity.OK)]
 
 
 def test_errors_name_the_role_and_the_model(whole, tmp_path):

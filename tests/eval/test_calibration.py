@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 from scipy.stats import binom
-from test_spending import solves
+from toy_solves import solves
 
 from specs.errors import InputError
 from specs.eval import calibration
 from specs.eval.calibration import Choice, Estimate, Evidence, Goal, design, estimates, pick, values
-from specs.eval.grid import Cell
+from specs.eval.grid import GridPoint
 from specs.eval.rows import Row
 from specs.methods.beam import Beam
 from specs.methods.specs import Specs
@@ -159,28 +159,28 @@ def _row(problem, method, n, correct, latency):
 
 
 def test_evidence_is_of_the_problems_that_none_failed():
-    cells = [Cell("beam", Beam(2)), Cell("specs", Specs(2))]
+    points = [GridPoint("beam", Beam(2)), GridPoint("specs", Specs(2))]
     latency = count(1)
     rows = [_row(f"p{k}", name, 2, k % 2 == 0, float(next(latency))) for k in range(22) for name in ("beam", "specs")]
     rows[3] = replace(rows[3], correct=None, error="broken")
-    seen = Evidence.of(rows, cells)
+    seen = Evidence.of(rows, points)
     assert (seen.right.shape, seen.dropped) == ((2, 21), 1)
     assert seen.seconds[:, 1].tolist() == [5.0, 6.0]
     assert seen.reference.tolist() == seen.seconds[0].tolist()
     assert seen.right[1, :2].tolist() == [1.0, 1.0]
     with pytest.raises(InputError, match=r"only 9 of 10 problems .* at least 20 \(first failure: broken\)"):
-        Evidence.of(rows[:20], cells)
+        Evidence.of(rows[:20], points)
     with pytest.raises(InputError, match=r"give at least 20$"):
-        Evidence.of(rows[4:20], cells)
+        Evidence.of(rows[4:20], points)
 
 
 def test_the_taus_of_the_design_spend_rising_shares():
     """Rewards are on whatever scale a model has; the design is on the scale of what is spent."""
     pilot = solves(Specs(n=2), range(40))
-    cells = design(pilot, [4, 2])
-    assert [(cell.label, cell.setting.n) for cell in cells[:2]] == [("beam", 4), ("beam", 2)]
-    assert len({cell.setting.key for cell in cells}) == len(cells) == 2 + 2 * (3 * 2 + 2)
-    specs = [cell.method for cell in cells[2:]]
+    points = design(pilot, [4, 2])
+    assert [(point.label, point.setting.n) for point in points[:2]] == [("beam", 4), ("beam", 2)]
+    assert len({point.setting.key for point in points}) == len(points) == 2 + 2 * (3 * 2 + 2)
+    specs = [point.method for point in points[2:]]
     taus = sorted({method.tau for method in specs})
     assert len(taus) == 3
     assert all(0 <= tau <= 1 for tau in taus)

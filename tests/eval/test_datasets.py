@@ -130,9 +130,9 @@ def test_a_malformed_line_is_named(tmp_path, line, fault):
 def test_what_is_no_data_set(tmp_path):
     with pytest.raises(InputError, match=r"no data set 'bundled:simple'.*bundled:easy"):
         load_problems("bundled:simple")
-    with pytest.raises(InputError, match="is no file"):
+    with pytest.raises(InputError, match="nor a file"):
         load_problems(str(tmp_path))
-    with pytest.raises(InputError, match="holds no problem"):
+    with pytest.raises(InputError, match="holds no problems"):
         load_problems(_written(tmp_path, "", ""))
     binary = tmp_path / "binary"
     binary.write_bytes(b"\xff\xfe\x00")
@@ -149,7 +149,9 @@ def test_what_is_no_data_set(tmp_path):
 def test_half_of_a_character_is_named_by_its_line(tmp_path, key, half):
     row = {"question": "2 + 2?", "answer": "4", "solution": "So 4."}
     (tmp_path / "set.jsonl").write_text("\n".join(map(json.dumps, [row, {**row, key: f"a{half}"}])))
-    with pytest.raises(InputError, match=r"set\.jsonl, line 2: it has half of a character .*; write the text again"):
+    with pytest.raises(
+        InputError, match=r"set\.jsonl, line 2: the text contains half of a character .*; save it again"
+    ):
         load_problems(str(tmp_path / "set.jsonl"))
 
 
@@ -170,7 +172,7 @@ def test_csv_and_parquet_hold_the_same_problems_as_json_lines(tmp_path):
     for suffix in ("csv", "parquet"):
         assert load_problems(str(tmp_path / f"set.{suffix}")) == wanted
     (tmp_path / "bad.parquet").write_text("no table")
-    with pytest.raises(InputError, match="is no parquet file"):
+    with pytest.raises(InputError, match="is not a parquet file"):
         load_problems(str(tmp_path / "bad.parquet"))
 
 
@@ -200,7 +202,9 @@ def test_public_sets_come_from_the_hub_by_name(name, tmp_path, monkeypatch):
         raise OSError("no network\nmore")
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
-    with pytest.raises(InputError, match=rf"{name} could not be fetched from the hub \(no network\); give a file"):
+    with pytest.raises(
+        InputError, match=rf"{name} could not be downloaded from the hub \(no network\); give it as a file"
+    ):
         load_problems(name)
 
 
@@ -224,5 +228,5 @@ def test_columns_may_have_other_names(tmp_path):
         load_problems(path, question_column="query")
     with pytest.raises(InputError, match=r"line 1: no text or number under 'gold'$"):
         load_problems(path, question_column="prompt", answer_column="gold")
-    with pytest.raises(InputError, match="math500 is none"):
+    with pytest.raises(InputError, match="math500 is not a file"):
         load_problems("math500", answer_column="gold")

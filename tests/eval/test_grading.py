@@ -24,7 +24,7 @@ from specs.eval.equivalence import same
 from specs.eval.extraction import stated
 from specs.eval.files import Problem
 from specs.eval.grading import correct, extract, read_answer, same_answer
-from specs.eval.grid import Cell
+from specs.eval.grid import GridPoint
 from specs.eval.rows import Row
 from specs.methods.single import Single
 from specs.types import Finish, Result
@@ -265,11 +265,11 @@ def test_what_is_unforeseen_in_one_row_leaves_it_undecided_and_the_others_alone(
 
 
 def test_what_math_verify_cannot_read_is_undecided_and_the_next_answer_is_not(monkeypatch, capsys):
-    judge = pytest.importorskip("specs.eval.formula_worker")
+    worker = pytest.importorskip("specs.eval.formula_worker")
     asked = [{"prediction": prediction, "answer": "y"} for prediction in ("x", "?", "x")]
-    monkeypatch.setattr(judge, "same", lambda prediction, answer: {"x": True, r"2 \sin x \cos x": True}[prediction])
+    monkeypatch.setattr(worker, "same", lambda prediction, answer: {"x": True, r"2 \sin x \cos x": True}[prediction])
     monkeypatch.setattr("sys.stdin", io.StringIO(_lines(asked)))
-    judge.main()
+    worker.main()
     assert [json.loads(line).get("correct") for line in capsys.readouterr().out.splitlines()[1:]] == [True, None, True]
 
 
@@ -374,8 +374,8 @@ def _result(text):
     ],
 )
 def test_a_row_says_which_answer_was_compared(text, reference, extract, answer, right):
-    cell = Cell("target", Single())
-    row = Row.of(Problem("q", reference, None, "p:1"), cell, _result(text), extract)
+    point = GridPoint("target", Single())
+    row = Row.of(Problem("q", reference, None, "p:1"), point, _result(text), extract)
     assert (row.answer, row.correct) == (answer, right)
 
 
@@ -504,10 +504,10 @@ def test_grade_names_a_missing_file_and_a_missing_column(tmp_path, capsys):
 def test_without_the_library_the_mend_is_named_before_anything_is_printed(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("specs.eval.grading.find_spec", lambda name: None)
     from specs.errors import InputError, install_command
-    from specs.eval.grading import _Judge
+    from specs.eval.grading import FormulaWorker
 
     with pytest.raises(InputError, match=re.escape(install_command("eval"))):
-        _Judge().same("x", "y", 1.0)
+        FormulaWorker().same("x", "y", 1.0)
     file = tmp_path / "made.jsonl"
     file.write_text(_lines(ROWS))
     assert main(["grade", str(file)]) == 2
@@ -517,7 +517,7 @@ def test_without_the_library_the_mend_is_named_before_anything_is_printed(tmp_pa
 
 
 def test_numbers_need_no_library(monkeypatch):
-    monkeypatch.setattr(grading, "_JUDGE", grading._Judge())
+    monkeypatch.setattr(grading, "_WORKER", grading.FormulaWorker())
     monkeypatch.setattr(grading, "find_spec", lambda name: None)
     for prediction, answer, right in [("1/2", "0.5", True), ("3 m", "3 cm", False), ("(1, 2)", "(1,3)", False)]:
         assert correct(prediction, answer) is right

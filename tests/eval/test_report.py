@@ -274,7 +274,7 @@ def test_latencies_of_different_machines_are_not_compared():
     assert found["methods"]["specs"]["latency_ratio_to_beam"] is None
     assert found["methods"]["specs"]["latency_s"]["mean"] == pytest.approx(5.5 / 3)
     assert found["methods"]["specs"]["accuracy_minus_beam"]["mean"] == 0
-    assert table(found).splitlines()[-1].startswith("the solves were made on different machines")
+    assert table(found).splitlines()[-1].startswith("the solves ran on different machines")
 
 
 def test_what_failed_is_not_the_same_by_construction():

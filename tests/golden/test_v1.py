@@ -21,10 +21,10 @@ from specs.config import presets
 from specs.engines.folders import BUNDLED
 from specs.engines.text import HubText
 from specs.errors import InputError
-from specs.eval.store import Folder, read
+from specs.eval.store import RunFolder, read_run
 from specs.methods.registry import NAMES, SPECULATING
 from specs.traces.codec import read_traces
-from specs.traces.replay import Ended, replay
+from specs.traces.replay import ReplayEnd, replay
 from specs.types import DRAWS, Chat, Turn
 
 V1 = Path(__file__).parent / "v1"
@@ -58,7 +58,7 @@ def test_every_trace_is_read_and_decided_again_as_it_was(name, each):
     for result in results:
         assert result.draws == 1
         again = replay(result)
-        assert again.ended is Ended.COMPLETE
+        assert again.ended is ReplayEnd.COMPLETE
         for decision, record in zip(again.decisions, result.steps, strict=True):
             assert decision.probabilities == record.decision.probabilities
             if record.kept is None:  # else the record's choice is of the answer, the decision's of the leader
@@ -96,7 +96,7 @@ def test_methods_that_draw_now_draw_otherwise(trio):
             assert [c.token_ids for c in again.steps[0].candidates] == [
                 c.token_ids for c in result.steps[0].candidates
             ], "tokens are sampled as before"
-            assert replay(again).ended is Ended.COMPLETE
+            assert replay(again).ended is ReplayEnd.COMPLETE
             assert again.draws == 2
 
 
@@ -119,7 +119,7 @@ def test_prompts_keep_their_ids(tmp_path):
 
 
 def test_a_run_is_read_reported_and_replayed(tmp_path, capsys):
-    run = read(V1 / "run")
+    run = read_run(V1 / "run")
     assert len(run.rows) == 3 * 2 * 5
     assert main(["report", str(V1 / "run"), "--out", str(tmp_path / "report")]) == 0
     assert "soft-best-of-n" in capsys.readouterr().out
@@ -129,14 +129,14 @@ def test_a_run_is_read_reported_and_replayed(tmp_path, capsys):
 
 def test_a_run_of_the_other_rule_does_not_grow(tmp_path):
     shutil.copytree(V1 / "run", tmp_path / "run")
-    found = read(tmp_path / "run")
+    found = read_run(tmp_path / "run")
     with pytest.raises(InputError, match=r"drawn by rule 1 \(draws\)"):
-        Folder(tmp_path / "run", {**found.configuration, "draws": DRAWS}, found.settings)
+        RunFolder(tmp_path / "run", {**found.configuration, "draws": DRAWS}, found.settings)
 
 
 def test_a_calibration_and_its_preset_are_read(trio):
     for name, rows in (("pilot", 20), ("design", 20 * 9), ("check", 20 * 2)):
-        assert len(read(V1 / "calibration" / name).rows) == rows
+        assert len(read_run(V1 / "calibration" / name).rows) == rows
     question = "Tom has 4 nuts. He gives 3 nuts away. How many nuts does Tom have now?"
     result = api.solve(question, trio, **presets.read(V1 / "calibration" / "preset.json"))
     assert result.answer == "1"

@@ -6,10 +6,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from served import app_of, running
+from server_app import app_of, running_server
 
 from specs.bundled.problems import generate
-from specs.server.app import Settings
+from specs.server.app import ServerSettings
 
 ENVIRONMENT = Path(os.environ.get("SPECS_CLIENTS_ENV", Path(__file__).parents[2] / ".venv-clients"))
 PROBLEMS = 6
@@ -54,7 +54,7 @@ def tools():
 
 @pytest.fixture(scope="module")
 def address(local):
-    with running(app_of(Settings(), models=local)) as url:
+    with running_server(app_of(ServerSettings(), models=local)) as url:
         yield url
 
 

@@ -1,16 +1,16 @@
 """`specs doctor` on real servers: nothing to mend where all is switched on, and the mends where it is not."""
 
-from specs.deploy.doctor import State, diagnose
+from specs.deploy.doctor import Severity, diagnose
 from specs.engines.folders import BUNDLED
 from specs.types import Law, Role
 
 
 def test_servers_with_everything_switched_on_need_nothing(servers):
     found = list(diagnose({Role(role): server.url for role, server in servers.items()}, Law(0.7)))
-    assert {finding.state for finding in found} == {State.OK}, found
+    assert {finding.state for finding in found} == {Severity.OK}, found
     cached = [finding.text for finding in found if "from its cache" in finding.text]
     assert [text.partition("ms, ")[2] for text in cached] == ["64 of them from its cache"] * 2  # two blocks of three
-    assert any("scores candidates behind a cached prefix (our plugin)" in finding.text for finding in found)
+    assert any("scores candidates after a cached prefix (our plugin)" in finding.text for finding in found)
 
 
 def test_a_bare_server_is_told_what_to_switch_on(servers, start):
@@ -18,9 +18,9 @@ def test_a_bare_server_is_told_what_to_switch_on(servers, start):
     found = list(
         diagnose({Role.DRAFT: servers["draft"].url, Role.TARGET: bare.url}, Law(0.7), tokenizer=str(BUNDLED / "target"))
     )
-    hints = " ".join(finding.text for finding in found if (finding.role, finding.state) == (Role.TARGET, State.HINT))
+    hints = " ".join(finding.text for finding in found if (finding.role, finding.state) == (Role.TARGET, Severity.HINT))
     for mend in ("--no-enable-prefix-caching", "--enable-scale-out", "install specs-llm", "processed_logprobs"):
         assert mend in hints
-    (problem,) = (finding for finding in found if finding.state is State.PROBLEM)
+    (problem,) = (finding for finding in found if finding.state is Severity.PROBLEM)
     assert problem.role is None
     assert "their ratio means nothing" in problem.text

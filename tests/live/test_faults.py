@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 from live.servers import START_S, serving_trio
-from server.process import Served
+from server.process import ServerProcess
 
 from specs.bundled.problems import generate
 
@@ -33,7 +33,7 @@ def engines(vllm, tmp_path):
 @pytest.fixture
 def served(engines, tmp_path):
     flags = [f"--{role}={engine.url}" for role, engine in engines.items()]
-    with Served(tmp_path / "home", *flags, "--grace=5") as server:
+    with ServerProcess(tmp_path / "home", *flags, "--grace=5") as server:
         yield server
         server.stop()
 

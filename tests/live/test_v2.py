@@ -90,4 +90,4 @@ def test_what_a_solve_records_is_what_this_process_computes(remote, local):
 def test_doctor_finds_nothing_to_mend(v2):
     found = list(diagnose({Role(role): server.url for role, server in v2.items()}, Law(0.7)))
     assert {finding.state for finding in found} == {State.OK}, found
-    assert any("scores candidates behind a cached prefix (model runner V2)" in finding.text for finding in found)
+    assert any("scores candidates after a cached prefix (model runner V2)" in finding.text for finding in found)

@@ -22,7 +22,7 @@ WAIT_S = 120.0
 RUN = ["-m", "specs"]
 
 
-class Served:
+class ServerProcess:
     """A server on a free port of this machine, in an empty folder that is also its home and holds its temporary files.
 
     It is asked to end when this process has ended, however that was.
@@ -123,19 +123,19 @@ class Served:
         finally:
             self.kill()
 
-    def __enter__(self) -> Served:
+    def __enter__(self) -> ServerProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.kill()
 
 
-def ask(question: str, **more: Any) -> dict[str, Any]:
+def chat_body(question: str, **more: Any) -> dict[str, Any]:
     """A chat's body."""
     return {"model": "specs", "messages": [{"role": "user", "content": question}], "seed": 1, **more}
 
 
-def request(path: str, body: dict[str, Any]) -> bytes:
+def post_bytes(path: str, body: dict[str, Any]) -> bytes:
     """A whole POST, as it goes over a socket."""
     data = json.dumps(body).encode()
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nConnection: close\r\n"

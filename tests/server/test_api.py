@@ -10,13 +10,13 @@ import numpy as np
 import openai
 import pytest
 import toy
-from served import app_of, asked, client_of, running
+from server_app import app_of, chat_body, http_client, running_server
 
 from specs import api
 from specs.bundled.problems import generate
 from specs.config.presets import Preset
-from specs.server.app import Settings
-from specs.server.request_parsing import Caps
+from specs.server.app import ServerSettings
+from specs.server.request_parsing import RequestLimits
 from specs.server.schemas import UNSUPPORTED, ChatRequest, CompletionRequest, SpecsOptions
 from specs.traces.codec import result_from
 from specs.types import Chat, Turn
@@ -32,7 +32,7 @@ def models():
 
 @pytest.fixture(scope="module")
 def address(models):
-    with running(app_of(models=models, at_a_time=1, room=8)) as url:
+    with running_server(app_of(models=models, max_running=1, max_waiting=8)) as url:
         yield url
 
 
@@ -146,7 +146,7 @@ def test_temperature_zero_is_the_best_candidate_with_a_fixed_seed_and_says_so(cl
     result = api.solve(QUESTION, models, seed=0, select="best")
     assert answer.choices[0].message.content == result.text
     assert ours(answer)["notes"] == [
-        "temperature 0: the best candidate of each step, seed 0 unless one was given; candidates are drawn at 0.7"
+        "temperature 0: the best candidate of each step, seed 0 unless you set one; candidates are sampled at 0.7"
     ]
     assert (
         chat(client, temperature=0, seed=4).choices[0].message.content
@@ -337,27 +337,29 @@ def test_a_question_that_no_model_has_room_for(client):
 
 def test_presets_are_models(models):
     law = {"temperature": 0.9, "top_p": 1.0, "max_step_tokens": 32}
-    client = client_of(models=models, presets={"quick": Preset("specs", {"n": 2, "tau": 0.5}, law, {})})
-    answer = client.post("/v1/chat/completions", json=asked(QUESTION, model="quick", max_tokens=300)).json()
+    client = http_client(models=models, presets={"quick": Preset("specs", {"n": 2, "tau": 0.5}, law, {})})
+    answer = client.post("/v1/chat/completions", json=chat_body(QUESTION, model="quick", max_tokens=300)).json()
     result = api.solve(QUESTION, models, seed=1, n=2, tau=0.5, max_tokens=300, **law)
     assert answer["choices"][0]["message"]["content"] == result.text
     assert "quick" in [model["id"] for model in client.get("/v1/models").json()["data"]]
 
 
 def test_caps_of_the_server():
-    client = client_of(Settings(caps=Caps(n=4, tokens=10)))
-    assert client.post("/v1/chat/completions", json=asked("q", max_tokens=11)).json()["error"]["param"] == "max_tokens"
-    assert client.post("/v1/chat/completions", json=asked("q", max_tokens=10)).json()["error"]["param"] == "specs.n"
-    assert client.post("/v1/chat/completions", json=asked("q", max_tokens=10, specs={"n": 4})).status_code == 200
+    client = http_client(ServerSettings(request_limits=RequestLimits(n=4, tokens=10)))
+    assert (
+        client.post("/v1/chat/completions", json=chat_body("q", max_tokens=11)).json()["error"]["param"] == "max_tokens"
+    )
+    assert client.post("/v1/chat/completions", json=chat_body("q", max_tokens=10)).json()["error"]["param"] == "specs.n"
+    assert client.post("/v1/chat/completions", json=chat_body("q", max_tokens=10, specs={"n": 4})).status_code == 200
 
 
 def test_a_full_queue_is_a_429_with_a_time(models):
-    client = client_of(room=1)
-    answer = client.post("/v1/chat/completions", json=asked("q", n=3))
+    client = http_client(max_waiting=1)
+    answer = client.post("/v1/chat/completions", json=chat_body("q", n=3))
     assert answer.status_code == 429
     assert int(answer.headers["retry-after"]) >= 1
     assert answer.json()["error"]["code"] == "queue_full"
-    assert client.post("/v1/chat/completions", json=asked("q", n=2)).status_code == 200
+    assert client.post("/v1/chat/completions", json=chat_body("q", n=2)).status_code == 200
 
 
 def test_an_engine_that_fails_is_a_502_and_counts_as_failed():
@@ -366,11 +368,11 @@ def test_an_engine_that_fails_is_a_502_and_counts_as_failed():
     def failing(ids):
         raise EngineError("the model is gone")
 
-    client = client_of(draft=failing, target=failing)
-    answer = client.post("/v1/chat/completions", json=asked("q"))
+    client = http_client(draft=failing, target=failing)
+    answer = client.post("/v1/chat/completions", json=chat_body("q"))
     assert answer.status_code == 502
     assert "the model is gone" in answer.json()["error"]["message"]
-    lines = client.post("/v1/chat/completions", json=asked("q", stream=True)).text.splitlines()
+    lines = client.post("/v1/chat/completions", json=chat_body("q", stream=True)).text.splitlines()
     events = [line.removeprefix("data: ") for line in lines if line.startswith("data: ")]
     assert json.loads(events[-2])["error"]["code"] == "engine_error"
     assert events[-1] == "[DONE]"
@@ -385,10 +387,10 @@ def test_numbers_that_are_none_are_a_502_and_the_server_goes_on(role, begun):
         row = toy.table(3, end=-6.0)(ids)
         return np.full(5, np.nan) if ids[: len(begun)] == begun else row
 
-    client = client_of(**{role: sometimes})
+    client = http_client(**{role: sometimes})
     statuses = Counter()
     for seed in range(12):
-        answer = client.post("/v1/chat/completions", json=asked("q", seed=seed))
+        answer = client.post("/v1/chat/completions", json=chat_body("q", seed=seed))
         statuses[answer.status_code] += 1
         if answer.status_code == 502:
             error = answer.json()["error"]
@@ -398,15 +400,15 @@ def test_numbers_that_are_none_are_a_502_and_the_server_goes_on(role, begun):
 
 
 def test_a_reward_that_is_none_is_a_502(models):
-    answer = client_of(rate=lambda steps: math.nan).post("/v1/chat/completions", json=asked("q"))
+    answer = http_client(rate=lambda steps: math.nan).post("/v1/chat/completions", json=chat_body("q"))
     assert answer.status_code == 502
     assert "r: rewards are not finite (NaN)" in answer.json()["error"]["message"]
 
 
 def test_metrics_count_what_happened(models):
-    client = client_of(models=models)
+    client = http_client(models=models)
     result = api.solve(QUESTION, models, seed=1)
-    answer = client.post("/v1/chat/completions", json=asked(QUESTION, max_tokens=2048)).json()
+    answer = client.post("/v1/chat/completions", json=chat_body(QUESTION, max_tokens=2048)).json()
     text = client.get("/metrics").text
     values = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in text.splitlines() if line[0] != "#"}
     assert values['specs_solves_total{finish="answer",model="specs"}'] == 1

@@ -5,7 +5,7 @@ import signal
 import time
 
 import pytest
-from server.process import WAIT_S, Served, ask, read_all, request
+from server.process import WAIT_S, ServerProcess, chat_body, post_bytes, read_all
 
 from specs.bundled.problems import generate
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    with Served(tmp_path_factory.mktemp("faults") / "home", "--max-n=256", "--queue=64") as server:
+    with ServerProcess(tmp_path_factory.mktemp("faults") / "home", "--max-n=256", "--queue=64") as server:
         yield server
         server.stop()
 
@@ -34,7 +34,7 @@ def own(tmp_path):
     servers = []
 
     def start(*flags):
-        servers.append(Served(tmp_path / "home", "--max-n=256", *flags))
+        servers.append(ServerProcess(tmp_path / "home", "--max-n=256", *flags))
         return servers[-1]
 
     yield start
@@ -80,10 +80,10 @@ def test_a_slow_reader_holds_nobody_up_and_gets_its_answer_whole_when_it_reads(s
     """Its solves end while it reads nothing, others are served meanwhile, and all of it is there at last."""
     before = served.metric("specs_solves_total")
     with served.connect(narrow=True) as slow, served.client() as client:
-        slow.sendall(request(CHAT, ask(QUESTION, **LARGE)))
+        slow.sendall(post_bytes(CHAT, chat_body(QUESTION, **LARGE)))
         served.until(lambda: served.metric("specs_running") or served.metric("specs_solves_total") > before)
         for seed in range(5):
-            answer = client.post(CHAT, json=ask(QUESTION, seed=seed))
+            answer = client.post(CHAT, json=chat_body(QUESTION, seed=seed))
             assert answer.status_code == 200
             assert answer.json()["choices"][0]["finish_reason"] == "stop"
         served.until(lambda: served.metric("specs_solves_total") == before + LARGE["n"] + 5)
@@ -100,7 +100,7 @@ def test_who_leaves_ends_its_solve_within_a_step(served, stream):
     cancelled = served.metric("specs_solves_total", finish="cancelled")
     steps = served.metric("specs_steps_total")
     with served.connect() as raw:
-        raw.sendall(request(CHAT, ask(HARD, **LONG, stream=stream)))
+        raw.sendall(post_bytes(CHAT, chat_body(HARD, **LONG, stream=stream)))
         served.until(lambda: served.metric("specs_running") == 1)
         if stream:
             while b"content" not in raw.recv(1 << 16):
@@ -115,10 +115,10 @@ def test_who_leaves_ends_its_solve_within_a_step(served, stream):
 def test_who_leaves_the_queue_is_never_solved(served, stream):
     solves = served.metric("specs_solves_total")
     with served.connect() as first:
-        first.sendall(request(CHAT, ask(HARD, **LONG)))
+        first.sendall(post_bytes(CHAT, chat_body(HARD, **LONG)))
         served.until(lambda: served.metric("specs_running") == 1)
         with served.connect() as second:
-            second.sendall(request(CHAT, ask(QUESTION, n=7, stream=stream)))
+            second.sendall(post_bytes(CHAT, chat_body(QUESTION, n=7, stream=stream)))
             served.until(lambda: served.metric("specs_waiting") == 7)
         served.until(lambda: served.metric("specs_waiting") == 0)
         assert served.metric("specs_running") == 1
@@ -131,9 +131,9 @@ def test_a_deadline_holds_in_the_queue(served, stream):
     """Who waits longer than that is told so, while the solve before it still runs."""
     served.until(lambda: served.metric("specs_running") == 0)
     with served.connect() as first, served.client() as client:
-        first.sendall(request(CHAT, ask(HARD, **LONG)))
+        first.sendall(post_bytes(CHAT, chat_body(HARD, **LONG)))
         served.until(lambda: served.metric("specs_running") == 1)
-        answer = client.post(CHAT, json=ask(QUESTION, stream=stream, specs={"deadline_s": 0.2}))
+        answer = client.post(CHAT, json=chat_body(QUESTION, stream=stream, specs={"deadline_s": 0.2}))
         assert served.metric("specs_running") == 1
         assert served.metric("specs_waiting") == 0
     if stream:
@@ -148,11 +148,11 @@ def test_a_server_that_is_told_to_stop_ends_its_streams_well(own):
     """Who runs gets what there is, who waits 503, new ones nothing; it exits with 0 within its grace."""
     server = own("--grace=1")
     with server.connect() as running, server.connect() as waiting, server.connect() as idle:
-        running.sendall(request(CHAT, ask(HARD, **LONG, stream=True)))
+        running.sendall(post_bytes(CHAT, chat_body(HARD, **LONG, stream=True)))
         answer = b""
         while b'"content": "' not in answer.replace(b'"content": ""', b""):
             answer += running.recv(1 << 16)
-        waiting.sendall(request(CHAT, ask(QUESTION)))
+        waiting.sendall(post_bytes(CHAT, chat_body(QUESTION)))
         server.until(lambda: server.metric("specs_waiting") == 1)
         server.signal(signal.SIGTERM)
         refused = read_all(waiting)
@@ -171,11 +171,11 @@ def test_a_server_that_is_told_to_stop_ends_its_streams_well(own):
 
 def test_a_solve_that_ends_within_the_grace_is_whole(own):
     server = own("--grace=60")
-    body = ask(QUESTION, stream=True, specs={"n": 64})
+    body = chat_body(QUESTION, stream=True, specs={"n": 64})
     with server.client() as client:
-        alone = client.post(CHAT, json=ask(QUESTION, specs={"n": 64})).json()["choices"][0]["message"]["content"]
+        alone = client.post(CHAT, json=chat_body(QUESTION, specs={"n": 64})).json()["choices"][0]["message"]["content"]
     with server.connect() as running:
-        running.sendall(request(CHAT, body))
+        running.sendall(post_bytes(CHAT, body))
         answer = running.recv(1 << 16)  # the first part comes as soon as it is taken on
         server.signal(signal.SIGTERM)
         events = streamed(answer + read_all(running))
@@ -189,7 +189,7 @@ def test_a_second_signal_ends_it_at_once(own, second):
     """While a solve of a minute runs and there is an hour of grace."""
     server = own("--grace=3600")
     with server.connect() as running:
-        running.sendall(request(CHAT, ask(HARD, **LONG)))
+        running.sendall(post_bytes(CHAT, chat_body(HARD, **LONG)))
         server.until(lambda: server.metric("specs_running") == 1)
         server.signal(signal.SIGTERM)
         server_says = server.log.read_text
@@ -203,7 +203,7 @@ def test_a_second_signal_ends_it_at_once(own, second):
 def test_who_never_reads_does_not_keep_it_from_stopping(own):
     server = own("--grace=0")
     with server.connect(narrow=True) as slow:
-        slow.sendall(request(CHAT, ask(QUESTION, **LARGE)))
+        slow.sendall(post_bytes(CHAT, chat_body(QUESTION, **LARGE)))
         server.until(lambda: server.metric("specs_solves_total") == LARGE["n"])
         server.signal(signal.SIGTERM)
         assert server.process.wait(WAIT_S) == 0

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from server.hostile import CHAT, MARK, cases
-from server.process import Served, ask
+from server.process import ServerProcess, chat_body
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +31,7 @@ WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 def served(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hostile")
     audited = [str(Path(__file__).with_name("audited.py")), str(folder / "notes")]
-    with Served(folder / "home", "--max-tokens=64", run=audited) as server:
+    with ServerProcess(folder / "home", "--max-tokens=64", run=audited) as server:
         yield server
         server.stop()
 
@@ -79,7 +79,7 @@ def check(case, status, headers, body):
 
 def good(server):
     with server.client() as client:
-        answer = client.post(CHAT, json=ask(QUESTION))
+        answer = client.post(CHAT, json=chat_body(QUESTION))
     assert answer.status_code == 200
     return answer.json()["choices"][0]["message"]["content"]
 

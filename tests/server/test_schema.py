@@ -7,15 +7,15 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import CHECKS
 from schemathesis.generation import GenerationMode
-from served import app_of
+from server_app import app_of
 
 from specs import load
-from specs.server.app import Settings
-from specs.server.request_parsing import Caps
+from specs.server.app import ServerSettings
+from specs.server.request_parsing import RequestLimits
 
 pytestmark = pytest.mark.slow
-SETTINGS = Settings(caps=Caps(n=16, tokens=8, step_tokens=8))
-schema = schemathesis.openapi.from_asgi("/openapi.json", app_of(SETTINGS, models=load(), room=64))
+SETTINGS = ServerSettings(request_limits=RequestLimits(n=16, tokens=8, step_tokens=8))
+schema = schemathesis.openapi.from_asgi("/openapi.json", app_of(SETTINGS, models=load(), max_waiting=64))
 # What no document can say (who has spoken last, how long a prompt may be) is refused with 400, as this one says;
 # and 503 is the answer to a deadline that has passed.
 OWN = {"positive_data_acceptance", "not_a_server_error"}

@@ -44,8 +44,8 @@ def test_every_run_is_a_plan_and_a_folder_of_its_own(known):
     assert len({run.path for run in runs}) == len(runs)
     assert {run.part for run in runs} == {"tuning", *TITLES}
     for run in runs:
-        Plan(load_problems("bundled:easy", limit=2), run.cells, run.law, LIMITS)  # refuses cells that are alike
-        assert all(cell.method.name in SECONDS for cell in run.cells)
+        Plan(load_problems("bundled:easy", limit=2), run.points, run.law, LIMITS)  # refuses cells that are alike
+        assert all(point.method.name in SECONDS for point in run.points)
 
 
 @pytest.mark.parametrize("known", [Known(), OTHER])
@@ -53,17 +53,17 @@ def test_a_label_means_the_same_in_every_run_of_a_law_and_tier(known):
     """Otherwise rows of two parts could not be put into one table."""
     seen: dict = {}
     for run in _runs(known):
-        for cell in run.cells:
+        for point in run.points:
             if run.part != "tuning":
-                key = run.tier, run.law, cell.setting.key
-                assert seen.setdefault(key, cell.setting.options) == cell.setting.options
+                key = run.tier, run.law, point.setting.key
+                assert seen.setdefault(key, point.setting.options) == point.setting.options
 
 
 def test_the_main_table_has_every_method_n_and_tier():
     for tier in TIERS:
         for timed in (False, True):
             found = {
-                cell.setting.key for run in _runs(Known()) for cell in run.cells
+                point.setting.key for run in _runs(Known()) for point in run.points
                 if (run.part, run.tier, run.alone) == ("a", tier, timed)
             }  # fmt: skip
             wide = ("majority", "best-of-n", "beam-draft", "beam", "gsi", "specs")
@@ -71,9 +71,9 @@ def test_the_main_table_has_every_method_n_and_tier():
 
 
 def test_defaults_stand_beside_where_tuning_chose_something_else():
-    labels = {cell.label for run in _runs(OTHER) for cell in run.cells if run.part == "a"}
+    labels = {point.label for run in _runs(OTHER) for point in run.points if run.part == "a"}
     assert labels >= {"specs default", "gsi default", "rsd default"}
-    assert not any("default" in cell.label for run in _runs(Known()) for cell in run.cells)
+    assert not any("default" in point.label for run in _runs(Known()) for point in run.points)
 
 
 def test_tuning_and_test_problems_have_nothing_in_common():
@@ -145,7 +145,7 @@ def test_what_was_drafted_ahead_in_vain_decides_nothing():
 def test_the_estimate_falls_to_nothing_as_solves_are_made():
     runs = _runs(Known(), 0.1)
     board = Board(jobs=2, unit_s=0.5)
-    left = {run.path: run.problems * len(run.cells) for run in runs}
+    left = {run.path: run.problems * len(run.points) for run in runs}
     board.know(runs, left)
     assert board.cpu_seconds() == pytest.approx(sum(0.5 * units(run) * left[run.path] for run in runs))
     alone = sum(board.seconds(run) for run in runs if run.alone)
@@ -158,6 +158,6 @@ def test_the_estimate_falls_to_nothing_as_solves_are_made():
 
 def test_wider_and_harder_costs_more():
     one = _runs(Known())[0]
-    cells = {n: (Known().at("specs", n),) for n in (4, 8)}
-    assert units(replace(one, tier="medium", cells=cells[8])) == 1
-    assert units(replace(one, tier="medium", cells=cells[4])) < 1 < units(replace(one, tier="hard", cells=cells[8]))
+    points = {n: (Known().at("specs", n),) for n in (4, 8)}
+    assert units(replace(one, tier="medium", points=points[8])) == 1
+    assert units(replace(one, tier="medium", points=points[4])) < 1 < units(replace(one, tier="hard", points=points[8]))

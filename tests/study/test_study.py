@@ -22,7 +22,7 @@ from research.study.study import Study
 from specs.cli import main
 from specs.core import statistics
 from specs.eval.rows import Row
-from specs.eval.store import read
+from specs.eval.store import read_run
 from specs.types import Role
 
 pytestmark = pytest.mark.slow
@@ -64,7 +64,7 @@ def _study(out: Path) -> tuple[Study, list[Run]]:
 
 def test_every_planned_solve_is_made_once(made):
     _, runs = _study(made)
-    assert len(_rows(made)) == sum(run.problems * len(run.cells) for run in runs)
+    assert len(_rows(made)) == sum(run.problems * len(run.points) for run in runs)
     assert json.loads((made / "study.json").read_text())["solves_missing"] == 0
     for part in "abcdefgh":
         assert f"## {part}. " in (made / "study.md").read_text()
@@ -76,7 +76,7 @@ def test_every_planned_solve_is_made_once(made):
 def test_the_record_says_which_runs_time(made):
     _, runs = _study(made)
     for run in runs:
-        assert read(made / run.path).configuration["measures"] == ("latency" if run.alone else "accuracy")
+        assert read_run(made / run.path).configuration["measures"] == ("latency" if run.alone else "accuracy")
 
 
 @pytest.mark.usefixtures("_world")
@@ -100,7 +100,7 @@ def test_tables_say_what_the_rows_say(made):
             elif part != "g":
                 right.setdefault((tier, row["method"], row["n"]), {})[row["problem_id"]] = row["correct"]
     shown = 0
-    on_the_curve = {row.problem_id for row in read(made / "f/medium").rows.values()}
+    on_the_curve = {row.problem_id for row in read_run(made / "f/medium").rows.values()}
     assert {row["solves"] for row in found["parts"]["f"]["tiers"]["medium"]} == {len(on_the_curve)}
     assert [list(found["parts"][part]["tiers"]) for part in "af"] == [["easy", "medium", "hard"], ["medium"]]
     assert {row["n"] for row in found["parts"]["f"]["tiers"]["medium"] if row["latency_s"]} == {1, 2, 4, 8, 16, 32, 64}
@@ -126,12 +126,12 @@ def test_the_coin_falls_as_often_as_specs_drafted(made):
     study, _ = _study(made)
     later_steps = {}
     for tier in ("medium", "hard"):
-        rows = [row for name in (tier, f"{tier}-all") for row in read(made / f"a/{name}").rows.values()
+        rows = [row for name in (tier, f"{tier}-all") for row in read_run(made / f"a/{name}").rows.values()
                 if (row.method, row.n) == ("specs", N)]  # fmt: skip
         later = sum(row.steps - 1 for row in rows)
         share = sum(row.draft_steps for row in rows) / later if later else Known().draft_share[tier]
         later_steps[tier] = later
-        (setting,) = [one for one in read(made / f"c/{tier}").settings if one.label == "random-switch"]
+        (setting,) = [one for one in read_run(made / f"c/{tier}").settings if one.label == "random-switch"]
         assert setting.options["draft_share"] == pytest.approx(share, abs=1e-4)
         assert study.known().draft_share[tier] == share
     assert max(later_steps.values()) > 0
@@ -140,7 +140,7 @@ def test_the_coin_falls_as_often_as_specs_drafted(made):
 def test_weights_and_lengths_are_those_of_the_traces(made):
     steps = json.loads((made / "study.json").read_text())["parts"]["h"]["steps"]
     assert list(steps) == ["10 tokens", "20 tokens", "50 tokens", "100 tokens", "200 tokens", "a line"]
-    recorded = read(made / "h/chunks-10")
+    recorded = read_run(made / "h/chunks-10")
     ess, lengths = [], []
     for row in recorded.rows.values():
         for step in recorded.trace(row)["steps"]:
@@ -185,7 +185,7 @@ def test_a_dearer_draft_adds_its_own_seconds_and_nothing_else():
 
 def test_cost_ratios_are_those_of_the_timed_rows(made):
     cost = json.loads((made / "study.json").read_text())["parts"]["g"]["cost_ratio"]["medium"]
-    rows = read(made / "a/medium-timed").rows.values()
+    rows = read_run(made / "a/medium-timed").rows.values()
     specs, beam = ([row for row in rows if (row.method, row.n) == (label, N)] for label in ("specs", "beam"))
     at = cost["methods"]["specs"]["at"]
     assert [one["ratio"] for one in at] == list(RATIOS)

@@ -1,1 +1,1 @@
-"""The small draft, target and PRM shipped with the package, and their task."""
+"""The small draft, target and PRM that ship with the package; import their task from `specs.bundled.problems`."""

@@ -1,8 +1,7 @@
-"""Worded multi-step arithmetic with worked solutions: the task of the bundled trio.
+"""Arithmetic word problems with worked solutions: the task of the bundled models.
 
-A problem is a short story about how many things somebody has. Every event that
-changes the number becomes one step of the solution (two where a product has to be
-worked out first), every step holds one equation, and the last step boxes the answer:
+A problem is a short story about how many things a person has. Each event that changes the number is one step of
+the solution (two if a product comes first), each step has one equation, and the last step boxes the answer:
 
     Maya has 12 shells. She buys 3 bags with 5 shells in each bag. ...
 
@@ -12,17 +11,15 @@ worked out first), every step holds one equation, and the last step boxes the an
     <blank line>
     The answer is \\boxed{27}.
 
-Three tiers, all drawn from one grammar (`TIERS`):
+One grammar generates three tiers (`TIERS`):
 
 * **easy**: 2 to 4 steps, one person, amounts up to 50, totals up to 200.
-* **medium**: 5 or 6 steps, amounts up to 300, totals up to 2000; second persons whose number is
-  told relative to the first, things given to each of several friends, "the same number
-  again", fractions kept, and numbers that do not matter.
-* **hard**: 9 to 12 steps of the same events.
+* **medium**: 5 or 6 steps, amounts up to 300, totals up to 2000; also a second person whose number is relative to
+  the first, gifts to each of several friends, "the same number again", and irrelevant numbers.
+* **hard**: 9 to 12 steps with the same events.
 
-`generate` is a pure function of (tier, seed): the same pair gives the same problem on every
-machine. Training uses seeds below 1,000,000, everything that is measured uses seeds from
-1,000,000 up (`HELD_OUT_SEED`).
+`generate` is a pure function of (tier, seed), equal on every machine. Training uses seeds below 1,000,000; all
+measurements use seeds from 1,000,000 up (`HELD_OUT_SEED`).
 """
 
 from __future__ import annotations
@@ -55,7 +52,7 @@ class Tier:
         steps: fewest and most solution steps, the boxed answer included.
         amount: largest number in an event.
         total: largest number that a step may result in.
-        rich: whether second persons, repeats and numbers without meaning occur.
+        rich: whether second persons, repeats and irrelevant numbers occur.
     """
 
     steps: tuple[int, int]
@@ -84,7 +81,7 @@ class WordProblem:
 
 @dataclass
 class _Story:
-    """What the grammar has written so far."""
+    """A story as far as the grammar has written it."""
 
     rng: random.Random
     tier: Tier
@@ -98,10 +95,10 @@ class _Story:
     steps: list[str] = field(default_factory=list)
     last_gain: int | None = None
     other: int | None = None
-    """How many the friend holds, while that still counts."""
+    """The friend's number, while it still matters."""
 
     def tell(self, *forms: str) -> None:
-        """Add one sentence; none that moves things of a friend whose number still counts."""
+        """Add one sentence, but none that changes a friend's number that still matters."""
         if self.other is not None:
             forms = tuple(form for form in forms if self.friend not in form)
         self.sentences.append(self.rng.choice(forms))
@@ -232,7 +229,7 @@ def _again(s: _Story) -> bool:
 
 def _friend(s: _Story) -> bool:
     if s.other is not None or s.sentences[1:]:
-        return False  # told right after the start, where "than" is plain
+        return False  # only right after the start, where "than" is unambiguous
     kind = s.rng.choice(("more", "fewer", "times"))
     b = s.rng.randint(2, 4) if kind == "times" else s.amount(s.now - 2 if kind == "fewer" else s.tier.total)
     c = {"more": s.now + b, "fewer": s.now - b, "times": s.now * b}[kind]
@@ -264,7 +261,7 @@ _RICH = (*_PLAIN, (_again, 1), (_friend, 3), (_friend_gives, 1))
 
 
 def write(rng: random.Random, tier: Tier) -> tuple[str, str, str]:
-    """One (question, answer, solution) within the bounds of `tier`; redrawn until it fits."""
+    """One (question, answer, solution) within the bounds of `tier`; retries until one fits."""
     while True:
         women = rng.random() < 0.5
         name, friend = rng.sample(SHE if women else HE, 1)[0], rng.choice(HE if women else SHE)
@@ -283,7 +280,7 @@ def write(rng: random.Random, tier: Tier) -> tuple[str, str, str]:
                 break
             rng.choices(events, weights)[0](story)
         together = story.other is not None
-        if together:  # a number that was told must be used
+        if together:  # the question must use the friend's number
             x, c = story.now, story.other or 0
             if x + c > tier.total:
                 continue
@@ -316,7 +313,7 @@ def generate(tier: str, seed: int) -> WordProblem:
 
 
 def problems(tier: str, problem_seed: int = HELD_OUT_SEED) -> Iterator[WordProblem]:
-    """Endless problems of a tier, one a seed from `problem_seed` on, no question twice."""
+    """Endless problems of a tier, one per seed from `problem_seed` on, without repeated questions."""
     seen: set[str] = set()
     seed = problem_seed
     while True:
@@ -332,15 +329,14 @@ BOXED = re.compile(r"\\boxed\{(\d+)\}")
 
 
 def facts(step: str) -> tuple[str, ...]:
-    """What a step claims: its equations and boxed numbers, in order, free of its wording."""
+    """The claims of a step: its equations and boxed numbers in order, without its wording."""
     return tuple(m.group(0) for m in re.finditer(f"{EQUATION.pattern}|{BOXED.pattern}", step))
 
 
 def step_labels(solution_steps: list[str], reference: str) -> list[bool]:
-    """For each step: whether it *and all before it* claim what the reference solution claims.
+    """For each step, whether it and all steps before it make the same claims as the reference solution.
 
-    The chain of equations of a problem is unique in this grammar, so comparing claims is exact
-    for arithmetic and for the choice of numbers, and blind to wording.
+    A problem of this grammar has a unique chain of equations, so comparing claims is exact and ignores wording.
     """
     want = [facts(step) for step in reference.split("\n\n")]
     labels: list[bool] = []

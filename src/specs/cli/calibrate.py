@@ -39,12 +39,12 @@ from specs.eval.calibration import (
 from specs.eval.datasets import load_problems
 from specs.eval.environment import environment
 from specs.eval.files import Problem
-from specs.eval.grid import Cell, names
-from specs.eval.pareto import draw_front
-from specs.eval.plots import pareto, require_matplotlib
+from specs.eval.grid import GridPoint, names
+from specs.eval.pareto import pareto_front, plot_pareto
+from specs.eval.plots import require_matplotlib
 from specs.eval.rows import Row
 from specs.eval.runner import Plan, solve_all
-from specs.eval.store import Folder, read
+from specs.eval.store import RunFolder, read_run
 from specs.methods.specs import Specs
 from specs.traces.codec import result_from
 from specs.traces.schema import write_json
@@ -140,7 +140,7 @@ def _calibrate(
         print(verdict(record))
         _preset(record, cells[choice.idx], solver).write(preset)
     write_json(args.out / "calibration.json", record, indent=1)
-    draw_front(record, args.out)
+    plot_pareto(record, args.out)
     print(f"record   {args.out / 'calibration.json'}\nfigure   {args.out / 'front.svg'}")
     if not choice.met:
         nearest = spoken(goal.statistic, found[choice.idx][goal.statistic])
@@ -164,11 +164,11 @@ class _Solver:
         self._args = args
         self._models: Models | None = None
 
-    def rows(self, name: str, problems: Sequence[Problem], cells: Sequence[Cell]) -> list[Row]:
+    def rows(self, name: str, problems: Sequence[Problem], cells: Sequence[GridPoint]) -> list[Row]:
         """The rows of a plan, problem by problem."""
         args = self._args
         plan = Plan(problems, cells, self.law, self.limits, args.seed)
-        with Folder(args.out / name, configuration_of(args, plan), plan.settings) as folder:
+        with RunFolder(args.out / name, configuration_of(args, plan), plan.settings) as folder:
             if self._models is None:
                 self._models = models_of(args, plan.methods)
             folder.begin(start_of(args, plan))
@@ -176,12 +176,12 @@ class _Solver:
             folder.end(interrupted)
             if interrupted:
                 raise Interrupted
-            return [folder.by_key[turn.key] for turn in plan.turns()]
+            return [folder.by_key[turn.key] for turn in plan.solves()]
 
     def pilot(self, problems: Sequence[Problem]) -> list[Result]:
         """Traces of the default configuration."""
-        rows = self.rows("pilot", problems, [Cell("specs", Specs(self._args.n[0]))])
-        folder = read(self._args.out / "pilot")
+        rows = self.rows("pilot", problems, [GridPoint("specs", Specs(self._args.n[0]))])
+        folder = read_run(self._args.out / "pilot")
         return [result_from(folder.trace(row), f"{folder.path}, {row.problem_id}") for row in rows]
 
 
@@ -204,10 +204,10 @@ def _problems(args: argparse.Namespace) -> tuple[list[Problem], list[Problem]]:
 
 
 def _configurations(
-    cells: Sequence[Cell], called: Sequence[str], found: Sequence[dict[Statistic, Estimate]], goal: Goal
+    cells: Sequence[GridPoint], called: Sequence[str], found: Sequence[dict[Statistic, Estimate]], goal: Goal
 ) -> list[dict[str, Any]]:
     across: Statistic = "p95_s" if goal.statistic == "p95_s" else "latency_ratio"
-    on_front = pareto([(one[across].value, one["accuracy"].value) for one in found])
+    on_front = pareto_front([(one[across].value, one["accuracy"].value) for one in found])
     return [
         {
             "name": called[k],
@@ -241,7 +241,7 @@ def _checked(
     }
 
 
-def _preset(record: dict[str, Any], cell: Cell, solver: _Solver) -> Preset:
+def _preset(record: dict[str, Any], cell: GridPoint, solver: _Solver) -> Preset:
     law = (solver.law.temperature, solver.law.top_p, solver.law.steps.max_tokens)
     told = ("dataset", "problem_seed", "problems", "models", "goal", "reference", "prediction", "check")
     return Preset(

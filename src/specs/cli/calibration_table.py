@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from specs.eval.calibration import Estimate, Statistic
-from specs.eval.table import shown
+from specs.eval.table import format_estimate
 
 FORMS: dict[Statistic, tuple[str, str, float]] = {
     "accuracy": ("right %", "{:.1f}", 100),
@@ -21,7 +21,7 @@ def table(record: dict[str, Any]) -> str:
     lines += [
         (
             one["name"],
-            *(shown(form, *one[name].values(), scale=scale) for name, (_, form, scale) in FORMS.items()),
+            *(format_estimate(form, *one[name].values(), scale=scale) for name, (_, form, scale) in FORMS.items()),
             "front" if one["on_front"] else "",
             "meets" if one["meets_goal"] else "",
         )
@@ -44,10 +44,11 @@ def verdict(record: dict[str, Any]) -> str:
     check = record["check"]
     lines = [f"on {check['problems']} further problems"]
     for name, (title, form, scale) in FORMS.items():
-        expected = shown(form, *record["prediction"][name].values(), scale=scale)
+        expected = format_estimate(form, *record["prediction"][name].values(), scale=scale)
         held = "held" if check["held"][name] else "DID NOT HOLD"
         lines.append(
-            f"  {title:13}  expected {expected}, found {shown(form, check['found'][name], scale=scale)}: {held}"
+            f"  {title:13}  expected {expected}, "
+            f"found {format_estimate(form, check['found'][name], scale=scale)}: {held}"
         )
     lines.append(f"  {record['goal']['text']}: {'met' if check['goal_met'] else 'NOT met'}")
     if not check["same_load"]:
@@ -62,4 +63,4 @@ def verdict(record: dict[str, Any]) -> str:
 def spoken(name: Statistic, one: Estimate) -> str:
     """A statistic with its interval."""
     title, form, scale = FORMS[name]
-    return f"{title} {shown(form, *one, scale=scale)}"
+    return f"{title} {format_estimate(form, *one, scale=scale)}"

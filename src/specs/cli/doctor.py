@@ -12,10 +12,10 @@ import json
 
 from specs.cli.options import add_law, add_models, loading_of
 from specs.config.solve_config import TEMPERATURE
-from specs.deploy.doctor import Finding, State, diagnose
+from specs.deploy.doctor import Finding, Severity, diagnose
 from specs.types import Law, Role
 
-MARKS = {State.OK: "ok     ", State.HINT: "hint   ", State.PROBLEM: "PROBLEM"}
+MARKS = {Severity.OK: "ok     ", Severity.HINT: "hint   ", Severity.PROBLEM: "PROBLEM"}
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
         found.append(finding)
         if not args.json:
             print(f"{MARKS[finding.state]}  {finding.role or 'both':<6}  {finding.text}", flush=True)
-    sound = all(finding.state is not State.PROBLEM for finding in found)
+    sound = all(finding.state is not Severity.PROBLEM for finding in found)
     if args.json:
         findings = [{"role": one.role, "state": one.state, "text": one.text} for one in found]
         print(json.dumps({"sound": sound, "findings": findings}))

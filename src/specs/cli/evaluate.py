@@ -16,7 +16,7 @@ from specs.eval.environment import environment
 from specs.eval.grading import require_math_verify
 from specs.eval.plots import require_matplotlib
 from specs.eval.runner import Plan, solve_all
-from specs.eval.store import Folder
+from specs.eval.store import RunFolder
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     cells, law, limits = cells_of(args)
     plan = Plan(problems_of(args), cells, law, limits, args.seed, args.seeds, extract=args.extract)
     configuration = {**configuration_of(args, plan), "concurrency": args.concurrency}
-    with Folder(args.out, configuration, plan.settings) as folder:
+    with RunFolder(args.out, configuration, plan.settings) as folder:
         models = models_of(args, plan.methods)
         folder.begin(start_of(args, plan))
         interrupted = solve_all(plan, models, folder, Shown(), args.concurrency)

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from specs.cli.options import above_zero
 from specs.cli.plan import add_servers, load_of, models_of, plan_of
-from specs.deploy.commands import Command, on_cpu, on_gpus, solve_line
-from specs.deploy.memory_plan import Load
-from specs.deploy.processes import SIGNALS, Servers
+from specs.deploy.commands import Command, cpu_commands, gpu_commands, solve_command
+from specs.deploy.memory_plan import Workload
+from specs.deploy.processes import SIGNALS, ServerProcesses
 from specs.engines.protocol import never_stop
 from specs.engines.vllm.client import wait
 from specs.engines.vllm.server import connect
@@ -75,14 +75,14 @@ def _start(args: argparse.Namespace, commands: list[Command]) -> int:
     for one in SIGNALS:
         signal.signal(one, signal.default_int_handler)
     key = os.environ.get("SPECS_API_KEY")
-    with Servers(commands, args.logs, _say) as servers:
+    with ServerProcesses(commands, args.logs, _say) as servers:
         servers.start(args.wait, {"VLLM_API_KEY": key} if key else {})
         target = next(command for command in commands if command.role is Role.TARGET)
         raw = wait(connect(target.url, key, 60.0), never_stop).facts.raw_scores
         with suppress(KeyboardInterrupt):
             for note in (*_openness(commands, bool(key)), *(LAW if raw else ())):
                 _say(note)
-            print(solve_line(commands, load_of(args), raw), flush=True)  # last: who reads it may go on
+            print(solve_command(commands, load_of(args), raw), flush=True)  # last: who reads it may go on
             servers.watch()
     _say("all servers have ended")
     return 0
@@ -94,21 +94,21 @@ def _say(line: str) -> None:
 
 def commands_of(args: argparse.Namespace) -> list[Command]:
     if not args.cpu:
-        return on_gpus(plan_of(args), args.host, args.port, args.plugins)
+        return gpu_commands(plan_of(args), args.host, args.port, args.plugins)
     if args.gpus != "auto":
         raise InputError("--cpu is for a machine without GPUs; leave out --gpus, or --cpu")
     load = load_of(args)
-    return on_cpu(models_of(args, load), load, args.host, args.port, args.plugins)
+    return cpu_commands(models_of(args, load), load, args.host, args.port, args.plugins)
 
 
-def script(commands: list[Command], load: Load, plugins: bool) -> str:
+def script(commands: list[Command], load: Workload, plugins: bool) -> str:
     """Lines for a shell, and comments."""
     secret = "SPECS_API_KEY" in os.environ
     lines = []
     for command in commands:
         after = f", once {' and '.join(command.after)} answer{'s' * (len(command.after) == 1)}" if command.after else ""
         lines += [f"# {command.role}{after}", command.line(secret)]
-    lines += ["# when all answer /health", solve_line(commands, load, not plugins)]
+    lines += ["# when all answer /health", solve_command(commands, load, not plugins)]
     if any(command.after for command in commands):
         lines.append("# vLLM measures the memory of a GPU while it starts: one server after another on each.")
     return "\n".join([*lines, *(f"# {note}" for note in (*_openness(commands, secret), *(() if plugins else LAW)))])

@@ -14,7 +14,7 @@ from specs.config.solve_config import MAX_STEP_TOKENS, TEMPERATURE
 from specs.core.selection import RewardAs
 from specs.engines.protocol import Models
 from specs.errors import InputError
-from specs.eval.grid import Cell
+from specs.eval.grid import GridPoint
 from specs.methods import Method, settings_of
 from specs.methods.registry import make_with, options_of
 from specs.methods.specs import Specs, SwitchOn
@@ -233,19 +233,19 @@ def law_of(args: argparse.Namespace) -> tuple[Law, Limits]:
     return config.sampling, config.limits
 
 
-def cells_of(args: argparse.Namespace) -> tuple[list[Cell], Law, Limits]:
+def cells_of(args: argparse.Namespace) -> tuple[list[GridPoint], Law, Limits]:
     """What `--methods` and the options ask for: each method once for every n, or once if it has no n."""
-    cells: dict[tuple[str, int | None], Cell] = {}
+    cells: dict[tuple[str, int | None], GridPoint] = {}
     configured = []
     widths = args.n if isinstance(args.n, list) else [args.n]
     for text in args.methods.split(","):
         name, *changes = text.strip().split(":")
         own = _own(name, changes)
         label = " ".join([name, *(f"{key.replace('_', '-')}={value}" for key, value in own.items() if key != "n")])
-        new: dict[tuple[str, int | None], Cell] = {}
+        new: dict[tuple[str, int | None], GridPoint] = {}
         for n in [own["n"]] if "n" in own else widths:
             configured.append(method_of(args, name, **{**own, "n": n}))
-            cell = Cell(label, configured[-1][0])
+            cell = GridPoint(label, configured[-1][0])
             new[cell.setting.key] = cell
         if cells.keys() & new.keys():
             raise InputError(f"--methods {args.methods}: name each method once; {text.strip()} is there twice")

@@ -11,8 +11,8 @@ import json
 from typing import Any
 
 from specs.cli.options import count
-from specs.deploy.memory_plan import CEILING, Load, Model, Plan, Server, gigabytes, plan
-from specs.deploy.sizes import gpus_of, read_model
+from specs.deploy.memory_plan import CEILING, Model, Plan, Server, Workload, gigabytes, plan
+from specs.deploy.sizes import parse_gpus, read_model
 from specs.errors import InputError
 from specs.methods.specs import Specs
 from specs.types import Role
@@ -48,11 +48,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def load_of(args: argparse.Namespace) -> Load:
-    return Load(args.context, args.max_step_tokens, args.n)
+def load_of(args: argparse.Namespace) -> Workload:
+    return Workload(args.context, args.max_step_tokens, args.n)
 
 
-def models_of(args: argparse.Namespace, load: Load) -> dict[Role, Model]:
+def models_of(args: argparse.Namespace, load: Workload) -> dict[Role, Model]:
     """The models by role; the bundled ones if none is named."""
     given = {role: getattr(args, role) for role in ORDER}
     if not any(given.values()):
@@ -66,7 +66,7 @@ def models_of(args: argparse.Namespace, load: Load) -> dict[Role, Model]:
 
 
 def plan_of(args: argparse.Namespace) -> Plan:
-    load, gpus = load_of(args), gpus_of(args.gpus)  # bad values are told before the hub is asked
+    load, gpus = load_of(args), parse_gpus(args.gpus)  # bad values are told before the hub is asked
     return plan(models_of(args, load), gpus, load)
 
 
@@ -84,7 +84,7 @@ def table(plan: Plan) -> str:
     return "\n".join([*lines, f"solves at the same time: {plan.solves} ({most})"])
 
 
-def _cells(server: Server, load: Load) -> tuple[str, ...]:
+def _cells(server: Server, load: Workload) -> tuple[str, ...]:
     model = server.model
     return (
         server.role,

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from specs.eval.runner import Standing
+from specs.eval.runner import RunProgress
 
 _EVERY_S = {True: 0.2, False: 30.0}
 """Seconds between two lines, on a terminal and elsewhere."""
@@ -19,7 +19,7 @@ class Shown:
         self._terminal = sys.stderr.isatty()
         self._last = time.monotonic() if not self._terminal else -1.0
 
-    def __call__(self, standing: Standing) -> None:
+    def __call__(self, standing: RunProgress) -> None:
         now, over = time.monotonic(), standing.done == standing.total
         if now - self._last < _EVERY_S[self._terminal] and not (over and self._terminal):
             return
@@ -31,7 +31,7 @@ class Shown:
             print(line(standing), file=sys.stderr, flush=True)
 
 
-def line(standing: Standing, width: int = 200) -> str:
+def line(standing: RunProgress, width: int = 200) -> str:
     """Solves done, remaining time, and as many methods' shares of right answers as fit into `width`."""
     text = f"{standing.title}: " if standing.title else ""
     text += f"{standing.done}/{standing.total} solves, {100 * standing.done // max(standing.total, 1)}%"

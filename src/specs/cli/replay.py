@@ -19,7 +19,7 @@ from specs.errors import InputError
 from specs.eval.spending import tau_for_share
 from specs.methods.registry import options_of
 from specs.traces.codec import read_traces
-from specs.traces.replay import Ended, Replay, replay
+from specs.traces.replay import Replay, ReplayEnd, replay
 from specs.types import Result
 
 
@@ -75,23 +75,23 @@ def _row(result: Result, one: Replay) -> dict[str, Any]:
         "replayed": one.replayed,
         "recorded": one.recorded,
         "ended": str(one.ended),
-        "answer": result.answer if one.ended is Ended.COMPLETE else None,
+        "answer": result.answer if one.ended is ReplayEnd.COMPLETE else None,
     }
 
 
 def _summary(replays: list[Replay]) -> dict[str, Any]:
     return {
         "traces": len(replays),
-        "complete": sum(one.ended is Ended.COMPLETE for one in replays),
+        "complete": sum(one.ended is ReplayEnd.COMPLETE for one in replays),
         "replayed": sum(one.replayed for one in replays),
         "recorded": sum(one.recorded for one in replays),
         "ended": {str(ended): len(at) for ended, at in _by_end(replays).items()},
     }
 
 
-def _by_end(replays: list[Replay]) -> dict[Ended, list[int]]:
+def _by_end(replays: list[Replay]) -> dict[ReplayEnd, list[int]]:
     """For every way to end that occurs, how many steps were replayed until then."""
-    found = {ended: [one.replayed for one in replays if one.ended is ended] for ended in Ended}
+    found = {ended: [one.replayed for one in replays if one.ended is ended] for ended in ReplayEnd}
     return {ended: at for ended, at in found.items() if at}
 
 

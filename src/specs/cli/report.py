@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from specs.errors import InputError
-from specs.eval.aggregate import gather
+from specs.eval.aggregate import aggregate
 from specs.eval.html import page
 from specs.eval.plots import require_matplotlib
 from specs.eval.store import RUN
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
 
 def publish(runs: Sequence[Path], out: Path) -> dict[str, Any]:
     """Write summary and report of `runs` into `out`, and print the table; returns the summary."""
-    report, recorded = gather(runs)
+    report, recorded = aggregate(runs)
     found = report.to_json()
     html = page(report, found, recorded)
     try:

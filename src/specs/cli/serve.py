@@ -80,52 +80,52 @@ def _room(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     try:
-        from specs.server.access_log import say, start_log
-        from specs.server.app import Settings, create_app
-        from specs.server.jobs import Solves
+        from specs.server.access_log import log_event, start_event_log
+        from specs.server.app import ServerSettings, create_app
+        from specs.server.jobs import JobRunner
         from specs.server.lifecycle import bind, serve
-        from specs.server.metrics import Meters
-        from specs.server.middleware import Rules
-        from specs.server.model_catalog import offers
-        from specs.server.queue import Line
-        from specs.server.request_parsing import Caps
+        from specs.server.metrics import Metrics
+        from specs.server.middleware import AccessRules
+        from specs.server.model_catalog import build_catalog
+        from specs.server.queue import SolveQueue
+        from specs.server.request_parsing import RequestLimits
     except ModuleNotFoundError as error:
         raise InputError(f"specs serve needs {error.name}: {install_command('serve')}") from None
-    rules = Rules(_keys(args.api_key_file), args.rate, args.max_bytes)
+    rules = AccessRules(_keys(args.api_key_file), args.rate, args.max_bytes)
     law = {name: value for name in LAW if (value := getattr(args, name)) is not None}
     drawn = configure(**law).sampling
-    caps = Caps(args.max_n, args.max_tokens, max(1024, args.max_step_tokens or 0), law)
+    limits = RequestLimits(args.max_n, args.max_tokens, max(1024, args.max_step_tokens or 0), law)
     presets = {path.stem: Preset.of(path) for path in args.preset}
     with bind(args.host, args.port) as listening:
         models = _models(args)
-        offered = offers(models, presets)
+        offered = build_catalog(models, presets)
         for name, offer in offered.items():
-            if settings_of(make(offer.method, **offer.options)).get("n", 1) > caps.n:
-                raise InputError(f"--max-n {caps.n} is less than {name} needs; raise it")
-        line = Line(args.concurrency or (IN_PROCESS if _in_process(models) else ON_SERVERS), args.queue)
-        solves = Solves(models, line, Meters(line))
-        start_log()
+            if settings_of(make(offer.method, **offer.options)).get("n", 1) > limits.n:
+                raise InputError(f"--max-n {limits.n} is less than {name} needs; raise it")
+        queue = SolveQueue(args.concurrency or (IN_PROCESS if _in_process(models) else ON_SERVERS), args.queue)
+        runner = JobRunner(models, queue, Metrics(queue))
+        start_event_log()
         first = next(iter(offered.values()))
-        solves.try_out(make(first.method, **first.options), drawn)
-        app = create_app(solves, offered, Settings(rules, caps, _hosts(args), args.log_prompts))
+        runner.solve_trial_question(make(first.method, **first.options), drawn)
+        app = create_app(runner, offered, ServerSettings(rules, limits, _hosts(args), args.log_prompts))
         host, port = listening.getsockname()[:2]
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         if args.host not in LOOPBACK and not rules.keys:
             print(f"specs: {args.host} is open to others, and no key is asked for; see --api-key-file", file=sys.stderr)
         print(f"specs: {url} is the page, {url}/v1 the API (models: {', '.join(offered)})", file=sys.stderr)
-        say("started", url=url, concurrency=line.at_a_time, queue=line.room)
-        serve(app, solves, listening, args.grace)
+        log_event("started", url=url, concurrency=queue.max_running, queue=queue.max_waiting)
+        serve(app, runner, listening, args.grace)
     return 0
 
 
 def _keys(path: Path | None) -> tuple[str, ...]:
     """From the file, else from the environment."""
-    from specs.server.middleware import keys_of
+    from specs.server.middleware import parse_keys
 
     if path is None:
-        return keys_of(os.environ.get("SPECS_SERVER_KEYS", "").replace(",", "\n"))
+        return parse_keys(os.environ.get("SPECS_SERVER_KEYS", "").replace(",", "\n"))
     try:
-        keys = keys_of(path.read_text(encoding="utf-8"))
+        keys = parse_keys(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--api-key-file {path} cannot be read ({error})") from None
     if not keys:

@@ -1,1 +1,1 @@
-"""The three vLLM servers of a solve: what fits on which GPU, their commands, and running them."""
+"""Deploys the vLLM servers of draft, target and PRM: memory plan, commands, processes, checks; import its modules."""

@@ -1,12 +1,12 @@
-"""The memory plan: which server on which GPUs, with what share of them, and how many solves fit at a time.
+"""The memory plan: which server runs on which GPUs, with what share, and how many solves fit at the same time.
 
     CEILING x GPU        >=  sum over its servers of (utilisation x GPU + OUTSIDE + score rows)
     utilisation x GPU    =   weights / tp + OVERHEAD + KV          tp: GPUs that share a model
 
-`utilisation` is vLLM's --gpu-memory-utilization: a share of the whole GPU for everything that one server
-holds, which vLLM measures when it starts and fills up with KV. Two things it does not measure: what a
-process takes of a GPU before it looks (OUTSIDE), and the rows of logits that scoring given tokens makes.
-A gigabyte is 10^9 bytes, which a GPU sold as "80 GB" has with all its reserves taken off.
+`utilisation` is vLLM's --gpu-memory-utilization: the share of the whole GPU for one server. vLLM measures at its
+start what it needs, and fills the rest of its share with KV cache. It does not count what a process takes before it
+measures (OUTSIDE), nor the rows of logits for scoring given tokens. A gigabyte is 10^9 bytes; a GPU sold as "80 GB"
+has that much even after all reserves.
 """
 
 from __future__ import annotations
@@ -21,31 +21,32 @@ from specs.types import Role
 
 GB = 10**9
 CEILING = 0.95
-"""Share of a GPU that is planned for; the rest is for its driver and for fragments."""
+"""Share of a GPU that the plan uses; the rest is for the driver and fragmentation."""
 OUTSIDE = 0.75 * GB
 """CUDA context and communication buffers of one server on one GPU."""
 OVERHEAD = 2 * GB
-"""CUDA graphs, activations and sampling of one server on one GPU, with the two limits that follow."""
+"""CUDA graphs, activations and sampling of one server on one GPU, for the two limits below."""
 BATCH_TOKENS = 2048
-"""Tokens that a server computes at once: --max-num-batched-tokens."""
+"""Tokens that a server computes in one pass: --max-num-batched-tokens."""
 SEQUENCES = 256
-"""Sequences that a server runs at once: --max-num-seqs."""
+"""Sequences that a server runs at the same time: --max-num-seqs."""
 SCORE_ROW = 10
-"""Bytes of a scored token for each entry of the vocabulary: logits, their float32 copy, log-softmax."""
+"""Bytes per scored token and vocabulary entry: logits, their float32 copy, log-softmax."""
 BLOCK = 16
-"""Tokens of a block of vLLM's KV cache."""
+"""Tokens per block of vLLM's KV cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What the plan has to know of a model.
+    """The sizes of a model that the plan needs.
 
     Attributes:
         architecture: as in its config.json.
         weights: bytes on a GPU.
-        kv_heads: heads that keep keys and values; `heads` counts those that query them.
+        heads: query heads.
+        kv_heads: heads that store keys and values.
         context: most tokens of a sequence.
-        windowed: some layers forget what is outside a window, so that KV is less than is planned for.
+        windowed: whether some layers attend only to a window, so that KV takes less than planned.
     """
 
     name: str
@@ -60,11 +61,11 @@ class Model:
     windowed: bool = False
 
     def kv_per_token(self, tp: int = 1, itemsize: int = 2) -> int:
-        """Bytes of keys and values of one token on each of `tp` GPUs; no GPU holds less than one head."""
+        """Bytes of one token's keys and values on each of `tp` GPUs; every GPU holds at least one head."""
         return 2 * self.layers * max(1, self.kv_heads // tp) * self.head_dim * itemsize
 
     def splits(self, tp: int) -> bool:
-        """Whether vLLM can share the model between `tp` GPUs."""
+        """Whether vLLM can split the model over `tp` GPUs."""
         return self.heads % tp == 0 and (self.kv_heads % tp == 0 or tp % self.kv_heads == 0)
 
 
@@ -73,8 +74,8 @@ class Gpu:
     """One GPU.
 
     Attributes:
-        name: what CUDA_VISIBLE_DEVICES calls it.
-        memory: bytes.
+        name: its name for CUDA_VISIBLE_DEVICES.
+        memory: size in bytes.
     """
 
     name: str
@@ -82,13 +83,13 @@ class Gpu:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
-    """The largest solve that is planned for.
+class Workload:
+    """The largest solve that the plan must support.
 
     Attributes:
-        context: tokens of prompt, trace and the step being written.
-        step_tokens: cap on the tokens of one step.
-        n: candidates a step.
+        context: tokens of prompt, trace and current step together.
+        step_tokens: most tokens of one step.
+        n: candidates per step.
     """
 
     context: int
@@ -98,22 +99,22 @@ class Load:
     def __post_init__(self) -> None:
         if self.step_tokens >= self.context:
             raise InputError(
-                f"steps of {self.step_tokens} tokens leave nothing of a context of {self.context}; "
+                f"steps of {self.step_tokens} tokens leave no room in a context of {self.context}; "
                 "give a smaller --max-step-tokens or a larger --context"
             )
 
     def kv_tokens(self, block: int = BLOCK) -> int:
-        """Tokens of KV that one solve takes of one server, in whole blocks.
+        """Tokens of KV cache that one solve needs on one server, in whole blocks.
 
-        All candidates share the blocks that the prefix fills. Each holds its own from there on, and the
-        prefix may end anywhere in a block.
+        All candidates share the blocks that the prefix fills. After them each candidate has its own blocks, and
+        the prefix may end anywhere in a block.
         """
         shared = (self.context - self.step_tokens) // block
         own = -(-(block - 1 + self.step_tokens) // block)
         return (shared + self.n * own) * block
 
     def check(self, role: Role, model: Model) -> None:
-        """Raises InputError where a model reads fewer tokens than the context has."""
+        """Raise InputError if the model's context is shorter than this one."""
         if self.context > model.context:
             raise InputError(
                 f"--context {self.context}: {role} {model.name} reads at most {model.context} tokens; give at most that"
@@ -121,7 +122,7 @@ class Load:
 
     @property
     def sequences(self) -> int:
-        """Sequences that each server must be able to run at once."""
+        """Sequences that each server must be able to run at the same time."""
         return max(SEQUENCES, self.n)
 
 
@@ -130,9 +131,9 @@ class Server:
     """One server of a plan.
 
     Attributes:
-        gpus: those it runs on, the same share of each.
-        utilisation: that share, in (0, 1), of three decimals.
-        kv_tokens: tokens of KV that it has room for.
+        gpus: the GPUs that it runs on, with the same share of each.
+        utilisation: that share, in (0, 1), with three decimals.
+        kv_tokens: capacity of its KV cache in tokens.
     """
 
     role: Role
@@ -144,18 +145,18 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Where the servers go.
+    """A placement of the servers.
 
     Attributes:
-        solves: how many solves as large as `load` fit at the same time, >= 1.
+        solves: how many solves of size `load` fit at the same time, >= 1.
     """
 
     servers: tuple[Server, ...]
-    load: Load
+    load: Workload
     solves: int
 
     def shared(self, server: Server) -> list[Server]:
-        """The servers before this one that are on one of its GPUs."""
+        """The earlier servers that share a GPU with this one."""
         before = self.servers[: self.servers.index(server)]
         return [other for other in before if not set(other.gpus).isdisjoint(server.gpus)]
 
@@ -163,11 +164,11 @@ class Plan:
 Placement = Mapping[Role, tuple[Gpu, ...]]
 
 
-def plan(models: Mapping[Role, Model], gpus: Sequence[Gpu], load: Load) -> Plan:
-    """The best placement: models split over as few GPUs as fit, then most solves, then the target most alone.
+def plan(models: Mapping[Role, Model], gpus: Sequence[Gpu], load: Workload) -> Plan:
+    """The best placement: the least splitting of models, then the most solves, then the target most alone on its GPUs.
 
     Args:
-        models: one of each role.
+        models: one per role.
 
     Raises:
         NoRoom: no placement fits.
@@ -175,15 +176,15 @@ def plan(models: Mapping[Role, Model], gpus: Sequence[Gpu], load: Load) -> Plan:
     for splits in _splits(models, gpus):
         plans = [fitted for placed in _placements(gpus, splits) if (fitted := _fit(models, placed, load))]
         if plans:
-            return max(plans, key=_merit)
-    raise NoRoom(_shortage(models, gpus, load))
+            return max(plans, key=_preference)
+    raise NoRoom(_shortage_message(models, gpus, load))
 
 
 def _splits(models: Mapping[Role, Model], gpus: Sequence[Gpu]) -> Iterator[list[dict[Role, int]]]:
-    """How many GPUs each model is split over; in one list those that take the same number in all."""
+    """Numbers of GPUs per model; each list holds the choices with the same total, and totals rise."""
     largest = CEILING * max(gpu.memory for gpu in gpus)
     ways = [
-        [tp for tp in range(1, len(gpus) + 1) if model.splits(tp) and _alone(role, model, tp) < largest]
+        [tp for tp in range(1, len(gpus) + 1) if model.splits(tp) and _bytes_without_kv(role, model, tp) < largest]
         for role, model in models.items()
     ]
     for _, same in groupby(sorted(product(*ways), key=sum), key=sum):
@@ -191,7 +192,7 @@ def _splits(models: Mapping[Role, Model], gpus: Sequence[Gpu]) -> Iterator[list[
 
 
 def _placements(gpus: Sequence[Gpu], splits: Iterable[Mapping[Role, int]]) -> Iterator[Placement]:
-    """Each model on GPUs that are next to each other by size, in all ways."""
+    """All placements in which each model is on GPUs that are neighbours in size."""
     by_size = sorted(gpus, key=lambda gpu: -gpu.memory)
     for split in splits:
         rows = [
@@ -202,11 +203,11 @@ def _placements(gpus: Sequence[Gpu], splits: Iterable[Mapping[Role, int]]) -> It
             yield dict(zip(split, placed, strict=True))
 
 
-def _fit(models: Mapping[Role, Model], placed: Placement, load: Load) -> Plan | None:
-    """Each GPU's room for KV, shared out in the proportion in which a solve fills it; None if it holds no solve."""
+def _fit(models: Mapping[Role, Model], placed: Placement, load: Workload) -> Plan | None:
+    """The plan of a placement, with each GPU's KV memory divided as a solve fills it; None if no solve fits."""
     tp = {role: len(gpus) for role, gpus in placed.items()}
-    held = {role: _held(model, tp[role]) for role, model in models.items()}
-    taken = {role: _alone(role, model, tp[role]) for role, model in models.items()}
+    held = {role: _counted_bytes(model, tp[role]) for role, model in models.items()}
+    taken = {role: _bytes_without_kv(role, model, tp[role]) for role, model in models.items()}
     rate = {role: model.kv_per_token(tp[role]) for role, model in models.items()}
 
     def share(role: Role, gpu: Gpu) -> float:
@@ -218,25 +219,28 @@ def _fit(models: Mapping[Role, Model], placed: Placement, load: Load) -> Plan | 
     for role, model in models.items():
         utilisation = floor(1000 * min(share(role, gpu) for gpu in placed[role])) / 1000
         room = min(utilisation * gpu.memory for gpu in placed[role]) - held[role]
-        blocks = floor(room / (rate[role] * BLOCK)) - 1  # vLLM keeps one for itself
+        blocks = floor(room / (rate[role] * BLOCK)) - 1  # vLLM reserves one block
         servers.append(Server(role, model, placed[role], utilisation, blocks * BLOCK))
     solves = min(*(server.kv_tokens // load.kv_tokens() for server in servers), load.sequences // load.n)
     return Plan(tuple(servers), load, solves) if solves >= 1 else None
 
 
-def _held(model: Model, tp: int) -> float:
-    """Bytes on each GPU that vLLM counts before it fills up with KV."""
+def _counted_bytes(model: Model, tp: int) -> float:
+    """Bytes on each GPU that vLLM counts before it adds the KV cache."""
     return model.weights / tp + OVERHEAD
 
 
-def _alone(role: Role, model: Model, tp: int) -> float:
-    """Bytes on each GPU that a server takes without KV, those included that vLLM does not count."""
+def _bytes_without_kv(role: Role, model: Model, tp: int) -> float:
+    """Bytes on each GPU that a server takes without KV cache, including those that vLLM does not count."""
     rows = SCORE_ROW * BATCH_TOKENS * model.vocabulary if role is Role.TARGET else 0
-    return _held(model, tp) + OUTSIDE + rows
+    return _counted_bytes(model, tp) + OUTSIDE + rows
 
 
-def _merit(plan: Plan) -> tuple[int, ...]:
-    """More solves; then less beside the target, which scores while the PRM rewards; then less beside each other."""
+def _preference(plan: Plan) -> tuple[int, ...]:
+    """Larger is better: more solves, then fewer GPUs shared with the target, then fewer shared by draft and PRM.
+
+    The target scores while the PRM rewards, so they should not share a GPU.
+    """
     draft, target, prm = (
         {gpu for server in plan.servers if server.role is role for gpu in server.gpus}
         for role in (Role.DRAFT, Role.TARGET, Role.PRM)
@@ -244,9 +248,9 @@ def _merit(plan: Plan) -> tuple[int, ...]:
     return plan.solves, -len(target & draft) - len(target & prm), -len(draft & prm)
 
 
-def _shortage(models: Mapping[Role, Model], gpus: Sequence[Gpu], load: Load) -> str:
+def _shortage_message(models: Mapping[Role, Model], gpus: Sequence[Gpu], load: Workload) -> str:
     weights = sum(model.weights for model in models.values())
-    around = sum(_alone(role, model, 1) for role, model in models.items()) - weights
+    around = sum(_bytes_without_kv(role, model, 1) for role, model in models.items()) - weights
     kv = load.kv_tokens() * sum(model.kv_per_token() for model in models.values())
     sizes = dict.fromkeys(f"{gpu.memory / GB:g}" for gpu in gpus)
     return (

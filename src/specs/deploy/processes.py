@@ -1,4 +1,4 @@
-"""Servers as child processes: started in order, waited for, watched, and all ended when one ends."""
+"""Runs servers as child processes: starts them in order, waits for them, watches them, and ends all when one ends."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from specs.errors import EngineError, InputError
 from specs.types import Role
 
 POLL_S = 0.5
-"""How often servers are looked at."""
+"""Seconds between two checks of the servers."""
 REPORT_S = 30.0
-"""How often is said what is waited for."""
+"""Seconds between two reports of which servers are not up yet."""
 GRACE_S = 20.0
-"""Time to end, before a server is killed."""
+"""Seconds that a server has to end before it is killed."""
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-"""What ends the servers."""
-Say = Callable[[str], None]
+"""Signals that end the servers."""
+Report = Callable[[str], None]
 
 
-class Servers:
-    """The servers of some commands; leaving the context ends them.
+class ServerProcesses:
+    """The processes of some server commands; leaving the context ends them.
 
-    Each is the leader of a process group, so that Ctrl-C reaches this process alone, which then ends them
-    in order, and so that what a server leaves behind is found.
+    Each server leads its own process group. So Ctrl-C reaches only this process, which then ends the servers in
+    order, and child processes that a server leaves behind are found.
     """
 
-    def __init__(self, commands: Sequence[Command], logs: Path, say: Say) -> None:
-        """Raises InputError if a port is taken, vLLM is not there, or there can be no logs."""
+    def __init__(self, commands: Sequence[Command], logs: Path, report: Report) -> None:
+        """Raise InputError if a port is in use, vLLM is not installed, or the log folder cannot be made."""
         if shutil.which("vllm") is None:
-            raise InputError("no command vllm here; pip install vllm, or put the bin of its environment on PATH")
+            raise InputError("the command vllm was not found; pip install vllm, or put its environment's bin on PATH")
         import httpx2
 
         for command in commands:
@@ -47,20 +47,20 @@ class Servers:
         try:
             logs.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"--logs {logs} is no folder and cannot be made: {error.strerror}") from None
+            raise InputError(f"--logs {logs} is not a folder and cannot be made: {error.strerror}") from None
         self._commands = commands
         self._logs = logs
-        self._say = say
+        self._report = report
         self._processes: dict[Role, subprocess.Popen[bytes]] = {}
-        self._http = httpx2.Client(timeout=5.0, trust_env=False)  # no proxy between this machine and itself
+        self._http = httpx2.Client(timeout=5.0, trust_env=False)  # no proxy for local addresses
 
     def start(self, wait_s: float, environment: Mapping[str, str]) -> None:
-        """Start each once those it waits for answer; returns when all do.
+        """Start each server once those before it answer; returns when all answer.
 
         Raises:
-            EngineError: one ended, or not all answered within `wait_s` seconds.
+            EngineError: a server ended, or not all answered within `wait_s` seconds.
         """
-        began = said = time.monotonic()
+        began = reported = time.monotonic()
         up: list[Role] = []
         while len(up) < len(self._commands):
             for command in self._commands:
@@ -68,27 +68,27 @@ class Servers:
                     self._start(command, environment)
             self._check_alive()
             for command in self._commands:
-                if command.role in self._processes and command.role not in up and self._answers(command):
+                if command.role in self._processes and command.role not in up and self._is_healthy(command):
                     up.append(command.role)
-                    self._say(f"{command.role} answers after {time.monotonic() - began:.0f} s")
+                    self._report(f"{command.role} answers after {time.monotonic() - began:.0f} s")
             waiting = ", ".join(command.role for command in self._commands if command.role not in up)
             now = time.monotonic()
             if waiting and now - began > wait_s:
                 raise EngineError(f"no answer from {waiting} after {wait_s:g} s; raise --wait, or see {self._logs}")
-            if waiting and now - said > REPORT_S:
-                self._say(f"waiting for {waiting} ({now - began:.0f} s)")
-                said = now
+            if waiting and now - reported > REPORT_S:
+                self._report(f"waiting for {waiting} ({now - began:.0f} s)")
+                reported = now
             time.sleep(POLL_S)
 
     def watch(self) -> None:
-        """Stay until a server ends, which is an EngineError."""
+        """Block until a server ends, then raise EngineError."""
         while True:
             self._check_alive()
             time.sleep(POLL_S)
 
     def _start(self, command: Command, environment: Mapping[str, str]) -> None:
         log = self._log(command.role)
-        self._say(f"{command.role} starts at {command.url}, log in {log}")
+        self._report(f"{command.role} starts at {command.url}, log in {log}")
         with log.open("wb") as output:
             self._processes[command.role] = subprocess.Popen(
                 command.words,
@@ -104,10 +104,10 @@ class Servers:
             if process.poll() is not None:
                 log = self._log(role)
                 for line in log.read_text(errors="replace").splitlines()[-20:]:
-                    self._say(f"{role}: {line}")
+                    self._report(f"{role}: {line}")
                 raise EngineError(f"the {role} server ended ({process.returncode}); the end of its log {log} is above")
 
-    def _answers(self, command: Command) -> bool:
+    def _is_healthy(self, command: Command) -> bool:
         import httpx2
 
         try:
@@ -122,23 +122,25 @@ class Servers:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        before = [signal.signal(one, signal.SIG_IGN) for one in SIGNALS]  # ending is not to be broken off
+        before = [
+            signal.signal(signal_number, signal.SIG_IGN) for signal_number in SIGNALS
+        ]  # nothing may interrupt the cleanup
         for process in self._processes.values():
             process.terminate()
         deadline = time.monotonic() + GRACE_S
         for process in self._processes.values():
             with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.0, deadline - time.monotonic()))
-            with suppress(ProcessLookupError):  # the group outlives its leader if that left something behind
+            with suppress(ProcessLookupError):  # the group outlives its leader if child processes remain
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         self._http.close()
-        for one, handler in zip(SIGNALS, before, strict=True):
-            signal.signal(one, handler)
+        for signal_number, handler in zip(SIGNALS, before, strict=True):
+            signal.signal(signal_number, handler)
 
 
 def _check_free(command: Command) -> None:
-    """Something else at a port would be taken for the server."""
+    """Raise InputError if the port is in use, since another process there would be mistaken for the server."""
     try:
         with socket.create_server((command.host, command.port)):
             pass

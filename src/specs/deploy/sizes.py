@@ -1,4 +1,4 @@
-"""Sizes of models and of GPUs, read where they are: a folder, the hub, nvidia-smi. No model is loaded."""
+"""Reads the sizes of models (from a folder or the hub) and GPUs (from nvidia-smi), without loading a model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from specs.errors import InputError, ModelError
 from specs.types import Role
 
 Tensor = tuple[str, str, int]
-"""Name, type as safetensors call it, and bytes."""
+"""Name, type in safetensors' notation, and bytes."""
 
 _ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
 _RECURRENT = (
@@ -27,33 +27,35 @@ _RECURRENT = (
     "ssm_state_size",
     "mamba_d_state",
 )
-"""Entries of config.json that recurrent and hybrid models have."""
-_HEADER = 100_000_000
-"""Most bytes of a header, by the format."""
+"""Entries of config.json that mark recurrent and hybrid models."""
+_MAX_HEADER_BYTES = 100_000_000
+"""Largest header that the format allows."""
 
 
 def read_model(name: str, role: Role) -> Model:
-    """The sizes of a model: `bundled`, a folder, or a hub id, of which only headers are fetched.
+    """The sizes of a model: `bundled`, a folder, or a hub id, for which only headers are downloaded.
 
     Raises:
-        ModelError: no such model, or one whose memory cannot be planned.
+        ModelError: there is no such model, or its memory cannot be planned.
     """
     if is_gguf(Path(name)):
         raise ModelError(
-            f"--{role} {name}: a GGUF file runs in process, on llama.cpp; to serve, give a folder or a hub id"
+            f"--{role} {name}: a GGUF file runs in process with llama.cpp; to serve a model, give a folder or a hub id"
         )
-    folder = local_folder(name, role) or _cached(name)
-    config, tensors = _from_hub(name, role) if folder is None else (_config(folder), _stored(folder, name))
-    return model_of(name, role, config, tensors)
+    folder = local_folder(name, role) or _cached_folder(name)
+    config, tensors = _from_hub(name, role) if folder is None else (_config(folder), _tensors_of_folder(folder, name))
+    return model_from_config(name, role, config, tensors)
 
 
-def model_of(name: str, role: Role, config: dict[str, Any], tensors: Iterable[Tensor]) -> Model:
-    """A model from its config.json and its stored tensors."""
+def model_from_config(name: str, role: Role, config: dict[str, Any], tensors: Iterable[Tensor]) -> Model:
+    """The sizes of a model, from its config.json and its stored tensors."""
     kind = config.get("model_type", "unknown type")
     if set(config.get("layer_types") or ()) - _ATTENTION or any(key in config for key in _RECURRENT):
         raise ModelError(f"--{role} {name} ({kind}) has recurrent layers, which cannot be forked; choose another model")
     if config.get("kv_lora_rank"):
-        raise ModelError(f"--{role} {name} ({kind}) compresses its KV (MLA), which is not planned for; choose another")
+        raise ModelError(
+            f"--{role} {name} ({kind}) compresses its KV (MLA), which has no plan yet; choose another model"
+        )
     architecture = (config.get("architectures") or ["no architecture"])[0]
     writes = architecture.endswith("ForCausalLM")
     if role is not Role.PRM and not writes:
@@ -63,7 +65,7 @@ def model_of(name: str, role: Role, config: dict[str, Any], tensors: Iterable[Te
         return Model(
             name=name,
             architecture=architecture,
-            weights=_held(config, tensors, writes and not config.get("tie_word_embeddings")),
+            weights=_bytes_on_gpu(config, tensors, writes and not config.get("tie_word_embeddings")),
             layers=config["num_hidden_layers"],
             heads=heads,
             kv_heads=config.get("num_key_value_heads") or heads,
@@ -79,16 +81,16 @@ def model_of(name: str, role: Role, config: dict[str, Any], tensors: Iterable[Te
 
 
 def _windowed(config: dict[str, Any]) -> bool:
-    """Whether some layers look back over a window only."""
+    """Whether some layers attend only to a window."""
     if config.get("layer_types"):
         return set(config["layer_types"]) != {"full_attention"}
     return bool(config.get("sliding_window")) and config.get("use_sliding_window", True)
 
 
-def _held(config: dict[str, Any], tensors: Iterable[Tensor], head: bool) -> int:
-    """Bytes that the stored tensors take on a GPU; `head` tells whether the output matrix is loaded.
+def _bytes_on_gpu(config: dict[str, Any], tensors: Iterable[Tensor], head: bool) -> int:
+    """Bytes of the stored tensors on a GPU; `head` tells whether the output matrix is loaded.
 
-    vLLM holds float32 weights in 16 bits, but leaves those of quantised checkpoints as they are.
+    vLLM converts float32 weights to 16 bits, except in quantised checkpoints.
     """
     wide = set() if "quantization_config" in config else {"F32"}
     return sum(
@@ -100,7 +102,7 @@ def _config(folder: Path) -> dict[str, Any]:
     try:
         return json.loads((folder / "config.json").read_text())
     except ValueError as error:
-        raise ModelError(f"{folder / 'config.json'} is no JSON ({error}); save the model again") from None
+        raise ModelError(f"{folder / 'config.json'} is not JSON ({error}); save the model again") from None
 
 
 def _files(folder: Path) -> list[Path]:
@@ -110,13 +112,13 @@ def _files(folder: Path) -> list[Path]:
     return [folder / file for file in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
 
 
-def _stored(folder: Path, name: str) -> Iterator[Tensor]:
-    """The tensors of a folder, from the headers of its files."""
+def _tensors_of_folder(folder: Path, name: str) -> Iterator[Tensor]:
+    """The tensors in a folder, read from the headers of its files."""
     for path in _files(folder):
         try:
             with path.open("rb") as file:
                 (size,) = struct.unpack("<Q", file.read(8))
-                header = json.loads(file.read(min(size, _HEADER)))
+                header = json.loads(file.read(min(size, _MAX_HEADER_BYTES)))
         except OSError:
             raise ModelError(f"{name} has no {path.name}; give a model whose weights are safetensors") from None
         except (struct.error, ValueError):
@@ -127,8 +129,8 @@ def _stored(folder: Path, name: str) -> Iterator[Tensor]:
             yield tensor, entry["dtype"], end - start
 
 
-def _cached(name: str) -> Path | None:
-    """The folder of a hub model that is on this machine with all its weights."""
+def _cached_folder(name: str) -> Path | None:
+    """The folder of a hub model whose weights are all on this machine; None if they are not."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
@@ -161,35 +163,39 @@ def _from_hub(name: str, role: Role) -> tuple[dict[str, Any], list[Tensor]]:
     ]
 
 
-def gpus_of(text: str) -> list[Gpu]:
-    """GPUs as `--gpus` gives them: gigabytes each, parted by commas, or `auto`.
+def parse_gpus(text: str) -> list[Gpu]:
+    """The GPUs of the option `--gpus`: the gigabytes of each, separated by commas, or `auto`.
 
     Raises:
-        InputError: no GPU.
+        InputError: no GPU, or not a size.
     """
-    return _found() if text == "auto" else [Gpu(str(at), int(float(size) * GB)) for at, size in _sizes(text)]
+    return (
+        _detected_gpus()
+        if text == "auto"
+        else [Gpu(str(gpu_idx), int(float(size) * GB)) for gpu_idx, size in _sizes(text)]
+    )
 
 
 def _sizes(text: str) -> Iterator[tuple[int, str]]:
-    for at, size in enumerate(text.split(",")):
+    for gpu_idx, size in enumerate(text.split(",")):
         try:
             fits = 1 <= float(size) <= 10_000
         except ValueError:
             fits = False
         if not fits:
             raise InputError(
-                f"--gpus {text}: {size!r} is no size of a GPU; give gigabytes each, such as 80,80, or auto"
+                f"--gpus {text}: {size!r} is not the size of a GPU; give the gigabytes of each, such as 80,80, or auto"
             )
-        yield at, size
+        yield gpu_idx, size
 
 
-def _found() -> list[Gpu]:
-    """The GPUs that nvidia-smi sees and CUDA_VISIBLE_DEVICES does not hide."""
+def _detected_gpus() -> list[Gpu]:
+    """The GPUs that nvidia-smi reports and CUDA_VISIBLE_DEVICES does not hide."""
     query = ["nvidia-smi", "--query-gpu=index,uuid,memory.total", "--format=csv,noheader,nounits"]
     try:
         printed = subprocess.run(query, capture_output=True, text=True, check=True, timeout=30).stdout
     except (OSError, subprocess.SubprocessError):
-        raise InputError("no GPU here (nvidia-smi gives none); say what there will be, such as --gpus 80,80") from None
+        raise InputError("nvidia-smi reports no GPU; describe the GPUs, such as --gpus 80,80") from None
     rows = [[field.strip() for field in line.split(",")] for line in printed.splitlines()]
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     gpus = [
@@ -198,5 +204,5 @@ def _found() -> list[Gpu]:
         if visible is None or {index, uuid} & set(visible.split(","))
     ]
     if not gpus:
-        raise InputError("CUDA_VISIBLE_DEVICES hides all GPUs; unset it, or say what there will be, such as --gpus 80")
+        raise InputError("CUDA_VISIBLE_DEVICES hides all GPUs; unset it, or describe the GPUs, such as --gpus 80")
     return gpus

@@ -1,4 +1,4 @@
-"""A trial step, first by each model alone and then by all together: a fault that fails every solve appears here."""
+"""Trial steps, by each model alone and by all together, which show faults that would fail every solve."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from specs.types import Candidate, End, Law, Result, Role, Trace
 QUESTION = "What is 2 + 2?"
 STEPS = ("2 + 2 is 4.\n\n", "So the answer is \\boxed{4}.")
 TOKENS = 16
-"""Longest trial step in tokens."""
-_TOGETHER: dict[frozenset[Role], tuple[str, dict[str, Any]]] = {
+"""Most tokens of a trial step."""
+_METHODS: dict[frozenset[Role], tuple[str, dict[str, Any]]] = {
     frozenset(Role): ("specs", {"start": "draft"}),
     frozenset({Role.DRAFT, Role.TARGET}): ("prm-free", {}),
     frozenset({Role.TARGET, Role.PRM}): ("beam", {}),
     frozenset({Role.DRAFT, Role.PRM}): ("beam-draft", {}),
 }
-"""For each set of models, a method in which all of them take part in a step, with its options."""
+"""For each set of models, a method whose steps use all of them, with its options."""
 
 
-def alone(role: Role, model: Policy | RewardModel, law: Law) -> str | None:
-    """Why a model cannot do its part of a step (a writer writes one, a PRM reads two); None if it can."""
+def try_alone(role: Role, model: Policy | RewardModel, law: Law) -> str | None:
+    """Why a model cannot do its part of a step (a policy writes one, a PRM scores two); None if it can."""
     if role is Role.PRM:
-        return _failure(lambda: _read(model))
+        return _failure(lambda: _reward_two_steps(model))
     return _failure(lambda: _solve({role: model}, role.value, law, {}))
 
 
-def together(models: Mapping[Role, Any], law: Law) -> str | None:
-    """Why two or three models cannot solve a step of two candidates together; None if they can."""
-    name, options = _TOGETHER[frozenset(models)]
+def try_together(models: Mapping[Role, Any], law: Law) -> str | None:
+    """Why two or three models cannot do a step with two candidates together; None if they can."""
+    name, options = _METHODS[frozenset(models)]
     return _failure(lambda: _solve(models, name, law, {"n": 2, **options}))
 
 
@@ -44,7 +44,7 @@ def _failure(work: Callable[[], Iterator[str]]) -> str | None:
 
 
 def reason(error: Exception) -> str:
-    """An error in one line, with its kind unless it is one of ours."""
+    """An error in one line, with its type unless it is one of ours."""
     return str(error) if isinstance(error, SpecsError) else described(error)
 
 
@@ -60,34 +60,34 @@ def _solve(models: Mapping[Role, Any], method: str, law: Law, options: Mapping[s
         max_tokens=TOKENS,
         **options,
     )
-    yield from _wrong(result)
+    yield from _faults(result)
 
 
-def _wrong(result: Result) -> Iterator[str]:
-    """The faults of a solve of one step."""
+def _faults(result: Result) -> Iterator[str]:
+    """The faults in the result of a solve of one step."""
     if result.error is not None:
         yield result.error
     if not result.accepted:
-        yield f"no step was written ({result.finish_reason}): see how much room the model has"
+        yield f"no step was written ({result.finish_reason}): check the model's context"
     for candidate in (candidate for record in result.steps for candidate in record.candidates):
         for name, value in (("p", candidate.log_p), ("q", candidate.log_q)):
             if value is not None and not value <= 0:
-                yield f"log {name} of a step is {value}; see that the weights are whole, or give another --dtype"
+                yield f"log {name} of a step is {value}; check that the weights are complete, or give another --dtype"
         if candidate.reward is not None:
-            yield from _outside(candidate.reward)
+            yield from _reward_faults(candidate.reward)
 
 
-def _read(prm: Any) -> Iterator[str]:
+def _reward_two_steps(prm: Any) -> Iterator[str]:
     """The faults of the rewards of two consecutive steps."""
     session = prm.open(prm.prompt(QUESTION), never_stop)
     trace = Trace(QUESTION)
     for text in STEPS:
         step = Candidate((), text, End.DELIMITER if text.endswith("\n\n") else End.END_OF_TEXT)
         (reward,) = session.score([(trace, [step])], "\n\n")
-        yield from _outside(reward)
+        yield from _reward_faults(reward)
         trace = trace.extend(step, Role.TARGET)
 
 
-def _outside(reward: float) -> Iterator[str]:
+def _reward_faults(reward: float) -> Iterator[str]:
     if not 0 <= reward <= 1:
-        yield f"the reward of a step is {reward}; see that the weights are whole and the head is that of the format"
+        yield f"the reward of a step is {reward}; check that the weights are complete and the head fits the format"

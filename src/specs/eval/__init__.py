@@ -1,1 +1,1 @@
-"""Measuring: data sets, grading, the benchmark and its report."""
+"""Measures methods: data sets, grading, runs and reports; import from its modules (`runner`, `grading`, ...)."""

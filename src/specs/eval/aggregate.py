@@ -1,4 +1,4 @@
-"""One report from what one or several folders hold."""
+"""Aggregates one or several run folders into one report."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from typing import Any
 
 from specs.errors import InputError
 from specs.eval.environment import machine
-from specs.eval.grid import Setting, at_a_time
+from specs.eval.grid import Setting, concurrency_suffix
 from specs.eval.report import Report
 from specs.eval.rows import Key, Row
-from specs.eval.store import Recorded, read
+from specs.eval.store import RecordedRun, read_run
 
 PROBLEMS = ("dataset", "problem_seed")
-"""What runs must share to be put into one report."""
+"""Entries of the configuration that must be equal in all runs of a report."""
 
 
-def gather(paths: Sequence[Path]) -> tuple[Report, list[Recorded]]:
-    """The report over the folders of runs, and what they hold.
+def aggregate(paths: Sequence[Path]) -> tuple[Report, list[RecordedRun]]:
+    """The report over some run folders, and their contents.
 
-    A method that has the same label and n in two runs is one if its options and all that it ran
-    under (models, law, limits) are the same; if only the number of solves at the same time differs,
-    each is named after that, otherwise after its folder too. Of two rows for the same solve the
-    one of the later folder counts, unless it failed or could not be graded.
+    A method with the same label and n in two runs is one method if its options, models, law and limits are
+    the same. If only the number of concurrent solves differs, that number becomes part of each label; otherwise
+    the folder does. If two folders hold the same solve, the later folder's row counts, unless that solve failed
+    or could not be graded.
 
     Raises:
-        InputError: no folders of runs, runs over different problems, or nothing in them.
+        InputError: a path is not a run folder, the runs have different problems, or there are no rows.
     """
-    runs = [read(path) for path in paths]
+    runs = [read_run(path) for path in paths]
     for run in runs[1:]:
         for name in PROBLEMS:
             if (ours := run.configuration[name]) != (first := runs[0].configuration[name]):
@@ -43,14 +43,14 @@ def gather(paths: Sequence[Path]) -> tuple[Report, list[Recorded]]:
         concurrency = _concurrency(run)
         for setting in run.settings:
             others = [
-                (other, one.options == setting.options and other_context == context)
+                (other, other_setting.options == setting.options and other_context == context)
                 for other, other_context in zip(runs, contexts, strict=True)
-                for one in other.settings
-                if one.key == setting.key
+                for other_setting in other.settings
+                if other_setting.key == setting.key
             ]
             varied = any(_concurrency(other) != concurrency for other, _ in others)
             label = setting.label if all(alike for _, alike in others) else f"{setting.label} ({run.path})"
-            label += at_a_time(concurrency) if varied else ""
+            label += concurrency_suffix(concurrency) if varied else ""
             labels[setting.key] = label
             settings[label, setting.n] = replace(
                 setting, label=label, context=context, concurrency=concurrency if varied else None
@@ -60,16 +60,16 @@ def gather(paths: Sequence[Path]) -> tuple[Report, list[Recorded]]:
             if row.key not in rows or row.correct is not None:
                 rows[row.key] = row
     if not rows:
-        raise InputError(f"{', '.join(map(str, paths))}: no solve has been finished yet; there is nothing to report")
+        raise InputError(f"{', '.join(map(str, paths))}: no solve has finished yet; there is nothing to report")
     _one_reference(rows.values())
     starts, last = [start for run in runs for start in run.starts], [run.starts[-1] for run in runs]
     report = Report(
         configuration=_common(runs),
         settings=tuple(settings.values()),
-        # A start may want less than one before it; what was solved counts all the same.
+        # A later start may ask for fewer problems than an earlier one; all solved ones count.
         limit=max(len({row.problem_id for row in rows.values()}), *(start["limit"] for start in last)),
         repeats=max(len({row.seed for row in rows.values()}), *(start["seeds"] for start in last)),
-        # In an order of their own, so that a run that was resumed has the same bootstrap.
+        # Sorted, so that a resumed run has the same bootstrap.
         rows=tuple(sorted(rows.values(), key=lambda row: (row.seed, row.problem_id))),
         interrupted=any(start["ended"] is None or start["interrupted"] for start in last),
         one_machine=len({machine(start["environment"]) for start in starts}) == 1,
@@ -77,8 +77,8 @@ def gather(paths: Sequence[Path]) -> tuple[Report, list[Recorded]]:
     return report, runs
 
 
-def _contexts(runs: Sequence[Recorded]) -> list[str]:
-    """What the methods of each run ran under, as text to compare; models only where runs have different ones."""
+def _contexts(runs: Sequence[RecordedRun]) -> list[str]:
+    """The conditions of each run as comparable text; models are included only if the runs differ in them."""
     names = _models(runs)
     return [
         json.dumps(
@@ -92,12 +92,12 @@ def _contexts(runs: Sequence[Recorded]) -> list[str]:
     ]
 
 
-def _concurrency(run: Recorded) -> int:
+def _concurrency(run: RecordedRun) -> int:
     return run.configuration.get("concurrency", 1)
 
 
-def _models(runs: Sequence[Recorded]) -> dict[str, list[str]]:
-    """The models that the runs have in each role."""
+def _models(runs: Sequence[RecordedRun]) -> dict[str, list[str]]:
+    """The names of the models in each role, over all runs."""
     found: dict[str, list[str]] = {}
     for run in runs:
         for role, name in run.configuration["models"].items():
@@ -107,8 +107,8 @@ def _models(runs: Sequence[Recorded]) -> dict[str, list[str]]:
     return found
 
 
-def _common(runs: Sequence[Recorded]) -> dict[str, Any]:
-    """What all runs share, with None for what differs; the bootstrap has the first run's seed."""
+def _common(runs: Sequence[RecordedRun]) -> dict[str, Any]:
+    """The configuration that all runs share, with None where they differ; the bootstrap uses the first run's seed."""
     first = runs[0].configuration
     shared = {
         name: value if all(run.configuration.get(name) == value for run in runs) else None
@@ -119,7 +119,7 @@ def _common(runs: Sequence[Recorded]) -> dict[str, Any]:
 
 
 def _one_reference(rows: Iterable[Row]) -> None:
-    """Raise `InputError` if a problem has two reference answers: then the runs had different problems."""
+    """Raise `InputError` if a problem has two reference answers, since then the runs had different problems."""
     answers: dict[str, str] = {}
     for row in rows:
         if answers.setdefault(row.problem_id, row.reference) != row.reference:

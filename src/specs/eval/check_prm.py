@@ -1,8 +1,7 @@
-"""What a PRM makes of a few known solutions, and whether it keeps the laws of its format.
+"""Rewards of a PRM for a few known solutions, and whether it satisfies the laws of its format.
 
-The rewards come from the session of a solve, step by step. Two things are computed a second time,
-by plain passes over the whole input: each reading alone, and the earlier ones with all steps behind
-them.
+The rewards come step by step from the same session that a solve uses. They are then recomputed by plain passes
+over the whole input: once for each prefix alone, and once for all prefixes of a solution together.
 """
 
 from __future__ import annotations
@@ -38,12 +37,12 @@ CASES = {
     "an empty step": (RIGHT[0], " \t", *RIGHT[1:]),
     "unicode": ("Tom gibt 3 × 6 = 18 Nüsse 🥜 weg.", "他还剩 40 − 18 = 22 个。"),
 }
-"""Steps by case, as a delimiter parts them."""
+"""The steps of each case, as split at the delimiter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One step of a case; `ids` is the input up to where its reward is read, empty for a blank step."""
+    """One step of a case; `ids` is the input up to the position of its reward, empty for a blank step."""
 
     text: str
     reward: float
@@ -51,8 +50,8 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Law:
-    """A law and whether this model keeps it; `difference` is the largest between rewards, None without any."""
+class LawCheck:
+    """A law and whether the model satisfies it; `difference` is the largest between rewards, if any were compared."""
 
     name: str
     kept: bool
@@ -61,10 +60,10 @@ class Law:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """All that was found; `tolerance` is of rewards, for this number format."""
+    """The results of the check; `tolerance` is the allowed difference of rewards for the model's number format."""
 
     cases: dict[str, list[Reading]]
-    laws: list[Law]
+    laws: list[LawCheck]
     tolerance: float
 
     @property
@@ -73,13 +72,13 @@ class Findings:
 
     @property
     def second_steps(self) -> tuple[float, float]:
-        """Rewards of the right and of the wrong second step, behind the same first one."""
+        """Rewards of the right and of the wrong second step after the same first step."""
         return self.cases["right"][1].reward, self.cases["one step wrong"][1].reward
 
 
-@np.errstate(invalid="ignore")  # a model that overflows breaks the first law, which says more than a warning
+@np.errstate(invalid="ignore")  # an overflow fails the first law, which says more than a warning
 def check(prm: LocalReward) -> Findings:
-    """Read all cases.
+    """Check all cases.
 
     Raises:
         ModelError: a case does not fit into the model's context.
@@ -87,26 +86,26 @@ def check(prm: LocalReward) -> Findings:
     cases: dict[str, list[Reading]] = {}
     spare = 0
     for name, steps in CASES.items():
-        cases[name], more = _read(prm, steps)
+        cases[name], more = _read_case(prm, steps)
         spare += more
     # A reward is a logistic function of its margin, whose slope is at most 1/4.
     tolerance = prm.backend.tolerance / 4
-    alone, together = _again(prm, list(cases.values()))
+    alone, together = _reread(prm, list(cases.values()))
     inputs = {name: [one.ids for one in readings if one.ids] for name, readings in cases.items()}
     rewards = [one.reward for readings in cases.values() for one in readings]
     laws = [
-        Law("every reward lies in [0, 1]", all(0 <= reward <= 1 for reward in rewards)),
-        Law("step by step equals from scratch", alone <= tolerance, alone),
-        Law("blank steps add nothing", inputs["right"] == inputs["trailing delimiter"] == inputs["an empty step"]),
-        Law("no position is computed twice", spare == 0),
+        LawCheck("every reward lies in [0, 1]", all(0 <= reward <= 1 for reward in rewards)),
+        LawCheck("step by step equals from scratch", alone <= tolerance, alone),
+        LawCheck("blank steps add nothing", inputs["right"] == inputs["trailing delimiter"] == inputs["an empty step"]),
+        LawCheck("no position is computed twice", spare == 0),
     ]
     if together is not None:
-        laws.insert(2, Law("later steps change no reward", together <= tolerance, together))
+        laws.insert(2, LawCheck("later steps change no reward", together <= tolerance, together))
     return Findings(cases, laws, tolerance)
 
 
-def _read(prm: LocalReward, steps: Sequence[str]) -> tuple[list[Reading], int]:
-    """The readings of one session, and how many positions it computed beyond those that had to be."""
+def _read_case(prm: LocalReward, steps: Sequence[str]) -> tuple[list[Reading], int]:
+    """The readings of one session, and the number of positions that it computed beyond the minimum."""
     prompt = prm.prompt(QUESTION)
     session = prm.open(prompt, never_stop)
     trace, queries, readings = Trace(QUESTION), [], []
@@ -118,7 +117,7 @@ def _read(prm: LocalReward, steps: Sequence[str]) -> tuple[list[Reading], int]:
             (reward,) = session.score(group, DELIMITER)
         except Stopped:
             raise ModelError(
-                f"{prm.name} has room for {prm.backend.context} tokens, too few for the check: give another PRM"
+                f"{prm.name} has a context of {prm.backend.context} tokens, too few for the check; give another PRM"
             ) from None
         queries.append(session.query(group, DELIMITER))
         readings.append(Reading(text, reward, next(((*prompt, *before, *path) for before, (path,) in queries[-1]), ())))
@@ -126,8 +125,8 @@ def _read(prm: LocalReward, steps: Sequence[str]) -> tuple[list[Reading], int]:
     return readings, session.counts.processed - minimum(len(prompt), queries, range(len(queries)))
 
 
-def _again(prm: LocalReward, cases: Sequence[Sequence[Reading]]) -> tuple[float, float | None]:
-    """Largest difference to each input read alone, and to inputs read with what follows them (None without any)."""
+def _reread(prm: LocalReward, cases: Sequence[Sequence[Reading]]) -> tuple[float, float | None]:
+    """Largest difference to rewards of each prefix alone, and to rewards with later steps present (None without)."""
     alone, together = [0.0], []
     for readings in cases:
         asked = [one for one in readings if one.ids]
@@ -141,7 +140,7 @@ def _again(prm: LocalReward, cases: Sequence[Sequence[Reading]]) -> tuple[float,
 
 
 def _rewards(prm: LocalReward, ids: Sequence[int], lengths: Sequence[int]) -> list[float]:
-    """Rewards after these numbers of tokens, in one causal pass over all."""
+    """Rewards after the given numbers of tokens, from one causal pass over all tokens."""
     backend = prm.backend
     rows = backend.forward(backend.cache(), np.array(ids), np.arange(len(ids)), None, np.array(lengths) - 1)
     return prm.prm_format.rewards(backend.logits_ops.to_numpy(rows)).tolist()

@@ -7,7 +7,7 @@
     math500 | amc23 | olympiadbench | gsm8k         public test sets, from the hub (`specs.eval.files`)
     FILE                                            JSON lines, CSV or parquet (`specs.eval.files`)
 
-Generated problems are endless and a pure function of their seed; a file is what it is.
+Generated data sets are endless, and each problem is a pure function of its seed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from specs.eval.files import HUB, Columns, Problem, from_file, from_hub, worked
 MADE = (*(f"bundled:{tier}" for tier in TIERS), "gsm-symbolic")
 NAMES = (*MADE, *HUB)
 GENERATED = 200
-"""Problems of a generated data set where no limit is given."""
+"""Number of problems of a generated data set if no limit is given."""
 
 
 def load_problems(
@@ -38,10 +38,10 @@ def load_problems(
 
     Args:
         dataset: one of `NAMES`, or a file.
-        problem_seed: >= 0, of the first generated problem; training used those below 1,000,000.
-            Only generated data sets have a use for it.
-        limit: most problems, >= 1; None for `GENERATED`, or all there are.
-        question_column, answer_column: of a file that has names of its own for them.
+        problem_seed: >= 0, seed of the first generated problem; training used seeds below 1,000,000.
+            Only generated data sets use it.
+        limit: most problems, >= 1; None for `GENERATED` generated problems or the whole file.
+        question_column, answer_column: column names of a file, if it does not use the usual ones.
 
     Raises:
         InputError: unknown data set, missing library, no network, or a malformed file (names the row).
@@ -51,7 +51,7 @@ def load_problems(
     if problem_seed < 0:
         raise InputError(f"problem seeds start at 0, not at {problem_seed}")
     if dataset in NAMES and (question_column or answer_column):
-        raise InputError(f"columns are named for files; {dataset} is none")
+        raise InputError(f"only a file has named columns; {dataset} is not a file")
     if dataset in HUB:
         return list(islice(from_hub(dataset), limit))
     if dataset not in MADE:
@@ -65,7 +65,7 @@ def load_problems(
 
 
 def problem_json(problem: Problem) -> dict[str, str | None]:
-    """What `specs problems` prints, one a line; `load_problems` reads such a file again."""
+    """A problem as `specs problems` prints it, one per line; `load_problems` reads such a file."""
     return {"question": problem.question, "answer": problem.answer, "solution": problem.solution}
 
 
@@ -81,8 +81,8 @@ def _gsm_symbolic(seed: int) -> Iterator[Problem]:
         raise InputError(f"gsm-symbolic needs reasoning_gym: {install_command('eval')}") from None
     seen: set[str] = set()
     while True:
-        # The library draws the template of item 0 and its numbers from the same random stream;
-        # item 1 takes them from different ones.
+        # For item 0 the library draws the template and its numbers from one random stream; for item 1 it uses
+        # two independent streams.
         item = reasoning_gym.create_dataset("gsm_symbolic", seed=seed, size=2)[1]
         question = item["question"]
         if question not in seen:

@@ -1,4 +1,4 @@
-"""Where a run was made: versions, machine, and the state of the sources."""
+"""The environment of a run: versions, machine, and the state of the sources."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LIBRARIES = (
 
 
 def environment() -> dict[str, Any]:
-    """The environment as plain values; what is not there or not known is None or left out."""
+    """The environment as plain values; missing or unknown values are None or left out."""
     return {
         "specs": __version__,
         "git": _git(),
@@ -40,7 +40,7 @@ def environment() -> dict[str, Any]:
 
 
 def machine(found: dict[str, Any]) -> tuple[Any, ...]:
-    """What latencies depend on; equal for two environments whose latencies may be compared."""
+    """The values that latencies depend on; latencies are comparable only between environments that share them."""
     return tuple(found[name] for name in ("cpu", "cores", "gpu", "threads"))
 
 
@@ -62,13 +62,13 @@ def _cpu() -> str:
 
 
 def _gpu() -> str | None:
-    """The GPU that torch sees; torch is asked only if a model has brought it in."""
+    """The GPU that torch sees; None if no model has imported torch."""
     torch = sys.modules.get("torch")
     return torch.cuda.get_device_name() if torch is not None and torch.cuda.is_available() else None
 
 
 def _git() -> dict[str, Any] | None:
-    """Commit of the checkout that specs runs from, and whether it has changes; None for an installed package."""
+    """The commit of the checkout that specs runs from, and whether it has changes; None for an installed package."""
     source = Path(__file__).resolve()
 
     def git(*words: str) -> str | None:

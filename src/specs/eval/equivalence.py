@@ -33,19 +33,19 @@ _DERIVATIVE = re.compile(r"\\partial|\\frac\{d(\^\w)?\w*\}\{d[a-z](\^\w)?\}")
 _MOST_COMPARED = 50
 """Largest number of list entries that are compared with each other; longer lists are undecided."""
 _CHOICES = tuple("ABCDEFGHIJ")
-Judge = Callable[[str, str], bool | None]
-"""Whether two LaTeX formulas, the prediction's and the answer's, are the same; None if that took too long."""
+CompareFormulas = Callable[[str, str], bool | None]
+"""Tells whether two LaTeX formulas (prediction, answer) are the same; None if the comparison took too long."""
 
 
-def same(prediction: str, answer: str, judge: Judge) -> bool | None:
+def same(prediction: str, answer: str, compare: CompareFormulas) -> bool | None:
     """Whether a prediction equals the reference answer, with lists in any order; None if undecided."""
     given, wanted = _summed(answers_of(prediction)), _summed(answers_of(answer))
     if len(given) == 1 < len(wanted):
         given = _entries(prediction, len(wanted)) or given
     if len(given) == len(wanted):
-        return bool(given) and _same_in_any_order(given, wanted, judge)
+        return bool(given) and _same_in_any_order(given, wanted, compare)
     unions = _union(given), _union(wanted)
-    return all(unions) and _same_in_any_order(*unions, judge)
+    return all(unions) and _same_in_any_order(*unions, compare)
 
 
 def _summed(found: list[Tokens]) -> list[Tokens]:
@@ -69,7 +69,7 @@ def _union(found: list[Tokens]) -> list[Tokens]:
     return found if related else []
 
 
-def _same_in_any_order(given: Sequence[Tokens], wanted: Sequence[Tokens], judge: Judge) -> bool | None:
+def _same_in_any_order(given: Sequence[Tokens], wanted: Sequence[Tokens], compare: CompareFormulas) -> bool | None:
     """Whether two collections hold the same answers, each equally often."""
     if len(given) != len(wanted):
         return False
@@ -78,7 +78,7 @@ def _same_in_any_order(given: Sequence[Tokens], wanted: Sequence[Tokens], judge:
         return None
     undecided = False
     for one in unmatched:
-        verdicts = [_same(other, one, judge) for other in left]
+        verdicts = [_same(other, one, compare) for other in left]
         if True in verdicts:
             left.pop(verdicts.index(True))
         elif None in verdicts:
@@ -116,7 +116,7 @@ def _all(verdicts: Iterable[bool | None]) -> bool | None:
     return None if undecided else True
 
 
-def _same(given: Tokens, wanted: Tokens, judge: Judge) -> bool | None:
+def _same(given: Tokens, wanted: Tokens, compare: CompareFormulas) -> bool | None:
     """Whether two single answers are the same."""
     given, wanted = _choice(given, wanted), _choice(wanted, given)
     if render(given) == render(wanted) or _same_word(given, wanted):
@@ -135,12 +135,12 @@ def _same(given: Tokens, wanted: Tokens, judge: Judge) -> bool | None:
     units = [given_unit or Unit(), wanted_unit or Unit()]
     converted = [unit.count * unit.factor for unit in units]
     if units[0].powers and units[1].powers:
-        return units[0].powers == units[1].powers and _same_value(given, wanted, converted, judge)
+        return units[0].powers == units[1].powers and _same_value(given, wanted, converted, compare)
     if sorted(unit.powers for unit in units) == [(), (("%", 1),)]:
         share = rational(wanted)
-        if (verdict := _same_value(given, wanted, converted, judge)) is not False or (share and abs(share) < 1):
+        if (verdict := _same_value(given, wanted, converted, compare)) is not False or (share and abs(share) < 1):
             return verdict  # 50% is 0.5 and 50, but 0.5% is not 0.5
-    return _same_value(given, wanted, [unit.count for unit in units], judge)  # a unit on one side only is dropped
+    return _same_value(given, wanted, [unit.count for unit in units], compare)  # a unit on one side only is dropped
 
 
 def _same_word(given: Tokens, wanted: Tokens) -> bool:
@@ -169,7 +169,7 @@ def _choice(given: Tokens, other: Tokens) -> Tokens:
     return behind[2:] if chosen and other[:1] != given[:1] else given
 
 
-def _same_value(given: Tokens, wanted: Tokens, scales: Sequence[Fraction], judge: Judge) -> bool | None:
+def _same_value(given: Tokens, wanted: Tokens, scales: Sequence[Fraction], compare: CompareFormulas) -> bool | None:
     """Whether two values without name and unit are the same after each is multiplied by its scale."""
     given, wanted = unparenthesised(given), unparenthesised(wanted)
     numbers = rational(given), rational(wanted)
@@ -188,18 +188,18 @@ def _same_value(given: Tokens, wanted: Tokens, scales: Sequence[Fraction], judge
             if len(pieces[0]) != len(pieces[1]):
                 return False
             return _all(
-                render(a) == render(b) or _same_value(a, b, scales, judge) for a, b in zip(*pieces, strict=True)
+                render(a) == render(b) or _same_value(a, b, scales, compare) for a, b in zip(*pieces, strict=True)
             )
     pairs = enclosed(given), enclosed(wanted)
     if pairs[0] and pairs[1] and max(len(parts(pair[1])) for pair in pairs if pair) > 1:
-        return _same_entries(pairs[0], pairs[1], judge)
+        return _same_entries(pairs[0], pairs[1], compare)
     unions = split(given, "\\cup"), split(wanted, "\\cup")
-    if len(unions[0]) == len(unions[1]) > 1 and (verdict := _same_in_any_order(*unions, judge)) is not False:
+    if len(unions[0]) == len(unions[1]) > 1 and (verdict := _same_in_any_order(*unions, compare)) is not False:
         return verdict
     if (given[0].text == "\\{") != (wanted[0].text == "\\{"):
         return False
     formulas = latex_pair(given, wanted, scales)
-    return formulas is not None and judge(*formulas)
+    return formulas is not None and compare(*formulas)
 
 
 def _spelled(value: Tokens) -> bool:
@@ -212,11 +212,13 @@ def _spelled(value: Tokens) -> bool:
     return based or (bool(points) and len(points) + len(formal) == len(value))
 
 
-def _same_entries(given: tuple[str, Tokens, str], wanted: tuple[str, Tokens, str], judge: Judge) -> bool | None:
+def _same_entries(
+    given: tuple[str, Tokens, str], wanted: tuple[str, Tokens, str], compare: CompareFormulas
+) -> bool | None:
     """Whether two tuples, intervals or sets are the same; brackets count, and order unless they are sets."""
     entries = parts(given[1]), parts(wanted[1])
     if (given[0], given[2]) != (wanted[0], wanted[2]) or len(entries[0]) != len(entries[1]):
         return False
     if given[0] == "\\{":
-        return _same_in_any_order(*entries, judge)
-    return _all(_same(a, b, judge) for a, b in zip(*entries, strict=True))
+        return _same_in_any_order(*entries, compare)
+    return _all(_same(a, b, compare) for a, b in zip(*entries, strict=True))

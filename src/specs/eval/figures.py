@@ -1,4 +1,4 @@
-"""The figures of a report; all intervals are 95% and treat problems as independent."""
+"""Draws the figures of a report; all intervals are 95% and treat problems as independent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 
 from specs.core.statistics import Interval, clustered_mean_interval
 from specs.eval.grid import Setting, names
-from specs.eval.plots import COLOURS, INK, Figure, canvas_of, dress, figure_of, legend, pareto
+from specs.eval.pareto import pareto_front
+from specs.eval.plots import COLOURS, INK, Figure, add_legend, new_canvas, style_axes, svg_figure
 from specs.eval.report import Report
 from specs.eval.rows import Row
 from specs.types import Role
@@ -26,22 +27,22 @@ PHASES = (
 )
 WRITERS = {Role.DRAFT: COLOURS[0], Role.TARGET: COLOURS[1]}
 FEWEST = 5
-"""Problems that a point needs: with fewer its interval says nothing."""
+"""Fewest problems for a point; with fewer its interval is meaningless."""
 
 
 def figures(report: Report, found: dict[str, Any]) -> list[Figure]:
-    """All figures that the report has something for; `found` is its `to_json`."""
+    """All figures that the report has data for; `found` is its `to_json`."""
     methods = [(one, found["methods"][names(report.settings)[one.key]]) for one in report.settings]
     settings = [one for one, method in methods if method["accuracy"] is not None and method["latency_s"]]
     if not settings:
         return []
-    world = _World(report, found, settings)
-    drawings = (_trade_off, _phases, _over_n, _over_concurrency, _distributions, _draft_share)
-    return [figure for drawing in drawings if (figure := drawing(world)) is not None]
+    data = _PlotData(report, found, settings)
+    plots = (_trade_off, _phases, _over_n, _over_concurrency, _distributions, _draft_share)
+    return [figure for plot in plots if (figure := plot(data)) is not None]
 
 
-class _World:
-    """What the figures are drawn from, and how they look."""
+class _PlotData:
+    """The data behind the figures, and the colour of each label."""
 
     def __init__(self, report: Report, found: dict[str, Any], settings: list[Setting]) -> None:
         self.settings, self.one_machine = settings, report.one_machine
@@ -54,7 +55,7 @@ class _World:
         return COLOURS[self.labels.index(label) % len(COLOURS)]
 
     def of(self, label: str) -> list[Setting]:
-        """The settings of a label, by rising n."""
+        """The settings of a label, sorted by n."""
         return sorted((one for one in self.settings if one.label == label), key=lambda one: one.n or 0)
 
     def found(self, setting: Setting) -> dict[str, Any]:
@@ -76,58 +77,58 @@ def _distances(mean: float, interval: Sequence[float] | None, scale: float) -> l
     return [scale * max(0.0, mean - low), scale * max(0.0, high - mean)]
 
 
-def _trade_off(world: _World) -> Figure:
-    canvas = canvas_of(4.2)
+def _trade_off(data: _PlotData) -> Figure:
+    canvas = new_canvas(4.2)
     axes = canvas.subplots()
-    for label in world.labels:
-        chosen = world.of(label)
-        points = [(*world.latency(one), *world.accuracy(one)) for one in chosen]
+    for label in data.labels:
+        chosen = data.of(label)
+        points = [(*data.latency(setting), *data.accuracy(setting)) for setting in chosen]
         xs, ys = [point[0] for point in points], [point[2] for point in points]
         axes.errorbar(
             xs, ys,
             xerr=np.transpose([point[1] for point in points]), yerr=np.transpose([point[3] for point in points]),
-            fmt="o-" if len(points) > 1 else "o", color=world.colour(label), label=label, lw=1, ms=6, capsize=2,
+            fmt="o-" if len(points) > 1 else "o", color=data.colour(label), label=label, lw=1, ms=6, capsize=2,
         )  # fmt: skip
-        for one, x, y in zip(chosen, xs, ys, strict=True):
+        for setting, x, y in zip(chosen, xs, ys, strict=True):
             if len(points) > 1:
-                axes.annotate(str(one.n), (x, y), (5, 5), textcoords="offset points", color=world.colour(label))
+                axes.annotate(str(setting.n), (x, y), (5, 5), textcoords="offset points", color=data.colour(label))
     caption = "Mean latency of a solve and share of right answers; numbers at points are n. Bars are 95% intervals."
-    if world.one_machine:
-        means = [(world.latency(one)[0], world.accuracy(one)[0]) for one in world.settings]
-        front = [means[k] for k in pareto(means)]
+    if data.one_machine:
+        means = [(data.latency(setting)[0], data.accuracy(setting)[0]) for setting in data.settings]
+        front = [means[k] for k in pareto_front(means)]
         axes.plot(*zip(*front, strict=True), "--", color=INK, lw=0.8, alpha=0.6, zorder=0)
         axes.errorbar(*zip(*front, strict=True), fmt="o", mfc="none", mec=INK, ms=11, label="Pareto front")
         caption += (
-            " Ringed points are on the Pareto front: no other is both quicker and more often right, by the means."
+            " Ringed points are on the Pareto front: no other point is both quicker and more often right, by the means."
         )
     else:
-        caption += " Made on different machines: latencies do not compare."
-    dress(axes, "latency of a solve, ms", "right, %")
+        caption += " The solves ran on different machines, so their latencies are not comparable."
+    style_axes(axes, "latency of a solve, ms", "right, %")
     axes.set_xlim(left=0)
-    legend(canvas, axes)
-    return figure_of(canvas, "Accuracy against latency", caption)
+    add_legend(canvas, axes)
+    return svg_figure(canvas, "Accuracy against latency", caption)
 
 
-def _phases(world: _World) -> Figure:
-    canvas = canvas_of(1.3 + 0.34 * len(world.settings))
+def _phases(data: _PlotData) -> Figure:
+    canvas = new_canvas(1.3 + 0.34 * len(data.settings))
     axes = canvas.subplots()
-    places = np.arange(len(world.settings))
+    places = np.arange(len(data.settings))
     left = np.zeros(len(places))
     for phase, title, colour in PHASES:
-        width = np.array([1000 * world.found(one)["seconds"][phase] for one in world.settings])
+        width = np.array([1000 * data.found(setting)["seconds"][phase] for setting in data.settings])
         axes.barh(places, width, left=left, color=colour, label=title, height=0.62)
         left += width
-    latency = [world.latency(one) for one in world.settings]
+    latency = [data.latency(setting) for setting in data.settings]
     axes.errorbar(
         [mean for mean, _ in latency], places, xerr=np.transpose([ends for _, ends in latency]),
         fmt="D", color=INK, ms=4, capsize=3, lw=1, label="latency",
     )  # fmt: skip
-    axes.set_yticks(places, [world.name[one.key] for one in world.settings])
+    axes.set_yticks(places, [data.name[setting.key] for setting in data.settings])
     axes.invert_yaxis()
-    dress(axes, "mean of a solve, ms", "")
+    style_axes(axes, "mean of a solve, ms", "")
     axes.grid(axis="y", visible=False)
-    legend(canvas, axes)
-    return figure_of(
+    add_legend(canvas, axes)
+    return svg_figure(
         canvas,
         "Latency by phase",
         "Mean busy time of each phase, stacked; diamonds are the mean latency with its 95% interval. Target and PRM "
@@ -135,37 +136,37 @@ def _phases(world: _World) -> Figure:
     )
 
 
-def _over_n(world: _World) -> Figure | None:
-    widths = sorted({one.n for one in world.settings if one.n is not None})
+def _over_n(data: _PlotData) -> Figure | None:
+    widths = sorted({setting.n for setting in data.settings if setting.n is not None})
     if len(widths) < 2:
         return None
-    canvas = canvas_of(3.6)
+    canvas = new_canvas(3.6)
     both = canvas.subplots(1, 2)
-    moved = {label: 2 ** (0.05 * (idx - len(world.labels) / 2)) for idx, label in enumerate(world.labels)}
+    moved = {label: 2 ** (0.05 * (idx - len(data.labels) / 2)) for idx, label in enumerate(data.labels)}
     for axes, value, title in (
-        (both[0], world.accuracy, "right, %"),
-        (both[1], world.latency, "latency of a solve, ms"),
+        (both[0], data.accuracy, "right, %"),
+        (both[1], data.latency, "latency of a solve, ms"),
     ):
-        for label in world.labels:
-            chosen, colour = world.of(label), world.colour(label)
-            points = [value(one) for one in chosen]
+        for label in data.labels:
+            chosen, colour = data.of(label), data.colour(label)
+            points = [value(setting) for setting in chosen]
             if chosen[0].n is None:
                 (mean, (down, up)), *_ = points
                 axes.axhline(mean, color=colour, ls=":", lw=1.5, label=label)
                 axes.axhspan(mean - down, mean + up, color=colour, alpha=0.12, lw=0)
                 continue
             axes.errorbar(
-                [one.n * moved[label] for one in chosen if one.n], [mean for mean, _ in points],
+                [setting.n * moved[label] for setting in chosen if setting.n], [mean for mean, _ in points],
                 yerr=np.transpose([ends for _, ends in points]),
                 fmt="o-", color=colour, label=label, lw=1.2, ms=5, capsize=2,
             )  # fmt: skip
         axes.set_xscale("log", base=2)
         axes.set_xticks(widths, [str(n) for n in widths])
         axes.minorticks_off()
-        dress(axes, "candidates n", title)
+        style_axes(axes, "candidates n", title)
     both[1].set_ylim(bottom=0)
-    legend(canvas, both[1])
-    return figure_of(
+    add_legend(canvas, both[1])
+    return svg_figure(
         canvas,
         "Accuracy and latency against n",
         "Bars are 95% intervals; points are set beside each other only to be told apart. Dotted lines with their "
@@ -173,27 +174,27 @@ def _over_n(world: _World) -> Figure | None:
     )
 
 
-def _over_concurrency(world: _World) -> Figure | None:
+def _over_concurrency(data: _PlotData) -> Figure | None:
     """Latency and throughput of each method that ran with several numbers of solves at the same time."""
     kinds: dict[tuple[str, int | None, str], list[tuple[int, Setting]]] = {}
-    for one in world.settings:
+    for one in data.settings:
         if one.concurrency is not None:
-            kinds.setdefault((one.alone, one.n, one.context), []).append((one.concurrency, one))
+            kinds.setdefault((one.label_without_concurrency, one.n, one.context), []).append((one.concurrency, one))
     if not kinds:
         return None
     several = len({n for _, n, _ in kinds if n is not None}) > 1
-    canvas = canvas_of(3.6)
+    canvas = new_canvas(3.6)
     left, right = canvas.subplots(1, 2)
     for k, ((label, n, _), found) in enumerate(kinds.items()):
         found = sorted(found, key=lambda pair: pair[0])
         at = [concurrency * 2 ** (0.06 * (k - (len(kinds) - 1) / 2)) for concurrency, _ in found]
-        latencies = [world.latency(one) for _, one in found]
+        latencies = [data.latency(one) for _, one in found]
         means, ends = np.array([mean for mean, _ in latencies]), np.transpose([ends for _, ends in latencies])
         look = {"color": COLOURS[k % len(COLOURS)], "lw": 1.2, "ms": 5, "capsize": 2}
         left.errorbar(at, means, ends, fmt="o-", label=f"{label} n={n}" if several else label, **look)
-        tail = [1000 * world.found(one)["latency_s"]["p95"] for _, one in found]
+        tail = [1000 * data.found(one)["latency_s"]["p95"] for _, one in found]
         left.plot(at, tail, "o--", color=look["color"], mfc="white", lw=0.8, ms=4)
-        # A solve begins when another ends, so that always as many are under way: Little's law.
+        # A solve starts when another ends, so the number in progress is constant and Little's law applies.
         work = 6e4 * np.array([concurrency for concurrency, _ in found])
         rate = work / means
         right.errorbar(at, rate, [rate - work / (means + ends[1]), work / (means - ends[0]) - rate], fmt="o-", **look)
@@ -202,10 +203,10 @@ def _over_concurrency(world: _World) -> Figure | None:
         axes.set_xscale("log", base=2)
         axes.set_xticks(widths, [str(width) for width in widths])
         axes.minorticks_off()
-        dress(axes, "solves at the same time", title)
+        style_axes(axes, "solves at the same time", title)
         axes.set_ylim(bottom=0)
-    legend(canvas, left)
-    return figure_of(
+    add_legend(canvas, left)
+    return svg_figure(
         canvas,
         "Latency and throughput against the number of solves at the same time",
         "Filled points are means with their 95% intervals, hollow ones the 95th percentile; points are set beside each "
@@ -213,24 +214,26 @@ def _over_concurrency(world: _World) -> Figure | None:
     )
 
 
-def _drafted(world: _World) -> list[Setting]:
-    """Of each method that has the draft write, the widest n."""
-    widest = [world.of(label)[-1] for label in world.labels]
-    return [one for one in widest if any(row.draft_steps for row in world.rows[world.name[one.key]])]
+def _drafted(data: _PlotData) -> list[Setting]:
+    """The largest n of each method in which the draft writes steps."""
+    widest = [data.of(label)[-1] for label in data.labels]
+    return [setting for setting in widest if any(row.draft_steps for row in data.rows[data.name[setting.key]])]
 
 
-def _distributions(world: _World) -> Figure | None:
-    chosen = [one for one in _drafted(world) if _trail(world.rows[world.name[one.key]], Role.DRAFT, "reward")[0]]
+def _distributions(data: _PlotData) -> Figure | None:
+    chosen = [
+        setting for setting in _drafted(data) if _trail(data.rows[data.name[setting.key]], Role.DRAFT, "reward")[0]
+    ]
     if not chosen:
         return None
     ratios = [
-        value for one in chosen for value in _trail(world.rows[world.name[one.key]], Role.DRAFT, "log_ratio")[0]
+        value for setting in chosen for value in _trail(data.rows[data.name[setting.key]], Role.DRAFT, "log_ratio")[0]
     ] or [0.0]
     reach = max(1.0, float(np.percentile(np.abs(ratios), 99)))
-    canvas = canvas_of(1.0 + 1.55 * len(chosen))
+    canvas = new_canvas(1.0 + 1.55 * len(chosen))
     grid = canvas.subplots(len(chosen), 2, squeeze=False, sharex="col")
-    for one, (left, right) in zip(chosen, grid, strict=True):
-        rows = world.rows[world.name[one.key]]
+    for setting, (left, right) in zip(chosen, grid, strict=True):
+        rows = data.rows[data.name[setting.key]]
         for role, colour in WRITERS.items():
             _histogram(left, *_trail(rows, role, "reward"), np.linspace(0, 1, 21), colour, f"written by the {role}")
         ratios, problems = _trail(rows, Role.DRAFT, "log_ratio")
@@ -239,14 +242,14 @@ def _distributions(world: _World) -> Figure | None:
             note = "the target does not score its steps"
             right.text(0.5, 0.5, note, color=INK, alpha=0.6, fontsize=8, ha="center", transform=right.transAxes)
             right.set_yticks([])
-        left.set_title(world.name[one.key], fontsize=9, loc="left", color=INK)
+        left.set_title(data.name[setting.key], fontsize=9, loc="left", color=INK)
         for axes in (left, right):
-            dress(axes, "", "steps, %")
+            style_axes(axes, "", "steps, %")
             axes.set_ylim(bottom=0)
     grid[-1][0].set_xlabel("reward of the chosen step")
     grid[-1][1].set_xlabel("log p - log q of the chosen draft step, nats")
-    legend(canvas, grid[0][0])
-    return figure_of(
+    add_legend(canvas, grid[0][0])
+    return svg_figure(
         canvas,
         "Rewards and log-ratios of chosen steps",
         "Shares of each writer's steps that fall into a bin, with 95% intervals of the bins that have any; steps that "
@@ -256,7 +259,7 @@ def _distributions(world: _World) -> Figure | None:
 
 
 def _trail(rows: list[Row], role: Role, name: str) -> tuple[list[float], list[str]]:
-    """Values of the chosen steps of one writer that have one, and the problem of each."""
+    """The values of one writer's chosen steps, where known, and the problem of each."""
     pairs = [
         (step[name], row.problem_id)
         for row in rows
@@ -279,27 +282,27 @@ def _histogram(axes: Axes, values: list[float], problems: list[str], edges: Any,
     )  # fmt: skip
 
 
-def _draft_share(world: _World) -> Figure | None:
-    canvas = canvas_of(3.4)
+def _draft_share(data: _PlotData) -> Figure | None:
+    canvas = new_canvas(3.4)
     axes = canvas.subplots()
     longest = 0
-    for one in _drafted(world):
-        curve = [point for k in range(64) if (point := _share_at(world.rows[world.name[one.key]], k)) is not None]
-        if curve and one.method != Role.DRAFT:
+    for setting in _drafted(data):
+        curve = [point for k in range(64) if (point := _share_at(data.rows[data.name[setting.key]], k)) is not None]
+        if curve and setting.method != Role.DRAFT:
             steps = [k + 1 for k, _, _ in curve]
-            colour = world.colour(one.label)
+            colour = data.colour(setting.label)
             axes.plot(steps, [100 * mean for _, mean, _ in curve], "o-", color=colour, ms=4, lw=1.2,
-                      label=world.name[one.key])  # fmt: skip
+                      label=data.name[setting.key])  # fmt: skip
             axes.fill_between(steps, [100 * end.low for _, _, end in curve], [100 * end.high for _, _, end in curve],
                               color=colour, alpha=0.15, lw=0)  # fmt: skip
             longest = max(longest, *steps)
     if not longest:
         return None
-    dress(axes, "accepted step", "written by the draft, %")
+    style_axes(axes, "accepted step", "written by the draft, %")
     axes.set_ylim(-3, 103)
     axes.set_xticks(range(1, longest + 1))
-    legend(canvas, axes)
-    return figure_of(
+    add_legend(canvas, axes)
+    return svg_figure(
         canvas,
         "Draft share over steps",
         "Share of the k-th accepted steps that the draft wrote, over the solves that came so far; bands are 95% "
@@ -308,7 +311,7 @@ def _draft_share(world: _World) -> Figure | None:
 
 
 def _share_at(rows: list[Row], k: int) -> tuple[int, float, Interval] | None:
-    """Share of the draft among the k-th accepted steps; None where too few problems have one."""
+    """(k, share of the draft among the k-th accepted steps, interval); None if too few problems have a k-th step."""
     reached = [
         (float(accepted[k]["writer"] == Role.DRAFT), row.problem_id)
         for row in rows

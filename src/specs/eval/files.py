@@ -1,8 +1,8 @@
-"""Problems from files: JSON lines, CSV, parquet; the public test sets are such files on the hub.
+"""Reads problems from files: JSON lines, CSV, parquet; the public test sets are such files on the hub.
 
-A row has its question under `question` or `problem`, and its answer under `answer` or `final_answer`, or
-under names that the caller gives. A list of answers means all of them, in any order. Worked steps may be
-under `solution`. An answer as in GSM8K, "... #### 18", holds the answer 18 and a solution.
+A row has its question in the column `question` or `problem`, and its answer in `answer` or `final_answer`, unless
+the caller names other columns. A list of answers means all of them, in any order. The column `solution` may hold
+worked steps. An answer in GSM8K's form, "... #### 18", contains the answer 18 and a solution.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ STANDARD_INPUT = Path("-")
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The columns of question and answer; the first name that a row has counts."""
+    """Names of the question and answer columns; the first one that a row has is used."""
 
     question: tuple[str, ...] = ("question", "problem")
     answer: tuple[str, ...] = ("answer", "final_answer")
@@ -46,9 +46,9 @@ class Problem:
     """One question with its reference answer.
 
     Attributes:
-        solution: worked steps, separated by blank lines; None where the data set has none.
-        id: unique in its data set and the same on every machine; that of a problem from a file
-            also changes with its content.
+        solution: worked steps, separated by blank lines; None if the data set has none.
+        id: unique in its data set and the same on every machine; for a problem from a file it also depends on
+            the content.
     """
 
     question: str
@@ -66,22 +66,22 @@ def from_hub(name: str) -> Iterator[Problem]:
         path = hf_hub_download(repository, file, repo_type="dataset")
     except Exception as error:  # the library raises many kinds, all of them about getting this file
         reason = str(error).strip().partition("\n")[0]
-        raise InputError(f"{name} could not be fetched from the hub ({reason}); give a file of it instead") from None
+        raise InputError(f"{name} could not be downloaded from the hub ({reason}); give it as a file instead") from None
     yield from _problems(Path(path), name, Columns())
 
 
 def from_file(dataset: str, names: tuple[str, ...], columns: Columns) -> Iterator[Problem]:
-    """Problems of a file; `names` are what else a data set may be, for the message."""
+    """The problems of a file; `names` are the named data sets, which the error message lists."""
     path = Path(dataset)
     if not path.is_file():
         raise InputError(
-            f"no data set {dataset!r}: it is no file; give a JSON-lines, CSV or parquet file or {', '.join(names)}"
+            f"no data set {dataset!r}, nor a file; give a JSON-lines, CSV or parquet file or {', '.join(names)}"
         )
     yield from _problems(path, path.stem, columns)
 
 
 def worked(text: str, answer: str) -> str:
-    """A solution as in GSM8K, one step a line and `#### answer`, as steps and a boxed answer."""
+    """A solution in GSM8K's form (one step per line, then `#### answer`) as steps and a boxed answer."""
     lines = (re.sub(r"<<.*?>>", "", line).strip() for line in text.partition("####")[0].splitlines())
     return "\n\n".join([*filter(None, lines), f"The answer is \\boxed{{{answer}}}."])
 
@@ -92,13 +92,13 @@ def _problems(path: Path, name: str, columns: Columns) -> Iterator[Problem]:
         found = True
         yield _problem(row, name, number, where, columns)
     if not found:
-        raise InputError(f"{path} holds no problem; give one a row")
+        raise InputError(f"{path} holds no problems; give one per row")
 
 
 def rows_of(path: Path) -> Iterator[tuple[int, str, Any]]:
-    """The rows of JSON lines, CSV or parquet: row number, name in messages, row. Blank lines are skipped.
+    """(row number, place for messages, row) for each row of JSON lines, CSV or parquet; blank lines are skipped.
 
-    `-` is standard input: JSON lines if it starts with an object, else CSV.
+    `-` is standard input: JSON lines if it starts with an object, otherwise CSV.
     """
     name = "standard input" if path == STANDARD_INPUT else str(path)
     ending = path.suffix.lower()
@@ -120,7 +120,7 @@ def rows_of(path: Path) -> Iterator[tuple[int, str, Any]]:
 
 
 def answer_text(value: object) -> str | None:
-    """An answer in a file as text, a list joined by commas; None if it is not a text, a number or a list of these."""
+    """A file's answer as text, lists joined by commas; None unless it is text, a number or a list of these."""
     if isinstance(value, list) and value:
         entries = [None if isinstance(entry, list) else answer_text(entry) for entry in value]
         return None if None in entries else ", ".join(entry.strip().strip("$") for entry in entries if entry)
@@ -131,13 +131,13 @@ def answer_text(value: object) -> str | None:
 
 def _parsed(line: str, where: str) -> Any:
     try:
-        return json.loads(line, parse_float=Decimal)  # loses no digit, and can hold 1e400
+        return json.loads(line, parse_float=Decimal)  # Decimal loses no digits and can hold 1e400
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not JSON ({error}); give one object a line") from None
+        raise InputError(f"{where}: not JSON ({error}); give one object per line") from None
 
 
 def _table(text: str, name: str) -> list[tuple[int, str, Any]]:
-    """The rows of a CSV file, whose fields may be of any length."""
+    """The rows of a CSV file, with fields of any length."""
     csv.field_size_limit(max(csv.field_size_limit(), len(text)))
     rows: list[tuple[int, str, Any]] = []
     for number, row in enumerate(csv.DictReader(StringIO(text, newline="")), 1):
@@ -156,7 +156,7 @@ def _parquet(path: Path) -> list[dict[str, Any]]:
     try:
         return pyarrow.parquet.read_table(path).to_pylist()
     except pyarrow.ArrowException as error:
-        raise InputError(f"{path} is no parquet file ({error})") from None
+        raise InputError(f"{path} is not a parquet file ({error})") from None
 
 
 def _problem(row: Any, name: str, number: int, where: str, columns: Columns) -> Problem:
@@ -169,7 +169,7 @@ def _problem(row: Any, name: str, number: int, where: str, columns: Columns) -> 
     if isinstance(solution, list):
         solution = "\n\n".join(map(str, solution))
     if solution is not None and not isinstance(solution, str):
-        raise InputError(f"{where}: 'solution' is no text; give the worked steps, or leave it out")
+        raise InputError(f"{where}: 'solution' is not text; give the worked steps, or leave it out")
     answer = _answer(_first(row, columns.answer), where, columns)
     if "####" in answer:
         steps, _, final = answer.rpartition("####")
@@ -177,7 +177,7 @@ def _problem(row: Any, name: str, number: int, where: str, columns: Columns) -> 
             raise InputError(f"{where}: nothing follows #### in the answer")
         solution = solution or (worked(steps, answer) if steps.strip() else None)
     if readable(text := "".join((question, answer, solution or ""))) != text:
-        raise InputError(f"{where}: it has half of a character (a surrogate); write the text again as UTF-8")
+        raise InputError(f"{where}: the text contains half of a character (a surrogate); save it again as UTF-8")
     digest = blake2b(f"{question}\0{answer}".encode(), digest_size=4).hexdigest()
     return Problem(question, answer, solution or None, f"{name}:{number}:{digest}")
 

@@ -1,8 +1,8 @@
 """A process that compares formulas: `python -m specs.eval.formula_worker`.
 
-Reads JSON lines `{"prediction": ..., "answer": ...}`, two LaTeX formulas each, and answers each line with
-`{"correct": ...}`, null if the comparison fails. sympy, which does the work, can run forever on an unlucky formula.
-Only a process can always be stopped from outside, so `specs.eval.grading` runs this one.
+It reads JSON lines `{"prediction": ..., "answer": ...}`, each with two LaTeX formulas, and answers each line with
+`{"correct": ...}`, null if the comparison fails. sympy can run forever on an unlucky formula, and only a process can
+always be stopped from outside, so `specs.eval.grading` runs this one.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from math_verify import LatexExtractionConfig, parse, verify
 from sympy import Expr, MatrixBase, N, Rational
 
 _DIGITS = 200
-"""Digits of math-verify's comparison; values that agree to this precision count as equal."""
+"""Digits of math-verify's comparison; values that agree to this precision are equal."""
 _CLOSE = Rational(1, 10**40)
 
 
 def same(prediction: str, answer: str) -> bool:
     """Whether two formulas are mathematically the same."""
     config = LatexExtractionConfig()
-    # Otherwise it would drop units (and with them variables such as m) and guess at formulas that are not LaTeX.
+    # By default it drops units (and with them variables such as m) and guesses at formulas that are not LaTeX.
     plain = replace(config.normalization_config, units=False, malformed_operators=False, nits=False, boxed="none")
     config = [replace(config, normalization_config=plain)]
     gold, guess = (parse(f"${text}$", config, parsing_timeout=0) for text in (answer, prediction))
@@ -83,5 +83,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    logging.disable(logging.WARNING)  # of the whole process, which is the judge's own
+    logging.disable(logging.WARNING)  # for the whole process, which does nothing else
     main()

@@ -1,4 +1,4 @@
-"""Whether an answer is right.
+"""Decides whether an answer is right.
 
 This module compares normal forms, and `specs.eval.equivalence` compares structure and numbers. Formulas go to
 math-verify (extra `specs-llm[eval]`) in a separate process (`specs.eval.formula_worker`), which is stopped when an
@@ -75,7 +75,7 @@ def grade(prediction: str | None, answer: str, timeout_s: float = TIMEOUT_S) -> 
         verdict = same_answer(extracted, answer, timeout_s)
     except SpecsError:
         raise
-    except Exception as error:  # a defect in grading one answer must not stop the others
+    except Exception as error:  # a bug in grading one answer must not stop the others
         return Grade(None, extracted, f"{type(error).__name__} while it was graded")
     return Grade(verdict, extracted, "math-verify could not compare them, or not in time" if verdict is None else None)
 
@@ -100,8 +100,8 @@ def same_answer(prediction: str | None, answer: str, timeout_s: float = TIMEOUT_
     prediction, answer = _listed(prediction), stated(_listed(answer))
     if normal(prediction) == normal(answer):
         return normal(answer) != ""
-    with _JUDGE.lock:
-        return same(prediction, answer, _judge_within(timeout_s))
+    with _WORKER.lock:
+        return same(prediction, answer, _compare_within(timeout_s))
 
 
 def require_math_verify() -> None:
@@ -117,22 +117,22 @@ def _listed(text: str) -> str:
     return ", ".join(entry[1:-1].replace("\\\\", "\\") for entry in re.findall(_QUOTED, text))
 
 
-def _judge_within(timeout_s: float) -> Callable[[str, str], bool | None]:
-    """A function that asks the judge, with one time limit for all its calls; starting the judge does not count."""
+def _compare_within(timeout_s: float) -> Callable[[str, str], bool | None]:
+    """A function that compares formulas, with one time limit for all its calls; starting the worker does not count."""
     deadline: float | None = None
 
-    def judge(one: str, other: str) -> bool | None:
+    def compare(one: str, other: str) -> bool | None:
         nonlocal deadline
-        _JUDGE.start()
+        _WORKER.start()
         deadline = deadline or time.monotonic() + timeout_s
         left_s = deadline - time.monotonic()
-        return _JUDGE.same(one, other, left_s) if left_s > 0 else None
+        return _WORKER.same(one, other, left_s) if left_s > 0 else None
 
-    return judge
+    return compare
 
 
-class _Judge:
-    """The process that compares formulas; started by the first comparison, and again after one that took too long."""
+class FormulaWorker:
+    """The process that compares formulas; the first comparison starts it, as does the first after a timeout."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -193,4 +193,4 @@ def _listen(lines: IO[str], replies: Queue[str | None]) -> None:
     replies.put(None)
 
 
-_JUDGE = _Judge()
+_WORKER = FormulaWorker()

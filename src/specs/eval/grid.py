@@ -1,4 +1,4 @@
-"""What is compared: configured methods under labels."""
+"""The grid of a run: labelled points, each a configured method."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class Setting:
     """A configured method as plain values, for rows, records and reports.
 
     Attributes:
-        label: names the method and what sets it apart, `specs` or `specs tau=0.7`; n goes beside it.
-        method: its name.
-        n: candidates; None for a method without.
-        options: all its options by name, n among them.
-        context: what else it ran under, where several runs are put together.
-        concurrency: solves at the same time, where those runs differ in it; `label` then says so too.
+        label: the method and what distinguishes it, such as `specs` or `specs tau=0.7`, without n.
+        method: the method's name.
+        n: candidates; None for a method without candidates.
+        options: all options of the method by name, including n.
+        context: the other conditions of its run, if several runs are aggregated.
+        concurrency: solves at the same time, if aggregated runs differ in it; `label` then includes it.
     """
 
     label: str
@@ -30,23 +30,23 @@ class Setting:
     concurrency: int | None = None
 
     @property
-    def alone(self) -> str:
-        """The label without its concurrency."""
-        return self.label if self.concurrency is None else self.label.removesuffix(at_a_time(self.concurrency))
+    def label_without_concurrency(self) -> str:
+        """The label without the concurrency."""
+        return self.label if self.concurrency is None else self.label.removesuffix(concurrency_suffix(self.concurrency))
 
     @property
     def key(self) -> tuple[str, int | None]:
         return self.label, self.n
 
 
-def at_a_time(concurrency: int) -> str:
-    """What a label ends with where runs of other concurrencies stand beside."""
+def concurrency_suffix(concurrency: int) -> str:
+    """The suffix of a label that names the number of concurrent solves."""
     return f", {concurrency} at a time"
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """A configured method under a label; no two cells of a run share label and n."""
+class GridPoint:
+    """A configured method under a label; label and n together are unique in a run."""
 
     label: str
     method: Method
@@ -59,7 +59,10 @@ class Cell:
 
 
 def names(settings: Iterable[Setting]) -> dict[tuple[str, int | None], str]:
-    """What each setting is called in a report, by key: its label, with n where there are several n."""
+    """The name of each setting in a report, by key: its label, plus n if several n occur."""
     settings = list(settings)
     several = len({setting.n for setting in settings if setting.n is not None}) > 1
-    return {one.key: f"{one.label} n={one.n}" if several and one.n is not None else one.label for one in settings}
+    return {
+        setting.key: f"{setting.label} n={setting.n}" if several and setting.n is not None else setting.label
+        for setting in settings
+    }

@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing else."""
+"""Renders a report as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from specs import __version__
 from specs.core.statistics import FEWEST_DISCORDANT, RESAMPLES
 from specs.eval.figures import figures
 from specs.eval.report import Report
-from specs.eval.store import Recorded
-from specs.eval.table import notes, shown
+from specs.eval.store import RecordedRun
+from specs.eval.table import format_estimate, notes
 from specs.types import Role
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 
 
-def page(report: Report, found: dict[str, Any], runs: Sequence[Recorded]) -> str:
-    """The page for `report`, whose numbers (`to_json`) are `found`, made from `runs`."""
+def page(report: Report, found: dict[str, Any], runs: Sequence[RecordedRun]) -> str:
+    """The page for `report` over `runs`; `found` is the report's `to_json`."""
     from jinja2 import Environment, StrictUndefined
 
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -43,21 +43,23 @@ def _result(name: str, method: dict[str, Any]) -> list[str]:
     ratio = ratio if method["reference"] != name else {}
     return [
         name,
-        shown(
+        format_estimate(
             "{:.1f}",
             method["accuracy"],
             *(method["accuracy_interval"] or (None, None)),
             scale=100,
             most=method["accuracy_at_most"],
         ),
-        shown("{:+.1f}", minus.get("mean"), minus.get("low"), minus.get("high"), 100, minus.get("mean_at_most")),
+        format_estimate(
+            "{:+.1f}", minus.get("mean"), minus.get("low"), minus.get("high"), 100, minus.get("mean_at_most")
+        ),
         _p(minus.get("p")),
-        shown("{:.0f}", latency.get("mean"), *(latency.get("interval") or ()), scale=1000),
-        shown("{:.0f}", latency.get("p50"), scale=1000),
-        shown("{:.0f}", latency.get("p95"), scale=1000),
-        shown("{:.1f}", latency.get("per_step"), scale=1000),
-        shown("{:.3f}", ratio.get("median"), ratio.get("low"), ratio.get("high")),
-        shown("{:.0f}", method["draft_share"], scale=100),
+        format_estimate("{:.0f}", latency.get("mean"), *(latency.get("interval") or ()), scale=1000),
+        format_estimate("{:.0f}", latency.get("p50"), scale=1000),
+        format_estimate("{:.0f}", latency.get("p95"), scale=1000),
+        format_estimate("{:.1f}", latency.get("per_step"), scale=1000),
+        format_estimate("{:.3f}", ratio.get("median"), ratio.get("low"), ratio.get("high")),
+        format_estimate("{:.0f}", method["draft_share"], scale=100),
         str(method["solves"]),
         str(method["failed"] + method["undecided"]),
     ]
@@ -69,14 +71,14 @@ def _work(name: str, method: dict[str, Any]) -> list[str]:
     phases = ("draft", "target_generate", "target_score", "prm", "orchestration")
     return [
         name,
-        *(shown("{:.1f}", seconds[phase], scale=1000) for phase in phases),
+        *(format_estimate("{:.1f}", seconds[phase], scale=1000) for phase in phases),
         *(
             f"{tokens[role]['processed']:.0f} / {tokens[role]['generated']:.0f}" if role in tokens else "-"
             for role in map(str, (Role.DRAFT, Role.TARGET))
         ),
         f"{tokens[Role.PRM]['processed']:.0f}" if Role.PRM in tokens else "-",
-        shown("{:.1f}", method["steps_mean"]),
-        shown("{:.2f}", method["flops"], scale=1e-9),
+        format_estimate("{:.1f}", method["steps_mean"]),
+        format_estimate("{:.2f}", method["flops"], scale=1e-9),
     ]
 
 

@@ -1,7 +1,8 @@
-"""The figure of a calibration, from the values that calibration.json holds."""
+"""The Pareto front of accuracy against latency, and the figure of a calibration."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7
 LABELS = {"latency_ratio": "latency over that of {}, median", "p95_s": "latency, 95th percentile, s"}
 
 
-def draw_front(found: dict[str, Any], folder: Path) -> None:
-    """Write `front.svg` and `front.png` into a folder; the same values give the same files."""
+def plot_pareto(found: dict[str, Any], folder: Path) -> None:
+    """Draw the contents of calibration.json as `front.svg` and `front.png`; equal contents give equal files."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -21,19 +22,22 @@ def draw_front(found: dict[str, Any], folder: Path) -> None:
         figure = Figure(figsize=(8.4, 5), layout="constrained")
         axes = figure.subplots()
         for title, colour, chosen in (
-            ("beam", GREY, lambda one: one["method"] == "beam"),
+            ("beam", GREY, lambda config: config["method"] == "beam"),
             (
                 "specs, not shown to meet the goal",
                 ORANGE,
-                lambda one: one["method"] != "beam" and not one["meets_goal"],
+                lambda config: config["method"] != "beam" and not config["meets_goal"],
             ),
-            ("specs, shown to meet the goal", BLUE, lambda one: one["method"] != "beam" and one["meets_goal"]),
+            ("specs, shown to meet the goal", BLUE, lambda config: config["method"] != "beam" and config["meets_goal"]),
         ):
-            if shown := [one for one in found["configurations"] if chosen(one)]:
+            if shown := [config for config in found["configurations"] if chosen(config)]:
                 _points(axes, across, shown, fmt="o", ms=4, color=colour, elinewidth=0.5, alpha=0.75, label=title)
-        on_front = [one for one in found["configurations"] if one["on_front"]]
-        on_front.sort(key=lambda one: one[across]["value"])
-        xs, ys = [one[across]["value"] for one in on_front], [100 * one["accuracy"]["value"] for one in on_front]
+        on_front = [config for config in found["configurations"] if config["on_front"]]
+        on_front.sort(key=lambda config: config[across]["value"])
+        xs, ys = (
+            [config[across]["value"] for config in on_front],
+            [100 * config["accuracy"]["value"] for config in on_front],
+        )
         axes.plot(xs, ys, "--", color=GREY, lw=1, zorder=0, label="front")
         if found["prediction"] is not None:
             _points(axes, across, [found["prediction"]], fmt="o", ms=11, mfc="none", color=GREEN, capsize=3,
@@ -55,7 +59,7 @@ def draw_front(found: dict[str, Any], folder: Path) -> None:
 
 
 def _points(axes: Any, across: str, shown: list[dict[str, Any]], **style: Any) -> None:
-    """Configurations with their intervals in both directions."""
+    """Draw configurations with their intervals in both directions."""
     place = {}
     for axis, name, scale in (("x", across, 1), ("y", "accuracy", 100)):
         ends = [[one[name][end] for one in shown] for end in ("value", "low", "high")]
@@ -64,3 +68,12 @@ def _points(axes: Any, across: str, shown: list[dict[str, Any]], **style: Any) -
             [scale * abs(value - end) for value, end in zip(ends[0], one, strict=True)] for one in ends[1:]
         ]
     axes.errorbar(**place, **style)
+
+
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Indices of the Pareto-optimal points (low x and high y are good), sorted by x."""
+    found: list[int] = []
+    for idx in sorted(range(len(points)), key=lambda k: (points[k][0], -points[k][1])):
+        if not found or points[idx][1] > points[found[-1]][1]:
+            found.append(idx)
+    return found

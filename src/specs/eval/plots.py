@@ -1,14 +1,12 @@
-"""Drawings as SVG for a page of light or dark ground.
+"""Plots as SVG for pages with a light or dark background.
 
-What is drawn in the page's own text colour is drawn in a stand-in first, because matplotlib does
-not know `currentColor`.
+matplotlib does not know `currentColor`, so plots use a placeholder colour, which is replaced in the SVG.
 """
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,13 +19,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 INK = "#010203"
-"""Stand-in for the page's text colour."""
+"""Placeholder for the page's text colour."""
 COLOURS = ("#3b7dd8", "#e0852b", "#2f9e62", "#c44e9b", "#8a6fd1", "#1ba3b8", "#b8960c", "#e05252", "#8c8c8c", "#a0703c")
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A drawing with its caption."""
+    """A plot with its caption."""
 
     svg: str
     title: str
@@ -35,18 +33,18 @@ class Figure:
 
 
 def require_matplotlib() -> None:
-    """Raise `InputError` if figures cannot be drawn."""
+    """Raise `InputError` if matplotlib is not installed."""
     if find_spec("matplotlib") is None:
         raise InputError(f"figures need matplotlib: {install_command('eval')}")
 
 
-def canvas_of(height: float, width: float = 8.2) -> Canvas:
+def new_canvas(height: float, width: float = 8.2) -> Canvas:
     from matplotlib.figure import Figure as Canvas
 
     return Canvas(figsize=(width, height), layout="constrained", facecolor="none")
 
 
-def dress(axes: Axes, x: str, y: str) -> None:
+def style_axes(axes: Axes, x: str, y: str) -> None:
     axes.set_xlabel(x, color=INK)
     axes.set_ylabel(y, color=INK)
     axes.set_facecolor("none")
@@ -58,14 +56,14 @@ def dress(axes: Axes, x: str, y: str) -> None:
         spine.set_color(INK)
 
 
-def legend(canvas: Canvas, axes: Axes) -> None:
+def add_legend(canvas: Canvas, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         canvas.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8, labelcolor=INK)
 
 
-def save(canvas: Canvas, folder: Path, name: str) -> None:
-    """Write NAME.svg and NAME.png on white ground; the same figure gives the same bytes."""
+def save_figure(canvas: Canvas, folder: Path, name: str) -> None:
+    """Write NAME.svg and NAME.png with a white background; equal figures give equal bytes."""
     import matplotlib
 
     with matplotlib.rc_context({"svg.hashsalt": name}):
@@ -73,23 +71,14 @@ def save(canvas: Canvas, folder: Path, name: str) -> None:
             canvas.savefig(folder / f"{name}.{ending}", facecolor="white", dpi=130, metadata=metadata)
 
 
-def figure_of(canvas: Canvas, title: str, caption: str) -> Figure:
+def svg_figure(canvas: Canvas, title: str, caption: str) -> Figure:
     import matplotlib
 
-    # Text stays text, in the page's font; a fixed salt makes the same figure the same bytes.
+    # Text stays text, in the page's font; with a fixed salt, equal figures give equal bytes.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": title}):
         drawn = io.StringIO()
         canvas.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     svg = drawn.getvalue()
-    # Ids that nothing refers to would be there once a figure.
+    # Remove ids that nothing refers to: they would repeat in every figure of the page.
     svg = re.sub(r' id="([^"]+)"', lambda found: found[0] if f"#{found[1]}" in svg else "", svg[svg.index("<svg") :])
     return Figure(svg.replace(INK, "currentColor"), title, caption)
-
-
-def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Indices of the points that no other beats in one of (lower x, higher y) without losing in the other, by x."""
-    found: list[int] = []
-    for idx in sorted(range(len(points)), key=lambda k: (points[k][0], -points[k][1])):
-        if not found or points[idx][1] > points[found[-1]][1]:
-            found.append(idx)
-    return found

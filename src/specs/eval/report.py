@@ -1,4 +1,4 @@
-"""The results of a run: accuracy, latency and work of each method, and a comparison of each with beam search."""
+"""The report of a run: accuracy, latency and work of each method, and each method compared with beam search."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ BY_CONSTRUCTION = "the same by construction"
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The rows of a run and how they were made.
+    """The rows of a run and the conditions of the run.
 
     Attributes:
         configuration: `dataset`, `models` (name by role), `law`, `limits`, `seed`, ...
         settings: the configured methods, in the order of the report.
-        limit: problems that were to be solved.
-        repeats: sampling seeds of each problem and method.
+        limit: number of problems that the run asked for.
+        repeats: number of sampling seeds per problem and method.
         rows: finished solves.
-        interrupted: whether some are missing because the run was stopped.
-        one_machine: whether all solves ran on equal machines; otherwise latencies are not compared.
+        interrupted: whether rows are missing because the run was stopped.
+        one_machine: whether all solves ran on the same kind of machine; otherwise latencies are not compared.
     """
 
     configuration: dict[str, Any]

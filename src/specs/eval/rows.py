@@ -1,4 +1,4 @@
-"""One finished solve as one JSON line, and the collection of them that a run adds to."""
+"""Rows, each the JSON line of one finished solve, and the collection of rows that a run adds to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from specs.errors import InputError
 from specs.eval.files import Problem
 from specs.eval.grading import read_answer, same_answer
-from specs.eval.grid import Cell
+from specs.eval.grid import GridPoint
 from specs.traces.schema import result_json
 from specs.types import Finish, Result, Role
 
@@ -20,22 +20,23 @@ Key = tuple[str, str, int | None, int]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What is kept of one solve.
+    """The stored summary of one solve.
 
     Attributes:
-        method: label of the configured method (`specs.eval.grid`); n: None where it has none.
-        seed: of sampling.
-        correct: None where the solve failed (finish reason `error`) or its answer could not be graded.
+        method: label of the configured method (`specs.eval.grid`).
+        n: the method's n, if it has one.
+        seed: sampling seed.
+        correct: None if the solve failed (finish reason `error`) or its answer could not be graded.
         answer: the answer that was compared: the last box or, if the data set's answer lists several, as many of
-            the last boxes; or the answer read from a text without a box. reference: the data set's answer.
+            the last boxes; or the answer read from a text without a box.
+        reference: the data set's answer.
         error: as in `Result`.
         latency_s: seconds, end to end.
-        steps, draft_steps: accepted steps, and those that the draft wrote.
-        trail: every step, those thrown away too: `writer`, `accepted`, `reward`, `log_ratio`.
+        steps, draft_steps: number of accepted steps, and of those that the draft wrote.
+        trail: `writer`, `accepted`, `reward` and `log_ratio` of every step, including rejected ones.
         seconds: busy seconds by phase (`specs.types.Seconds`).
         usage: token counts by role (`specs.types.Usage`).
-        trace: first byte of the full trace in the file of traces, and the one after its last;
-            None where no traces are kept.
+        trace: byte range [start, end) of the full trace in the file of traces; None if no traces are kept.
     """
 
     problem_id: str
@@ -59,7 +60,7 @@ class Row:
 
     @property
     def failed(self) -> bool:
-        """Whether the solve ended with an error; one that did not may still be undecided (`correct` is None)."""
+        """Whether the solve ended with an error; other solves may still be undecided (`correct` is None)."""
         return self.finish_reason == Finish.ERROR
 
     @property
@@ -67,7 +68,7 @@ class Row:
         return self.problem_id, self.method, self.n, self.seed
 
     @classmethod
-    def of(cls, problem: Problem, cell: Cell, result: Result, extract: bool = False) -> Row:
+    def of(cls, problem: Problem, point: GridPoint, result: Result, extract: bool = False) -> Row:
         """The row of a solve; `extract` also reads answers from texts without a box (`specs.eval.extraction`)."""
         answer = read_answer(result.text, problem.answer, unboxed=extract)
         failed = result.finish_reason is Finish.ERROR
@@ -76,8 +77,8 @@ class Row:
         shown = ("writer", "accepted", "reward", "log_ratio")
         return cls(
             problem_id=problem.id,
-            method=cell.label,
-            n=cell.setting.n,
+            method=point.label,
+            n=point.setting.n,
             seed=result.seed,
             correct=right,
             answer=answer,
@@ -96,13 +97,13 @@ class Row:
 
 
 class Rows:
-    """Rows by key; of two with the same key the newer one counts."""
+    """Rows by key; a newer row replaces an older one with the same key."""
 
     def __init__(self) -> None:
         self.by_key: dict[Key, Row] = {}
 
     def done(self, key: Key) -> bool:
-        """Whether there is a row that is known to be right or wrong."""
+        """Whether there is a row that is graded right or wrong."""
         return key in self.by_key and self.by_key[key].correct is not None
 
     def add(self, row: Row, result: Result) -> None:
@@ -110,10 +111,10 @@ class Rows:
 
 
 def read_rows(path: Path) -> tuple[dict[Key, Row], int]:
-    """Rows of a file by key, and the bytes that they fill; a last line that was cut off is left out.
+    """The rows of a file by key, and their size in bytes; an incomplete last line is left out.
 
     Raises:
-        InputError: a line that is no row (names it).
+        InputError: a line is not a row (the message names it).
     """
     try:
         content = path.read_bytes() if path.exists() else b""
@@ -126,6 +127,6 @@ def read_rows(path: Path) -> tuple[dict[Key, Row], int]:
             row = Row(**json.loads(line))
         except (TypeError, ValueError):
             wanted = ", ".join(field.name for field in fields(Row))
-            raise InputError(f"{path}, line {number}: no row ({wanted}); give another folder") from None
+            raise InputError(f"{path}, line {number}: not a row ({wanted}); give another folder") from None
         rows[row.key] = row
     return rows, len(whole)

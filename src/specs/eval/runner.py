@@ -1,8 +1,7 @@
-"""The runner: the same problems through several configured methods, in one process, interleaved.
+"""The runner: solves the same problems with several configured methods, interleaved in one process.
 
-Methods take turns problem by problem, and the order of the turns rotates, so whatever drifts
-(clocks, heat, neighbours) hits all of them alike. Each method first solves one problem that is
-not counted, to warm up.
+The methods take turns problem by problem, in rotating order, so drift (clocks, heat, other processes) affects all
+of them alike. To warm up, each method first solves one problem that does not count.
 """
 
 from __future__ import annotations
@@ -21,37 +20,37 @@ from specs.decoding.stream import Stream, stream
 from specs.engines.protocol import Models
 from specs.errors import InputError, described
 from specs.eval.files import Problem
-from specs.eval.grid import Cell, Setting, names
+from specs.eval.grid import GridPoint, Setting, names
 from specs.eval.rows import Key, Row, Rows
 from specs.methods import Method
 from specs.types import DRAWS, Finish, Law, Result
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """One solve to be made."""
+class PlannedSolve:
+    """One solve of a plan."""
 
     problem: Problem
-    cell: Cell
+    point: GridPoint
     seed: int
 
     @property
     def key(self) -> Key:
-        return self.problem.id, *self.cell.setting.key, self.seed
+        return self.problem.id, *self.point.setting.key, self.seed
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be solved: every problem by every cell with every seed.
+    """The plan of a run: solve every problem with every grid point and every seed.
 
     Attributes:
-        seed: the first sampling seed; the bootstrap has it as well.
-        seeds: sampling seeds `seed`, `seed + 1`, ..., >= 1.
+        seed: the first sampling seed, and the seed of the bootstrap.
+        seeds: number of sampling seeds (`seed`, `seed + 1`, ...), >= 1.
         extract: whether to also read answers from texts without a box.
     """
 
     problems: Sequence[Problem]
-    cells: Sequence[Cell]
+    points: Sequence[GridPoint]
     law: Law
     limits: Limits
     seed: int = 0
@@ -59,8 +58,8 @@ class Plan:
     extract: bool = False
 
     def __post_init__(self) -> None:
-        """Raises `InputError`: nothing to do, or two cells or problems that cannot be told apart."""
-        if not self.problems or not self.cells or self.seeds < 1:
+        """Raise `InputError` if there is nothing to solve, or if two points or problems have the same key."""
+        if not self.problems or not self.points or self.seeds < 1:
             raise InputError("a run needs at least one problem, one method and one seed")
         keys = [setting.key for setting in self.settings]
         if twice := [key for key in keys if keys.count(key) > 1]:
@@ -71,14 +70,14 @@ class Plan:
 
     @property
     def methods(self) -> list[Method]:
-        return [cell.method for cell in self.cells]
+        return [point.method for point in self.points]
 
     @property
     def settings(self) -> tuple[Setting, ...]:
-        return tuple(cell.setting for cell in self.cells)
+        return tuple(point.setting for point in self.points)
 
     def configuration(self, dataset: str, models: dict[str, str]) -> dict[str, Any]:
-        """What all solves share, as plain values; `models` are their names by role."""
+        """The configuration that all solves share, as plain values; `models` maps roles to names."""
         return {
             "dataset": dataset,
             "models": {role: f"bundled:{role}" if name == "bundled" else name for role, name in models.items()},
@@ -89,24 +88,24 @@ class Plan:
             **({"extract": True} if self.extract else {}),
         }
 
-    def turns(self) -> Iterator[Turn]:
-        """All solves in order: a seed over all problems before the next, cells rotated by one each time."""
+    def solves(self) -> Iterator[PlannedSolve]:
+        """All solves in order: each seed over all problems, with the points rotated by one for each problem."""
         for seed_idx in range(self.seeds):
             for problem_idx, problem in enumerate(self.problems):
-                first = (problem_idx + seed_idx) % len(self.cells)
-                for cell in (*self.cells[first:], *self.cells[:first]):
-                    yield Turn(problem, cell, self.seed + seed_idx)
+                first = (problem_idx + seed_idx) % len(self.points)
+                for point in (*self.points[first:], *self.points[:first]):
+                    yield PlannedSolve(problem, point, self.seed + seed_idx)
 
 
 @dataclass(slots=True)
-class Standing:
-    """How far a run is.
+class RunProgress:
+    """The progress of a run.
 
     Attributes:
-        done, total: solves.
-        seconds_left: None while unknown.
-        graded: (right, graded) solves by the name of the cell.
-        title: what is under way, where several runs belong together.
+        done, total: numbers of solves.
+        seconds_left: estimated seconds; None while unknown.
+        graded: numbers of (right, graded) solves by the name of the grid point.
+        title: the current run, if several runs belong together.
     """
 
     done: int
@@ -118,120 +117,120 @@ class Standing:
 
 _log = logging.getLogger(__name__)
 
-Progress = Callable[[Standing], None]
-"""Called before the first solve and after each one."""
+OnProgress = Callable[[RunProgress], None]
+"""Called before the first solve and after each solve."""
 
 
-def solve_all(plan: Plan, models: Models, rows: Rows, progress: Progress | None = None, concurrency: int = 1) -> bool:
-    """Make the solves of `plan` that `rows` does not hold or holds as failed, adding each as it ends.
+def solve_all(plan: Plan, models: Models, rows: Rows, progress: OnProgress | None = None, concurrency: int = 1) -> bool:
+    """Run the solves of `plan` that `rows` lacks or holds as failed, and add each to `rows` as it ends.
 
     Args:
         concurrency: solves at the same time, >= 1.
 
     Returns:
-        Whether Ctrl-C ended the run early; solves under way are dropped then.
+        Whether Ctrl-C ended the run early; unfinished solves are dropped then.
 
     Raises:
-        InputError: a method without its models.
+        InputError: a method needs a model that is not loaded.
     """
-    for cell in plan.cells:
-        models.require(cell.method, plan.law)
-    called = names(plan.settings)
-    turns = list(plan.turns())
-    ahead = [turn for turn in turns if not rows.done(turn.key)]
-    standing = Standing(len(turns) - len(ahead), len(turns))
+    for point in plan.points:
+        models.require(point.method, plan.law)
+    names_by_key = names(plan.settings)
+    solves = list(plan.solves())
+    remaining = [planned for planned in solves if not rows.done(planned.key)]
+    run_progress = RunProgress(len(solves) - len(remaining), len(solves))
     pace = Pace()
 
-    def begin(turn: Turn) -> Stream:
-        question, method = turn.problem.question, turn.cell.method
-        return stream(question, models, SolveConfig(method, plan.law, plan.limits, seed=turn.seed), pace=pace)
+    def start_solve(planned: PlannedSolve) -> Stream:
+        question, method = planned.problem.question, planned.point.method
+        return stream(question, models, SolveConfig(method, plan.law, plan.limits, seed=planned.seed), pace=pace)
 
-    def finish(turn: Turn, solve: Stream) -> Result:
+    def finish_solve(planned: PlannedSolve, solve: Stream) -> Result:
         try:
             return solve.result
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            # A defect of ours or of a library (a panic in Rust is not an `Exception`) fails only this solve.
-            _log.exception("%s on %s failed", turn.cell.label, turn.problem.id)
-            return _failed(turn, plan, f"{described(error)}; please report it with the traceback that was logged")
+            # A bug of ours or of a library (a panic in Rust is not an `Exception`) fails only this solve.
+            _log.exception("%s on %s failed", planned.point.label, planned.problem.id)
+            return _failed(planned, plan, f"{described(error)}; please report it with the traceback that was logged")
 
-    def grade(turn: Turn) -> None:
-        if rows.done(turn.key):
-            right, graded = standing.graded.get(name := called[turn.cell.setting.key], (0, 0))
-            standing.graded[name] = right + bool(rows.by_key[turn.key].correct), graded + 1
+    def grade(planned: PlannedSolve) -> None:
+        if rows.done(planned.key):
+            right, graded = run_progress.graded.get(name := names_by_key[planned.point.setting.key], (0, 0))
+            run_progress.graded[name] = right + bool(rows.by_key[planned.key].correct), graded + 1
 
-    for turn in turns:
-        grade(turn)
+    for planned in solves:
+        grade(planned)
     try:
-        for cell in plan.cells:
-            if any(turn.cell is cell for turn in ahead):
+        for point in plan.points:
+            if any(planned.point is point for planned in remaining):
                 question = plan.problems[0].question
-                unmeasured = stream(question, models, SolveConfig(cell.method, plan.law, plan.limits, seed=plan.seed))
-                finish(Turn(plan.problems[0], cell, plan.seed), unmeasured)
-        start = time.perf_counter()
+                unmeasured = stream(question, models, SolveConfig(point.method, plan.law, plan.limits, seed=plan.seed))
+                finish_solve(PlannedSolve(plan.problems[0], point, plan.seed), unmeasured)
+        start_more = time.perf_counter()
         if progress:
-            progress(standing)
-        for solved, (turn, result) in enumerate(_solved(ahead, begin, finish, concurrency), 1):
-            rows.add(Row.of(turn.problem, turn.cell, result, plan.extract), result)
-            grade(turn)
-            standing.done += 1
-            standing.seconds_left = (time.perf_counter() - start) / solved * (len(ahead) - solved)
+            progress(run_progress)
+        for solved, (planned, result) in enumerate(_run_planned(remaining, start_solve, finish_solve, concurrency), 1):
+            rows.add(Row.of(planned.problem, planned.point, result, plan.extract), result)
+            grade(planned)
+            run_progress.done += 1
+            run_progress.seconds_left = (time.perf_counter() - start_more) / solved * (len(remaining) - solved)
             if progress:
-                progress(standing)
+                progress(run_progress)
     except KeyboardInterrupt:
         return True
     return False
 
 
-def _failed(turn: Turn, plan: Plan, error: str) -> Result:
+def _failed(planned: PlannedSolve, plan: Plan, error: str) -> Result:
     """The result of a solve that raised an error instead of returning one."""
     return Result(
         answer=None,
         text="",
         finish_reason=Finish.ERROR,
-        method=turn.cell.method.name,
-        question=turn.problem.question,
+        method=planned.point.method.name,
+        question=planned.problem.question,
         steps=(),
         usage={},
         flops=0.0,
         latency_s=0.0,
         time_to_first_step_s=None,
-        seed=turn.seed,
+        seed=planned.seed,
         models={},
         prompt_token_ids={},
-        settings=SolveConfig(turn.cell.method, plan.law, plan.limits).settings,
+        settings=SolveConfig(planned.point.method, plan.law, plan.limits).settings,
         error=error,
     )
 
 
-def _solved(
-    turns: Sequence[Turn],
-    begin: Callable[[Turn], Stream],
-    finish: Callable[[Turn, Stream], Result],
+def _run_planned(
+    solves: Sequence[PlannedSolve],
+    start_solve: Callable[[PlannedSolve], Stream],
+    finish_solve: Callable[[PlannedSolve, Stream], Result],
     concurrency: int,
-) -> Iterator[tuple[Turn, Result]]:
-    """Each turn with its result as it ends, so many at the same time; those under way end if nobody asks further."""
+) -> Iterator[tuple[PlannedSolve, Result]]:
+    """Run `concurrency` solves at a time, and yield each with its result; closing the iterator cancels the rest."""
     if concurrency == 1:
-        for turn in turns:
-            yield turn, finish(turn, begin(turn))
+        for planned in solves:
+            yield planned, finish_solve(planned, start_solve(planned))
         return
-    waiting = iter(turns)
-    running: dict[Future[Result], tuple[Turn, Stream]] = {}
+    waiting = iter(solves)
+    running: dict[Future[Result], tuple[PlannedSolve, Stream]] = {}
     with ThreadPoolExecutor(concurrency) as pool:
 
-        def start() -> None:
-            for turn in islice(waiting, concurrency - len(running)):
-                solve = begin(turn)
-                running[pool.submit(finish, turn, solve)] = turn, solve
+        def start_more() -> None:
+            for planned in islice(waiting, concurrency - len(running)):
+                solve = start_solve(planned)
+                running[pool.submit(finish_solve, planned, solve)] = planned, solve
 
         try:
-            start()
+            start_more()
             while running:
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    turn, _ = running.pop(future)
-                    start()
-                    yield turn, future.result()
+                    planned, _ = running.pop(future)
+                    start_more()
+                    yield planned, future.result()
         finally:
             for _, solve in running.values():
                 solve.cancel()

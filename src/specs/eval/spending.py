@@ -1,9 +1,9 @@
-"""`tau` without a search: from how much of the target's work one wants to pay for.
+"""Sets `tau` without a search, from the share of draft steps that the target should write again.
 
-    tau = tau_for_share(results, 0.1)        a tenth of the draft steps fell below it
+    tau = tau_for_share(results, 0.1)        the tau that a tenth of the draft steps fall below
 
-The rewards of solves at hand, right or wrong, say where that threshold lies. Call it again as solves come
-in; each solve stays a function of its own `tau` and seed.
+The threshold comes from the rewards of earlier solves, right or wrong. Call it again as more solves end; each solve
+still depends only on its own `tau` and seed.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from specs.types import Result, Role
 def tau_for_share(
     results: Iterable[Result], target_share: float, switch_on: SwitchOn | None = None, beta: float | None = None
 ) -> float:
-    """The threshold that `target_share` of the chosen draft steps fell below, or the next smaller share.
+    """The threshold that `target_share` of the chosen draft steps, or slightly fewer, fall below.
 
     Args:
-        target_share: in [0, 1); share of draft steps that go to the target.
-        switch_on, beta: what tau will be held against; None for what each solve held it against.
+        target_share: share of draft steps that the target writes again, in [0, 1).
+        switch_on, beta: options that define the quantity compared with tau; None uses each solve's own.
 
     Raises:
-        InputError: the draft wrote no step with a reward.
+        InputError: no draft step has a reward.
     """
     if not 0 <= target_share < 1:
-        raise InputError(f"a share of draft steps lies in [0, 1), not {target_share}")
-    met = sorted(value for result in results for value in _met(result, switch_on, beta))
-    if not met:
-        raise InputError("no draft step with a reward was met; tau cannot be set from nothing")
-    return met[math.floor(target_share * len(met))]
+        raise InputError(f"target_share must be in [0, 1), not {target_share}")
+    compared_values = sorted(value for result in results for value in _compared_values(result, switch_on, beta))
+    if not compared_values:
+        raise InputError("no draft step has a reward, so tau cannot be set; give solves with a draft and a PRM")
+    return compared_values[math.floor(target_share * len(compared_values))]
 
 
-def _met(result: Result, switch_on: SwitchOn | None, beta: float | None) -> Iterator[float]:
-    """What tau was held against, of each chosen draft step."""
+def _compared_values(result: Result, switch_on: SwitchOn | None, beta: float | None) -> Iterator[float]:
+    """The quantity compared with tau, for each chosen draft step."""
     compared: SwitchOn = switch_on or result.settings["method"].get("switch_on", "trace")
     if compared == "tilted":
         beta = beta or result.settings["method"]["beta"]

@@ -1,11 +1,11 @@
-"""The folder of a run: what it is, its rows and its traces, written so that it can be killed at any point.
+"""The folder of a run: configuration, rows and traces, stored so that the run can be killed at any point.
 
     run.json          configuration, methods, and every start of the run
-    results.jsonl     one line a solve (`specs.eval.rows.Row`)
-    traces.jsonl.gz   the full trace of each, one line and one gzip member a solve
+    results.jsonl     one line per solve (`specs.eval.rows.Row`)
+    traces.jsonl.gz   the full traces, one line and one gzip member per solve
 
-A trace is written before its row, and the row says which bytes hold it. So whatever a killed run
-leaves behind the last whole row belongs to nothing, and is cut off when the run goes on.
+The folder writes a trace before its row, and the row records the trace's byte range. So anything after the last
+complete row is unfinished, and is cut off when the run continues.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from specs.traces.schema import json_text, plain, result_json, write_json
 from specs.types import Result
 
 FORMAT = 1
-"""Raised whenever what a folder holds changes its meaning."""
+"""Version of the folder's format; increased whenever the meaning of its contents changes."""
 RUN, RESULTS, TRACES = "run.json", "results.jsonl", "traces.jsonl.gz"
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
-    """What a folder holds.
+class RecordedRun:
+    """The contents of a run folder.
 
     Attributes:
-        configuration: what all starts share: data set, models, law, limits, first seed.
+        configuration: data set, models, law, limits and first seed, which all starts share.
         settings: the configured methods.
-        starts: each start of the run: when, how many problems and seeds, command, environment.
-        size: bytes that the rows fill; a row that was cut off comes after them.
+        starts: time, number of problems and seeds, command and environment of each start.
+        size: bytes of the complete rows; an incomplete row may follow them.
     """
 
     path: Path
@@ -50,7 +50,7 @@ class Recorded:
     size: int
 
     def trace(self, row: Row) -> dict[str, Any]:
-        """The full trace of a row: its `problem_id` and what `specs.traces.schema.result_json` says of the solve."""
+        """The full trace of a row: its `problem_id` and the fields of `specs.traces.schema.result_json`."""
         if row.trace is None:
             raise InputError(f"{self.path} keeps no trace of {row.problem_id}")
         with (self.path / TRACES).open("rb") as file:
@@ -58,39 +58,39 @@ class Recorded:
             return json.loads(gzip.decompress(file.read(row.trace[1] - row.trace[0])))
 
 
-def read(path: Path) -> Recorded:
-    """What the folder of a run holds, also of one that is under way or was killed.
+def read_run(path: Path) -> RecordedRun:
+    """Read a run folder, which may belong to an unfinished or killed run.
 
     Raises:
-        InputError: it is no such folder, or of another format.
+        InputError: it is not a run folder, or has another format.
     """
     try:
         run = json.loads((path / RUN).read_text(encoding="utf-8"))
         if run["format"] != FORMAT:
-            raise InputError(f"{path} has format {run['format']}, this version reads {FORMAT}; make it anew")
+            raise InputError(f"{path} has format {run['format']}, but this version reads {FORMAT}; use another folder")
         settings = [Setting(**setting) for setting in run["methods"]]
-        configuration, starts = {"draws": 1, **run["configuration"]}, run["starts"]  # rule 1 was not recorded
+        configuration, starts = {"draws": 1, **run["configuration"]}, run["starts"]  # early runs did not record rule 1
     except OSError as error:
-        raise InputError(f"{path} is no folder of 'specs eval' ({RUN}: {error.strerror})") from None
+        raise InputError(f"{path} is not a folder of 'specs eval' ({RUN}: {error.strerror})") from None
     except (ValueError, TypeError, KeyError):
         raise InputError(f"{path / RUN} was not written by 'specs eval'; give another folder") from None
-    return Recorded(path, configuration, settings, starts, *read_rows(path / RESULTS))
+    return RecordedRun(path, configuration, settings, starts, *read_rows(path / RESULTS))
 
 
-class Folder(Rows):
-    """The folder of a run, opened to add to: a context manager that holds the only lock on it."""
+class RunFolder(Rows):
+    """A run folder opened for adding rows: a context manager that holds an exclusive lock."""
 
     def __init__(self, path: Path, configuration: dict[str, Any], settings: Sequence[Setting]) -> None:
-        """Take over what the folder holds; it may be new or empty.
+        """Open a folder, which may be new or empty, and continue the run in it.
 
-        A run may grow: other problems of the same data set, other seeds, other methods or n.
+        A run may grow by more problems of the same data set, more seeds, more methods or other n.
 
         Raises:
-            InputError: it holds something else, another configuration (named), or is in use.
+            InputError: it holds other files or a run with another configuration, or it is in use.
         """
         super().__init__()
         self.path = path
-        # What is there is compared with what JSON makes of the configuration.
+        # As JSON would give them back, for comparison with the stored configuration.
         self._configuration: dict[str, Any] = plain(configuration)
         self._settings = [Setting(**plain(asdict(setting))) for setting in settings]
         self._starts: list[dict[str, Any]] = []
@@ -110,7 +110,7 @@ class Folder(Rows):
             self._lock.release()
             raise
 
-    def __enter__(self) -> Folder:
+    def __enter__(self) -> RunFolder:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -125,7 +125,7 @@ class Folder(Rows):
         self._write()
 
     def end(self, interrupted: bool) -> None:
-        """Record that the run came to its end, or was told to stop."""
+        """Record the end of the run, and whether it was interrupted."""
         ended = {"ended": datetime.now(UTC).isoformat(timespec="seconds"), "interrupted": interrupted}
         self._starts[-1] |= ended
         self._write()
@@ -140,7 +140,7 @@ class Folder(Rows):
             self._append(self._results, json_text(asdict(row)).encode() + b"\n")
         except OSError as error:
             raise InputError(
-                f"{self.path} cannot take another row ({error.strerror}); mend that and run the same command again"
+                f"{self.path} cannot take another row ({error.strerror}); correct that and run the same command again"
             ) from None
         super().add(row, result)
 
@@ -154,16 +154,16 @@ class Folder(Rows):
             left_over.unlink()
         size = 0
         if (self.path / RUN).exists():
-            found = read(self.path)
-            self._take_over(found)
+            found = read_run(self.path)
+            self._check_and_merge(found)
             self.by_key, size = found.rows, found.size
         kept = max((row.trace[1] for row in self.by_key.values() if row.trace), default=0)
-        traces = _opened(self.path / TRACES, kept)
-        return traces, _opened(self.path / RESULTS, size)
+        traces = _open_for_append(self.path / TRACES, kept)
+        return traces, _open_for_append(self.path / RESULTS, size)
 
-    def _take_over(self, found: Recorded) -> None:
+    def _check_and_merge(self, found: RecordedRun) -> None:
         before, now = found.configuration, self._configuration
-        # A method added later may need a model that the earlier ones did without.
+        # A method that is added later may need a model that the earlier methods did not.
         models = {**before["models"], **now["models"]}
         differs = [name for name in sorted({*before, *now} - {"models"}) if before.get(name) != now.get(name)]
         differs += ["models"] if models != {**now["models"], **before["models"]} else []
@@ -174,11 +174,11 @@ class Folder(Rows):
             )
         if differs:
             raise InputError(f"{self.path} holds another run (its {', '.join(differs)} differ); give another folder")
-        there = {setting.key: setting for setting in found.settings}
+        stored = {setting.key: setting for setting in found.settings}
         for setting in self._settings:
-            _same(self.path, setting, there.setdefault(setting.key, setting))
+            _check_same_options(self.path, setting, stored.setdefault(setting.key, setting))
         self._configuration = {**now, "models": models}
-        self._settings, self._starts = list(there.values()), found.starts
+        self._settings, self._starts = list(stored.values()), found.starts
 
     def _write(self) -> None:
         settings = [asdict(setting) for setting in self._settings]
@@ -186,21 +186,21 @@ class Folder(Rows):
         write_json(self.path / RUN, run, indent=1)
 
 
-def _opened(path: Path, size: int) -> BinaryIO:
-    """A file to append to, cut to what is known of it."""
+def _open_for_append(path: Path, size: int) -> BinaryIO:
+    """Open a file for appending, cut to its known size."""
     file = path.open("r+b" if path.exists() else "w+b")
     if file.seek(0, 2) < size:
         file.close()
-        raise InputError(f"{path} is shorter than the rows beside it say; put it back, or give another folder")
+        raise InputError(f"{path} is shorter than the rows in the folder require; restore it, or give another folder")
     file.truncate(size)
     file.seek(size)
     return file
 
 
-def _same(path: Path, wanted: Setting, there: Setting) -> None:
-    """Raise `InputError` if a label stands for other options than before."""
-    for name in sorted({*wanted.options, *there.options}):
-        ours, theirs = wanted.options.get(name), there.options.get(name)
+def _check_same_options(path: Path, wanted: Setting, stored: Setting) -> None:
+    """Raise `InputError` if a label had other options before."""
+    for name in sorted({*wanted.options, *stored.options}):
+        ours, theirs = wanted.options.get(name), stored.options.get(name)
         if ours != theirs:
             raise InputError(
                 f"{path} holds {wanted.label} with {name}={theirs}, not {ours}; "

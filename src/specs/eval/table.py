@@ -1,4 +1,4 @@
-"""A report for people, as aligned lines."""
+"""Formats a report as an aligned text table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HEAD = ("method", "accuracy %", "latency ms", "p95 ms", "latency / beam", "accur
 
 
 def table(found: dict[str, Any]) -> str:
-    """The report (`Report.to_json`) with one line a method, and what has to be said about them."""
+    """The report (`Report.to_json`) as a table with one line per method, followed by notes."""
     lines: list[tuple[str, ...]] = [HEAD]
     said: list[str] = []
     for name, method in found["methods"].items():
@@ -21,20 +21,20 @@ def table(found: dict[str, Any]) -> str:
         minus = method["accuracy_minus_beam"] or {}
         lines.append((
             name,
-            shown("{:.1f}", method["accuracy"], low, high, scale=100, most=method["accuracy_at_most"]),
-            shown("{:.1f}", latency.get("mean"), scale=1000),
-            shown("{:.1f}", latency.get("p95"), scale=1000),
-            shown("{:.3f}", ratio.get("median"), ratio.get("low"), ratio.get("high")),
-            shown(
+            format_estimate("{:.1f}", method["accuracy"], low, high, scale=100, most=method["accuracy_at_most"]),
+            format_estimate("{:.1f}", latency.get("mean"), scale=1000),
+            format_estimate("{:.1f}", latency.get("p95"), scale=1000),
+            format_estimate("{:.3f}", ratio.get("median"), ratio.get("low"), ratio.get("high")),
+            format_estimate(
                 "{:+.1f}", minus.get("mean"), minus.get("low"), minus.get("high"), 100, minus.get("mean_at_most")
             ),
-            shown("{:.0f}", method["draft_share"], scale=100),
+            format_estimate("{:.0f}", method["draft_share"], scale=100),
             str(method["solves"]),
             str(method["failed"] + method["undecided"]),
         ))  # fmt: skip
         said += notes(name, method)
     if not found["one_machine"]:
-        said.append("the solves were made on different machines, so latencies are not compared")
+        said.append("the solves ran on different machines, so latencies are not compared")
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     stopped = ", stopped early" if found["interrupted"] else ""
     title = f"{found['dataset']}: {found['limit']} problems x {found['repeats']}, seed {found['seed']}{stopped}"
@@ -47,7 +47,7 @@ def table(found: dict[str, Any]) -> str:
 
 
 def notes(name: str, method: dict[str, Any]) -> list[str]:
-    """What has to be said of one method: whether it is not worse, and what it failed."""
+    """Notes on one method: whether it is worse than the reference, and which solves it failed."""
     said: list[str] = []
     if method["reference"] not in (None, name) and (minus := method["accuracy_minus_beam"]):
         said.append(f"{name}: {_compared(method['reference'], minus)}")
@@ -55,7 +55,7 @@ def notes(name: str, method: dict[str, Any]) -> list[str]:
     if unknown:
         kinds = [f"{method[kind]} {kind}" for kind in ("failed", "undecided") if method[kind]]
         said.append(
-            f"{name}: of {unknown} of {method['solves']} solves it is not known whether they are right "
+            f"{name}: it is unknown whether {unknown} of {method['solves']} solves are right "
             f"({', '.join(kinds)}; the first: {method['first_error']})"
         )
     return said
@@ -71,10 +71,11 @@ def _compared(reference: str, minus: dict[str, Any]) -> str:
             f"{minus['discordant_problems']} problem{'s differ' if minus['discordant_problems'] != 1 else ' differs'}"
         )
         return f"too few to tell whether it is worse {against}: {differ}, {FEWEST_DISCORDANT} must"
-    return f"{minus['verdict']} {against} (lower bound {shown('{:+.1f}', minus['lower_bound_one_sided'], scale=100)})"
+    bound = format_estimate("{:+.1f}", minus["lower_bound_one_sided"], scale=100)
+    return f"{minus['verdict']} {against} (lower bound {bound})"
 
 
-def shown(
+def format_estimate(
     form: str,
     value: float | None,
     low: float | None = None,
@@ -82,10 +83,10 @@ def shown(
     scale: float = 1,
     most: float | None = None,
 ) -> str:
-    """A number with its interval, if they are known; "value to most" if it may be anything in between."""
+    """A number with its interval, if known; "value to most" if it may lie anywhere in between."""
     if value is None:
         return "-"
     if most not in (None, value):
-        return f"{form.format(scale * value)} to {shown(form, most, low, high, scale)}"
+        return f"{form.format(scale * value)} to {format_estimate(form, most, low, high, scale)}"
     interval = "" if low is None or high is None else f" [{form.format(scale * low)}, {form.format(scale * high)}]"
     return form.format(scale * value) + interval

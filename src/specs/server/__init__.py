@@ -1,1 +1,1 @@
-"""The OpenAI-compatible server, its metrics and its page."""
+"""The OpenAI-compatible HTTP server and its page; import `specs.server.app.create_app` and `specs.server.page.html`."""

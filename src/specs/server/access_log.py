@@ -1,4 +1,4 @@
-"""The log: one JSON object a line, with the id of its request. No words of a client unless asked for."""
+"""The server's log: one JSON object per line, with the request's id; clients' words only where asked for."""
 
 from __future__ import annotations
 
@@ -6,36 +6,36 @@ import json
 import logging
 import sys
 import time
-from typing import Any, TextIO
+from typing import TextIO
 
 log = logging.getLogger("specs.server")
 
 
-class _Lines(logging.Formatter):
-    """A record as a JSON object: time, level, event, and what `extra={"said": {...}}` adds."""
+class _JsonFormatter(logging.Formatter):
+    """Formats a record as a JSON object: time, level, event, and the fields in `extra={"fields": {...}}`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, Any] = {
+        line: dict[str, object] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "event": record.getMessage(),
-            **getattr(record, "said", {}),
+            **getattr(record, "fields", {}),
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)
 
 
-def start_log(stream: TextIO = sys.stderr) -> None:
-    """Send the log of the server, and uvicorn's errors, to a stream."""
+def start_event_log(stream: TextIO = sys.stderr) -> None:
+    """Send the server's log and uvicorn's errors to a stream."""
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(_Lines())
+    handler.setFormatter(_JsonFormatter())
     for name in ("specs.server", "uvicorn.error"):
-        one = logging.getLogger(name)
-        one.handlers, one.propagate = [handler], False
-        one.setLevel(logging.INFO if name == "specs.server" else logging.WARNING)
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(logging.INFO if name == "specs.server" else logging.WARNING)
 
 
-def say(event: str, level: int = logging.INFO, **fields: Any) -> None:
-    """One line."""
-    log.log(level, event, extra={"said": fields})
+def log_event(event: str, level: int = logging.INFO, **fields: object) -> None:
+    """Write one line to the log."""
+    log.log(level, event, extra={"fields": fields})

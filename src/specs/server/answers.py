@@ -1,4 +1,4 @@
-"""Answers as OpenAI's clients read them, whole and in parts; what is ours stands under `specs`."""
+"""Responses in OpenAI's format, whole or in chunks; everything of ours is under the key `specs`."""
 
 from __future__ import annotations
 
@@ -10,67 +10,79 @@ from typing import Any
 
 from specs import __version__
 from specs.core.votes import boxed
-from specs.server.jobs import Ended, Step
-from specs.server.request_parsing import Asked
+from specs.server.jobs import SolveEnded, StepDone
+from specs.server.request_parsing import SolveRequest
 from specs.traces.schema import result_json, step_json
 from specs.types import End, Finish, Result, Role
 
 FINGERPRINT = f"specs-{__version__}"
 
 
-class Answer:
-    """One response: its id, its time, and how its parts are laid out."""
+class ResponseBuilder:
+    """Builds one response, which has one choice per solve.
 
-    def __init__(self, asked: Sequence[Asked], chat: bool, trace: bool) -> None:
-        self._asked, self._chat, self._trace = asked, chat, trace
-        self._chunk = "chat.completion.chunk" if chat else "text_completion"
-        self._texts = [""] * len(asked)
+    Attributes:
+        id: the response's id.
+    """
+
+    def __init__(self, requests: Sequence[SolveRequest], chat: bool, trace: bool) -> None:
+        """`trace` adds every step, and each full result, to the response."""
+        self._requests, self._chat, self._trace = requests, chat, trace
+        self._chunk_kind = "chat.completion.chunk" if chat else "text_completion"
+        self._texts = [""] * len(requests)
         self.id = f"{'chatcmpl' if chat else 'cmpl'}-{uuid.uuid4().hex}"
         self._created = int(time.time())
 
-    def whole(self, ended: Sequence[Ended]) -> dict[str, Any]:
+    def complete(self, ended: Sequence[SolveEnded]) -> dict[str, Any]:
         """The response that does not stream."""
-        choices = []
-        for k, one in enumerate(ended):
-            self._texts[k] += one.text
-            text = self._texts[k]
+        choices: list[dict[str, Any]] = []
+        for choice_idx, solve in enumerate(ended):
+            self._texts[choice_idx] += solve.text
+            text = self._texts[choice_idx]
             content = (
                 {"message": {"role": "assistant", "content": text, "refusal": None}} if self._chat else {"text": text}
             )
-            choices.append(
-                {"index": k, **content, "logprobs": None, "finish_reason": reason(one), "specs": self._ours(k, one)}
-            )
+            choices.append({
+                "index": choice_idx,
+                **content,
+                "logprobs": None,
+                "finish_reason": openai_finish_reason(solve),
+                "specs": self._specs_fields(choice_idx, solve),
+            })  # fmt: skip
         return {
-            **self._head("chat.completion" if self._chat else self._chunk),
+            **self._head("chat.completion" if self._chat else self._chunk_kind),
             "choices": choices,
             "usage": usage(ended),
         }
 
-    def note(self, k: int, step: Step) -> None:
-        """A step of choice `k` of a response that does not stream."""
-        self._texts[k] += step.text
+    def record_step(self, choice_idx: int, step: StepDone) -> None:
+        """Add a step to a response that does not stream."""
+        self._texts[choice_idx] += step.text
 
-    def opening(self) -> list[dict[str, Any]]:
-        """The first parts of a stream: who speaks."""
-        return [self._part(k, "", None, opening=True) for k in range(len(self._asked))] if self._chat else []
+    def opening_chunks(self) -> list[dict[str, Any]]:
+        """The first chunks of a stream, which name the speaker of each choice."""
+        if not self._chat:
+            return []
+        return [self._chunk(choice_idx, "", None, opening=True) for choice_idx in range(len(self._requests))]
 
-    def step(self, k: int, step: Step) -> dict[str, Any] | None:
-        """The part for one step of choice `k`; None where there is nothing to say."""
-        self._texts[k] += step.text
+    def step_chunk(self, choice_idx: int, step: StepDone) -> dict[str, Any] | None:
+        """The chunk for one step; None if there is nothing to send."""
+        self._texts[choice_idx] += step.text
         if not step.text and not self._trace:
             return None
-        part = self._part(k, step.text, None)
-        return part | {"specs": {"step": step_json(step.record, candidates=True)}} if self._trace else part
+        chunk = self._chunk(choice_idx, step.text, None)
+        return chunk | {"specs": {"step": step_json(step.record, candidates=True)}} if self._trace else chunk
 
-    def closing(self, k: int, ended: Ended) -> list[dict[str, Any]]:
-        """The last parts of choice `k`."""
-        self._texts[k] += ended.text
-        parts = [self._part(k, ended.text, None)] if ended.text else []
-        return [*parts, self._part(k, "", reason(ended)) | {"specs": self._ours(k, ended)}]
+    def closing_chunks(self, choice_idx: int, ended: SolveEnded) -> list[dict[str, Any]]:
+        """The last chunks of one choice."""
+        self._texts[choice_idx] += ended.text
+        chunks = [self._chunk(choice_idx, ended.text, None)] if ended.text else []
+        last = self._chunk(choice_idx, "", openai_finish_reason(ended))
+        return [*chunks, last | {"specs": self._specs_fields(choice_idx, ended)}]
 
-    def spent(self, ended: Sequence[Ended]) -> dict[str, Any]:
-        """The part with the usage, after all others."""
-        return self._head(self._chunk) | {
+    def usage_chunk(self, ended: Sequence[SolveEnded]) -> dict[str, Any]:
+        """The chunk with the token counts, which follows all others."""
+        return self._head(self._chunk_kind) | {
             "choices": [],
             "usage": usage(ended),
         }
@@ -80,21 +92,21 @@ class Answer:
             "id": self.id,
             "object": kind,
             "created": self._created,
-            "model": self._asked[0].model,
+            "model": self._requests[0].model,
             "system_fingerprint": FINGERPRINT,
         }
 
-    def _part(self, k: int, text: str, finish: str | None, opening: bool = False) -> dict[str, Any]:
+    def _chunk(self, choice_idx: int, text: str, finish: str | None, opening: bool = False) -> dict[str, Any]:
         delta: dict[str, Any] = {"role": "assistant", "content": ""} if opening else {"content": text} if text else {}
         content = {"delta": delta} if self._chat else {"text": text}
-        choice = {"index": k, **content, "logprobs": None, "finish_reason": finish}
-        return {**self._head(self._chunk), "choices": [choice]}
+        choice = {"index": choice_idx, **content, "logprobs": None, "finish_reason": finish}
+        return {**self._head(self._chunk_kind), "choices": [choice]}
 
-    def _ours(self, k: int, ended: Ended) -> dict[str, Any]:
-        result, asked = ended.result, self._asked[k]
-        ours: dict[str, Any] = {
+    def _specs_fields(self, choice_idx: int, ended: SolveEnded) -> dict[str, Any]:
+        result, request = ended.result, self._requests[choice_idx]
+        fields: dict[str, Any] = {
             "finish_reason": "stop_string" if ended.stopped else str(result.finish_reason),
-            "answer": boxed(self._texts[k]),
+            "answer": boxed(self._texts[choice_idx]),
             "method": result.method,
             "seed": result.seed,
             "latency_s": result.latency_s,
@@ -102,13 +114,13 @@ class Answer:
             "time_to_first_step_s": result.time_to_first_step_s,
             "steps": len(result.accepted),
             "draft_share": result.draft_share,
-            "notes": list(asked.notes),
+            "notes": list(request.notes),
         }
-        return ours | ({"result": result_json(result, candidates=True)} if self._trace else {})
+        return fields | ({"result": result_json(result, candidates=True)} if self._trace else {})
 
 
-def reason(ended: Ended) -> str:
-    """OpenAI's finish reason: `stop` for an answer that is complete, else `length`."""
+def openai_finish_reason(ended: SolveEnded) -> str:
+    """OpenAI's finish reason: `stop` for a complete answer, otherwise `length`."""
     result = ended.result
     if ended.stopped or result.finish_reason in (Finish.ANSWER, Finish.END_OF_TEXT) or result.answer is not None:
         return "stop"
@@ -117,11 +129,13 @@ def reason(ended: Ended) -> str:
     return "stop" if complete else "length"
 
 
-def usage(ended: Sequence[Ended]) -> dict[str, Any]:
-    """Tokens of a response: those of prompts once each, those of answers, and all that each role computed."""
-    results = [one.result for one in ended]
+def usage(ended: Sequence[SolveEnded]) -> dict[str, Any]:
+    """Token counts of a response: each distinct prompt once, all answers, and everything that each role computed."""
+    results = [solve.result for solve in ended]
     prompts = {result.question: _prompt_tokens(result) for result in results}
-    answers = sum(len(record.step.token_ids) for one in results for record in one.accepted if record.step is not None)
+    answers = sum(
+        len(record.step.token_ids) for result in results for record in result.accepted if record.step is not None
+    )
     by_role: dict[str, dict[str, Any]] = {}
     for result in results:
         for role, use in result.usage.items():
@@ -139,6 +153,6 @@ def usage(ended: Sequence[Ended]) -> dict[str, Any]:
 
 
 def _prompt_tokens(result: Result) -> int:
-    """Of the prompt as the target reads it, or who writes in its place."""
+    """Length of the prompt as the target reads it, or as the draft does where no target takes part."""
     role = Role.TARGET if Role.TARGET in result.prompt_token_ids else Role.DRAFT
     return len(result.prompt_token_ids.get(role, ()))

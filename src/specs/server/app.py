@@ -1,4 +1,4 @@
-"""The application: OpenAI's routes over `specs.server.jobs`, and what operators ask for."""
+"""The application: OpenAI's routes, the page, and the routes for operators; `create_app` puts them together."""
 
 from __future__ import annotations
 
@@ -17,36 +17,38 @@ from starlette.requests import ClientDisconnect
 from specs import __version__
 from specs.methods import settings_of
 from specs.methods.registry import make, options_of
-from specs.server.answers import Answer
-from specs.server.document import answers, documented, refusals
+from specs.server.answers import ResponseBuilder
+from specs.server.document import answer_responses, openapi_document, refusal_responses
 from specs.server.errors import Refused, error_body, quoted
-from specs.server.jobs import Solves
-from specs.server.middleware import Guard, Hosts, Rules
-from specs.server.model_catalog import Offer
+from specs.server.jobs import JobRunner
+from specs.server.middleware import AccessMiddleware, AccessRules, HostMiddleware
+from specs.server.model_catalog import ServedModel
 from specs.server.page import POLICY, html
-from specs.server.request_parsing import OPTIONS, Caps, asked_by
+from specs.server.request_parsing import METHOD_OPTIONS, RequestLimits, parse_request
 from specs.server.schemas import UNSUPPORTED, ChatRequest, CompletionRequest
-from specs.server.streaming import Happening, streamed, whole
+from specs.server.streaming import SolveEvents, complete_response, stream_response
 from specs.types import Role
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ServerSettings:
     """How the application behaves.
 
     Attributes:
-        hosts: names that it may be called by (the Host header); `*` for any.
-        log_prompts: whether the log holds questions and answers.
+        rules: who may use the API.
+        request_limits: what a request may ask for.
+        hosts: host names that the Host header may have; `*` allows any.
+        log_prompts: whether the log contains questions and answers.
     """
 
-    rules: Rules = field(default_factory=Rules)
-    caps: Caps = field(default_factory=Caps)
+    rules: AccessRules = field(default_factory=AccessRules)
+    request_limits: RequestLimits = field(default_factory=RequestLimits)
     hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]", "testserver")
     log_prompts: bool = False
 
 
-def create_app(solves: Solves, offers: Mapping[str, Offer], settings: Settings) -> FastAPI:
-    """The application over models that are loaded."""
+def create_app(runner: JobRunner, catalog: Mapping[str, ServedModel], settings: ServerSettings) -> FastAPI:
+    """The application for the loaded models of `runner`; `catalog` holds the models that clients can name."""
     app = FastAPI(
         title="specs",
         version=__version__,
@@ -58,59 +60,61 @@ def create_app(solves: Solves, offers: Mapping[str, Offer], settings: Settings) 
     started = int(time.time())
 
     @app.get("/", include_in_schema=False)
-    async def look() -> HTMLResponse:
+    async def show_page() -> HTMLResponse:
         return HTMLResponse(page, headers={"Content-Security-Policy": POLICY})
 
-    @app.get("/health", responses=refusals(503))
+    @app.get("/health", responses=refusal_responses(503))
     async def health() -> dict[str, Any]:
-        line = solves.line
-        if line.closed:
+        queue = runner.queue
+        if queue.closed:
             raise Refused(503, "the server is shutting down", code="shutting_down")
-        return {"status": "ok", "running": line.running, "waiting": line.waiting}
+        return {"status": "ok", "running": queue.running, "waiting": queue.waiting}
 
     @app.get("/version")
     async def version() -> dict[str, Any]:
-        models = {str(role): model.name for role in Role if (model := getattr(solves.models, role)) is not None}
+        models = {str(role): model.name for role in Role if (model := getattr(runner.models, role)) is not None}
         return {"version": __version__, "models": models}
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics() -> Response:
-        return Response(solves.meters.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(runner.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    @app.get("/v1/models", responses=refusals(401, 429))
+    @app.get("/v1/models", responses=refusal_responses(401, 429))
     async def models() -> dict[str, Any]:
-        return {"object": "list", "data": [_model(offer, started) for offer in offers.values()]}
+        return {"object": "list", "data": [_model_entry(served, started) for served in catalog.values()]}
 
-    @app.get("/v1/models/{name}", responses=refusals(401, 404, 429))
+    @app.get("/v1/models/{name}", responses=refusal_responses(401, 404, 429))
     async def model(name: str) -> dict[str, Any]:
-        if (offer := offers.get(name)) is None:
+        if (served := catalog.get(name)) is None:
             raise Refused(404, f"there is no model {quoted(name)}; GET /v1/models names them", code="model_not_found")
-        return _model(offer, started)
+        return _model_entry(served, started)
 
-    @app.post("/v1/chat/completions", response_model=None, responses=answers(chat=True))
+    @app.post("/v1/chat/completions", response_model=None, responses=answer_responses(chat=True))
     async def chat(body: ChatRequest, request: Request) -> Response:
-        return await answered(body, request)
+        return await respond(body, request)
 
-    @app.post("/v1/completions", response_model=None, responses=answers(chat=False))
+    @app.post("/v1/completions", response_model=None, responses=answer_responses(chat=False))
     async def completion(body: CompletionRequest, request: Request) -> Response:
-        return await answered(body, request)
+        return await respond(body, request)
 
-    async def answered(body: ChatRequest | CompletionRequest, request: Request) -> Response:
-        said: dict[str, Any] = request.state.said
-        said.update(client=request.state.client, stream=bool(body.stream))
-        # In a thread: a long text takes a while to be read.
+    async def respond(body: ChatRequest | CompletionRequest, request: Request) -> Response:
+        log_fields: dict[str, Any] = request.state.log_fields
+        log_fields.update(client=request.state.client, stream=bool(body.stream))
+        # In a thread, because tokenizing a long text takes a while.
         loop = asyncio.get_running_loop()
-        asked = await loop.run_in_executor(solves.reading, asked_by, body, offers, settings.caps, solves.models)
-        said.update(model=body.model, solves=len(asked))
+        solve_requests = await loop.run_in_executor(
+            runner.parse_threads, parse_request, body, catalog, settings.request_limits, runner.models
+        )
+        log_fields.update(model=body.model, solves=len(solve_requests))
         if settings.log_prompts:
-            said.update(questions=[one.question for one in asked])
-        answer = Answer(asked, isinstance(body, ChatRequest), bool(body.specs and body.specs.trace))
-        happening = Happening(solves, asked, request)
+            log_fields.update(questions=[solve_request.question for solve_request in solve_requests])
+        builder = ResponseBuilder(solve_requests, isinstance(body, ChatRequest), bool(body.specs and body.specs.trace))
+        events = SolveEvents(runner, solve_requests, request)
         if body.stream:
-            spent = bool(body.stream_options and body.stream_options.include_usage)
-            lines = streamed(answer, happening, spent, settings.log_prompts)
-            return StreamingResponse(lines, media_type="text/event-stream")
-        return await whole(answer, happening, settings.log_prompts)
+            include_usage = bool(body.stream_options and body.stream_options.include_usage)
+            parts = stream_response(builder, events, include_usage, settings.log_prompts)
+            return StreamingResponse(parts, media_type="text/event-stream")
+        return await complete_response(builder, events, settings.log_prompts)
 
     @app.exception_handler(Refused)
     async def refused(request: Request, refusal: Exception) -> Response:
@@ -126,38 +130,38 @@ def create_app(solves: Solves, offers: Mapping[str, Offer], settings: Settings) 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        cause = error.__cause__  # while the body was being read
+        cause = error.__cause__  # raised while the body was read
         if isinstance(cause, Refused | ClientDisconnect):
             raise cause
-        detail = str(error.detail) if cause is None else "the body is not JSON: it is too deep, or no UTF-8"
+        detail = str(error.detail) if cause is None else "the body is not JSON: it is nested too deeply or is not UTF-8"
         headers = dict(error.headers or {})
         return JSONResponse(error_body(error.status_code, detail), error.status_code, headers)
 
-    app.openapi = lambda: documented(app, offers, settings.caps)
-    app.add_middleware(Hosts, names=settings.hosts)
-    app.add_middleware(Guard, rules=settings.rules, meters=solves.meters)
+    app.openapi = lambda: openapi_document(app, catalog, settings.request_limits)
+    app.add_middleware(HostMiddleware, names=settings.hosts)
+    app.add_middleware(AccessMiddleware, rules=settings.rules, metrics=runner.metrics)
     return app
 
 
-def _model(offer: Offer, created: int) -> dict[str, Any]:
-    made, own = make(offer.method, **offer.options), options_of(offer.method)
-    given = settings_of(made)
-    may_be_asked = {name: given[name] for name in OPTIONS if name in own}
-    ours = {
-        "method": offer.method,
-        "description": offer.description,
-        "options": offer.options | may_be_asked,
-        "law": offer.law,
+def _model_entry(served: ServedModel, created: int) -> dict[str, Any]:
+    method, option_names = make(served.method, **served.options), options_of(served.method)
+    settings = settings_of(method)
+    adjustable = {name: settings[name] for name in METHOD_OPTIONS if name in option_names}
+    specs_fields = {
+        "method": served.method,
+        "description": served.description,
+        "options": served.options | adjustable,
+        "law": served.law,
     }
-    return {"id": offer.name, "object": "model", "created": created, "owned_by": "specs", "specs": ours}
+    return {"id": served.name, "object": "model", "created": created, "owned_by": "specs", "specs": specs_fields}
 
 
 def _first_error(error: RequestValidationError) -> tuple[str | None, str]:
-    """The field that is wrong and what to do about it, of the first error."""
+    """The field of the first error, and a message that says how to correct it."""
     first = error.errors()[0]
     if first["type"] == "json_invalid":
         return None, f"the body is not JSON: {first.get('ctx', {}).get('error', 'it ends early')}"
-    # Places of union members are names of types in brackets or words of pydantic's; fields are what clients know.
+    # The location also holds type names of union members, which clients do not know; keep fields and indices.
     path = [str(part) for part in first["loc"] if part != "body"]
     names = [part for part in path if part.isidentifier() or part.isdecimal()]
     param = ".".join(names) or None

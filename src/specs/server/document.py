@@ -1,5 +1,4 @@
-"""The OpenAPI document of a server: what its routes take, with the names and caps that it was started with, and
-how they answer."""
+"""The server's OpenAPI document: what routes accept, with this server's names and limits, and their responses."""
 
 from __future__ import annotations
 
@@ -10,57 +9,61 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from specs.methods.registry import NAMES
-from specs.server.request_parsing import Caps
+from specs.server.request_parsing import RequestLimits
 
 Schema = dict[str, Any]
 
 
-def _object(**properties: Any) -> Schema:
+def _object_schema(**properties: Any) -> Schema:
     return {"type": "object", "required": list(properties), "properties": properties}
 
 
-def _list(items: Schema) -> Schema:
+def _list_schema(items: Schema) -> Schema:
     return {"type": "array", "items": items}
 
 
 TEXT, COUNT, NONE = {"type": "string"}, {"type": "integer", "minimum": 0}, {"type": "null"}
 TEXT_OR_NONE: Schema = {"type": ["string", "null"]}
-ERROR = _object(error=_object(message=TEXT, type=TEXT, param=TEXT_OR_NONE, code=TEXT_OR_NONE))
-USAGE = _object(prompt_tokens=COUNT, completion_tokens=COUNT, total_tokens=COUNT, by_role={"type": "object"})
+ERROR = _object_schema(error=_object_schema(message=TEXT, type=TEXT, param=TEXT_OR_NONE, code=TEXT_OR_NONE))
+USAGE = _object_schema(prompt_tokens=COUNT, completion_tokens=COUNT, total_tokens=COUNT, by_role={"type": "object"})
 
 
-def _answer(kind: str, **content: Schema) -> Schema:
-    choice = _object(
+def _answer_schema(kind: str, **content: Schema) -> Schema:
+    choice = _object_schema(
         index=COUNT, **content, logprobs=NONE, finish_reason={"enum": ["stop", "length"]}, specs={"type": "object"}
     )
-    return _object(
-        id=TEXT, object={"const": kind}, created=COUNT, model=TEXT, system_fingerprint=TEXT, choices=_list(choice),
-        usage=USAGE,
+    return _object_schema(
+        id=TEXT, object={"const": kind}, created=COUNT, model=TEXT, system_fingerprint=TEXT,
+        choices=_list_schema(choice), usage=USAGE,
     )  # fmt: skip
 
 
-_MESSAGE = _object(role={"const": "assistant"}, content=TEXT, refusal=NONE)
-_ANSWERS = {True: _answer("chat.completion", message=_MESSAGE), False: _answer("text_completion", text=TEXT)}
+_MESSAGE = _object_schema(role={"const": "assistant"}, content=TEXT, refusal=NONE)
+_ANSWER_SCHEMAS = {
+    True: _answer_schema("chat.completion", message=_MESSAGE),
+    False: _answer_schema("text_completion", text=TEXT),
+}
 
 
-def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """How a route refuses."""
+def refusal_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The error responses of a route."""
     return {
-        status: {"description": "refused", "content": {"application/json": {"schema": ERROR}}} for status in statuses
+        status: {"description": "the request is refused", "content": {"application/json": {"schema": ERROR}}}
+        for status in statuses
     }
 
 
-def answers(chat: bool) -> dict[int | str, dict[str, Any]]:
-    """How a question is answered."""
-    content = {"application/json": {"schema": _ANSWERS[chat]}, "text/event-stream": {}}
+def answer_responses(chat: bool) -> dict[int | str, dict[str, Any]]:
+    """The responses of a route that answers questions."""
+    content = {"application/json": {"schema": _ANSWER_SCHEMAS[chat]}, "text/event-stream": {}}
     return {
         200: {"description": "the answer, whole or as a stream", "content": content},
-        **refusals(400, 401, 404, 408, 413, 429, 502, 503),
+        **refusal_responses(400, 401, 404, 408, 413, 429, 502, 503),
     }
 
 
-def documented(app: FastAPI, names: Collection[str], caps: Caps) -> Schema:
-    """The document; `names` are those of the models."""
+def openapi_document(app: FastAPI, names: Collection[str], limits: RequestLimits) -> Schema:
+    """The OpenAPI document; `names` are the model names."""
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         for path in document["paths"].values():
@@ -71,10 +74,10 @@ def documented(app: FastAPI, names: Collection[str], caps: Caps) -> Schema:
             fields = schemas[request]["properties"]
             fields["model"]["enum"] = list(names)
             for name in {"max_tokens", "max_completion_tokens"} & fields.keys():
-                fields[name]["anyOf"][0]["maximum"] = caps.tokens
-        own = schemas["SpecsOptions"]["properties"]
-        own["method"]["anyOf"][0]["enum"] = list(NAMES)
-        own["n"]["anyOf"][0]["maximum"] = caps.n
-        own["max_step_tokens"]["anyOf"][0]["maximum"] = caps.step_tokens
+                fields[name]["anyOf"][0]["maximum"] = limits.tokens
+        specs_options = schemas["SpecsOptions"]["properties"]
+        specs_options["method"]["anyOf"][0]["enum"] = list(NAMES)
+        specs_options["n"]["anyOf"][0]["maximum"] = limits.n
+        specs_options["max_step_tokens"]["anyOf"][0]["maximum"] = limits.step_tokens
         app.openapi_schema = document
     return app.openapi_schema

@@ -1,23 +1,23 @@
-"""What a request is answered with when it is not served: OpenAI's error bodies."""
+"""Refused requests, and their error bodies in OpenAI's format."""
 
 from __future__ import annotations
 
 from typing import Any
 
-DEFECT = "the server failed on this request; its log says how"
-ROOM = 300
-"""Characters of a client's own words that are said back to it."""
+DEFECT = "the server failed on this request; its log has the details"
+MAX_QUOTED = 300
+"""Most characters of a client's own words that a message repeats."""
 
 
 class Refused(Exception):
     """A request that ends with an HTTP error.
 
     Attributes:
-        status: of HTTP.
-        message: one line that names the input and the mend.
-        param: the field that is wrong; None where none is.
-        code: OpenAI's word for it; None for none.
-        retry_after_s: whole seconds until trying again makes sense; None where it does not.
+        status: HTTP status.
+        message: one line that names the input and how to correct it.
+        param: the field that is wrong, if any.
+        code: OpenAI's error code, if it has one.
+        retry_after_s: whole seconds until a new attempt makes sense; None if it does not.
     """
 
     def __init__(
@@ -57,5 +57,5 @@ def _kind(status: int) -> str:
 
 
 def quoted(words: str) -> str:
-    """A client's own words as part of a message: on one line, not too many, every character printable."""
-    return ascii(words if len(words) <= ROOM else words[:ROOM] + "...")
+    """A client's own words for a message: on one line, shortened, all characters printable."""
+    return ascii(words if len(words) <= MAX_QUOTED else words[:MAX_QUOTED] + "...")

@@ -1,7 +1,7 @@
-"""Solves of the server: each waits its turn, runs in a thread, and tells its request what happens.
+"""The server's solves: each waits its turn, runs in a thread, and reports its events to its request.
 
-The thread never waits for whoever reads the answer, so a slow reader holds nobody up. A solve is given up
-by `cancel`, waiting or running; engines stop within a token.
+The thread never waits for the client that reads the answer, so a slow client holds up no solve. `cancel` ends
+a solve, waiting or running; engines stop within one token.
 """
 
 from __future__ import annotations
@@ -19,33 +19,34 @@ from specs.decoding.stream import Stream, stream
 from specs.engines.protocol import Models
 from specs.errors import described
 from specs.methods import Method
-from specs.server.access_log import log, say
+from specs.server.access_log import log, log_event
 from specs.server.errors import DEFECT, Refused
-from specs.server.metrics import Meters
+from specs.server.metrics import Metrics
 from specs.server.output import Output
-from specs.server.queue import Closed, Full, Line, Place
-from specs.server.request_parsing import Asked, within
+from specs.server.queue import QueueClosed, QueueFull, QueuePlace, SolveQueue
+from specs.server.request_parsing import SolveRequest, remaining_limits
 from specs.types import Finish, Law, Result, StepRecord
 
-TRIAL = "Tom has 4 nuts. Then he finds 3 nuts. How many nuts does Tom have now?"
-"""The question that a server begins with."""
+TRIAL_QUESTION = "Tom has 4 nuts. Then he finds 3 nuts. How many nuts does Tom have now?"
+"""The question that a server solves when it starts."""
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """A step has been accepted or thrown away; `text` is what the answer grew by."""
+class StepDone:
+    """The method has accepted or rejected a step; `text` is the new part of the answer."""
 
     record: StepRecord
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class SolveEnded:
     """A solve has ended.
 
     Attributes:
         text: the rest of the answer.
-        stopped: by a stop string of the request.
+        stopped: whether a stop string of the request ended it.
+        queue_s: seconds that it waited in the queue.
     """
 
     result: Result
@@ -55,112 +56,117 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class SolveFailed:
     """A solve has ended without an answer."""
 
     refusal: Refused
 
 
-Event = Step | Ended | Failed
-Hear = Callable[[Event], None]
+SolveEvent = StepDone | SolveEnded | SolveFailed
+OnEvent = Callable[[SolveEvent], None]
 
 
-class Job:
-    """One solve of a request. `hear` is told of its events on the event loop, `Ended` or `Failed` last."""
+class SolveJob:
+    """One solve of a request; calls `on_event` on the event loop, with `SolveEnded` or `SolveFailed` last."""
 
-    def __init__(self, asked: Asked, place: Place, hear: Hear, solves: Solves) -> None:
-        self.asked = asked
-        self._place, self._hear, self._solves = place, hear, solves
-        self._running: Stream | None = None
-        self._began = time.perf_counter()
-        self._given_up = False
+    def __init__(self, request: SolveRequest, place: QueuePlace, on_event: OnEvent, runner: JobRunner) -> None:
+        self.request = request
+        self._place, self._on_event, self._runner = place, on_event, runner
+        self._stream: Stream | None = None
+        self._created_s = time.perf_counter()
+        self._cancelled = False
 
     def cancel(self) -> None:
-        """End it within a token, or before it has begun."""
-        self._given_up = True
-        if self._running is not None:
-            self._running.cancel()
+        """End the solve within one token, or before it starts."""
+        self._cancelled = True
+        if self._stream is not None:
+            self._stream.cancel()
         else:
             self._place.leave()
 
     async def run(self) -> None:
-        """From the line to the last event."""
+        """Wait for the turn, solve, and report the last event."""
         try:
-            self._hear(await self._solved())
-        except Closed:
-            self._hear(Failed(shutting_down()))
+            self._on_event(await self._solve())
+        except QueueClosed:
+            self._on_event(SolveFailed(shutting_down()))
         except asyncio.CancelledError:
-            if not self._given_up:
+            if not self._cancelled:
                 raise
-            self._hear(Failed(Refused(499, "the request was given up")))
+            self._on_event(SolveFailed(Refused(499, "the request was cancelled")))
         except KeyboardInterrupt:
             raise
         except BaseException:
-            # A defect of ours or of a library (a panic in Rust is not an Exception): the client gets an error, the log
-            # the traceback, and other solves continue.
-            log.exception("defect", extra={"said": {"model": self.asked.model}})
-            self._hear(Failed(Refused(500, DEFECT)))
+            # A bug of ours or of a library (a panic in Rust is not an Exception): the client gets an error, the log
+            # gets the traceback, and other solves continue.
+            log.exception("defect", extra={"fields": {"model": self.request.model}})
+            self._on_event(SolveFailed(Refused(500, DEFECT)))
         finally:
             self._place.leave()
 
-    async def _solved(self) -> Ended | Failed:
-        asked = self.asked
+    async def _solve(self) -> SolveEnded | SolveFailed:
+        request = self.request
         try:
-            await self._place.reached(asked.config.limits.deadline_s)
+            await self._place.wait_for_turn(request.config.limits.deadline_s)
         except TimeoutError:
-            return self._late()
-        if self._given_up:  # between the turn and now
+            return self._deadline_passed()
+        if self._cancelled:  # after the turn came, before this ran
             raise asyncio.CancelledError
-        queue_s = time.perf_counter() - self._began
-        limits = within(asked.config.limits, queue_s)
+        queue_s = time.perf_counter() - self._created_s
+        limits = remaining_limits(request.config.limits, queue_s)
         if limits is None:
-            return self._late()
-        self._running = stream(
-            asked.question,
-            self._solves.models,
-            replace(asked.config, limits=limits),
-            chat=asked.chat,
-            pace=self._solves.pace,
+            return self._deadline_passed()
+        self._stream = stream(
+            request.question,
+            self._runner.models,
+            replace(request.config, limits=limits),
+            chat=request.chat,
+            pace=self._runner.pace,
         )
-        output = Output(asked.stop)
+        output = Output(request.stop)
         loop = asyncio.get_running_loop()
-        result = await loop.run_in_executor(self._solves.threads, self._step_by_step, self._running, output, loop)
-        self._solves.meters.solved(asked.model, result, queue_s)
+        result = await loop.run_in_executor(self._runner.solve_threads, self._run_steps, self._stream, output, loop)
+        self._runner.metrics.record_solve(request.model, result, queue_s)
         if result.finish_reason is Finish.ERROR:
-            return Failed(Refused(502, f"an engine failed: {result.error}", code="engine_error"))
-        return Ended(result, output.end(result), output.stopped, queue_s)
+            return SolveFailed(Refused(502, f"an engine failed: {result.error}", code="engine_error"))
+        return SolveEnded(result, output.end(result), output.stopped, queue_s)
 
-    def _late(self) -> Failed:
-        self._solves.meters.rejected.labels("deadline").inc()
-        return Failed(Refused(503, "the deadline passed in the queue", code="deadline", retry_after_s=1))
+    def _deadline_passed(self) -> SolveFailed:
+        self._runner.metrics.rejected.labels("deadline").inc()
+        return SolveFailed(Refused(503, "the deadline passed in the queue", code="deadline", retry_after_s=1))
 
-    def _step_by_step(self, running: Stream, output: Output, loop: asyncio.AbstractEventLoop) -> Result:
-        """In a thread of its own."""
-        for record in running:
-            loop.call_soon_threadsafe(self._hear, Step(record, output.feed(record)))
+    def _run_steps(self, solve_stream: Stream, output: Output, loop: asyncio.AbstractEventLoop) -> Result:
+        """Run the solve; called in a thread of its own."""
+        for record in solve_stream:
+            loop.call_soon_threadsafe(self._on_event, StepDone(record, output.feed(record)))
             if output.stopped:
-                running.cancel()
-        return running.result
+                solve_stream.cancel()
+        return solve_stream.result
 
 
-class Solves:
-    """All solves of a server."""
+class JobRunner:
+    """Runs all solves of a server.
 
-    def __init__(self, models: Models, line: Line, meters: Meters) -> None:
-        self.models, self.line, self.meters = models, line, meters
+    Attributes:
+        solve_threads: one thread per solve that may run.
+        parse_threads: one thread. Requests are parsed one at a time, because tokenizing a long text takes much
+            memory, which a thread then keeps.
+    """
+
+    def __init__(self, models: Models, queue: SolveQueue, metrics: Metrics) -> None:
+        self.models, self.queue, self.metrics = models, queue, metrics
         self.pace = Pace()
-        self.threads = ThreadPoolExecutor(line.at_a_time, thread_name_prefix="specs-solve")
-        self.reading = ThreadPoolExecutor(1, thread_name_prefix="specs-read")
-        """For requests, one at a time: to tokenize a long text takes much memory, which a thread then keeps."""
-        self._jobs: dict[asyncio.Task[None], Job] = {}
+        self.solve_threads = ThreadPoolExecutor(queue.max_running, thread_name_prefix="specs-solve")
+        self.parse_threads = ThreadPoolExecutor(1, thread_name_prefix="specs-read")
+        self._jobs: dict[asyncio.Task[None], SolveJob] = {}
 
-    def try_out(self, method: Method, law: Law) -> None:
-        """Solve a short question, so that a failure is logged before the first request, and deadlines have a pace.
+    def solve_trial_question(self, method: Method, law: Law) -> None:
+        """Solve a short question, to log failures before the first request and to measure speed for deadlines.
 
-        An engine that fails here may have recovered when it is needed, and methods that do not use it still work.
+        A failure does not end the server: the engine may recover, and methods that do not use it still work.
         """
         config = SolveConfig(method, law, Limits(max_tokens=100))
-        trial = stream(TRIAL, self.models, config, pace=self.pace)
+        trial = stream(TRIAL_QUESTION, self.models, config, pace=self.pace)
         try:
             failure = trial.result.error
         except KeyboardInterrupt:
@@ -169,27 +175,29 @@ class Solves:
             log.exception("defect")
             failure = described(error)
         if failure is not None:
-            say("trial failed", logging.WARNING, error=failure)
+            log_event("trial failed", logging.WARNING, error=failure)
 
-    def begin(self, asked: Sequence[Asked], client: str, hear: Callable[[int, Event], None]) -> list[Job]:
-        """Begin the solves of a request; `hear` gets the number of the solve with each event.
+    def start(
+        self, requests: Sequence[SolveRequest], client: str, on_event: Callable[[int, SolveEvent], None]
+    ) -> list[SolveJob]:
+        """Start the solves of a request; `on_event` gets (solve_idx, event).
 
         Raises:
-            Refused: there is no room for them, or the server is shutting down.
+            Refused: the queue has not enough free slots, or the server is shutting down.
         """
         try:
-            places = self.line.take(client, len(asked))
-        except Full as full:
-            self.meters.rejected.labels("queue").inc()
+            places = self.queue.reserve(client, len(requests))
+        except QueueFull as full:
+            self.metrics.rejected.labels("queue").inc()
             raise Refused(
                 429, f"the queue is full; try again in {full.retry_after_s} s", code="queue_full",
                 retry_after_s=full.retry_after_s,
             ) from None  # fmt: skip
-        except Closed:
+        except QueueClosed:
             raise shutting_down() from None
         jobs = [
-            Job(one, place, lambda event, k=k: hear(k, event), self)
-            for k, (one, place) in enumerate(zip(asked, places, strict=True))
+            SolveJob(request, place, lambda event, solve_idx=solve_idx: on_event(solve_idx, event), self)
+            for solve_idx, (request, place) in enumerate(zip(requests, places, strict=True))
         ]
         for job in jobs:
             task = asyncio.get_running_loop().create_task(job.run())
@@ -198,11 +206,11 @@ class Solves:
         return jobs
 
     def close(self) -> None:
-        """No new solves: whoever waits is sent away, whoever runs goes on."""
-        self.line.close()
+        """Refuse waiting and new solves; running ones continue."""
+        self.queue.close()
 
     def cancel(self) -> None:
-        """End those that run; what they have so far is their answer."""
+        """End the running solves; each answers with what it has so far."""
         for job in list(self._jobs.values()):
             job.cancel()
 

@@ -1,8 +1,7 @@
-"""Running the application until it is told to stop, and stopping it well.
+"""Runs the application until a signal stops it, and stops it gracefully.
 
-On SIGINT or SIGTERM nothing new is taken on, what waits in line is sent away, and solves under way get
-`grace_s` seconds to end. Then they are cancelled, which answers them with what they have so far. A
-second signal ends the server at once.
+On SIGINT or SIGTERM the server refuses new and waiting solves and gives running ones `grace_s` seconds to end.
+Then it cancels them, and they answer with what they have so far. A second signal ends the server at once.
 """
 
 from __future__ import annotations
@@ -16,21 +15,21 @@ import uvicorn
 from fastapi import FastAPI
 
 from specs.errors import InputError
-from specs.server.access_log import say
-from specs.server.jobs import Solves
+from specs.server.access_log import log_event
+from specs.server.jobs import JobRunner
 
-AFTER_GRACE_S = 5.0
-"""Seconds for cancelled solves to be answered and read."""
-CONNECTIONS = 1000
-"""Connections at a time; more are answered with 503."""
+ANSWER_GRACE_S = 5.0
+"""Seconds in which cancelled solves can be answered and their clients can read the answers."""
+MAX_CONNECTIONS = 1000
+"""Connections at the same time; the server answers further ones with 503."""
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, with solves that end before it does."""
+class _GracefulServer(uvicorn.Server):
+    """uvicorn, but it waits for the solves to end."""
 
-    def __init__(self, config: uvicorn.Config, solves: Solves, grace_s: float) -> None:
+    def __init__(self, config: uvicorn.Config, runner: JobRunner, grace_s: float) -> None:
         super().__init__(config)
-        self._solves, self._grace_s = solves, grace_s
+        self._runner, self._grace_s = runner, grace_s
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -38,24 +37,26 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Not uvicorn's, which raises the signal once more when all is done: to stop well is no failure."""
+        """Stop; unlike uvicorn's, this handler does not raise the signal again, since a clean stop is no failure."""
         if self.should_exit:
             self.force_exit = True
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._solves.cancel if self.should_exit else self._wind_down)
+            self._loop.call_soon_threadsafe(self._runner.cancel if self.should_exit else self._stop_gracefully)
         self.should_exit = True
 
-    def _wind_down(self) -> None:
-        say("stopping", running=self._solves.line.running, waiting=self._solves.line.waiting, grace_s=self._grace_s)
-        self._solves.close()
-        asyncio.get_running_loop().call_later(self._grace_s, self._solves.cancel)
+    def _stop_gracefully(self) -> None:
+        log_event(
+            "stopping", running=self._runner.queue.running, waiting=self._runner.queue.waiting, grace_s=self._grace_s
+        )
+        self._runner.close()
+        asyncio.get_running_loop().call_later(self._grace_s, self._runner.cancel)
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket that listens there; port 0 takes a free one.
+    """A listening socket; port 0 takes a free port.
 
     Raises:
-        InputError: the address is taken or is none of this machine's.
+        InputError: the address is in use or does not belong to this machine.
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
@@ -65,16 +66,16 @@ def bind(host: str, port: int) -> socket.socket:
         raise InputError(f"cannot listen on {host} port {port} ({why}); choose another") from None
 
 
-def serve(app: FastAPI, solves: Solves, listening: socket.socket, grace_s: float) -> None:
-    """Serve until a signal; returns once everything is answered."""
+def serve(app: FastAPI, runner: JobRunner, listening: socket.socket, grace_s: float) -> None:
+    """Serve until a signal; returns once all requests are answered."""
     config = uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # whoever asks could say to be anyone
-        timeout_graceful_shutdown=round(grace_s + AFTER_GRACE_S),
-        limit_concurrency=CONNECTIONS,
+        proxy_headers=False,  # any client could send forged X-Forwarded headers
+        timeout_graceful_shutdown=round(grace_s + ANSWER_GRACE_S),
+        limit_concurrency=MAX_CONNECTIONS,
     )
-    _Server(config, solves, grace_s).run(sockets=[listening])
-    say("stopped")
+    _GracefulServer(config, runner, grace_s).run(sockets=[listening])
+    log_event("stopped")

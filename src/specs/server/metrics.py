@@ -1,10 +1,10 @@
-"""What Prometheus reads at `/metrics`."""
+"""Metrics that Prometheus reads at `/metrics`."""
 
 from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from specs.server.queue import Line
+from specs.server.queue import SolveQueue
 from specs.types import Finish, Result
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250)
@@ -12,10 +12,10 @@ PHASES = ("draft", "target_generate", "target_score", "prm", "orchestration")
 KINDS = ("processed", "cached", "generated", "discarded", "speculated")
 
 
-class Meters:
-    """Counters and histograms of one server; names of models and routes are its own, never a client's words."""
+class Metrics:
+    """Counters and histograms of one server; labels hold its own model names and routes, not clients' words."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, queue: SolveQueue) -> None:
         self.registry = registry = CollectorRegistry()
         self.requests = Counter(
             "specs_requests", "Requests by route and status", ["route", "status"], registry=registry
@@ -43,11 +43,11 @@ class Meters:
             buckets=SECONDS,
             registry=registry,
         )
-        Gauge("specs_waiting", "Solves in the queue", registry=registry).set_function(lambda: line.waiting)
-        Gauge("specs_running", "Solves under way", registry=registry).set_function(lambda: line.running)
+        Gauge("specs_waiting", "Solves in the queue", registry=registry).set_function(lambda: queue.waiting)
+        Gauge("specs_running", "Solves under way", registry=registry).set_function(lambda: queue.running)
 
-    def solved(self, model: str, result: Result, queue_s: float) -> None:
-        """Count a solve that has ended."""
+    def record_solve(self, model: str, result: Result, queue_s: float) -> None:
+        """Add an ended solve to all metrics."""
         self.solves.labels(model, str(result.finish_reason)).inc()
         if result.finish_reason is Finish.ERROR:
             self.failed.labels(model).inc()
@@ -65,5 +65,5 @@ class Meters:
                 self.tokens.labels(str(role), kind).inc(getattr(use, kind))
 
     def text(self) -> bytes:
-        """Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)

@@ -1,7 +1,6 @@
-"""Names of models that clients may ask for: each a method, its options and a law.
+"""The model names that clients can request: each stands for a method, its options and a sampling law.
 
-`specs`, narrower and wider ones, every method that the loaded models allow, and the presets that the
-server was started with.
+The catalog holds `specs` in three widths, every method that the loaded models allow, and the server's presets.
 """
 
 from __future__ import annotations
@@ -19,12 +18,13 @@ from specs.types import Role
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
-    """What a name stands for.
+class ServedModel:
+    """A model name and what it stands for.
 
     Attributes:
-        options: of the method; `law` as `specs.api.configure` takes it.
         description: one line for people.
+        options: options of the method.
+        law: sampling options, as `specs.api.configure` takes them.
     """
 
     name: str
@@ -34,16 +34,16 @@ class Offer:
     law: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
-_OURS = (
-    Offer("specs", "specs", "SPECS with its defaults"),
-    Offer("specs-fast", "specs", "SPECS with 4 candidates a step", {"n": 4}),
-    Offer("specs-wide", "specs", "SPECS with 16 candidates a step", {"n": 16}),
+_SPECS_MODELS = (
+    ServedModel("specs", "specs", "SPECS with its defaults"),
+    ServedModel("specs-fast", "specs", "SPECS with 4 candidates a step", {"n": 4}),
+    ServedModel("specs-wide", "specs", "SPECS with 16 candidates a step", {"n": 16}),
 )
 _DESCRIPTIONS = {
     "beam": "PRM beam search with the target",
     "beam-draft": "PRM beam search with the draft",
-    "best-of-n": "n whole samples of the target, the best by the PRM",
-    "majority": "n whole samples of the target, the most frequent answer",
+    "best-of-n": "n whole samples of the target; the PRM chooses the best",
+    "majority": "n whole samples of the target; the most frequent answer wins",
     "gsi": "guided speculative inference (arXiv 2506.04118)",
     "rsd": "reward-guided speculative decoding (arXiv 2501.19324)",
     "target": "one sample of the target",
@@ -51,21 +51,24 @@ _DESCRIPTIONS = {
 }
 
 
-def offers(models: Models, presets: Mapping[str, Preset] = MappingProxyType({})) -> dict[str, Offer]:
-    """By name, what these models can be asked for, `presets` among it.
+def build_catalog(models: Models, presets: Mapping[str, Preset] = MappingProxyType({})) -> dict[str, ServedModel]:
+    """The served models by name, presets included.
 
     Raises:
-        InputError: a preset lacks a model or has the name of something else, or nothing can be served.
+        InputError: a preset needs a model that is not loaded, its name is in use, or no method can be served.
     """
-    others = (Offer(name, name, _DESCRIPTIONS.get(name, f"the method {name}")) for name in NAMES if name != "specs")
-    have = {role for role in Role if getattr(models, role) is not None}
-    found = {offer.name: offer for offer in (*_OURS, *others) if make(offer.method).roles <= have}
+    others = (
+        ServedModel(name, name, _DESCRIPTIONS.get(name, f"the method {name}")) for name in NAMES if name != "specs"
+    )
+    loaded_roles = {role for role in Role if getattr(models, role) is not None}
+    candidates = (*_SPECS_MODELS, *others)
+    catalog = {served.name: served for served in candidates if make(served.method).roles <= loaded_roles}
     for name, preset in presets.items():
-        if name in found:
-            raise InputError(f"a preset would be called {name!r}, as something else is; rename its file")
-        if missing := sorted(make(preset.method).roles - have):
+        if name in catalog:
+            raise InputError(f"the preset's name conflicts with model {name!r}; rename its file")
+        if missing := sorted(make(preset.method).roles - loaded_roles):
             raise InputError(f"preset {name} is for {preset.method}, which needs a {missing[0]} model; give one")
-        found[name] = Offer(name, preset.method, f"{preset.method}, from a preset", preset.options, preset.law)
-    if not found:
+        catalog[name] = ServedModel(name, preset.method, f"{preset.method}, from a preset", preset.options, preset.law)
+    if not catalog:
         raise InputError("no method can be served with these models; give at least --target or --draft")
-    return found
+    return catalog

@@ -1,4 +1,4 @@
-"""The text of a solve as it may be shown: whole characters, up to a stop string, and only what stays."""
+"""The visible text of a solve: whole characters, up to a stop string, and only text that is final."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from specs.types import Result, StepRecord
 
 
 class Output:
-    """Grows with the steps of one solve; the parts that it gives out join to the text of the answer.
+    """Turns the steps of one solve into pieces of text, which together are the answer.
 
-    A step of a search over several traces may not be part of the answer: it is given out at the end. What
-    might be the beginning of a stop string waits until that is known.
+    In a search over several traces no step is final before the end, so the whole text comes at the end. Text
+    that may be the start of a stop string is held back until that is decided.
 
     Attributes:
-        stopped: a stop string was met; nothing follows.
+        stopped: whether a stop string has appeared; no text follows it.
     """
 
     def __init__(self, stop: Sequence[str] = ()) -> None:
@@ -26,13 +26,13 @@ class Output:
         self.stopped = False
 
     def feed(self, record: StepRecord) -> str:
-        """What may be shown after this step and was not yet."""
+        """Add a step; returns the text that has become visible."""
         if self.stopped or not record.accepted or record.step is None or record.kept is not None:
             return ""
         return self._grow(self._decoder.decode(record.step.text.encode("utf-8", "surrogateescape")))
 
     def end(self, result: Result) -> str:
-        """What is left to be shown."""
+        """End the answer; returns the rest of its visible text."""
         if self.stopped:
             return ""
         shown = self._grow(result.text[len(self._text) :])
@@ -49,11 +49,11 @@ class Output:
             self._text = self._text[: min(found)]
             safe = len(self._text)
         else:
-            safe = len(self._text) - max((_begun(self._text, one) for one in self._stop), default=0)
+            safe = len(self._text) - max((_partial_stop_length(self._text, one) for one in self._stop), default=0)
         shown, self._shown = self._text[self._shown : safe], max(safe, self._shown)
         return shown
 
 
-def _begun(text: str, stop: str) -> int:
-    """Length of the longest end of `text` that `stop` begins with."""
+def _partial_stop_length(text: str, stop: str) -> int:
+    """Length of the longest suffix of `text` that is a proper prefix of `stop`."""
     return next((size for size in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:size])), 0)

@@ -1,6 +1,6 @@
-"""The line of solves: so many at a time, so many waiting, clients in turn.
+"""The queue of solves: a few run at a time, a limited number wait, and clients take turns.
 
-Everything here runs on one event loop, so there are no locks.
+All of this runs on one event loop, so it needs no locks.
 """
 
 from __future__ import annotations
@@ -11,39 +11,40 @@ import time
 from collections import deque
 
 FIRST_GUESS_S = 1.0
-"""Seconds that a solve is taken to last until one has ended."""
+"""Assumed seconds of a solve until the first one has ended."""
 WEIGHT = 0.2
-"""Of the last solve in the running mean."""
+"""Weight of the newest solve in the running mean of solve times."""
 
 
-class Full(Exception):
-    """There is no room in the line; `retry_after_s` (whole seconds, >= 1) is when there should be."""
+class QueueFull(Exception):
+    """The queue has not enough free slots; try again in `retry_after_s` (whole seconds, >= 1)."""
 
     def __init__(self, retry_after_s: int) -> None:
         super().__init__(f"full, try again in {retry_after_s} s")
         self.retry_after_s = retry_after_s
 
 
-class Closed(Exception):
+class QueueClosed(Exception):
     """The server is shutting down."""
 
 
-class Line:
-    """Who solves now and who waits.
+class SolveQueue:
+    """Decides which solves run and which wait.
 
-    A client that asks for much does not keep others waiting: whenever a solve ends, the next client in
-    turn goes on with its oldest request.
+    Clients take turns: when a solve ends, the next client's oldest request starts. So a client with many
+    requests does not hold up the others.
 
     Attributes:
-        at_a_time: solves that run together, >= 1.
-        room: solves that may wait beside them, >= 0.
+        max_running: solves that may run at the same time, >= 1.
+        max_waiting: solves that may wait beside them, >= 0.
+        running: solves that run now.
         closed: whether the server is shutting down.
     """
 
-    def __init__(self, at_a_time: int, room: int) -> None:
-        self.at_a_time, self.room = at_a_time, room
+    def __init__(self, max_running: int, max_waiting: int) -> None:
+        self.max_running, self.max_waiting = max_running, max_waiting
         self.running = 0
-        self._waiting: dict[str, deque[Place]] = {}
+        self._waiting: dict[str, deque[QueuePlace]] = {}
         self._mean_s = FIRST_GUESS_S
         self.closed = False
 
@@ -51,98 +52,98 @@ class Line:
     def waiting(self) -> int:
         return sum(map(len, self._waiting.values()))
 
-    def take(self, client: str, wanted: int) -> list[Place]:
-        """Places for `wanted` solves (>= 1) of a client, all or none.
+    def reserve(self, client: str, count: int) -> list[QueuePlace]:
+        """Reserve places for `count` solves (>= 1) of a client, all or none.
 
         Raises:
-            Full: there are not so many.
-            Closed: there will be none.
+            QueueFull: not enough free slots.
+            QueueClosed: the server is shutting down.
         """
         if self.closed:
-            raise Closed
-        free = self.at_a_time - self.running
-        if wanted > free + self.room - self.waiting:
-            raise Full(self._wait_s(wanted))
-        places = [Place(self, client) for _ in range(wanted)]
+            raise QueueClosed
+        free = self.max_running - self.running
+        if count > free + self.max_waiting - self.waiting:
+            raise QueueFull(self._retry_after_s(count))
+        places = [QueuePlace(self, client) for _ in range(count)]
         self._waiting.setdefault(client, deque()).extend(places)
-        self._go_on()
+        self._start_next()
         return places
 
     def close(self) -> None:
-        """Send everyone away who waits; those who run go on."""
+        """Refuse all waiting solves and all new ones; running solves continue."""
         self.closed = True
         for places in self._waiting.values():
             for place in places:
-                place.turn_away()
+                place.refuse()
         self._waiting.clear()
 
-    def left(self, place: Place, ran_s: float | None) -> None:
-        """A place is given back, after a solve of `ran_s` seconds or, for None, without one."""
-        if ran_s is None:
+    def release(self, place: QueuePlace, solve_s: float | None) -> None:
+        """Free a place after a solve of `solve_s` seconds, or, if None, before its solve started."""
+        if solve_s is None:
             if place in (places := self._waiting.get(place.client, deque())):
                 places.remove(place)
                 if not places:
                     del self._waiting[place.client]
             return
         self.running -= 1
-        self._mean_s += WEIGHT * (ran_s - self._mean_s)
-        self._go_on()
+        self._mean_s += WEIGHT * (solve_s - self._mean_s)
+        self._start_next()
 
-    def _go_on(self) -> None:
-        while self._waiting and self.running < self.at_a_time:
+    def _start_next(self) -> None:
+        while self._waiting and self.running < self.max_running:
             client = next(iter(self._waiting))
             places = self._waiting.pop(client)
             place = places.popleft()
             if places:
-                self._waiting[client] = places  # behind the others
+                self._waiting[client] = places  # behind the other clients
             self.running += 1
-            place.call()
+            place.start()
 
-    def _wait_s(self, wanted: int) -> int:
-        """Until so many more have room, if solves go on as they did."""
-        excess = self.waiting + self.running + wanted - self.at_a_time - self.room
-        return max(1, math.ceil(max(1, excess) / self.at_a_time * self._mean_s))
+    def _retry_after_s(self, count: int) -> int:
+        """Seconds until `count` slots should be free, judging by the solves so far."""
+        excess = self.waiting + self.running + count - self.max_running - self.max_waiting
+        return max(1, math.ceil(max(1, excess) / self.max_running * self._mean_s))
 
 
-class Place:
-    """One solve's place in the line: `await reached()`, and `leave()` whatever happens."""
+class QueuePlace:
+    """One solve's place in the queue: `await wait_for_turn()`, and call `leave()` in every case."""
 
-    def __init__(self, line: Line, client: str) -> None:
+    def __init__(self, queue: SolveQueue, client: str) -> None:
         self.client = client
-        self._line = line
+        self._queue = queue
         self._turn: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        self._left = False
+        self._released = False
 
-    async def reached(self, within_s: float | None = None) -> None:
-        """Wait for one's turn.
+    async def wait_for_turn(self, timeout_s: float | None = None) -> None:
+        """Wait until this solve may run.
 
         Raises:
-            Closed: there will be none.
-            TimeoutError: it did not come within so many seconds; None for as long as it takes.
-            asyncio.CancelledError: `leave` came first.
+            QueueClosed: the server is shutting down.
+            TimeoutError: the turn did not come within `timeout_s` seconds; None waits as long as it takes.
+            asyncio.CancelledError: `leave` was called first.
         """
-        await asyncio.wait({self._turn}, timeout=within_s)
+        await asyncio.wait({self._turn}, timeout=timeout_s)
         if not self._turn.done():
             raise TimeoutError
         self._turn.result()
 
-    def call(self) -> None:
-        """It is this one's turn."""
+    def start(self) -> None:
+        """Let the solve run."""
         self._turn.set_result(time.perf_counter())
 
-    def turn_away(self) -> None:
-        """There will be no turn."""
-        self._turn.set_exception(Closed())
-        self._turn.exception()  # whoever waits hears of it; where nobody does, that is no error
-        self._left = True
+    def refuse(self) -> None:
+        """End the wait with `QueueClosed`."""
+        self._turn.set_exception(QueueClosed())
+        self._turn.exception()  # marks it as retrieved: asyncio must not complain if nobody waits
+        self._released = True
 
     def leave(self) -> None:
-        """Give the place back, waiting or running; again is nothing."""
-        if self._left:
+        """Give the place back, waiting or running; idempotent."""
+        if self._released:
             return
-        self._left = True
+        self._released = True
         if self._turn.done():
-            self._line.left(self, time.perf_counter() - self._turn.result())
+            self._queue.release(self, time.perf_counter() - self._turn.result())
         else:
             self._turn.cancel()
-            self._line.left(self, None)
+            self._queue.release(self, None)

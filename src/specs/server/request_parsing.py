@@ -1,4 +1,4 @@
-"""From a request to the solves that it asks for."""
+"""Turns an HTTP request into the solves that it asks for (`parse_request`)."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from specs.errors import InputError, ModelError
 from specs.methods import Method, settings_of
 from specs.methods.registry import options_of
 from specs.server.errors import Refused, quoted
-from specs.server.model_catalog import Offer
+from specs.server.model_catalog import ServedModel
 from specs.server.schemas import ChatRequest, Common, CompletionRequest, Message, SpecsOptions
 from specs.types import Chat, Turn
 
-OPTIONS = ("n", "beta", "tau", "width", "threshold")
-"""Options of methods that a request may give."""
-COLDEST = 0.01
-"""The lowest temperature above 0: logits over less are beyond what single precision tells apart."""
-SEED_AT_ZERO = 0
-"""Of temperature 0, where the request names none."""
+METHOD_OPTIONS = ("n", "beta", "tau", "width", "threshold")
+"""Method options that a request may set."""
+MIN_TEMPERATURE = 0.01
+"""The lowest temperature above 0: single precision cannot represent logits divided by less."""
+SEED_AT_TEMPERATURE_0 = 0
+"""The seed of a request at temperature 0 that sets none."""
 
 
 @dataclass(frozen=True, slots=True)
-class Caps:
-    """What a request may ask for at most; `law` is what it gets where it asks for nothing.
+class RequestLimits:
+    """The most that a request may ask for, and the server's sampling defaults.
 
     Attributes:
-        n: candidates a step.
-        tokens: of an answer, and what an answer may have where the request does not say.
-        step_tokens: of one step.
-        law: as `specs.api.configure` takes it.
+        n: candidates per step.
+        tokens: tokens of an answer; also the limit of a request that sets none.
+        step_tokens: tokens of one step.
+        law: default sampling options, as `specs.api.configure` takes them.
     """
 
     n: int = 64
@@ -44,12 +44,13 @@ class Caps:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One solve.
+class SolveRequest:
+    """One solve that a request asks for.
 
     Attributes:
-        stop: texts before which the answer ends.
-        notes: what was made of the request that its fields do not say.
+        model: the name that the client requested.
+        stop: stop strings; the answer ends before the first one.
+        notes: remarks for the client on how the server interpreted the request.
     """
 
     model: str
@@ -60,51 +61,61 @@ class Asked:
     notes: tuple[str, ...]
 
 
-def asked_by(
-    request: ChatRequest | CompletionRequest, offers: Mapping[str, Offer], caps: Caps, models: Models
-) -> list[Asked]:
-    """The solves of a request: its prompts, each `n` times with seeds that follow one another.
+def parse_request(
+    request: ChatRequest | CompletionRequest,
+    catalog: Mapping[str, ServedModel],
+    request_limits: RequestLimits,
+    models: Models,
+) -> list[SolveRequest]:
+    """The solves of a request: each prompt `n` times, with consecutive seeds.
 
     Raises:
-        Refused: what cannot be done, by the name of its field.
+        Refused: something cannot be done; the error names the field.
     """
-    offer = offers.get(request.model)
-    if offer is None:
+    served = catalog.get(request.model)
+    if served is None:
         raise Refused(
             404, f"there is no model {quoted(request.model)}; GET /v1/models names them", param="model",
             code="model_not_found",
         )  # fmt: skip
-    config, notes = _configured(request, request.specs or SpecsOptions.model_validate({}), offer, caps)
+    specs_options = request.specs or SpecsOptions.model_validate({})
+    config, notes = _configure(request, specs_options, served, request_limits)
     try:
         models.require(config.method, config.sampling)
     except InputError as error:
         raise Refused(400, str(error)) from None
     if isinstance(request, ChatRequest):
-        prompts = [_conversation(request.messages)]
+        prompts = [_question_and_chat(request.messages)]
     else:
         prompts = [(prompt, Chat(template=False)) for prompt in request.prompts]
     for question, chat in prompts:
-        _check(question, chat, config.method, models, "messages" if isinstance(request, ChatRequest) else "prompt")
+        _check_prompt(
+            question, chat, config.method, models, "messages" if isinstance(request, ChatRequest) else "prompt"
+        )
     stop = (request.stop,) if isinstance(request.stop, str) else tuple(request.stop or ())
     first = _seed(request)
     return [
-        Asked(request.model, question, chat, replace(config, seed=first + k), stop, notes)
+        SolveRequest(request.model, question, chat, replace(config, seed=first + answer_idx), stop, notes)
         for question, chat in prompts
-        for k in range(request.n or 1)
+        for answer_idx in range(request.n or 1)
     ]
 
 
-def _configured(request: Common, own: SpecsOptions, offer: Offer, caps: Caps) -> tuple[SolveConfig, tuple[str, ...]]:
-    name = own.method or offer.method
-    options = dict(offer.options) if name == offer.method else {}
-    given = {option: value for option in OPTIONS if (value := getattr(own, option)) is not None}
-    law = {**caps.law, **offer.law}
-    limits: dict[str, Any] = {"max_tokens": _tokens(request, caps), "deadline_s": own.deadline_s}
+def _configure(
+    request: Common, own: SpecsOptions, served: ServedModel, request_limits: RequestLimits
+) -> tuple[SolveConfig, tuple[str, ...]]:
+    name = own.method or served.method
+    options = dict(served.options) if name == served.method else {}
+    given = {option: value for option in METHOD_OPTIONS if (value := getattr(own, option)) is not None}
+    law = {**request_limits.law, **served.law}
+    limits: dict[str, Any] = {"max_tokens": _tokens(request, request_limits), "deadline_s": own.deadline_s}
     if own.max_steps is not None:
         limits["max_steps"] = own.max_steps
     if own.max_step_tokens is not None:
-        if own.max_step_tokens > caps.step_tokens:
-            raise Refused(400, f"specs.max_step_tokens: at most {caps.step_tokens} here", param="specs.max_step_tokens")
+        if own.max_step_tokens > request_limits.step_tokens:
+            raise Refused(
+                400, f"specs.max_step_tokens: at most {request_limits.step_tokens} here", param="specs.max_step_tokens"
+            )
         law["max_step_tokens"] = own.max_step_tokens
     if request.top_p is not None:
         law["top_p"] = request.top_p
@@ -114,8 +125,8 @@ def _configured(request: Common, own: SpecsOptions, offer: Offer, caps: Caps) ->
         if foreign := [option for option in given if option not in known]:
             raise Refused(400, f"specs.{foreign[0]}: method {name} has no such option", param=f"specs.{foreign[0]}")
         options |= given
-        if request.temperature and request.temperature < COLDEST:
-            raise Refused(400, f"temperature: 0, or at least {COLDEST:g}", param="temperature")
+        if request.temperature and request.temperature < MIN_TEMPERATURE:
+            raise Refused(400, f"temperature: give 0, or at least {MIN_TEMPERATURE:g}", param="temperature")
         if request.temperature:
             law["temperature"] = request.temperature
         elif request.temperature == 0:
@@ -123,28 +134,28 @@ def _configured(request: Common, own: SpecsOptions, offer: Offer, caps: Caps) ->
                 options["select"] = "best"
             temperature = law.get("temperature", TEMPERATURE)
             notes = (
-                f"temperature 0: the best candidate of each step, seed {SEED_AT_ZERO} unless one was given; "
-                f"candidates are drawn at {temperature:g}",
+                f"temperature 0: the best candidate of each step, seed {SEED_AT_TEMPERATURE_0} unless you set one; "
+                f"candidates are sampled at {temperature:g}",
             )
         config = configure(name, **law, **limits, **options)
     except InputError as error:
         raise Refused(400, str(error), param="specs" if request.specs else None) from None
-    if settings_of(config.method).get("n", 1) > caps.n:
-        raise Refused(400, f"specs.n: at most {caps.n} candidates a step here", param="specs.n")
+    if settings_of(config.method).get("n", 1) > request_limits.n:
+        raise Refused(400, f"specs.n: at most {request_limits.n} candidates a step here", param="specs.n")
     return config, notes
 
 
-def _tokens(request: Common, caps: Caps) -> int:
-    """What an answer may have."""
+def _tokens(request: Common, request_limits: RequestLimits) -> int:
+    """The token limit of an answer."""
     names = ("max_completion_tokens", "max_tokens")
     given = {name: value for name in names if (value := getattr(request, name, None)) is not None}
     if len(set(given.values())) > 1:
         raise Refused(400, "max_tokens and max_completion_tokens differ; give one of them", param="max_tokens")
     for name, value in given.items():
-        if value > caps.tokens:
-            raise Refused(400, f"{name}: at most {caps.tokens} here", param=name)
+        if value > request_limits.tokens:
+            raise Refused(400, f"{name}: at most {request_limits.tokens} here", param=name)
         return value
-    return caps.tokens
+    return request_limits.tokens
 
 
 def _seed(request: Common) -> int:
@@ -153,14 +164,14 @@ def _seed(request: Common) -> int:
         raise Refused(400, "seed and specs.seed differ; give one of them", param="specs.seed")
     seed = outer if inner is None else inner
     if seed is None:
-        return SEED_AT_ZERO if request.temperature == 0 else secrets.randbits(31)
+        return SEED_AT_TEMPERATURE_0 if request.temperature == 0 else secrets.randbits(31)
     return seed
 
 
-def _conversation(messages: Sequence[Message]) -> tuple[str, Chat]:
-    """The last user's turn, and the turns before it."""
+def _question_and_chat(messages: Sequence[Message]) -> tuple[str, Chat]:
+    """The last message, which is the question, and the turns before it."""
     if messages[-1].role != "user":
-        raise Refused(400, "messages: the last one has to be a user's, which is what is solved", param="messages")
+        raise Refused(400, "messages: the last message must have the role user; it is the question", param="messages")
     turns = [
         Turn(cast(Any, "system" if message.role == "developer" else message.role), message.text)
         for message in messages[:-1]
@@ -168,10 +179,10 @@ def _conversation(messages: Sequence[Message]) -> tuple[str, Chat]:
     return messages[-1].text, Chat(tuple(turns))
 
 
-def _check(question: str, chat: Chat, method: Method, models: Models, param: str) -> None:
-    """Refuse what no model of the method could read."""
+def _check_prompt(question: str, chat: Chat, method: Method, models: Models, param: str) -> None:
+    """Refuse a prompt that one of the method's models cannot read."""
     if not question.strip():
-        raise Refused(400, f"{param}: the question is empty; say what is to be solved", param=param)
+        raise Refused(400, f"{param}: the question is empty; write what to solve", param=param)
     for role in method.roles:
         try:
             models.prompt(role, question, chat)
@@ -181,8 +192,8 @@ def _check(question: str, chat: Chat, method: Method, models: Models, param: str
             raise Refused(400, f"{param}: {error}", param=param) from None
 
 
-def within(limits: Limits, waited_s: float) -> Limits | None:
-    """What is left of the limits after so long in the line; None once the deadline has passed."""
+def remaining_limits(limits: Limits, waited_s: float) -> Limits | None:
+    """The limits after `waited_s` seconds in the queue; None once the deadline has passed."""
     if limits.deadline_s is None:
         return limits
     left = limits.deadline_s - waited_s

@@ -1,7 +1,7 @@
-"""Requests as OpenAI's clients send them.
+"""Schemas of requests as OpenAI's clients send them.
 
-A field that would change the answer is honoured or refused by name. Those that change nothing here (who
-asks, what the request is filed under) are taken as they are.
+The server either honours a field that would change the answer, or refuses it by name. It accepts and ignores
+fields that change nothing here (labels such as the user's name).
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ SEED = 2**63
 
 
 def _whole(text: str) -> str:
-    """JSON can spell halves of surrogate pairs, which no text holds."""
+    """Refuse lone surrogates, which JSON can spell but no text can contain."""
     if any("\ud800" <= character <= "\udfff" for character in text):
-        raise PydanticCustomError("half_a_character", "half of a surrogate pair is no text; send both halves")
+        raise PydanticCustomError("half_a_character", "half of a surrogate pair is not text; send both halves")
     return text
 
 
 def _false(value: object) -> object:
-    """`Literal[False]` by itself takes 0 for false."""
+    """Refuse 0, which `Literal[False]` alone accepts as false."""
     if value is not False:
         raise PydanticCustomError("not_false", "input should be false")
     return value
@@ -41,29 +41,33 @@ Label = Annotated[str, Field(max_length=1000)]
 
 
 class Body(BaseModel):
-    """Values of just the stated kinds, no unknown fields, no NaN, no infinity."""
+    """A strict schema: no type coercion, no unknown fields, no NaN, no infinity."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
 
 
 class SpecsOptions(Body):
-    """What `specs` can be asked beyond OpenAI's fields (`extra_body={"specs": {...}}` in its client)."""
+    """Options beyond OpenAI's fields (`extra_body={"specs": {...}}` in its client)."""
 
     method: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(
-        None, description="instead of the model's own method"
+        None, description="a method that replaces the model's own"
     )
-    n: Annotated[int, Field(ge=1)] | None = Field(None, description="candidates a step")
+    n: Annotated[int, Field(ge=1)] | None = Field(None, description="candidates per step")
     beta: Annotated[float, Field(gt=0, le=1e6)] | None = Field(None, description="inverse temperature of verification")
-    tau: Annotated[float, Field(ge=0, le=1)] | None = Field(None, description="from where a draft step is good enough")
-    width: Annotated[int, Field(ge=1)] | None = Field(None, description="traces side by side, of beam and dvts")
-    threshold: Annotated[float, Field(ge=-1e6, le=1e6)] | None = Field(None, description="of gsi")
-    max_steps: Annotated[int, Field(ge=1, le=10_000)] | None = Field(None, description="accepted steps at most")
-    max_step_tokens: Annotated[int, Field(ge=1)] | None = Field(None, description="tokens of one step at most")
-    deadline_s: Annotated[float, Field(gt=0, le=86_400)] | None = Field(
-        None, description="seconds from the request's arrival until the best answer so far is given"
+    tau: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="threshold for a draft step to be accepted"
     )
-    seed: Annotated[int, Field(ge=-SEED, lt=SEED)] | None = Field(None, description="of sampling, as the outer seed")
-    trace: bool = Field(False, description="say every candidate of every step, and the whole record at the end")
+    width: Annotated[int, Field(ge=1)] | None = Field(None, description="traces side by side (beam and dvts)")
+    threshold: Annotated[float, Field(ge=-1e6, le=1e6)] | None = Field(None, description="acceptance threshold of gsi")
+    max_steps: Annotated[int, Field(ge=1, le=10_000)] | None = Field(None, description="most accepted steps")
+    max_step_tokens: Annotated[int, Field(ge=1)] | None = Field(None, description="most tokens of one step")
+    deadline_s: Annotated[float, Field(gt=0, le=86_400)] | None = Field(
+        None, description="seconds from the request's arrival until the server returns the best answer so far"
+    )
+    seed: Annotated[int, Field(ge=-SEED, lt=SEED)] | None = Field(
+        None, description="sampling seed, like the outer seed"
+    )
+    trace: bool = Field(False, description="return every candidate of every step, and the full record at the end")
 
 
 class StreamOptions(Body):
@@ -72,24 +76,25 @@ class StreamOptions(Body):
 
 
 class Common(Body):
-    """What chats and completions have in common."""
+    """Fields of both chats and completions."""
 
     model: Annotated[str, Field(max_length=1000)]
     max_tokens: Annotated[int, Field(ge=1)] | None = None
-    n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = Field(None, description="answers")
+    n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = Field(None, description="number of answers")
     seed: Annotated[int, Field(ge=-SEED, lt=SEED)] | None = None
     stop: Stop | Annotated[list[Stop], Field(max_length=MAX_STOPS)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = Field(
-        None, description="of drawing steps; 0 takes the best candidate at the model's own temperature, seed 0"
+        None,
+        description="temperature of sampling; 0 takes the best candidate at the model's own temperature, seed 0",
     )
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     specs: SpecsOptions | None = None
-    # These are labels, which change no answer.
+    # Labels, which change no answer.
     user: Label | None = None
     metadata: Annotated[dict[str, Label], Field(max_length=16)] | None = None
-    # What follows is taken only where it asks for nothing.
+    # Accepted only with values that have no effect.
     frequency_penalty: Zero | None = None
     presence_penalty: Zero | None = None
     logit_bias: Nothing | None = None
@@ -144,7 +149,7 @@ class ChatRequest(Common):
 
 
 class CompletionRequest(Common):
-    """`POST /v1/completions`: the models go on with the text of the prompt, without a chat template."""
+    """`POST /v1/completions`: the models continue the text of the prompt, without a chat template."""
 
     prompt: (
         Annotated[Text, Field(min_length=1)]
@@ -160,26 +165,26 @@ class CompletionRequest(Common):
         return [self.prompt] if isinstance(self.prompt, str) else self.prompt
 
 
-_CHOSEN = "an answer is chosen among candidates and has no log-probability of its own; ask for specs.trace"
+_CHOSEN = "the answer is chosen among candidates and has no log-probability of its own; set specs.trace instead"
 
 UNSUPPORTED = {
-    "tools": "there are no tool calls",
-    "tool_choice": "there are no tool calls",
-    "functions": "there are no tool calls",
-    "function_call": "there are no tool calls",
-    "tool_calls": "there are no tool calls",
+    "tools": "the server makes no tool calls",
+    "tool_choice": "the server makes no tool calls",
+    "functions": "the server makes no tool calls",
+    "function_call": "the server makes no tool calls",
+    "tool_calls": "the server makes no tool calls",
     "logprobs": _CHOSEN,
     "top_logprobs": _CHOSEN,
-    "frequency_penalty": "draft and target score one law, which has no penalties",
-    "presence_penalty": "draft and target score one law, which has no penalties",
-    "logit_bias": "draft and target score one law, which has no bias",
+    "frequency_penalty": "draft and target share one sampling law, which has no penalties",
+    "presence_penalty": "draft and target share one sampling law, which has no penalties",
+    "logit_bias": "draft and target share one sampling law, which has no bias",
     "response_format": "answers are text",
     "modalities": "answers are text",
     "audio": "answers are text",
     "reasoning_effort": "choose a model or specs.n instead",
-    "echo": "answers come without their prompts",
-    "suffix": "answers are written from front to back",
-    "best_of": "choose the model best-of-n instead",
-    "store": "nothing is stored",
+    "echo": "answers do not repeat their prompts",
+    "suffix": "models write answers from left to right",
+    "best_of": "request the model best-of-n instead",
+    "store": "the server stores nothing",
 }
-"""Why a field of OpenAI's is refused where it asks for something."""
+"""For each unsupported OpenAI field, the reason that the refusal gives."""

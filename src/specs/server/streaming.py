@@ -1,4 +1,4 @@
-"""The response to a request, whole or as a stream, while its solves go on."""
+"""The response to a request, whole or as server-sent events, while its solves run."""
 
 from __future__ import annotations
 
@@ -10,48 +10,54 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
-from specs.server.answers import Answer
-from specs.server.jobs import Ended, Event, Failed, Solves, Step
-from specs.server.request_parsing import Asked
+from specs.server.answers import ResponseBuilder
+from specs.server.jobs import JobRunner, SolveEnded, SolveEvent, SolveFailed, StepDone
+from specs.server.request_parsing import SolveRequest
 
-QUIET_S = 10.0
-"""Seconds after which a stream that has nothing to say says so, so that nobody on the way closes it."""
+KEEPALIVE_S = 10.0
+"""Seconds without an event after which a stream sends a comment, so that no proxy closes the connection."""
 
 
-class Happening:
-    """The solves of a request: their events as they come, until the client leaves, which ends them.
+class SolveEvents:
+    """The events of a request's solves as they happen; if the client disconnects, the solves are cancelled.
 
     Attributes:
-        said: what the log will say of the request.
+        log_fields: fields that the request's log line will have.
     """
 
-    def __init__(self, solves: Solves, asked: Sequence[Asked], request: Request) -> None:
-        """Begins them. Raises `Refused`: there is no room in the line."""
-        self._events: asyncio.Queue[tuple[int, Event]] = asyncio.Queue()
+    def __init__(self, runner: JobRunner, solve_requests: Sequence[SolveRequest], request: Request) -> None:
+        """Start the solves. Raises `Refused` if the queue has not enough free slots."""
+        self._events: asyncio.Queue[tuple[int, SolveEvent]] = asyncio.Queue()
         self._request = request
-        self.said: dict[str, Any] = request.state.said
-        self._jobs = solves.begin(asked, request.state.client, lambda k, event: self._events.put_nowait((k, event)))
+        self.log_fields: dict[str, Any] = request.state.log_fields
+        self._jobs = runner.start(
+            solve_requests,
+            request.state.client,
+            lambda solve_idx, event: self._events.put_nowait((solve_idx, event)),
+        )
 
-    async def __aiter__(self) -> AsyncIterator[tuple[int, Event] | None]:
-        """Number of the solve and event; None where nothing has happened for a while. Ends early if the client left."""
-        gone = asyncio.ensure_future(_gone(self._request))
-        left = len(self._jobs)
+    async def __aiter__(self) -> AsyncIterator[tuple[int, SolveEvent] | None]:
+        """Yield (solve_idx, event), or None after `KEEPALIVE_S` without one; stop early if the client disconnects."""
+        disconnected = asyncio.ensure_future(_wait_for_disconnect(self._request))
+        pending = len(self._jobs)
         try:
-            while left:
-                coming = asyncio.ensure_future(self._events.get())
-                done, _ = await asyncio.wait({coming, gone}, timeout=QUIET_S, return_when=asyncio.FIRST_COMPLETED)
-                if coming not in done:
-                    coming.cancel()
-                if gone in done:
+            while pending:
+                next_event = asyncio.ensure_future(self._events.get())
+                done, _ = await asyncio.wait(
+                    {next_event, disconnected}, timeout=KEEPALIVE_S, return_when=asyncio.FIRST_COMPLETED
+                )
+                if next_event not in done:
+                    next_event.cancel()
+                if disconnected in done:
                     return
-                if coming not in done:
+                if next_event not in done:
                     yield None
                     continue
-                k, event = coming.result()
-                left -= not isinstance(event, Step)
-                yield k, event
+                solve_idx, event = next_event.result()
+                pending -= not isinstance(event, StepDone)
+                yield solve_idx, event
         finally:
-            gone.cancel()
+            disconnected.cancel()
             for job in self._jobs:
                 job.cancel()
 
@@ -59,72 +65,73 @@ class Happening:
         return len(self._jobs)
 
 
-async def _gone(request: Request) -> None:
-    """Returns once the client has left."""
+async def _wait_for_disconnect(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
-async def whole(answer: Answer, happening: Happening, log_prompts: bool) -> Response:
-    """All at once, when all solves have ended. Raises `Refused`: one of them failed."""
-    ended: dict[int, Ended] = {}
-    async for item in happening:
+async def complete_response(builder: ResponseBuilder, events: SolveEvents, log_prompts: bool) -> Response:
+    """The whole response, once all solves have ended. Raises `Refused` if one of them fails."""
+    ended: dict[int, SolveEnded] = {}
+    async for item in events:
         if item is None:
             continue
-        k, event = item
-        if isinstance(event, Failed):
+        solve_idx, event = item
+        if isinstance(event, SolveFailed):
             raise event.refusal
-        if isinstance(event, Step):
-            answer.note(k, event)
+        if isinstance(event, StepDone):
+            builder.record_step(solve_idx, event)
         else:
-            ended[k] = event
-    if len(ended) < len(happening):
-        return Response(status_code=499)  # nobody reads it
-    in_order = [ended[k] for k in sorted(ended)]
-    _say_ended(happening.said, in_order, log_prompts)
-    return JSONResponse(answer.whole(in_order))
+            ended[solve_idx] = event
+    if len(ended) < len(events):
+        return Response(status_code=499)  # the client has disconnected
+    in_order = [ended[solve_idx] for solve_idx in sorted(ended)]
+    _log_results(events.log_fields, in_order, log_prompts)
+    return JSONResponse(builder.complete(in_order))
 
 
-async def streamed(answer: Answer, happening: Happening, spent: bool, log_prompts: bool) -> AsyncIterator[str]:
-    """Server-sent events: a part a step, the last one `[DONE]`; with `spent` the usage before it."""
-    ended: dict[int, Ended] = {}
-    for part in answer.opening():
-        yield _event(part)
-    async for item in happening:
+async def stream_response(
+    builder: ResponseBuilder, events: SolveEvents, include_usage: bool, log_prompts: bool
+) -> AsyncIterator[str]:
+    """Server-sent events: one chunk per step, then the token counts if `include_usage`, then `[DONE]`."""
+    ended: dict[int, SolveEnded] = {}
+    for chunk in builder.opening_chunks():
+        yield _sse(chunk)
+    async for item in events:
         if item is None:
             yield ": still here\n\n"
             continue
-        k, event = item
-        if isinstance(event, Failed):
-            happening.said.update(failed=event.refusal.message)
-            yield _event(event.refusal.body)
+        solve_idx, event = item
+        if isinstance(event, SolveFailed):
+            events.log_fields.update(failed=event.refusal.message)
+            yield _sse(event.refusal.body)
             break
-        if isinstance(event, Step):
-            if (part := answer.step(k, event)) is not None:
-                yield _event(part)
+        if isinstance(event, StepDone):
+            if (chunk := builder.step_chunk(solve_idx, event)) is not None:
+                yield _sse(chunk)
             continue
-        ended[k] = event
-        for part in answer.closing(k, event):
-            yield _event(part)
+        ended[solve_idx] = event
+        for chunk in builder.closing_chunks(solve_idx, event):
+            yield _sse(chunk)
     else:
-        if spent and len(ended) == len(happening):
-            yield _event(answer.spent([ended[k] for k in sorted(ended)]))
-    _say_ended(happening.said, list(ended.values()), log_prompts)
+        if include_usage and len(ended) == len(events):
+            yield _sse(builder.usage_chunk([ended[solve_idx] for solve_idx in sorted(ended)]))
+    _log_results(events.log_fields, list(ended.values()), log_prompts)
     yield "data: [DONE]\n\n"
 
 
-def _event(part: dict[str, Any]) -> str:
-    return f"data: {json.dumps(part, ensure_ascii=False)}\n\n"
+def _sse(chunk: dict[str, Any]) -> str:
+    return f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"
 
 
-def _say_ended(said: dict[str, Any], ended: list[Ended], log_prompts: bool) -> None:
-    results = [one.result for one in ended]
-    said.update(
-        finish=[str(one.finish_reason) for one in results],
-        queue_s=[round(one.queue_s, 6) for one in ended],
-        solve_s=[round(one.latency_s, 6) for one in results],
-        steps=[len(one.accepted) for one in results],
-        tokens=[sum(len(record.step.token_ids) for record in one.accepted if record.step) for one in results],
+def _log_results(log_fields: dict[str, Any], ended: list[SolveEnded], log_prompts: bool) -> None:
+    results = [solve.result for solve in ended]
+    log_fields.update(
+        finish=[str(result.finish_reason) for result in results],
+        queue_s=[round(solve.queue_s, 6) for solve in ended],
+        solve_s=[round(result.latency_s, 6) for result in results],
+        steps=[len(result.accepted) for result in results],
+        tokens=[sum(len(record.step.token_ids) for record in result.accepted if record.step) for result in results],
     )
     if log_prompts:
-        said.update(answers=[one.text for one in results])
+        log_fields.update(answers=[result.text for result in results])

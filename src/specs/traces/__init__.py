@@ -1,1 +1,1 @@
-"""Solves as JSON: writing them, reading them back, and replaying them. May import decoding."""
+"""Writes solves as JSON, reads them back and replays them; import `schema`, `codec` and `replay`."""

@@ -1,7 +1,7 @@
-"""Trace files read back: `specs.traces.schema` the other way round.
+"""Reads trace files: the inverse of `specs.traces.schema`.
 
-A line holds one solve, as `specs solve --trace` writes it; other keys may stand beside. A name that
-ends in .gz is read as gzip. Texts come back as people read them: stray bytes are marked, not kept.
+Each line holds one solve, as `specs solve --trace` writes it, and may have further keys. A file whose name ends in
+.gz is read as gzip. Bytes that are not valid text come back as replacement characters.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _KINDS = {
 
 
 def read_traces(path: Path) -> Iterator[tuple[str, Result]]:
-    """Every solve of a file, with its place for messages ("traces.jsonl, line 3").
+    """Yield (place, solve) for every solve in a file; messages name the place ("traces.jsonl, line 3").
 
     Raises:
-        InputError: no such file, or the place and the field that are wrong.
+        InputError: there is no such file, or a field is wrong (the message names it and its place).
     """
     found = False
     for number, line in _lines(path):
@@ -43,12 +43,12 @@ def read_traces(path: Path) -> Iterator[tuple[str, Result]]:
             where = f"{path}, line {number}"
             yield where, result_from(_parsed(line, where), where)
     if not found:
-        raise InputError(f"{path} holds no trace; give what 'specs solve --trace' writes")
+        raise InputError(f"{path} holds no traces; give what 'specs solve --trace' writes")
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     if not path.is_file():
-        raise InputError(f"{path} is no file; give what 'specs solve --trace' writes")
+        raise InputError(f"{path} is not a file; give what 'specs solve --trace' writes")
     try:
         with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
             yield from enumerate(lines, 1)
@@ -60,14 +60,14 @@ def _parsed(line: str, where: str) -> Any:
     try:
         return json.loads(line)
     except ValueError as error:
-        raise InputError(f"{where}: not JSON ({error}); give one solve a line") from None
+        raise InputError(f"{where}: not JSON ({error}); give one solve per line") from None
 
 
 def result_from(value: Any, where: str) -> Result:
     """The inverse of `result_json(result, candidates=True)`; `where` names the value in messages."""
-    solve = _Object(value, where)
+    solve = _JsonObject(value, where)
     steps = [
-        _step(_Object(step, f"{where}, step {number}")) for number, step in enumerate(solve.take("steps", list), 1)
+        _step(_JsonObject(step, f"{where}, step {number}")) for number, step in enumerate(solve.take("steps", list), 1)
     ]
     usage, models, prompts = (solve.part(name) for name in ("usage", "models", "prompt_token_ids"))
     return Result(
@@ -82,7 +82,7 @@ def result_from(value: Any, where: str) -> Result:
         latency_s=solve.number("latency_s"),
         time_to_first_step_s=solve.optional("time_to_first_step_s", float),
         seed=solve.take("seed", int),
-        draws=solve.take("draws", int) if solve.has("draws") else 1,  # before there was a second rule
+        draws=solve.take("draws", int) if solve.has("draws") else 1,  # early traces know only rule 1
         models={role: models.take(role, str) for role in models.roles()},
         prompt_token_ids={role: prompts.ids(role) for role in prompts.roles()},
         settings=_settings(solve.take("settings", dict), solve.where),
@@ -109,8 +109,10 @@ def _settings(value: dict[str, Any], where: str) -> dict[str, Any]:
     return found
 
 
-def _chat(chat: _Object) -> Chat:
-    turns = [_Object(turn, f"{chat.where}, turn {number}") for number, turn in enumerate(chat.take("before", list), 1)]
+def _chat(chat: _JsonObject) -> Chat:
+    turns = [
+        _JsonObject(turn, f"{chat.where}, turn {number}") for number, turn in enumerate(chat.take("before", list), 1)
+    ]
     try:
         before = tuple(Turn(turn.take("role", str), turn.take("content", str)) for turn in turns)
         return Chat(before, chat.take("template", bool))
@@ -118,9 +120,10 @@ def _chat(chat: _Object) -> Chat:
         raise InputError(f"{chat.where}: {error}") from None
 
 
-def _step(step: _Object) -> StepRecord:
+def _step(step: _JsonObject) -> StepRecord:
     rows = [
-        _Object(row, f"{step.where}, candidate {number}") for number, row in enumerate(step.take("candidates", list), 1)
+        _JsonObject(row, f"{step.where}, candidate {number}")
+        for number, row in enumerate(step.take("candidates", list), 1)
     ]
     chosen = step.optional("chosen", int)
     if not rows or (chosen is not None and not 0 <= chosen < len(rows)):
@@ -158,21 +161,21 @@ def _step(step: _Object) -> StepRecord:
     )
 
 
-def _usage(use: _Object) -> Usage:
+def _usage(use: _JsonObject) -> Usage:
     counts = (name for name in Usage.__slots__ if name != "minimum")
     return Usage(*(use.take(name, int) for name in counts), minimum=use.optional("minimum", int))
 
 
-class _Object:
-    """A JSON object and its place; what it lacks is an error that names both."""
+class _JsonObject:
+    """A JSON object with its place; errors name the place and the field."""
 
     def __init__(self, value: Any, where: str) -> None:
         if not isinstance(value, dict):
-            raise InputError(f"{where} is no object; give what 'specs solve --trace' writes")
+            raise InputError(f"{where} is not an object; give what 'specs solve --trace' writes")
         self._value, self.where = value, where
 
     def take(self, name: str, kind: type) -> Any:
-        """The value of a field, of this kind."""
+        """The value of a field, checked to be of this type."""
         if name not in self._value:
             raise InputError(f"{self.where}: no {name!r}; give a whole trace, as 'specs solve --trace' writes it")
         value = self._value[name]
@@ -181,17 +184,17 @@ class _Object:
         return value
 
     def optional(self, name: str, kind: type) -> Any:
-        """The same, or None where the field holds null."""
+        """The value of a field, or None if it is null."""
         if name in self._value and not self.has(name):
             return None
         return self.number(name) if kind is float else self.take(name, kind)
 
     def has(self, name: str) -> bool:
-        """Whether a field is there and holds more than null."""
+        """Whether a field is present and not null."""
         return self._value.get(name) is not None
 
     def number(self, name: str) -> float:
-        """A number, of which JSON holds the infinite and the undefined as text."""
+        """A number; infinite numbers and NaN are text in JSON."""
         value = self._value.get(name)
         if isinstance(value, str) and value in _NOT_FINITE:
             return _NOT_FINITE[value]
@@ -207,18 +210,18 @@ class _Object:
         return names(value)
 
     def ids(self, name: str) -> tuple[int, ...]:
-        """Token ids, or places of candidates."""
+        """A list of token ids or candidate indices."""
         values = self.take(name, list)
         if not all(isinstance(value, int) and not isinstance(value, bool) for value in values):
             raise InputError(f"{self.where}: {name!r} are not all whole numbers")
         return tuple(values)
 
-    def part(self, name: str) -> _Object:
-        """An object within."""
-        return _Object(self.take(name, dict), f"{self.where}, {name}")
+    def part(self, name: str) -> _JsonObject:
+        """The object in a field."""
+        return _JsonObject(self.take(name, dict), f"{self.where}, {name}")
 
     def roles(self) -> list[Role]:
-        """Its keys, where they are roles."""
+        """The object's keys, which must be roles."""
         for name in self._value:
             if name not in tuple(Role):
                 raise InputError(f"{self.where}: {name!r} is none of {', '.join(Role)}")

@@ -1,11 +1,11 @@
-"""Decide recorded steps anew, without models: what other options would have made of them.
+"""Decides the steps of a recorded solve again, with other options and without models.
 
-    replay(result)              every decision again, bit for bit
-    replay(result, tau=0.7)     up to the first step that comes out otherwise
+    replay(result)              repeats every decision, bit for bit
+    replay(result, tau=0.7)     goes up to the first step with another outcome
 
-The method itself runs; the record answers its proposals, and its uniforms are those of the recorded
-seed. So a replay is exact as far as it goes: a solve with these options, the same models and the same
-seed takes these very steps. It ends where the method asks for something that was never sampled.
+The method itself runs: the record answers its proposals, and the recorded seed gives its random numbers. So a
+replay is exact as far as it goes: a solve with these options, the same models and the same seed takes exactly these
+steps. It ends where the method asks for something that was never sampled.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from specs.types import (
 )
 
 
-class Ended(StrEnum):
-    """Why a replay went no further."""
+class ReplayEnd(StrEnum):
+    """Why a replay ended."""
 
     COMPLETE = "complete"
     CUT = "complete, but the solve was cut short"
@@ -59,65 +59,64 @@ class Replay:
     """A recorded solve under other options.
 
     Attributes:
-        method: as replayed.
-        decisions: of the steps that were decided again; one that changed is the last. In a search
-            `chosen` is the leader at that step.
-        replayed: how many recorded steps a solve with these options takes as they were, in
-            [0, recorded]. The solves part at step `replayed`, if they do.
-        recorded: steps of the record, those thrown away included.
-        ended: why it went no further; only `COMPLETE` says that the whole result would be the same.
+        method: the replayed method.
+        decisions: the repeated decisions; only the last one can differ from the record. In a search `chosen` is
+            the leader at that step.
+        replayed: number of recorded steps that a solve with these options also takes, in [0, recorded]. If the
+            solves diverge, they do so at step `replayed`.
+        recorded: number of steps in the record, including rejected ones.
+        ended: why the replay ended; the whole result is the same only if it is `COMPLETE`.
     """
 
     method: Method
     decisions: tuple[Decision, ...]
     replayed: int
     recorded: int
-    ended: Ended
+    ended: ReplayEnd
 
 
 def replay(result: Result, **options: Any) -> Replay:
-    """Decide a solve's steps again with `options` in place of the recorded ones; None leaves one as it was.
+    """Decide the steps of a solve again; `options` replace the recorded ones, except those that are None.
 
-    `n` may only go down: the first candidates are what a smaller `n` would have drawn. A step that was
-    thrown away has no lasting choice, so only that it is thrown away again counts there; candidates
-    of equal tokens are one.
+    `n` may only decrease: a smaller `n` would have sampled the first candidates. The choice in a rejected step has
+    no effect, so such a step only has to be rejected again. Candidates with equal tokens count as the same.
 
     Raises:
-        InputError: a method or an option that does not exist, or recorded settings that make no sense.
+        InputError: the method or an option does not exist, or the recorded settings are invalid.
     """
-    return _Replaying(result, *_recorded(result, options)).run()
+    return _Replayer(result, *_settings_of_record(result, options)).run()
 
 
-class _Parted(Exception):
-    """The replay goes no further."""
+class _Diverged(Exception):
+    """The replay ends here."""
 
-    def __init__(self, ended: Ended) -> None:
+    def __init__(self, ended: ReplayEnd) -> None:
         self.ended = ended
 
 
-class _Replaying:
-    """A replay under way: the method, and the record that answers it."""
+class _Replayer:
+    """Runs a method and answers its requests from a record."""
 
     def __init__(self, result: Result, method: Method, law: Law, limits: Limits) -> None:
         self.result, self.method, self.law, self.limits = result, method, law, limits
         self.decisions: list[Decision] = []
         self.open: list[tuple[Proposal, Propose, StepRecord]] = []
-        """Proposals that were answered and not decided yet."""
+        """Proposals that the method has received and not yet decided on."""
         self.done = 0
-        """Records that came out as they were."""
+        """Number of records that were reproduced."""
 
     def run(self) -> Replay:
         result = self.result
         try:
-            prompts = result.prompt_token_ids if result.steps else {Role.TARGET: ()}  # nothing was drawn
+            prompts = result.prompt_token_ids if result.steps else {Role.TARGET: ()}  # nothing was sampled
             key = Key.for_method(result.seed, prompts, result.draws)
         except ValueError as error:
             raise InputError(str(error)) from None
-        flow = self.method.solve(result.question, self.law, key)
+        steps = self.method.solve(result.question, self.law, key)
         try:
             reply = None
             while True:
-                request = flow.send(reply)
+                request = steps.send(reply)
                 match request:
                     case Propose():
                         reply = self._propose(request)
@@ -129,57 +128,57 @@ class _Replaying:
                         reply = None
         except StopIteration as stop:
             same = self.done == len(self.result.steps) and stop.value is self.result.finish_reason
-            ended = Ended.COMPLETE if same else Ended.PROPOSAL
-        except _Parted as parted:
-            flow.close()
-            ended = parted.ended
+            ended = ReplayEnd.COMPLETE if same else ReplayEnd.PROPOSAL
+        except _Diverged as diverged:
+            steps.close()
+            ended = diverged.ended
         return Replay(self.method, tuple(self.decisions), self.done, len(self.result.steps), ended)
 
     def _propose(self, request: Propose) -> Proposal:
         place = self.done + len(self.open)
         if place == len(self.result.steps):
-            raise _Parted(Ended.CUT)
+            raise _Diverged(ReplayEnd.CUT)
         record = self.result.steps[place]
         if missing := self._missing(request, record):
-            raise _Parted(missing)
+            raise _Diverged(missing)
         each = len(record.candidates) // len(request.traces)
-        drawn = [c for k, c in enumerate(record.candidates) if k % each < request.n]
-        proposal = Proposal(tuple(_verified(candidate, request) for candidate in drawn))
+        drawn = [c for candidate_idx, c in enumerate(record.candidates) if candidate_idx % each < request.n]
+        proposal = Proposal(tuple(_visible_to_method(candidate, request) for candidate in drawn))
         self.open.append((proposal, request, record))
         return proposal
 
-    def _missing(self, request: Propose, record: StepRecord) -> Ended | None:
-        """What the record lacks to answer a request; None if nothing."""
+    def _missing(self, request: Propose, record: StepRecord) -> ReplayEnd | None:
+        """Why the record cannot answer a request; None if it can."""
         first = next((c for c in record.candidates if c.end is not End.CUT), record.candidates[0])
         if request.writer is not record.writer:
-            return Ended.WRITER
+            return ReplayEnd.WRITER
         if len(request.trace.steps) != record.step_idx:
-            return Ended.PROPOSAL
+            return ReplayEnd.PROPOSAL
         if len(request.traces) > 1:
             own, recorded = settings_of(self.method), self.result.settings["method"]
             if any(own.get(name) != recorded.get(name) for name in ("n", "width")):
-                return Ended.TRACES
+                return ReplayEnd.TRACES
             if len(request.traces) * request.n != len(record.candidates):
-                return Ended.PROPOSAL
+                return ReplayEnd.PROPOSAL
         if request.n > len(record.candidates):
-            return Ended.MORE_CANDIDATES
-        if _rewarded(request) and first.reward is None:
-            return Ended.NO_REWARD
+            return ReplayEnd.MORE_CANDIDATES
+        if _asks_rewards(request) and first.reward is None:
+            return ReplayEnd.NO_REWARD
         if Role.TARGET in request.verify and first.log_p is None:
-            return Ended.NO_LOG_P
+            return ReplayEnd.NO_LOG_P
         return None
 
     def _accept(self, accept: Accept) -> Finish | None:
         proposal, request, record = self._take(accept.proposal)
         self.decisions.append(accept.decision)
         if record.kept is not None:
-            raise _Parted(Ended.THROWN_AWAY)
+            raise _Diverged(ReplayEnd.THROWN_AWAY)
         if accept.keep is not record.accepted:
-            raise _Parted(Ended.KEPT if accept.keep else Ended.THROWN_AWAY)
+            raise _Diverged(ReplayEnd.KEPT if accept.keep else ReplayEnd.THROWN_AWAY)
         chosen = accept.decision.chosen if accept.keep else None
         step = None if chosen is None else proposal.candidates[chosen]
         if accept.keep and (step and step.token_ids) != (record.step and record.step.token_ids):
-            raise _Parted(Ended.CANDIDATE)
+            raise _Diverged(ReplayEnd.CANDIDATE)
         self.done += 1
         return None if step is None else finish_of(request.trace.extend(step, request.writer), self.limits)
 
@@ -187,29 +186,32 @@ class _Replaying:
         proposal, request, record = self._take(None)
         self.decisions.append(branch.decision)
         if branch.kept != record.kept:
-            raise _Parted(Ended.CANDIDATE)
+            raise _Diverged(ReplayEnd.CANDIDATE)
         self.done += 1
-        traces = [request.traces[k // request.n].extend(proposal.candidates[k], request.writer) for k in branch.kept]
+        traces = [
+            request.traces[candidate_idx // request.n].extend(proposal.candidates[candidate_idx], request.writer)
+            for candidate_idx in branch.kept
+        ]
         return tuple(finish_of(trace, self.limits) for trace in traces)
 
     def _take(self, proposal: Proposal | None) -> tuple[Proposal, Propose, StepRecord]:
-        idx = next((k for k, (one, *_) in enumerate(self.open) if one is proposal), -1)
+        idx = next((open_idx for open_idx, (opened, *_) in enumerate(self.open) if opened is proposal), -1)
         return self.open.pop(idx)
 
 
-def _verified(candidate: Candidate, request: Propose) -> Candidate:
-    """A candidate with no more than what was asked for: a method must not see what it would not pay for."""
+def _visible_to_method(candidate: Candidate, request: Propose) -> Candidate:
+    """The candidate without values that the request did not ask for, since a live solve would not have them."""
     scored = Role.TARGET in request.verify or request.writer is Role.TARGET
-    reward = candidate.reward if _rewarded(request) else None
+    reward = candidate.reward if _asks_rewards(request) else None
     return replace(candidate, reward=reward, log_p=candidate.log_p if scored else None)
 
 
-def _rewarded(request: Propose) -> bool:
+def _asks_rewards(request: Propose) -> bool:
     return Role.PRM in request.verify or request.judge is not None
 
 
-def _recorded(result: Result, options: dict[str, Any]) -> tuple[Method, Law, Limits]:
-    """The method, the law and the limits of a record, the method's options overridden."""
+def _settings_of_record(result: Result, options: dict[str, Any]) -> tuple[Method, Law, Limits]:
+    """The method, law and limits of a record, with `options` replacing the method's own."""
     names = options_of(result.method)
     given = {name: value for name, value in options.items() if value is not None}
     settings = result.settings

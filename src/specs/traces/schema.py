@@ -1,4 +1,4 @@
-"""A solve as JSON: the result that `--json` prints and the full trace that `--trace` writes."""
+"""Writes a solve as JSON: the result that `--json` prints, and the full trace that `--trace` writes."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON can hold it: infinite and NaN numbers become text, tuples become lists."""
+    """The value in JSON's types: infinite numbers and NaN become text, tuples become lists."""
     if isinstance(value, dict):
         return {name: plain(part) for name, part in value.items()}
     if isinstance(value, (list, tuple)):
@@ -109,28 +109,28 @@ def plain(value: Any) -> Any:
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
-    """A value as JSON that every parser can read and every file can hold: lone surrogates are escaped."""
+    """A value as standard JSON text, with lone surrogates escaped so that it can be encoded as UTF-8."""
     text = json.dumps(plain(value), ensure_ascii=False, allow_nan=False, indent=indent)
     return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def check_writable(path: Path) -> None:
-    """Raise `InputError` if a file cannot be written there; leaves nothing behind."""
+    """Raise `InputError` if a file cannot be written there; does not write anything."""
     if path.is_dir():
         raise InputError(f"{path} is a folder; name a file")
     if not path.parent.is_dir():
-        raise InputError(f"{path.parent} is no folder; make it first")
+        raise InputError(f"{path.parent} is not a folder; make it first")
     if not os.access(path.parent, os.W_OK):
-        raise InputError(f"{path.parent} cannot be written to; choose another place")
+        raise InputError(f"{path.parent} is not writable; choose another folder")
 
 
 def write_json(path: Path, value: dict[str, Any], indent: int | None = None) -> None:
-    """Write a file whole or not at all."""
+    """Write a JSON file completely or not at all."""
     write_text(path, json_text(value, indent) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file completely or not at all. It keeps its mode, links are followed, devices and pipes get the text."""
+    """Write a file completely or not at all; keeps its mode, follows links, writes directly to devices and pipes."""
     path = path.resolve()
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

@@ -1,6 +1,6 @@
-"""What a vLLM server needs to serve this project's models fast: loaded by vLLM itself, through entry points.
+"""vLLM plugins that serve this project's models fast; vLLM loads them through entry points, nothing imports them.
 
-vLLM loads them in its own processes wherever this package is installed beside it (`VLLM_PLUGINS`
-picks some). They import nothing else of this package. Clients check in the server's /metrics that
-`scoring` and `padding` are there before they rely on them.
+vLLM loads them into its own processes if this package is installed beside it (`VLLM_PLUGINS` selects some). They
+import nothing else from this package. Clients look in the server's /metrics for `scoring` and `padding` before they
+rely on them.
 """

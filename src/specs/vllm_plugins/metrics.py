@@ -1,11 +1,11 @@
-"""Metrics by which a server shows which plugins run in it."""
+"""Metrics that show which plugins run in a server."""
 
 # pyright: reportMissingImports=false
 from __future__ import annotations
 
 
-def tell(metric: str, meaning: str) -> None:
-    """Set `metric` to 1 in the server's /metrics; a second time does nothing."""
+def announce(metric: str, meaning: str) -> None:
+    """Set `metric` to 1 in the server's /metrics; idempotent."""
     from prometheus_client import REGISTRY, Gauge
 
     if metric not in REGISTRY._names_to_collectors:

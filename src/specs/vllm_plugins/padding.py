@@ -1,33 +1,33 @@
 """Gives padding rows of a model's vocabulary probability 0.
 
-Models round the number of rows of their output matrix up (Qwen2.5: 151,936 and 152,064 for one tokenizer of
-151,665 tokens). vLLM samples from all rows and counts all of them in log-probabilities. With this plugin the logits
-of ids that the tokenizer does not have are minus infinity in everything that a server computes. (A model that uses
-such ids for something else, such as sound, needs a server without it: VLLM_PLUGINS names the plugins to load.)
+Models round up the number of rows of their output matrix (Qwen2.5 has 151,936 or 152,064 for a tokenizer of
+151,665 tokens). vLLM samples from all rows and includes all of them in log-probabilities. This plugin sets the logits
+of ids that the tokenizer does not have to minus infinity. (A model that uses such ids for something else, such as
+sound, needs a server without this plugin: VLLM_PLUGINS names the plugins to load.)
 """
 
 # pyright: reportMissingImports=false
-# vLLM is installed where this runs, in a server, and is not needed elsewhere.
+# vLLM is installed only in servers, where this runs.
 from __future__ import annotations
 
 import math
 from functools import wraps
 from typing import Any
 
-from specs.vllm_plugins.metrics import tell
+from specs.vllm_plugins.metrics import announce
 
 CUTS = "specs_padding_plugin"
 
 
 def register() -> None:
-    """Entry point; vLLM calls it once in each of its processes, or more often."""
+    """Entry point, which vLLM calls at least once in each of its processes."""
     from vllm.model_executor.layers.logits_processor import LogitsProcessor
 
     if hasattr(LogitsProcessor.forward, "__wrapped__"):
         return
     LogitsProcessor.__init__ = _sized(LogitsProcessor.__init__)
     LogitsProcessor.forward = _cut(LogitsProcessor.forward)
-    tell(CUTS, "Rows that pad the vocabulary have no probability")
+    announce(CUTS, "Rows that pad the vocabulary have no probability")
 
 
 def _sized(original: Any) -> Any:
@@ -40,7 +40,7 @@ def _sized(original: Any) -> Any:
 
 
 def _tokens() -> int | None:
-    """The tokenizer's ids are below this; None if the server has no tokenizer."""
+    """Number of token ids of the tokenizer; None if the server has no tokenizer."""
     from vllm.config import get_current_vllm_config
     from vllm.tokenizers import cached_tokenizer_from_config
 

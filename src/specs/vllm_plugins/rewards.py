@@ -1,9 +1,9 @@
 """Rewards of prefixes, read at their last token.
 
-A PRM's reward at a separator depends on what stands before it only, so it can be asked for one
-prefix at a time. vLLM's own class of Qwen2.5-Math-PRM pools at every separator of a prompt and for
-that runs the whole prompt anew, always; this one pools at the last token, and vLLM then reads
-what it can from its prefix cache. (`...ForTokenClassification` models can do so without a plugin.)
+A PRM's reward at a separator depends only on the text before it, so each prefix can be a request of its own.
+vLLM's class of Qwen2.5-Math-PRM pools at every separator of a prompt, and therefore always recomputes the whole
+prompt. This class pools at the last token, so that vLLM can use its prefix cache. (`...ForTokenClassification`
+models do not need a plugin for that.)
 
     vllm serve Qwen/Qwen2.5-Math-PRM-7B --runner pooling --pooler-config '{"task": "classify"}' \
         --hf-overrides '{"architectures": ["Qwen2ForLastStepReward"]}'
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 
 def register() -> None:
-    """Make the architecture known to vLLM, which imports the class when a model asks for it."""
+    """Register the architecture; vLLM imports the class when a model needs it."""
     from vllm import ModelRegistry  # pyright: ignore[reportMissingImports]
 
     ModelRegistry.register_model("Qwen2ForLastStepReward", "specs.vllm_plugins.qwen:Qwen2ForLastStepReward")

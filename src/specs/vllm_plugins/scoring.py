@@ -1,31 +1,31 @@
-"""Prompt log-probabilities from a given token on, read through the prefix cache, under the request's law.
+"""Prompt log-probabilities from a given token on, with the prefix cache and under the request's sampling law.
 
-vLLM computes a whole prompt anew when its log-probabilities are asked for. With this plugin a request
-that says `extra_args: {"specs_score_from": P}` and `skip_reading_prefix_cache: false` takes as much of
-the tokens before P - 1 from the cache as whole blocks allow, so that every row from P on is computed;
-rows before that are zero. On servers with `--logprobs-mode processed_logprobs` the rows follow the
-request's temperature and top-p, like those of sampled tokens do; vLLM itself leaves prompts raw.
+vLLM recomputes a whole prompt if a request asks for its log-probabilities. With this plugin, a request with
+`extra_args: {"specs_score_from": P}` and `skip_reading_prefix_cache: false` reads the tokens before P - 1 from the
+cache, as far as whole blocks allow. The server then computes every row from P on; earlier rows are zero. With
+`--logprobs-mode processed_logprobs` the rows follow the request's temperature and top-p, as those of sampled tokens
+do; vLLM itself leaves the rows of prompts raw.
 
-Model runner V2 scores from a given row on without help (`prompt_logprob_start`), but not where the cache
-holds that row too, nor under a law: both come from here.
+Model runner V2 can score from a given row on (`prompt_logprob_start`), but not if the cache holds that row as well,
+and not under a sampling law. This plugin adds both.
 """
 
 # pyright: reportMissingImports=false
-# vLLM is there where this runs, in a server; nowhere else is it needed.
+# vLLM is installed only in servers, where this runs.
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from specs.vllm_plugins.metrics import tell
+from specs.vllm_plugins.metrics import announce
 
 METRIC = "specs_scoring_plugin"
 START = "specs_score_from"
 
 
 def register() -> None:
-    """Entry point; vLLM calls it once in each of its processes, or more often."""
+    """Entry point, which vLLM calls at least once in each of its processes."""
     from vllm.triton_utils import HAS_TRITON
     from vllm.v1.core.kv_cache_manager import KVCacheManager
     from vllm.v1.outputs import LogprobsTensors
@@ -35,19 +35,19 @@ def register() -> None:
         return
     KVCacheManager.get_computed_blocks = _from_start(KVCacheManager.get_computed_blocks)
     LogprobsTensors.empty_cpu = staticmethod(_zeroed(LogprobsTensors.empty_cpu))
-    GPUModelRunner._get_prompt_logprobs_dict = _by_law(GPUModelRunner._get_prompt_logprobs_dict)
-    if HAS_TRITON:  # or there is no V2
+    GPUModelRunner._get_prompt_logprobs_dict = _under_law(GPUModelRunner._get_prompt_logprobs_dict)
+    if HAS_TRITON:  # otherwise there is no model runner V2
         from vllm.v1.worker.gpu.sample.prompt_logprob import PromptLogprobsWorker
 
         PromptLogprobsWorker.add_request = _remembered(PromptLogprobsWorker.add_request)
-        PromptLogprobsWorker.compute_prompt_token_id_logprobs = _by_law_v2(
+        PromptLogprobsWorker.compute_prompt_token_id_logprobs = _under_law_v2(
             PromptLogprobsWorker.compute_prompt_token_id_logprobs
         )
-    tell(METRIC, "Prompt log-probabilities can be read through the prefix cache")
+    announce(METRIC, "Prompt log-probabilities can be read through the prefix cache")
 
 
-class _Shorter:
-    """A request that looks to the prefix cache as if it had only `num_tokens` tokens."""
+class _ShortenedRequest:
+    """A request that appears to have only `num_tokens` tokens, for the prefix cache."""
 
     def __init__(self, request: Any, num_tokens: int) -> None:
         self._request, self.num_tokens = request, num_tokens
@@ -61,14 +61,14 @@ def _from_start(original: Any) -> Any:
     def get_computed_blocks(self: Any, request: Any) -> Any:
         params = request.sampling_params
         start = ((params and params.extra_args) or {}).get(START)
-        # The cache is read up to one token less than there are.
-        return original(self, request if start is None else _Shorter(request, int(start)))
+        # vLLM reads at most all but the last token from the cache.
+        return original(self, request if start is None else _ShortenedRequest(request, int(start)))
 
     return get_computed_blocks
 
 
 def _zeroed(original: Any) -> Any:
-    """Rows of cached tokens are never written: they would be whatever the memory held."""
+    """Zero the rows of cached tokens, which vLLM never writes and which would otherwise hold arbitrary memory."""
 
     @wraps(original)
     def empty_cpu(*args: Any, **kwargs: Any) -> Any:
@@ -80,14 +80,14 @@ def _zeroed(original: Any) -> Any:
     return empty_cpu
 
 
-def _by_law(original: Any) -> Any:
+def _under_law(original: Any) -> Any:
     @wraps(original)
     def _get_prompt_logprobs_dict(self: Any, hidden_states: Any, num_scheduled_tokens: Any) -> Any:
         if not self.num_prompt_logprobs or self.model_config.logprobs_mode != "processed_logprobs":
             return original(self, hidden_states, num_scheduled_tokens)
         plain = self.sampler.compute_logprobs
 
-        def one(req_id: str, _: Any) -> Any:
+        def score_request(req_id: str, _: Any) -> Any:
             params = self.requests[req_id].sampling_params
             self.sampler.compute_logprobs = lambda logits: plain(_processed(logits, params))
             try:
@@ -95,7 +95,7 @@ def _by_law(original: Any) -> Any:
             finally:
                 del self.sampler.compute_logprobs
 
-        return _one_by_one(self, "num_prompt_logprobs", one)
+        return _for_each_request(self, "num_prompt_logprobs", score_request)
 
     return _get_prompt_logprobs_dict
 
@@ -110,31 +110,31 @@ def _remembered(original: Any) -> Any:
     return add_request
 
 
-def _by_law_v2(original: Any) -> Any:
+def _under_law_v2(original: Any) -> Any:
     @wraps(original)
     def compute_prompt_token_id_logprobs(self: Any, logits_fn: Any, *args: Any) -> Any:
         if self.logprobs_mode != "processed_logprobs":
             return original(self, logits_fn, *args)
 
-        def one(_: str, scores: Any) -> Any:
+        def score_request(_: str, scores: Any) -> Any:
             return original(self, lambda states: _processed(logits_fn(states), scores.params), *args)
 
-        return _one_by_one(self, "token_id_scores", one)
+        return _for_each_request(self, "token_id_scores", score_request)
 
     return compute_prompt_token_id_logprobs
 
 
-def _one_by_one(owner: Any, name: str, work: Callable[[str, Any], dict[str, Any]]) -> dict[str, Any]:
-    """What `work` finds for each request that waits in a dictionary of `owner`, as if it were the only one.
+def _for_each_request(owner: Any, name: str, work: Callable[[str, Any], dict[str, Any]]) -> dict[str, Any]:
+    """Call `work` for each request in the dictionary `owner.name`, with only that request in it; merge the results.
 
-    A request that `work` takes out of the dictionary no longer waits.
+    A request that `work` removes from the dictionary stays removed.
     """
     waiting = getattr(owner, name)
     found: dict[str, Any] = {}
     try:
-        for req_id, what in list(waiting.items()):
-            setattr(owner, name, {req_id: what})
-            found |= work(req_id, what)
+        for req_id, entry in list(waiting.items()):
+            setattr(owner, name, {req_id: entry})
+            found |= work(req_id, entry)
             if not getattr(owner, name):
                 del waiting[req_id]
     finally:

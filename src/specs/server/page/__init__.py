@@ -1,7 +1,7 @@
-"""The page of the server, and the same page around recorded solves: one string that needs nothing else.
+"""The server's page, also as a file around recorded solves; import `html` and `POLICY`.
 
-Plain HTML, CSS and JavaScript, put together when asked for; nothing is built and nothing is loaded from
-elsewhere. What a model wrote reaches the page as JSON and becomes text there, never markup.
+The page is one string of plain HTML, CSS and JavaScript: there is no build step, and it loads nothing from
+elsewhere. A model's text reaches the page as JSON and is shown as text, never as markup.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from specs import __version__
 from specs.traces.schema import plain
 
 SCRIPTS = ("dom.js", "traces.js", "figure.js", "steps.js", "solve.js", "client.js", "page.js")
-"""In the order in which they are read, as one script."""
+"""Parts of the page's script, in order."""
 
 
 def html(traces: Sequence[dict[str, Any]] | None = None) -> str:
     """The whole page.
 
     Args:
-        traces: solves as `specs.traces.schema.result_json(result, candidates=True)` gives them, to be looked at
-            without a server; None for the live page, which asks the server that it comes from.
+        traces: solves in the form of `specs.traces.schema.result_json(result, candidates=True)`, shown without a
+            server; None for the live page, which sends questions to its server.
     """
     parts = {
         "mode": "live" if traces is None else "file",
@@ -42,7 +42,7 @@ def html(traces: Sequence[dict[str, Any]] | None = None) -> str:
 
 
 def _policy(server: str) -> str:
-    """What the page may do: run its own style and script, and ask `server`, nobody else."""
+    """The content security policy: the page may use its own style and script and connect to `server` only."""
     return (
         f"default-src 'none'; style-src '{_hash(_style())}'; script-src '{_hash(_script())}'; img-src data:; "
         f"connect-src {server}; base-uri 'none'; form-action 'none'"
@@ -50,7 +50,7 @@ def _policy(server: str) -> str:
 
 
 def _embedded(value: Any) -> str:
-    """JSON that can stand between the tags of a script: ASCII, and nothing in it opens or closes a tag."""
+    """JSON that is safe inside a script element: ASCII, with no character that opens or closes a tag."""
     text = json.dumps(plain(value), allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -66,7 +66,7 @@ def _script() -> str:
 
 
 def _hash(text: str) -> str:
-    """The source of a policy that allows just this text."""
+    """The policy source that allows exactly this text."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
@@ -75,4 +75,4 @@ def _read(name: str) -> str:
 
 
 POLICY = _policy("'self'") + "; frame-ancestors 'none'"
-"""Content-Security-Policy of the live page, as a header of the server's answer."""
+"""Content-Security-Policy header of the live page."""

@@ -19,7 +19,7 @@ from specs.decoding.stream import stream
 from specs.engines.protocol import Models
 from specs.errors import EngineError, InputError
 from specs.eval.files import Problem
-from specs.eval.grid import Cell, names
+from specs.eval.grid import GridPoint, names
 from specs.eval.report import Report
 from specs.eval.rows import Rows
 from specs.eval.runner import Plan, solve_all
@@ -28,7 +28,7 @@ from specs.methods.beam import Beam
 from specs.methods.best_of_n import Majority
 from specs.methods.single import Single
 from specs.methods.specs import Specs
-from specs.traces.replay import Ended, replay
+from specs.traces.replay import ReplayEnd, replay
 from specs.types import Finish, Law, Role, StepPolicy
 
 QUESTIONS = world.QUESTIONS[:24]
@@ -44,7 +44,7 @@ def _models(rate=world.rate):
 
 
 def _plan(methods, problems=PROBLEMS, seed=5, seeds=1):
-    return Plan(problems, [Cell(method.name, method) for method in methods], LAW, LIMITS, seed, seeds)
+    return Plan(problems, [GridPoint(method.name, method) for method in methods], LAW, LIMITS, seed, seeds)
 
 
 def _run(methods, problems=PROBLEMS, models=None, seeds=1, progress=None, rows=None):
@@ -225,15 +225,19 @@ def test_a_failed_solve_is_made_again_and_the_newer_row_counts(solves):
 
 def test_one_method_in_two_configurations(solves):
     """Labels and n tell cells apart; n is named in a report where there are several."""
-    cells = [Cell("specs", SPECS), Cell("specs tau=0.5", replace(SPECS, tau=0.5)), Cell("specs", Specs(n=2, beta=2.0))]
+    points = [
+        GridPoint("specs", SPECS),
+        GridPoint("specs tau=0.5", replace(SPECS, tau=0.5)),
+        GridPoint("specs", Specs(n=2, beta=2.0)),
+    ]
     rows = Rows()
-    assert not solve_all(Plan(PROBLEMS[:3], cells, LAW, LIMITS), _models(), rows)
+    assert not solve_all(Plan(PROBLEMS[:3], points, LAW, LIMITS), _models(), rows)
     assert {(row.method, row.n) for row in rows.by_key.values()} == {("specs", 3), ("specs tau=0.5", 3), ("specs", 2)}
     assert len(rows.by_key) == 9
-    settings = [cell.setting for cell in cells]
+    settings = [point.setting for point in points]
     assert list(names(settings).values()) == ["specs n=3", "specs tau=0.5 n=3", "specs n=2"]
     assert list(names(settings[:2]).values()) == ["specs", "specs tau=0.5"]
-    assert list(names([*settings, Cell("target", Single()).setting]).values())[-1] == "target"
+    assert list(names([*settings, GridPoint("target", Single()).setting]).values())[-1] == "target"
 
 
 def _breaking(steps):
@@ -268,7 +272,7 @@ def test_failed_is_not_wrong():
     ratios = {row.problem_id for row in report.rows if row.method == "beam" and not row.failed}
     assert len(ratios) == len(good)
     text = table(report.to_json())
-    assert f"beam: of {failed} of 24 solves it is not known whether they are right" in text
+    assert f"beam: it is unknown whether {failed} of 24 solves are right" in text
     assert "the first: the reward model broke" in text
 
 
@@ -362,7 +366,7 @@ def test_a_solve_that_broke_off_can_be_replayed_like_others(tmp_path):
     class Kept(Rows):
         def add(self, row, result):
             super().add(row, result)
-            assert replay(result).ended is (Ended.CUT if row.failed else Ended.COMPLETE)
+            assert replay(result).ended is (ReplayEnd.CUT if row.failed else ReplayEnd.COMPLETE)
 
     def rate(steps):
         if len(steps) == 2:

@@ -13,12 +13,13 @@ import pytest
 from specs.core.statistics import clustered_mean_interval
 from specs.eval.environment import environment, machine
 from specs.eval.figures import _share_at, figures
-from specs.eval.grid import Setting, at_a_time
+from specs.eval.grid import Setting, concurrency_suffix
 from specs.eval.html import page
-from specs.eval.plots import INK, pareto
+from specs.eval.pareto import pareto_front
+from specs.eval.plots import INK
 from specs.eval.report import Report
 from specs.eval.rows import Row
-from specs.eval.store import Recorded
+from specs.eval.store import RecordedRun
 
 PHASES = ("draft", "target_generate", "target_score", "prm", "wall", "orchestration")
 WRITERS = {"specs": ("target", "draft", "draft"), "beam": ("target",) * 3, "target": ("target",) * 3}
@@ -54,7 +55,7 @@ def _report(widths=(4, 8), problems=12, **options):
 
 def _page(report, tmp_path):
     start = {"command": "specs eval --out '<run>'", "started": "then", "ended": None, "environment": environment()}
-    run = Recorded(tmp_path, report.configuration, list(report.settings), [start], {}, 0)
+    run = RecordedRun(tmp_path, report.configuration, list(report.settings), [start], {}, 0)
     return page(report, report.to_json(), [run])
 
 
@@ -107,7 +108,7 @@ def test_latency_against_the_number_of_solves_at_the_same_time():
     settings, rows = [], []
     for concurrency in (1, 2, 8):
         for one in plain.settings:
-            settings.append(replace(one, label=one.label + at_a_time(concurrency), concurrency=concurrency))
+            settings.append(replace(one, label=one.label + concurrency_suffix(concurrency), concurrency=concurrency))
             rows += [replace(row, method=settings[-1].label) for row in plain.rows if row.method == one.label]
     report = replace(plain, settings=tuple(settings), rows=tuple(rows))
     (figure,) = [one for one in figures(report, report.to_json()) if "at the same time" in one.title]
@@ -139,13 +140,13 @@ def test_a_page_of_failures_and_of_one_problem(tmp_path):
     failed = replace(
         one, rows=tuple(replace(row, correct=None, error="it broke", finish_reason="error") for row in one.rows)
     )
-    assert "of 2 of 2 solves it is not known" in _page(failed, tmp_path)
+    assert "it is unknown whether 2 of 2 solves" in _page(failed, tmp_path)
     undecided = replace(one, rows=tuple(replace(row, correct=None, error="too long") for row in one.rows))
     assert "(2 undecided; the first: too long)" in _page(undecided, tmp_path)
 
 
 def test_the_front_is_what_nothing_beats():
-    assert pareto([(2, 50), (1, 40), (3, 50), (2, 45), (4, 60), (5, 55)]) == [1, 0, 4]
+    assert pareto_front([(2, 50), (1, 40), (3, 50), (2, 45), (4, 60), (5, 55)]) == [1, 0, 4]
 
 
 def test_shares_of_a_step_are_over_the_solves_that_reach_it():

@@ -199,11 +199,11 @@ def test_bad_input_is_one_line_before_anything_starts(tmp_path, capsys, monkeypa
     port = free_ports()
     start = ["launch", "--start", "--cpu", "--port", str(port), "--logs"]
     assert main([*start, str(tmp_path / "logs")]) == 2
-    assert "no command vllm here" in capsys.readouterr().err
+    assert "the command vllm was not found" in capsys.readouterr().err
     binary.symlink_to(FAKE)
     (tmp_path / "file").write_text("")
     assert main([*start, str(tmp_path / "file/logs")]) == 2
-    assert "is no folder and cannot be made" in capsys.readouterr().err
+    assert "is not a folder and cannot be made" in capsys.readouterr().err
     with socket.create_server(("127.0.0.1", port + 1)):
         assert main([*start, str(tmp_path / "logs")]) == 2
         assert f"target cannot listen at 127.0.0.1:{port + 1}" in capsys.readouterr().err

@@ -18,8 +18,8 @@ from specs.deploy.memory_plan import (
     SCORE_ROW,
     SEQUENCES,
     Gpu,
-    Load,
     Model,
+    Workload,
     plan,
 )
 from specs.errors import InputError, NoRoom
@@ -29,7 +29,7 @@ DRAFT = Model("1.5B", "Qwen2ForCausalLM", 3_087_428_608, 28, 12, 2, 128, 151_936
 TARGET = Model("7B", "Qwen2ForCausalLM", 15_231_233_024, 28, 28, 4, 128, 152_064, 32_768)
 PRM = Model("PRM", "Qwen2ForProcessRewardModel", 14_141_000_000, 28, 28, 4, 128, 152_064, 32_768)
 QWEN = {Role.DRAFT: DRAFT, Role.TARGET: TARGET, Role.PRM: PRM}
-LOAD = Load(4096, 512, 8)
+LOAD = Workload(4096, 512, 8)
 
 
 def gpus(*sizes):
@@ -58,7 +58,7 @@ models = st.builds(
 )
 trios = st.fixed_dictionaries({Role.DRAFT: models, Role.TARGET: models, Role.PRM: models})
 sizes = st.lists(st.sampled_from([16, 24, 40, 48, 80, 141]), min_size=1, max_size=4)
-loads = st.builds(Load, context=st.integers(2049, 32_768), step_tokens=st.integers(1, 2048), n=st.integers(1, 64))
+loads = st.builds(Workload, context=st.integers(2049, 32_768), step_tokens=st.integers(1, 2048), n=st.integers(1, 64))
 
 
 @settings(deadline=None, max_examples=60)
@@ -90,7 +90,7 @@ def test_no_gpu_is_ever_promised_more_than_it_has(trio, sizes, load):
 @settings(deadline=None, max_examples=60)
 @given(trios, sizes, loads, st.integers(0, 20_000), st.integers(0, 64))
 def test_what_fits_fits_with_a_shorter_context_and_fewer_candidates_too(trio, sizes, load, shorter, fewer):
-    smaller = Load(max(load.step_tokens + 1, load.context - shorter), load.step_tokens, max(1, load.n - fewer))
+    smaller = Workload(max(load.step_tokens + 1, load.context - shorter), load.step_tokens, max(1, load.n - fewer))
     assert (solves(*sizes, load=load, models=trio) > 0) <= (solves(*sizes, load=smaller, models=trio) > 0)
 
 
@@ -121,9 +121,9 @@ def test_vllm_splits_a_model_where_its_heads_can_be_split():
 
 def test_blocks_of_a_solve_by_hand():
     """3,584 tokens of prefix fill 224 blocks; a step of 512 touches at most 33; 224 + 8 x 33 = 488 blocks of 16."""
-    assert Load(4096, 512, 8).kv_tokens() == 488 * 16
-    assert Load(4096, 512, 1).kv_tokens() == 257 * 16
-    assert Load(17, 1, 3).kv_tokens() == (1 + 3) * 16
+    assert Workload(4096, 512, 8).kv_tokens() == 488 * 16
+    assert Workload(4096, 512, 1).kv_tokens() == 257 * 16
+    assert Workload(17, 1, 3).kv_tokens() == (1 + 3) * 16
 
 
 @settings(deadline=None)
@@ -154,9 +154,9 @@ def test_servers_on_one_gpu_know_who_is_there_before_them():
 
 
 def test_more_candidates_than_a_server_runs_raise_what_it_runs():
-    assert Load(4096, 64, 8).sequences == SEQUENCES
-    assert Load(4096, 64, 300).sequences == 300
-    assert solves(141, 141, 141, load=Load(4096, 64, 300)) == 1
+    assert Workload(4096, 64, 8).sequences == SEQUENCES
+    assert Workload(4096, 64, 300).sequences == 300
+    assert solves(141, 141, 141, load=Workload(4096, 64, 300)) == 1
 
 
 def test_no_room_says_how_much_is_asked_for():
@@ -169,8 +169,8 @@ def test_no_room_says_how_much_is_asked_for():
 
 
 def test_a_context_that_a_model_cannot_read_is_refused_by_name():
-    Load(4096, 512, 8).check(Role.PRM, replace(PRM, context=4096))
+    Workload(4096, 512, 8).check(Role.PRM, replace(PRM, context=4096))
     with pytest.raises(InputError, match="--context 8192: prm PRM reads at most 4096 tokens"):
-        Load(8192, 512, 8).check(Role.PRM, replace(PRM, context=4096))
-    with pytest.raises(InputError, match="steps of 512 tokens leave nothing of a context of 512"):
-        Load(512, 512, 8)
+        Workload(8192, 512, 8).check(Role.PRM, replace(PRM, context=4096))
+    with pytest.raises(InputError, match="steps of 512 tokens leave no room in a context of 512"):
+        Workload(512, 512, 8)

@@ -16,7 +16,7 @@ from specs.decoding.stream import stream
 from specs.errors import InputError
 from specs.methods.registry import NAMES, make, make_with
 from specs.traces.codec import result_from
-from specs.traces.replay import Ended, replay
+from specs.traces.replay import ReplayEnd, replay
 from specs.traces.schema import result_json
 from specs.types import End, Finish, Law, StepPolicy
 
@@ -50,7 +50,7 @@ def steps(result):
 
 def assert_reproduced(again, result):
     """Decided as it was; in a search the result's choice is of the answer, a decision's of the leader."""
-    assert again.ended is Ended.COMPLETE
+    assert again.ended is ReplayEnd.COMPLETE
     assert again.replayed == again.recorded == len(again.decisions) == len(result.steps)
     for decision, record in zip(again.decisions, result.steps, strict=True):
         assert (
@@ -116,41 +116,41 @@ def test_a_replay_says_what_a_solve_with_these_options_does(recorded, options, s
     assert found.recorded == len(was)
     assert was[: found.replayed] == is_now[: found.replayed]
     assert found.decisions == tuple(record.decision for record in other.steps[: len(found.decisions)])
-    if found.ended is Ended.COMPLETE:
+    if found.ended is ReplayEnd.COMPLETE:
         assert (was, result.text, result.finish_reason) == (is_now, other.text, other.finish_reason)
-    elif found.ended in (Ended.CANDIDATE, Ended.KEPT, Ended.THROWN_AWAY, Ended.WRITER):
+    elif found.ended in (ReplayEnd.CANDIDATE, ReplayEnd.KEPT, ReplayEnd.THROWN_AWAY, ReplayEnd.WRITER):
         assert was[found.replayed] != is_now[found.replayed]
     else:
-        assert found.ended in (Ended.MORE_CANDIDATES, Ended.NO_LOG_P)
+        assert found.ended in (ReplayEnd.MORE_CANDIDATES, ReplayEnd.NO_LOG_P)
 
 
 def test_every_way_to_part_occurs_and_is_called_by_its_name():
     solves = [solve("specs", seed, n=4, beta=3.0, tau=0.5, switch_on="step", start="target") for seed in range(10)]
     for change, ways in (
         ({}, set()),
-        ({"beta": 40.0}, {Ended.CANDIDATE, Ended.KEPT}),
-        ({"tau": 0.9}, {Ended.THROWN_AWAY}),
-        ({"tau": 0.0}, {Ended.KEPT}),
-        ({"switch_on": "trace"}, {Ended.THROWN_AWAY}),
-        ({"start": "draft"}, {Ended.WRITER}),
-        ({"deferral": "next"}, {Ended.KEPT, Ended.WRITER}),
-        ({"n": 9}, {Ended.MORE_CANDIDATES}),
+        ({"beta": 40.0}, {ReplayEnd.CANDIDATE, ReplayEnd.KEPT}),
+        ({"tau": 0.9}, {ReplayEnd.THROWN_AWAY}),
+        ({"tau": 0.0}, {ReplayEnd.KEPT}),
+        ({"switch_on": "trace"}, {ReplayEnd.THROWN_AWAY}),
+        ({"start": "draft"}, {ReplayEnd.WRITER}),
+        ({"deferral": "next"}, {ReplayEnd.KEPT, ReplayEnd.WRITER}),
+        ({"n": 9}, {ReplayEnd.MORE_CANDIDATES}),
     ):
-        assert {replay(result, **change).ended for result in solves} - {Ended.COMPLETE} == ways, change
+        assert {replay(result, **change).ended for result in solves} - {ReplayEnd.COMPLETE} == ways, change
     raw = solve("specs", n=4, score="raw", start="target")
-    assert (replay(raw, score="tilted").ended, replay(raw, score="tilted").replayed) == (Ended.NO_LOG_P, 1)
+    assert (replay(raw, score="tilted").ended, replay(raw, score="tilted").replayed) == (ReplayEnd.NO_LOG_P, 1)
 
 
 def test_searches_are_replayed_as_far_as_their_traces_are_the_same():
     """One candidate fewer leaves the first step, where nothing is side by side yet, or changes who goes on."""
     solves = [solve("beam", seed, n=4, width=2) for seed in range(20)]
     ways = {replay(result, n=2).ended for result in solves}
-    assert ways - {Ended.COMPLETE} == {Ended.TRACES, Ended.CANDIDATE}
-    assert {replay(result, width=1).ended for result in solves} == {Ended.CANDIDATE, Ended.MORE_CANDIDATES}
-    assert {replay(solve("dvts", n=4, width=2), width=4).ended} == {Ended.TRACES}
+    assert ways - {ReplayEnd.COMPLETE} == {ReplayEnd.TRACES, ReplayEnd.CANDIDATE}
+    assert {replay(result, width=1).ended for result in solves} == {ReplayEnd.CANDIDATE, ReplayEnd.MORE_CANDIDATES}
+    assert {replay(solve("dvts", n=4, width=2), width=4).ended} == {ReplayEnd.TRACES}
     result = next(result for result in solves if len(result.steps[0].kept) == 2)
     first = replace(result.steps[0], kept=result.steps[0].kept[::-1])
-    assert replay(replace(result, steps=(first, *result.steps[1:]))).ended is Ended.CANDIDATE
+    assert replay(replace(result, steps=(first, *result.steps[1:]))).ended is ReplayEnd.CANDIDATE
 
 
 def test_a_method_sees_no_more_than_it_asked_for():
@@ -164,12 +164,12 @@ def test_equal_candidates_are_one_and_choices_in_a_step_thrown_away_do_not_last(
     result = solve("beam", n=4, models=toy.models(target=only_a))
     first = result.steps[0]
     other = replace(first, decision=replace(first.decision, chosen=3))
-    assert replay(replace(result, steps=(other, *result.steps[1:]))).ended is Ended.COMPLETE
+    assert replay(replace(result, steps=(other, *result.steps[1:]))).ended is ReplayEnd.COMPLETE
     thrown = solve("specs", n=4, start="draft", tau=1.0, beta=3.0)
     assert not thrown.steps[0].accepted
     for chosen in range(4):
         step = replace(thrown.steps[0], decision=replace(thrown.steps[0].decision, chosen=chosen))
-        assert replay(replace(thrown, steps=(step, *thrown.steps[1:]))).ended is Ended.COMPLETE
+        assert replay(replace(thrown, steps=(step, *thrown.steps[1:]))).ended is ReplayEnd.COMPLETE
 
 
 def test_a_cut_solve_is_replayed_to_its_cut_and_not_called_complete():
@@ -179,7 +179,7 @@ def test_a_cut_solve_is_replayed_to_its_cut_and_not_called_complete():
     result = running.result
     assert result.finish_reason is Finish.CANCELLED
     again = replay(result)
-    assert (again.ended, again.replayed) == (Ended.CUT, len(result.steps))
+    assert (again.ended, again.replayed) == (ReplayEnd.CUT, len(result.steps))
 
 
 def test_what_a_record_cannot_answer_ends_the_replay():
@@ -187,10 +187,10 @@ def test_what_a_record_cannot_answer_ends_the_replay():
     result = solve("specs", n=3, beta=3.0)
     first = result.steps[0]
     bare = replace(first, candidates=tuple(replace(c, reward=None) for c in first.candidates))
-    assert replay(replace(result, steps=(bare,))).ended is Ended.NO_REWARD
+    assert replay(replace(result, steps=(bare,))).ended is ReplayEnd.NO_REWARD
     unsupported = solve("beam", n=3, models=toy.unsupported(toy.models(target=only_a, rate=lambda steps: 0.0)))
-    assert replay(unsupported).ended is Ended.COMPLETE
-    assert replay(replace(unsupported, finish_reason=Finish.ANSWER)).ended is Ended.PROPOSAL
+    assert replay(unsupported).ended is ReplayEnd.COMPLETE
+    assert replay(replace(unsupported, finish_reason=Finish.ANSWER)).ended is ReplayEnd.PROPOSAL
 
 
 def test_options_and_records_that_make_no_sense_are_refused_by_name():
@@ -221,7 +221,7 @@ def test_options_and_records_that_make_no_sense_are_refused_by_name():
         rest = {**result.settings, owner: rest}
         with pytest.raises(InputError, match=message):
             replay(replace(result, settings=rest))
-    assert replay(replace(result, settings=rest), beta=32.0).ended is Ended.COMPLETE
+    assert replay(replace(result, settings=rest), beta=32.0).ended is ReplayEnd.COMPLETE
     with pytest.raises(InputError, match="there is no method 'mine'"):
         replay(replace(result, method="mine"))
 
@@ -231,8 +231,8 @@ def test_a_replay_draws_by_the_rule_of_its_record():
     parted = 0
     for seed in range(20):
         result = solve("specs", seed, n=4)
-        assert replay(result).ended is Ended.COMPLETE
-        parted += replay(replace(result, draws=1)).ended is not Ended.COMPLETE
+        assert replay(result).ended is ReplayEnd.COMPLETE
+        parted += replay(replace(result, draws=1)).ended is not ReplayEnd.COMPLETE
     assert parted > 5
 
 
@@ -245,7 +245,7 @@ def test_a_record_without_a_writers_prompt_is_refused():
     result = solve("specs", n=2)
     with pytest.raises(InputError, match="prompt of a target or a draft"):
         replay(replace(result, prompt_token_ids={}))
-    assert replay(replace(result, prompt_token_ids={}, steps=())).ended is Ended.CUT
+    assert replay(replace(result, prompt_token_ids={}, steps=())).ended is ReplayEnd.CUT
 
 
 @pytest.mark.parametrize("name", ["specs", "beam", "gsi", "prm-free", "oracle-route"])
@@ -257,5 +257,5 @@ def test_solves_whose_stragglers_were_cut_are_replayed(name):
         models = toy.models(toy.table(1, end=-3.0), toy.table(2, end=-3.0))
         result = stream("q", models, SolveConfig(make_with(name, {"n": 4}), law, LIMITS, seed=seed)).result
         cut += any(record.candidates[0].end is End.CUT for record in result.steps)
-        assert replay(from_file(result)).ended is Ended.COMPLETE
+        assert replay(from_file(result)).ended is ReplayEnd.COMPLETE
     assert cut

@@ -6,25 +6,25 @@ import pytest
 import toy
 from hypothesis import given
 from hypothesis import strategies as st
-from served import asked, client_of, logged
+from server_app import captured_log, chat_body, http_client
 
 from specs.methods.registry import make
-from specs.server.app import Settings
-from specs.server.jobs import Solves
-from specs.server.metrics import Meters
-from specs.server.middleware import Rates, Rules, keys_of
-from specs.server.queue import Line
+from specs.server.app import ServerSettings
+from specs.server.jobs import JobRunner
+from specs.server.metrics import Metrics
+from specs.server.middleware import AccessRules, RateLimiter, parse_keys
+from specs.server.queue import SolveQueue
 from specs.types import Law
 
 KEYS = ("one-key", "another-key")
 
 
 def post(client, **headers):
-    return client.post("/v1/chat/completions", json=asked("q"), headers=headers)
+    return client.post("/v1/chat/completions", json=chat_body("q"), headers=headers)
 
 
 def test_without_a_valid_key_nothing_under_v1_is_answered():
-    client = client_of(Settings(Rules(keys=KEYS)))
+    client = http_client(ServerSettings(AccessRules(keys=KEYS)))
     wrong = ["", "Bearer", "Bearer one-ke", "Bearer one-keyy", "Basic one-key", "one-key", "Bearer one-key another-key"]
     for sent in wrong:
         for answer in (post(client, authorization=sent), client.get("/v1/models", headers={"authorization": sent})):
@@ -38,7 +38,7 @@ def test_without_a_valid_key_nothing_under_v1_is_answered():
 
 
 def test_keys_of_a_file():
-    assert keys_of("# people\n one \n\ntwo\n") == ("one", "two")
+    assert parse_keys("# people\n one \n\ntwo\n") == ("one", "two")
 
 
 @given(
@@ -48,7 +48,7 @@ def test_keys_of_a_file():
 def test_no_minute_has_more_than_twice_its_share_and_the_long_run_has_just_it(per_minute, gaps):
     """A token bucket: what was let in during any time t is at most a minute's worth and t's worth more."""
     now = 0.0
-    rates = Rates(per_minute, lambda: now)
+    rates = RateLimiter(per_minute, lambda: now)
     let_in = []
     for gap in gaps:
         now += gap
@@ -65,7 +65,7 @@ def test_no_minute_has_more_than_twice_its_share_and_the_long_run_has_just_it(pe
 
 def test_who_waits_as_told_is_let_in_and_others_are_not_held_up():
     now = 0.0
-    rates = Rates(6, lambda: now)
+    rates = RateLimiter(6, lambda: now)
     assert [rates.wait_s("a") for _ in range(6)] == [0] * 6
     assert rates.wait_s("a") == pytest.approx(10)
     assert rates.wait_s("b") == 0
@@ -74,7 +74,7 @@ def test_who_waits_as_told_is_let_in_and_others_are_not_held_up():
 
 
 def test_too_many_requests_are_told_when_to_come_back():
-    client = client_of(Settings(Rules(per_minute=2)))
+    client = http_client(ServerSettings(AccessRules(per_minute=2)))
     assert [post(client).status_code for _ in range(3)] == [200, 200, 429]
     answer = post(client)
     assert int(answer.headers["retry-after"]) >= 1
@@ -83,9 +83,9 @@ def test_too_many_requests_are_told_when_to_come_back():
 
 
 def test_bodies_that_are_too_large_are_refused_whatever_they_say_of_themselves():
-    client = client_of(Settings(Rules(max_bytes=500)))
+    client = http_client(ServerSettings(AccessRules(max_bytes=500)))
     assert post(client).status_code == 200
-    large = json.dumps(asked("q" * 500)).encode()
+    large = json.dumps(chat_body("q" * 500)).encode()
 
     def in_parts():
         yield from (large[k : k + 100] for k in range(0, len(large), 100))
@@ -98,10 +98,10 @@ def test_bodies_that_are_too_large_are_refused_whatever_they_say_of_themselves()
 
 def test_pages_of_other_sites_cannot_reach_a_server_on_this_machine():
     """Neither by a name that they have pointed here, nor by a form, which cannot send JSON as such."""
-    client = client_of(Settings(hosts=("localhost",)))
+    client = http_client(ServerSettings(hosts=("localhost",)))
     assert client.get("/health", headers={"host": "evil.example"}).status_code == 400
     assert client.get("/health", headers={"host": "localhost:8080"}).status_code == 200
-    body = json.dumps(asked("q"))
+    body = json.dumps(chat_body("q"))
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
         answer = client.post("/v1/chat/completions", content=body, headers={"host": "localhost", "content-type": kind})
         assert answer.status_code == 400
@@ -109,7 +109,7 @@ def test_pages_of_other_sites_cannot_reach_a_server_on_this_machine():
 
 
 def test_every_answer_has_an_id_its_own_or_the_clients():
-    client = client_of()
+    client = http_client()
     assert post(client, **{"x-request-id": "mine-1"}).headers["x-request-id"] == "mine-1"
     for bad in ("a b", "x" * 129, "<script>", "a/../b"):
         found = client.get("/nowhere", headers={"x-request-id": bad}).headers["x-request-id"]
@@ -117,9 +117,9 @@ def test_every_answer_has_an_id_its_own_or_the_clients():
 
 
 def test_the_log_has_a_line_a_request_and_no_words_of_a_client():
-    with logged() as lines:
-        client = client_of()
-        client.post("/v1/chat/completions", json=asked("secret words"), headers={"x-request-id": "id-7"})
+    with captured_log() as lines:
+        client = http_client()
+        client.post("/v1/chat/completions", json=chat_body("secret words"), headers={"x-request-id": "id-7"})
         client.post("/v1/secret/words", json={"secret": "words"})
     one, other = lines()
     assert (one["id"], one["route"], one["status"], one["model"]) == ("id-7", "/v1/chat/completions", 200, "specs")
@@ -128,8 +128,8 @@ def test_the_log_has_a_line_a_request_and_no_words_of_a_client():
 
 
 def test_the_log_has_questions_and_answers_where_that_was_asked_for():
-    with logged() as lines:
-        client_of(Settings(log_prompts=True)).post("/v1/chat/completions", json=asked("my words"))
+    with captured_log() as lines:
+        http_client(ServerSettings(log_prompts=True)).post("/v1/chat/completions", json=chat_body("my words"))
     (line,) = lines()
     assert line["questions"] == ["my words"]
     assert len(line["answers"]) == 1
@@ -144,9 +144,9 @@ def test_a_defect_is_a_500_with_an_error_body_and_a_traceback_in_the_log(kind):
     def broken(ids):
         raise kind("a defect")
 
-    with logged() as lines:
-        client = client_of(target=broken, draft=broken)
-        answer = client.post("/v1/chat/completions", json=asked("q"))
+    with captured_log() as lines:
+        client = http_client(target=broken, draft=broken)
+        answer = client.post("/v1/chat/completions", json=chat_body("q"))
     assert answer.status_code == 500
     assert answer.json()["error"]["type"] == "server_error"
     assert "a defect" not in answer.text
@@ -159,8 +159,8 @@ def test_a_defect_in_the_first_solve_keeps_no_server_from_starting(kind):
         raise kind("a defect\nof two lines")
 
     models = toy.models(target=broken, draft=broken)
-    line = Line(1, 8)
-    with logged() as lines:
-        Solves(models, line, Meters(line)).try_out(make("specs"), Law())
+    line = SolveQueue(1, 8)
+    with captured_log() as lines:
+        JobRunner(models, line, Metrics(line)).solve_trial_question(make("specs"), Law())
     assert lines()[-1]["event"] == "trial failed"
     assert lines()[-1]["error"] == f"{kind.__name__}: a defect of two lines"

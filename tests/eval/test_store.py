@@ -13,11 +13,11 @@ import toy
 from specs.config import Limits, SolveConfig
 from specs.decoding.stream import stream
 from specs.errors import InputError
-from specs.eval.aggregate import gather
+from specs.eval.aggregate import aggregate
 from specs.eval.files import Problem
-from specs.eval.grid import Cell
+from specs.eval.grid import GridPoint
 from specs.eval.runner import Plan, solve_all
-from specs.eval.store import RESULTS, RUN, TRACES, Folder, read
+from specs.eval.store import RESULTS, RUN, TRACES, RunFolder, read_run
 from specs.methods.beam import Beam
 from specs.methods.single import Single
 from specs.methods.specs import Specs
@@ -25,25 +25,25 @@ from specs.traces.schema import result_json
 from specs.types import Law, StepPolicy
 
 PROBLEMS = [Problem(f"{letter}", "1", None, f"toy:{letter}") for letter in "abc"]
-CELLS = [Cell("specs", Specs(n=3, beta=2.0)), Cell("beam", Beam(n=3)), Cell("target", Single())]
+POINTS = [GridPoint("specs", Specs(n=3, beta=2.0)), GridPoint("beam", Beam(n=3)), GridPoint("target", Single())]
 LAW, LIMITS = Law(steps=StepPolicy(max_tokens=4)), Limits(max_steps=3, max_tokens=12)
 ENVIRONMENT = {"cpu": "one", "cores": 2, "gpu": None, "threads": "1"}
 
 
-def _evaluate(path, cells=CELLS, problems=PROBLEMS, seeds=1, environment=ENVIRONMENT, progress=None, **changes):
+def _evaluate(path, points=POINTS, problems=PROBLEMS, seeds=1, environment=ENVIRONMENT, progress=None, **changes):
     """What `specs eval` does, on exact models."""
-    plan = Plan(problems, cells, LAW, LIMITS, seed=5, seeds=seeds)
+    plan = Plan(problems, points, LAW, LIMITS, seed=5, seeds=seeds)
     models = {"draft": "q", "target": "p", "prm": "r"}
-    roles = {role for cell in cells for role in cell.method.roles}
+    roles = {role for point in points for role in point.method.roles}
     configuration = {
         **plan.configuration("toy", {role: name for role, name in models.items() if role in roles}),
         "problem_seed": 7,
         **changes,
     }
-    with Folder(path, configuration, plan.settings) as folder:
+    with RunFolder(path, configuration, plan.settings) as folder:
         folder.begin({"limit": len(problems), "seeds": seeds, "command": "specs eval", "environment": environment})
         folder.end(solve_all(plan, toy.models(), folder, progress))
-    return read(path)
+    return read_run(path)
 
 
 def _timeless(run):
@@ -70,7 +70,7 @@ def test_a_row_and_a_trace_for_every_solve(whole):
     assert [whole.trace(row) for row in whole.rows.values()] == traces
     # the same solve by itself, apart from its clock
     alone = result_json(
-        stream("b", toy.models(), SolveConfig(CELLS[0].method, LAW, LIMITS, seed=5)).result,
+        stream("b", toy.models(), SolveConfig(POINTS[0].method, LAW, LIMITS, seed=5)).result,
         candidates=True,
     )
     kept = whole.trace(whole.rows["toy:b", "specs", 3, 5])
@@ -107,10 +107,10 @@ def test_a_run_killed_at_any_byte_goes_on(whole, tmp_path):
 def test_a_run_may_grow(whole, tmp_path):
     """More problems, seeds, n and methods join what is there; nothing is solved again."""
     path, solved = tmp_path / "run", []
-    small = _evaluate(path, CELLS[1:2], PROBLEMS[:2])
+    small = _evaluate(path, POINTS[1:2], PROBLEMS[:2])
     assert set(small.configuration["models"]) == {"target", "prm"}
-    cells = [*CELLS, Cell("beam", Beam(n=2)), Cell("specs tau=0.5", Specs(n=3, beta=2.0, tau=0.5))]
-    grown = _evaluate(path, cells, seeds=2, progress=lambda standing: solved.append(standing.total))
+    points = [*POINTS, GridPoint("beam", Beam(n=2)), GridPoint("specs tau=0.5", Specs(n=3, beta=2.0, tau=0.5))]
+    grown = _evaluate(path, points, seeds=2, progress=lambda standing: solved.append(standing.total))
     assert len(grown.rows) == 5 * 3 * 2
     assert len(solved) == 1 + 30 - 2
     assert len(grown.starts) == 2
@@ -118,8 +118,8 @@ def test_a_run_may_grow(whole, tmp_path):
     assert {key: grown.rows[key] for key in small.rows} == small.rows
     assert {key: _timeless(grown)[key] for key in whole.rows} == _timeless(whole)
     # a smaller command afterwards takes nothing away
-    assert _evaluate(path, CELLS[1:2], PROBLEMS[:2]).rows == grown.rows
-    report, _ = gather([path])
+    assert _evaluate(path, POINTS[1:2], PROBLEMS[:2]).rows == grown.rows
+    report, _ = aggregate([path])
     assert list(report.by_name()) == ["beam n=3", "specs n=3", "target", "beam n=2", "specs tau=0.5 n=3"]
     assert (report.limit, report.repeats, report.interrupted) == (3, 2, False)
 
@@ -131,10 +131,10 @@ def test_a_run_may_want_less_than_it_began_with(tmp_path):
     record = json.loads((path / "run.json").read_text())
     record["starts"][0] |= {"limit": 3, "seeds": 2, "ended": None, "interrupted": None}
     (path / "run.json").write_text(json.dumps(record))
-    report, _ = gather([path])
+    report, _ = aggregate([path])
     assert (report.limit, report.repeats, report.interrupted) == (3, 2, True)
     _evaluate(path, problems=PROBLEMS[:2])
-    report, _ = gather([path])
+    report, _ = aggregate([path])
     assert (report.limit, report.repeats, report.interrupted) == (2, 1, False)
 
 
@@ -145,7 +145,10 @@ def test_a_run_may_want_less_than_it_began_with(tmp_path):
         ({"seed": 6}, r"its seed differ"),
         ({"law": {}, "limits": {}}, r"its law, limits differ"),
         ({"models": {"draft": "q", "target": "big", "prm": "r"}}, r"its models differ"),
-        ({"cells": [Cell("beam", Beam(n=3)), Cell("specs", Specs(n=3, beta=4.0))]}, r"beta=2.0, not 4.0; add it as sp"),
+        (
+            {"points": [GridPoint("beam", Beam(n=3)), GridPoint("specs", Specs(n=3, beta=4.0))]},
+            r"beta=2.0, not 4.0; add it as sp",
+        ),
     ],
 )
 def test_another_configuration_is_refused_by_name(whole, change, named):
@@ -156,11 +159,11 @@ def test_another_configuration_is_refused_by_name(whole, change, named):
 
 
 def test_two_runs_cannot_share_a_folder(whole):
-    plan = Plan(PROBLEMS, CELLS, LAW, LIMITS, seed=5)
+    plan = Plan(PROBLEMS, POINTS, LAW, LIMITS, seed=5)
     configuration = whole.configuration
-    with Folder(whole.path, configuration, plan.settings), pytest.raises(InputError, match="in use by another run"):
-        Folder(whole.path, configuration, plan.settings)
-    Folder(whole.path, configuration, plan.settings).__exit__()
+    with RunFolder(whole.path, configuration, plan.settings), pytest.raises(InputError, match="in use by another run"):
+        RunFolder(whole.path, configuration, plan.settings)
+    RunFolder(whole.path, configuration, plan.settings).__exit__()
 
 
 def test_other_folders_are_left_alone(tmp_path, whole):
@@ -174,9 +177,9 @@ def test_other_folders_are_left_alone(tmp_path, whole):
     for name, content, fault in (
         (RUN, "[]", "was not written by 'specs eval'"),
         (RUN, '{"format": 99}', "has format 99"),
-        (RESULTS, '{"a": 1}\n', "line 1: no row"),
-        (RESULTS, "{\n", "line 1: no row"),
-        (TRACES, "", "shorter than the rows beside it"),
+        (RESULTS, '{"a": 1}\n', "line 1: not a row"),
+        (RESULTS, "{\n", "line 1: not a row"),
+        (TRACES, "", "shorter than the rows in the folder"),
     ):
         shutil.rmtree(broken, ignore_errors=True)
         shutil.copytree(whole.path, broken)
@@ -184,12 +187,12 @@ def test_other_folders_are_left_alone(tmp_path, whole):
         with pytest.raises(InputError, match=fault):
             _evaluate(broken)
         assert (broken / name).read_text() == content
-    with pytest.raises(InputError, match="no folder of 'specs eval'"):
-        read(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="not a folder of 'specs eval'"):
+        read_run(tmp_path / "nowhere")
 
 
 def test_a_full_disk_is_one_line_and_the_run_goes_on(tmp_path, monkeypatch, whole):
-    path, append = tmp_path / "run", Folder._append
+    path, append = tmp_path / "run", RunFolder._append
     left = [5]
 
     def full(file, content):
@@ -200,12 +203,12 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on(tmp_path, monkeypatch, whol
             raise OSError(28, "No space left on device")
         append(file, content)
 
-    monkeypatch.setattr(Folder, "_append", staticmethod(full))
+    monkeypatch.setattr(RunFolder, "_append", staticmethod(full))
     with pytest.raises(InputError, match=r"cannot take another row \(No space left"):
         _evaluate(path)
-    monkeypatch.setattr(Folder, "_append", staticmethod(append))
-    assert len(read(path).rows) == 2
-    assert gather([path])[0].interrupted
+    monkeypatch.setattr(RunFolder, "_append", staticmethod(append))
+    assert len(read_run(path).rows) == 2
+    assert aggregate([path])[0].interrupted
     assert _timeless(_evaluate(path)) == _timeless(whole)
 
 
@@ -216,11 +219,11 @@ def test_a_stopped_run_says_so(tmp_path, whole):
 
     part = _evaluate(tmp_path / "run", progress=stop)
     assert len(part.rows) == 4
-    assert gather([part.path])[0].interrupted
-    assert not gather([whole.path])[0].interrupted
+    assert aggregate([part.path])[0].interrupted
+    assert not aggregate([whole.path])[0].interrupted
     nothing = _evaluate(tmp_path / "none", progress=lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(InputError, match="nothing to report"):
-        gather([nothing.path])
+        aggregate([nothing.path])
 
 
 def test_a_report_does_not_depend_on_the_order_of_the_rows(whole, tmp_path):
@@ -228,29 +231,29 @@ def test_a_report_does_not_depend_on_the_order_of_the_rows(whole, tmp_path):
     shutil.copytree(whole.path, path)
     lines = (path / RESULTS).read_text().splitlines()
     (path / RESULTS).write_text("\n".join(reversed(lines)) + "\n")
-    assert gather([path])[0].to_json() == gather([whole.path])[0].to_json()
+    assert aggregate([path])[0].to_json() == aggregate([whole.path])[0].to_json()
 
 
 def test_runs_are_merged_by_what_they_are(tmp_path, whole):
     """The same methods under the same conditions are one; others are named after their folders."""
-    specs, beam = (_evaluate(tmp_path / name, [cell]) for name, cell in zip(("s", "b"), CELLS, strict=False))
-    report, runs = gather([specs.path, beam.path])
+    specs, beam = (_evaluate(tmp_path / name, [point]) for name, point in zip(("s", "b"), POINTS, strict=False))
+    report, runs = aggregate([specs.path, beam.path])
     assert list(report.by_name()) == ["specs", "beam"]
     assert report.configuration["models"] == {"draft": "q", "target": "p", "prm": "r"}
     assert report.to_json()["methods"]["specs"]["reference"] == "beam"
     assert len(runs) == 2
     # the same solves twice count once
-    assert len(gather([whole.path, specs.path])[0].rows) == 9
+    assert len(aggregate([whole.path, specs.path])[0].rows) == 9
     # other models: both beams stay, each specs with its own
-    other = _evaluate(tmp_path / "other", CELLS[:2], models={"draft": "q2", "target": "p", "prm": "r"})
-    report, _ = gather([whole.path, other.path])
+    other = _evaluate(tmp_path / "other", POINTS[:2], models={"draft": "q2", "target": "p", "prm": "r"})
+    report, _ = aggregate([whole.path, other.path])
     names = [f"{method} ({path})" for path in (whole.path, other.path) for method in ("specs", "beam", "target")][:5]
     assert list(report.by_name()) == [*names[:2], "target", *names[3:]]
     assert report.to_json()["methods"][names[3]]["reference"] == names[4]
     assert report.configuration["models"]["draft"] == "q, q2"
     # a label that stands for other options
-    tuned = _evaluate(tmp_path / "tuned", [Cell("specs", Specs(n=3, beta=2.0, tau=0.5))])
-    assert len(gather([whole.path, tuned.path])[0].by_name()) == 4
+    tuned = _evaluate(tmp_path / "tuned", [GridPoint("specs", Specs(n=3, beta=2.0, tau=0.5))])
+    assert len(aggregate([whole.path, tuned.path])[0].by_name()) == 4
 
 
 def test_a_failed_row_does_not_hide_a_finished_one(whole, tmp_path):
@@ -260,20 +263,20 @@ def test_a_failed_row_does_not_hide_a_finished_one(whole, tmp_path):
     lines[0] |= {"correct": None, "error": "broke"}
     (path / RESULTS).write_text("".join(json.dumps(line) + "\n" for line in lines))
     for order in ([whole.path, path], [path, whole.path]):
-        assert all(row.correct is not None for row in gather(order)[0].rows)
+        assert all(row.correct is not None for row in aggregate(order)[0].rows)
 
 
 def test_what_cannot_be_merged_is_refused(tmp_path, whole):
-    other = _evaluate(tmp_path / "other", CELLS[1:2], problem_seed=8)
+    other = _evaluate(tmp_path / "other", POINTS[1:2], problem_seed=8)
     with pytest.raises(InputError, match=r"has problem_seed 8, .* has 7"):
-        gather([whole.path, other.path])
+        aggregate([whole.path, other.path])
     changed = [Problem(problem.question, "2", None, problem.id) for problem in PROBLEMS]
-    other = _evaluate(tmp_path / "changed", CELLS[1:2], changed)
+    other = _evaluate(tmp_path / "changed", POINTS[1:2], changed)
     with pytest.raises(InputError, match="two reference answers"):
-        gather([whole.path, other.path])
+        aggregate([whole.path, other.path])
 
 
 def test_different_machines_are_noticed(tmp_path, whole):
-    other = _evaluate(tmp_path / "other", CELLS[1:2], environment={**ENVIRONMENT, "cpu": "two"})
-    assert gather([other.path])[0].one_machine
-    assert not gather([whole.path, other.path])[0].one_machine
+    other = _evaluate(tmp_path / "other", POINTS[1:2], environment={**ENVIRONMENT, "cpu": "two"})
+    assert aggregate([other.path])[0].one_machine
+    assert not aggregate([whole.path, other.path])[0].one_machine

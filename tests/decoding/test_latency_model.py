@@ -16,7 +16,7 @@ from specs.core.selection import choose_best
 from specs.decoding.latency_model import Pace, kind_of
 from specs.decoding.stream import stream
 from specs.traces.codec import result_from
-from specs.traces.replay import Ended, replay
+from specs.traces.replay import ReplayEnd, replay
 from specs.traces.schema import result_json
 from specs.types import Accept, Finish, Law, Propose, Role, StepPolicy, Trace
 
@@ -61,10 +61,10 @@ def test_a_hurried_solve_is_recorded_read_and_replayed_as_far_as_it_goes():
     result = hurried()
     assert len(result.steps[0].candidates) == 1
     read = result_from(result_json(result, candidates=True), "here")
-    assert replay(read).ended is Ended.MORE_CANDIDATES
-    assert replay(read, n=1).ended is Ended.NO_REWARD
+    assert replay(read).ended is ReplayEnd.MORE_CANDIDATES
+    assert replay(read, n=1).ended is ReplayEnd.NO_REWARD
     relaxed = specs.solve("q", long_models(), deadline_s=1e5, **OPTIONS)
-    assert replay(result_from(result_json(relaxed, candidates=True), "here")).ended is Ended.COMPLETE
+    assert replay(result_from(result_json(relaxed, candidates=True), "here")).ended is ReplayEnd.COMPLETE
 
 
 def test_work_may_go_on_for_its_overtime_and_no_longer():

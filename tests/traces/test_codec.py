@@ -94,7 +94,7 @@ WRONG = {
     "t, line 1: 'settings' is not an object": lambda v: set_to(v, [], "settings"),
     "t, line 1, usage: 'judge' is none of draft": lambda v: set_to(v, {}, "usage", "judge"),
     "t, line 1, usage, draft: no 'cached'": lambda v: without(v, "usage", "draft", "cached"),
-    "t, line 1, step 1 is no object": lambda v: set_to(v, 3, "steps", 0),
+    "t, line 1, step 1 is not an object": lambda v: set_to(v, 3, "steps", 0),
     "t, line 1, step 1: no 'candidates'; give a whole trace": lambda v: without(v, "steps", 0, "candidates"),
     "t, line 1, step 1: 'writer' is 'me', none of draft": lambda v: set_to(v, "me", "steps", 0, "writer"),
     "t, line 1, step 1: 'chosen' is 4 of 4 candidates": lambda v: set_to(v, 4, "steps", 0, "chosen"),
@@ -122,15 +122,15 @@ def test_a_field_that_is_wrong_is_named(message):
 def test_files_that_are_none(tmp_path):
     file = tmp_path / "t.jsonl"
     for content, message in (
-        (b"", "holds no trace; give what 'specs solve --trace' writes"),
+        (b"", "holds no traces; give what 'specs solve --trace' writes"),
         (b"{", "line 1: not JSON"),
-        (b"[1]", "line 1 is no object"),
+        (b"[1]", "line 1 is not an object"),
         (b"\xff\xfe", "cannot be read"),
     ):
         file.write_bytes(content)
         with pytest.raises(InputError, match=message):
             list(read_traces(file))
-    with pytest.raises(InputError, match="is no file"):
+    with pytest.raises(InputError, match="is not a file"):
         list(read_traces(tmp_path / "nowhere"))
     for content in (b"{}", gzip.compress(b"{}" * 99)[:-9]):
         (tmp_path / "t.gz").write_bytes(content)

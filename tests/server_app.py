@@ -11,42 +11,42 @@ import toy
 import uvicorn
 from starlette.testclient import TestClient
 
-from specs.server.access_log import start_log
-from specs.server.app import Settings, create_app
-from specs.server.jobs import Solves
+from specs.server.access_log import start_event_log
+from specs.server.app import ServerSettings, create_app
+from specs.server.jobs import JobRunner
 from specs.server.lifecycle import bind
-from specs.server.metrics import Meters
-from specs.server.model_catalog import offers
-from specs.server.queue import Line
+from specs.server.metrics import Metrics
+from specs.server.model_catalog import build_catalog
+from specs.server.queue import SolveQueue
 
 
-def app_of(settings=None, at_a_time=1, room=8, presets=MappingProxyType({}), models=None, **tables):
+def app_of(settings=None, max_running=1, max_waiting=8, presets=MappingProxyType({}), models=None, **tables):
     models = models or toy.models(**tables)
-    line = Line(at_a_time, room)
-    solves = Solves(models, line, Meters(line))
-    settings = settings or Settings()
-    return create_app(solves, offers(models, presets), settings)
+    queue = SolveQueue(max_running, max_waiting)
+    runner = JobRunner(models, queue, Metrics(queue))
+    settings = settings or ServerSettings()
+    return create_app(runner, build_catalog(models, presets), settings)
 
 
-def client_of(settings=None, **options):
+def http_client(settings=None, **options):
     return TestClient(app_of(settings, **options), raise_server_exceptions=False)
 
 
-def asked(question, **fields):
+def chat_body(question, **fields):
     """A chat of few short steps."""
     body = {"model": "specs", "messages": [{"role": "user", "content": question}], "seed": 1, "max_tokens": 12}
     return body | fields
 
 
 @contextmanager
-def logged():
+def captured_log():
     """The lines of the log, read back."""
     stream = io.StringIO()
     loggers = [logging.getLogger(name) for name in ("specs.server", "uvicorn.error")]
     before = [(one.handlers, one.propagate, one.level) for one in loggers]
-    start_log(stream)
+    start_event_log(stream)
     try:
-        yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+        yield lambda: [json.loads(queue) for queue in stream.getvalue().splitlines()]
     finally:
         for one, (handlers, propagate, level) in zip(loggers, before, strict=True):
             one.handlers, one.propagate = handlers, propagate
@@ -54,7 +54,7 @@ def logged():
 
 
 @contextmanager
-def running(app):
+def running_server(app):
     """The application on a port of its own; its address."""
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
     listening = bind("127.0.0.1", 0)

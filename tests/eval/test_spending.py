@@ -5,25 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import toy
+from toy_solves import solves
 
-from specs.config import Limits, SolveConfig
-from specs.decoding.stream import stream
 from specs.errors import InputError
 from specs.eval.spending import tau_for_share
 from specs.methods.rsd import Rsd
 from specs.methods.specs import Specs
-from specs.types import Law, Role, StepPolicy
-
-LAW = Law(0.9, 1.0, StepPolicy(max_tokens=3))
-LIMITS = Limits(max_steps=5, max_tokens=40)
-
-
-MODELS = toy.models(toy.table(1, end=-6.0), toy.table(2, end=-6.0))
-
-
-def solves(method, seeds, models=MODELS):
-    return [stream("q", models, SolveConfig(method, LAW, LIMITS, seed=seed)).result for seed in seeds]
+from specs.types import Role
 
 
 def drafted(results):
@@ -72,8 +60,8 @@ def test_methods_that_hold_tau_against_the_reward_itself():
 
 
 def test_nothing_met_and_shares_that_are_none():
-    with pytest.raises(InputError, match="no draft step with a reward"):
+    with pytest.raises(InputError, match="no draft step has a reward"):
         tau_for_share([], 0.1)
     for share in (-0.1, 1.0, math.nan):
-        with pytest.raises(InputError, match=r"lies in \[0, 1\)"):
+        with pytest.raises(InputError, match=r"must be in \[0, 1\)"):
             tau_for_share([], share)
