@@ -58,7 +58,7 @@ def gpu_commands(plan: Plan, host: str, port: int, plugins: bool) -> list[Comman
     # If GPUs differ, CUDA by default numbers the fastest first, unlike nvidia-smi.
     sizes = {gpu.memory for server in plan.servers for gpu in server.gpus}
     order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if len(sizes) > 1 else {}
-    commands = []
+    commands: list[Command] = []
     for server_idx, server in enumerate(plan.servers):
         words = [
             *_serve_words(server.role, server.model, plan.load, host, port + server_idx, plugins),
@@ -74,7 +74,7 @@ def gpu_commands(plan: Plan, host: str, port: int, plugins: bool) -> list[Comman
 
 def cpu_commands(models: Mapping[Role, Model], load: Workload, host: str, port: int, plugins: bool) -> list[Command]:
     """Commands for a machine without GPUs: small models in float32, with KV cache for a few solves."""
-    commands = []
+    commands: list[Command] = []
     for server_idx, (role, model) in enumerate(models.items()):
         kv = CPU_SOLVES * load.kv_tokens(CPU_BLOCK_TOKENS) * model.kv_per_token(itemsize=4)
         words = [

@@ -215,7 +215,7 @@ def _fit(models: Mapping[Role, Model], placed: Placement, load: Workload) -> Pla
         room = CEILING * gpu.memory - sum(taken[other] for other in here)
         return (held[role] + room * rate[role] / sum(rate[other] for other in here)) / gpu.memory
 
-    servers = []
+    servers: list[Server] = []
     for role, model in models.items():
         utilisation = floor(1000 * min(share(role, gpu) for gpu in placed[role])) / 1000
         room = min(utilisation * gpu.memory for gpu in placed[role]) - held[role]

@@ -92,7 +92,7 @@ def _bytes_on_gpu(config: dict[str, Any], tensors: Iterable[Tensor], head: bool)
 
     vLLM converts float32 weights to 16 bits, except in quantised checkpoints.
     """
-    wide = set() if "quantization_config" in config else {"F32"}
+    wide: set[str] = set() if "quantization_config" in config else {"F32"}
     return sum(
         size // 2 if kind in wide else size for name, kind, size in tensors if head or not name.startswith("lm_head.")
     )
@@ -145,7 +145,7 @@ def _cached_folder(name: str) -> Path | None:
 
 
 def _from_hub(name: str, role: Role) -> tuple[dict[str, Any], list[Tensor]]:
-    from huggingface_hub import get_safetensors_metadata, hf_hub_download
+    from huggingface_hub import get_safetensors_metadata, hf_hub_download  # pyright: ignore[reportUnknownVariableType]
     from huggingface_hub.errors import HFValidationError, NotASafetensorsRepoError, SafetensorsParsingError
 
     try:

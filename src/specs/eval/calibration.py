@@ -141,7 +141,7 @@ class Goal:
 
 def values(evidence: Evidence) -> dict[Statistic, Floats]:
     """[K] values of each statistic: share of right answers, median latency ratio, seconds."""
-    found = _statistics(evidence, np.arange(evidence.right.shape[1])[None])[:, :, 0]
+    found = _observed_statistics(evidence)
     return {"accuracy": found[0], "latency_ratio": np.exp(found[1]), "p95_s": np.exp(found[2])}
 
 
@@ -156,7 +156,7 @@ def estimates(evidence: Evidence, future: int | None = None, seed: int = 0) -> E
     """
     problems = evidence.right.shape[1]
     drawn = np.random.default_rng(seed)
-    here = _statistics(evidence, np.arange(problems)[None])[:, :, 0]
+    here = _observed_statistics(evidence)
     past = _statistics(evidence, drawn.integers(problems, size=(RESAMPLES, problems)))
     # A resample has the spread of P - 1 draws, not of P.
     errors = (past - here[..., None]) * math.sqrt(problems / (problems - 1))
@@ -182,6 +182,12 @@ def estimates(evidence: Evidence, future: int | None = None, seed: int = 0) -> E
             found[name] = Estimate(math.exp(log), math.exp(log - half), math.exp(log + half))
         made.append(found)
     return made
+
+
+def _observed_statistics(evidence: Evidence) -> Floats:
+    """[3, K] the statistics of the problems as they are."""
+    problems: NDArray[np.int64] = np.arange(evidence.right.shape[1], dtype=np.int64)[None]
+    return _statistics(evidence, problems)[:, :, 0]
 
 
 def _statistics(evidence: Evidence, drawn: NDArray[np.int64]) -> Floats:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from specs.core.ledger import minimum
+from specs.core.ledger import Query, minimum
 from specs.engines.local.models import LocalReward
 from specs.engines.protocol import Stopped, never_stop
 from specs.errors import ModelError
@@ -108,7 +108,8 @@ def _read_case(prm: LocalReward, steps: Sequence[str]) -> tuple[list[Reading], i
     """The readings of one session, and the number of positions that it computed beyond the minimum."""
     prompt = prm.prompt(QUESTION)
     session = prm.open(prompt, never_stop)
-    trace, queries, readings = Trace(QUESTION), [], []
+    trace, readings = Trace(QUESTION), list[Reading]()
+    queries: list[Query] = []
     for step_idx, text in enumerate(steps):
         last = step_idx == len(steps) - 1
         step = Candidate((), text if last else text + DELIMITER, End.END_OF_TEXT if last else End.DELIMITER)
@@ -127,15 +128,15 @@ def _read_case(prm: LocalReward, steps: Sequence[str]) -> tuple[list[Reading], i
 
 def _reread(prm: LocalReward, cases: Sequence[Sequence[Reading]]) -> tuple[float, float | None]:
     """Largest difference to rewards of each prefix alone, and to rewards with later steps present (None without)."""
-    alone, together = [0.0], []
+    alone, together = [0.0], list[float]()
     for readings in cases:
-        asked = [one for one in readings if one.ids]
-        alone += [abs(_rewards(prm, one.ids, [len(one.ids)])[0] - one.reward) for one in asked]
+        asked = [reading for reading in readings if reading.ids]
+        alone += [abs(_rewards(prm, reading.ids, [len(reading.ids)])[0] - reading.reward) for reading in asked]
         whole = asked[-1].ids
-        earlier = [one for one in asked[:-1] if whole[: len(one.ids)] == one.ids]
+        earlier = [reading for reading in asked[:-1] if whole[: len(reading.ids)] == reading.ids]
         if earlier:
-            found = _rewards(prm, whole, [len(one.ids) for one in earlier])
-            together += [abs(reward - one.reward) for reward, one in zip(found, earlier, strict=True)]
+            found = _rewards(prm, whole, [len(reading.ids) for reading in earlier])
+            together += [abs(reward - reading.reward) for reward, reading in zip(found, earlier, strict=True)]
     return float(np.max(alone)), float(np.max(together)) if together else None
 
 

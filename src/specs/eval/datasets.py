@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
 from specs.bundled.problems import HELD_OUT_SEED, TIERS
 from specs.bundled.problems import problems as bundled_problems
@@ -76,14 +77,14 @@ def _bundled(dataset: str, seed: int) -> Iterator[Problem]:
 
 def _gsm_symbolic(seed: int) -> Iterator[Problem]:
     try:
-        import reasoning_gym
+        import reasoning_gym  # pyright: ignore[reportMissingTypeStubs]
     except ImportError:
         raise InputError(f"gsm-symbolic needs reasoning_gym: {install_command('eval')}") from None
     seen: set[str] = set()
     while True:
         # For item 0 the library draws the template and its numbers from one random stream; for item 1 it uses
         # two independent streams.
-        item = reasoning_gym.create_dataset("gsm_symbolic", seed=seed, size=2)[1]
+        item: dict[str, Any] = reasoning_gym.create_dataset("gsm_symbolic", seed=seed, size=2)[1]  # pyright: ignore
         question = item["question"]
         if question not in seen:
             seen.add(question)

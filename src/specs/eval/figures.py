@@ -1,11 +1,14 @@
 """Draws the figures of a report; all intervals are 95% and treat problems as independent."""
 
+# pyright: reportUnknownMemberType=false
+# matplotlib is partly untyped.
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from specs.core.statistics import Interval, clustered_mean_interval
 from specs.eval.grid import Setting, names
@@ -269,12 +272,14 @@ def _trail(rows: list[Row], role: Role, name: str) -> tuple[list[float], list[st
     return [value for value, _ in pairs], [problem for _, problem in pairs]
 
 
-def _histogram(axes: Axes, values: list[float], problems: list[str], edges: Any, colour: str, label: str) -> None:
+def _histogram(
+    axes: Axes, values: list[float], problems: list[str], edges: NDArray[np.float64], colour: str, label: str
+) -> None:
     if len(set(problems)) < FEWEST:
         return
-    bins = np.clip(np.searchsorted(edges, values, "right") - 1, 0, len(edges) - 2)
-    shares = [float(np.mean(bins == k)) for k in range(len(edges) - 1)]
-    ends = [clustered_mean_interval(bins == k, problems) for k in range(len(edges) - 1)]
+    bins: NDArray[np.intp] = np.clip(np.searchsorted(edges, values, "right") - 1, 0, len(edges) - 2)
+    shares = [float((bins == bin_idx).mean()) for bin_idx in range(len(edges) - 1)]
+    ends = [clustered_mean_interval(bins == bin_idx, problems) for bin_idx in range(len(edges) - 1)]
     axes.stairs([100 * share for share in shares], edges, color=colour, lw=1.3, label=label)
     axes.bar(
         edges[:-1], [100 * (end.high - end.low) if share else 0.0 for end, share in zip(ends, shares, strict=True)],

@@ -17,7 +17,7 @@ from decimal import Decimal
 from hashlib import blake2b
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from specs.core.text import readable
 from specs.errors import InputError, install_command
@@ -59,7 +59,7 @@ class Problem:
 
 def from_hub(name: str) -> Iterator[Problem]:
     """The problems of one of `HUB`, downloaded once."""
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import hf_hub_download  # pyright: ignore[reportUnknownVariableType]
 
     repository, file = HUB[name]
     try:
@@ -122,7 +122,8 @@ def rows_of(path: Path) -> Iterator[tuple[int, str, Any]]:
 def answer_text(value: object) -> str | None:
     """A file's answer as text, lists joined by commas; None unless it is text, a number or a list of these."""
     if isinstance(value, list) and value:
-        entries = [None if isinstance(entry, list) else answer_text(entry) for entry in value]
+        parts = cast(list[object], value)
+        entries = [None if isinstance(part, list) else answer_text(part) for part in parts]
         return None if None in entries else ", ".join(entry.strip().strip("$") for entry in entries if entry)
     if isinstance(value, bool) or not isinstance(value, (str, int, float, Decimal)) or value != value:  # NaN
         return None
@@ -150,24 +151,28 @@ def _table(text: str, name: str) -> list[tuple[int, str, Any]]:
 
 def _parquet(path: Path) -> list[dict[str, Any]]:
     try:
-        import pyarrow.parquet
+        import pyarrow  # pyright: ignore[reportMissingTypeStubs]
+        import pyarrow.parquet as pyarrow_parquet  # pyright: ignore[reportMissingTypeStubs]
     except ImportError:
         raise InputError(f"parquet files need pyarrow: {install_command('eval')}") from None
+    arrow: Any = pyarrow  # untyped
+    parquet: Any = pyarrow_parquet
     try:
-        return pyarrow.parquet.read_table(path).to_pylist()
-    except pyarrow.ArrowException as error:
+        return parquet.read_table(path).to_pylist()
+    except arrow.ArrowException as error:
         raise InputError(f"{path} is not a parquet file ({error})") from None
 
 
 def _problem(row: Any, name: str, number: int, where: str, columns: Columns) -> Problem:
     if not isinstance(row, dict):
         raise InputError(f"{where}: not an object; give question and answer")
+    row = cast(dict[str, Any], row)
     question = _first(row, columns.question)
     if not isinstance(question, str) or not question.strip():
         raise InputError(f"{where}: no text under {_or(columns.question)}")
     solution = row.get("solution")
     if isinstance(solution, list):
-        solution = "\n\n".join(map(str, solution))
+        solution = "\n\n".join(map(str, cast(list[object], solution)))
     if solution is not None and not isinstance(solution, str):
         raise InputError(f"{where}: 'solution' is not text; give the worked steps, or leave it out")
     answer = _answer(_first(row, columns.answer), where, columns)
@@ -191,7 +196,7 @@ def _or(names: tuple[str, ...]) -> str:
 
 
 def _answer(value: object, where: str, columns: Columns) -> str:
-    numbers = isinstance(value, list) and not all(isinstance(part, str) for part in value)
-    if numbers or not (answer := answer_text(value)):
+    entries = cast(list[object], value) if isinstance(value, list) else []
+    if not all(isinstance(entry, str) for entry in entries) or not (answer := answer_text(cast(object, value))):
         raise InputError(f"{where}: no text or number under {_or(columns.answer)}")
     return answer

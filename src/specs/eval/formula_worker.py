@@ -5,6 +5,9 @@ It reads JSON lines `{"prediction": ..., "answer": ...}`, each with two LaTeX fo
 always be stopped from outside, so `specs.eval.grading` runs this one.
 """
 
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false
+# sympy and math-verify are untyped.
 from __future__ import annotations
 
 import json

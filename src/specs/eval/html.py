@@ -38,9 +38,10 @@ def page(report: Report, found: dict[str, Any], runs: Sequence[RecordedRun]) -> 
 
 def _result(name: str, method: dict[str, Any]) -> list[str]:
     """A row of the first table."""
-    latency, ratio = method["latency_s"] or {}, method["latency_ratio_to_beam"] or {}
-    minus = (method["accuracy_minus_beam"] or {}) if method["reference"] != name else {}
-    ratio = ratio if method["reference"] != name else {}
+    compared = method["reference"] != name
+    latency: dict[str, Any] = method["latency_s"] or {}
+    minus: dict[str, Any] = (method["accuracy_minus_beam"] or {}) if compared else {}
+    ratio: dict[str, Any] = (method["latency_ratio_to_beam"] or {}) if compared else {}
     return [
         name,
         format_estimate(

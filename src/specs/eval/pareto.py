@@ -1,5 +1,7 @@
 """The Pareto front of accuracy against latency, and the figure of a calibration."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# matplotlib is partly untyped.
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -17,22 +19,21 @@ def plot_pareto(found: dict[str, Any], folder: Path) -> None:
     from matplotlib.figure import Figure
 
     goal = found["goal"]
+    configs: list[dict[str, Any]] = found["configurations"]
+    beams = [config for config in configs if config["method"] == "beam"]
+    others = [config for config in configs if config["method"] != "beam"]
     across = "p95_s" if goal["statistic"] == "p95_s" else "latency_ratio"
     with rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "front"}):
         figure = Figure(figsize=(8.4, 5), layout="constrained")
         axes = figure.subplots()
-        for title, colour, chosen in (
-            ("beam", GREY, lambda config: config["method"] == "beam"),
-            (
-                "specs, not shown to meet the goal",
-                ORANGE,
-                lambda config: config["method"] != "beam" and not config["meets_goal"],
-            ),
-            ("specs, shown to meet the goal", BLUE, lambda config: config["method"] != "beam" and config["meets_goal"]),
+        for title, colour, shown in (
+            ("beam", GREY, beams),
+            ("specs, not shown to meet the goal", ORANGE, [config for config in others if not config["meets_goal"]]),
+            ("specs, shown to meet the goal", BLUE, [config for config in others if config["meets_goal"]]),
         ):
-            if shown := [config for config in found["configurations"] if chosen(config)]:
+            if shown:
                 _points(axes, across, shown, fmt="o", ms=4, color=colour, elinewidth=0.5, alpha=0.75, label=title)
-        on_front = [config for config in found["configurations"] if config["on_front"]]
+        on_front = [config for config in configs if config["on_front"]]
         on_front.sort(key=lambda config: config[across]["value"])
         xs, ys = (
             [config[across]["value"] for config in on_front],

@@ -3,6 +3,8 @@
 matplotlib does not know `currentColor`, so plots use a placeholder colour, which is replaced in the SVG.
 """
 
+# pyright: reportUnknownMemberType=false
+# matplotlib is partly untyped.
 from __future__ import annotations
 
 import io

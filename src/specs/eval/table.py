@@ -16,9 +16,10 @@ def table(found: dict[str, Any]) -> str:
     lines: list[tuple[str, ...]] = [HEAD]
     said: list[str] = []
     for name, method in found["methods"].items():
-        latency, ratio = method["latency_s"] or {}, method["latency_ratio_to_beam"] or {}
+        latency: dict[str, Any] = method["latency_s"] or {}
+        ratio: dict[str, Any] = method["latency_ratio_to_beam"] or {}
         low, high = method["accuracy_interval"] or (None, None)
-        minus = method["accuracy_minus_beam"] or {}
+        minus: dict[str, Any] = method["accuracy_minus_beam"] or {}
         lines.append((
             name,
             format_estimate("{:.1f}", method["accuracy"], low, high, scale=100, most=method["accuracy_at_most"]),

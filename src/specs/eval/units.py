@@ -45,9 +45,12 @@ _KNOWN = {
     for base, names in _TABLE.items()
     for name, _, factor in (entry.partition("=") for entry in names.split())
 }
-_COMPOUND = {"mph": "mile per hour", "kph": "km per hour", "kmh": "km per hour", "kmph": "km per hour"}
-_COMPOUND |= dict.fromkeys("l L liter litre liters litres".split(), "dm ^ 3")
-_COMPOUND |= dict.fromkeys("ml mL milliliter millilitre milliliters millilitres".split(), "cm ^ 3")
+_COMPOUND = {
+    "mph": "mile per hour",
+    **dict.fromkeys("kph kmh kmph".split(), "km per hour"),
+    **dict.fromkeys("l L liter litre liters litres".split(), "dm ^ 3"),
+    **dict.fromkeys("ml mL milliliter millilitre milliliters millilitres".split(), "cm ^ 3"),
+}
 _POWERS = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _RAISED = {"squared": 2, "cubed": 3}
 _CURRENCIES = ("$", "€", "£", "USD", "EUR", "GBP")

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from specs.config.solve_config import nested
 from specs.errors import InputError
@@ -172,7 +172,7 @@ class _JsonObject:
     def __init__(self, value: Any, where: str) -> None:
         if not isinstance(value, dict):
             raise InputError(f"{where} is not an object; give what 'specs solve --trace' writes")
-        self._value, self.where = value, where
+        self._value, self.where = cast(dict[str, Any], value), where
 
     def take(self, name: str, kind: type) -> Any:
         """The value of a field, checked to be of this type."""

@@ -225,7 +225,8 @@ def _settings_of_record(result: Result, options: dict[str, Any]) -> tuple[Method
     try:
         make(result.method, **recorded)
         law = Law(**settings["sampling"], steps=StepPolicy(**settings["steps"]))
-        limits = Limits(**{**settings["limits"], "deadline_s": None})
+        recorded_limits: dict[str, Any] = {**settings["limits"], "deadline_s": None}
+        limits = Limits(**recorded_limits)
     except TypeError as error:
         raise InputError(f"settings: {error}; give a whole trace, as 'specs solve --trace' writes it") from None
     except InputError as error:

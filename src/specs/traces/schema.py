@@ -6,9 +6,10 @@ import json
 import math
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from specs.core.selection import log_ratio
 from specs.core.text import readable
@@ -102,9 +103,9 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 def plain(value: Any) -> Any:
     """The value in JSON's types: infinite numbers and NaN become text, tuples become lists."""
     if isinstance(value, dict):
-        return {name: plain(part) for name, part in value.items()}
+        return {name: plain(part) for name, part in cast(dict[str, Any], value).items()}
     if isinstance(value, (list, tuple)):
-        return [plain(part) for part in value]
+        return [plain(part) for part in cast(Sequence[Any], value)]
     return _number(value) if isinstance(value, float) else value
 
 
