@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from functools import partial
-from typing import Any, cast, get_type_hints
+from typing import Any, Literal, cast, get_type_hints
 
 from specs import api
 from specs.cli.parsing import above_zero, count, counts, not_negative
@@ -18,6 +18,7 @@ from specs.errors import InputError
 from specs.eval.grid import Cell
 from specs.methods import Method, settings_of
 from specs.methods.registry import make, options_of
+from specs.rewards.families import FAMILIES
 from specs.types import Law, Role
 from specs.types.checks import above, check_names, check_value
 
@@ -45,14 +46,15 @@ def _setting(text: str, names: tuple[str, ...]) -> tuple[str, Any]:
     check_names("--set has no name", [name], names)
     if name == "delimiter":
         value = value.replace("\\n", "\n")
-    found: Any = value_from_text(value, _KINDS[name])
+    kind = cast(Any, Literal)[("auto", *FAMILIES)] if name == "prm_format" else _KINDS[name]
+    found: Any = value_from_text(value, kind)
     found = value if found is UNREADABLE else found  # a check that refuses text names it
     if name in SAMPLING:
         configure(**cast(dict[str, Any], {name: found}))
     elif name == "timeout":
         check_value(name, found, float, above(0))
     else:
-        check_value(name, found, _KINDS[name])
+        check_value(name, found, kind)
     return name, found
 
 

@@ -68,14 +68,14 @@ def describe(name: str) -> Description:
     parts = [_parts(one) for one in classes_of(name)]
     plain = name.removesuffix(SUFFIX)
     texts = {option: text for part in parts for option, text in _entries(part.get("Attributes", [])).items()}
-    summary = _entries(parts[0].get("Names", [])).get(plain) or parts[0][""][0]
+    summary = _entries(parts[0].get("Names", [])).get(plain) or (parts[0][""] or [""])[0]
     examples = [one.strip() for part in parts for one in part.get("Examples", [])]
     return Description(
         name,
         summary,
         tuple(role for role in Role if role in make(name).roles),
         tuple(
-            Option(option, default, allowed(name, option), texts[option])
+            Option(option, default, allowed(name, option), texts.get(option, ""))
             for option, default in defaults_of(name).items()
         ),
         tuple(one for one in examples if one.partition(":")[0] == name) or (name,),
