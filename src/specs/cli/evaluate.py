@@ -44,7 +44,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_dataset(parser)
     parser.add_argument("--list", action="store_true", help="print the problems and solve nothing")
     parser.add_argument(
-        "--seeds", type=count, default=1, help="sampling seeds a problem, from --seed on (default: %(default)s)"
+        "--seeds", type=count, default=1, help="sampling seeds per problem, from --seed on (default: %(default)s)"
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for results, traces, summary and report")
     parser.add_argument(
@@ -56,7 +56,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--extract",
         action="store_true",
-        help="read an answer from a text without a box, too, as 'specs grade' does (default: no box, no answer)",
+        help="also read answers from texts without a box, as 'specs grade' does (default: no box, no answer)",
     )
     add_preset(parser)
     limits = parser.add_argument_group("sampling and limits")

@@ -53,8 +53,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--max-step-tokens", type=count, default=512, metavar="TOKENS", help="of one step (default: %(default)s)"
     )
     parser.add_argument("--n", type=count, default=Specs().n, help="candidates a step (default: %(default)s)")
-    parser.add_argument("--dry-run", action="store_true", help="show the plan alone")
-    parser.add_argument("--json", action="store_true", help="of --dry-run: print the plan as one JSON object")
+    parser.add_argument("--dry-run", action="store_true", help="only show which model fits where")
+    parser.add_argument("--json", action="store_true", help="with --dry-run: print the plan as one JSON object")
     parser.add_argument("--cpu", action="store_true", help="without GPUs: small models, in float32")
     parser.add_argument(
         "--plugins", action="store_true",
@@ -66,11 +66,15 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--start", action="store_true", help="run the servers until this command ends")
     parser.add_argument(
-        "--logs", type=Path, default=Path("logs"), metavar="DIR", help="of --start: a log a server (default: logs)"
+        "--logs",
+        type=Path,
+        default=Path("logs"),
+        metavar="DIR",
+        help="with --start: one log per server (default: logs)",
     )
     parser.add_argument(
         "--wait", type=above_zero, default=1800.0, metavar="SECONDS",
-        help="of --start: until all answer, downloads included (default: %(default)g)",
+        help="with --start: until all answer, downloads included (default: %(default)g)",
     )  # fmt: skip
     parser.set_defaults(run=run)
 

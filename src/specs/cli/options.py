@@ -27,6 +27,11 @@ LOADING = ("draft_system", "target_system", "tokenizer", "timeout", "allow_text_
 ALL = (*SAMPLING, *LOADING)
 """Names that `--set` may know."""
 _OWN_FLAGS = ("n", "temperature", "seed", "max_tokens", "deadline")
+_MODELS = {
+    Role.DRAFT: "the draft: a folder, a hub id, a GGUF file or http://host:port",
+    Role.TARGET: "the target, likewise",
+    Role.PRM: "the process reward model, likewise",
+}
 _KINDS: dict[str, Any] = {**get_type_hints(configure), **get_type_hints(api.load), "timeout": float}
 
 
@@ -34,7 +39,7 @@ def add_settings(group: argparse._ActionsContainer, names: tuple[str, ...] = ALL
     """`--set`, for options that are rarely needed."""
     group.add_argument(
         "--set", type=partial(_setting, names=names), action="append", default=[], dest="settings",
-        metavar="NAME=VALUE", help=f"repeatable: {', '.join(names)}",
+        metavar="NAME=VALUE", help=f"a rare setting; repeatable: {', '.join(names)}",
     )  # fmt: skip
 
 
@@ -64,14 +69,13 @@ def setting(args: argparse.Namespace, name: str, default: Any = None) -> Any:
 
 
 def add_models(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("models", "Without --draft, --target and --prm the bundled ones.")
+    group = parser.add_argument_group("models", "The bundled ones, unless --draft, --target or --prm name others.")
     for role in Role:
-        places = ": a folder, a hub id, a GGUF file or http://host:port" if role is Role.DRAFT else ""
-        group.add_argument(f"--{role}", metavar="MODEL", help=f"the {role} model{places}")
+        group.add_argument(f"--{role}", metavar="MODEL", help=_MODELS[role])
     for flag, choices, of in (
-        ("--engine", ("auto", "light", "torch"), "of folders and hub ids"),
-        ("--device", ("auto", "cpu", "cuda"), "of the torch engine and of llama.cpp"),
-        ("--dtype", ("auto", "fp32", "bf16", "fp16"), "of the torch engine"),
+        ("--engine", ("auto", "light", "torch"), "runs folders and hub ids"),
+        ("--device", ("auto", "cpu", "cuda"), "for the torch engine and llama.cpp"),
+        ("--dtype", ("auto", "fp32", "bf16", "fp16"), "for the torch engine"),
     ):
         named = f"{', '.join(choices[:-1])} or {choices[-1]}"
         group.add_argument(flag, choices=choices, default="auto", metavar="NAME", help=f"{named}; {of}")
@@ -79,36 +83,41 @@ def add_models(parser: argparse.ArgumentParser) -> None:
 
 def add_preset(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--preset", type=Preset.of, metavar="FILE", help="what 'specs calibrate' wrote; options given here come first"
+        "--preset", type=Preset.of, metavar="FILE", help="what 'specs calibrate' wrote; the command line overrides it"
     )
 
 
 def add_n(parser: argparse._ActionsContainer, several: bool = False) -> None:
-    what = "candidates a step, where --method does not say"
+    what = "candidates per step, unless --method gives n"
     if several:
-        what = "candidates a step, of methods that have n and do not name it in --methods"
+        what = "candidates per step, for methods that have n and do not give it in --methods"
     parser.add_argument(
         "--n", type=counts if several else count, metavar="A,B,..." if several else "N", help=f"{what} (default: 8)"
     )
 
 
 def add_temperature(parser: argparse._ActionsContainer) -> None:
-    parser.add_argument("--temperature", type=not_negative, metavar="T", help=f"(default: {TEMPERATURE})")
+    parser.add_argument("--temperature", type=not_negative, metavar="T", help=f"of sampling (default: {TEMPERATURE})")
 
 
 def add_sampling(parser: argparse._ActionsContainer) -> None:
     add_temperature(parser)
     parser.add_argument("--seed", type=int, default=0, metavar="SEED", help="of sampling (default: %(default)s)")
     parser.add_argument(
-        "--max-tokens", type=count, metavar="TOKENS", help=f"of the whole answer (default: {Limits().max_tokens})"
+        "--max-tokens",
+        type=count,
+        metavar="TOKENS",
+        help=f"at most, of the whole answer (default: {Limits().max_tokens})",
     )
-    parser.add_argument("--deadline", type=above_zero, metavar="SECONDS", help="plan for an answer by then")
+    parser.add_argument(
+        "--deadline", type=above_zero, metavar="SECONDS", help="until there should be an answer (default: none)"
+    )
 
 
 def add_cells(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--methods", default="specs,beam,target,draft", metavar="A,B,...",
-        help="methods, each with options of its own if it has any: specs,specs:tau=0.7:start=draft,beam "
+        help="methods with their options: specs,specs:tau=0.7:start=target,beam "
         "(default: %(default)s); 'specs methods' lists them",
     )  # fmt: skip
 

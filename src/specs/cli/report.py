@@ -1,9 +1,9 @@
-"""`specs report`: summary and report of one or several runs, made anew from what they recorded.
+"""`specs report`: rebuild summary and report of one or several runs from their records.
 
 With `--replay` it reads traces instead, which `specs solve --trace` or `specs eval` wrote, and lets the method
-decide their steps again with the options that `--set` changes, without models. So far as a replay goes, a solve
-with these options and the recorded seed takes the very same steps; it ends at the first step that comes out
-otherwise, because what would have followed was never sampled.
+decide their steps again, without models, with the options that `--set` changes. A replay ends at the first step
+that differs, because what would have followed was never sampled. Up to there, a solve with these options and
+the recorded seed takes exactly the same steps.
 """
 
 from __future__ import annotations

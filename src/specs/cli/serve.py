@@ -1,7 +1,7 @@
 """`specs serve`: an OpenAI-compatible server and a page to watch it.
 
 Every method is a model name: `specs`, `specs-fast`, `beam`, `best-of-n`, ... API keys come from
-SPECS_SERVER_KEYS (parted by commas) or a file.
+SPECS_SERVER_KEYS (separated by commas) or a file.
 """
 
 from __future__ import annotations
@@ -50,9 +50,13 @@ def add(commands: argparse._SubParsersAction) -> None:
         help=f"solves at a time (default: {IN_PROCESS} in this process, {ON_SERVERS} on servers)",
     )  # fmt: skip
     line.add_argument(
-        "--queue", type=_room, default=32, metavar="SOLVES", help="that may wait; more get 429 (default: %(default)s)"
+        "--queue",
+        type=_room,
+        default=32,
+        metavar="SOLVES",
+        help="solves that may wait; further requests get 429 (default: %(default)s)",
     )
-    line.add_argument("--rate", type=above_zero, metavar="REQUESTS", help="of one client a minute (default: no limit)")
+    line.add_argument("--rate", type=above_zero, metavar="REQUESTS", help="per client and minute (default: no limit)")
     line.add_argument(
         "--grace", type=not_negative, default=30.0, metavar="SECONDS",
         help="for solves under way when the server is told to stop (default: %(default)g)",
@@ -68,7 +72,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     add_settings(caps, ("top_p", "max_step_tokens", *LOADING))
     guard = parser.add_argument_group("access and log")
-    guard.add_argument("--api-key-file", type=Path, metavar="FILE", help="API keys, one a line")
+    guard.add_argument("--api-key-file", type=Path, metavar="FILE", help="API keys, one per line")
     guard.add_argument(
         "--allow-host", action="append", default=[], metavar="NAME",
         help="a name that clients may call this server by (default: its address; * for any)",

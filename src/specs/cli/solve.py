@@ -29,7 +29,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--example", action="store_true", help="a built-in question instead")
     parser.add_argument(
         "--method", type=method_from_text, metavar="NAME",
-        help="with its options: specs, specs:n=16:tau=0.8, beam, ... (default: specs); 'specs methods' lists them",
+        help="a method with its options: specs:n=16:tau=0.8 (default: specs); 'specs methods' lists them",
     )  # fmt: skip
     add_n(parser)
     add_sampling(parser)

@@ -23,13 +23,13 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
 import tiny  # noqa: E402
 import toy  # noqa: E402
+from specs.models.folders import BUNDLED  # noqa: E402
+from specs.models.text import HubText  # noqa: E402
+from specs.record import result_json  # noqa: E402
 
 from specs import load, solve  # noqa: E402
 from specs.bundled.problems import generate  # noqa: E402
 from specs.methods.registry import NAMES, SPECULATING  # noqa: E402
-from specs.models.folders import BUNDLED  # noqa: E402
-from specs.models.text import HubText  # noqa: E402
-from specs.record import result_json  # noqa: E402
 from specs.types import Chat, Turn  # noqa: E402
 
 QUESTIONS = [generate("medium", seed).question for seed in (1_000_004, 1_000_005)]
