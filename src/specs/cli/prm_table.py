@@ -73,7 +73,7 @@ def _around(prm: LocalReward, one: Reading, later: list[Reading]) -> str:
 
 
 def _spelled(prm: LocalReward, ids: tuple[int, ...], first: int, last: int, mark: bool = False) -> str:
-    """The first and last tokens of a sequence, parted by bars."""
+    """The first and last tokens of a sequence, separated by bars."""
     spelled = [_printable(prm.form.text.spelling(token)) for token in ids]
     if mark:
         spelled[-1] = f"[{spelled[-1]}]"

@@ -19,11 +19,11 @@ from specs.cli.options import (
     add_settings,
     add_temperature,
     given_models,
-    law_of,
     loading_of,
     setting,
 )
 from specs.cli.parsing import above_zero, count, not_negative
+from specs.config import configure
 from specs.config.presets import LAW, Preset
 from specs.engines.protocol import Models
 from specs.errors import InputError, install_command
@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
     rules = Rules(_keys(args.api_key_file), args.rate, args.max_bytes)
     given = {"temperature": args.temperature, **dict(args.settings)}
     law = {name: given[name] for name in LAW if given.get(name) is not None}
-    drawn = law_of(args)[0]
+    drawn = configure(**law).sampling
     caps = Caps(args.max_n, args.max_tokens, max(1024, setting(args, "max_step_tokens", 0)), law)
     presets = {path.stem: Preset.of(path) for path in args.preset}
     with bind(args.host, args.port) as listening:
