@@ -13,9 +13,9 @@ steps="Please reason step by step, with a blank line between steps, and put your
 for data in math500 amc23 olympiadbench; do
   # The models read at most 4096 tokens, question included.
   specs eval --dataset "$data" --limit "${LIMIT:-100}" --out "$out/$data" \
-    --methods specs,specs:tau=0.7:switch-on=trace:start=target,beam,beam-draft,best-of-n,majority,rsd,gsi,target,draft \
-    --n 4,8,16 --seeds 3 --temperature 0.7 --max-steps 64 --max-step-tokens 512 --max-tokens 2048 \
-    --draft Qwen/Qwen2.5-Math-1.5B-Instruct --draft-system "$steps" \
-    --target Qwen/Qwen2.5-Math-7B-Instruct --target-system "$steps" \
+    --methods specs,specs:tau=0.7:switch_on=trace:start=target,beam,beam-draft,best-of-n,majority,rsd,gsi,target,draft \
+    --n 4,8,16 --seeds 3 --temperature 0.7 --set max_steps=64 --set max_step_tokens=512 --max-tokens 2048 \
+    --draft Qwen/Qwen2.5-Math-1.5B-Instruct --set draft_system="$steps" \
+    --target Qwen/Qwen2.5-Math-7B-Instruct --set target_system="$steps" \
     --prm Qwen/Qwen2.5-Math-PRM-7B --device cuda --dtype bf16
 done

@@ -13,8 +13,8 @@ model="${SMOLLM2:-HuggingFaceTB/SmolLM2-135M-Instruct}"
 
 for data in math500 amc23 olympiadbench gsm8k; do
   specs eval --dataset "${DATA:+$DATA/}$data${DATA:+.jsonl}" --limit "${LIMIT:-20}" --out "$out/$data" --methods specs \
-    --n 2 --max-step-tokens 48 --max-tokens 128 \
-    --draft "$model" --draft-system "Solve step by step, briefly. Part steps by blank lines. Box the answer." \
+    --n 2 --set max_step_tokens=48 --max-tokens 128 \
+    --draft "$model" --set draft_system="Solve step by step, briefly. Part steps by blank lines. Box the answer." \
     --target "$model" --prm bundled --device cpu --dtype fp32 \
-    --target-system "Solve the problem step by step. Put a blank line between steps and the final answer in \\boxed{}."
+    --set target_system="Solve the problem step by step. Put a blank line between steps and the final answer in \\boxed{}."
 done

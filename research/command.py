@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from specs.cli.main import reported
-from specs.cli.options import Parser
+from specs.cli.parsing import Parser
 
 
 def main(

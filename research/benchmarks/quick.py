@@ -11,9 +11,20 @@ import argparse
 import sys
 
 from research.command import main
+from specs.cli.dataset import add_dataset, problems_of
 from specs.cli.evaluate import report_unsolved
-from specs.cli.options import add_cells, add_method, add_models, cells_of, count, models_of, names_of
-from specs.cli.problems import add_dataset, problems_of
+from specs.cli.options import (
+    add_cells,
+    add_models,
+    add_n,
+    add_preset,
+    add_sampling,
+    add_settings,
+    cells_of,
+    models_of,
+    names_of,
+)
+from specs.cli.parsing import count
 from specs.cli.progress import Shown
 from specs.eval.report import Report
 from specs.eval.rows import Rows
@@ -26,7 +37,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_cells(parser)
     add_dataset(parser)
     parser.add_argument("--repeats", type=count, default=1, help="sampling seeds a problem (default: %(default)s)")
-    add_method(parser)
+    add_n(parser)
+    add_preset(parser)
+    add_sampling(parser)
+    add_settings(parser)
     add_models(parser)
 
 

@@ -15,7 +15,7 @@ from research.study.figures import draw
 from research.study.markdown import tables
 from research.study.plan import TITLES
 from research.study.study import Study
-from specs.cli.options import above_zero, count
+from specs.cli.parsing import above_zero, count
 from specs.cli.progress import Shown, duration
 from specs.eval.plots import require_matplotlib
 from specs.traces.schema import write_json, write_text

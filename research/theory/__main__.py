@@ -14,7 +14,7 @@ from pathlib import Path
 from research.command import main
 from research.theory import figure
 from research.theory.study import study, table
-from specs.cli.options import count
+from specs.cli.parsing import count
 from specs.cli.progress import Shown
 from specs.errors import InputError
 from specs.eval.plots import require_matplotlib

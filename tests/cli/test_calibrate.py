@@ -16,7 +16,7 @@ from specs.config.presets import Preset
 from specs.eval.calibration import Estimate, Evidence, Goal
 from specs.methods.specs import Specs
 
-SMALL = ["calibrate", "--dataset", "bundled:easy", "--limit", "20", "--n", "2", "--max-steps", "6"]
+SMALL = ["calibrate", "--dataset", "bundled:easy", "--limit", "20", "--n", "2", "--set", "max_steps=6"]
 FILES = ["calibration.json", "check", "design", "front.png", "front.svg", "pilot"]
 
 
@@ -131,7 +131,8 @@ def preset(tmp_path):
 
 
 def test_what_is_given_comes_before_the_preset(preset, capsys):
-    assert main(["solve", "--example", "--json", "--preset", preset, "--tau", "0.6", "--temperature", "0.8"]) == 0
+    given = ["--method", "specs:tau=0.6", "--temperature", "0.8"]
+    assert main(["solve", "--example", "--json", "--preset", preset, *given]) == 0
     printed = capsys.readouterr()
     assert printed.err == "specs: the preset was made with other models (prm is bundled, not elsewhere)\n"
     settings = json.loads(printed.out)["settings"]

@@ -1,4 +1,4 @@
-"""`specs check-prm`: what it prints is what the model was given, and a model that breaks a law is found out."""
+"""`specs doctor --prm`: what it prints is what the model was given, and a model that breaks a law is found out."""
 
 import json
 from dataclasses import replace
@@ -16,7 +16,7 @@ from specs.rewards.families import TokenClassification
 
 
 def test_a_sound_prm_passes_on_one_screen(capsys):
-    assert main(["check-prm", "bundled"]) == 0
+    assert main(["doctor", "--prm", "bundled"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) <= 45
     assert max(map(len, lines)) <= 100
@@ -34,7 +34,7 @@ def test_a_sound_prm_passes_on_one_screen(capsys):
 
 
 def test_json_holds_every_token_that_the_model_was_given(capsys):
-    assert main(["check-prm", "bundled", "--json"]) == 0
+    assert main(["doctor", "--prm", "bundled", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     text = HubText(BUNDLED / "prm")
     assert (found["format"], found["passed"]) == ("token-classification", True)
@@ -80,7 +80,7 @@ def test_an_overflow_is_named(monkeypatch, capsys):
     prm = api.load(None, None, "bundled").prm
     overflowing = replace(prm, backend=Overflows(prm.backend))
     monkeypatch.setattr(api, "load", lambda *names, **options: Models(prm=overflowing))
-    assert main(["check-prm", "bundled"]) == 1
+    assert main(["doctor", "--prm", "bundled"]) == 1
     assert "bundled:prm: rewards are not finite (NaN)" in capsys.readouterr().err
 
 
@@ -106,7 +106,7 @@ def test_what_breaks_a_law_is_named_and_fails(case, monkeypatch, capsys):
     prm = replace(prm, backend=backend(prm.backend), prm_format=form(prm.prm_format.text))
     monkeypatch.setattr(api, "load", lambda *names, **options: Models(prm=prm))
     assert {law.name for law in check(prm).laws if not law.kept} == laws
-    assert main(["check-prm", "bundled"]) == 1
+    assert main(["doctor", "--prm", "bundled"]) == 1
     shown = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("BROKEN   ") for line in shown) == len(laws)
 
@@ -118,8 +118,8 @@ def test_every_family_keeps_its_laws(engine, dtype, tmp_path, capsys):
 
     for form in prms.FORMATS:
         folder = prms.write(form, tmp_path, max_position_embeddings=1024)
-        options = ["--prm-format", "judge"] if form == "judge" else []
-        assert main(["check-prm", str(folder), "--engine", engine, "--dtype", dtype, "--json", *options]) == 0
+        options = ["--set", "prm_format=judge"] if form == "judge" else []
+        assert main(["doctor", "--prm", str(folder), "--engine", engine, "--dtype", dtype, "--json", *options]) == 0
         found = json.loads(capsys.readouterr().out)
         assert found["format"] == form
         laws = {law["law"] for law in found["laws"]}
@@ -139,12 +139,12 @@ def test_models_that_cannot_be_checked_are_one_line(tmp_path, capsys):
     for options, message in (
         ([str(tmp_path / "none")], "no such model folder"),
         ([chat], "which can be read in several ways: say which with --prm-format, among math-shepherd, rlhflow, judge"),
-        ([chat, "--prm-format", "skywork"], "has no head for --prm-format skywork"),
-        ([chat, "--prm-format", "math-shepherd"], "names no bos_token"),
-        ([chat, "--prm-format", "judge"], "has a context of 300 tokens, too few for the check"),
-        (["bundled", "--prm-format", "qwen"], "tokens of '<extra_0>', which format qwen needs as one"),
+        ([chat, "--set", "prm_format=skywork"], "has no head for --prm-format skywork"),
+        ([chat, "--set", "prm_format=math-shepherd"], "names no bos_token"),
+        ([chat, "--set", "prm_format=judge"], "has a context of 300 tokens, too few for the check"),
+        (["bundled", "--set", "prm_format=qwen"], "tokens of '<extra_0>', which format qwen needs as one"),
     ):
-        assert main(["check-prm", *options, "--engine", "light"]) == 2
+        assert main(["doctor", "--prm", *options, "--engine", "light"]) == 2
         printed = capsys.readouterr()
         assert message in printed.err
         assert printed.err.count("\n") == 1

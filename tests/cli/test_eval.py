@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -17,10 +18,13 @@ import pytest
 from commands import QUICK, run_command
 from rows import check_same, lasting
 
+from specs.bundled.problems import HELD_OUT_SEED, generate
 from specs.cli import main
 from specs.cli.progress import Shown, line
+from specs.config.presets import Preset
 from specs.errors import install_command
 from specs.eval.runner import RunProgress
+from specs.methods.specs import Specs
 
 KILLED_PROBLEMS = int(os.environ.get("SPECS_KILLED_PROBLEMS", "12"))
 """SPECS_KILLED_PROBLEMS=200 pytest tests/cli/test_eval.py -m slow --timeout 0     the long form"""
@@ -82,7 +86,10 @@ def test_summary_and_page(made):
         assert text in page
 
 
-def test_the_same_command_again_solves_nothing_and_another_is_refused(made, capsys):
+def test_the_same_command_again_solves_nothing_and_another_is_refused(made, capsys, tmp_path):
+    preset = tmp_path / "preset.json"
+    law = {"temperature": 0.7, "top_p": 1.0, "max_step_tokens": 64}
+    Preset("specs", asdict(Specs(n=4, tau=0.6)), law, {}).write(preset)
     before = (made / "results.jsonl").read_bytes()
     words = ["eval", "--dataset", "bundled:easy", "--limit", "5", "--methods", "beam,target", "--out", str(made)]
     assert main([*words, "--n", "2,4", "--seeds", "2"]) == 0
@@ -92,7 +99,7 @@ def test_the_same_command_again_solves_nothing_and_another_is_refused(made, caps
         (["--dataset", "bundled:medium"], "its dataset differ"),
         (["--problem-seed", "5"], "its problem_seed differ"),
         (["--engine", "torch"], "its loading differ"),
-        (["--methods", "specs", "--tau", "0.6"], "holds specs with tau=0.8, not 0.6; add it as specs:tau=0.6"),
+        (["--preset", str(preset), "--methods", "specs"], "holds specs with tau=0.8, not 0.6; add it as specs:tau=0.6"),
     ):
         capsys.readouterr()
         assert main([*words, "--n", "4", *change]) == 2
@@ -143,11 +150,11 @@ def test_report_rebuilds_and_merges(made, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--methods", "specs:tua=0.7"], "unrecognized arguments: --tua=0.7"),
-        (["--methods", "specs:tau"], "argument --tau: expected one argument"),
-        (["--methods", "specs:tau=7"], "argument --tau: 7 is out of range"),
-        (["--methods", "specs:start=prm"], "argument --start: invalid choice"),
-        (["--methods", "beam:tau=0.7"], "method beam has no option tau"),
+        (["--methods", "specs:tua=0.7"], "method specs has no option 'tua'; did you mean 'tau'?"),
+        (["--methods", "specs:tau"], "'tau' gives no value; write NAME=VALUE"),
+        (["--methods", "specs:tau=7"], "tau is 7.0; give a number from 0 to 1"),
+        (["--methods", "specs:start=prm"], "start is 'prm'; give 'target' or 'draft'"),
+        (["--methods", "beam:tau=0.7"], "method beam has no option 'tau'; choose from n, width"),
         (["--methods", "spex:tau=0.7"], "there is no method 'spex'; did you mean 'specs'?"),
         (["--methods", "specs,beam,specs"], "name each method once; specs is there twice"),
         (["--methods", "specs:n=4,specs", "--n", "4,8"], "name each method once; specs is there twice"),
@@ -167,7 +174,26 @@ def test_bad_input_is_one_line(options, message, capsys, tmp_path):
 
 def test_a_folder_is_asked_for(capsys):
     assert main(["eval"]) == 2
-    assert "required: --out" in capsys.readouterr().err
+    assert "give --out DIR" in capsys.readouterr().err
+
+
+def test_problems_are_listed_as_json_lines_and_can_be_read_back(capsys, tmp_path):
+    assert main(["eval", "--list", "--dataset", "bundled:medium", "--limit", "3", "--problem-seed", "7"]) == 0
+    lines = capsys.readouterr().out
+    problems = [json.loads(line) for line in lines.splitlines()]
+    assert [p["question"] for p in problems] == [generate("medium", seed).question for seed in (7, 8, 9)]
+    assert all(set(p) >= {"question", "answer", "solution"} for p in problems)
+    path = tmp_path / "mine.jsonl"
+    path.write_text(lines)
+    assert main(["eval", "--list", "--dataset", str(path)]) == 0
+    assert [json.loads(line)["question"] for line in capsys.readouterr().out.splitlines()] == [
+        p["question"] for p in problems
+    ]
+
+
+def test_problems_start_with_the_held_out_ones(capsys):
+    assert main(["eval", "--list", "--limit", "1"]) == 0
+    assert json.loads(capsys.readouterr().out)["question"] == generate("medium", HELD_OUT_SEED).question
 
 
 @pytest.mark.parametrize("command", ["eval", "quick"])

@@ -7,6 +7,7 @@ import pytest
 from deploy.checkpoints import QWEN_7B, QWEN_PRM, write_checkpoint
 
 from specs.cli import main
+from specs.cli.main import parser
 from specs.engines.folders import BUNDLED
 
 WRITER = "--enable-scale-out --enable-prompt-tokens-details --logprobs-mode processed_logprobs"
@@ -49,6 +50,8 @@ def test_each_model_gets_a_command_for_its_gpu(printed):
         assert value(solve, f"--{role}") == f"http://127.0.0.1:{9000 + at}"
     assert solve[:3] == ["specs", "solve", "--example"]
     assert value(solve, "--n") == "16"
+    assert value(solve, "--set") == "max_step_tokens=512"
+    assert parser().parse_args(solve[1:]).settings == [("max_step_tokens", 512)]
     assert "# prm, once draft answers" in text
     assert "one server after another" in text
     assert value(solve, "--temperature") == "1"
@@ -58,7 +61,7 @@ def test_each_model_gets_a_command_for_its_gpu(printed):
 
 def test_shares_are_those_of_the_plan(printed, capsys):
     _, servers, _, _ = printed("--gpus", "24")
-    assert main(["plan", "--gpus", "24", "--json"]) == 0
+    assert main(["launch", "--dry-run", "--gpus", "24", "--json"]) == 0
     planned = json.loads(capsys.readouterr().out)["servers"]
     shares = [float(value(words, "--gpu-memory-utilization")) for words in servers]
     assert shares == [server["gpu_memory_utilization"] for server in planned]
@@ -131,6 +134,7 @@ def test_the_api_key_is_named_and_never_printed(printed, monkeypatch):
 
 
 BAD = {
+    "JSON of what": (["--json"], "--json is for --dry-run"),
     "port": (["--port", "65534"], "'65534' is no port"),
     "GPUs and none": (["--cpu", "--gpus", "80"], "leave out --gpus, or --cpu"),
     "no room": (["--gpus", "4"], "the models do not fit on 1 GPU of 4 GB"),

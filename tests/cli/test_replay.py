@@ -1,4 +1,4 @@
-"""`specs replay`, run as a person would, on traces of the bundled models."""
+"""`specs report --replay`, run as a person would, on traces of the bundled models."""
 
 import json
 from pathlib import Path
@@ -24,21 +24,21 @@ def files(traces):
 
 
 def test_recorded_settings_come_out_as_recorded(files, capsys):
-    assert main(["replay", *files]) == 0
+    assert main(["report", "--replay", *files]) == 0
     shown = capsys.readouterr().out
     assert "complete                                           4   100.0%" in shown
     assert "steps come out as recorded (100.0%)" in shown
 
 
 def test_a_share_of_the_targets_work_sets_tau(files, capsys):
-    assert main(["replay", *files, "--target-share", "0", "--json"]) == 0
+    assert main(["report", "--replay", *files, "--target-share", "0", "--json"]) == 0
     tau = json.loads(capsys.readouterr().out.splitlines()[-1])["summary"]["options"]["tau"]
-    assert main(["replay", *files, "--target-share", "0"]) == 0
+    assert main(["report", "--replay", *files, "--target-share", "0"]) == 0
     assert f"tau {tau:.6g}: 0.0% of the draft steps fell below it" in capsys.readouterr().out
 
 
 def test_json_has_a_line_a_trace_and_a_summary(files, capsys):
-    assert main(["replay", *files, "--start", "target", "--json"]) == 0
+    assert main(["report", "--replay", *files, "--set", "start=target", "--json"]) == 0
     *rows, summary = map(json.loads, capsys.readouterr().out.splitlines())
     assert [row["trace"] for row in rows] == [f"{file}, line 1" for file in files]
     assert [(row["method"], row["ended"]) for row in rows] == [("beam", "complete")] + [("specs", "another writer")] * 3
@@ -58,16 +58,20 @@ def test_json_has_a_line_a_trace_and_a_summary(files, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--threshold", "0.4"], "--threshold: no trace here is of a method with that option"),
-        (["--temperature", "0.4"], "unrecognized arguments: --temperature 0.4"),
-        (["--tau", "2"], "argument --tau: 2 is out of range"),
-        (["--tau", "0.5", "--target-share", "0.1"], "give --tau or --target-share, not both"),
+        (["--set", "threshold=0.4"], "--set threshold: no trace here is of a method with that option"),
+        (["--set", "temperature=0.4"], "no method has an option 'temperature'; choose from"),
+        (["--set", "tua=0.4"], "no method has an option 'tua'; did you mean 'tau'?"),
+        (["--temperature", "0.4"], "specs report has no option --temperature"),
+        (["--set", "tau=2"], "tau is 2.0; give a number from 0 to 1"),
+        (["--set", "tau=high"], "tau is 'high'; give a number from 0 to 1"),
+        (["--set", "tau=0.5", "--target-share", "0.1"], "give --set tau=... or --target-share, not both"),
+        (["--out", "x"], "--replay writes no files; leave out --out"),
         (["--target-share", "1"], "target_share must be in [0, 1), not 1.0"),
         (["nowhere.json"], "nowhere.json is not a file"),
     ],
 )
 def test_bad_input_is_one_line_that_names_it(options, message, files, capsys):
-    assert main(["replay", *files, *options]) == 2
+    assert main(["report", "--replay", *files, *options]) == 2
     printed = capsys.readouterr()
     assert message in printed.err
     assert printed.out == ""
@@ -78,5 +82,11 @@ def test_a_trace_that_cannot_be_replayed_is_named_by_its_line(files, tmp_path, c
     good = json.loads(Path(files[1]).read_text())
     bad = {**good, "settings": {**good["settings"], "method": {**good["settings"]["method"], "n": "eight"}}}
     (tmp_path / "t.jsonl").write_text("\n".join(json.dumps(row) for row in (good, bad)))
-    assert main(["replay", str(tmp_path / "t.jsonl")]) == 2
+    assert main(["report", "--replay", str(tmp_path / "t.jsonl")]) == 2
     assert f"{tmp_path / 't.jsonl'}, line 2: settings: n is 'eight'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [["--set", "tau=0.5"], ["--target-share", "0.1"], ["--json"]])
+def test_what_belongs_to_a_replay_needs_one(options, files, capsys):
+    assert main(["report", *files, *options]) == 2
+    assert capsys.readouterr().err == f"specs: {options[0]} is for --replay; give that too\n"

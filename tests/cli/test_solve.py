@@ -43,7 +43,7 @@ def own(trio):
     ]
 
 
-SMALL = ["--n", "3", "--max-steps", "4", "--max-step-tokens", "8", "--temperature", "1"]
+SMALL = ["--n", "3", "--set", "max_steps=4", "--set", "max_step_tokens=8", "--temperature", "1"]
 
 
 def test_json_has_the_stated_fields(own, capsys):
@@ -64,7 +64,7 @@ def test_json_has_the_stated_fields(own, capsys):
 def test_every_number_of_a_trace_can_be_recomputed(own, trio, tmp_path, capsys):
     """From the three models and the trace alone: log p, log q, rewards, scores, probabilities."""
     path = tmp_path / "trace.json"
-    options = ["--beta", "3", "--tau", "0.4", "--start", "draft", "--top-p", "0.95", "--trace", str(path)]
+    options = ["--method", "specs:beta=3:tau=0.4:start=draft", "--set", "top_p=0.95", "--trace", str(path)]
     assert main(["solve", "a b c", *own, *SMALL, *options]) == 0
     trace = json.loads(path.read_text())
     names = Names(str(trio["draft"]), str(trio["target"]), str(trio["prm"]))
@@ -136,7 +136,8 @@ def test_different_vocabularies_meet_through_text_when_allowed(own, trio, capsys
     mixed = [*own[:2], "--target", str(trio["other"]), *own[4:]]
     assert main(["solve", "a b c", *mixed, *SMALL]) == 2
     assert "different vocabularies" in capsys.readouterr().err
-    assert main(["solve", "a b c", *mixed, *SMALL, "--start", "draft", "--allow-text-scoring", "--json"]) == 0
+    allowed = ["--method", "specs:start=draft", "--set", "allow_text_scoring=true", "--json"]
+    assert main(["solve", "a b c", *mixed, *SMALL, *allowed]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["text_scoring"] is True
     drafted = [step for step in result["steps"] if step["writer"] == "draft"]
@@ -169,14 +170,31 @@ def test_through_text_equals_through_ids_where_the_text_reads_the_same(trio):
 
 
 BAD = {
-    "unknown method": (["--method", "spex"], "invalid choice: 'spex'"),
-    "unknown option": (["--betta", "3"], "unrecognized arguments: --betta 3"),
+    "unknown method": (["--method", "spex"], "there is no method 'spex'; did you mean 'specs'?"),
+    "unknown flag": (["--tmperature", "3"], "has no option --tmperature; did you mean '--temperature'?"),
+    "abbreviation": (["--temp", "3"], "has no option --temp; did you mean '--temperature'?"),
+    "unknown option": (["--method", "specs:betta=3"], "method specs has no option 'betta'; did you mean 'beta'?"),
+    "another method's option": (["--method", "beam:tau=0.5"], "no option 'tau'; choose from n, width"),
+    "option without a value": (["--method", "specs:tau"], "'tau' gives no value; write NAME=VALUE"),
+    "option given twice": (["--method", "specs:tau=0.1:tau=0.2"], "tau is given twice"),
+    "n given twice": (["--method", "specs:n=4", "--n", "8"], "--method specs has n=4, and --n says 8; give n once"),
+    "n of a method without": (["--method", "target", "--n", "8"], "--n: method target has no option 'n'"),
     "n too small": (["--n", "0"], "argument --n: 0 is too small; give at least 1"),
-    "beta not above 0": (["--beta", "0"], "argument --beta: 0 is out of range"),
-    "tau above 1": (["--tau", "1.5"], "argument --tau: 1.5 is out of range; give a number from 0 to 1"),
-    "tau no number": (["--tau", "high"], "'high' is not a number"),
+    "n in the method too small": (["--method", "specs:n=0"], "n is 0; give a whole number of at least 1"),
+    "beta 0": (["--method", "specs:beta=0"], "beta is 0, by which switch_on 'tilted' divides"),
+    "beta below 0": (["--method", "specs:beta=-1"], "beta is -1.0; give a number of at least 0"),
+    "tau above 1": (["--method", "specs:tau=1.5"], "tau is 1.5; give a number from 0 to 1"),
+    "tau no number": (["--method", "specs:tau=high"], "tau is 'high'; give a number from 0 to 1"),
+    "no such choice": (["--method", "specs:start=prm"], "start is 'prm'; give 'target' or 'draft'"),
     "temperature 0 with candidates": (["--temperature", "0"], "makes all 8 candidates equal"),
-    "top-p 0": (["--top-p", "0"], "top_p is 0.0; give a number above 0"),
+    "top_p 0": (["--set", "top_p=0"], "top_p is 0.0; give a number above 0"),
+    "top_p no number": (["--set", "top_p=high"], "top_p is 'high'; give a number above 0 and up to 1"),
+    "unknown setting": (["--set", "topp=1"], "--set has no name 'topp'; did you mean 'top_p'?"),
+    "setting without a value": (["--set", "top_p"], "'top_p' gives no value; write NAME=VALUE"),
+    "setting with a flag": (["--set", "n=3"], "n has a flag of its own, --n"),
+    "timeout": (["--set", "timeout=0"], "timeout is 0.0; give a number above 0"),
+    "unknown PRM format": (["--set", "prm_format=jugde"], "prm_format is 'jugde'; give 'auto', 'qwen',"),
+    "no switch": (["--set", "allow_text_scoring=maybe"], "allow_text_scoring is 'maybe'; give True or False"),
     "no such folder": (["--draft", "./nowhere", "--target", "./x", "--prm", "./y"], "--draft ./nowhere: no such model"),
     "missing role": (["--draft", "."], "also needs --target and --prm"),
     "not a model folder": (["--draft", ".", "--target", ".", "--prm", "."], ". is not a model folder"),
@@ -224,7 +242,7 @@ def test_a_chat_model_can_be_the_prm(own, tmp_path, capsys):
     mixed = [*own[:4], "--prm", chat, *own[6:]]
     assert main(["solve", "a", *mixed, *SMALL]) == 2
     assert "say which with --prm-format" in capsys.readouterr().err
-    assert main(["solve", "a", *mixed, *SMALL, "--prm-format", "judge", "--json"]) == 0
+    assert main(["solve", "a", *mixed, *SMALL, "--set", "prm_format=judge", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert all(0 < step["reward"] < 1 for step in result["steps"])
     assert result["usage"]["prm"]["processed"] == result["usage"]["prm"]["minimum"] > 0
@@ -241,18 +259,8 @@ def test_ctrl_c_prints_the_best_trace_so_far(own, tmp_path):
     """A real process, a real SIGINT in the middle: exit code 1, the steps so far, a whole trace file."""
     trace = tmp_path / "trace.json"
     command = [sys.executable, "-m", "specs", "solve", "a b c", *own, "--trace", str(trace)]
-    endless = [
-        "--method",
-        "beam-draft",
-        "--n",
-        "8",
-        "--max-steps",
-        "100000",
-        "--max-step-tokens",
-        "1",
-        "--max-tokens",
-        "200",
-    ]
+    endless = ["--method", "beam-draft", "--n", "8", "--max-tokens", "200"]
+    endless += ["--set", "max_steps=100000", "--set", "max_step_tokens=1"]
     process = subprocess.Popen(
         [*command, *endless, "--temperature", "0.05", "--seed", "3"],
         stdout=subprocess.PIPE,

@@ -175,7 +175,7 @@ def test_of_models_on_the_hub_only_headers_are_fetched(tmp_path):
         Thread(target=hub.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{hub.server_address[1]}"
         environment = os.environ | {"HF_ENDPOINT": address, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "home")}
-        command = [sys.executable, "-m", "specs", "plan", "--gpus", "80", "--json"]
+        command = [sys.executable, "-m", "specs", "launch", "--dry-run", "--gpus", "80", "--json"]
 
         def planned(draft):
             words = [*command, "--draft", draft, "--target", str(BUNDLED / "target"), "--prm", str(BUNDLED / "prm")]

@@ -35,7 +35,8 @@ def trio(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def test_a_solve_prints_nothing_to_standard_error(trio: dict[str, Path]) -> None:
     models = [word for role in ("draft", "target", "prm") for word in (f"--{role}", str(trio[role]))]
-    options = ["solve", "a b", *models, "--engine", "torch", "--device", "cpu", "--n", "2", "--max-steps", "2"]
+    options = ["solve", "a b", *models, "--engine", "torch", "--device", "cpu", "--n", "2"]
+    options += ["--set", "max_steps=2"]
     done = subprocess.run(
         [sys.executable, "-W", "always::FutureWarning", "-W", "always::DeprecationWarning", "-c", SOLVE, *options],
         env={name: value for name, value in os.environ.items() if not name.startswith("TRANSFORMERS_")},

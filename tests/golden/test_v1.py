@@ -123,7 +123,7 @@ def test_a_run_is_read_reported_and_replayed(tmp_path, capsys):
     assert len(run.rows) == 3 * 2 * 5
     assert main(["report", str(V1 / "run"), "--out", str(tmp_path / "report")]) == 0
     assert "soft-best-of-n" in capsys.readouterr().out
-    assert main(["replay", str(V1 / "run" / "traces.jsonl.gz")]) == 0
+    assert main(["report", "--replay", str(V1 / "run" / "traces.jsonl.gz")]) == 0
     assert "(100.0%)" in capsys.readouterr().out
 
 

@@ -128,5 +128,5 @@ def test_where_it_cannot_be_done_it_is_refused(capsys):
         Models.require(toy.models(), make("beam+speculation"), law)
     with pytest.raises(InputError, match=r"enough is .*above 0 and up to 1"):
         StepPolicy(enough=0)
-    assert main(["solve", "1+1?", "--enough", "0"]) == 2
+    assert main(["solve", "1+1?", "--set", "enough=0"]) == 2
     assert "above 0" in capsys.readouterr().err

@@ -97,9 +97,9 @@ def traces(tmp_path_factory):
     """A folder with a solve that switches writers, one of beam, and one whose texts are hostile."""
     folder = tmp_path_factory.mktemp("traces")
     options = ["--seed", "3", "--json", "--trace"]
-    rewriting = ["--start", "target", "--tau", "0.999", "--deferral", "rewrite"]
+    rewriting = ["--method", "specs:start=target:tau=0.999:deferral=rewrite"]
     assert main(["solve", SWITCHED, *rewriting, *options, str(folder / "specs.json")]) == 0
-    assert main(["solve", SWITCHED, "--method", "beam", "--width", "2", *options, str(folder / "beam.json")]) == 0
+    assert main(["solve", SWITCHED, "--method", "beam:width=2", *options, str(folder / "beam.json")]) == 0
     one = json.loads((folder / "specs.json").read_text())
     one |= {"question": HOSTILE, "answer": HOSTILE, "method": HOSTILE, "error": HOSTILE}
     one["models"] = dict.fromkeys(one["models"], HOSTILE)

@@ -18,9 +18,10 @@ from typing import Any
 
 from specs import __version__
 from specs.cli.calibration_table import spoken, table, verdict
+from specs.cli.dataset import add_dataset
 from specs.cli.evaluate import configuration_of, start_of
-from specs.cli.options import above_zero, add_models, add_sampling, count, counts, law_of, models_of, names_of, share
-from specs.cli.problems import add_dataset
+from specs.cli.options import add_models, add_sampling, add_settings, law_of, models_of, names_of
+from specs.cli.parsing import above_zero, count, counts, share
 from specs.cli.progress import Shown
 from specs.config.presets import LAW, Preset
 from specs.engines.protocol import Models
@@ -87,7 +88,9 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="candidates a step to choose from; beam with the first is the reference (default: 8,4)",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for all that is made")
-    add_sampling(parser)
+    limits = parser.add_argument_group("sampling and limits")
+    add_sampling(limits)
+    add_settings(limits)
     add_models(parser)
     parser.set_defaults(run=run, limit=LIMIT, problem_seed=TUNING_SEED, preset=None)
 

@@ -1,19 +1,24 @@
 """`specs doctor`: are the models there, do they fit together, and what would make them faster?
 
-Loads each model, or asks its server, as `specs solve` would with the same options, and solves one
-step with them. Exit code 1 if something is wrong; hints are not. `specs plan` says which GPUs models
-fit on.
+Loads each model, or asks its server, as `specs solve` would with the same options, and solves one step with
+them. Exit code 1 if something is wrong; a hint is not. With `--prm MODEL` alone, in this process, it checks that
+model closely: how it reads a trace, its rewards of known solutions, and whether the laws of its format hold.
+`specs launch --dry-run` says which GPUs models fit on.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from typing import cast
 
-from specs.cli.options import add_law, add_models, loading_of
-from specs.config.solve_config import TEMPERATURE
+from specs import api
+from specs.cli import prm_table
+from specs.cli.options import LOADING, add_models, add_settings, add_temperature, given_models, law_of, loading_of
 from specs.deploy.doctor import Finding, Severity, diagnose
-from specs.types import Law, Role
+from specs.engines.local.models import LocalReward
+from specs.eval.check_prm import check
+from specs.types import Role
 
 MARKS = {Severity.OK: "ok     ", Severity.HINT: "hint   ", Severity.PROBLEM: "PROBLEM"}
 
@@ -21,17 +26,19 @@ MARKS = {Severity.OK: "ok     ", Severity.HINT: "hint   ", Severity.PROBLEM: "PR
 def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("doctor", help="are the models there, and well set up", description=__doc__)
     add_models(parser)
-    add_law(parser)
+    add_temperature(parser)
+    add_settings(parser, ("top_p", *LOADING))
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    law = Law(TEMPERATURE if args.temperature is None else args.temperature, args.top_p or 1.0)
-    whole_set: str = args.models
-    given = {role: name for role in Role if (name := getattr(args, role))} or dict.fromkeys(Role, whole_set)
+    given = {Role(role): name for role, name in given_models(args).items()}
+    law = law_of(args)[0]
+    if list(given) == [Role.PRM] and not given[Role.PRM].startswith(("http://", "https://")):
+        return _check_prm(args, given[Role.PRM])
     found: list[Finding] = []
-    for finding in diagnose(given, law, **loading_of(args)):
+    for finding in diagnose(given or dict.fromkeys(Role, "bundled"), law, **loading_of(args)):
         found.append(finding)
         if not args.json:
             print(f"{MARKS[finding.state]}  {finding.role or 'both':<6}  {finding.text}", flush=True)
@@ -40,3 +47,10 @@ def run(args: argparse.Namespace) -> int:
         findings = [{"role": one.role, "state": one.state, "text": one.text} for one in found]
         print(json.dumps({"sound": sound, "findings": findings}))
     return 0 if sound else 1
+
+
+def _check_prm(args: argparse.Namespace, name: str) -> int:
+    prm = cast(LocalReward, api.load(None, None, name, **loading_of(args)).prm)
+    found = check(prm)
+    print(json.dumps(prm_table.record(prm, found), ensure_ascii=False) if args.json else prm_table.screen(prm, found))
+    return 0 if found.passed else 1

@@ -1,17 +1,35 @@
-"""`specs eval`: methods compared on a data set, every solve kept. The same command goes on after a stop."""
+"""`specs eval`: compare methods on a data set and keep every solve.
+
+The same command goes on after a stop. With `--list` it only prints the problems, as JSON lines.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from specs.cli.options import add_cells, add_method, add_models, cells_of, count, loading_of, models_of, names_of
-from specs.cli.problems import add_dataset, problems_of
+from specs.cli.dataset import add_dataset, problems_of
+from specs.cli.options import (
+    add_cells,
+    add_models,
+    add_n,
+    add_preset,
+    add_sampling,
+    add_settings,
+    cells_of,
+    loading_of,
+    models_of,
+    names_of,
+)
+from specs.cli.parsing import count
 from specs.cli.progress import Shown
 from specs.cli.report import publish
+from specs.errors import InputError
+from specs.eval.datasets import problem_json
 from specs.eval.environment import environment
 from specs.eval.grading import require_math_verify
 from specs.eval.plots import require_matplotlib
@@ -22,13 +40,13 @@ from specs.eval.store import RunFolder
 def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("eval", help="compare methods on a data set, and keep it", description=__doc__)
     add_cells(parser)
+    add_n(parser, several=True)
     add_dataset(parser)
+    parser.add_argument("--list", action="store_true", help="print the problems and solve nothing")
     parser.add_argument(
-        "--seeds", type=count, default=1, help="sampling seeds a problem, from --seed on (default: %(default)s)"
+        "--seeds", type=count, default=1, help="sampling seeds per problem, from --seed on (default: %(default)s)"
     )
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="folder for results, traces, summary and report"
-    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder for results, traces, summary and report")
     parser.add_argument(
         "--concurrency",
         type=count,
@@ -38,14 +56,23 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--extract",
         action="store_true",
-        help="read an answer from a text without a box, too, as 'specs grade' does (default: no box, no answer)",
+        help="also read answers from texts without a box, as 'specs grade' does (default: no box, no answer)",
     )
-    add_method(parser, several_n=True)
+    add_preset(parser)
+    limits = parser.add_argument_group("sampling and limits")
+    add_sampling(limits)
+    add_settings(limits)
     add_models(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.list:
+        for problem in problems_of(args):
+            print(json.dumps(problem_json(problem), ensure_ascii=False))
+        return 0
+    if args.out is None:
+        raise InputError("give --out DIR, a folder for what is found, or --list to print the problems alone")
     require_matplotlib()
     require_math_verify()  # now, and not in the middle of a run at the first formula
     cells, law, limits = cells_of(args)
@@ -82,7 +109,7 @@ def configuration_of(args: argparse.Namespace, plan: Plan) -> dict[str, Any]:
 
 def start_of(args: argparse.Namespace, plan: Plan) -> dict[str, Any]:
     """What one start of a run is."""
-    options = {name: value for name, value in vars(args).items() if name not in ("run", "command")}
+    options = {name: value for name, value in vars(args).items() if name not in ("run", "command", "list")}
     return {
         "limit": len(plan.problems),
         "seeds": plan.seeds,

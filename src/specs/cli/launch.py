@@ -1,28 +1,33 @@
-"""`specs launch`: the commands that serve draft, target and PRM with vLLM.
+"""`specs launch`: serve draft, target and PRM with vLLM.
 
-Plans as `specs plan` does and prints a command a server, and the line that solves a question on them.
-With `--start` it runs the servers itself: starts those that share a GPU one after another, waits until
-all answer, and ends all on Ctrl-C, SIGTERM, or when one ends. An API key is taken from SPECS_API_KEY.
+Prints a command for each server, and the line that solves a question on them. With `--start` it runs the
+servers itself: starts those that share a GPU one after another, waits until all answer, and ends all on
+Ctrl-C, SIGTERM, or when one ends. With `--dry-run` it only says which model fits on which GPU, with what
+share of its memory, and how many solves fit at a time; exit code 1 if there is no room. It reads sizes from
+a model's folder or from headers on the hub. The API key comes from SPECS_API_KEY.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
 
-from specs.cli.options import above_zero
-from specs.cli.plan import add_servers, load_of, models_of, plan_of
+from specs.cli.parsing import above_zero, count
+from specs.cli.plan_table import plan_json, table
 from specs.deploy.commands import Command, cpu_commands, gpu_commands, solve_command
-from specs.deploy.memory_plan import Workload
+from specs.deploy.memory_plan import Model, Plan, Workload, plan
 from specs.deploy.processes import SIGNALS, ServerProcesses
+from specs.deploy.sizes import parse_gpus, read_model
 from specs.engines.protocol import never_stop
 from specs.engines.vllm.client import wait
 from specs.engines.vllm.server import connect
 from specs.errors import InputError
+from specs.methods.specs import Specs
 from specs.types import Role
 
 LAW = (
@@ -34,7 +39,22 @@ LAW = (
 
 def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("launch", help="serve the models with vLLM", description=__doc__)
-    add_servers(parser)
+    for role in Role:
+        parser.add_argument(f"--{role}", metavar="MODEL", help=f"{role} model: a folder or a hub id")
+    parser.add_argument(
+        "--gpus", default="auto", metavar="GB,GB,...",
+        help="gigabytes of each GPU; auto asks nvidia-smi (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--context", type=count, default=4096, metavar="TOKENS",
+        help="most tokens of prompt and solution (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-step-tokens", type=count, default=512, metavar="TOKENS", help="of one step (default: %(default)s)"
+    )
+    parser.add_argument("--n", type=count, default=Specs().n, help="candidates a step (default: %(default)s)")
+    parser.add_argument("--dry-run", action="store_true", help="only show which model fits where")
+    parser.add_argument("--json", action="store_true", help="with --dry-run: print the plan as one JSON object")
     parser.add_argument("--cpu", action="store_true", help="without GPUs: small models, in float32")
     parser.add_argument(
         "--plugins", action="store_true",
@@ -46,11 +66,15 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--start", action="store_true", help="run the servers until this command ends")
     parser.add_argument(
-        "--logs", type=Path, default=Path("logs"), metavar="DIR", help="of --start: a log a server (default: logs)"
+        "--logs",
+        type=Path,
+        default=Path("logs"),
+        metavar="DIR",
+        help="with --start: one log per server (default: logs)",
     )
     parser.add_argument(
         "--wait", type=above_zero, default=1800.0, metavar="SECONDS",
-        help="of --start: until all answer, downloads included (default: %(default)g)",
+        help="with --start: until all answer, downloads included (default: %(default)g)",
     )  # fmt: skip
     parser.set_defaults(run=run)
 
@@ -63,6 +87,15 @@ def _port(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.dry_run:
+        for flag in ("start", "cpu"):
+            if getattr(args, flag):
+                raise InputError(f"--dry-run starts nothing and plans for GPUs; leave out --{flag}")
+        found = plan_of(args)
+        print(json.dumps(plan_json(found)) if args.json else table(found))
+        return 0
+    if args.json:
+        raise InputError("--json is for --dry-run; give that too")
     commands = commands_of(args)
     if args.start:
         return _start(args, commands)
@@ -90,6 +123,28 @@ def _start(args: argparse.Namespace, commands: list[Command]) -> int:
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
+
+
+def load_of(args: argparse.Namespace) -> Workload:
+    return Workload(args.context, args.max_step_tokens, args.n)
+
+
+def models_of(args: argparse.Namespace, load: Workload) -> dict[Role, Model]:
+    """The models by role; the bundled ones if none is named."""
+    given = {role: getattr(args, role) for role in Role}
+    if not any(given.values()):
+        given = dict.fromkeys(Role, "bundled")
+    if missing := [f"--{role}" for role, name in given.items() if not name]:
+        raise InputError(f"give {' and '.join(missing)} too: a plan is for three models")
+    models = {role: read_model(name, role) for role, name in given.items()}
+    for role, model in models.items():
+        load.check(role, model)
+    return models
+
+
+def plan_of(args: argparse.Namespace) -> Plan:
+    load, gpus = load_of(args), parse_gpus(args.gpus)  # report bad values before the hub is asked
+    return plan(models_of(args, load), gpus, load)
 
 
 def commands_of(args: argparse.Namespace) -> list[Command]:

@@ -9,23 +9,10 @@ import sys
 from collections.abc import Callable, Sequence
 
 from specs import __version__
-from specs.cli import (
-    calibrate,
-    check_prm,
-    doctor,
-    evaluate,
-    grade,
-    launch,
-    plan,
-    problems,
-    replay,
-    report,
-    serve,
-    solve,
-    view,
-)
-from specs.cli.options import Parser
+from specs.cli import calibrate, doctor, evaluate, grade, launch, methods, report, serve, solve, view
+from specs.cli.parsing import Parser
 from specs.errors import InputError, ModelError, SpecsError, described
+from specs.types.checks import shown, suggestion
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,16 +53,36 @@ def reported(command: Callable[[], int]) -> int:
 
 
 MOVED = {
+    "plan": "specs launch --dry-run",
+    "check-prm": "specs doctor --prm MODEL",
+    "problems": "specs eval --list",
+    "replay": "specs report --replay FILE",
     "bench": "python -m research.benchmarks.quick, with --suite python -m research.cost_suite",
     "study": "python -m research.study",
     "theory": "python -m research.theory",
 }
-"""Commands of version 0.1 that are not part of the package any more, and what they are now."""
+"""Commands of version 0.1 that have another name now; those of research are run from a clone of the repository."""
+COMMANDS = {
+    "solve": solve,
+    "methods": methods,
+    "eval": evaluate,
+    "report": report,
+    "view": view,
+    "grade": grade,
+    "calibrate": calibrate,
+    "serve": serve,
+    "launch": launch,
+    "doctor": doctor,
+}
 
 
 def _arguments(words: Sequence[str]) -> argparse.Namespace:
-    if words and words[0] in MOVED:
-        raise InputError(f"'specs {words[0]}' is run from a clone of the repository now: {MOVED[words[0]]}")
+    command = words[0] if words else ""
+    if command in MOVED:
+        clone = " from a clone of the repository" if MOVED[command].startswith("python") else ""
+        raise InputError(f"'specs {command}' is now{clone}: {MOVED[command]}")
+    if command and not command.startswith("-") and command not in COMMANDS:
+        raise InputError(f"there is no command {shown(command)}; {suggestion(command, COMMANDS)}")
     try:
         args = parser().parse_args(words)
     except SystemExit:  # after --help and --version, which have been printed
@@ -90,7 +97,6 @@ def parser() -> Parser:
     top = Parser(prog="specs", description="Faster test-time scaling through speculative drafts (arXiv 2506.15733).")
     top.add_argument("--version", action="version", version=f"specs {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    running = (solve, problems, evaluate, report, calibrate, replay, view, grade, check_prm)
-    for command in (*running, serve, doctor, plan, launch):
-        command.add(commands)
+    for module in COMMANDS.values():
+        module.add(commands)
     return top

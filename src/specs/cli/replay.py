@@ -1,20 +1,13 @@
-"""`specs replay`: decide the steps of recorded solves anew, without models.
-
-Reads what `specs solve --trace` wrote, or many such objects as JSON lines (.gz too), and lets the method
-decide again with the options given, up to the first step that comes out otherwise. So far a solve with
-these options and the recorded seed takes the very same steps; what would have followed was never
-sampled. The law of sampling, the seed and the limits cannot be changed after the fact.
-"""
+"""Decide the steps of recorded solves anew: what `specs report --replay` does and prints."""
 
 from __future__ import annotations
 
-import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from specs.cli.options import add_options, given_options, share
 from specs.errors import InputError
 from specs.eval.spending import tau_for_share
 from specs.methods.registry import options_of
@@ -23,29 +16,18 @@ from specs.traces.replay import Replay, ReplayEnd, replay
 from specs.types import Result
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("replay", help="decide recorded steps anew, without models", description=__doc__)
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="traces: JSON or JSON lines, .gz too")
-    parser.add_argument("--json", action="store_true", help="print one JSON object a trace, and at last a summary")
-    note = "What is not given stays as it was recorded, whatever the defaults of specs (in brackets)."
-    add_options(parser.add_argument_group("options to change", note))
-    parser.add_argument(
-        "--target-share", type=share, help="instead of --tau: the tau that this share of the draft steps fell below"
-    )
-    parser.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> int:
-    options = {name: value for name, value in given_options(args).items() if value is not None}
-    if args.target_share is not None:
-        if args.tau is not None:
-            raise InputError("give --tau or --target-share, not both")
-        results = (result for path in args.files for _, result in read_traces(path))
-        options["tau"] = tau_for_share(results, args.target_share, args.switch_on, args.beta)
+def show(files: Sequence[Path], options: dict[str, Any], target_share: float | None, as_json: bool) -> None:
+    """Replay all traces of `files` with other `options`, and print what came of it."""
+    if target_share is not None:
+        if "tau" in options:
+            raise InputError("give --set tau=... or --target-share, not both")
+        results = (result for path in files for _, result in read_traces(path))
+        tau = tau_for_share(results, target_share, options.get("switch_on"), options.get("beta"))
+        options = {**options, "tau": tau}
     replays: list[Replay] = []
     used: set[str] = set()
     rows: list[dict[str, Any]] = []
-    for path in args.files:
+    for path in files:
         for place, result in read_traces(path):
             try:
                 known = options_of(result.method)
@@ -56,16 +38,14 @@ def run(args: argparse.Namespace) -> int:
                 raise InputError(f"{place}: {error}") from None
             rows.append({"trace": place, **_row(result, replays[-1])})
     if unused := [name for name in options if name not in used]:
-        flags = " and ".join(f"--{name.replace('_', '-')}" for name in unused)
-        raise InputError(f"{flags}: no trace here is of a method with that option; leave it out")
-    if args.json:
+        raise InputError(f"--set {unused[0]}: no trace here is of a method with that option; leave it out")
+    if as_json:
         for row in (*rows, {"summary": {**_summary(replays), "options": options}}):
             print(json.dumps(row, ensure_ascii=False))
     else:
-        if args.target_share is not None:
-            print(f"tau {options['tau']:.6g}: {args.target_share:.1%} of the draft steps fell below it")
+        if target_share is not None:
+            print(f"tau {options['tau']:.6g}: {target_share:.1%} of the draft steps fell below it")
         print(_table(replays))
-    return 0
 
 
 def _row(result: Result, one: Replay) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """`specs serve`: an OpenAI-compatible server and a page to watch it.
 
 Every method is a model name: `specs`, `specs-fast`, `beam`, `best-of-n`, ... API keys come from
-SPECS_SERVER_KEYS (parted by commas) or a file.
+SPECS_SERVER_KEYS (separated by commas) or a file.
 """
 
 from __future__ import annotations
@@ -13,10 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from specs import api
-from specs.cli.options import above_zero, add_law, add_models, count, loading_of, not_negative
+from specs.cli.options import (
+    LOADING,
+    add_models,
+    add_settings,
+    add_temperature,
+    given_models,
+    loading_of,
+    setting,
+)
+from specs.cli.parsing import above_zero, count, not_negative
 from specs.config import configure
 from specs.config.presets import LAW, Preset
-from specs.config.solve_config import MAX_STEP_TOKENS
 from specs.engines.protocol import Models
 from specs.errors import InputError, install_command
 from specs.methods import settings_of
@@ -42,21 +50,29 @@ def add(commands: argparse._SubParsersAction) -> None:
         help=f"solves at a time (default: {IN_PROCESS} in this process, {ON_SERVERS} on servers)",
     )  # fmt: skip
     line.add_argument(
-        "--queue", type=_room, default=32, metavar="SOLVES", help="that may wait; more get 429 (default: %(default)s)"
+        "--queue",
+        type=_room,
+        default=32,
+        metavar="SOLVES",
+        help="solves that may wait; further requests get 429 (default: %(default)s)",
     )
-    line.add_argument("--rate", type=above_zero, metavar="REQUESTS", help="of one client a minute (default: no limit)")
+    line.add_argument("--rate", type=above_zero, metavar="REQUESTS", help="per client and minute (default: no limit)")
     line.add_argument(
         "--grace", type=not_negative, default=30.0, metavar="SECONDS",
         help="for solves under way when the server is told to stop (default: %(default)g)",
     )  # fmt: skip
     caps = parser.add_argument_group("what a request gets, and may ask for at most")
-    add_law(caps)
-    caps.add_argument("--max-step-tokens", type=count, help=f"of a step (default: {MAX_STEP_TOKENS}; at most 1024)")
-    caps.add_argument("--max-tokens", type=count, default=2048, help="of an answer (default: %(default)s)")
-    caps.add_argument("--max-n", type=count, default=64, help="candidates a step (default: %(default)s)")
-    caps.add_argument("--max-bytes", type=count, default=1 << 20, help="of a request's body (default: %(default)s)")
+    add_temperature(caps)
+    caps.add_argument(
+        "--max-tokens", type=count, default=2048, metavar="TOKENS", help="of an answer (default: %(default)s)"
+    )
+    caps.add_argument("--max-n", type=count, default=64, metavar="N", help="candidates a step (default: %(default)s)")
+    caps.add_argument(
+        "--max-bytes", type=count, default=1 << 20, metavar="BYTES", help="of a request's body (default: %(default)s)"
+    )
+    add_settings(caps, ("top_p", "max_step_tokens", *LOADING))
     guard = parser.add_argument_group("access and log")
-    guard.add_argument("--api-key-file", type=Path, metavar="FILE", help="API keys, one a line")
+    guard.add_argument("--api-key-file", type=Path, metavar="FILE", help="API keys, one per line")
     guard.add_argument(
         "--allow-host", action="append", default=[], metavar="NAME",
         help="a name that clients may call this server by (default: its address; * for any)",
@@ -92,9 +108,10 @@ def run(args: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise InputError(f"specs serve needs {error.name}: {install_command('serve')}") from None
     rules = AccessRules(_keys(args.api_key_file), args.rate, args.max_bytes)
-    law = {name: value for name in LAW if (value := getattr(args, name)) is not None}
+    given = {"temperature": args.temperature, **dict(args.settings)}
+    law = {name: given[name] for name in LAW if given.get(name) is not None}
     drawn = configure(**law).sampling
-    limits = RequestLimits(args.max_n, args.max_tokens, max(1024, args.max_step_tokens or 0), law)
+    limits = RequestLimits(args.max_n, args.max_tokens, max(1024, setting(args, "max_step_tokens", 0)), law)
     presets = {path.stem: Preset.of(path) for path in args.preset}
     with bind(args.host, args.port) as listening:
         models = _models(args)
@@ -135,8 +152,8 @@ def _keys(path: Path | None) -> tuple[str, ...]:
 
 def _models(args: argparse.Namespace) -> Models:
     """Those that were named, or the bundled ones; a server without a PRM, say, serves what needs none."""
-    given: dict[str, Any] = {str(role): getattr(args, str(role)) for role in Role}
-    names = given if any(given.values()) else dict.fromkeys(given, args.models)
+    given = given_models(args)
+    names: dict[str, Any] = {str(role): given.get(role) if given else "bundled" for role in Role}
     return api.load(**names, **loading_of(args))
 
 

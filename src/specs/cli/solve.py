@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from specs.bundled.problems import generate
-from specs.cli.options import add_method, add_models, method_of, models_of
+from specs.cli.options import add_models, add_n, add_preset, add_sampling, add_settings, method_of, models_of
 from specs.cli.show import Screen
 from specs.config import SolveConfig
+from specs.config.text import method_from_text
 from specs.decoding.latency_model import Pace
 from specs.decoding.stream import Stream, stream
 from specs.errors import InputError
-from specs.methods.registry import NAMES, SPECULATING
 from specs.traces.schema import check_writable, json_text, result_json, write_json
 from specs.types import Finish
 
@@ -26,27 +26,26 @@ EXAMPLE_SEED = 1_000_004
 def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("solve", help="solve one question, step by step", description=__doc__)
     parser.add_argument("question", nargs="?", help="the question; - reads it from standard input")
-    parser.add_argument("--example", action="store_true", help="a built-in question (bundled task, medium)")
+    parser.add_argument("--example", action="store_true", help="a built-in question instead")
     parser.add_argument(
-        "--method",
-        choices=[*NAMES, *SPECULATING],
-        metavar="NAME",
-        help=f"{', '.join(NAMES)}; where the target writes, also NAME+speculation (default: specs)",
-    )
-    parser.add_argument("--candidates", action="store_true", help="show all candidates of every step")
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
-    parser.add_argument("--trace", type=Path, metavar="FILE", help="write the full record as JSON")
-    add_method(parser)
+        "--method", type=method_from_text, metavar="NAME",
+        help="a method with its options: specs:n=16:tau=0.8 (default: specs); 'specs methods' lists them",
+    )  # fmt: skip
+    add_n(parser)
+    add_sampling(parser)
+    add_settings(parser)
+    add_preset(parser)
     add_models(parser)
+    output = parser.add_argument_group("output")
+    output.add_argument("--candidates", action="store_true", help="show all candidates of every step")
+    output.add_argument("--trace", type=Path, metavar="FILE", help="write the full record as JSON")
+    output.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     question, right = _question(args)
-    name = args.method or (args.preset.method if args.preset else "specs")
-    if args.preset and args.preset.method != name:
-        raise InputError(f"the preset is for {args.preset.method}, not for {name}; leave one of them out")
-    method, law, limits = method_of(args, name)
+    method, law, limits = method_of(args)
     if args.trace is not None:
         check_writable(args.trace)
     models = models_of(args, [method])

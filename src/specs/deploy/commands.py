@@ -93,7 +93,7 @@ def solve_command(commands: list[Command], load: Workload, raw: bool) -> str:
     """
     servers = [word for command in commands for word in (f"--{command.role}", command.url)]
     law = ["--temperature", "1"] if raw else []
-    sizes = ["--n", str(load.n), "--max-step-tokens", str(load.step_tokens)]
+    sizes = ["--n", str(load.n), "--set", f"max_step_tokens={load.step_tokens}"]
     return shlex.join(["specs", "solve", "--example", *servers, *sizes, *law])
 
 

@@ -30,11 +30,20 @@ Keep = Callable[[tuple[Candidate, ...], int], list[int]]
 
 @dataclass(frozen=True, slots=True)
 class Beam:
-    """`beam` (writer target) and `beam-draft` (writer draft).
+    """PRM beam search: per step the candidates with the highest reward go on.
 
     Attributes:
-        n: candidates a step over all traces, >= 1.
-        width: traces side by side, >= 1; divides n.
+        n: candidates a step, over all traces.
+        width: traces side by side; divides n.
+        writer: whose candidates they are; the method's name says so.
+
+    Names:
+        beam: PRM beam search: the target's candidates with the highest reward go on
+        beam-draft: PRM beam search with candidates of the draft
+
+    Examples:
+        beam:n=16:width=4
+        beam-draft:n=16
     """
 
     n: int = 8
@@ -59,7 +68,15 @@ class Beam:
 
 @dataclass(frozen=True, slots=True)
 class Dvts:
-    """`n` candidates a step over all subtrees, `width` subtrees, >= 1; it divides n."""
+    """Diverse verifier tree search: the best candidate of each subtree goes on.
+
+    Attributes:
+        n: candidates a step, over all subtrees.
+        width: subtrees; divides n.
+
+    Examples:
+        dvts:n=16:width=4
+    """
 
     n: int = 8
     width: int = 2

@@ -20,7 +20,14 @@ from specs.types.checks import at_least, check_fields
 
 @dataclass(frozen=True, slots=True)
 class BestOfN:
-    """The sample whose last step the PRM rewards most; `n` samples, >= 1."""
+    """Best of n: the target's sample whose last step the PRM rewards most.
+
+    Attributes:
+        n: samples, each a whole solution.
+
+    Examples:
+        best-of-n:n=16
+    """
 
     n: int = 8
     name = "best-of-n"
@@ -38,7 +45,15 @@ class BestOfN:
 
 @dataclass(frozen=True, slots=True)
 class SoftBestOfN:
-    """A sample drawn from softmax(beta * final reward); `n` samples, >= 1, `beta` >= 0."""
+    """Soft best of n: one of the target's samples, drawn from softmax(beta * reward).
+
+    Attributes:
+        n: samples, each a whole solution.
+        beta: inverse temperature of the draw.
+
+    Examples:
+        soft-best-of-n:n=16:beta=8
+    """
 
     n: int = 8
     beta: float = 32.0
@@ -58,7 +73,14 @@ class SoftBestOfN:
 
 @dataclass(frozen=True, slots=True)
 class Majority:
-    """The first sample with the most frequent answer; `n` samples, >= 1."""
+    """Self-consistency: the target's first sample with the most frequent answer.
+
+    Attributes:
+        n: samples, each a whole solution.
+
+    Examples:
+        majority:n=16
+    """
 
     n: int = 8
     name = "majority"
@@ -75,7 +97,16 @@ class Majority:
 
 @dataclass(frozen=True, slots=True)
 class WeightedMajority:
-    """The first sample with the answer whose samples have the largest sum of final rewards; `n` samples, >= 1."""
+    """Vote weighted by reward: the first sample with the heaviest answer.
+
+    An answer weighs the sum of the final rewards of its samples.
+
+    Attributes:
+        n: samples, each a whole solution.
+
+    Examples:
+        weighted-majority:n=16
+    """
 
     n: int = 8
     name = "weighted-majority"

@@ -23,9 +23,17 @@ from specs.types.checks import above, at_least, check_fields
 
 @dataclass(frozen=True, slots=True)
 class Gsi(Policy):
-    """Published defaults: `beta` 20, `threshold` 0.5; `n` candidates a step, >= 1.
+    """GSI: a draft candidate by tilted reward, or if that is low one of the target's.
 
-    A `threshold` of -inf rejects nothing but steps without support.
+    The defaults of `beta` and `threshold` are the published ones.
+
+    Attributes:
+        n: candidates a step.
+        beta: inverse temperature of the choice.
+        threshold: tilted reward from which a draft step is kept; -inf rejects only steps without support.
+
+    Examples:
+        gsi:n=16:threshold=0.3
     """
 
     n: int = 8

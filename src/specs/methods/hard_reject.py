@@ -21,7 +21,7 @@ from specs.types import Candidate, Decision, Propose, Role
 
 @dataclass(frozen=True, slots=True)
 class HardReject(Policy):
-    """No options: the two models decide alone."""
+    """Hard rejection: a draft step stays with probability min(1, p / q)."""
 
     name = "hard-reject"
     roles = frozenset({Role.DRAFT, Role.TARGET})

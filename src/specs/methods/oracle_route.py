@@ -21,7 +21,14 @@ from specs.types.checks import at_least, check_fields
 
 @dataclass(frozen=True, slots=True)
 class OracleRoute:
-    """`n` candidates of each model a step, >= 1."""
+    """Oracle routing, an upper bound: both models write, the highest reward is kept.
+
+    Attributes:
+        n: candidates of each model a step.
+
+    Examples:
+        oracle-route:n=4
+    """
 
     n: int = 8
     name = "oracle-route"

@@ -20,7 +20,14 @@ from specs.types.checks import at_least, check_fields
 
 @dataclass(frozen=True, slots=True)
 class PrmFree(Policy):
-    """`n` candidates a step, >= 1."""
+    """SPECS without a PRM: a draft candidate, drawn by the target's log-ratio alone.
+
+    Attributes:
+        n: candidates a step.
+
+    Examples:
+        prm-free:n=16
+    """
 
     n: int = 8
     name = "prm-free"

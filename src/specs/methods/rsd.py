@@ -22,7 +22,15 @@ from specs.types.checks import UNIT, check_fields
 
 @dataclass(frozen=True, slots=True)
 class Rsd(Policy):
-    """`tau`: reward from which a draft step is kept; 0.7 in the paper. `start`: writer of the first step."""
+    """RSD: one draft step, which the target writes again if its reward is below `tau`.
+
+    Attributes:
+        tau: reward from which a draft step is kept; 0.7 in the paper.
+        start: writer of the first step.
+
+    Examples:
+        rsd:tau=0.8
+    """
 
     tau: float = 0.7
     start: Literal["target", "draft"] = "draft"

@@ -16,7 +16,15 @@ from specs.types.checks import check_fields
 
 @dataclass(frozen=True, slots=True)
 class Single:
-    """`target` and `draft`: one sample of one model."""
+    """One sample of one model, step by step.
+
+    Attributes:
+        writer: whose sample it is; the method's name says so.
+
+    Names:
+        target: One sample of the target alone
+        draft: One sample of the draft alone
+    """
 
     writer: Role = Role.TARGET
 

@@ -33,7 +33,14 @@ KEPT = 7 / 9
 
 @dataclass(frozen=True, slots=True)
 class SpecReason(Policy):
-    """`tau`: rating from which a draft step is kept, as a share of the highest."""
+    """SpecReason: the target rates each draft step and writes bad ones again.
+
+    Attributes:
+        tau: rating from which a draft step is kept, as a share of the highest; 7 of 9 by default.
+
+    Examples:
+        specreason:tau=0.5
+    """
 
     tau: float = KEPT
     name = "specreason"

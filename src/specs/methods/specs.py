@@ -31,27 +31,39 @@ from specs.types.checks import NOT_NEGATIVE, UNIT, at_least, check_fields
 
 @dataclass(frozen=True, slots=True)
 class Specs(Policy):
-    """Configuration of SPECS. The defaults come from a study on the bundled trio (research/records).
+    """SPECS: draft candidates, verified softly by PRM and target; bad steps go to the target.
+
+    The defaults come from a study on the bundled trio (research/records).
 
     Attributes:
-        n: candidates a step, >= 1.
-        beta: inverse temperature of soft verification, >= 0.
-        tau: switching threshold in [0, 1]; at 0 the draft always writes, unless the target's opinion counts too.
-        switch_on: what `tau` is held against. `trace`: the reward of the trace, r_t. `step`: that of
+        n: candidates a step.
+        beta: inverse temperature of soft verification.
+        tau: switching threshold; a draft step with less merit goes to the target. At 0 the draft always
+            writes, unless the target's opinion counts too.
+        switch_on: the quantity compared with `tau`. `trace`: the reward of the trace, r_t. `step`: that of
             the step alone, r_t / r_(t-1): r estimates P(all steps right), so the quotient estimates
             P(this step right | those before it), which is all that another writer can change.
-            `tilted`: that, plus (log p - log q) / beta of a draft step, as in its score; what the
-            target makes of a step counts too. Needs beta > 0; with score `raw` it is `step`.
+            `tilted`: that, plus (log p - log q) / beta of a draft step, as in its score, so that
+            the target's opinion of the step counts too. Needs beta > 0; with score `raw` it is `step`.
         start: writer of the first step; the paper's is the target.
-        deferral: what falling below tau does: `next` keeps the step and the target writes the
+        deferral: what happens to a step below `tau`: `next` keeps it and the target writes the
             next one; `rewrite` throws a draft step away and the target writes it again.
-        select: `soft` draws from softmax(s), `best` takes the highest score.
-        score: `tilted` as above, `raw` leaves the log-ratio out.
-        reward_as: `raw`, or `soft-value`: V = log(1 + (e^beta - 1) r) / beta in place of r.
-        hopeless: None, or nats >= 0: draft candidates whose beta * r lies further below the best are not scored
-            by the target, which is asked after the PRM then, and cannot be chosen. Changes the law.
-        draft_share: None switches by reward; a number in [0, 1] is the control that lets the
-            draft write each later step with that probability, whatever the rewards.
+        select: `soft` draws a candidate from softmax(s), `best` takes the one with the highest score.
+        score: `tilted` is beta * r + log p - log q; `raw` leaves the log-ratio out.
+        reward_as: `raw` multiplies beta by r, `soft-value` by V = log(1 + (e^beta - 1) r) / beta.
+        hopeless: nats; draft candidates whose beta * r lies further below the best are not scored by
+            the target, which is then asked after the PRM, and cannot be chosen. Changes the law.
+        draft_share: None switches by reward; a number is the control that lets the draft
+            write each later step with that probability, whatever the rewards.
+
+    Names:
+        specs: Draft candidates, verified softly by PRM and target; bad steps go to the target
+        random-switch: SPECS as a control: chance, not the reward, says who writes a step
+
+    Examples:
+        specs:n=16:tau=0.7
+        specs:start=target:switch_on=trace:deferral=next
+        random-switch:draft_share=0.8
 
     Model calls a step: draft step = n draft samples, one target pass, one PRM pass; target
     step = n target samples, one PRM pass; a rewritten step is both.

@@ -28,10 +28,15 @@ SUFFIX = "+speculation"
 
 @dataclass(frozen=True, slots=True)
 class WithSpeculation:
-    """A method whose target steps are written with token-level speculation.
+    """Token-level speculation: the draft proposes tokens of the target's steps, the target checks several in one pass.
 
     Attributes:
-        speculate: tokens that the draft proposes at a time, >= 1.
+        method: whose steps they are.
+        speculate: tokens that the draft proposes at a time.
+
+    Examples:
+        target+speculation:speculate=4
+        specs+speculation:n=4:speculate=4
     """
 
     method: Method

@@ -46,9 +46,15 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Ssr:
-    """`n` tracks, >= 1. `tau`: rating from which a draft step is kept, as a share of the highest.
+    """SSR: n tracks side by side, each as in SpecReason, vote over their answers.
 
-    `fast`: how many complete tracks with the same answer end the solve (1: any one); 0 waits for all.
+    Attributes:
+        n: tracks.
+        tau: rating from which a draft step is kept, as a share of the highest; 7 of 9 by default.
+        fast: complete tracks with the same answer that end the solve (1: any one); 0 waits for all.
+
+    Examples:
+        ssr:n=4:fast=2
     """
 
     n: int = 8

@@ -1,12 +1,9 @@
-"""`python -m research.benchmarks.quick` and `specs problems`, run as a person would."""
+"""`python -m research.benchmarks.quick`, run as a person would."""
 
 import json
 
 import pytest
 from commands import QUICK, run_command
-
-from specs.bundled.problems import HELD_OUT_SEED, generate
-from specs.cli import main
 
 FIELDS = {
     "accuracy", "accuracy_interval", "latency_s", "latency_ratio_to_beam", "accuracy_minus_beam",
@@ -32,25 +29,6 @@ def test_bench_prints_a_table_and_json_last(capsys):
     assert "beam" in printed.out.splitlines()[0] + printed.out
 
 
-def test_problems_are_json_lines_and_can_be_read_back(capsys, tmp_path):
-    assert main(["problems", "--dataset", "bundled:medium", "--limit", "3", "--problem-seed", "7"]) == 0
-    lines = capsys.readouterr().out
-    problems = [json.loads(line) for line in lines.splitlines()]
-    assert [p["question"] for p in problems] == [generate("medium", seed).question for seed in (7, 8, 9)]
-    assert all(set(p) >= {"question", "answer", "solution"} for p in problems)
-    path = tmp_path / "mine.jsonl"
-    path.write_text(lines)
-    assert main(["problems", "--dataset", str(path)]) == 0
-    assert [json.loads(line)["question"] for line in capsys.readouterr().out.splitlines()] == [
-        p["question"] for p in problems
-    ]
-
-
-def test_problems_start_with_the_held_out_ones(capsys):
-    assert main(["problems", "--limit", "1"]) == 0
-    assert json.loads(capsys.readouterr().out)["question"] == generate("medium", HELD_OUT_SEED).question
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -69,11 +47,3 @@ def test_bad_input_is_one_line(options, message, capsys):
     assert message in printed.err
     assert printed.err.count("\n") == 1
     assert printed.out == ""
-
-
-@pytest.mark.parametrize("name", ["bench", "study", "theory"])
-def test_commands_that_have_moved_say_where_to(name, capsys):
-    assert main([name, "--out", "x"]) == 2
-    printed = capsys.readouterr()
-    assert f"'specs {name}' is run from a clone of the repository now: python -m research." in printed.err
-    assert printed.err.count("\n") == 1

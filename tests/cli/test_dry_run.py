@@ -1,4 +1,4 @@
-"""`specs plan`, run as a person would."""
+"""`specs launch --dry-run`, run as a person would."""
 
 import json
 
@@ -19,7 +19,7 @@ def qwen(tmp_path_factory):
 
 
 def test_the_plan_is_one_screen(qwen, capsys):
-    assert main(["plan", *qwen, "--gpus", "80"]) == 0
+    assert main(["launch", "--dry-run", *qwen, "--gpus", "80"]) == 0
     titles, *servers, total = capsys.readouterr().out.splitlines()
     assert titles.split() == "role model weights KV a token GPU utilisation tokens of KV solves".split()
     assert [line.split()[0] for line in servers] == ["draft", "target", "prm"]
@@ -32,7 +32,7 @@ def test_the_plan_is_one_screen(qwen, capsys):
 
 
 def test_json_says_the_same_in_bytes(qwen, capsys):
-    assert main(["plan", *qwen, "--gpus", "80,80", "--json"]) == 0
+    assert main(["launch", "--dry-run", *qwen, "--gpus", "80,80", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["solves"], found["context"], found["max_step_tokens"], found["n"]) == (32, 4096, 512, 8)
     assert [server["kv_bytes_per_token"] for server in found["servers"]] == [28_672, 57_344, 57_344]
@@ -42,12 +42,12 @@ def test_json_says_the_same_in_bytes(qwen, capsys):
 
 
 def test_without_names_the_bundled_models_are_planned(capsys):
-    assert main(["plan", "--gpus", "24"]) == 0
+    assert main(["launch", "--dry-run", "--gpus", "24"]) == 0
     assert capsys.readouterr().out.count("bundled") == 3
 
 
 def test_no_room_is_a_failure_that_says_so_in_one_line(qwen, capsys):
-    assert main(["plan", *qwen, "--gpus", "24"]) == 1
+    assert main(["launch", "--dry-run", *qwen, "--gpus", "24"]) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.startswith("specs: the models do not fit on 1 GPU of 24 GB: weights (draft 3.1,")
@@ -61,13 +61,15 @@ BAD = {
     "context beyond the model's": (["--context", "4097"], "reads at most 4096 tokens; give at most that"),
     "steps beyond the context": (["--context", "512"], "steps of 512 tokens leave no room"),
     "n": (["--n", "0"], "argument --n: 0 is too small"),
+    "a start": (["--start"], "--dry-run starts nothing and plans for GPUs; leave out --start"),
+    "no GPUs at all": (["--cpu"], "--dry-run starts nothing and plans for GPUs; leave out --cpu"),
 }
 
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_is_one_line_that_names_it(case, capsys):
     options, message = BAD[case]
-    assert main(["plan", "--gpus", "80", *options]) == 2
+    assert main(["launch", "--dry-run", "--gpus", "80", *options]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     assert message in printed.err

@@ -1,40 +1,16 @@
-"""`specs check-prm`: how a PRM reads a trace, what it makes of known solutions, and whether its format holds.
-
-Exit code 1 if a law of the format does not hold on this model. That a right step is above a wrong one
-is for you to judge.
-"""
+"""What the check of a PRM found, on one screen, and as JSON."""
 
 from __future__ import annotations
 
-import argparse
-import json
-from typing import Any, cast
+from typing import Any
 
-from specs import api
-from specs.cli.options import add_engine
 from specs.engines.local.models import LocalReward
-from specs.eval.check_prm import QUESTION, Findings, Reading, check
+from specs.eval.check_prm import QUESTION, Findings, Reading
 
 WIDTH = 100
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("check-prm", help="how a PRM reads a trace, and whether it holds", description=__doc__)
-    parser.add_argument("model", metavar="MODEL", help="the PRM: bundled, a folder or a hub id")
-    add_engine(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
-    parser.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> int:
-    options = {"engine": args.engine, "device": args.device, "dtype": args.dtype, "prm_format": args.prm_format}
-    prm = cast(LocalReward, api.load(None, None, args.model, **options).prm)
-    found = check(prm)
-    print(json.dumps(_record(prm, found), ensure_ascii=False) if args.json else _screen(prm, found))
-    return 0 if found.passed else 1
-
-
-def _record(prm: LocalReward, found: Findings) -> dict[str, Any]:
+def record(prm: LocalReward, found: Findings) -> dict[str, Any]:
     right, wrong = found.second_steps
     return {
         "model": prm.name,
@@ -59,7 +35,7 @@ def _tokens(prm: LocalReward, ids: tuple[int, ...]) -> list[list[int | str]]:
     return [[token, prm.prm_format.text.spelling(token)] for token in ids]
 
 
-def _screen(prm: LocalReward, found: Findings) -> str:
+def screen(prm: LocalReward, found: Findings) -> str:
     """The findings as lines for people, at most `WIDTH` wide."""
     sequences = {"prompt": prm.prompt(QUESTION), "asked": prm.prm_format.ask, "joined": prm.prm_format.join}
     lines = [
@@ -97,7 +73,7 @@ def _around(prm: LocalReward, one: Reading, later: list[Reading]) -> str:
 
 
 def _spelled(prm: LocalReward, ids: tuple[int, ...], first: int, last: int, mark: bool = False) -> str:
-    """The first and last tokens of a sequence, parted by bars."""
+    """The first and last tokens of a sequence, separated by bars."""
     spelled = [_printable(prm.prm_format.text.spelling(token)) for token in ids]
     if mark:
         spelled[-1] = f"[{spelled[-1]}]"

@@ -1,20 +1,13 @@
-"""`specs problems`: problems of a data set as JSON lines (question, answer, solution)."""
+"""Options that name a data set, and its problems."""
 
 from __future__ import annotations
 
 import argparse
-import json
 
 from specs.bundled.problems import HELD_OUT_SEED
-from specs.cli.options import count
-from specs.eval.datasets import NAMES, load_problems, problem_json
+from specs.cli.parsing import count
+from specs.eval.datasets import NAMES, load_problems
 from specs.eval.files import Problem
-
-
-def add(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("problems", help="print problems of a data set as JSON lines", description=__doc__)
-    add_dataset(parser)
-    parser.set_defaults(run=run)
 
 
 def add_dataset(parser: argparse.ArgumentParser) -> None:
@@ -34,9 +27,3 @@ def add_dataset(parser: argparse.ArgumentParser) -> None:
 
 def problems_of(args: argparse.Namespace) -> list[Problem]:
     return load_problems(args.dataset, args.problem_seed, args.limit, args.question_column, args.answer_column)
-
-
-def run(args: argparse.Namespace) -> int:
-    for problem in problems_of(args):
-        print(json.dumps(problem_json(problem), ensure_ascii=False))
-    return 0

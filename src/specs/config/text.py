@@ -1,0 +1,154 @@
+"""Options as text: what the command line, and anything else that people type into, reads.
+
+    method_from_text("specs:n=16:tau=0.8")      ("specs", {"n": 16, "tau": 0.8})
+
+A value is read by the annotation of its option: numbers (`inf` included), the words of a `Literal`, `true` and
+`false`, and `none`. Whether options go together is checked where the method is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+
+from specs.errors import InputError
+from specs.methods import settings_of
+from specs.methods.registry import NAMES, SPECULATING, make, options_of
+from specs.methods.speculation import WithSpeculation
+from specs.types.checks import check_names, check_value, shown
+
+UNREADABLE = object()
+"""Stands for a text that says no value of the wanted kind; a value of this kind is refused by every check."""
+_SWITCHES = {"true": True, "false": False}
+
+
+def method_from_text(text: str) -> tuple[str, dict[str, Any]]:
+    """The name and the options of `NAME:option=value:option=value`; `switch-on` and `switch_on` are the same option.
+
+    Raises:
+        InputError: an unknown name, an option that the method lacks or that is given twice, or a value that it
+            cannot have.
+    """
+    name, *changes = text.strip().split(":")
+    kinds = kinds_of(name)
+    options: dict[str, Any] = {}
+    for change in changes:
+        option, value = assignment_from_text(change)
+        check_names(f"method {name} has no option", [option], kinds)
+        if option in options:
+            raise InputError(f"{text.strip()}: {option} is given twice")
+        options[option] = _checked(name, option, value, kinds[option])
+    return name, options
+
+
+def option_from_text(text: str) -> tuple[str, Any]:
+    """An option of any method, `tau=0.7`.
+
+    Raises:
+        InputError: no method has such an option, or it cannot have the value.
+    """
+    option, value = assignment_from_text(text)
+    of = {known: (name, kind) for name in (*SPECULATING, *NAMES) for known, kind in kinds_of(name).items()}
+    check_names("no method has an option", [option], of)
+    name, kind = of[option]
+    return option, _checked(name, option, value, kind)
+
+
+def assignment_from_text(text: str) -> tuple[str, str]:
+    """The two sides of `name=value`, the name with underscores.
+
+    Raises:
+        InputError: there is no `=`, or no name.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise InputError(f"{shown(text)} gives no value; write NAME=VALUE, such as n=4")
+    return name.strip().replace("-", "_"), value
+
+
+def value_from_text(text: str, kind: Any) -> Any:
+    """The value of this kind that a text says, `UNREADABLE` if it says none.
+
+    Args:
+        kind: an annotation: int, float, bool, str, None, a `Literal`, or a union of such.
+    """
+    kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    for one in sorted(kinds, key=lambda one: one is not NoneType):  # `none` is no text
+        found = _read(text, one)
+        if found is not UNREADABLE:
+            return found
+    return UNREADABLE
+
+
+def text_of(value: object) -> str:
+    """The text that `value_from_text` reads as this value."""
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
+def kinds_of(name: str) -> dict[str, Any]:
+    """The annotations of the options of the method called `name`.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    known = options_of(name)
+    hints = {option: kind for one in classes_of(name) for option, kind in get_type_hints(one).items()}
+    order = [field.name for one in classes_of(name) for field in fields(cast(Any, one))]
+    return {option: hints[option] for option in order if option in known}
+
+
+def defaults_of(name: str) -> dict[str, Any]:
+    """The options of the method called `name`, with the values that they have where none is given."""
+    settings: Mapping[str, Any] = settings_of(make(name))
+    return {option: settings[option] for option in kinds_of(name)}
+
+
+def classes_of(name: str) -> list[type]:
+    """The classes whose fields are the options of the method called `name`: its own, and the wrapper's if there is one.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    method = make(name)
+    return [type(method.method), WithSpeculation] if isinstance(method, WithSpeculation) else [type(method)]
+
+
+def allowed(name: str, option: str) -> str:
+    """The values of an option, in the words of the check that refuses all others: "a number from 0 to 1"."""
+    try:
+        make(name, **{option: UNREADABLE})
+        check_value(option, UNREADABLE, kinds_of(name)[option])  # for a method that checks nothing
+    except InputError as error:
+        return str(error).rpartition("; give ")[2]
+    return "anything"
+
+
+def _checked(name: str, option: str, text: str, kind: Any) -> Any:
+    """The value of one option of a method; whether it goes with the others is not looked at."""
+    value = value_from_text(text, kind)
+    if value is UNREADABLE:
+        raise InputError(f"{option} is {shown(text)}; give {allowed(name, option)}")
+    try:
+        make(name, **{option: value})
+    except InputError as error:
+        if str(error).endswith(f"; give {allowed(name, option)}"):
+            raise
+    return value
+
+
+def _read(text: str, kind: Any) -> Any:
+    word = text.strip()
+    if kind in (None, NoneType):
+        return None if word.lower() == "none" else UNREADABLE
+    if get_origin(kind) is Literal:
+        return next((one for one in get_args(kind) if str(one) == word), UNREADABLE)
+    if kind is bool:
+        return _SWITCHES.get(word.lower(), UNREADABLE)
+    if kind is str:
+        return text
+    try:
+        return kind(word)
+    except ValueError:
+        return UNREADABLE
