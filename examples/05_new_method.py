@@ -23,7 +23,7 @@ class Agreement(Policy):
 
     def propose(self, step):  # n draft steps, or one target step; no model scores them
         n = self.n if step.writer is Role.DRAFT else 1
-        return Propose(step.writer, step.trace, n, frozenset(), step.law, step.attempt)
+        return Propose(step.writer, step.trace, n, frozenset(), step.sampling, step.attempt)
 
     def choose(self, step, candidates):  # the text drawn most often
         votes = Counter(candidate.text for candidate in candidates if candidate.end is not End.CUT)

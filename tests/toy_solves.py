@@ -6,9 +6,9 @@ import toy
 
 from specs.config import Limits, SolveConfig
 from specs.decoding.stream import stream
-from specs.types import Law, StepPolicy
+from specs.types import SamplingParams, StepPolicy
 
-LAW = Law(0.9, 1.0, StepPolicy(max_tokens=3))
+LAW = SamplingParams(0.9, 1.0, StepPolicy(max_tokens=3))
 LIMITS = Limits(max_steps=5, max_tokens=40)
 MODELS = toy.models(toy.table(1, end=-6.0), toy.table(2, end=-6.0))
 

@@ -11,7 +11,7 @@ from specs import api
 from specs.engines.local.tabular import TabularPolicy, TabularReward, TabularText
 from specs.engines.protocol import Models
 from specs.eval.files import Problem
-from specs.types import ALONE
+from specs.types import NO_CONTEXT
 
 QUESTIONS = [f"q{k}" for k in range(40)]
 PIECES = ["a", "b", "\n\n", "\\boxed{1}", "\\boxed{2}", "", *QUESTIONS]
@@ -21,7 +21,7 @@ BIAS = np.array([0.5, 0.5, 2, 0, 0, 0])
 class _Text(TabularText):
     """The prompt is the question's own token, so every problem has draws of its own."""
 
-    def prompt(self, question, system=None, generation=True, chat=ALONE):
+    def prompt(self, question, system=None, generation=True, chat=NO_CONTEXT):
         return [PIECES.index(question)]
 
 

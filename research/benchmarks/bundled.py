@@ -13,15 +13,15 @@ import numpy as np
 from specs.bundled.problems import generate
 from specs.config import Limits, SolveConfig
 from specs.core.statistics import median_ratio_interval, paired_difference
-from specs.decoding.latency_model import Pace
+from specs.decoding.latency_model import LatencyModel
 from specs.decoding.stream import stream
 from specs.engines.protocol import Models
 from specs.eval.grading import correct
 from specs.methods import Method
 from specs.traces.schema import write_json
-from specs.types import Law, Result, StepPolicy
+from specs.types import Result, SamplingParams, StepPolicy
 
-LAW, LIMITS = Law(0.7, 1.0, StepPolicy(max_tokens=64)), Limits()
+LAW, LIMITS = SamplingParams(0.7, 1.0, StepPolicy(max_tokens=64)), Limits()
 WARM_UP = 2
 """Problems whose solves are not counted."""
 
@@ -43,12 +43,14 @@ def solve(
     method: Method,
     tier: str,
     seed: int,
-    law: Law = LAW,
+    law: SamplingParams = LAW,
     limits: Limits = LIMITS,
-    pace: Pace | None = None,
+    latency_model: LatencyModel | None = None,
 ) -> Result:
-    """One solve of one problem, planned for its deadline if there is a `pace`; ends the program if it fails."""
-    result = stream(generate(tier, seed).question, models, SolveConfig(method, law, limits), pace=pace).result
+    """One solve of one problem, planned for its deadline with a `latency_model`; ends the program if it fails."""
+    result = stream(
+        generate(tier, seed).question, models, SolveConfig(method, law, limits), latency_model=latency_model
+    ).result
     if result.error is not None:
         raise SystemExit(f"a solve failed: {result.error}")
     return result
@@ -65,7 +67,7 @@ Way = TypeVar("Way", bound=Hashable)
 
 
 def in_turn(
-    models: Models, ways: Mapping[Way, tuple[Method, Law]], args: argparse.Namespace
+    models: Models, ways: Mapping[Way, tuple[Method, SamplingParams]], args: argparse.Namespace
 ) -> dict[Way, list[Result]]:
     """Solves of `args.limit` problems by each way, the ways in turn, warmed up."""
     order = list(ways)

@@ -31,7 +31,7 @@ from research.benchmarks.bundled import finish, right, solve
 from specs import load
 from specs.config import Limits
 from specs.core.statistics import non_inferior, paired_difference, percentiles, wilson
-from specs.decoding.latency_model import Pace, kind_of
+from specs.decoding.latency_model import LatencyModel, kind_of
 from specs.engines.protocol import Models
 from specs.methods import Method
 from specs.methods.registry import make
@@ -82,28 +82,28 @@ def in_turn(
     models: Models,
     ways: Mapping[str, tuple[Method, float | None]],
     usual: Usual,
-    pace: Pace,
+    latency_model: LatencyModel,
     args: argparse.Namespace,
     seed: int,
     limit: int,
 ) -> dict[str, list[Result]]:
     """Solves of `limit` problems by each way, a method and its deadline in usual latencies, in turn and warmed up.
 
-    `pace` learns from the default `specs` and from those with a deadline.
+    `latency_model` learns from the default `specs` and from those with a deadline.
     """
     order = list(ways)
     solves: dict[str, list[Result]] = {way: [] for way in order}
     while len(usual.solves) < WINDOW:
         place = seed - WINDOW + len(usual.solves)
-        usual.solves.append(solve(models, FIXED[USUAL], args.tier, place, pace=pace))
+        usual.solves.append(solve(models, FIXED[USUAL], args.tier, place, latency_model=latency_model))
     for k in range(-1, limit):
         if k >= 0:
             usual.note()
         for way in order if k % 2 else reversed(order):
             method, share = ways[way]
             limits = Limits(deadline_s=None if share is None else share * usual.latency_s)
-            known = pace if way == USUAL or share is not None else None
-            result = solve(models, method, args.tier, seed + k, limits=limits, pace=known)
+            known = latency_model if way == USUAL or share is not None else None
+            result = solve(models, method, args.tier, seed + k, limits=limits, latency_model=known)
             if k >= 0:
                 solves[way].append(result)
         if k >= 0:
@@ -154,11 +154,11 @@ def main() -> None:
     parser.add_argument("--problem-seed", type=int, default=1_022_500)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    models, pace, tier = load(), Pace(), args.tier
+    models, latency_model, tier = load(), LatencyModel(), args.tier
 
     tuning = Usual()
     fixed = {name: (method, None) for name, method in FIXED.items()}
-    tuned = in_turn(models, fixed, tuning, pace, args, TUNING_SEED, args.tuning)
+    tuned = in_turn(models, fixed, tuning, latency_model, args, TUNING_SEED, args.tuning)
     settings = {name: summary(one, right(one, tier, TUNING_SEED), tuning) for name, one in tuned.items()}
     step = float(np.mean(tuning.steps_s)) / float(np.mean(tuning.latencies_s))
     rivals = {
@@ -169,7 +169,7 @@ def main() -> None:
     timed = {f"{share:.0%}": (FIXED[USUAL], share) for share in SHARES}
     names = {name: None for pair in rivals.values() for name in (*pair.values(), *OTHERS) if name}
     chosen = {name: fixed[name] for name in names}
-    solves = in_turn(models, timed | chosen, usual, pace, args, args.problem_seed, args.limit)
+    solves = in_turn(models, timed | chosen, usual, latency_model, args, args.problem_seed, args.limit)
     scores = {name: right(one, tier, args.problem_seed) for name, one in solves.items()}
 
     def in_time(name: str, share: float, steps: float) -> list[float]:

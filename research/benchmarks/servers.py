@@ -48,7 +48,7 @@ from specs.methods import Method
 from specs.methods.beam import Beam
 from specs.methods.specs import Specs
 from specs.traces.schema import write_json
-from specs.types import Law, Role, StepPolicy, StepRecord
+from specs.types import Role, SamplingParams, StepPolicy, StepRecord
 
 SHAPES = {  # hidden, mlp, layers, heads, head width, labels (0: a language model)
     Role.DRAFT: (256, 704, 12, 4, 64, 0),
@@ -58,7 +58,7 @@ SHAPES = {  # hidden, mlp, layers, heads, head width, labels (0: a language mode
 PREFIX, LENGTH, N = 1200, 16, 8
 STEPS, STEPS_AT_A_TIME = 9, 4
 WIDTHS = (1, 2, 4, 8, 16, 32)
-LAW = Law(0.7, 1.0, StepPolicy.chunks(LENGTH))
+LAW = SamplingParams(0.7, 1.0, StepPolicy.chunks(LENGTH))
 QUESTION = "Ann has 3 apples and buys 41 more. " * 20
 
 
@@ -96,7 +96,7 @@ def scoring(url: str, repeats: int) -> dict[str, Any]:
         found: dict[str, list[list[float]]] = {}
         for name in ways if repeat % 2 else reversed(ways):
             begun = time.perf_counter()
-            answers = wait(gather(ways[name].score(prefix, path, Law(1.0)) for path in paths), never_stop)
+            answers = wait(gather(ways[name].score(prefix, path, SamplingParams(1.0)) for path in paths), never_stop)
             if repeat:  # the first is for warming up
                 seconds[name].append(time.perf_counter() - begun)
             found[name] = [scores for scores, _ in answers]

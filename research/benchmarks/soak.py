@@ -325,7 +325,7 @@ async def soak(url: str, pid: int, keys: list[str], seconds: float, seed: int) -
     return minutes
 
 
-def told(minute: Minute) -> dict[str, Any]:
+def as_single_question(minute: Minute) -> dict[str, Any]:
     """A minute for the record."""
     seconds = [one.seconds for one in minute.outcomes if one.verdict == "good" and one.kind in ("whole", "stream")]
     samples = minute.samples
@@ -410,7 +410,7 @@ def main() -> None:
         "pss": pss,
         "fresh": fresh,
         "after": after,
-        "by_minute": [told(minute) for minute in minutes],
+        "by_minute": [as_single_question(minute) for minute in minutes],
         "wrong": wrong[:20],
         "verdicts": verdicts,
         "environment": environment(),

@@ -33,12 +33,12 @@ from specs.methods.beam import Beam
 from specs.methods.specs import Specs
 from specs.traces.codec import read_traces
 from specs.traces.schema import write_json
-from specs.types import Law, Role
+from specs.types import Role, SamplingParams
 
 TUNING_SEED, FRESH_SEED = 2_100_000, 2_200_000
 GRID = (0.5, 0.6, 0.7, 0.8, 0.9)
 SHARES = (0.05, 0.1, 0.2)
-LAW, LIMITS = Law(temperature=0.7), Limits()
+LAW, LIMITS = SamplingParams(temperature=0.7), Limits()
 
 
 def main() -> None:

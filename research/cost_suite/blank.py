@@ -10,7 +10,7 @@ from specs.engines.local.backend import Backend
 from specs.engines.local.models import LocalPolicy, LocalReward
 from specs.engines.protocol import Models
 from specs.rewards.families import DELIMITER, TokenClassification
-from specs.types import ALONE, Chat, Judge, Role
+from specs.types import NO_CONTEXT, Chat, Judge, Role
 
 _FIRST = 0x20000
 """Characters from here on are neither white space nor anything that text processing knows."""
@@ -42,7 +42,7 @@ class Blank:
         return chr(_FIRST + token)
 
     def prompt(
-        self, question: str, system: str | None = None, generation: bool = True, chat: Chat = ALONE
+        self, question: str, system: str | None = None, generation: bool = True, chat: Chat = NO_CONTEXT
     ) -> list[int]:
         return self.encode(question)
 

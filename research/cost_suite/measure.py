@@ -31,7 +31,7 @@ from specs.methods.beam import Beam
 from specs.methods.gsi import Gsi
 from specs.methods.rsd import Rsd
 from specs.methods.specs import Specs
-from specs.types import Law, Result, Role, Seconds, StepPolicy
+from specs.types import Result, Role, SamplingParams, Seconds, StepPolicy
 
 WAYS: dict[str, Callable[[int], Method]] = {
     "specs": lambda n: Specs(n, draft_share=1.0, switch_on="step"),
@@ -140,7 +140,7 @@ def shares(scale: Scale) -> dict[str, Any]:
 
 def replays(scale: Scale, tier: str) -> dict[str, Any]:
     """Solves of the bundled models at the cost of `scale.replayed_on`, the methods in turn."""
-    law = Law(TEMPERATURE, steps=StepPolicy(max_tokens=MAX_STEP_TOKENS))
+    law = SamplingParams(TEMPERATURE, steps=StepPolicy(max_tokens=MAX_STEP_TOKENS))
     models, sizes = api.load(), sized(scale, scale.replayed_on)
     found: dict[str, list[Result]] = {name: [] for name in REPLAYED}
     for k in range(-1, scale.problems):
@@ -168,7 +168,7 @@ def replays(scale: Scale, tier: str) -> dict[str, Any]:
 
 def _solve(asked: str, models: Models, method: Method, tokens: int, count: int, seed: int) -> Result:
     """A solve of a first step, which reads the prompt, and `count` others."""
-    law = Law(steps=StepPolicy.chunks(tokens))
+    law = SamplingParams(steps=StepPolicy.chunks(tokens))
     limits = Limits(max_steps=count + 1, max_tokens=(count + 1) * tokens + 1)
     result = stream(asked, models, SolveConfig(method, law, limits, seed=seed)).result
     if result.error is not None:

@@ -23,7 +23,7 @@ from specs.engines.local.models import LocalPolicy, LocalReward
 from specs.engines.protocol import Models
 from specs.errors import EngineError
 from specs.methods import Method
-from specs.types import Law, Result, Role
+from specs.types import Result, Role, SamplingParams
 
 
 class _Passing:
@@ -79,7 +79,9 @@ class Replayed(_Passing):
         return rows
 
 
-def record(question: str, models: Models, method: Method, law: Law) -> tuple[Result, dict[Role, list[Floats]]]:
+def record(
+    question: str, models: Models, method: Method, law: SamplingParams
+) -> tuple[Result, dict[Role, list[Floats]]]:
     """A solve, and the outputs of all passes by role."""
     backends = {role: Recorded(_backend(models, role)) for role in Role}
     result = stream(question, _with(models, backends), SolveConfig(method, law)).result
@@ -87,7 +89,12 @@ def record(question: str, models: Models, method: Method, law: Law) -> tuple[Res
 
 
 def replay(
-    question: str, models: Models, method: Method, law: Law, kept: dict[Role, list[Floats]], sizes: dict[Role, Backend]
+    question: str,
+    models: Models,
+    method: Method,
+    law: SamplingParams,
+    kept: dict[Role, list[Floats]],
+    sizes: dict[Role, Backend],
 ) -> Result:
     """That solve at the cost of the models in `sizes`; `models` are those that were recorded."""
     backends = {role: Replayed(sizes[role], kept[role]) for role in Role}

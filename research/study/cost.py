@@ -73,8 +73,8 @@ class Board:
     def seconds_left(self) -> float:
         """By the pace so far; by what was measured before, while little has been made."""
         spent = self._spent + self._known - self._ahead()
-        pace = (time.monotonic() - self._start) / spent if spent > ENOUGH else self._unit_s
-        return self._ahead() * pace
+        latency_model = (time.monotonic() - self._start) / spent if spent > ENOUGH else self._unit_s
+        return self._ahead() * latency_model
 
     def standing(self, busy: Sequence[Run]) -> RunProgress:
         total = sum(run.problems * len(run.points) for run in self._runs.values())

@@ -27,11 +27,11 @@ from specs.methods.prm_free import PrmFree
 from specs.methods.rsd import Rsd
 from specs.methods.single import Single
 from specs.methods.specs import Specs
-from specs.types import Law, Role, StepPolicy
+from specs.types import Role, SamplingParams, StepPolicy
 
 TUNING_SEED, TEST_SEED = 2_200_000, 1_005_000
 """First problem seeds. No question of 1,000,000 to 1,019,999 was trained on; these had not been reported on before."""
-LAW = Law(TEMPERATURE, steps=StepPolicy(max_tokens=MAX_STEP_TOKENS))
+LAW = SamplingParams(TEMPERATURE, steps=StepPolicy(max_tokens=MAX_STEP_TOKENS))
 LIMITS = Limits()
 N = 8
 """Candidates where n is not what is varied."""
@@ -83,7 +83,7 @@ class Run:
     tier: str
     problems: int
     points: tuple[GridPoint, ...]
-    law: Law = LAW
+    law: SamplingParams = LAW
     weaker: Weaker | None = None
     first: int = TEST_SEED
     alone: bool = False

@@ -22,7 +22,7 @@ from specs.decoding.stream import stream
 from specs.engines.local.tabular import TabularPolicy, TabularReward, TabularText
 from specs.engines.protocol import Models
 from specs.methods.specs import Specs
-from specs.types import Law, Role, StepPolicy
+from specs.types import Role, SamplingParams, StepPolicy
 
 ODDS = 1e-6
 """Probability with which a right decoder fails one comparison."""
@@ -127,7 +127,7 @@ def _tail(statistic: float, degrees: int) -> float:
 def count(run: Run, samples: int, seed: int, done: Callable[[], None] = lambda: None) -> dict[str, Any]:
     """Solve `samples` times and hold the answers against the exact law; `done` is called after every solve."""
     models, world = run.models(), run.world
-    law, limits = Law(1.0, 1.0, StepPolicy.chunks(world.length)), Limits(max_steps=world.blocks)
+    law, limits = SamplingParams(1.0, 1.0, StepPolicy.chunks(world.length)), Limits(max_steps=world.blocks)
     places = {answer: place for place, answer in enumerate(world.contexts(world.blocks))}
     counts = np.zeros(len(places), np.int64)
     seen = {"steps": 0, "steps_by_draft": 0, "proposals": 0, "proposals_with_duplicates": 0}

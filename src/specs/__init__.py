@@ -5,7 +5,7 @@ from specs.config import Limits, SolveConfig, configure
 from specs.engines.protocol import Models
 from specs.errors import EngineError, InputError, ModelError, SpecsError
 from specs.methods.specs import Specs
-from specs.types import Candidate, Chat, Finish, Law, Result, Role, StepPolicy, StepRecord, Turn, Usage
+from specs.types import Candidate, Chat, Finish, Result, Role, SamplingParams, StepPolicy, StepRecord, Turn, Usage
 
 __version__ = "0.1.0"
 
@@ -15,12 +15,12 @@ __all__ = [
     "EngineError",
     "Finish",
     "InputError",
-    "Law",
     "Limits",
     "ModelError",
     "Models",
     "Result",
     "Role",
+    "SamplingParams",
     "SolveConfig",
     "Specs",
     "SpecsError",
@@ -35,3 +35,12 @@ __all__ = [
     "solve",
     "stream",
 ]
+
+_RENAMED = {"Law": "specs.SamplingParams", "presets": "specs.config.presets"}
+"""Names of version 0.1, and what they are called now."""
+
+
+def __getattr__(name: str) -> object:
+    if name in _RENAMED:
+        raise ImportError(f"specs.{name} is called {_RENAMED[name]} now")
+    raise AttributeError(f"module 'specs' has no attribute {name!r}")

@@ -12,14 +12,14 @@ from typing import Any
 
 from specs.config import SolveConfig, configure
 from specs.decoding import stream as streams
-from specs.decoding.latency_model import Pace
+from specs.decoding.latency_model import LatencyModel
 from specs.decoding.stream import AsyncStream, Stream
 from specs.engines.loading import Dtype, Engine, Names, load_models
 from specs.engines.protocol import Models
 from specs.errors import InputError
 from specs.methods import Method
 from specs.rewards.families import PRMFormatName
-from specs.types import ALONE, Chat, Result
+from specs.types import NO_CONTEXT, Chat, Result
 from specs.types.checks import above, check_value, shown
 
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
@@ -67,8 +67,8 @@ def stream(
     models: Models,
     method: str | Method | SolveConfig = "specs",
     *,
-    chat: Chat = ALONE,
-    pace: Pace | None = None,
+    chat: Chat = NO_CONTEXT,
+    latency_model: LatencyModel | None = None,
     **options: Any,
 ) -> Stream:
     """Start a solve; iterate over its steps as they are accepted, then read `.result`.
@@ -80,7 +80,9 @@ def stream(
             from this one too. None for a new one.
         options: as for `configure`; none beside a `SolveConfig`.
     """
-    return streams.stream(question, models, _configured(method, options), chat=chat, pace=pace or Pace())
+    return streams.stream(
+        question, models, _configured(method, options), chat=chat, latency_model=latency_model or LatencyModel()
+    )
 
 
 def solve(question: str, models: Models, method: str | Method | SolveConfig = "specs", **options: Any) -> Result:
@@ -93,12 +95,12 @@ def astream(
     models: Models,
     method: str | Method | SolveConfig = "specs",
     *,
-    chat: Chat = ALONE,
-    pace: Pace | None = None,
+    chat: Chat = NO_CONTEXT,
+    latency_model: LatencyModel | None = None,
     **options: Any,
 ) -> AsyncStream:
     """`stream` for asyncio: `async for step in ...`, then `.result`."""
-    return AsyncStream(stream(question, models, method, chat=chat, pace=pace, **options))
+    return AsyncStream(stream(question, models, method, chat=chat, latency_model=latency_model, **options))
 
 
 async def asolve(question: str, models: Models, method: str | Method | SolveConfig = "specs", **options: Any) -> Result:

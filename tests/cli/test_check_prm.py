@@ -138,8 +138,8 @@ def test_models_that_cannot_be_checked_are_one_line(tmp_path, capsys):
     capsys.readouterr()
     for options, message in (
         ([str(tmp_path / "none")], "no such model folder"),
-        ([chat], "which can be read in several ways: say which with --prm-format, among math-shepherd, rlhflow, judge"),
-        ([chat, "--set", "prm_format=skywork"], "has no head for --prm-format skywork"),
+        ([chat], "which can be read in several ways: say which with prm_format, among math-shepherd, rlhflow, judge"),
+        ([chat, "--set", "prm_format=skywork"], "has no head for prm_format skywork"),
         ([chat, "--set", "prm_format=math-shepherd"], "names no bos_token"),
         ([chat, "--set", "prm_format=judge"], "has a context of 300 tokens, too few for the check"),
         (["bundled", "--set", "prm_format=qwen"], "tokens of '<extra_0>', which format qwen needs as one"),

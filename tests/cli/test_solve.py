@@ -149,7 +149,7 @@ def test_different_vocabularies_meet_through_text_when_allowed(own, trio, capsys
 def test_through_text_equals_through_ids_where_the_text_reads_the_same(trio):
     """With one vocabulary, re-reading text whose tokens are the tokenizer's own gives the same log p."""
     from specs.methods.specreason import RATING
-    from specs.types import Candidate, End, Law, Trace
+    from specs.types import Candidate, End, SamplingParams, Trace
 
     models = load_models(Names(str(trio["draft"]), str(trio["target"]), None), engine="light")
     text = HubText(trio["target"])
@@ -161,7 +161,7 @@ def test_through_text_equals_through_ids_where_the_text_reads_the_same(trio):
     assert tuple(joined) == (*trace.token_ids, *ids)
     by_ids = models.target.open(prompt, frozenset({text.fingerprint}), never_stop)
     by_text = models.target.open(prompt, frozenset({text.fingerprint, "another"}), never_stop)
-    law = Law(0.7)
+    law = SamplingParams(0.7)
     (one,), (two,) = (s.score([(trace, [candidate])], law) for s in (by_ids, by_text))
     assert one == pytest.approx(two, abs=1e-4)
     assert math.isfinite(one)
@@ -241,7 +241,7 @@ def test_a_chat_model_can_be_the_prm(own, tmp_path, capsys):
     capsys.readouterr()
     mixed = [*own[:4], "--prm", chat, *own[6:]]
     assert main(["solve", "a", *mixed, *SMALL]) == 2
-    assert "say which with --prm-format" in capsys.readouterr().err
+    assert "say which with prm_format" in capsys.readouterr().err
     assert main(["solve", "a", *mixed, *SMALL, "--set", "prm_format=judge", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert all(0 < step["reward"] < 1 for step in result["steps"])
@@ -357,16 +357,16 @@ def test_labels_that_a_model_has_no_rows_for_are_named(trio):
 def test_a_candidate_that_shows_nothing_in_a_text_is_impossible_there(trio):
     """Read through its text it has no tokens: log p is -inf and its rating 0; the others keep theirs."""
     from specs.methods.specreason import RATING
-    from specs.types import Candidate, End, Law, Trace
+    from specs.types import Candidate, End, SamplingParams, Trace
 
     models = load_models(Names(str(trio["draft"]), str(trio["target"]), None), engine="light")
     text = HubText(trio["target"])
     session = models.target.open(models.target.prompt("a b c"), frozenset({text.fingerprint, "another"}), never_stop)
     whole, empty = Candidate(tuple(text.encode("a b")), "a b", End.DELIMITER), Candidate((5,), "", End.CAP)
     for trace in (Trace("a b c"), Trace("a b c").extend(whole, Role.DRAFT)):
-        (alone,) = session.score([(trace, [whole])], Law(0.8))
+        (alone,) = session.score([(trace, [whole])], SamplingParams(0.8))
         assert math.isfinite(alone)
-        between = session.score([(trace, [empty, whole, empty])], Law(0.8))
+        between = session.score([(trace, [empty, whole, empty])], SamplingParams(0.8))
         assert between == [-math.inf, pytest.approx(alone, abs=1e-4), -math.inf]
-        assert session.score([(trace, [empty])], Law(0.8)) == [-math.inf]
+        assert session.score([(trace, [empty])], SamplingParams(0.8)) == [-math.inf]
         assert session.judge([(trace, [empty])], RATING) == [0.0]

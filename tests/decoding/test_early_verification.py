@@ -17,9 +17,9 @@ from specs.config import Limits, SolveConfig
 from specs.decoding.stream import stream
 from specs.engines.protocol import Models
 from specs.methods.registry import make_with
-from specs.types import Finish, Law, StepPolicy
+from specs.types import Finish, SamplingParams, StepPolicy
 
-LAW, LIMITS = Law(1.0, 1.0, StepPolicy(max_tokens=6)), Limits(max_steps=5)
+LAW, LIMITS = SamplingParams(1.0, 1.0, StepPolicy(max_tokens=6)), Limits(max_steps=5)
 MODELS = toy.models(toy.table(3, end=-3.0), toy.table(4, end=-3.0))
 
 
@@ -156,7 +156,10 @@ def test_verifiers_prefill_the_prompt_alone_and_only_while_another_model_writes(
 def test_what_has_begun_ends_with_the_solve():
     """Nothing that has begun ever answers; the deadline passes while candidates are still written."""
     models = in_background(answers=False)
-    law, limits = Law(1.0, 1.0, StepPolicy(max_tokens=200)), Limits(max_steps=5, max_tokens=400, deadline_s=0.2)
+    law, limits = (
+        SamplingParams(1.0, 1.0, StepPolicy(max_tokens=200)),
+        Limits(max_steps=5, max_tokens=400, deadline_s=0.2),
+    )
 
     class Endless(Background):
         def open(self, *args):

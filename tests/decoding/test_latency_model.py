@@ -13,14 +13,14 @@ from specs.bundled.problems import HELD_OUT_SEED, generate
 from specs.config import Limits, SolveConfig
 from specs.core.latency import Estimate
 from specs.core.selection import choose_best
-from specs.decoding.latency_model import Pace, kind_of
+from specs.decoding.latency_model import LatencyModel, kind_of
 from specs.decoding.stream import stream
 from specs.traces.codec import result_from
 from specs.traces.replay import ReplayEnd, replay
 from specs.traces.schema import result_json
-from specs.types import Accept, Finish, Law, Propose, Role, StepPolicy, Trace
+from specs.types import Accept, Finish, Propose, Role, SamplingParams, StepPolicy, Trace
 
-LAW = Law(0.9, 1.0, StepPolicy(max_tokens=4))
+LAW = SamplingParams(0.9, 1.0, StepPolicy(max_tokens=4))
 OPTIONS = dict(n=4, max_steps=6, max_step_tokens=4, temperature=0.9)
 
 
@@ -34,13 +34,13 @@ def bundled():
 
 
 def test_all_ways_to_solve_learn_from_each_solve():
-    pace = Pace()
-    specs.solve("q", long_models(), pace=pace, **OPTIONS)
-    known = [pace.estimate(LAW.steps)]
-    assert specs.stream("q", long_models(), pace=pace, **OPTIONS).result.steps
-    known.append(pace.estimate(LAW.steps))
-    asyncio.run(specs.asolve("q", long_models(), pace=pace, **OPTIONS))
-    known.append(pace.estimate(LAW.steps))
+    latency_model = LatencyModel()
+    specs.solve("q", long_models(), latency_model=latency_model, **OPTIONS)
+    known = [latency_model.estimate(LAW.steps)]
+    assert specs.stream("q", long_models(), latency_model=latency_model, **OPTIONS).result.steps
+    known.append(latency_model.estimate(LAW.steps))
+    asyncio.run(specs.asolve("q", long_models(), latency_model=latency_model, **OPTIONS))
+    known.append(latency_model.estimate(LAW.steps))
     assert len({Estimate(), *known}) == 4
 
 
@@ -83,7 +83,7 @@ def test_work_may_go_on_for_its_overtime_and_no_longer():
 
     models = long_models()
     models.draft.backend = tiny.SlowBackend(models.draft.backend, 0.01)
-    law, limits = Law(1.0, 1.0, StepPolicy.chunks(100)), Limits(deadline_s=0.1)
+    law, limits = SamplingParams(1.0, 1.0, StepPolicy.chunks(100)), Limits(deadline_s=0.1)
     for overtime_s in (0.0, 0.3):
         result = stream("q", models, SolveConfig(One(overtime_s), law, limits)).result
         assert result.finish_reason is Finish.DEADLINE
@@ -95,14 +95,18 @@ def test_most_answers_of_the_bundled_models_are_in_time(bundled):
     """The deadline is half the usual latency, measured beside. Of 30 at least 20 are within it and a usual step; if
     each is with probability 0.95, fewer are once in 10^7 runs, with 0.9 once in 10^4.
     """
-    share, pace, question = 0.5, Pace(), [generate("medium", HELD_OUT_SEED + k).question for k in range(40)]
-    usual = [specs.solve(one, bundled, pace=pace) for one in question[:10]]
+    share, latency_model, question = (
+        0.5,
+        LatencyModel(),
+        [generate("medium", HELD_OUT_SEED + k).question for k in range(40)],
+    )
+    usual = [specs.solve(one, bundled, latency_model=latency_model) for one in question[:10]]
     answered = met = narrowed = 0
     for one in question[10:]:
-        usual = [*usual[1:], specs.solve(one, bundled, pace=pace)]
+        usual = [*usual[1:], specs.solve(one, bundled, latency_model=latency_model)]
         latency_s = float(np.median([result.latency_s for result in usual]))
         step_s = float(np.mean([record.seconds.wall for result in usual for record in result.steps]))
-        result = specs.solve(one, bundled, pace=pace, deadline_s=share * latency_s)
+        result = specs.solve(one, bundled, latency_model=latency_model, deadline_s=share * latency_s)
         met += result.latency_s <= share * latency_s + step_s
         answered += result.answer is not None
         narrowed += any(kind_of(record) != kind_of(usual[-1].steps[0]) for record in result.steps)

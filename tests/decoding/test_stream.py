@@ -10,13 +10,13 @@ import toy
 
 from specs.config import Limits, SolveConfig
 from specs.core.latency import Estimate
-from specs.decoding.latency_model import Pace
+from specs.decoding.latency_model import LatencyModel
 from specs.decoding.stream import astream, stream
 from specs.errors import EngineError
 from specs.methods.specs import Specs
-from specs.types import Finish, Law, Propose, Seconds, StepPolicy
+from specs.types import Finish, Propose, SamplingParams, Seconds, StepPolicy
 
-LAW, LIMITS = Law(0.9, 1.0, StepPolicy(max_tokens=4)), Limits(max_steps=5, max_tokens=60)
+LAW, LIMITS = SamplingParams(0.9, 1.0, StepPolicy(max_tokens=4)), Limits(max_steps=5, max_tokens=60)
 
 
 def models():
@@ -72,8 +72,8 @@ def test_a_solve_that_was_hurried_says_nothing_of_how_often_steps_are_rewritten(
     assert any(not record.accepted for record in result.steps)
     found = []
     for finish in (Finish.MAX_STEPS, Finish.DEADLINE):
-        pace = Pace()
-        pace.learn(replace(result, finish_reason=finish, answer="1"))
-        found.append(pace.estimate(LAW.steps).rewrites)
+        latency_model = LatencyModel()
+        latency_model.learn(replace(result, finish_reason=finish, answer="1"))
+        found.append(latency_model.estimate(LAW.steps).rewrites)
     assert found[0] > Estimate().rewrites
     assert found[1] == Estimate().rewrites

@@ -14,7 +14,7 @@ from specs.deploy.doctor import Severity, _padding_hint, _sampling_hint, _scorin
 from specs.engines.local.session import LocalPolicySession
 from specs.engines.vllm.server import Facts
 from specs.errors import InputError, SpecsError
-from specs.types import Law, Role
+from specs.types import Role, SamplingParams
 
 FACTS = {
     "version": "0.32.0",
@@ -75,19 +75,19 @@ def test_one_failure_hides_nothing(folders, capsys):
 
 def test_vocabularies_are_compared_as_loading_does(folders):
     pair = {Role.DRAFT: str(folders["draft"]), Role.TARGET: str(folders["other"])}
-    assert states(diagnose(pair, Law(), engine="light"))[2] == (None, Severity.PROBLEM)
+    assert states(diagnose(pair, SamplingParams(), engine="light"))[2] == (None, Severity.PROBLEM)
     with pytest.raises(InputError, match="different vocabularies"):
         api.load(*pair.values(), None, engine="light")
     through_text = {"engine": "light", "allow_text_scoring": True}
-    assert states(diagnose(pair, Law(), **through_text))[2] == (None, Severity.HINT)
+    assert states(diagnose(pair, SamplingParams(), **through_text))[2] == (None, Severity.HINT)
     api.load(*pair.values(), None, **through_text)
 
 
 def test_one_model_alone_is_looked_at(folders):
-    found = list(diagnose({Role.PRM: str(folders["prm"])}, Law(), engine="light"))
+    found = list(diagnose({Role.PRM: str(folders["prm"])}, SamplingParams(), engine="light"))
     assert states(found) == [(Role.PRM, Severity.OK), (Role.PRM, Severity.OK)]
     assert found[-1].text == "does its part of a step"
-    (found,) = diagnose({Role.PRM: str(folders["draft"])}, Law(), engine="light")
+    (found,) = diagnose({Role.PRM: str(folders["draft"])}, SamplingParams(), engine="light")
     assert found.state is Severity.PROBLEM
     with pytest.raises(SpecsError) as refused:
         api.load(None, None, str(folders["draft"]), engine="light")
@@ -139,14 +139,14 @@ def test_a_hint_about_padding_comes_exactly_where_it_takes_part(role, changes, w
     assert not hint or "specs-llm beside vLLM" in hint
 
 
-@pytest.mark.parametrize("law", [Law(0.7), Law(1.0, 0.9), Law(1.0)])
+@pytest.mark.parametrize("law", [SamplingParams(0.7), SamplingParams(1.0, 0.9), SamplingParams(1.0)])
 @pytest.mark.parametrize("changes", [{}, {"plugin": False}, {"processed": False}, {"v2": True}])
 @pytest.mark.parametrize("role", [Role.DRAFT, Role.TARGET])
 def test_a_hint_about_the_law_comes_exactly_where_log_probabilities_are_of_another(role, changes, law):
     facts = Facts(**FACTS | changes)
     raw = facts.raw_scores if role is Role.TARGET else not facts.processed
     hint = _sampling_hint(role, facts, law)
-    assert bool(hint) is (raw and law != Law(1.0))
+    assert bool(hint) is (raw and law != SamplingParams(1.0))
     if hint:
         assert "processed_logprobs" in hint
         assert ("specs-llm beside vLLM" in hint) is (role is Role.TARGET)
@@ -225,8 +225,8 @@ def test_a_system_prompt_that_a_template_refuses_is_found(trio):
     refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
     (trio[Role.TARGET] / "chat_template.jinja").write_text(refusing + template)
     names = {role: str(folder) for role, folder in trio.items()}
-    assert states(diagnose(names, Law(), engine="light"))[-1] == (None, Severity.OK)
-    *_, last = diagnose(names, Law(), engine="light", target_system="Be brief.")
+    assert states(diagnose(names, SamplingParams(), engine="light"))[-1] == (None, Severity.OK)
+    *_, last = diagnose(names, SamplingParams(), engine="light", target_system="Be brief.")
     assert (last.role, last.state) == (Role.TARGET, Severity.PROBLEM)
     assert "no system role" in last.text
 
@@ -234,7 +234,7 @@ def test_a_system_prompt_that_a_template_refuses_is_found(trio):
 def test_models_that_can_do_their_part_but_not_meet_are_found(folders, monkeypatch):
     """Whatever an engine raises: here a target that cannot score what the draft wrote."""
     monkeypatch.setattr(LocalPolicySession, "score", lambda *_: (_ for _ in ()).throw(IndexError("token 99")))
-    *_, last = diagnose({role: str(folders[role]) for role in Role}, Law(), engine="light")
+    *_, last = diagnose({role: str(folders[role]) for role in Role}, SamplingParams(), engine="light")
     assert (last.role, last.state, last.text) == (
         None,
         Severity.PROBLEM,
@@ -244,6 +244,6 @@ def test_models_that_can_do_their_part_but_not_meet_are_found(folders, monkeypat
 
 @pytest.mark.parametrize("roles", [{"draft", "target"}, {"target", "prm"}, {"draft", "prm"}, {"draft"}, {"target"}])
 def test_a_step_is_solved_with_whatever_models_there_are(folders, roles):
-    *_, last = diagnose({Role(role): str(folders[role]) for role in roles}, Law(0.9, 0.8), engine="light")
+    *_, last = diagnose({Role(role): str(folders[role]) for role in roles}, SamplingParams(0.9, 0.8), engine="light")
     assert last.state is Severity.OK
     assert last.text == ("together they solve a step" if len(roles) > 1 else "does its part of a step")

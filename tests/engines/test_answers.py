@@ -23,7 +23,7 @@ from specs.engines.vllm.server import Server, connect
 from specs.engines.vllm.session import MOST_BIASES, RemotePolicy, RemoteReward
 from specs.errors import EngineError, ModelError
 from specs.rewards.families import TokenClassification
-from specs.types import Candidate, End, Judge, Law, Role, StepPolicy, Trace
+from specs.types import Candidate, End, Judge, Role, SamplingParams, StepPolicy, Trace
 
 URL = "http://server"
 PROMPT, PATH = [1, 2, 3], [7, 8]
@@ -56,7 +56,7 @@ CALLS = {
     "sample": (
         {},
         {"choices": [{"token_ids": [7, 8], "logprobs": {"token_logprobs": [-1.0, -2.5]}}], "usage": USAGE},
-        lambda server: server.sample(PROMPT, Law(), 8, 0),
+        lambda server: server.sample(PROMPT, SamplingParams(), 8, 0),
     ),
     "next token": (
         {},
@@ -69,7 +69,7 @@ CALLS = {
             "prompt_logprobs": [None, None, None, {"7": {"logprob": -1.0}}, {"8": {"logprob": -9999.0}}],
             "usage": USAGE,
         },
-        lambda server: server.score(PROMPT, PATH, Law()),
+        lambda server: server.score(PROMPT, PATH, SamplingParams()),
     ),
     "score at length": (
         {"scale_out": False},
@@ -77,12 +77,12 @@ CALLS = {
             "choices": [{"prompt_logprobs": [None, {}, {}, {"7": {"logprob": -1}}, {"8": {"logprob": -2.5}}]}],
             "usage": USAGE,
         },
-        lambda server: server.score(PROMPT, PATH, Law()),
+        lambda server: server.score(PROMPT, PATH, SamplingParams()),
     ),
     "score rows": (
         {"v2": True},
         {"prompt_token_id_logprobs": packed([[-1.0], [-np.inf]]), "usage": USAGE},
-        lambda server: server.score(PROMPT, PATH, Law()),
+        lambda server: server.score(PROMPT, PATH, SamplingParams()),
     ),
     "labels": (
         {},
@@ -234,7 +234,7 @@ def drew(*tokens):
     return {"choices": [{"token_ids": list(tokens), "logprobs": {"token_logprobs": logs}}], "usage": USAGE}
 
 
-LAW = Law(0.8, 0.9, StepPolicy.chunks(2))
+LAW = SamplingParams(0.8, 0.9, StepPolicy.chunks(2))
 
 
 def test_rows_that_only_pad_are_forbidden_unless_the_server_has_none(text):

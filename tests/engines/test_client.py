@@ -137,7 +137,7 @@ def test_a_server_that_falls_silent_is_given_up_after_the_timeout():
 
     with serving(silent) as (url, _):
         start = time.perf_counter()
-        with pytest.raises(EngineError, match=r"gave no answer within 0\.5 s; raise --timeout"):
+        with pytest.raises(EngineError, match=r"gave no answer within 0\.5 s; raise timeout"):
             post(url, timeout_s=0.5)
         assert time.perf_counter() - start < 5
         gone.set()

@@ -15,7 +15,7 @@ from specs.engines.files import architectures_of, read_object
 from specs.engines.loading import Names, load_models
 from specs.engines.text import HubText
 from specs.errors import ModelError
-from specs.types import Law, Role
+from specs.types import Role, SamplingParams
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 1\n"
 JSON_FILES = (
@@ -173,7 +173,7 @@ def test_doctor_goes_on_after_what_nobody_thought_of(whole, monkeypatch):
         return load(draft, *others, **loading)
 
     monkeypatch.setattr(api, "load", fails)
-    found = list(diagnose({Role.DRAFT: str(whole), Role.TARGET: str(whole)}, Law(), engine="light"))
+    found = list(diagnose({Role.DRAFT: str(whole), Role.TARGET: str(whole)}, SamplingParams(), engine="light"))
     assert (found[0].role, found[0].state, found[0].text) == (
         Role.DRAFT,
         Severity.PROBLEM,

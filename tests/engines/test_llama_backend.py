@@ -25,7 +25,7 @@ from specs.engines.protocol import never_stop  # noqa: E402
 from specs.engines.text import HubText  # noqa: E402
 from specs.errors import EngineError, InputError, ModelError, install_command  # noqa: E402
 from specs.methods.specs import Specs  # noqa: E402
-from specs.types import Candidate, Chat, Judge, Law, StepPolicy, Trace, Turn  # noqa: E402
+from specs.types import Candidate, Chat, Judge, SamplingParams, StepPolicy, Trace, Turn  # noqa: E402
 
 pytestmark = pytest.mark.slow  # run where llama.cpp has been compiled: scripts/llama
 
@@ -272,7 +272,7 @@ def test_rows_that_pad_the_embedding_are_no_part_of_the_vocabulary(folders, tmp_
 def test_engines_meet_in_one_solve(folders, file):
     """The same weights on llama.cpp as draft and on the light engine as target: all ratios are 0."""
     models = load_models(Names(str(file), str(folders["target"]), str(folders["prm"])), engine="light")
-    law = Law(0.8, 0.9, StepPolicy(max_tokens=8))
+    law = SamplingParams(0.8, 0.9, StepPolicy(max_tokens=8))
     config = SolveConfig(Specs(n=4, tau=0.0, start="draft"), law, Limits(max_steps=4))
     result = stream("a b c", models, config).result
     assert not result.text_scoring
@@ -286,9 +286,9 @@ def test_engines_meet_in_one_solve(folders, file):
 
 
 def test_refusals_name_the_mend(file, tmp_path, monkeypatch):
-    with pytest.raises(ModelError, match=r"target\.gguf is a language model .* say which with --prm-format"):
+    with pytest.raises(ModelError, match=r"target\.gguf is a language model .* say which with prm_format"):
         load_models(Names(None, None, str(file)))
-    with pytest.raises(ModelError, match=r"target\.gguf is .* no head for --prm-format qwen"):
+    with pytest.raises(ModelError, match=r"target\.gguf is .* no head for prm_format qwen"):
         load_models(Names(None, None, str(file), prm_format="qwen"))
     for name in ("./none.gguf", "none.gguf", "none/none.gguf", str(tmp_path / "none.gguf")):
         with pytest.raises(ModelError, match="no such file; give a GGUF file"):
@@ -354,7 +354,7 @@ def test_a_real_model_judges_its_own_steps(smollm2):
 def test_quantised_weights_stay_within_the_stated_tolerance(smollm2):
     """Sampled, scored as a batch, and computed from scratch: sums over steps of 40 tokens."""
     policy = smollm2.target
-    law = Law(1.0, 1.0, StepPolicy.chunks(40))
+    law = SamplingParams(1.0, 1.0, StepPolicy.chunks(40))
     trace, prompt = Trace("Tell me about the sea."), policy.prompt("Tell me about the sea.")
 
     def session():

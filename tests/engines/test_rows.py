@@ -19,7 +19,7 @@ from specs.engines.protocol import never_stop
 from specs.engines.vllm.client import Client, gather, wait
 from specs.engines.vllm.server import Server
 from specs.errors import EngineError
-from specs.types import Law
+from specs.types import SamplingParams
 
 BLOCK = 16
 
@@ -80,7 +80,7 @@ def test_every_token_of_every_candidate_is_scored_behind_a_cached_prefix(prefix,
     paths = [[k, *rng.integers(0, 100, length - 1).tolist()] for k in range(4)]
     with serving(v2 := V2()) as (url, _):
         v2.read([*before, -1], False)
-        scored = wait(gather(server(url).score(before, path, Law(1.0)) for path in paths), never_stop)
+        scored = wait(gather(server(url).score(before, path, SamplingParams(1.0)) for path in paths), never_stop)
     for path, (found, tally) in zip(paths, scored, strict=True):
         assert found == [log_probability([*before, *path[:k]], token) for k, token in enumerate(path)]
         # Of the prefix at most an open block, or the last token of a closed one.
@@ -93,9 +93,9 @@ def test_a_candidate_that_begins_as_another_is_computed_whole_and_right():
     before, path = list(range(40)), list(range(50, 90))
     with serving(v2 := V2()) as (url, _):
         one = server(url)
-        wait(one.score(before, path, Law(1.0)), never_stop)
+        wait(one.score(before, path, SamplingParams(1.0)), never_stop)
         other = [*path[:-1], 7]
-        found, tally = wait(one.score(before, other, Law(1.0)), never_stop)
+        found, tally = wait(one.score(before, other, SamplingParams(1.0)), never_stop)
     assert found == [log_probability([*before, *other[:k]], token) for k, token in enumerate(other)]
     assert v2.whole == 1
     assert tally.processed >= 80
@@ -104,4 +104,4 @@ def test_a_candidate_that_begins_as_another_is_computed_whole_and_right():
 def test_a_server_that_scores_nothing_is_named():
     empty = json.dumps({"prompt_token_id_logprobs": None, "usage": {"prompt_tokens": 3}}).encode()
     with serving(lambda *_: (200, empty)) as (url, _), pytest.raises(EngineError, match="scored nothing"):
-        wait(server(url).score([1, 2], [3], Law(1.0)), never_stop)
+        wait(server(url).score([1, 2], [3], SamplingParams(1.0)), never_stop)

@@ -29,12 +29,12 @@ from specs.methods.best_of_n import Majority
 from specs.methods.single import Single
 from specs.methods.specs import Specs
 from specs.traces.replay import ReplayEnd, replay
-from specs.types import Finish, Law, Role, StepPolicy
+from specs.types import Finish, Role, SamplingParams, StepPolicy
 
 QUESTIONS = world.QUESTIONS[:24]
 BIAS = np.array([1, 1, 2, -1, -1, -3])
 PROBLEMS = [Problem(question, str(1 + k % 2), None, f"toy:{k}") for k, question in enumerate(QUESTIONS)]
-LAW = Law(steps=StepPolicy(max_tokens=6))
+LAW = SamplingParams(steps=StepPolicy(max_tokens=6))
 LIMITS = Limits(max_steps=5, max_tokens=24)
 SPECS, BEAM = Specs(n=3, beta=2.0), Beam(n=3)
 

@@ -22,11 +22,11 @@ from specs.methods.beam import Beam
 from specs.methods.single import Single
 from specs.methods.specs import Specs
 from specs.traces.schema import result_json
-from specs.types import Law, StepPolicy
+from specs.types import SamplingParams, StepPolicy
 
 PROBLEMS = [Problem(f"{letter}", "1", None, f"toy:{letter}") for letter in "abc"]
 POINTS = [GridPoint("specs", Specs(n=3, beta=2.0)), GridPoint("beam", Beam(n=3)), GridPoint("target", Single())]
-LAW, LIMITS = Law(steps=StepPolicy(max_tokens=4)), Limits(max_steps=3, max_tokens=12)
+LAW, LIMITS = SamplingParams(steps=StepPolicy(max_tokens=4)), Limits(max_steps=3, max_tokens=12)
 ENVIRONMENT = {"cpu": "one", "cores": 2, "gpu": None, "threads": "1"}
 
 

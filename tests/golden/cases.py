@@ -13,7 +13,7 @@ from fitting import fitting
 from specs import api
 from specs.bundled.problems import generate
 from specs.decoding import clock as clock_of_solves
-from specs.decoding.latency_model import Pace
+from specs.decoding.latency_model import LatencyModel
 from specs.methods.registry import NAMES, SPECULATING
 from specs.traces.schema import plain, result_json
 
@@ -66,13 +66,20 @@ def bundled() -> Iterator[dict[str, Any]]:
 def deadlines() -> Iterator[dict[str, Any]]:
     with mock.patch.object(clock_of_solves, "time", Clock()) as clock:
         models = ticking(clock)
-        pace = Pace()
+        latency_model = LatencyModel()
         for seed in range(12):
-            api.solve("q", models, seed=1000 + seed, pace=pace, n=4, max_step_tokens=4, max_steps=6)
+            api.solve("q", models, seed=1000 + seed, latency_model=latency_model, n=4, max_step_tokens=4, max_steps=6)
         for deadline_s in DEADLINES:
             for seed in range(3):
                 result = api.solve(
-                    "q", models, seed=seed, pace=pace, n=4, max_step_tokens=4, max_steps=6, deadline_s=deadline_s
+                    "q",
+                    models,
+                    seed=seed,
+                    latency_model=latency_model,
+                    n=4,
+                    max_step_tokens=4,
+                    max_steps=6,
+                    deadline_s=deadline_s,
                 )
                 yield lasting(result)
 

@@ -18,10 +18,10 @@ from specs.decoding.stream import stream
 from specs.engines.loading import Names, load_models
 from specs.engines.local import background, prefetch
 from specs.methods.registry import make, make_with
-from specs.types import Finish, Law, Role, StepPolicy
+from specs.types import Finish, Role, SamplingParams, StepPolicy
 
 QUESTION = "What is 2 + 2?"
-LAW, LIMITS = Law(1.0, 1.0, StepPolicy(max_tokens=12)), Limits(max_steps=4)
+LAW, LIMITS = SamplingParams(1.0, 1.0, StepPolicy(max_tokens=12)), Limits(max_steps=4)
 
 
 @pytest.fixture(scope="module")

@@ -27,9 +27,9 @@ from specs.engines.protocol import Models, never_stop
 from specs.methods.beam import Beam
 from specs.methods.registry import NAMES, make, make_with
 from specs.methods.specs import Specs
-from specs.types import Candidate, End, Finish, Judge, Law, Role, StepPolicy, Trace
+from specs.types import Candidate, End, Finish, Judge, Role, SamplingParams, StepPolicy, Trace
 
-LAW = Law(0.8, 0.9, StepPolicy(max_tokens=10))
+LAW = SamplingParams(0.8, 0.9, StepPolicy(max_tokens=10))
 LIMITS = Limits(max_steps=6, max_tokens=60)
 QUESTION = "a b c"
 JUDGE = Judge("abc", "{", tuple("0123456789"))  # in letters of the tiny vocabulary: one reading on all engines
@@ -60,7 +60,9 @@ def solve(models, method, law=LAW, seed=0, limits=LIMITS):
 # 1. Same law ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("law", [Law(1.0), Law(0.6), Law(1.0, 0.7), Law(0.8, 0.9)])
+@pytest.mark.parametrize(
+    "law", [SamplingParams(1.0), SamplingParams(0.6), SamplingParams(1.0, 0.7), SamplingParams(0.8, 0.9)]
+)
 def test_first_tokens_follow_the_law(models, law):
     """Chi-square of 4,000 first tokens against softmax(logits / temperature) with top-p, at 5 sigma."""
     policy, law = models.draft, replace(law, steps=StepPolicy.chunks(1))
@@ -74,7 +76,7 @@ def test_first_tokens_follow_the_law(models, law):
 
 def test_pairs_of_tokens_follow_the_law(models):
     """Rows that candidates share must not tie their later draws: chi-square of two tokens, at 5 sigma."""
-    policy, law = models.draft, Law(0.7, 1.0, StepPolicy.chunks(2))
+    policy, law = models.draft, SamplingParams(0.7, 1.0, StepPolicy.chunks(2))
     prompt = policy.prompt(QUESTION)
     first = np.exp(from_scratch(policy, prompt, law)[-1])
     top = int(first.argmax())
@@ -85,7 +87,7 @@ def test_pairs_of_tokens_follow_the_law(models):
     assert statistic < toy.chi_square_bound(max(degrees, 1))
 
 
-@pytest.mark.parametrize("law", [LAW, Law(1.0, 1.0, StepPolicy(max_tokens=12))])
+@pytest.mark.parametrize("law", [LAW, SamplingParams(1.0, 1.0, StepPolicy(max_tokens=12))])
 def test_sampled_log_probabilities_are_those_of_scoring_and_of_scratch(models, law):
     """What the sampler reports = what scoring says = one causal pass over the whole sequence."""
     policy = models.target
@@ -118,7 +120,7 @@ def test_target_scores_under_the_prompt_it_would_write_under(models):
     """A system prompt of the target's own changes its scores, to exactly what it would write with."""
     own = replace(models.target, system="b a")
     with_own = Models(models.draft, own, models.prm)
-    law = Law(0.9, 1.0, StepPolicy(max_tokens=8))
+    law = SamplingParams(0.9, 1.0, StepPolicy(max_tokens=8))
     (record,) = solve(with_own, Specs(n=3, start="draft", deferral="next"), law=law, limits=Limits(max_steps=1)).steps
     for candidate in record.candidates:
         written_under = log_p(own, own.prompt(QUESTION), candidate.token_ids, law)
@@ -223,7 +225,7 @@ def test_both_writers_take_part_in_the_switching_solves(models):
 
 def test_equal_candidates_are_verified_once(models):
     """At a low temperature most candidates are equal; verification costs the distinct ones only."""
-    cold = Law(0.05, 1.0, StepPolicy(max_tokens=6))
+    cold = SamplingParams(0.05, 1.0, StepPolicy(max_tokens=6))
     (record,) = solve(models, Specs(n=16, start="draft", deferral="next"), law=cold, limits=Limits(max_steps=1)).steps
     firsts = [c for c in record.candidates if c.duplicates_of is None]
     assert len(firsts) < 8
@@ -251,7 +253,9 @@ def test_ratings_are_those_of_scratch(models):
         pairs = [(start, candidate) for start, group in groups for candidate in group]
         for (start, candidate), rating in zip(pairs, rater.judge(groups, JUDGE), strict=True):
             said = [t for t in (*start.token_ids, *candidate.token_ids) if t not in policy.text.end_ids]
-            likely = int(from_scratch(policy, [*policy.prompt(QUESTION), *said, *asked], Law(1.0))[-1].argmax())
+            likely = int(
+                from_scratch(policy, [*policy.prompt(QUESTION), *said, *asked], SamplingParams(1.0))[-1].argmax()
+            )
             assert rating == (labels.index(likely) / 9 if likely in labels else 0)
             ratings[rating] += 1
         trace = trace.extend(candidates[1], Role.TARGET)
@@ -337,7 +341,7 @@ def test_steps_end_at_the_first_token_that_completes_the_delimiter(models):
     """By brute force over decoded prefixes; the vocabulary has tokens such as '.\\n\\n' and 'b.\\n'."""
     text = models.draft.text
     ends = Counter()
-    law = Law(1.2, 1.0, StepPolicy(max_tokens=14))
+    law = SamplingParams(1.2, 1.0, StepPolicy(max_tokens=14))
     rounds = [session(models.draft).sample([Trace(QUESTION)], 200, law, [Key.from_seed(seed)]) for seed in range(3)]
     for sample in (sample for samples in rounds for sample in samples):
         ids = sample.token_ids
@@ -360,7 +364,7 @@ def test_steps_end_at_the_first_token_that_completes_the_delimiter(models):
 
 def test_a_character_that_spans_steps_comes_out_whole(models):
     """One-token steps cut multi-byte characters; ids travel, so the trace's text is right."""
-    law = Law(3.0, 1.0, StepPolicy.chunks(1))
+    law = SamplingParams(3.0, 1.0, StepPolicy.chunks(1))
     seen = 0
     for seed in range(30):
         result = solve(models, make("draft"), law=law, seed=seed, limits=Limits(max_steps=12, max_tokens=12))
@@ -405,7 +409,7 @@ def test_a_candidate_is_the_same_whatever_n_is(models):
 
 
 def test_caps_end_a_solve_by_name(models):
-    long = Law(1.0, 1.0, StepPolicy.chunks(5))
+    long = SamplingParams(1.0, 1.0, StepPolicy.chunks(5))
     reasons = {}
     for name, limits in {
         Finish.MAX_STEPS: Limits(max_steps=2, max_tokens=500),
@@ -436,7 +440,7 @@ def slow(models, **seconds):
 
 def test_a_deadline_returns_the_best_trace_so_far(clocked):
     limits = Limits(max_steps=200, max_tokens=200, deadline_s=0.25)
-    law = Law(1.0, 1.0, StepPolicy.chunks(4))
+    law = SamplingParams(1.0, 1.0, StepPolicy.chunks(4))
     paced = slow(clocked, target=0.01, draft=0.01, prm=0.01)
     results = [solve(paced, Specs(n=3), law=law, limits=limits, seed=seed) for seed in range(8)]
     result = next(r for r in results if r.finish_reason is Finish.DEADLINE)  # the others met end-of-text
@@ -449,7 +453,7 @@ def test_cancelling_ends_a_solve_within_a_token(clocked):
     running = stream(
         QUESTION,
         slow(clocked, target=0.02),
-        SolveConfig(make("target"), Law(1.0, 1.0, StepPolicy.chunks(50)), LIMITS),
+        SolveConfig(make("target"), SamplingParams(1.0, 1.0, StepPolicy.chunks(50)), LIMITS),
     )
     threading.Timer(0.15, running.cancel).start()
     start = time.perf_counter()
@@ -474,7 +478,7 @@ def test_too_long_a_question_is_refused_by_name(models):
 def test_phases_add_up_and_overlap_is_seen(models):
     """Target scoring and PRM run at the same time: the wall shows the longer one, the phases both."""
     paced = slow(models, target=0.15, prm=0.15)
-    law = Law(1.0, 1.0, StepPolicy(max_tokens=6))
+    law = SamplingParams(1.0, 1.0, StepPolicy(max_tokens=6))
     result = solve(paced, Specs(n=3, tau=0.0, start="draft"), law=law, limits=Limits(max_steps=3))
     for record in result.steps:
         s = record.seconds
@@ -488,7 +492,9 @@ def test_phases_add_up_and_overlap_is_seen(models):
 
 
 def test_time_that_the_caller_takes_is_not_the_solves(clocked):
-    running = stream(QUESTION, clocked, SolveConfig(make("target"), Law(0.3, 1.0, StepPolicy.chunks(2)), LIMITS))
+    running = stream(
+        QUESTION, clocked, SolveConfig(make("target"), SamplingParams(0.3, 1.0, StepPolicy.chunks(2)), LIMITS)
+    )
     steps = 0
     for _ in running:
         time.sleep(0.05)

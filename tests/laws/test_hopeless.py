@@ -15,10 +15,10 @@ from specs.core.selection import softmax
 from specs.decoding.stream import stream
 from specs.errors import InputError
 from specs.methods.specs import Specs
-from specs.types import Law, Role, StepPolicy
+from specs.types import Role, SamplingParams, StepPolicy
 
-LAW = Law(0.7, steps=StepPolicy(max_tokens=64))
-HOT = Law(1.3, steps=StepPolicy(max_tokens=64))
+LAW = SamplingParams(0.7, steps=StepPolicy(max_tokens=64))
+HOT = SamplingParams(1.3, steps=StepPolicy(max_tokens=64))
 """So that candidates, and their rewards, differ."""
 
 
@@ -81,7 +81,7 @@ def test_nothing_is_computed_twice_and_the_target_computes_less(bundled):
 def test_whole_solves_keep_their_ledger():
     for seed in range(8):
         models = toy.models_for("specs", toy.table(1, end=-2.0), toy.table(2, end=-2.0))
-        law = Law(0.8, 0.9, StepPolicy(max_tokens=10))
+        law = SamplingParams(0.8, 0.9, StepPolicy(max_tokens=10))
         result = stream(
             "a",
             models,

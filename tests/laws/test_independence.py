@@ -17,11 +17,11 @@ from specs.decoding.stream import stream
 from specs.engines.local.tabular import TabularPolicy, TabularReward, TabularText
 from specs.engines.protocol import Models
 from specs.methods.registry import make, make_with
-from specs.types import Law, Role, StepPolicy
+from specs.types import Role, SamplingParams, StepPolicy
 
 PROBLEMS = 1000
 PIECES = ["a", "b", "\n\n", ""]
-LAW, LIMITS = Law(steps=StepPolicy(max_tokens=2)), Limits(max_steps=2, max_tokens=4)
+LAW, LIMITS = SamplingParams(steps=StepPolicy(max_tokens=2)), Limits(max_steps=2, max_tokens=4)
 METHODS = {
     # what is drawn besides tokens: which candidate, which one of the rewrite, whether to keep it, who writes next
     "specs": ({"n": 3, "tau": 1.0, "switch_on": "trace"}, {"select 0", "select 1"}),

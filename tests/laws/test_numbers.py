@@ -16,9 +16,9 @@ from specs.engines.protocol import never_stop
 from specs.engines.text import HubText
 from specs.errors import EngineError, ModelError
 from specs.methods.registry import make, make_with
-from specs.types import Candidate, End, Finish, Judge, Law, Role, StepPolicy, Trace
+from specs.types import Candidate, End, Finish, Judge, Role, SamplingParams, StepPolicy, Trace
 
-LAW = Law(0.8, 0.9, StepPolicy(max_tokens=10))
+LAW = SamplingParams(0.8, 0.9, StepPolicy(max_tokens=10))
 LIMITS = Limits(max_steps=6, max_tokens=60)
 SEEDS = range(4)
 QUESTION = "b c"
@@ -115,7 +115,9 @@ def endless(ids):
     return [0.0, 0.0, math.inf, 0.0, 0.0]
 
 
-@pytest.mark.parametrize("law", [Law(1.0), Law(0.7, 0.9), Law(0.0)], ids=["plain", "nucleus", "greedy"])
+@pytest.mark.parametrize(
+    "law", [SamplingParams(1.0), SamplingParams(0.7, 0.9), SamplingParams(0.0)], ids=["plain", "nucleus", "greedy"]
+)
 @pytest.mark.parametrize(
     ("logits", "word"), [(nothing, "-infinity for all tokens"), (unknown, "NaN"), (endless, "infinite")]
 )
@@ -166,7 +168,7 @@ def test_a_reward_that_is_none_never_reaches_the_method(method, reward, said):
     result = stream(
         "q",
         models,
-        SolveConfig(make_with(method, {"n": 2}), Law(1.0, 1.0, StepPolicy(max_tokens=4)), LIMITS, seed=1),
+        SolveConfig(make_with(method, {"n": 2}), SamplingParams(1.0, 1.0, StepPolicy(max_tokens=4)), LIMITS, seed=1),
     ).result
     if said is None:
         assert result.error is None

@@ -19,9 +19,9 @@ from specs.engines.protocol import never_stop
 from specs.engines.text import HubText
 from specs.errors import ModelError
 from specs.methods.registry import make, make_with
-from specs.types import Candidate, End, Finish, Judge, Law, Role, StepPolicy, Trace
+from specs.types import Candidate, End, Finish, Judge, Role, SamplingParams, StepPolicy, Trace
 
-LAW = Law(0.8, 0.9, StepPolicy(max_tokens=10))
+LAW = SamplingParams(0.8, 0.9, StepPolicy(max_tokens=10))
 LIMITS = Limits(max_steps=6, max_tokens=60)
 QUESTION = "a b c"
 MORE = {"draft": 9, "target": 4}
@@ -49,7 +49,7 @@ def candidates_of(samples):
     return [Candidate(one.token_ids, one.text, one.end) for one in samples]
 
 
-@pytest.mark.parametrize("law", [Law(1.0), Law(0.6, 0.8)])
+@pytest.mark.parametrize("law", [SamplingParams(1.0), SamplingParams(0.6, 0.8)])
 def test_the_law_is_normalised_without_padding(padded, size, law):
     """4,000 first tokens by chi-square at 5 sigma, against a softmax over the tokenizer's own tokens by hand."""
     policy = padded.draft
@@ -129,7 +129,7 @@ def test_a_solve_goes_on_with_the_candidates_that_the_target_can_write(short):
 
 def test_tokens_that_the_target_lacks_are_impossible_and_the_others_have_the_law_of_its_rows(models, short):
     """Against the whole model, its other logits at minus infinity."""
-    law, whole = Law(1.3, 1.0, StepPolicy.chunks(2)), models.target
+    law, whole = SamplingParams(1.3, 1.0, StepPolicy.chunks(2)), models.target
     candidates = candidates_of(opened(models.draft, SHORT).sample([Trace(SHORT)], 40, law, [Key.from_seed(1)]))
     scores = opened(short["target"].target, SHORT).score([(Trace(SHORT), candidates)], law)
     prompt, wanted = whole.prompt(SHORT), []

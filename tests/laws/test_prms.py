@@ -17,7 +17,7 @@ from specs.engines.protocol import Models, never_stop
 from specs.methods.beam import Beam
 from specs.methods.registry import make
 from specs.methods.specs import Specs
-from specs.types import Law, Role, StepPolicy, Trace
+from specs.types import Role, SamplingParams, StepPolicy, Trace
 
 LIMITS = Limits(max_steps=6, max_tokens=60)
 METHODS = [Specs(n=5, tau=0.5), Specs(n=4, tau=0.5, deferral="rewrite"), Beam(n=6, width=3), make("best-of-n", n=4)]
@@ -44,7 +44,7 @@ def worlds(request, tmp_path_factory):
 
 
 def solve(models, method, policy, seed):
-    return stream("a b c", models, SolveConfig(method, Law(0.9, 1.0, policy), LIMITS, seed=seed)).result
+    return stream("a b c", models, SolveConfig(method, SamplingParams(0.9, 1.0, policy), LIMITS, seed=seed)).result
 
 
 @pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)

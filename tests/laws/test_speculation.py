@@ -12,9 +12,9 @@ from specs.engines.loading import Names, load_models
 from specs.engines.protocol import Models
 from specs.errors import InputError
 from specs.methods.registry import NAMES, SPECULATING, make, make_with
-from specs.types import Finish, Law, Role, StepPolicy
+from specs.types import Finish, Role, SamplingParams, StepPolicy
 
-LAW, LIMITS = Law(0.8, 0.9, StepPolicy(max_tokens=10)), Limits(max_steps=4, max_tokens=40)
+LAW, LIMITS = SamplingParams(0.8, 0.9, StepPolicy(max_tokens=10)), Limits(max_steps=4, max_tokens=40)
 QUESTION = "a b c"
 
 
@@ -65,7 +65,7 @@ def test_a_draft_that_is_the_target_is_always_right(models, name):
 
 
 def test_greedy_decoding_agrees_too(models):
-    cold = Law(0.0, 1.0, StepPolicy(max_tokens=10))
+    cold = SamplingParams(0.0, 1.0, StepPolicy(max_tokens=10))
     assert solve(models, "target+speculation", law=cold).text == solve(models, "target", law=cold).text
 
 

@@ -17,10 +17,10 @@ from specs.errors import InputError
 from specs.methods.beam import Beam
 from specs.methods.registry import NAMES, make
 from specs.methods.specs import Specs
-from specs.types import Candidate, End, Law, Role, StepPolicy
+from specs.types import Candidate, End, Role, SamplingParams, StepPolicy
 
-LAW = Law(0.8, 0.9, StepPolicy(max_tokens=10))
-BUNDLED = Law(1.3, steps=StepPolicy(max_tokens=64))
+LAW = SamplingParams(0.8, 0.9, StepPolicy(max_tokens=10))
+BUNDLED = SamplingParams(1.3, steps=StepPolicy(max_tokens=64))
 SHARES = (0.5, 0.75)
 SEVERAL = ("specs", "random-switch", "beam", "beam-draft", "dvts", "gsi", "prm-free", "oracle-route")
 """Methods that draw several candidates of a step."""

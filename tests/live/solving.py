@@ -10,7 +10,7 @@ from specs.bundled.problems import generate
 from specs.core.keys import Key
 from specs.core.sampling import log_law
 from specs.engines.protocol import never_stop
-from specs.types import Law, Role, StepPolicy, Trace
+from specs.types import Role, SamplingParams, StepPolicy, Trace
 
 QUESTION = generate("medium", 2_300_007).question
 
@@ -22,7 +22,7 @@ def opened(policy):
 
 def check_first_tokens(policy, own, seeds):
     """Chi-square of 500 tokens a seed against `own` model's softmax(logits) at temperature 1, false alarms 3e-7."""
-    law = Law(1.0, 1.0, StepPolicy.chunks(1))
+    law = SamplingParams(1.0, 1.0, StepPolicy.chunks(1))
     prompt = np.asarray(own.prompt(QUESTION))
     rows = own.backend.forward(own.backend.cache(), prompt, np.arange(len(prompt)), None, np.array([len(prompt) - 1]))
     exact = np.exp(log_law(rows[0].astype(np.float64)))

@@ -2,11 +2,11 @@
 
 from specs.deploy.doctor import Severity, diagnose
 from specs.engines.folders import BUNDLED
-from specs.types import Law, Role
+from specs.types import Role, SamplingParams
 
 
 def test_servers_with_everything_switched_on_need_nothing(servers):
-    found = list(diagnose({Role(role): server.url for role, server in servers.items()}, Law(0.7)))
+    found = list(diagnose({Role(role): server.url for role, server in servers.items()}, SamplingParams(0.7)))
     assert {finding.state for finding in found} == {Severity.OK}, found
     cached = [finding.text for finding in found if "from its cache" in finding.text]
     assert [text.partition("ms, ")[2] for text in cached] == ["64 of them from its cache"] * 2  # two blocks of three
@@ -16,7 +16,11 @@ def test_servers_with_everything_switched_on_need_nothing(servers):
 def test_a_bare_server_is_told_what_to_switch_on(servers, start):
     bare = start("target", "--no-enable-prefix-caching", "--no-enable-scale-out", VLLM_PLUGINS="none")
     found = list(
-        diagnose({Role.DRAFT: servers["draft"].url, Role.TARGET: bare.url}, Law(0.7), tokenizer=str(BUNDLED / "target"))
+        diagnose(
+            {Role.DRAFT: servers["draft"].url, Role.TARGET: bare.url},
+            SamplingParams(0.7),
+            tokenizer=str(BUNDLED / "target"),
+        )
     )
     hints = " ".join(finding.text for finding in found if (finding.role, finding.state) == (Role.TARGET, Severity.HINT))
     for mend in ("--no-enable-prefix-caching", "--enable-scale-out", "install specs-llm", "processed_logprobs"):

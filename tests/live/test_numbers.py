@@ -14,10 +14,10 @@ from specs.engines.protocol import Models, never_stop
 from specs.engines.text import HubText
 from specs.errors import EngineError
 from specs.methods.registry import make, make_with
-from specs.types import Candidate, Finish, Law, Role, StepPolicy, Trace
+from specs.types import Candidate, Finish, Role, SamplingParams, StepPolicy, Trace
 
 QUESTION = "b c"
-LAW = Law(0.7, 0.95, StepPolicy.chunks(6))
+LAW = SamplingParams(0.7, 0.95, StepPolicy.chunks(6))
 PADDING = 7
 
 
@@ -62,7 +62,7 @@ def test_with_the_plugin_the_law_is_normalised_without_padding(start, folders, r
     server = start(str(folders["padded"]), PROCESSED, **runner)
     remote, own = load_models(Names(server.url, server.url, None)), light(folders["plain"], None, None).draft
     assert remote.draft.replicas.facts.rows == own.text.size + PADDING
-    for law in (Law(1.0, 1.0, LAW.steps), LAW):
+    for law in (SamplingParams(1.0, 1.0, LAW.steps), LAW):
         samples, groups = drawn(remote.draft, law)
         assert max(token for one in samples for token in one.token_ids) < own.text.size
         wanted = opened(own).score(groups, law)
@@ -77,7 +77,7 @@ def test_with_the_plugin_the_law_is_normalised_without_padding(start, folders, r
 )
 def test_without_the_plugin_what_is_sampled_is_right_and_scores_are_said_to_count_padding(start, folders, runner):
     server = start(str(folders["padded"]), PROCESSED, **runner)
-    remote, law = load_models(Names(server.url, server.url, None)), Law(1.0, 1.0, LAW.steps)
+    remote, law = load_models(Names(server.url, server.url, None)), SamplingParams(1.0, 1.0, LAW.steps)
     samples, groups = drawn(remote.draft, law)
     assert max(token for one in samples for token in one.token_ids) < remote.draft.text.size
     wanted = opened(light(folders["plain"], None, None).draft).score(groups, law)

@@ -16,9 +16,9 @@ from specs.decoding.stream import stream
 from specs.deploy.doctor import State, diagnose
 from specs.engines.protocol import Models
 from specs.methods.registry import make, make_with
-from specs.types import Candidate, End, Law, Role, StepPolicy, Trace
+from specs.types import Candidate, End, Role, SamplingParams, StepPolicy, Trace
 
-LAW = Law(0.7, 0.95, StepPolicy(max_tokens=40))
+LAW = SamplingParams(0.7, 0.95, StepPolicy(max_tokens=40))
 FP32, BF16 = 1e-4, 0.25
 """Tolerances in nats on the summed log-probability of a step, as docs/engines/vllm.md says."""
 CPU = Path("/proc/cpuinfo")

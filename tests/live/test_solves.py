@@ -15,9 +15,9 @@ from specs.decoding.stream import stream
 from specs.engines.protocol import Models
 from specs.errors import InputError
 from specs.methods.registry import make, make_with
-from specs.types import Candidate, End, Finish, Law, Role, StepPolicy, Trace
+from specs.types import Candidate, End, Finish, Role, SamplingParams, StepPolicy, Trace
 
-LAW = Law(0.7, 0.95, StepPolicy(max_tokens=64))
+LAW = SamplingParams(0.7, 0.95, StepPolicy(max_tokens=64))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_log_probabilities_are_those_of_the_law_and_of_this_process(remote, loca
 
 def test_steps_end_where_they_end_in_this_process(remote, local):
     """At the first delimiter after text, at end-of-text or at the cap; ids and text say the same."""
-    law, ends = Law(1.3, 1.0, StepPolicy(max_tokens=20)), Counter()
+    law, ends = SamplingParams(1.3, 1.0, StepPolicy(max_tokens=20)), Counter()
     for sample in opened(remote.draft).sample([Trace(QUESTION)], 200, law, [Key.from_seed(3)]):
         text = b"".join(local.draft.text.piece(token) for token in sample.token_ids).decode()
         assert text == sample.text
@@ -71,7 +71,7 @@ def test_what_a_solve_records_is_what_this_process_computes(remote, local, name)
     result = stream(QUESTION, remote, SolveConfig(make_with(name, {"n": 4}), LAW, Limits(max_steps=12), seed=1)).result
     assert result.error is None
     assert not result.raw_scoring
-    law = Law(0.7, 0.95, StepPolicy(delimiter=None, max_tokens=2048)) if name == "best-of-n" else LAW
+    law = SamplingParams(0.7, 0.95, StepPolicy(delimiter=None, max_tokens=2048)) if name == "best-of-n" else LAW
     if name != "ssr":
         check_records(result, local, law)
     assert all(use.processed > 0 and use.minimum is not None for use in result.usage.values())
@@ -146,14 +146,14 @@ def test_an_unmodified_server_is_exact_at_temperature_1_and_says_so_elsewhere(st
     with pytest.raises(InputError, match=r"gives log-probabilities at temperature 1 only and bundled:draft at 0\.7"):
         stream(QUESTION, mixed, SolveConfig(make("specs"), LAW))
     result = stream(
-        QUESTION, mixed, SolveConfig(make("specs", n=4, start="draft"), Law(1.0, 1.0, LAW.steps), seed=1)
+        QUESTION, mixed, SolveConfig(make("specs", n=4, start="draft"), SamplingParams(1.0, 1.0, LAW.steps), seed=1)
     ).result
     assert result.error is None
     assert not result.raw_scoring
     alone = stream(QUESTION, Models(target=target), SolveConfig(make("target"), LAW)).result
     assert alone.raw_scoring
     groups = [(Trace(QUESTION), list(result.steps[0].candidates))]
-    plain = Law(1.0, 1.0, LAW.steps)
+    plain = SamplingParams(1.0, 1.0, LAW.steps)
     assert [c.log_p for c in result.steps[0].candidates] == pytest.approx(
         opened(local.target).score(groups, plain), abs=1e-3
     )

@@ -14,10 +14,10 @@ from specs.engines.protocol import never_stop
 from specs.engines.vllm.client import gather, wait
 from specs.engines.vllm.server import connect
 from specs.methods.registry import make
-from specs.types import Law, Role, StepPolicy
+from specs.types import Role, SamplingParams, StepPolicy
 
 BLOCK = 32
-LAW = Law(0.7, 0.95, StepPolicy(max_tokens=64))
+LAW = SamplingParams(0.7, 0.95, StepPolicy(max_tokens=64))
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,11 @@ def test_the_servers_run_v2(v2):
 
 
 @pytest.mark.parametrize(
-    ("role", "law"), [("draft", Law(1.0)), *(("target", law) for law in (Law(1.0), Law(0.7), Law(0.7, 0.999)))]
+    ("role", "law"),
+    [
+        ("draft", SamplingParams(1.0)),
+        *(("target", law) for law in (SamplingParams(1.0), SamplingParams(0.7), SamplingParams(0.7, 0.999))),
+    ],
 )
 def test_scores_are_exact_and_read_behind_the_cached_prefix(v2, local, role, law):
     """Random tokens, where the prefix ends within a block and where it ends with one; the server says what it read."""
@@ -88,6 +92,6 @@ def test_what_a_solve_records_is_what_this_process_computes(remote, local):
 
 
 def test_doctor_finds_nothing_to_mend(v2):
-    found = list(diagnose({Role(role): server.url for role, server in v2.items()}, Law(0.7)))
+    found = list(diagnose({Role(role): server.url for role, server in v2.items()}, SamplingParams(0.7)))
     assert {finding.state for finding in found} == {State.OK}, found
     assert any("scores candidates after a cached prefix (model runner V2)" in finding.text for finding in found)

@@ -11,15 +11,15 @@ from specs.config import Limits, SolveConfig
 from specs.core.keys import Key
 from specs.core.latency import Estimate, Kind
 from specs.decoding import clock as clock_of_solves
-from specs.decoding.latency_model import Pace, kind_of
+from specs.decoding.latency_model import LatencyModel, kind_of
 from specs.decoding.stream import stream
 from specs.errors import InputError
 from specs.methods.deadline import Deadline, Moment, Way
 from specs.methods.registry import make
 from specs.methods.specs import Specs
-from specs.types import Finish, Law, Proposal, Role, Seconds, StepPolicy
+from specs.types import Finish, Proposal, Role, SamplingParams, Seconds, StepPolicy
 
-LAW = Law(0.9, 1.0, StepPolicy(max_tokens=4))
+LAW = SamplingParams(0.9, 1.0, StepPolicy(max_tokens=4))
 LIMITS = Limits(max_steps=6, max_tokens=60)
 
 
@@ -29,16 +29,18 @@ def clock(monkeypatch):
     return clock
 
 
-def solve(models, method, deadline_s=None, pace=None, seed=0, limits=LIMITS):
+def solve(models, method, deadline_s=None, latency_model=None, seed=0, limits=LIMITS):
     limits = replace(limits, deadline_s=deadline_s)
-    return stream("q", models, SolveConfig(method, LAW, limits, seed=seed), pace=pace or Pace()).result
+    return stream(
+        "q", models, SolveConfig(method, LAW, limits, seed=seed), latency_model=latency_model or LatencyModel()
+    ).result
 
 
 def experienced(models, method, solves=12):
-    pace = Pace()
+    latency_model = LatencyModel()
     for seed in range(solves):
-        solve(models, method, None, pace, 1000 + seed)
-    return pace
+        solve(models, method, None, latency_model, 1000 + seed)
+    return latency_model
 
 
 def written(result):
@@ -93,7 +95,7 @@ def test_the_widest_way_that_fits_is_taken_as_worked_out_by_hand():
     """
     deadline = Deadline(Specs(n=4), deadline_s=1.0, estimate=known())
     verified, few = Way(Kind.VERIFIED, 4, True), Way(Kind.REWARDED, 2, True)
-    rewarded, alone = Way(Kind.REWARDED, 4, False), Way(Kind.ALONE, 1, False)
+    rewarded, alone = Way(Kind.REWARDED, 4, False), Way(Kind.NO_CONTEXT, 1, False)
     table = {0: (80 + 50, 60 + 50, 60), 1: (60 + 37.5, 45 + 37.5, 45), 3: (20 + 12.5, 15 + 12.5, 15)}
     for done, needed in table.items():
         for way, below, ms in zip((verified, few, rewarded), (few, rewarded, alone), needed, strict=True):
@@ -106,7 +108,7 @@ def test_fewer_candidates_where_they_take_less():
     deadline = Deadline(Specs(n=8), deadline_s=10.0, estimate=known(slope=0.5))
     found = [deadline.way(Moment(ms / 1000, known(slope=0.5)))[:2] for ms in range(1, 800)]
     ways = [way for k, way in enumerate(found) if k == 0 or way != found[k - 1]]
-    assert ways[0] == (Kind.ALONE, 1)
+    assert ways[0] == (Kind.NO_CONTEXT, 1)
     assert ways[-4:] == [(Kind.VERIFIED, n) for n in (1, 2, 4, 8)]
 
 
@@ -138,20 +140,20 @@ def test_what_a_model_reads_for_the_first_time_takes_longer():
     assert now.needed(Kind.VERIFIED, 1, 2) == pytest.approx(0.02 * (3 + 1))
     now = now.after(Kind.REWARDED, 1, 0.185)
     assert now.used == {Role.DRAFT, Role.PRM}
-    assert now.needed(Kind.VERIFIED, 1) == pytest.approx(3 * now.needed(Kind.ALONE, 1) * 2, rel=0.01)
+    assert now.needed(Kind.VERIFIED, 1) == pytest.approx(3 * now.needed(Kind.NO_CONTEXT, 1) * 2, rel=0.01)
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_deadline_is_kept_and_the_finish_reason_says_that_it_was_felt(name, clock):
     method = METHODS[name]
     models = ticking(clock)
-    pace = experienced(models, method)
+    latency_model = experienced(models, method)
     plain = [solve(models, method, None, seed=seed) for seed in range(9)]
     usual_s = sorted(result.latency_s for result in plain)[4]
     step_s = max(record.seconds.wall for result in plain for record in result.steps)
     for share in (0.3, 0.6, 1.0):
         for seed in range(9):
-            result = solve(models, method, share * usual_s, pace, seed)
+            result = solve(models, method, share * usual_s, latency_model, seed)
             assert result.latency_s <= share * usual_s + 1.1 * step_s + max(COST.values())
             felt = result.finish_reason not in (Finish.ANSWER, Finish.END_OF_TEXT)
             assert felt or written(result) == written(plain[seed])
@@ -179,9 +181,9 @@ def test_a_late_rewrite_is_left_out_and_a_late_target_writes_nothing(clock):
     for deferral, start in (("rewrite", "draft"), ("next", "draft"), ("next", "target")):
         method = Specs(n=2, tau=1.0, switch_on="trace", deferral=deferral, start=start)
         models = ticking(clock, rate=lambda steps: 0.5)
-        pace = experienced(models, method)
-        hurried = [solve(models, method, 0.025, pace, seed) for seed in range(10)]
-        relaxed = [solve(models, method, 10.0, pace, seed) for seed in range(10)]
+        latency_model = experienced(models, method)
+        hurried = [solve(models, method, 0.025, latency_model, seed) for seed in range(10)]
+        relaxed = [solve(models, method, 10.0, latency_model, seed) for seed in range(10)]
         assert all(record.writer is Role.DRAFT for result in hurried for record in result.accepted)
         later = [record for result in relaxed for record in result.accepted[1:]]
         assert later
@@ -213,41 +215,46 @@ def test_a_deadline_is_positive():
 
 
 def test_pace_leaves_methods_alone_that_cannot_be_hurried():
-    pace = Pace()
+    latency_model = LatencyModel()
     for name in ("beam", "draft", "gsi", "best-of-n", "majority"):
         method = make(name)
-        assert pace.timed(method, LAW, Limits(deadline_s=1.0)) is method
+        assert latency_model.timed(method, LAW, Limits(deadline_s=1.0)) is method
     specs = Specs()
-    assert pace.timed(specs, LAW, Limits()) is specs
-    timed = pace.timed(specs, LAW, Limits(deadline_s=1.0))
+    assert latency_model.timed(specs, LAW, Limits()) is specs
+    timed = latency_model.timed(specs, LAW, Limits(deadline_s=1.0))
     assert isinstance(timed, Deadline)
-    assert pace.timed(timed, LAW, Limits(deadline_s=2.0)) is timed
+    assert latency_model.timed(timed, LAW, Limits(deadline_s=2.0)) is timed
 
 
 def test_pace_learns_from_all_methods_whose_steps_are_of_its_kinds(clock):
     models = ticking(clock)
     for name in ("specs", "gsi", "rsd", "beam", "beam-draft", "draft", "random-switch", "specs+speculation"):
-        pace = Pace()
-        pace.learn(solve(models, make(name)))
-        assert pace.estimate(LAW.steps) != Estimate()
+        latency_model = LatencyModel()
+        latency_model.learn(solve(models, make(name)))
+        assert latency_model.estimate(LAW.steps) != Estimate()
     for name in ("best-of-n", "majority", "ssr", "oracle-route"):
-        pace = Pace()
-        pace.learn(solve(toy.models_for(name), make(name)))
-        assert pace.estimate(LAW.steps) == Estimate()
+        latency_model = LatencyModel()
+        latency_model.learn(solve(toy.models_for(name), make(name)))
+        assert latency_model.estimate(LAW.steps) == Estimate()
 
 
 def test_what_is_learned_of_steps_that_end_in_one_way_says_nothing_of_others(clock):
-    pace = experienced(ticking(clock), Specs())
-    assert pace.estimate(StepPolicy(max_tokens=999)) == Estimate()
+    latency_model = experienced(ticking(clock), Specs())
+    assert latency_model.estimate(StepPolicy(max_tokens=999)) == Estimate()
     result = solve(ticking(clock), Specs())
     for tokens in range(1, 40):
-        pace.learn(replace(result, settings={**result.settings, "steps": {"max_tokens": tokens}}))
-    assert pace.estimate(LAW.steps) == Estimate()  # forgotten for those
+        latency_model.learn(replace(result, settings={**result.settings, "steps": {"max_tokens": tokens}}))
+    assert latency_model.estimate(LAW.steps) == Estimate()  # forgotten for those
 
 
 def test_kinds_of_recorded_steps(clock):
     models = ticking(clock)
-    for name, kind in (("draft", Kind.ALONE), ("beam-draft", Kind.REWARDED), ("gsi", Kind.VERIFIED), ("target", None)):
+    for name, kind in (
+        ("draft", Kind.NO_CONTEXT),
+        ("beam-draft", Kind.REWARDED),
+        ("gsi", Kind.VERIFIED),
+        ("target", None),
+    ):
         result = solve(models, make(name))
         assert {kind_of(record) for record in result.steps if record.writer is result.steps[0].writer} == {kind}
     assert kind_of(solve(models, make("beam")).steps[0]) is Kind.TARGET
@@ -256,8 +263,8 @@ def test_kinds_of_recorded_steps(clock):
 def test_models_that_slow_down_are_noticed_within_the_solve(clock):
     """The pace is of models that were five times faster."""
     method = Specs(n=8, tau=0.0, switch_on="trace")
-    pace = experienced(ticking(clock), method)
+    latency_model = experienced(ticking(clock), method)
     usual_s = solve(ticking(clock), method).latency_s
-    found = [solve(ticking(clock, 5.0), method, 2 * usual_s, pace, seed) for seed in range(10)]
+    found = [solve(ticking(clock, 5.0), method, 2 * usual_s, latency_model, seed) for seed in range(10)]
     assert all(result.latency_s <= 2.5 * usual_s + 5 * max(COST.values()) for result in found)
-    assert any(kind_of(record) is Kind.ALONE for result in found for record in result.steps)
+    assert any(kind_of(record) is Kind.NO_CONTEXT for result in found for record in result.steps)

@@ -19,9 +19,9 @@ from specs.methods.gsi import Gsi
 from specs.methods.registry import NAMES, make, make_with, options_of
 from specs.methods.rsd import Rsd
 from specs.methods.specs import Specs
-from specs.types import Finish, Law, Propose, Role, StepPolicy
+from specs.types import Finish, Propose, Role, SamplingParams, StepPolicy
 
-LAW = Law(0.9, 1.0, StepPolicy(max_tokens=3))
+LAW = SamplingParams(0.9, 1.0, StepPolicy(max_tokens=3))
 LIMITS = Limits(max_steps=5, max_tokens=40)
 ONE = Limits(max_steps=1)
 
@@ -231,7 +231,7 @@ def test_reduction_equal_models_and_no_reward_keep_the_law():
 
 def test_chosen_draft_step_follows_the_exact_law_for_two_candidates():
     """Two draws from q, selection by softmax(s): the law of the chosen step, summed over all pairs."""
-    law = Law(0.9, 1.0, StepPolicy(max_tokens=2))
+    law = SamplingParams(0.9, 1.0, StepPolicy(max_tokens=2))
     p, q = step_law(toy.table(2), (), law), step_law(toy.table(1), (), law)
     beta = 2.0
     texts = {y: "".join(toy.TEXT.pieces[t] for t in y).strip() for y in q}
@@ -289,7 +289,7 @@ def test_majority_takes_the_most_frequent_answer():
 
     text = TabularText(["\\boxed{1}", "\\boxed{2}", ""], end_id=2)
     policy = TabularPolicy("p", text, lambda ids: np.log([0.3, 0.7, 1e-9]) if not ids else np.log([1e-9, 1e-9, 1.0]))
-    result = stream("q", Models(target=policy), SolveConfig(make("majority", n=41), Law(), LIMITS)).result
+    result = stream("q", Models(target=policy), SolveConfig(make("majority", n=41), SamplingParams(), LIMITS)).result
     assert result.answer == "2"
     assert result.finish_reason is Finish.ANSWER
 
@@ -359,7 +359,7 @@ def roomy(context):
 )
 def test_what_is_cut_says_what_cut_it(name):
     """By the context, though the token cap lies beyond it; by the token cap, though there is room."""
-    law = Law(steps=StepPolicy(max_tokens=64))
+    law = SamplingParams(steps=StepPolicy(max_tokens=64))
     for seed in range(6):
         by_context = run(make_with(name, {"n": 2}), roomy(12), law, seed, Limits(max_steps=100, max_tokens=100))
         assert by_context.finish_reason is Finish.CONTEXT
@@ -377,7 +377,7 @@ def test_a_whole_solution_that_ends_where_the_context_does_is_no_cut_one():
     """End-of-text in the last place there is room for is an end of the text."""
     ends = toy.models(target=lambda ids: [0.0] * 4 + [99.0 if len(ids) == 10 else -99.0])
     ends.target.backend.context = 12
-    result = run(make("majority", n=2), ends, Law(), limits=Limits(max_tokens=100))
+    result = run(make("majority", n=2), ends, SamplingParams(), limits=Limits(max_tokens=100))
     assert (result.finish_reason, tokens_of(result)) == (Finish.END_OF_TEXT, 11)
 
 
@@ -425,7 +425,7 @@ def test_gsi_accepts_by_the_tilted_reward_of_the_selected_candidate():
 
 def test_hard_rejection_follows_its_exact_law():
     """min(p, q) + (1 - sum min(p, q)) p for the first step, 2,000 solves. Chi-square at 5 sigma."""
-    law = Law(0.9, 1.0, StepPolicy(max_tokens=2))
+    law = SamplingParams(0.9, 1.0, StepPolicy(max_tokens=2))
     p, q = step_law(toy.table(2), (), law), step_law(toy.table(1), (), law)
     kept = sum(min(p[y], q[y]) for y in p)
     assert 0.05 < kept < 0.95
@@ -485,7 +485,7 @@ def test_weighted_majority_counts_rewards():
 
     def answer(rewards):
         models = Models(target=policy, prm=TabularReward("r", text, lambda steps: rewards["1" in steps[-1]]))
-        return stream("q", models, SolveConfig(make("weighted-majority", n=41), Law(), LIMITS)).result.answer
+        return stream("q", models, SolveConfig(make("weighted-majority", n=41), SamplingParams(), LIMITS)).result.answer
 
     assert answer({True: 0.5, False: 0.5}) == "2"
     assert answer({True: 0.9, False: 0.1}) == "1"

@@ -10,9 +10,9 @@ from specs.decoding.stream import stream
 from specs.engines.local.tabular import TabularPolicy, TabularText
 from specs.engines.protocol import Models
 from specs.methods.registry import make, make_with
-from specs.types import End, Finish, Law, Role, StepPolicy
+from specs.types import End, Finish, Role, SamplingParams, StepPolicy
 
-LAW = Law(0.9, 1.0, StepPolicy(max_tokens=3))
+LAW = SamplingParams(0.9, 1.0, StepPolicy(max_tokens=3))
 STEPS = 5
 SEEDS = range(12)
 
@@ -162,7 +162,7 @@ def answering(draft, target=(0.5, 0.5), rate=lambda ids: 9):
 
 
 def vote(models, n, seed, **options):
-    law = Law(1.0, 1.0, StepPolicy(max_tokens=1))
+    law = SamplingParams(1.0, 1.0, StepPolicy(max_tokens=1))
     return stream("q", models, SolveConfig(make("ssr", n=n, **options), law, seed=seed)).result
 
 
@@ -175,35 +175,35 @@ def test_tracks_vote():
 
 
 def test_among_equals_the_highest_mean_rating_wins():
-    told = 0
+    as_single_question = 0
     for better, worse in (("1", "2"), ("2", "1")):
         models = answering((0.5, 0.5), rate=lambda ids, worse=worse: 9 - (ids[-1] == int(worse) - 1))
         for seed in SEEDS:
             result = vote(models, 2, seed)
             if len({c.text for c in result.steps[0].candidates}) == 2:
                 assert result.answer == better
-                told += 1
-    assert told > 6
+                as_single_question += 1
+    assert as_single_question > 6
 
 
 def test_a_step_that_the_target_wrote_counts_as_9():
     """Draft answers: 1 is rated 8 and stays; 2 is rated 0 and the target writes it again."""
     models = answering((0.5, 0.5), target=(1e-9, 1.0), rate=lambda ids: 8 * (ids[-1] == 0))
-    told = 0
+    as_single_question = 0
     for seed in SEEDS:
         result = vote(models, 2, seed)
         if len({c.text for c in result.steps[0].candidates}) == 2:
             assert result.answer == "2"
             assert result.accepted[0].writer is Role.TARGET
-            told += 1
-    assert told
+            as_single_question += 1
+    assert as_single_question
 
 
 def test_fast_modes_end_with_the_first_complete_track_or_with_two_that_agree():
     """Solutions take one step or more; in each the box comes at random."""
     table = toy.rating(lambda ids: np.log([0.2, 0.2, 0.3, 0.3, 1e-9]), lambda ids: 9)
     models = Models(TabularPolicy("q", ANSWERS, table), TabularPolicy("p", ANSWERS, table))
-    law = Law(1.0, 1.0, StepPolicy(max_tokens=2))
+    law = SamplingParams(1.0, 1.0, StepPolicy(max_tokens=2))
     earlier = 0
     for seed in SEEDS:
         lengths = {}

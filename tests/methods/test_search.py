@@ -12,9 +12,9 @@ from specs.engines.protocol import Models
 from specs.errors import InputError
 from specs.methods.beam import Beam, Dvts
 from specs.methods.registry import make
-from specs.types import Finish, Law, Role, StepPolicy
+from specs.types import Finish, Role, SamplingParams, StepPolicy
 
-LAW = Law(0.9, 1.0, StepPolicy(max_tokens=3))
+LAW = SamplingParams(0.9, 1.0, StepPolicy(max_tokens=3))
 SEEDS = range(12)
 STEPS = 6
 
@@ -216,7 +216,7 @@ PIECES = ["a", "b", "\n\n", "\\boxed{7}", ""]
 @pytest.mark.parametrize("context", range(6, 14))
 def test_a_search_that_is_cut_keeps_the_answer_it_has(context):
     """The trace under way, which leads for the moment, must not take its place."""
-    law, limits = Law(steps=StepPolicy(max_tokens=4)), Limits(max_steps=30, max_tokens=60)
+    law, limits = SamplingParams(steps=StepPolicy(max_tokens=4)), Limits(max_steps=30, max_tokens=60)
     for seed in range(6):
         result = stream("q", answering(context), SolveConfig(Beam(n=4, width=2), law, limits, seed=seed)).result
         kept = {record.candidates[k].text for record in result.steps[:1] for k in record.kept}
@@ -246,7 +246,7 @@ def test_a_trace_is_cut_by_its_own_length_not_by_that_of_the_longest():
         TabularReward("r", text, lambda steps: 0.9 if len(steps) == 2 and steps[0][0] == "a" else 0.5),
     )
     models.target.backend.context = 9
-    law, limits = Law(steps=StepPolicy(max_tokens=7)), Limits(max_steps=10, max_tokens=60)
+    law, limits = SamplingParams(steps=StepPolicy(max_tokens=7)), Limits(max_steps=10, max_tokens=60)
     both = 0
     for seed in range(8):
         result = stream("q", models, SolveConfig(Beam(n=8, width=2), law, limits, seed=seed)).result

@@ -13,9 +13,9 @@ from specs.core.keys import Key
 from specs.core.selection import choose_best
 from specs.methods.accept import good_enough, merit
 from specs.methods.speculative import AsPlanned, Policy, speculative_steps
-from specs.types import Accept, Candidate, End, Finish, Law, Proposal, Propose, Role
+from specs.types import Accept, Candidate, End, Finish, Proposal, Propose, Role, SamplingParams
 
-LAW, KEY = Law(), Key.from_seed(0)
+LAW, KEY = SamplingParams(), Key.from_seed(0)
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Scripted(Policy):
     then_target: frozenset[int] = frozenset()
 
     def propose(self, step):
-        return Propose(step.writer, step.trace, 1, frozenset(), step.law, step.attempt)
+        return Propose(step.writer, step.trace, 1, frozenset(), step.sampling, step.attempt)
 
     def choose(self, step, candidates):
         return choose_best([-math.inf if candidates[0].token_ids == (0,) else 0.0])
@@ -81,17 +81,17 @@ def test_without_support_a_draft_step_is_written_again_and_a_target_step_ends_th
 
 
 def test_a_schedule_may_keep_a_step_turn_a_writer_and_rename_the_end():
-    told = []
+    as_single_question = []
 
     class Hurry(AsPlanned):
         def plan(self, policy, step):
-            return policy, (step if step.writer is D else type(step)(step.trace, D, step.law, step.key))
+            return policy, (step if step.writer is D else type(step)(step.trace, D, step.sampling, step.key))
 
         def plan_rewrite(self, policy, step, decision):
             return None
 
         def replied(self, proposal):
-            told.append(proposal)
+            as_single_question.append(proposal)
 
         def ends(self, finish):
             return Finish.DEADLINE
@@ -99,7 +99,7 @@ def test_a_schedule_may_keep_a_step_turn_a_writer_and_rename_the_end():
     found, finish = run(Scripted(then_target=frozenset({5})), [5, 6], [], ends=2, schedule=Hurry())
     assert found == [(D, 0, True), (D, 0, True)]
     assert finish is Finish.DEADLINE
-    assert len(told) == 2
+    assert len(as_single_question) == 2
 
 
 def test_attempts_of_a_step_draw_apart_and_purposes_too():

@@ -143,8 +143,8 @@ def test_one_that_is_still_installing_is_waited_for(checkout: Checkout) -> None:
         assert [one.stderr.readline() for one in waiting] == ["waiting for another installation into .venv ...\n"] * 3
         assert not checkout.log.exists(), "nothing was installed while the other ran"
     for one in waiting:
-        _, told = one.communicate(timeout=60)
-        assert (one.returncode, told) == (0, "")
+        _, as_single_question = one.communicate(timeout=60)
+        assert (one.returncode, as_single_question) == (0, "")
     assert len(checkout.log.read_text().splitlines()) == 1
 
 

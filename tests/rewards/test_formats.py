@@ -269,9 +269,9 @@ def test_a_token_classifier_reads_the_steps_as_an_answer() -> None:
     ],
 )
 def test_each_model_has_its_format(architecture: str, name: str, wanted: Any, family: str, why: str) -> None:
-    found, told = family_for([architecture], name, wanted)
+    found, as_single_question = family_for([architecture], name, wanted)
     assert found.name == family
-    assert told.startswith(why)
+    assert as_single_question.startswith(why)
 
 
 @pytest.mark.parametrize(
@@ -284,11 +284,11 @@ def test_each_model_has_its_format(architecture: str, name: str, wanted: Any, fa
             "auto",
             r"a/math is a language model \(Mistral.*--prm-format, among math-shepherd, rlhflow, judge",
         ),
-        (["MistralForCausalLM"], "qwen", "no head for --prm-format qwen: choose among math-shepherd, rlhflow, judge"),
+        (["MistralForCausalLM"], "qwen", "no head for prm_format qwen: choose among math-shepherd, rlhflow, judge"),
         (
             ["Qwen2ForPrmModel"],
             "judge",
-            "no head for --prm-format judge: choose among qwen, skywork, token-classification",
+            "no head for prm_format judge: choose among qwen, skywork, token-classification",
         ),
     ],
 )

@@ -177,11 +177,11 @@ def test_a_conversation_is_laid_out_by_the_chat_template(client, models):
     turns = Chat((Turn("system", "Think."), Turn("user", "Tom has 4 nuts."), Turn("assistant", "So 4.")))
     result = api.solve(QUESTION, models, seed=2, chat=turns)
     assert answer.choices[0].message.content == result.text
-    told = models.target.text.encode("Think."), models.target.text.encode("So 4.")
+    as_single_question = models.target.text.encode("Think."), models.target.text.encode("So 4.")
     prompt = result.prompt_token_ids["target"]
-    for ids in told:
+    for ids in as_single_question:
         assert any(list(prompt[k : k + len(ids)]) == ids for k in range(len(prompt)))
-    assert result.prompt_token_ids["prm"] == models.prm.prompt(turns.told(QUESTION))
+    assert result.prompt_token_ids["prm"] == models.prm.prompt(turns.as_single_question(QUESTION))
 
 
 def test_completions_go_on_with_a_text(client, models):

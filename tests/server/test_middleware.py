@@ -14,7 +14,7 @@ from specs.server.jobs import JobRunner
 from specs.server.metrics import Metrics
 from specs.server.middleware import AccessRules, RateLimiter, parse_keys
 from specs.server.queue import SolveQueue
-from specs.types import Law
+from specs.types import SamplingParams
 
 KEYS = ("one-key", "another-key")
 
@@ -161,6 +161,6 @@ def test_a_defect_in_the_first_solve_keeps_no_server_from_starting(kind):
     models = toy.models(target=broken, draft=broken)
     line = SolveQueue(1, 8)
     with captured_log() as lines:
-        JobRunner(models, line, Metrics(line)).solve_trial_question(make("specs"), Law())
+        JobRunner(models, line, Metrics(line)).solve_trial_question(make("specs"), SamplingParams())
     assert lines()[-1]["event"] == "trial failed"
     assert lines()[-1]["error"] == f"{kind.__name__}: a defect of two lines"

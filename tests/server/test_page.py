@@ -197,8 +197,8 @@ def test_a_solve_is_shown_as_it_was_recorded_and_told_step_by_step(address, tab)
     value, unit = article.locator("dl.facts dd").nth(1).inner_text().splitlines()[0].split()
     assert float(value) * {"ms": 1e-3, "s": 1}[unit] == pytest.approx(trace["latency_s"], rel=0.01)
     heard = page.evaluate("heard")
-    told = [one["text"].strip() for one in trace["steps"]]
-    assert [line.partition(": ")[2] for line in heard[:-1]] == told
+    as_single_question = [one["text"].strip() for one in trace["steps"]]
+    assert [line.partition(": ")[2] for line in heard[:-1]] == as_single_question
     assert heard[-1].startswith(f"specs: answer {trace['answer']}")
     for role, use in trace["usage"].items():
         row = article.locator(".tokens tbody tr", has=page.locator(f"th.{role}"))

@@ -15,7 +15,7 @@ from specs.decoding.stream import stream
 from specs.engines.folders import BUNDLED
 from specs.engines.protocol import never_stop
 from specs.methods.specs import Specs
-from specs.types import Candidate, End, Law, Trace
+from specs.types import Candidate, End, Trace
 
 
 def _session(nats, rate=toy.reward):
@@ -72,7 +72,8 @@ def test_solves_with_a_noisy_prm_can_be_made_again():
     def steps(trio):
         return [
             [(c.token_ids, c.reward) for c in record.candidates]
-            for seed in range(5) for record in stream("q", trio, SolveConfig(Specs(n=4), Law(), seed=seed)).result.steps
+            for seed in range(5)
+            for record in stream("q", trio, SolveConfig(Specs(n=4), seed=seed)).result.steps
         ]  # fmt: skip
 
     assert steps(noisy) == steps(noisy)

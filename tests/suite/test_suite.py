@@ -21,13 +21,13 @@ from specs.decoding.stream import stream
 from specs.engines.local.onnx.graph import Shape
 from specs.methods.beam import Beam
 from specs.methods.specs import Specs
-from specs.types import Law, Role, StepPolicy
+from specs.types import Role, SamplingParams, StepPolicy
 
 TINY = Scale(
     "light", "cpu", "1M, 5M, 5M", ("1M, 5M, 5M",), "1M, 5M, 5M", n=3, tokens=4, context=16,
     widths=(1, 3), contexts=(16, 48), shares=(0.0, 1.0), steps=2, repeats=2, problems=1,
 )  # fmt: skip
-LAW = Law(0.7, steps=StepPolicy(max_tokens=64))
+LAW = SamplingParams(0.7, steps=StepPolicy(max_tokens=64))
 
 
 def _models(engine="light", name="1M, 5M, 5M"):
@@ -161,7 +161,7 @@ def test_models_have_the_size_that_is_said_and_steps_their_length(engine):
     for role, size in TRIOS["1M, 5M, 5M"].items():
         assert models[role].parameters == pytest.approx(size.parameters, rel=0.01)
     limits = Limits(max_steps=3, max_tokens=100)
-    law = Law(steps=StepPolicy.chunks(5))
+    law = SamplingParams(steps=StepPolicy.chunks(5))
     config = SolveConfig(Specs(3, draft_share=1.0, switch_on="step"), law, limits)
     result = stream(question(20), blank_models(models), config).result
     assert result.error is None

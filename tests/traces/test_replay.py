@@ -18,9 +18,9 @@ from specs.methods.registry import NAMES, make, make_with
 from specs.traces.codec import result_from
 from specs.traces.replay import ReplayEnd, replay
 from specs.traces.schema import result_json
-from specs.types import End, Finish, Law, StepPolicy
+from specs.types import End, Finish, SamplingParams, StepPolicy
 
-LAW = Law(0.9, 1.0, StepPolicy(max_tokens=3))
+LAW = SamplingParams(0.9, 1.0, StepPolicy(max_tokens=3))
 LIMITS = Limits(max_steps=5, max_tokens=12)
 
 

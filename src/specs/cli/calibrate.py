@@ -246,13 +246,13 @@ def _checked(
 
 def _preset(record: dict[str, Any], cell: GridPoint, solver: _Solver) -> Preset:
     law = (solver.law.temperature, solver.law.top_p, solver.law.steps.max_tokens)
-    told = ("dataset", "problem_seed", "problems", "models", "goal", "reference", "prediction", "check")
+    as_single_question = ("dataset", "problem_seed", "problems", "models", "goal", "reference", "prediction", "check")
     return Preset(
         cell.method.name,
         cell.setting.options,
         dict(zip(LAW, law, strict=True)),
         {
-            **{name: record[name] for name in told},
+            **{name: record[name] for name in as_single_question},
             "specs": __version__,
             "date": datetime.now(UTC).date().isoformat(),
         },

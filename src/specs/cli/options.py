@@ -15,10 +15,11 @@ from specs.config.solve_config import TEMPERATURE
 from specs.config.text import UNREADABLE, assignment_from_text, method_from_text, text_of, value_from_text
 from specs.engines.protocol import Models
 from specs.errors import InputError
+from specs.eval.grid import GridPoint
 from specs.methods import Method, settings_of
 from specs.methods.registry import make, options_of
 from specs.rewards.families import FAMILIES
-from specs.types import Law, Role
+from specs.types import Role, SamplingParams
 from specs.types.checks import above, check_names, check_value
 
 SAMPLING = ("top_p", "max_steps", "max_step_tokens", "delimiter", "enough")
@@ -121,7 +122,9 @@ def add_cells(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def configured(args: argparse.Namespace, name: str, own: dict[str, Any], n: int | None) -> tuple[Method, Law, Limits]:
+def configured(
+    args: argparse.Namespace, name: str, own: dict[str, Any], n: int | None
+) -> tuple[Method, SamplingParams, Limits]:
     """The method called `name`: its `own` options and `n` come before those of a preset for it."""
     options = dict(own) if n is None else {**own, "n": n}
     if args.preset and args.preset.method == name:
@@ -134,7 +137,7 @@ def configured(args: argparse.Namespace, name: str, own: dict[str, Any], n: int 
     return method, law, limits
 
 
-def method_of(args: argparse.Namespace) -> tuple[Method, Law, Limits]:
+def method_of(args: argparse.Namespace) -> tuple[Method, SamplingParams, Limits]:
     """What `--method`, `--n` and the preset ask for."""
     name, own = args.method or (args.preset.method if args.preset else "specs", {})
     if args.preset and args.preset.method != name:
@@ -146,7 +149,7 @@ def method_of(args: argparse.Namespace) -> tuple[Method, Law, Limits]:
     return configured(args, name, own, args.n)
 
 
-def cells_of(args: argparse.Namespace) -> tuple[list[GridPoint], Law, Limits]:
+def cells_of(args: argparse.Namespace) -> tuple[list[GridPoint], SamplingParams, Limits]:
     """What `--methods` and the options ask for: each method once for every n, or once if it has no n or names it."""
     cells: dict[tuple[str, int | None], GridPoint] = {}
     law, limits = law_of(args)
@@ -164,7 +167,7 @@ def cells_of(args: argparse.Namespace) -> tuple[list[GridPoint], Law, Limits]:
     return list(cells.values()), law, limits
 
 
-def law_of(args: argparse.Namespace) -> tuple[Law, Limits]:
+def law_of(args: argparse.Namespace) -> tuple[SamplingParams, Limits]:
     """The law and the limits: what is given, else the preset's, else the default."""
     preset: Preset | None = getattr(args, "preset", None)
     flags = {name: getattr(args, name, None) for name in ("temperature", "max_tokens")}

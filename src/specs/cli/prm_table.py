@@ -55,8 +55,8 @@ def screen(prm: LocalReward, found: Findings) -> str:
         if law.difference is not None:
             lines[-1] += f" (largest difference {law.difference:.1e}, allowed {found.tolerance:.1e})"
     right, wrong = found.second_steps
-    told = "above" if right > wrong else "NOT above"
-    lines.append(f"note     the right second step has {right:.3f}, {told} the wrong one with {wrong:.3f}")
+    verdict = "above" if right > wrong else "NOT above"
+    lines.append(f"note     the right second step has {right:.3f}, {verdict} the wrong one with {wrong:.3f}")
     return "\n".join(line if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…" for line in lines)
 
 

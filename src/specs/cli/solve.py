@@ -14,7 +14,7 @@ from specs.cli.options import add_models, add_n, add_preset, add_sampling, add_s
 from specs.cli.show import Screen
 from specs.config import SolveConfig
 from specs.config.text import method_from_text
-from specs.decoding.latency_model import Pace
+from specs.decoding.latency_model import LatencyModel
 from specs.decoding.stream import Stream, stream
 from specs.errors import InputError
 from specs.traces.schema import check_writable, json_text, result_json, write_json
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         check_writable(args.trace)
     models = models_of(args, [method])
     screen = None if args.json else Screen(sys.stdout, args.candidates)
-    running = stream(question, models, SolveConfig(method, law, limits, seed=args.seed), pace=Pace())
+    running = stream(question, models, SolveConfig(method, law, limits, seed=args.seed), latency_model=LatencyModel())
     if screen:
         screen.question(question, {str(role): getattr(models, role).name for role in sorted(method.roles)})
     with _interruptible(running):

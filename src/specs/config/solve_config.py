@@ -10,7 +10,7 @@ from typing import Any
 from specs.errors import InputError
 from specs.methods import Method, settings_of
 from specs.methods.registry import make, options_of
-from specs.types import Law, StepPolicy
+from specs.types import SamplingParams, StepPolicy
 from specs.types.checks import POSITIVE, at_least, check_fields, check_names, check_value, shown
 
 TEMPERATURE = 0.7
@@ -46,26 +46,26 @@ class SolveConfig:
     """
 
     method: Method
-    sampling: Law = field(default_factory=Law)
+    sampling: SamplingParams = field(default_factory=SamplingParams)
     limits: Limits = field(default_factory=Limits)
     seed: int = 0
 
     def __post_init__(self) -> None:
         if not hasattr(self.method, "solve"):
             raise InputError(f"method is {shown(self.method)}; give a method's name to specs.configure, or a Method")
-        check_value("sampling", self.sampling, Law)
+        check_value("sampling", self.sampling, SamplingParams)
         check_value("limits", self.limits, Limits)
         object.__setattr__(self, "seed", check_value("seed", self.seed, int))
 
     @property
     def settings(self) -> dict[str, Any]:
         """Everything but the seed, for traces: nested by owner."""
-        law = asdict(self.sampling)
+        sampling = asdict(self.sampling)
         return {
             "version": SETTINGS_VERSION,
             "method": settings_of(self.method),
-            "steps": law.pop("steps"),
-            "sampling": law,
+            "steps": sampling.pop("steps"),
+            "sampling": sampling,
             "limits": asdict(self.limits),
         }
 
@@ -100,14 +100,16 @@ def configure(
         InputError: an unknown method, an option that the method lacks, or a value of a wrong type or out of range.
     """
     check_value("max_step_tokens", max_step_tokens, int, at_least(1))  # StepPolicy calls it max_tokens
-    law = Law(temperature, top_p, StepPolicy(delimiter=delimiter, max_tokens=max_step_tokens, enough=enough))
+    sampling = SamplingParams(
+        temperature, top_p, StepPolicy(delimiter=delimiter, max_tokens=max_step_tokens, enough=enough)
+    )
     limits = Limits(max_steps, max_tokens, deadline_s)
     if isinstance(method, str):
         check_names(f"method {method} has no option", options, {*options_of(method), *COMMON})
-        return SolveConfig(make(method, **options), law, limits, seed)
+        return SolveConfig(make(method, **options), sampling, limits, seed)
     if options:
         raise InputError(f"{', '.join(options)} cannot be given beside a configured method; give it to the method")
-    return SolveConfig(method, law, limits, seed)
+    return SolveConfig(method, sampling, limits, seed)
 
 
 COMMON = tuple(name for name, one in inspect.signature(configure).parameters.items() if one.kind is one.KEYWORD_ONLY)
@@ -125,12 +127,12 @@ def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
         return dict(settings)
     if version != 1:
         raise InputError(f"its settings have version {shown(version)}, which is newer than this specs; update specs")
-    law = {one.name for one in fields(Law)} - {"steps"}
+    sampling = {one.name for one in fields(SamplingParams)} - {"steps"}
     limits = {one.name for one in fields(Limits)}
     return {
         "version": SETTINGS_VERSION,
-        "method": {name: value for name, value in settings.items() if name not in law | limits | {"steps"}},
+        "method": {name: value for name, value in settings.items() if name not in sampling | limits | {"steps"}},
         "steps": settings.get("steps", {}),
-        "sampling": {name: value for name, value in settings.items() if name in law},
+        "sampling": {name: value for name, value in settings.items() if name in sampling},
         "limits": {name: value for name, value in settings.items() if name in limits},
     }

@@ -1,8 +1,8 @@
 """Estimates the time of a step from finished solves, and plans methods for a deadline with it.
 
-    pace = Pace()                                       one for each set of loaded models
-    timed = pace.timed(method, law, limits)             the method to run
-    pace.learn(result)                                  after each solve, with a deadline or without
+    latency_model = LatencyModel()                            one for each set of loaded models
+    timed = latency_model.timed(method, sampling, limits)     the method to run
+    latency_model.learn(result)                               after each solve, with a deadline or without
 
 `specs.decoding.stream` does all three if the caller passes a pace.
 """
@@ -20,7 +20,7 @@ from specs.methods import Method
 from specs.methods.deadline import Deadline
 from specs.methods.specs import Specs
 from specs.methods.speculation import WithSpeculation
-from specs.types import Finish, Law, Result, Role, StepPolicy, StepRecord
+from specs.types import Finish, Result, Role, SamplingParams, StepPolicy, StepRecord
 
 _STEPWISE = ("specs", "random-switch", "gsi", "rsd", "beam", "beam-draft", "draft")
 """Methods from whose steps the estimates learn."""
@@ -28,7 +28,7 @@ _POLICIES = 16
 """The most step policies with an estimate; the least recently learned one goes first."""
 
 
-class Pace:
+class LatencyModel:
     """The time of the steps of some loaded models; shared by all solves and threads, of bounded size.
 
     Where a step ends makes it long or short, so there is one estimate a step policy.
@@ -43,16 +43,16 @@ class Pace:
         with self._lock:
             return self._estimates.get(_name(asdict(steps)), Estimate())
 
-    def timed(self, method: Method, law: Law, limits: Limits) -> Method:
+    def timed(self, method: Method, sampling: SamplingParams, limits: Limits) -> Method:
         """The method to run under these limits: the method itself without a deadline, or if it cannot be planned.
 
         Only `specs` and its variants can; the deadline cuts other methods off.
         """
         if isinstance(method, WithSpeculation):
-            return replace(method, method=self.timed(method.method, law, limits))
+            return replace(method, method=self.timed(method.method, sampling, limits))
         if limits.deadline_s is None or not isinstance(method, Specs):
             return method
-        return Deadline(method, limits.deadline_s, self.estimate(law.steps))
+        return Deadline(method, limits.deadline_s, self.estimate(sampling.steps))
 
     def learn(self, result: Result) -> None:
         """Learn from the time of a solve's steps, and from their number if the solve came to its end."""
@@ -82,7 +82,7 @@ def kind_of(record: StepRecord) -> Kind | None:
     if record.writer is Role.TARGET:
         return None if first.reward is None else Kind.TARGET
     if first.reward is None:
-        return Kind.ALONE if first.log_p is None and len(record.candidates) == 1 else None
+        return Kind.NO_CONTEXT if first.log_p is None and len(record.candidates) == 1 else None
     return Kind.REWARDED if first.log_p is None else Kind.VERIFIED
 
 

@@ -22,7 +22,7 @@ from specs.decoding.clock import Call, Done, SolveClock, now, writing_phase
 from specs.decoding.limits import finish_of
 from specs.decoding.prefetch import Prefetch
 from specs.decoding.recording import Recording, Taken
-from specs.decoding.sampling import Sampling
+from specs.decoding.sampling import SamplingPlan
 from specs.decoding.verification import Verification
 from specs.engines.protocol import Models, Policy, PolicySession, Sample, Stopped, TokenProposer
 from specs.errors import SpecsError
@@ -34,12 +34,12 @@ from specs.types import (
     Decision,
     End,
     Finish,
-    Law,
     Proposal,
     Propose,
     Result,
     Role,
-    Settle,
+    SamplingParams,
+    SelectTrace,
     StepRecord,
     Trace,
 )
@@ -65,8 +65,8 @@ class Solve:
         config = self.config
         self.clock = SolveClock()
         self.ledger = Ledger(self.sessions)
-        self.sampling = Sampling(self.prompts, config.limits, config.seed)
-        self.prefetch = Prefetch(self.sessions, self.sampling)
+        self.sampling_plan = SamplingPlan(self.prompts, config.limits, config.seed)
+        self.prefetch = Prefetch(self.sessions, self.sampling_plan)
         self.verification = Verification(self.sessions, self.clock, config.sampling.steps.delimiter)
         self.recording = recording = Recording(self.clock)
         trace = Trace(self.question)
@@ -103,7 +103,7 @@ class Solve:
                         pairs = zip(grown.values(), reply, strict=True)
                         complete += [one for one, end in pairs if end in (Finish.ANSWER, Finish.END_OF_TEXT)]
                         yield from self._hand_out(record)
-                    case Settle():
+                    case SelectTrace():
                         trace, reply = request.trace, None
                     case _:
                         reply = yield from self._propose(request)
@@ -152,17 +152,17 @@ class Solve:
         self.overtime = request.overtime_s
         self.check_stop()
         writer, traces = request.writer, request.traces
-        law, keys = self.sampling.law(request), self.sampling.keys(request)
+        sampling, keys = self.sampling_plan.params(request), self.sampling_plan.keys(request)
         session: PolicySession = self.sessions[writer]
-        on_candidate = self.verification.early(request, law, self.ledger.is_new)
+        on_candidate = self.verification.early(request, sampling, self.ledger.is_new)
         proposer: TokenProposer | None = None
         if request.speculate:
             overlap = self.sessions[Role.DRAFT].overlap
-            proposer = overlap and overlap.token_proposer(traces, request.n, law, keys, request.speculate)
-        if prefetched := self.prefetch.take((request.n, law, keys, request.keep)):
+            proposer = overlap and overlap.token_proposer(traces, request.n, sampling, keys, request.speculate)
+        if prefetched := self.prefetch.take((request.n, sampling, keys, request.keep)):
             call = Call(writing_phase(writer), lambda: prefetched.take(on_candidate))
         else:
-            work = partial(session.sample, traces, request.n, law, keys, request.keep, on_candidate, proposer)
+            work = partial(session.sample, traces, request.n, sampling, keys, request.keep, on_candidate, proposer)
             call = Call(writing_phase(writer), work)
         (done,) = yield [call]
         self.clock.spans.append(done)
@@ -170,12 +170,12 @@ class Solve:
         firsts = first_of_equals([(k // request.n, *sample.token_ids) for k, sample in enumerate(samples)])
         own = "log_q" if writer is Role.DRAFT else "log_p"
         candidates = [
-            Candidate(s.token_ids, s.text, _ended(s, law), duplicates_of=first, **{own: s.log_probability})
+            Candidate(s.token_ids, s.text, _ended(s, sampling), duplicates_of=first, **{own: s.log_probability})
             for s, first in zip(samples, firsts, strict=True)
         ]
         self.check_stop()
         look_ahead = partial(self.prefetch.begin, request)
-        verified = yield from self.verification.verify(request, candidates, firsts, law, look_ahead)
+        verified = yield from self.verification.verify(request, candidates, firsts, sampling, look_ahead)
         guessed = proposer is not None and proposer.used
         groups = (verified.drawn, verified.whole, verified.scored)
         self.ledger.note(request, self.config.sampling.steps.delimiter, *groups, guessed=guessed)
@@ -222,7 +222,7 @@ class Solve:
         )
 
 
-def _ended(sample: Sample, law: Law) -> End:
-    """How a step that was sampled under `law` ended: an engine stops early where the model's context is full."""
-    full = sample.end is End.CAP and len(sample.token_ids) < law.steps.max_tokens
+def _ended(sample: Sample, sampling: SamplingParams) -> End:
+    """How a step that was sampled under `sampling` ended: an engine stops early where the model's context is full."""
+    full = sample.end is End.CAP and len(sample.token_ids) < sampling.steps.max_tokens
     return End.CONTEXT if full else sample.end

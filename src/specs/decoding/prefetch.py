@@ -8,7 +8,7 @@ from typing import Any
 
 from specs.decoding.clock import Done, writing_phase
 from specs.decoding.limits import finish_of
-from specs.decoding.sampling import SampleKey, Sampling
+from specs.decoding.sampling import SampleKey, SamplingPlan
 from specs.engines.protocol import PolicySession, PrefetchedStep
 from specs.types import Candidate, Propose, Role
 
@@ -30,8 +30,8 @@ class _InFlight:
 class Prefetch:
     """At most one prefetched step in flight."""
 
-    def __init__(self, sessions: dict[Role, Any], sampling: Sampling) -> None:
-        self._sessions, self._sampling = sessions, sampling
+    def __init__(self, sessions: dict[Role, Any], sampling_plan: SamplingPlan) -> None:
+        self._sessions, self._sampling_plan = sessions, sampling_plan
         self.in_flight: _InFlight | None = None
 
     def begin(self, request: Propose, candidates: Sequence[Candidate]) -> None:
@@ -45,18 +45,18 @@ class Prefetch:
         grown = {c.token_ids: request.trace.extend(c, request.writer) for c in candidates}
         trace = grown.pop(likely)
         # If one candidate is the beginning of another, dropping the prefetched step would lose some of its tokens.
-        if finish_of(trace, self._sampling.limits) or any(
+        if finish_of(trace, self._sampling_plan.limits) or any(
             _begins(ids, likely) or _begins(likely, ids) for ids in grown
         ):
             return
         following = replace(request, trace=trace, attempt=0)
-        law, key = self._sampling.law(following), self._sampling.key(following, 0)
+        sampling, key = self._sampling_plan.params(following), self._sampling_plan.key(following, 0)
         session: PolicySession = self._sessions[request.writer]
         if session.overlap is None:
             return
-        started = session.overlap.prefetch(trace, list(grown.values()), request.n, law, key)
+        started = session.overlap.prefetch(trace, list(grown.values()), request.n, sampling, key)
         if started is not None:
-            self.in_flight = _InFlight(started, request.writer, (request.n, law, [key], ()))
+            self.in_flight = _InFlight(started, request.writer, (request.n, sampling, [key], ()))
 
     def take(self, key: SampleKey) -> PrefetchedStep | None:
         """Return the prefetched step if it is for this sample, and drop it otherwise."""

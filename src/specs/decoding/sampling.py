@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 
 from specs.config import Limits
 from specs.core.keys import Key
-from specs.types import Law, Propose, Role, StepPolicy, Trace
+from specs.types import Propose, Role, SamplingParams, StepPolicy, Trace
 
-SampleKey = tuple[int, Law, list[Key], tuple[Trace, ...]]
+SampleKey = tuple[int, SamplingParams, list[Key], tuple[Trace, ...]]
 """Identifies a sample: candidates for each trace, their law, a key for each trace, and the traces to keep."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sampling:
+class SamplingPlan:
     """Constant over all steps of a solve; the solve fills `prompts` while it opens roles."""
 
     prompts: dict[Role, tuple[int, ...]]
@@ -28,10 +28,10 @@ class Sampling:
     def keys(self, request: Propose) -> list[Key]:
         return [self.key(request, trace_idx) for trace_idx in range(len(request.traces))]
 
-    def law(self, request: Propose) -> Law:
+    def params(self, request: Propose) -> SamplingParams:
         """The request's law, with steps no longer than the tokens that the solve may still write."""
         left = self.limits.max_tokens - max(len(trace.token_ids) for trace in request.traces)
         if request.whole:
-            return replace(request.law, steps=StepPolicy(delimiter=None, max_tokens=left))
-        steps = request.law.steps
-        return replace(request.law, steps=replace(steps, max_tokens=min(steps.max_tokens, left)))
+            return replace(request.sampling, steps=StepPolicy(delimiter=None, max_tokens=left))
+        steps = request.sampling.steps
+        return replace(request.sampling, steps=replace(steps, max_tokens=min(steps.max_tokens, left)))

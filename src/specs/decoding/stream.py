@@ -15,11 +15,11 @@ from dataclasses import replace
 from specs.config import SolveConfig
 from specs.core.text import readable
 from specs.decoding.clock import Call, Done, timed
-from specs.decoding.latency_model import Pace
+from specs.decoding.latency_model import LatencyModel
 from specs.decoding.loop import Machine, Solve
 from specs.engines.protocol import Models
 from specs.errors import InputError, SpecsError
-from specs.types import ALONE, Chat, Result, StepRecord
+from specs.types import NO_CONTEXT, Chat, Result, StepRecord
 from specs.types.checks import check_value
 
 _THREADS = ThreadPoolExecutor(64, thread_name_prefix="specs-solve")
@@ -29,9 +29,9 @@ _THREADS = ThreadPoolExecutor(64, thread_name_prefix="specs-solve")
 class Stream:
     """A running solve: iterate over its steps as they are accepted, then read `result`."""
 
-    def __init__(self, solve: Solve, pace: Pace | None) -> None:
+    def __init__(self, solve: Solve, latency_model: LatencyModel | None) -> None:
         self._solve = solve
-        self._pace = pace
+        self._pace = latency_model
         self._result: Result | None = None
 
     def cancel(self) -> None:
@@ -116,11 +116,16 @@ class AsyncStream:
 
 
 def stream(
-    question: str, models: Models, config: SolveConfig, *, chat: Chat = ALONE, pace: Pace | None = None
+    question: str,
+    models: Models,
+    config: SolveConfig,
+    *,
+    chat: Chat = NO_CONTEXT,
+    latency_model: LatencyModel | None = None,
 ) -> Stream:
     """Start a solve; see `Stream`.
 
-    With a `pace`, which learns from it, the solve is planned for its deadline; without one it is cut there.
+    With a `latency_model`, which learns from it, the solve is planned for its deadline; without one it is cut there.
 
     Raises:
         InputError: a model that the method needs is missing, or an argument is of a wrong type.
@@ -134,14 +139,19 @@ def stream(
     question = readable(question)  # what models read, and what results can be written with
     chat = replace(chat, before=tuple(replace(turn, content=readable(turn.content)) for turn in chat.before))
     models.require(config.method, config.sampling)
-    if pace is not None:
-        timed = pace.timed(config.method, config.sampling, config.limits)
+    if latency_model is not None:
+        timed = latency_model.timed(config.method, config.sampling, config.limits)
         config = replace(config, method=timed)
-    return Stream(Solve(question, models, config, chat), pace)
+    return Stream(Solve(question, models, config, chat), latency_model)
 
 
 def astream(
-    question: str, models: Models, config: SolveConfig, *, chat: Chat = ALONE, pace: Pace | None = None
+    question: str,
+    models: Models,
+    config: SolveConfig,
+    *,
+    chat: Chat = NO_CONTEXT,
+    latency_model: LatencyModel | None = None,
 ) -> AsyncStream:
     """`stream` for asyncio."""
-    return AsyncStream(stream(question, models, config, chat=chat, pace=pace))
+    return AsyncStream(stream(question, models, config, chat=chat, latency_model=latency_model))

@@ -18,7 +18,7 @@ from specs.engines.protocol import (
     RewardSession,
     Sample,
 )
-from specs.types import Candidate, End, Law, Propose, Role
+from specs.types import Candidate, End, Propose, Role, SamplingParams
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Verification:
         self._in_flight: list[PendingWork] = []
         """Background work of the current step."""
 
-    def early(self, request: Propose, law: Law, is_new: Callable[[Role], bool]) -> OnCandidate:
+    def early(self, request: Propose, sampling: SamplingParams, is_new: Callable[[Role], bool]) -> OnCandidate:
         """Have new verifiers prefill the prompt; the returned callback has them score each candidate when it ends."""
         judge = request.judge
         verifies = Role.TARGET in request.verify or judge is not None
@@ -64,7 +64,7 @@ class Verification:
             seen.add((trace_idx, sample.token_ids))
             trace, candidate = request.traces[trace_idx], Candidate(sample.token_ids, sample.text, sample.end)
             if target is not None and request.hopeless is None:
-                self._note("target_score", target.submit(trace, candidate, law, judge))
+                self._note("target_score", target.submit(trace, candidate, sampling, judge))
             if prm is not None:
                 self._note("prm", prm.submit(trace, candidate, self._delimiter))
 
@@ -75,7 +75,7 @@ class Verification:
         request: Propose,
         candidates: list[Candidate],
         firsts: Sequence[int | None],
-        law: Law,
+        sampling: SamplingParams,
         look_ahead: Callable[[Sequence[Candidate]], None],
     ) -> Generator[list[Call], list[Done], Verified]:
         """Return the candidates with the scores of all verifiers, which work at the same time.
@@ -112,7 +112,7 @@ class Verification:
             return Call(call.phase, run)
 
         requested = whole
-        calls = self._calls(request, grouped(requested), law)
+        calls = self._calls(request, grouped(requested), sampling)
         if hopeless := request.hopeless:
             finished = yield [calls["reward"]]
             self._clock.spans += finished
@@ -120,7 +120,7 @@ class Verification:
             gone = hopeless(tuple(candidates))
             candidates = [replace(c, log_p=-math.inf) if idx in gone else c for idx, c in enumerate(candidates)]
             requested = [idx for idx in whole if idx not in gone]
-            calls = {"log_p": self._calls(request, grouped(requested), law)["log_p"]}
+            calls = {"log_p": self._calls(request, grouped(requested), sampling)["log_p"]}
             look_ahead(candidates)
         if calls:
             pending = list(calls)
@@ -136,14 +136,14 @@ class Verification:
         for future in self._in_flight:
             future.cancel()
 
-    def _calls(self, request: Propose, groups: Sequence[CandidateGroup], law: Law) -> dict[str, Call]:
+    def _calls(self, request: Propose, groups: Sequence[CandidateGroup], sampling: SamplingParams) -> dict[str, Call]:
         """The calls that verify candidates, by the field of a candidate that each one fills."""
         calls: dict[str, Call] = {}
         judge = request.judge
         if Role.TARGET in request.verify or judge is not None:
             target: PolicySession = self._sessions[Role.TARGET]
             if judge is None:
-                calls["log_p"] = Call("target_score", lambda: target.score(groups, law))
+                calls["log_p"] = Call("target_score", lambda: target.score(groups, sampling))
             else:
                 calls["reward"] = Call("target_score", lambda: target.judge(groups, judge))
         if Role.PRM in request.verify:

@@ -92,9 +92,9 @@ def solve_command(commands: list[Command], load: Workload, raw: bool) -> str:
     If the target can score only at temperature 1 (`raw`), the draft must sample at temperature 1.
     """
     servers = [word for command in commands for word in (f"--{command.role}", command.url)]
-    law = ["--temperature", "1"] if raw else []
+    sampling = ["--temperature", "1"] if raw else []
     sizes = ["--n", str(load.n), "--set", f"max_step_tokens={load.step_tokens}"]
-    return shlex.join(["specs", "solve", "--example", *servers, *sizes, *law])
+    return shlex.join(["specs", "solve", "--example", *servers, *sizes, *sampling])
 
 
 def _serve_words(role: Role, model: Model, load: Workload, host: str, port: int, plugins: bool) -> list[str]:

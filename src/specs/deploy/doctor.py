@@ -20,7 +20,7 @@ from specs.engines.vllm.client import wait
 from specs.engines.vllm.server import Facts, Server
 from specs.engines.vllm.session import MOST_BIASES, RemotePolicy, RemoteReward
 from specs.errors import InputError
-from specs.types import Law, Role
+from specs.types import Role, SamplingParams
 
 BLOCKS = 3
 """Length of the repeated prompt in cache blocks; a server recomputes part of the last block."""
@@ -43,7 +43,7 @@ class Finding:
     text: str
 
 
-def diagnose(names: Mapping[Role, str], law: Law, **loading: Any) -> Iterator[Finding]:
+def diagnose(names: Mapping[Role, str], sampling: SamplingParams, **loading: Any) -> Iterator[Finding]:
     """Check the models of `names`, and yield findings as they come.
 
     Args:
@@ -58,7 +58,7 @@ def diagnose(names: Mapping[Role, str], law: Law, **loading: Any) -> Iterator[Fi
             yield from (
                 _local_findings(role, model)
                 if isinstance(model, LocalPolicy | LocalReward)
-                else _server_findings(role, model, law)
+                else _server_findings(role, model, sampling)
             )
         except Exception as error:  # whatever error one model raises, check the others
             sound = False
@@ -69,22 +69,22 @@ def diagnose(names: Mapping[Role, str], law: Law, **loading: Any) -> Iterator[Fi
             loaded[role] = model
     if Role.DRAFT in loaded and Role.TARGET in loaded:
         pair = loaded[Role.DRAFT], loaded[Role.TARGET]
-        for finding in _pair_findings(*pair, law, loading.get("allow_text_scoring", False)):
+        for finding in _pair_findings(*pair, sampling, loading.get("allow_text_scoring", False)):
             sound = sound and finding.state is not Severity.PROBLEM
             yield finding
     for role, model in loaded.items():
-        if failure := trial.try_alone(role, model, law):
+        if failure := trial.try_alone(role, model, sampling):
             sound = False
             yield Finding(role, Severity.PROBLEM, f"fails at its part of a step: {failure}")
     if sound:
-        yield _joint_finding(loaded, law)
+        yield _joint_finding(loaded, sampling)
 
 
-def _joint_finding(loaded: Mapping[Role, Any], law: Law) -> Finding:
+def _joint_finding(loaded: Mapping[Role, Any], sampling: SamplingParams) -> Finding:
     """Try a step with all models together; each can do its part alone."""
     if len(loaded) == 1:
         return Finding(next(iter(loaded)), Severity.OK, "does its part of a step")
-    if failure := trial.try_together(loaded, law):
+    if failure := trial.try_together(loaded, sampling):
         return Finding(None, Severity.PROBLEM, f"together they fail at a step: {failure}")
     return Finding(None, Severity.OK, "together they solve a step")
 
@@ -107,7 +107,7 @@ def _format_note(model: object) -> str:
     return f", read as {model.prm_format.name}: {model.why}" if isinstance(model, LocalReward | RemoteReward) else ""
 
 
-def _server_findings(role: Role, model: RemotePolicy | RemoteReward, law: Law) -> Iterator[Finding]:
+def _server_findings(role: Role, model: RemotePolicy | RemoteReward, sampling: SamplingParams) -> Iterator[Finding]:
     """Findings about a model on servers: what each reports, and how to make it faster or exact."""
     facts = model.replicas.facts
     for server in model.replicas.servers:
@@ -120,7 +120,7 @@ def _server_findings(role: Role, model: RemotePolicy | RemoteReward, law: Law) -
     if role is Role.TARGET:
         yield _scoring_finding(facts)
     if isinstance(model, RemotePolicy):
-        for hint in (_sampling_hint(role, facts, law), _padding_hint(role, facts, model.text.size)):
+        for hint in (_sampling_hint(role, facts, sampling), _padding_hint(role, facts, model.text.size)):
             if hint:
                 yield Finding(role, Severity.HINT, hint)
 
@@ -166,9 +166,9 @@ def _scoring_finding(facts: Facts) -> Finding:
     return Finding(Role.TARGET, Severity.HINT, f"recomputes the whole trace for every score: {' and '.join(missing)}")
 
 
-def _sampling_hint(role: Role, facts: Facts, law: Law) -> str:
+def _sampling_hint(role: Role, facts: Facts, sampling: SamplingParams) -> str:
     """How to make log-probabilities exact under this law; empty if they are exact."""
-    if law.neutral or not facts.raw(role):
+    if sampling.neutral or not facts.raw(role):
         return ""
     plugin = ", with specs-llm beside vLLM" if role is Role.TARGET else ""
     flag = f"start it with --logprobs-mode processed_logprobs{plugin}"
@@ -188,7 +188,7 @@ def _padding_hint(role: Role, facts: Facts, tokens: int) -> str:
     return ""
 
 
-def _pair_findings(draft: Policy, target: Policy, law: Law, through_text: bool) -> Iterator[Finding]:
+def _pair_findings(draft: Policy, target: Policy, sampling: SamplingParams, through_text: bool) -> Iterator[Finding]:
     if draft.fingerprint == target.fingerprint:
         yield Finding(None, Severity.OK, "draft and target share a vocabulary")
     elif through_text:
@@ -199,11 +199,11 @@ def _pair_findings(draft: Policy, target: Policy, law: Law, through_text: bool) 
         yield Finding(None, Severity.PROBLEM, str(different_vocabularies(draft.name, target.name)))
     models = Models(draft, target)
     try:
-        models.check_law(law)
+        models.check_law(sampling)
     except InputError as error:
         yield Finding(None, Severity.PROBLEM, str(error))
     else:
-        inexact = models.inexact(law)
+        inexact = models.inexact(sampling)
         said = "log p and log q are at temperature 1, unlike the steps: results have raw_scoring set"
         exact = "log p and log q follow the sampling law of the steps"
         yield Finding(None, Severity.HINT if inexact else Severity.OK, said if inexact else exact)

@@ -8,7 +8,7 @@ from typing import Any
 from specs import api
 from specs.engines.protocol import Models, Policy, RewardModel, never_stop
 from specs.errors import SpecsError, described
-from specs.types import Candidate, End, Law, Result, Role, Trace
+from specs.types import Candidate, End, Result, Role, SamplingParams, Trace
 
 QUESTION = "What is 2 + 2?"
 STEPS = ("2 + 2 is 4.\n\n", "So the answer is \\boxed{4}.")
@@ -23,17 +23,17 @@ _METHODS: dict[frozenset[Role], tuple[str, dict[str, Any]]] = {
 """For each set of models, a method whose steps use all of them, with its options."""
 
 
-def try_alone(role: Role, model: Policy | RewardModel, law: Law) -> str | None:
+def try_alone(role: Role, model: Policy | RewardModel, sampling: SamplingParams) -> str | None:
     """Why a model cannot do its part of a step (a policy writes one, a PRM scores two); None if it can."""
     if role is Role.PRM:
         return _failure(lambda: _reward_two_steps(model))
-    return _failure(lambda: _solve({role: model}, role.value, law, {}))
+    return _failure(lambda: _solve({role: model}, role.value, sampling, {}))
 
 
-def try_together(models: Mapping[Role, Any], law: Law) -> str | None:
+def try_together(models: Mapping[Role, Any], sampling: SamplingParams) -> str | None:
     """Why two or three models cannot do a step with two candidates together; None if they can."""
     name, options = _METHODS[frozenset(models)]
-    return _failure(lambda: _solve(models, name, law, {"n": 2, **options}))
+    return _failure(lambda: _solve(models, name, sampling, {"n": 2, **options}))
 
 
 def _failure(work: Callable[[], Iterator[str]]) -> str | None:
@@ -48,13 +48,15 @@ def reason(error: Exception) -> str:
     return str(error) if isinstance(error, SpecsError) else described(error)
 
 
-def _solve(models: Mapping[Role, Any], method: str, law: Law, options: Mapping[str, Any]) -> Iterator[str]:
+def _solve(
+    models: Mapping[Role, Any], method: str, sampling: SamplingParams, options: Mapping[str, Any]
+) -> Iterator[str]:
     result = api.solve(
         QUESTION,
         Models(**models),
         method,
-        temperature=law.temperature,
-        top_p=law.top_p,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
         max_steps=1,
         max_step_tokens=TOKENS,
         max_tokens=TOKENS,
@@ -72,7 +74,7 @@ def _faults(result: Result) -> Iterator[str]:
     for candidate in (candidate for record in result.steps for candidate in record.candidates):
         for name, value in (("p", candidate.log_p), ("q", candidate.log_q)):
             if value is not None and not value <= 0:
-                yield f"log {name} of a step is {value}; check that the weights are complete, or give another --dtype"
+                yield f"log {name} of a step is {value}; check that the weights are complete, or give another dtype"
         if candidate.reward is not None:
             yield from _reward_faults(candidate.reward)
 

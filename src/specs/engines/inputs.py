@@ -130,7 +130,7 @@ class RewardInputs(ABC):
                 if not -ROUNDING <= reward <= 1 + ROUNDING:
                     raise EngineError(
                         f"{self._name} gives a reward of {reward:g}, and rewards lie in [0, 1]; "
-                        "see whether --prm-format is the one that it was trained for"
+                        "see whether prm_format is the one that it was trained for"
                     )
                 rewards[candidate_idx] = reward
         return rewards

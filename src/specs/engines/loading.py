@@ -133,7 +133,7 @@ def load_models(
 def different_vocabularies(draft: str, target: str) -> InputError:
     return InputError(
         f"draft {draft} and target {target} have different vocabularies; choose a pair that "
-        "shares one, or accept inexact scores with --allow-text-scoring"
+        "shares one, or accept inexact scores with allow_text_scoring"
     )
 
 
@@ -164,7 +164,7 @@ def _tokenizer(names: Names, role: str, server: Replicas) -> Path:
     except ModelError:
         raise ModelError(
             f"--{role} {server.name} has its tokenizer at {name}, which is not here; "
-            "give --tokenizer a folder or a hub id that has it"
+            "give tokenizer a folder or a hub id that has it"
         ) from None
 
 

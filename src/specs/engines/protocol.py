@@ -15,7 +15,7 @@ from specs.core.ledger import Query
 from specs.errors import InputError, SpecsError
 from specs.methods import Method
 from specs.methods.speculation import WithSpeculation
-from specs.types import ALONE, Candidate, Chat, End, Finish, Judge, Law, Role, Trace
+from specs.types import NO_CONTEXT, Candidate, Chat, End, Finish, Judge, Role, SamplingParams, Trace
 
 
 class Stopped(SpecsError):
@@ -126,18 +126,20 @@ class PolicyOverlap(Protocol):
         """Start to compute the prompt and the trace."""
         ...
 
-    def submit(self, trace: Trace, candidate: Candidate, law: Law, judge: Judge | None) -> PendingWork | None:
+    def submit(
+        self, trace: Trace, candidate: Candidate, sampling: SamplingParams, judge: Judge | None
+    ) -> PendingWork | None:
         """Start to score one candidate (to judge it, with a `judge`) before the caller needs it."""
         ...
 
     def prefetch(
-        self, trace: Trace, alternatives: Sequence[Trace], n: int, law: Law, key: Key
+        self, trace: Trace, alternatives: Sequence[Trace], n: int, sampling: SamplingParams, key: Key
     ) -> PrefetchedStep | None:
         """Start to sample a step of `trace`; the method may still choose one of `alternatives`."""
         ...
 
     def token_proposer(
-        self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key], tokens: int
+        self, traces: Sequence[Trace], n: int, sampling: SamplingParams, keys: Sequence[Key], tokens: int
     ) -> TokenProposer | None:
         """Return a proposer of `tokens` tokens at a time for a writer that samples with these arguments."""
         ...
@@ -175,7 +177,7 @@ class PolicySession(Protocol):
         self,
         traces: Sequence[Trace],
         n: int,
-        law: Law,
+        sampling: SamplingParams,
         keys: Sequence[Key],
         keep: Sequence[Trace] = (),
         on_candidate: OnCandidate = ignore_candidate,
@@ -190,7 +192,7 @@ class PolicySession(Protocol):
         """
         ...
 
-    def score(self, groups: Sequence[CandidateGroup], law: Law) -> list[float]:
+    def score(self, groups: Sequence[CandidateGroup], sampling: SamplingParams) -> list[float]:
         """Return each candidate's log-probability in nats."""
         ...
 
@@ -242,7 +244,7 @@ class Policy(Protocol):
     def raw(self) -> bool: ...
     @property
     def by_token(self) -> bool: ...
-    def prompt(self, question: str, chat: Chat = ALONE) -> tuple[int, ...]: ...
+    def prompt(self, question: str, chat: Chat = NO_CONTEXT) -> tuple[int, ...]: ...
     def open(
         self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str], check_stop: CheckStop
     ) -> PolicySession: ...
@@ -271,7 +273,7 @@ class Models:
         """The model that writes in this role; None for the PRM's role and for missing models."""
         return {Role.DRAFT: self.draft, Role.TARGET: self.target, Role.PRM: None}[role]
 
-    def prompt(self, role: Role, question: str, chat: Chat = ALONE) -> tuple[int, ...]:
+    def prompt(self, role: Role, question: str, chat: Chat = NO_CONTEXT) -> tuple[int, ...]:
         """What the model of a role reads before the first step.
 
         Raises:
@@ -279,20 +281,20 @@ class Models:
             ModelError: the chat template refuses the conversation.
         """
         if role is Role.PRM and self.prm is not None:
-            return self.prm.prompt(chat.told(question))
+            return self.prm.prompt(chat.as_single_question(question))
         if (writer := self.writer(role)) is None:
             raise InputError(f"there is no {role} model; give one (--{role})")
         return writer.prompt(question, chat)
 
-    def require(self, method: Method, law: Law) -> None:
+    def require(self, method: Method, sampling: SamplingParams) -> None:
         """Raise `InputError` unless every role of the method has a model and `check_law` passes."""
         for role in method.roles:
             if (self.prm if role is Role.PRM else self.writer(role)) is None:
                 raise InputError(f"method {method.name} needs a {role} model; give one (--{role})")
         if method.roles >= {Role.DRAFT, Role.TARGET}:
-            self.check_law(law)
+            self.check_law(sampling)
         speculates = isinstance(method, WithSpeculation)
-        if law.steps.enough < 1:
+        if sampling.steps.enough < 1:
             if speculates:
                 raise InputError("stragglers are cut without +speculation only; leave one of them out")
             self._check_cuts(method)
@@ -304,7 +306,7 @@ class Models:
         for role in method.roles:
             model = self.writer(role)
             if model is not None and not model.by_token:
-                raise InputError(f"{model.name} runs on a server, which cannot cut stragglers; leave out --enough")
+                raise InputError(f"{model.name} runs on a server, which cannot cut stragglers; leave out enough")
 
     def _check_speculation(self) -> None:
         """Raise `InputError` unless the draft can propose tokens to the target."""
@@ -318,17 +320,17 @@ class Models:
         if len({model.fingerprint for model in writers}) > 1:
             raise InputError("+speculation needs a draft and a target with the same vocabulary; leave it out")
 
-    def check_law(self, law: Law) -> None:
+    def check_law(self, sampling: SamplingParams) -> None:
         """Raise `InputError` unless draft and target give log-probabilities of the same distribution."""
         writers = [model for model in (self.draft, self.target) if model is not None]
         raw = [model.name for model in writers if model.raw]
         exact = [model.name for model in writers if not model.raw]
-        if self.inexact(law) and exact:
+        if self.inexact(sampling) and exact:
             raise InputError(
-                f"{raw[0]} gives log-probabilities at temperature 1 only and {exact[0]} at {law.temperature:g}, so "
-                "their ratio means nothing; sample at --temperature 1 without --top-p, or see docs/engines.md"
+                f"{raw[0]} gives log-probabilities at temperature 1 only and {exact[0]} at {sampling.temperature:g}, "
+                "so their ratio means nothing; sample at temperature 1 without top_p, or see docs/engines.md"
             )
 
-    def inexact(self, law: Law) -> bool:
+    def inexact(self, sampling: SamplingParams) -> bool:
         """Whether some model's log-probabilities belong to another distribution than its samples."""
-        return not law.neutral and any(model is not None and model.raw for model in (self.draft, self.target))
+        return not sampling.neutral and any(model is not None and model.raw for model in (self.draft, self.target))

@@ -14,7 +14,7 @@ from specs.engines.chat.control import Guarded, Span, encoded, guarded, is_contr
 from specs.engines.chat.prompts import Templated
 from specs.engines.files import end_tokens_of, read_object
 from specs.errors import ModelError
-from specs.types import ALONE, Chat, Judge
+from specs.types import NO_CONTEXT, Chat, Judge
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
@@ -45,7 +45,7 @@ class Text(Protocol):
         ...
 
     def prompt(
-        self, question: str, system: str | None = None, generation: bool = True, chat: Chat = ALONE
+        self, question: str, system: str | None = None, generation: bool = True, chat: Chat = NO_CONTEXT
     ) -> list[int]:
         """Ids up to the start of the answer; a system turn in `chat` replaces `system`."""
         ...

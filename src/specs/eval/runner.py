@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Any
 
 from specs.config import Limits, SolveConfig
-from specs.decoding.latency_model import Pace
+from specs.decoding.latency_model import LatencyModel
 from specs.decoding.stream import Stream, stream
 from specs.engines.protocol import Models
 from specs.errors import InputError, described
@@ -23,7 +23,7 @@ from specs.eval.files import Problem
 from specs.eval.grid import GridPoint, Setting, names
 from specs.eval.rows import Key, Row, Rows
 from specs.methods import Method
-from specs.types import DRAWS, Finish, Law, Result
+from specs.types import DRAWS, Finish, Result, SamplingParams
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Plan:
 
     problems: Sequence[Problem]
     points: Sequence[GridPoint]
-    law: Law
+    sampling: SamplingParams
     limits: Limits
     seed: int = 0
     seeds: int = 1
@@ -81,7 +81,7 @@ class Plan:
         return {
             "dataset": dataset,
             "models": {role: f"bundled:{role}" if name == "bundled" else name for role, name in models.items()},
-            "law": asdict(self.law),
+            "law": asdict(self.sampling),
             "limits": asdict(self.limits),
             "seed": self.seed,
             "draws": DRAWS,
@@ -134,16 +134,21 @@ def solve_all(plan: Plan, models: Models, rows: Rows, progress: OnProgress | Non
         InputError: a method needs a model that is not loaded.
     """
     for point in plan.points:
-        models.require(point.method, plan.law)
+        models.require(point.method, plan.sampling)
     names_by_key = names(plan.settings)
     solves = list(plan.solves())
     remaining = [planned for planned in solves if not rows.done(planned.key)]
     run_progress = RunProgress(len(solves) - len(remaining), len(solves))
-    pace = Pace()
+    latency_model = LatencyModel()
 
     def start_solve(planned: PlannedSolve) -> Stream:
         question, method = planned.problem.question, planned.point.method
-        return stream(question, models, SolveConfig(method, plan.law, plan.limits, seed=planned.seed), pace=pace)
+        return stream(
+            question,
+            models,
+            SolveConfig(method, plan.sampling, plan.limits, seed=planned.seed),
+            latency_model=latency_model,
+        )
 
     def finish_solve(planned: PlannedSolve, solve: Stream) -> Result:
         try:
@@ -166,7 +171,9 @@ def solve_all(plan: Plan, models: Models, rows: Rows, progress: OnProgress | Non
         for point in plan.points:
             if any(planned.point is point for planned in remaining):
                 question = plan.problems[0].question
-                unmeasured = stream(question, models, SolveConfig(point.method, plan.law, plan.limits, seed=plan.seed))
+                unmeasured = stream(
+                    question, models, SolveConfig(point.method, plan.sampling, plan.limits, seed=plan.seed)
+                )
                 finish_solve(PlannedSolve(plan.problems[0], point, plan.seed), unmeasured)
         start_more = time.perf_counter()
         if progress:
@@ -199,7 +206,7 @@ def _failed(planned: PlannedSolve, plan: Plan, error: str) -> Result:
         seed=planned.seed,
         models={},
         prompt_token_ids={},
-        settings=SolveConfig(planned.point.method, plan.law, plan.limits).settings,
+        settings=SolveConfig(planned.point.method, plan.sampling, plan.limits).settings,
         error=error,
     )
 

@@ -7,12 +7,12 @@ from dataclasses import asdict
 from typing import Any, Protocol, cast
 
 from specs.core.keys import Key
-from specs.types import Accept, Branch, Finish, Law, Propose, Role, Settle
+from specs.types import Accept, Branch, Finish, Propose, Role, SamplingParams, SelectTrace
 
-Flow = Generator[Propose | Accept | Branch | Settle, Any, Finish]
+Flow = Generator[Propose | Accept | Branch | SelectTrace, Any, Finish]
 """Yields requests. `Propose` is answered by a `Proposal`, `Accept` by the finish
 reason if the solve is over, else None; `Branch` by one such reason or None for each kept
-candidate; `Settle` by None."""
+candidate; `SelectTrace` by None."""
 
 
 class Method(Protocol):
@@ -27,7 +27,7 @@ class Method(Protocol):
     def name(self) -> str: ...
     @property
     def roles(self) -> frozenset[Role]: ...
-    def solve(self, question: str, law: Law, key: Key) -> Flow: ...
+    def solve(self, question: str, sampling: SamplingParams, key: Key) -> Flow: ...
 
 
 def settings_of(method: Method) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from specs.core.keys import Key
 from specs.core.selection import choose_best, rewards
 from specs.errors import InputError
 from specs.methods import Flow
-from specs.types import Accept, Branch, Candidate, Finish, Law, Proposal, Propose, Role, Settle, Trace
+from specs.types import Accept, Branch, Candidate, Finish, Proposal, Propose, Role, SamplingParams, SelectTrace, Trace
 from specs.types.checks import at_least, check_fields
 
 Keep = Callable[[tuple[Candidate, ...], int], list[int]]
@@ -62,8 +62,8 @@ class Beam:
     def roles(self) -> frozenset[Role]:
         return frozenset({self.writer, Role.PRM})
 
-    def solve(self, question: str, law: Law, key: Key) -> Flow:
-        return _search(self.writer, law, [Trace(question)], self.n, self.n // self.width, self.width, _best)
+    def solve(self, question: str, sampling: SamplingParams, key: Key) -> Flow:
+        return _search(self.writer, sampling, [Trace(question)], self.n, self.n // self.width, self.width, _best)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +87,22 @@ class Dvts:
         check_fields(self, n=at_least(1), width=at_least(1))
         check_width(self.n, self.width)
 
-    def solve(self, question: str, law: Law, key: Key) -> Flow:
+    def solve(self, question: str, sampling: SamplingParams, key: Key) -> Flow:
         each = self.n // self.width
-        return _search(Role.TARGET, law, [Trace(question)] * self.width, each, each, self.width, _best_of_each(each))
+        return _search(
+            Role.TARGET, sampling, [Trace(question)] * self.width, each, each, self.width, _best_of_each(each)
+        )
 
 
-def _search(writer: Role, law: Law, live: list[Trace], first_n: int, n: int, width: int, keep: Keep) -> Flow:
+def _search(
+    writer: Role, sampling: SamplingParams, live: list[Trace], first_n: int, n: int, width: int, keep: Keep
+) -> Flow:
     """Grow the traces `live`, `first_n` candidates of each in the first step and `n` in later ones."""
     complete: list[tuple[Trace, Finish]] = []
     while live:
         n_each = n if live[0].steps else first_n
         verify = frozenset({Role.PRM})
-        proposal: Proposal = yield Propose(writer, live[0], n_each, verify, law, beside=tuple(live[1:]))
+        proposal: Proposal = yield Propose(writer, live[0], n_each, verify, sampling, beside=tuple(live[1:]))
         decision = choose_best(rewards(proposal.candidates))
         kept = keep(proposal.candidates, width - len(complete))
         if not kept:
@@ -111,7 +115,7 @@ def _search(writer: Role, law: Law, live: list[Trace], first_n: int, n: int, wid
     if not complete:
         return Finish.NO_SUPPORT
     trace, finish = max(complete, key=lambda one: rewards(one[0].steps)[-1])
-    yield Settle(trace)
+    yield SelectTrace(trace)
     return finish
 
 

@@ -14,7 +14,7 @@ from specs.core.keys import Key
 from specs.core.selection import choose_best, choose_soft, rewards
 from specs.core.votes import boxed, majority
 from specs.methods import Flow
-from specs.types import Accept, Finish, Law, Propose, Role, Trace
+from specs.types import Accept, Finish, Propose, Role, SamplingParams, Trace
 from specs.types.checks import at_least, check_fields
 
 
@@ -36,8 +36,8 @@ class BestOfN:
     def __post_init__(self) -> None:
         check_fields(self, n=at_least(1))
 
-    def solve(self, question: str, law: Law, key: Key) -> Flow:
-        proposal = yield Propose(Role.TARGET, Trace(question), self.n, frozenset({Role.PRM}), law, whole=True)
+    def solve(self, question: str, sampling: SamplingParams, key: Key) -> Flow:
+        proposal = yield Propose(Role.TARGET, Trace(question), self.n, frozenset({Role.PRM}), sampling, whole=True)
         decision = choose_best(rewards(proposal.candidates))
         finish = yield Accept(decision, keep=decision.chosen is not None)
         return Finish.NO_SUPPORT if decision.chosen is None else finish
@@ -63,8 +63,8 @@ class SoftBestOfN:
     def __post_init__(self) -> None:
         check_fields(self, n=at_least(1), beta=at_least(0))
 
-    def solve(self, question: str, law: Law, key: Key) -> Flow:
-        proposal = yield Propose(Role.TARGET, Trace(question), self.n, frozenset({Role.PRM}), law, whole=True)
+    def solve(self, question: str, sampling: SamplingParams, key: Key) -> Flow:
+        proposal = yield Propose(Role.TARGET, Trace(question), self.n, frozenset({Role.PRM}), sampling, whole=True)
         scores = [self.beta * reward for reward in rewards(proposal.candidates)]
         decision = choose_soft(scores, key.fold("select", ()).uniform())
         finish = yield Accept(decision, keep=decision.chosen is not None)
@@ -89,8 +89,8 @@ class Majority:
     def __post_init__(self) -> None:
         check_fields(self, n=at_least(1))
 
-    def solve(self, question: str, law: Law, key: Key) -> Flow:
-        proposal = yield Propose(Role.TARGET, Trace(question), self.n, frozenset(), law, whole=True)
+    def solve(self, question: str, sampling: SamplingParams, key: Key) -> Flow:
+        proposal = yield Propose(Role.TARGET, Trace(question), self.n, frozenset(), sampling, whole=True)
         votes = majority([boxed(candidate.text) for candidate in proposal.candidates])
         return (yield Accept(choose_best(votes)))
 
@@ -115,8 +115,8 @@ class WeightedMajority:
     def __post_init__(self) -> None:
         check_fields(self, n=at_least(1))
 
-    def solve(self, question: str, law: Law, key: Key) -> Flow:
-        proposal = yield Propose(Role.TARGET, Trace(question), self.n, frozenset({Role.PRM}), law, whole=True)
+    def solve(self, question: str, sampling: SamplingParams, key: Key) -> Flow:
+        proposal = yield Propose(Role.TARGET, Trace(question), self.n, frozenset({Role.PRM}), sampling, whole=True)
         final = rewards(proposal.candidates)
         weights = [0.0 if math.isnan(reward) else reward for reward in final]
         votes = majority([boxed(c.text) for c in proposal.candidates], weights)

@@ -27,7 +27,7 @@ from specs.core.selection import choose_best
 from specs.methods import Flow
 from specs.methods.specs import Specs
 from specs.methods.speculative import Policy, Step
-from specs.types import Candidate, Decision, Finish, Law, Proposal, Propose, Role, Trace
+from specs.types import Candidate, Decision, Finish, Proposal, Propose, Role, SamplingParams, Trace
 from specs.types.checks import POSITIVE, check_value
 
 _MORE_STEPS = 0.75
@@ -117,9 +117,9 @@ class Deadline:
         """For the record: the policy's options, and what steps were expected to take."""
         return {**asdict(self.policy), "estimate": asdict(self.estimate)}
 
-    def solve(self, question: str, law: Law, key: Key) -> Flow:
+    def solve(self, question: str, sampling: SamplingParams, key: Key) -> Flow:
         """See `specs.methods.Method`."""
-        return self.policy.solve(question, law, key, AgainstTheClock(self))
+        return self.policy.solve(question, sampling, key, AgainstTheClock(self))
 
     def overtime_s(self, estimate: Estimate) -> float:
         """Seconds beyond the deadline that a step may take: those of a usual one, before this solve or by now."""
@@ -135,7 +135,7 @@ class Deadline:
             *(Way(full, n, True) for n in _halved(self.policy.n)),
             Way(Kind.REWARDED, few, True),
             *(Way(Kind.REWARDED, n, False) for n in _halved(self.policy.n) if n >= few),
-            Way(Kind.ALONE, 1, False),
+            Way(Kind.NO_CONTEXT, 1, False),
         ]
 
     def way(self, now: Moment) -> Way:
@@ -157,7 +157,7 @@ class Deadline:
         """
         left, room, after = now.left(now.done + 1), self._room(now), replace(now, used=frozenset(Role))
         for fewer in _halved(n):
-            rest = (self.ways[0].kind, fewer) if fewer > 1 else (Kind.ALONE, 1)
+            rest = (self.ways[0].kind, fewer) if fewer > 1 else (Kind.NO_CONTEXT, 1)
             if now.needed(Kind.TARGET, fewer) + after.needed(*rest, left) <= room:
                 return fewer
         return None
@@ -211,7 +211,7 @@ class AgainstTheClock:
         self._asked = kind, n
         policy = self._deadline.policy
         narrowed = replace(policy, n=n, score="raw" if kind is Kind.REWARDED else policy.score)
-        return Hurried(narrowed, kind is Kind.ALONE, self._overtime_s)
+        return Hurried(narrowed, kind is Kind.NO_CONTEXT, self._overtime_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +226,7 @@ class Hurried(Policy):
     overtime_s: float
 
     def propose(self, step: Step) -> Propose:
-        alone = Propose(Role.DRAFT, step.trace, 1, frozenset(), step.law)
+        alone = Propose(Role.DRAFT, step.trace, 1, frozenset(), step.sampling)
         return replace(alone if self.alone else self.policy.propose(step), overtime_s=self.overtime_s)
 
     def choose(self, step: Step, candidates: Sequence[Candidate]) -> Decision:

@@ -47,9 +47,9 @@ class Gsi(Policy):
 
     def propose(self, step: Step) -> Propose:
         if step.writer is Role.TARGET:
-            return Propose(Role.TARGET, step.trace, self.n, frozenset({Role.PRM}), step.law, step.attempt)
+            return Propose(Role.TARGET, step.trace, self.n, frozenset({Role.PRM}), step.sampling, step.attempt)
         verify = frozenset({Role.PRM, Role.TARGET})
-        return Propose(Role.DRAFT, step.trace, self.n, verify, step.law, lookahead=partial(self._expected, step))
+        return Propose(Role.DRAFT, step.trace, self.n, verify, step.sampling, lookahead=partial(self._expected, step))
 
     def choose(self, step: Step, candidates: Sequence[Candidate]) -> Decision:
         return choose_soft([self._score(candidate) for candidate in candidates], step.draw("select").uniform())

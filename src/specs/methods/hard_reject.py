@@ -28,7 +28,7 @@ class HardReject(Policy):
 
     def propose(self, step: Step) -> Propose:
         verify = frozenset({Role.TARGET} if step.writer is Role.DRAFT else ())
-        return Propose(step.writer, step.trace, 1, verify, step.law, step.attempt)
+        return Propose(step.writer, step.trace, 1, verify, step.sampling, step.attempt)
 
     def choose(self, step: Step, candidates: Sequence[Candidate]) -> Decision:
         return choose_best([log_ratio(candidates[0])])

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from specs.core.keys import Key
 from specs.core.selection import choose_best, rewards
 from specs.methods import Flow
-from specs.types import Accept, Finish, Law, Proposal, Propose, Role, Trace
+from specs.types import Accept, Finish, Proposal, Propose, Role, SamplingParams, Trace
 from specs.types.checks import at_least, check_fields
 
 
@@ -37,11 +37,11 @@ class OracleRoute:
     def __post_init__(self) -> None:
         check_fields(self, n=at_least(1))
 
-    def solve(self, question: str, law: Law, key: Key) -> Flow:
+    def solve(self, question: str, sampling: SamplingParams, key: Key) -> Flow:
         trace = Trace(question)
         while True:
-            drafted: Proposal = yield Propose(Role.DRAFT, trace, self.n, frozenset({Role.PRM}), law)
-            written: Proposal = yield Propose(Role.TARGET, trace, self.n, frozenset({Role.PRM}), law)
+            drafted: Proposal = yield Propose(Role.DRAFT, trace, self.n, frozenset({Role.PRM}), sampling)
+            written: Proposal = yield Propose(Role.TARGET, trace, self.n, frozenset({Role.PRM}), sampling)
             best = choose_best(rewards((*drafted.candidates, *written.candidates))).chosen
             finish = Finish.NO_SUPPORT if best is None else None
             for writer, proposal in ((Role.DRAFT, drafted), (Role.TARGET, written)):

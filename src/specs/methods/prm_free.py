@@ -38,7 +38,7 @@ class PrmFree(Policy):
 
     def propose(self, step: Step) -> Propose:
         verify = frozenset({Role.TARGET} if step.writer is Role.DRAFT else ())
-        return Propose(step.writer, step.trace, self.n, verify, step.law, step.attempt)
+        return Propose(step.writer, step.trace, self.n, verify, step.sampling, step.attempt)
 
     def choose(self, step: Step, candidates: Sequence[Candidate]) -> Decision:
         return choose_soft([log_ratio(candidate) for candidate in candidates], step.draw("select").uniform())

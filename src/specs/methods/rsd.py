@@ -45,7 +45,7 @@ class Rsd(Policy):
 
     def propose(self, step: Step) -> Propose:
         verify = frozenset({Role.PRM} if step.writer is Role.DRAFT else ())
-        return Propose(step.writer, step.trace, 1, verify, step.law, step.attempt)
+        return Propose(step.writer, step.trace, 1, verify, step.sampling, step.attempt)
 
     def choose(self, step: Step, candidates: Sequence[Candidate]) -> Decision:
         return choose_best([0.0 if candidate.reward is None else candidate.reward for candidate in candidates])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from specs.core.keys import Key
 from specs.core.selection import choose_best
 from specs.methods import Flow
-from specs.types import Accept, Law, Propose, Role, Trace
+from specs.types import Accept, Propose, Role, SamplingParams, Trace
 from specs.types.checks import check_fields
 
 
@@ -39,10 +39,10 @@ class Single:
     def roles(self) -> frozenset[Role]:
         return frozenset({self.writer})
 
-    def solve(self, question: str, law: Law, key: Key) -> Flow:
+    def solve(self, question: str, sampling: SamplingParams, key: Key) -> Flow:
         trace = Trace(question)
         while True:
-            proposal = yield Propose(self.writer, trace, 1, frozenset(), law)
+            proposal = yield Propose(self.writer, trace, 1, frozenset(), sampling)
             if finish := (yield Accept(choose_best([0.0]))):
                 return finish
             trace = trace.extend(proposal.candidates[0], self.writer)

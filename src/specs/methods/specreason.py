@@ -51,7 +51,7 @@ class SpecReason(Policy):
 
     def propose(self, step: Step) -> Propose:
         judge = RATING if step.writer is Role.DRAFT else None
-        return Propose(step.writer, step.trace, 1, frozenset(), step.law, step.attempt, judge=judge)
+        return Propose(step.writer, step.trace, 1, frozenset(), step.sampling, step.attempt, judge=judge)
 
     def choose(self, step: Step, candidates: Sequence[Candidate]) -> Decision:
         return choose_best(rewards(candidates) if step.writer is Role.DRAFT else [0.0])

@@ -98,7 +98,7 @@ class Specs(Policy):
         return Role(self.start)
 
     def propose(self, step: Step) -> Propose:
-        request = Propose(step.writer, step.trace, self.n, self._verifiers(step.writer), step.law, step.attempt)
+        request = Propose(step.writer, step.trace, self.n, self._verifiers(step.writer), step.sampling, step.attempt)
         if step.writer is Role.TARGET:
             return request
         return replace(request, lookahead=partial(self._expected, step), hopeless=self._hopeless())

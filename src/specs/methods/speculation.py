@@ -18,7 +18,7 @@ from typing import Any
 
 from specs.core.keys import Key
 from specs.methods import Flow, Method, settings_of
-from specs.types import Law, Propose, Role
+from specs.types import Propose, Role, SamplingParams
 from specs.types.checks import at_least, check_value
 
 TOKENS = 8
@@ -58,9 +58,9 @@ class WithSpeculation:
         """The options of the method and `speculate`, for the record."""
         return {**settings_of(self.method), "speculate": self.speculate}
 
-    def solve(self, question: str, law: Law, key: Key) -> Flow:
+    def solve(self, question: str, sampling: SamplingParams, key: Key) -> Flow:
         """The method's requests; those that the target writes say how many tokens are proposed at a time."""
-        flow = self.method.solve(question, law, key)
+        flow = self.method.solve(question, sampling, key)
         reply: Any = None
         while True:
             try:

@@ -21,7 +21,7 @@ from typing import Protocol
 
 from specs.core.keys import Key
 from specs.methods import Flow
-from specs.types import Accept, Candidate, Decision, Finish, Law, Proposal, Propose, Role, Trace
+from specs.types import Accept, Candidate, Decision, Finish, Proposal, Propose, Role, SamplingParams, Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +31,14 @@ class Step:
     Attributes:
         trace: the steps before it.
         writer: who writes it.
-        law: how tokens are sampled.
+        sampling: how tokens are sampled.
         key: of the method's own draws.
         attempt: 0, or 1 where a draft step was thrown away.
     """
 
     trace: Trace
     writer: Role
-    law: Law
+    sampling: SamplingParams
     key: Key
     attempt: int = 0
 
@@ -76,9 +76,9 @@ class Policy(ABC):
         """Who writes the next step; `after` is the trace with this one."""
         return Role.DRAFT
 
-    def solve(self, question: str, law: Law, key: Key, schedule: Schedule | None = None) -> Flow:
+    def solve(self, question: str, sampling: SamplingParams, key: Key, schedule: Schedule | None = None) -> Flow:
         """See `specs.methods.Method`."""
-        return speculative_steps(self, question, law, key, schedule or AsPlanned())
+        return speculative_steps(self, question, sampling, key, schedule or AsPlanned())
 
 
 class Schedule(Protocol):
@@ -117,11 +117,11 @@ class AsPlanned:
         return finish
 
 
-def speculative_steps(policy: Policy, question: str, law: Law, key: Key, schedule: Schedule) -> Flow:
+def speculative_steps(policy: Policy, question: str, sampling: SamplingParams, key: Key, schedule: Schedule) -> Flow:
     """Solve a question by the loop above."""
     usual, trace, writer = policy, Trace(question), policy.first_writer()
     while True:
-        policy, step = schedule.plan(usual, Step(trace, writer, law, key))
+        policy, step = schedule.plan(usual, Step(trace, writer, sampling, key))
         proposal, decision = yield from _proposed(policy, step, schedule)
         if step.writer is Role.DRAFT and not policy.accepts(step, proposal.candidates, decision):
             again = schedule.plan_rewrite(policy, step, decision)

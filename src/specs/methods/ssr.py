@@ -24,7 +24,7 @@ from specs.core.votes import boxed, majority, normal
 from specs.methods import Flow
 from specs.methods.accept import good_enough
 from specs.methods.specreason import KEPT, RATING
-from specs.types import Accept, Branch, Candidate, Finish, Law, Proposal, Propose, Role, Settle, Trace
+from specs.types import Accept, Branch, Candidate, Finish, Proposal, Propose, Role, SamplingParams, SelectTrace, Trace
 from specs.types.checks import UNIT, at_least, check_fields
 
 
@@ -66,12 +66,12 @@ class Ssr:
     def __post_init__(self) -> None:
         check_fields(self, n=at_least(1), tau=UNIT)
 
-    def solve(self, question: str, law: Law, key: Key) -> Flow:
+    def solve(self, question: str, sampling: SamplingParams, key: Key) -> Flow:
         tracks = [Track(Trace(question))] * self.n
         while (live := [k for k, track in enumerate(tracks) if not track.finish]) and not self._agreed(tracks):
             first, *beside = (tracks[k].trace for k in live)
             drafted: Proposal = yield Propose(
-                Role.DRAFT, first, 1, frozenset(), law, beside=tuple(beside), judge=RATING
+                Role.DRAFT, first, 1, frozenset(), sampling, beside=tuple(beside), judge=RATING
             )
             ratings = rewards(drafted.candidates)
             good = tuple(k for k, step in enumerate(drafted.candidates) if good_enough(step, 1.0, 0.0, self.tau))
@@ -86,7 +86,7 @@ class Ssr:
                 first, *beside = (tracks[k].trace for k in bad)
                 keep = tuple(tracks[live[k]].trace for k in good)
                 written: Proposal = yield Propose(
-                    Role.TARGET, first, 1, frozenset(), law, attempt=1, beside=tuple(beside), keep=keep
+                    Role.TARGET, first, 1, frozenset(), sampling, attempt=1, beside=tuple(beside), keep=keep
                 )
                 finishes = yield Branch(choose_best([0.0] * len(bad)), tuple(range(len(bad))))
                 for k, step, finish in zip(bad, written.candidates, finishes, strict=True):
@@ -95,7 +95,7 @@ class Ssr:
         votes = majority([boxed(track.trace.text) for track in complete])
         ranked = sorted(range(len(complete)), key=lambda k: (-votes[k], -complete[k].mean_rating))
         winner = complete[ranked[0]]
-        yield Settle(winner.trace)
+        yield SelectTrace(winner.trace)
         assert winner.finish is not None
         return winner.finish
 

@@ -215,7 +215,7 @@ def family_for(architectures: Sequence[str], name: str, wanted: PRMFormatName = 
     choice = ", ".join(one.name for one in fitting)
     if wanted != "auto":
         if FAMILIES[wanted] not in fitting:
-            raise ModelError(f"{name} is {known}, which has no head for --prm-format {wanted}: choose among {choice}")
+            raise ModelError(f"{name} is {known}, which has no head for prm_format {wanted}: choose among {choice}")
         return FAMILIES[wanted], "as requested"
     if len(own) == 1:
         return own[0], f"its architecture is {known}"
@@ -224,5 +224,5 @@ def family_for(architectures: Sequence[str], name: str, wanted: PRMFormatName = 
             return family, f"its name has {family.published} in it"
     raise ModelError(
         f"{name} is a language model ({known}), which can be read in several ways: "
-        f"say which with --prm-format, among {choice}"
+        f"say which with prm_format, among {choice}"
     )

@@ -154,7 +154,7 @@ class PRMFamily(ABC):
         if len(ids) != 1:
             raise ModelError(
                 f"the PRM's tokenizer makes {len(ids)} tokens of {spelling!r}, which format {self.name} needs as one: "
-                "use the tokenizer the PRM was trained with, or another --prm-format"
+                "use the tokenizer the PRM was trained with, or another prm_format"
             )
         return ids[0]
 

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from specs.config import Limits, SolveConfig
-from specs.decoding.latency_model import Pace
+from specs.decoding.latency_model import LatencyModel
 from specs.decoding.stream import Stream, stream
 from specs.engines.protocol import Models
 from specs.errors import described
@@ -25,7 +25,7 @@ from specs.server.metrics import Metrics
 from specs.server.output import Output
 from specs.server.queue import QueueClosed, QueueFull, QueuePlace, SolveQueue
 from specs.server.request_parsing import SolveRequest, remaining_limits
-from specs.types import Finish, Law, Result, StepRecord
+from specs.types import Finish, Result, SamplingParams, StepRecord
 
 TRIAL_QUESTION = "Tom has 4 nuts. Then he finds 3 nuts. How many nuts does Tom have now?"
 """The question that a server solves when it starts."""
@@ -121,7 +121,7 @@ class SolveJob:
             self._runner.models,
             replace(request.config, limits=limits),
             chat=request.chat,
-            pace=self._runner.pace,
+            latency_model=self._runner.latency_model,
         )
         output = Output(request.stop)
         loop = asyncio.get_running_loop()
@@ -155,18 +155,18 @@ class JobRunner:
 
     def __init__(self, models: Models, queue: SolveQueue, metrics: Metrics) -> None:
         self.models, self.queue, self.metrics = models, queue, metrics
-        self.pace = Pace()
+        self.latency_model = LatencyModel()
         self.solve_threads = ThreadPoolExecutor(queue.max_running, thread_name_prefix="specs-solve")
         self.parse_threads = ThreadPoolExecutor(1, thread_name_prefix="specs-read")
         self._jobs: dict[asyncio.Task[None], SolveJob] = {}
 
-    def solve_trial_question(self, method: Method, law: Law) -> None:
+    def solve_trial_question(self, method: Method, law: SamplingParams) -> None:
         """Solve a short question, to log failures before the first request and to measure speed for deadlines.
 
         A failure does not end the server: the engine may recover, and methods that do not use it still work.
         """
         config = SolveConfig(method, law, Limits(max_tokens=100))
-        trial = stream(TRIAL_QUESTION, self.models, config, pace=self.pace)
+        trial = stream(TRIAL_QUESTION, self.models, config, latency_model=self.latency_model)
         try:
             failure = trial.result.error
         except KeyboardInterrupt:

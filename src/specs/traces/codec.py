@@ -16,7 +16,20 @@ from typing import Any, TypeVar, cast
 
 from specs.config.solve_config import nested
 from specs.errors import InputError
-from specs.types import ALONE, Candidate, Chat, Decision, End, Finish, Result, Role, Seconds, StepRecord, Turn, Usage
+from specs.types import (
+    NO_CONTEXT,
+    Candidate,
+    Chat,
+    Decision,
+    End,
+    Finish,
+    Result,
+    Role,
+    Seconds,
+    StepRecord,
+    Turn,
+    Usage,
+)
 
 _Name = TypeVar("_Name", bound=StrEnum)
 _NOT_FINITE = {str(value): value for value in (math.inf, -math.inf, math.nan)}
@@ -89,7 +102,7 @@ def result_from(value: Any, where: str) -> Result:
         text_scoring=solve.take("text_scoring", bool),
         raw_scoring=solve.has("raw_scoring") and solve.take("raw_scoring", bool),
         error=solve.optional("error", str),
-        chat=_chat(solve.part("chat")) if solve.has("chat") else ALONE,
+        chat=_chat(solve.part("chat")) if solve.has("chat") else NO_CONTEXT,
     )
 
 

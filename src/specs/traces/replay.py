@@ -27,12 +27,12 @@ from specs.types import (
     Decision,
     End,
     Finish,
-    Law,
     Proposal,
     Propose,
     Result,
     Role,
-    Settle,
+    SamplingParams,
+    SelectTrace,
     StepPolicy,
     StepRecord,
 )
@@ -97,8 +97,8 @@ class _Diverged(Exception):
 class _Replayer:
     """Runs a method and answers its requests from a record."""
 
-    def __init__(self, result: Result, method: Method, law: Law, limits: Limits) -> None:
-        self.result, self.method, self.law, self.limits = result, method, law, limits
+    def __init__(self, result: Result, method: Method, sampling: SamplingParams, limits: Limits) -> None:
+        self.result, self.method, self.sampling, self.limits = result, method, sampling, limits
         self.decisions: list[Decision] = []
         self.open: list[tuple[Proposal, Propose, StepRecord]] = []
         """Proposals that the method has received and not yet decided on."""
@@ -112,7 +112,7 @@ class _Replayer:
             key = Key.for_method(result.seed, prompts, result.draws)
         except ValueError as error:
             raise InputError(str(error)) from None
-        steps = self.method.solve(result.question, self.law, key)
+        steps = self.method.solve(result.question, self.sampling, key)
         try:
             reply = None
             while True:
@@ -124,7 +124,7 @@ class _Replayer:
                         reply = self._accept(request)
                     case Branch():
                         reply = self._branch(request)
-                    case Settle():
+                    case SelectTrace():
                         reply = None
         except StopIteration as stop:
             same = self.done == len(self.result.steps) and stop.value is self.result.finish_reason
@@ -210,7 +210,7 @@ def _asks_rewards(request: Propose) -> bool:
     return Role.PRM in request.verify or request.judge is not None
 
 
-def _settings_of_record(result: Result, options: dict[str, Any]) -> tuple[Method, Law, Limits]:
+def _settings_of_record(result: Result, options: dict[str, Any]) -> tuple[Method, SamplingParams, Limits]:
     """The method, law and limits of a record, with `options` replacing the method's own."""
     names = options_of(result.method)
     given = {name: value for name, value in options.items() if value is not None}
@@ -224,11 +224,11 @@ def _settings_of_record(result: Result, options: dict[str, Any]) -> tuple[Method
             raise InputError(f"settings: no {lost[0]!r}; give a whole trace, as 'specs solve --trace' writes it")
     try:
         make(result.method, **recorded)
-        law = Law(**settings["sampling"], steps=StepPolicy(**settings["steps"]))
+        sampling = SamplingParams(**settings["sampling"], steps=StepPolicy(**settings["steps"]))
         recorded_limits: dict[str, Any] = {**settings["limits"], "deadline_s": None}
         limits = Limits(**recorded_limits)
     except TypeError as error:
         raise InputError(f"settings: {error}; give a whole trace, as 'specs solve --trace' writes it") from None
     except InputError as error:
         raise InputError(f"settings: {error}") from None
-    return make(result.method, **{**recorded, **given}), law, limits
+    return make(result.method, **{**recorded, **given}), sampling, limits

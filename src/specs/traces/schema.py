@@ -14,7 +14,7 @@ from typing import Any, cast
 from specs.core.selection import log_ratio
 from specs.core.text import readable
 from specs.errors import InputError
-from specs.types import ALONE, Candidate, Result, Role, StepRecord
+from specs.types import NO_CONTEXT, Candidate, Result, Role, StepRecord
 
 
 def result_json(result: Result, candidates: bool = False) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def result_json(result: Result, candidates: bool = False) -> dict[str, Any]:
         "raw_scoring": result.raw_scoring,
         "error": result.error,
     }
-    if result.chat != ALONE:
+    if result.chat != NO_CONTEXT:
         record["chat"] = {"before": [asdict(turn) for turn in result.chat.before], "template": result.chat.template}
     if candidates:
         record["prompt_token_ids"] = {str(role): list(ids) for role, ids in result.prompt_token_ids.items()}

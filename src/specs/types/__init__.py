@@ -5,14 +5,14 @@ Notation as in docs/method.md: `q` draft model, `p` target model, `r` process re
 """
 
 from specs.types.enums import End, Finish, Role
-from specs.types.requests import Accept, Branch, Decision, Judge, Proposal, Propose, Settle
+from specs.types.requests import Accept, Branch, Decision, Judge, Proposal, Propose, SelectTrace
 from specs.types.result import DRAWS, Result, Seconds, StepRecord, Usage
-from specs.types.sampling import Law, StepPolicy
-from specs.types.trace import ALONE, Candidate, Chat, Trace, Turn
+from specs.types.sampling import SamplingParams, StepPolicy
+from specs.types.trace import NO_CONTEXT, Candidate, Chat, Trace, Turn
 
 __all__ = [
-    "ALONE",
     "DRAWS",
+    "NO_CONTEXT",
     "Accept",
     "Branch",
     "Candidate",
@@ -21,13 +21,13 @@ __all__ = [
     "End",
     "Finish",
     "Judge",
-    "Law",
     "Proposal",
     "Propose",
     "Result",
     "Role",
+    "SamplingParams",
     "Seconds",
-    "Settle",
+    "SelectTrace",
     "StepPolicy",
     "StepRecord",
     "Trace",

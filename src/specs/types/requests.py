@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from specs.types.enums import Role
-from specs.types.sampling import Law
+from specs.types.sampling import SamplingParams
 from specs.types.trace import Candidate, Trace
 
 
@@ -51,7 +51,7 @@ class Propose:
     trace: Trace
     n: int
     verify: frozenset[Role]
-    law: Law
+    sampling: SamplingParams
     attempt: int = 0
     beside: tuple[Trace, ...] = ()
     keep: tuple[Trace, ...] = ()
@@ -115,7 +115,7 @@ class Branch:
 
 
 @dataclass(frozen=True, slots=True)
-class Settle:
+class SelectTrace:
     """Request: a search is over and `trace`, grown by its branches, is the result."""
 
     trace: Trace

@@ -7,7 +7,7 @@ from typing import Any
 
 from specs.types.enums import Finish, Role
 from specs.types.requests import Decision
-from specs.types.trace import ALONE, Candidate, Chat
+from specs.types.trace import NO_CONTEXT, Candidate, Chat
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ class Result:
     text_scoring: bool = False
     raw_scoring: bool = False
     error: str | None = None
-    chat: Chat = ALONE
+    chat: Chat = NO_CONTEXT
     draws: int = DRAWS
 
     @property

@@ -46,7 +46,7 @@ class StepPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Law:
+class SamplingParams:
     """The distribution that tokens are drawn from, the same for `p`, `q` and the sampler.
 
     Attributes:

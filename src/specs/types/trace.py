@@ -65,7 +65,7 @@ class Chat:
         if self.before and not self.template:
             raise InputError("a raw-text continuation (template=False) cannot have prior turns; leave out before")
 
-    def told(self, question: str) -> str:
+    def as_single_question(self, question: str) -> str:
         """The question with the turns before it, as one text for a PRM, whose formats know one question."""
         turns = [turn for turn in self.before if turn.role != "system"]
         if not turns:
@@ -73,7 +73,7 @@ class Chat:
         return "\n\n".join(f"{turn.role.capitalize()}: {turn.content}" for turn in (*turns, Turn("user", question)))
 
 
-ALONE = Chat()
+NO_CONTEXT = Chat()
 """Of a question that stands for itself."""
 
 

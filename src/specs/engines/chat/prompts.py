@@ -10,7 +10,7 @@ from specs.core.text import readable
 from specs.engines.chat.control import Span
 from specs.engines.chat.layout import Layout, lay_out
 from specs.errors import ModelError
-from specs.types import ALONE, Chat, Judge, Turn
+from specs.types import NO_CONTEXT, Chat, Judge, Turn
 
 _THOUGHTS = re.compile(
     r"[<\[{|](?!/)(?:(?!end|/)[^\s<>\[\]{}]){0,40}think(?:(?!end|/)[^\s<>\[\]{}]){0,40}[>\]}|]\s*\Z", re.I
@@ -76,7 +76,7 @@ class Templated(ABC):
         return self._encode(before + text + after, [(len(before), len(before) + len(text))])
 
     def prompt(
-        self, question: str, system: str | None = None, generation: bool = True, chat: Chat = ALONE
+        self, question: str, system: str | None = None, generation: bool = True, chat: Chat = NO_CONTEXT
     ) -> list[int]:
         """See `Text.prompt`.
 

@@ -10,7 +10,7 @@ from specs.engines.local.session import LocalPolicySession, LocalRewardSession
 from specs.engines.protocol import CheckStop
 from specs.engines.text import Text
 from specs.rewards.format import PRMFamily
-from specs.types import ALONE, Chat
+from specs.types import NO_CONTEXT, Chat
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class LocalPolicy:
     def fingerprint(self) -> str:
         return self.text.fingerprint
 
-    def prompt(self, question: str, chat: Chat = ALONE) -> tuple[int, ...]:
+    def prompt(self, question: str, chat: Chat = NO_CONTEXT) -> tuple[int, ...]:
         ids = self.text.prompt(question, self.system, chat=chat)
         return checked_prompt(ids, self.name, self.backend.context, self.backend.vocabulary)
 

@@ -33,7 +33,7 @@ from specs.engines.protocol import (
 )
 from specs.engines.text import Text
 from specs.rewards.format import PRMFormat
-from specs.types import Candidate, Judge, Law, Trace
+from specs.types import Candidate, Judge, SamplingParams, Trace
 
 
 class LocalPolicySession(PolicyInputs):
@@ -71,7 +71,7 @@ class LocalPolicySession(PolicyInputs):
         self,
         traces: Sequence[Trace],
         n: int,
-        law: Law,
+        sampling: SamplingParams,
         keys: Sequence[Key],
         keep: Sequence[Trace] = (),
         on_candidate: OnCandidate = ignore_candidate,
@@ -83,13 +83,13 @@ class LocalPolicySession(PolicyInputs):
         so far share a row, and a finished candidate costs nothing more. Known logits cost nothing either: a candidate
         draws until it reaches a new token, and waits there for the others.
         """
-        return self.sample_with(traces, n, law, keys, keep, on_candidate, self.check_stop, proposer)
+        return self.sample_with(traces, n, sampling, keys, keep, on_candidate, self.check_stop, proposer)
 
     def sample_with(
         self,
         traces: Sequence[Trace],
         n: int,
-        law: Law,
+        sampling: SamplingParams,
         keys: Sequence[Key],
         keep: Sequence[Trace],
         on_candidate: OnCandidate,
@@ -101,10 +101,10 @@ class LocalPolicySession(PolicyInputs):
         sequences = [self.trace_ids(trace) for trace in traces]
         with finite(self.tree.backend, "logits"):
             tails = self.tree.rebase(*sequences, *map(self.trace_ids, keep), logits=True)[: len(sequences)]
-            sampler = StepSampler(self.tree, self.text, list(map(len, sequences)), n, law, keys, on_candidate)
+            sampler = StepSampler(self.tree, self.text, list(map(len, sequences)), n, sampling, keys, on_candidate)
             return sampler.run(tails, check_stop, proposer)
 
-    def score(self, groups: Sequence[CandidateGroup], law: Law) -> list[float]:
+    def score(self, groups: Sequence[CandidateGroup], sampling: SamplingParams) -> list[float]:
         """`log p(y|c)` of each candidate in nats, end-of-text included, in one forward pass.
 
         If the model reads candidates through their text, it takes one pass for each trace. Candidates that the model
@@ -117,7 +117,7 @@ class LocalPolicySession(PolicyInputs):
             row_of = [row for walk in walks for row in walk]  # the row before each token of a path
             tokens = [token for path in paths for token in path]
             with finite(self.tree.backend, "logits"):
-                found = ops.log_probabilities(rows, law.temperature, law.top_p, row_of, tokens)
+                found = ops.log_probabilities(rows, sampling.temperature, sampling.top_p, row_of, tokens)
             ends = np.cumsum([len(path) for path in paths])
             for place, some in zip(places, np.split(found, ends[:-1]), strict=True):
                 scores[place] = float(some.sum(dtype=np.float64))
@@ -180,11 +180,13 @@ class LocalPolicyOverlap:
 
         return self._session.background.submit(compute)
 
-    def submit(self, trace: Trace, candidate: Candidate, law: Law, judge: Judge | None) -> PendingWork | None:
+    def submit(
+        self, trace: Trace, candidate: Candidate, sampling: SamplingParams, judge: Judge | None
+    ) -> PendingWork | None:
         return None  # one pass over all candidates is faster
 
     def prefetch(
-        self, trace: Trace, alternatives: Sequence[Trace], n: int, law: Law, key: Key
+        self, trace: Trace, alternatives: Sequence[Trace], n: int, sampling: SamplingParams, key: Key
     ) -> BackgroundPrefetch | None:
         """See `PolicyOverlap`. The tree keeps what it knows of the alternatives."""
         session = self._session
@@ -192,7 +194,7 @@ class LocalPolicyOverlap:
             return None
 
         def sample(check_stop: CheckStop, on_candidate: OnCandidate) -> list[Sample]:
-            return session.sample_with([trace], n, law, [key], alternatives, on_candidate, check_stop)
+            return session.sample_with([trace], n, sampling, [key], alternatives, on_candidate, check_stop)
 
         def forget() -> None:  # all but what was there before: candidates without their last tokens
             session.tree.rebase(*(session.trace_ids(one)[:-1] for one in (trace, *alternatives)), descendants=False)
@@ -200,11 +202,11 @@ class LocalPolicyOverlap:
         return BackgroundPrefetch(sample, session.check_stop, session.counts, forget)
 
     def token_proposer(
-        self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key], tokens: int
+        self, traces: Sequence[Trace], n: int, sampling: SamplingParams, keys: Sequence[Key], tokens: int
     ) -> DraftTokenProposer:
         session = self._session
         sequences = [session.trace_ids(trace) for trace in traces]
-        return DraftTokenProposer(session.tree, session.text, sequences, n, law, keys, tokens, session.check_stop)
+        return DraftTokenProposer(session.tree, session.text, sequences, n, sampling, keys, tokens, session.check_stop)
 
 
 class LocalRewardSession(RewardInputs):

@@ -12,7 +12,7 @@ from specs.engines.local.tree import TokenTree
 from specs.engines.protocol import CheckStop, OnCandidate, Sample, Stopped, TokenProposer
 from specs.engines.steps import Stepper
 from specs.engines.text import Text, to_text
-from specs.types import End, Finish, Law
+from specs.types import End, Finish, SamplingParams
 
 
 class StepSampler:
@@ -24,7 +24,7 @@ class StepSampler:
         text: Text,
         lengths: Sequence[int],
         n: int,
-        law: Law,
+        sampling: SamplingParams,
         keys: Sequence[Key],
         on_candidate: OnCandidate,
     ) -> None:
@@ -33,17 +33,17 @@ class StepSampler:
         Raises:
             Stopped: the context is full.
         """
-        caps = [min(law.steps.max_tokens, tree.backend.context - length) for length in lengths]
+        caps = [min(sampling.steps.max_tokens, tree.backend.context - length) for length in lengths]
         if min(caps) < 1:
             raise Stopped(Finish.CONTEXT)
-        self._tree, self._text, self._n, self._law = tree, text, n, law
+        self._tree, self._text, self._n, self._law = tree, text, n, sampling
         self._on_candidate = on_candidate
         self._uniforms = TokenUniforms(keys, n)
         self._drawn: list[list[int]] = [[] for _ in range(n * len(lengths))]
         self._log_probability = [0.0] * len(self._drawn)
-        self._steppers = [Stepper(law.steps, text, cap) for cap in caps for _ in range(n)]
+        self._steppers = [Stepper(sampling.steps, text, cap) for cap in caps for _ in range(n)]
         self._samples: dict[int, Sample] = {}
-        self._stragglers = Stragglers(n, len(lengths), law.steps.enough)
+        self._stragglers = Stragglers(n, len(lengths), sampling.steps.enough)
 
     def run(
         self, tails: Sequence[Sequence[int]], check_stop: CheckStop, proposer: TokenProposer | None
@@ -94,9 +94,11 @@ class StepSampler:
         Returns:
             The candidates with known logits, by node.
         """
-        law, drawn = self._law, self._drawn
+        sampling, drawn = self._law, self._drawn
         uniforms = [self._uniforms.at(len(drawn[candidate_idx]))[candidate_idx] for candidate_idx in live]
-        tokens, gains = self._tree.backend.logits_ops.sample(rows, law.temperature, law.top_p, row_of, uniforms)
+        tokens, gains = self._tree.backend.logits_ops.sample(
+            rows, sampling.temperature, sampling.top_p, row_of, uniforms
+        )
         known: dict[int, list[int]] = {}
         for candidate_idx, row, token, gain in zip(live, row_of, tokens, gains, strict=True):
             drawn[candidate_idx].append(token)

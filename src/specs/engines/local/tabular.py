@@ -22,7 +22,7 @@ from specs.engines.arrays import Bools, Floats, Ints
 from specs.engines.local.logits import NUMPY_LOGITS_OPS, LogitsOps
 from specs.engines.local.session import LocalPolicySession, LocalRewardSession
 from specs.engines.protocol import CheckStop
-from specs.types import ALONE, Chat, Judge
+from specs.types import NO_CONTEXT, Chat, Judge
 
 Table = Callable[[tuple[int, ...]], ArrayLike]
 """Tokens after the prompt -> [V] logits (-inf allowed), or a single reward."""
@@ -61,7 +61,7 @@ class TabularText:
         return self._bytes[token]
 
     def prompt(
-        self, question: str, system: str | None = None, generation: bool = True, chat: Chat = ALONE
+        self, question: str, system: str | None = None, generation: bool = True, chat: Chat = NO_CONTEXT
     ) -> list[int]:
         return [self.end_id]
 
@@ -124,7 +124,7 @@ class TabularPolicy:
         self.fingerprint = text.fingerprint
         self.backend = TabularBackend(name, table, text.size, text.size)
 
-    def prompt(self, question: str, chat: Chat = ALONE) -> tuple[int, ...]:
+    def prompt(self, question: str, chat: Chat = NO_CONTEXT) -> tuple[int, ...]:
         return tuple(self.text.prompt(question, chat=chat))
 
     def open(

@@ -14,7 +14,7 @@ from specs.engines.local.tree import TokenTree
 from specs.engines.protocol import CheckStop, TokenProposer
 from specs.engines.steps import Stepper
 from specs.engines.text import Text
-from specs.types import Law
+from specs.types import SamplingParams
 
 MOST_UNREACHED = 64
 """Nodes that no candidate can reach any more; with more of them, a tree drops them while a step is being written."""
@@ -36,14 +36,14 @@ class DraftTokenProposer:
         text: Text,
         sequences: Sequence[Ids],
         n: int,
-        law: Law,
+        sampling: SamplingParams,
         keys: Sequence[Key],
         tokens: int,
         check_stop: CheckStop,
     ) -> None:
         """Propose `tokens` tokens at a time for `n` candidates of each sequence (prompt and trace) and its key."""
         self._tree, self._text, self._sequences, self._n = tree, text, sequences, n
-        self._law, self._check_stop = law, check_stop
+        self._law, self._check_stop = sampling, check_stop
         readable = all(max(sequence, default=0) < tree.backend.vocabulary for sequence in sequences)
         self._tokens = tokens if readable else 0
         self._uniforms = TokenUniforms(keys, n)
@@ -56,7 +56,7 @@ class DraftTokenProposer:
 
         A candidate gets none if the draft has no room for it or lacks one of its tokens.
         """
-        tree, law = self._tree, self._law
+        tree, sampling = self._tree, self._law
         proposed: dict[int, list[int]] = {candidate_idx: [] for candidate_idx in drawn}
         drawn = {
             candidate_idx: path
@@ -72,7 +72,9 @@ class DraftTokenProposer:
         if not self.used:
             self._begin()
         live = list(drawn)
-        steppers = {candidate_idx: Stepper(law.steps, self._text, law.steps.max_tokens) for candidate_idx in live}
+        steppers = {
+            candidate_idx: Stepper(sampling.steps, self._text, sampling.steps.max_tokens) for candidate_idx in live
+        }
         for candidate_idx, path in drawn.items():
             for token in path:
                 steppers[candidate_idx].push(token)
@@ -88,7 +90,7 @@ class DraftTokenProposer:
                     self._uniforms.at(len(drawn[candidate_idx]) + token_idx)[candidate_idx] for candidate_idx in live
                 ]
                 rows, row_of = tree.logits(distinct), [row[node] for node in nodes]
-                found, _ = tree.backend.logits_ops.sample(rows, law.temperature, law.top_p, row_of, uniforms)
+                found, _ = tree.backend.logits_ops.sample(rows, sampling.temperature, sampling.top_p, row_of, uniforms)
                 ends = [steppers[candidate_idx].push(token) for candidate_idx, token in zip(live, found, strict=True)]
                 still = [live_idx for live_idx, end in enumerate(ends) if end is None]
                 for live_idx in still:

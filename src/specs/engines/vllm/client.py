@@ -167,7 +167,7 @@ class Client:
                 return request.result()
             if health_task.done():
                 raise EngineError(f"{self.url} is no longer well ({health_task.result()}); see its log")
-            raise EngineError(f"{self.url} gave no answer within {self._timeout_s:g} s; raise --timeout or see its log")
+            raise EngineError(f"{self.url} gave no answer within {self._timeout_s:g} s; raise timeout or see its log")
         finally:
             request.cancel()
             self._owed -= 1

@@ -14,7 +14,7 @@ from specs.engines.vllm.answers import Field
 from specs.engines.vllm.client import Client, gather
 from specs.engines.vllm.facts import GENERATE, Facts, facts_of
 from specs.errors import EngineError
-from specs.types import Law
+from specs.types import SamplingParams
 from specs.vllm_plugins.scoring import START
 
 NEUTRAL = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
@@ -46,7 +46,7 @@ class Server:
     facts: Facts
 
     async def sample(
-        self, prompt: Sequence[int], law: Law, cap: int, seed: int, bias: Mapping[str, float] = NO_BIAS
+        self, prompt: Sequence[int], sampling: SamplingParams, cap: int, seed: int, bias: Mapping[str, float] = NO_BIAS
     ) -> tuple[Drawn, Tally]:
         """Sample a continuation of at most `cap` tokens, which ends at end-of-text or at the first delimiter.
 
@@ -55,14 +55,14 @@ class Server:
         `n` continuations are `n` requests: the session can use each one as it ends, and each reports its own cached
         tokens. One request with `n` continuations gives the same ones, seeds included.
         """
-        stop = law.steps.delimiter if law.steps.pattern is None else None
+        stop = sampling.steps.delimiter if sampling.steps.pattern is None else None
         body: dict[str, Any] = {
             **NEUTRAL,
             "model": self.facts.model,
             "prompt": list(prompt),
             "seed": seed,
-            "temperature": law.temperature,
-            "top_p": law.top_p,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
             "max_tokens": cap,
             "stop": [] if stop is None else [stop],
             "include_stop_str_in_output": True,
@@ -79,12 +79,14 @@ class Server:
         fresh, cached = _prompt(answer)
         return drawn, Tally(fresh + len(drawn.token_ids) - 1, cached)  # the model has not processed the last token
 
-    async def score(self, prompt: Sequence[int], path: Sequence[int], law: Law) -> tuple[list[float], Tally]:
-        """Log-probability of each token of `path` after `prompt`, in nats; under `law` unless `facts.raw_scores`."""
+    async def score(
+        self, prompt: Sequence[int], path: Sequence[int], sampling: SamplingParams
+    ) -> tuple[list[float], Tally]:
+        """Log-probability of each token of `path` after `prompt`, in nats (`sampling` unless `facts.raw_scores`)."""
         if self.facts.v2:
-            return await self._score_rows(prompt, path, law)
+            return await self._score_rows(prompt, path, sampling)
         whole, first = [*prompt, *path], len(prompt)
-        params = {**self._scoring(first, law), "prompt_logprobs": 0}
+        params = {**self._scoring(first, sampling), "prompt_logprobs": 0}
         if self.facts.suffix:
             params["skip_reading_prefix_cache"] = False
         if self.facts.scale_out:
@@ -100,16 +102,18 @@ class Server:
             raise EngineError(f"{self.client.url} scored other tokens than it was given; see its log")
         return [row[token]["logprob"].log_probability() for token, row in wanted], Tally(fresh, cached)
 
-    def _scoring(self, first: int, law: Law) -> dict[str, Any]:
+    def _scoring(self, first: int, sampling: SamplingParams) -> dict[str, Any]:
         """Parameters of a request that scores the tokens from index `first` on."""
         params: dict[str, Any] = {**NEUTRAL, "max_tokens": 1, "detokenize": False}
         if not self.facts.raw_scores:
-            params |= {"temperature": law.temperature, "top_p": law.top_p}
+            params |= {"temperature": sampling.temperature, "top_p": sampling.top_p}
         if self.facts.plugin and self.facts.suffix:
             params["extra_args"] = {START: first}
         return params
 
-    async def _score_rows(self, prompt: Sequence[int], path: Sequence[int], law: Law) -> tuple[list[float], Tally]:
+    async def _score_rows(
+        self, prompt: Sequence[int], path: Sequence[int], sampling: SamplingParams
+    ) -> tuple[list[float], Tally]:
         """`score` on model runner V2, which returns exactly the wanted rows behind the cached prefix.
 
         It has no rows of cached blocks. Without the plugin, the server may have cached all of a prefix that ends with
@@ -120,15 +124,17 @@ class Server:
         at = int(block > 0 and len(prompt) % block == 0)
         parts = [self.labelled(prompt, path[:at])] if at else []
         if len(path) > at:
-            parts.append(self._rows([*prompt, *path[:at]], path[at:], law))
+            parts.append(self._rows([*prompt, *path[:at]], path[at:], sampling))
         answers = await gather(parts)
         found = [value for values, _ in answers for value in values]
         return found, Tally(sum(tally.processed for _, tally in answers), sum(tally.cached for _, tally in answers))
 
-    async def _rows(self, prompt: Sequence[int], path: Sequence[int], law: Law) -> tuple[list[float], Tally]:
+    async def _rows(
+        self, prompt: Sequence[int], path: Sequence[int], sampling: SamplingParams
+    ) -> tuple[list[float], Tally]:
         """Log-probability of each token of `path`; if the cache hides a row, the server computes everything again."""
         params = {
-            **self._scoring(len(prompt), law),
+            **self._scoring(len(prompt), sampling),
             "prompt_logprob_token_ids": [[token] for token in path],
             "prompt_logprob_start": len(prompt) - 1,
         }
@@ -182,7 +188,7 @@ class Server:
 
     async def next_token(self, prompt: Sequence[int], bias: Mapping[str, float] = NO_BIAS) -> tuple[int, Tally]:
         """The most likely token after `prompt`; for `bias` see `sample`."""
-        drawn, tally = await self.sample(prompt, Law(temperature=0.0), 1, 0, bias)
+        drawn, tally = await self.sample(prompt, SamplingParams(temperature=0.0), 1, 0, bias)
         if not drawn.token_ids:
             raise EngineError(f"{self.client.url} sampled no token; see its log")
         return drawn.token_ids[0], tally

@@ -38,7 +38,7 @@ from specs.engines.vllm.replicas import Replicas
 from specs.engines.vllm.server import Server, Tally
 from specs.errors import EngineError
 from specs.rewards.format import PRMFamily
-from specs.types import ALONE, Candidate, Chat, Finish, Judge, Law, Trace
+from specs.types import NO_CONTEXT, Candidate, Chat, Finish, Judge, SamplingParams, Trace
 
 FORBIDDEN = -100.0
 """The lowest logit bias that a server accepts; with it, a token has practically no probability."""
@@ -54,7 +54,7 @@ class RemotePolicy:
     """A language model on a server.
 
     Attributes:
-        raw: whether the server gives this role log-probabilities at temperature 1, whatever the law.
+        raw: whether the server gives this role log-probabilities at temperature 1, whatever it samples under.
         system: the system prompt under which the model writes and scores; None for none.
         parameters: 0, because a server does not say.
     """
@@ -77,7 +77,7 @@ class RemotePolicy:
     def fingerprint(self) -> str:
         return self.text.fingerprint
 
-    def prompt(self, question: str, chat: Chat = ALONE) -> tuple[int, ...]:
+    def prompt(self, question: str, chat: Chat = NO_CONTEXT) -> tuple[int, ...]:
         facts = self.replicas.facts
         ids = self.text.prompt(question, self.system, chat=chat)
         return checked_prompt(ids, self.name, facts.context, facts.vocabulary)
@@ -112,7 +112,7 @@ class RemotePolicySession(PolicyInputs):
         self,
         traces: Sequence[Trace],
         n: int,
-        law: Law,
+        sampling: SamplingParams,
         keys: Sequence[Key],
         keep: Sequence[Trace] = (),
         on_candidate: OnCandidate = ignore_candidate,
@@ -123,41 +123,41 @@ class RemotePolicySession(PolicyInputs):
         A server keeps what fits into its cache, whatever `keep` says. `Models.require` rules out a proposer and cuts.
         """
         work = (
-            self._sample(self.trace_ids(trace), n, law, key, partial(on_candidate, trace_idx))
+            self._sample(self.trace_ids(trace), n, sampling, key, partial(on_candidate, trace_idx))
             for trace_idx, (trace, key) in enumerate(zip(traces, keys, strict=True))
         )
         return [sample for samples in wait(gather(work), self._check_stop) for sample in samples]
 
     async def _sample(
-        self, ids: Ids, n: int, law: Law, key: Key, on_candidate: Callable[[Sample], None]
+        self, ids: Ids, n: int, sampling: SamplingParams, key: Key, on_candidate: Callable[[Sample], None]
     ) -> list[Sample]:
         checked_ids(ids, self._name, self._facts.vocabulary)
         # A request that scores also samples one token.
-        cap = min(law.steps.max_tokens, self._facts.context - len(ids) - 1)
+        cap = min(sampling.steps.max_tokens, self._facts.context - len(ids) - 1)
         if cap < 1:
             raise Stopped(Finish.CONTEXT)
 
         async def step(candidate_idx: int) -> Sample:
-            sample = await self._step(ids, law, cap, key, candidate_idx)
+            sample = await self._step(ids, sampling, cap, key, candidate_idx)
             on_candidate(sample)
             return sample
 
-        if law.temperature == 0:  # all candidates are equal
+        if sampling.temperature == 0:  # all candidates are equal
             return [await step(0)] * n
         return await gather(step(candidate_idx) for candidate_idx in range(n))
 
-    async def _step(self, ids: Ids, law: Law, cap: int, key: Key, candidate_idx: int) -> Sample:
+    async def _step(self, ids: Ids, sampling: SamplingParams, cap: int, key: Key, candidate_idx: int) -> Sample:
         """Sample one candidate: cut the text where the step ends, and continue it if the server stops too early.
 
         A server stops at any delimiter; a step ends at the first delimiter after text.
         """
-        stepper = Stepper(law.steps, self.text, cap)
+        stepper = Stepper(sampling.steps, self.text, cap)
         tokens: list[int] = []
         total = 0.0
         seed = key.fold("server", ids).integer() + candidate_idx
         while True:
             whole, room = (*ids, *tokens), cap - len(tokens)
-            request = partial(Server.sample, prompt=whole, law=law, cap=room, seed=seed, bias=self._bias)
+            request = partial(Server.sample, prompt=whole, sampling=sampling, cap=room, seed=seed, bias=self._bias)
             drawn = self._requests.counted(await self._server.send(request))
             for token, log_probability in zip(drawn.token_ids, drawn.log_probabilities, strict=True):
                 if token >= self.text.size:
@@ -181,20 +181,22 @@ class RemotePolicySession(PolicyInputs):
         """Have the server compute the prompt and the trace, so that scoring finds them in its cache."""
         return self._requests.submit(self.trace_ids(trace), self._next) if self._facts.suffix else None
 
-    def request_score(self, trace: Trace, candidate: Candidate, law: Law, judge: Judge | None) -> PendingWork | None:
+    def request_score(
+        self, trace: Trace, candidate: Candidate, sampling: SamplingParams, judge: Judge | None
+    ) -> PendingWork | None:
         """Score or judge one candidate before the caller needs it."""
         if self.through_text:  # the tokens of a candidate depend on the other candidates
             return None
         before, path = self.trace_ids(trace), candidate.token_ids
         if judge is None:
-            return self._requests.submit((before, path), lambda pair: self._score(pair, law))
+            return self._requests.submit((before, path), lambda pair: self._score(pair, sampling))
         return self._requests.submit((*before, *self.judge_path(path, judge)), self._next)
 
-    def score(self, groups: Sequence[CandidateGroup], law: Law) -> list[float]:
+    def score(self, groups: Sequence[CandidateGroup], sampling: SamplingParams) -> list[float]:
         """`log p(y|c)` of each candidate in nats, end-of-text included; the requests run at the same time."""
         read = [self.candidate_paths(trace, candidates) for trace, candidates in groups]
         pairs = [(before, path) for before, paths in read for path in paths]
-        return list(map(sum, self._requests.answers(pairs, lambda pair: self._score(pair, law))))
+        return list(map(sum, self._requests.answers(pairs, lambda pair: self._score(pair, sampling))))
 
     def judge(self, groups: Sequence[CandidateGroup], judge: Judge) -> list[float]:
         """See `specs.engines.local.session.LocalPolicySession.judge`; the requests run at the same time."""
@@ -202,11 +204,11 @@ class RemotePolicySession(PolicyInputs):
         prompts = [(*before, *self.judge_path(path, judge)) if path else () for before, paths in read for path in paths]
         return [self.label_rating(token, judge) for token in self._requests.answers(prompts, self._next)]
 
-    async def _score(self, pair: tuple[Ids, Ids], law: Law) -> tuple[list[float], Tally]:
+    async def _score(self, pair: tuple[Ids, Ids], sampling: SamplingParams) -> tuple[list[float], Tally]:
         before, path = pair
         if not path or max(path) >= self._facts.vocabulary:
             return [-math.inf], Tally(0, 0)
-        return await self._server.send(partial(Server.score, prompt=before, path=path, law=law))
+        return await self._server.send(partial(Server.score, prompt=before, path=path, sampling=sampling))
 
     async def _next(self, ids: Ids) -> tuple[int, Tally]:
         """The most likely token after `ids`; -1 if the model cannot read them."""
@@ -222,12 +224,12 @@ class RemotePolicyOverlap:
         self.prefill, self.submit = session.request_prefill, session.request_score
 
     def prefetch(
-        self, trace: Trace, alternatives: Sequence[Trace], n: int, law: Law, key: Key
+        self, trace: Trace, alternatives: Sequence[Trace], n: int, sampling: SamplingParams, key: Key
     ) -> PrefetchedStep | None:
         return None
 
     def token_proposer(
-        self, traces: Sequence[Trace], n: int, law: Law, keys: Sequence[Key], tokens: int
+        self, traces: Sequence[Trace], n: int, sampling: SamplingParams, keys: Sequence[Key], tokens: int
     ) -> TokenProposer | None:
         return None
 

@@ -44,8 +44,8 @@ _TOLERANCE = {"fp32": 1e-4, "bf16": 1.0, "fp16": 0.25}
 # fp16 overflows first: its numbers end at 65,504. bf16 has the range of fp32 but rounds more.
 _IF_NOT_FINITE = {
     "fp32": NO_OTHER_DTYPE,
-    "bf16": "load it with another dtype (--dtype fp32)",
-    "fp16": "load it with another dtype (--dtype bf16 or fp32)",
+    "bf16": "load it with another dtype (dtype fp32)",
+    "fp16": "load it with another dtype (dtype bf16 or fp32)",
 }
 
 FIRST_CAPACITY = 512

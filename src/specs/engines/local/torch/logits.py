@@ -118,8 +118,8 @@ def _scores(rows: Tensor, temperature: float, top_p: float) -> Tensor:
     scores = rows / temperature
     scores -= scores.amax(-1, keepdim=True)
     if top_p < 1:
-        law = scores - scores.exp().sum(-1, keepdim=True, dtype=torch.float64).log().float()
-        ordered, order = law.sort(dim=-1, descending=True, stable=True)
+        sampling = scores - scores.exp().sum(-1, keepdim=True, dtype=torch.float64).log().float()
+        ordered, order = sampling.sort(dim=-1, descending=True, stable=True)
         mass = ordered.double().exp().cumsum(-1)
         # A token stays if the mass before it is below top_p; the first one always stays.
         outside = torch.cat([torch.zeros_like(mass[..., :1]), mass[..., :-1]], -1) >= top_p
