@@ -54,7 +54,7 @@ class Command:
 
 
 def gpu_commands(plan: Plan, host: str, port: int, plugins: bool) -> list[Command]:
-    """The commands of a plan, on consecutive ports from `port`; `plugins`: this package is installed beside vLLM."""
+    """The commands of a plan, on consecutive ports from `port`; `plugins`: whether vLLM has this package's plugins."""
     # If GPUs differ, CUDA by default numbers the fastest first, unlike nvidia-smi.
     sizes = {gpu.memory for server in plan.servers for gpu in server.gpus}
     order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if len(sizes) > 1 else {}

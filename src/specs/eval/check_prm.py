@@ -91,8 +91,8 @@ def check(prm: LocalReward) -> Findings:
     # A reward is a logistic function of its margin, whose slope is at most 1/4.
     tolerance = prm.backend.tolerance / 4
     alone, together = _reread(prm, list(cases.values()))
-    inputs = {name: [one.ids for one in readings if one.ids] for name, readings in cases.items()}
-    rewards = [one.reward for readings in cases.values() for one in readings]
+    inputs = {name: [reading.ids for reading in readings if reading.ids] for name, readings in cases.items()}
+    rewards = [reading.reward for readings in cases.values() for reading in readings]
     laws = [
         LawCheck("every reward lies in [0, 1]", all(0 <= reward <= 1 for reward in rewards)),
         LawCheck("step by step equals from scratch", alone <= tolerance, alone),
@@ -130,10 +130,10 @@ def _reread(prm: LocalReward, cases: Sequence[Sequence[Reading]]) -> tuple[float
     """Largest difference to rewards of each prefix alone, and to rewards with later steps present (None without)."""
     alone, together = [0.0], list[float]()
     for readings in cases:
-        asked = [reading for reading in readings if reading.ids]
-        alone += [abs(_rewards(prm, reading.ids, [len(reading.ids)])[0] - reading.reward) for reading in asked]
-        whole = asked[-1].ids
-        earlier = [reading for reading in asked[:-1] if whole[: len(reading.ids)] == reading.ids]
+        nonblank = [reading for reading in readings if reading.ids]
+        alone += [abs(_rewards(prm, reading.ids, [len(reading.ids)])[0] - reading.reward) for reading in nonblank]
+        whole = nonblank[-1].ids
+        earlier = [reading for reading in nonblank[:-1] if whole[: len(reading.ids)] == reading.ids]
         if earlier:
             found = _rewards(prm, whole, [len(reading.ids) for reading in earlier])
             together += [abs(reward - reading.reward) for reward, reading in zip(found, earlier, strict=True)]

@@ -58,7 +58,7 @@ def _entries(text: str, count: int) -> list[Tokens]:
     """`100,200,300` as a list of `count` entries; [] if it cannot be one."""
     entries = text.strip("$ .").split(",")
     plain = len(entries) == count and all(entry.isdecimal() and (entry == "0" or entry[0] != "0") for entry in entries)
-    return [one for entry in entries for one in answers_of(entry)] if plain else []
+    return [answer for entry in entries for answer in answers_of(entry)] if plain else []
 
 
 def _union(found: list[Tokens]) -> list[Tokens]:
@@ -77,8 +77,8 @@ def _same_in_any_order(given: Sequence[Tokens], wanted: Sequence[Tokens], compar
     if len(left) > _MOST_COMPARED:
         return None
     undecided = False
-    for one in unmatched:
-        verdicts = [_same(other, one, compare) for other in left]
+    for answer in unmatched:
+        verdicts = [_same(other, answer, compare) for other in left]
         if True in verdicts:
             left.pop(verdicts.index(True))
         elif None in verdicts:
@@ -92,18 +92,18 @@ def _without_equals(given: Sequence[Tokens], wanted: Sequence[Tokens]) -> tuple[
     """Both collections without the answers that are spelled the same; only the rest needs comparing."""
     spelled = Counter(map(render, wanted))
     left: list[Tokens] = []
-    for one in given:
-        name = render(one)
+    for answer in given:
+        name = render(answer)
         if spelled[name]:
             spelled[name] -= 1
         else:
-            left.append(one)
+            left.append(answer)
     unmatched: list[Tokens] = []
-    for one in wanted:
-        name = render(one)
+    for answer in wanted:
+        name = render(answer)
         if spelled[name]:
             spelled[name] -= 1
-            unmatched.append(one)
+            unmatched.append(answer)
     return left, unmatched
 
 
@@ -179,7 +179,7 @@ def _same_value(given: Tokens, wanted: Tokens, scales: Sequence[Fraction], compa
         return scales[0] == scales[1]
     if not given or not wanted or _spelled(given) or _spelled(wanted):
         return False
-    words = [[token.text for token in one if token.kind == "word" or token.text == "'"] for one in (given, wanted)]
+    words = [[token.text for token in side if token.kind == "word" or token.text == "'"] for side in (given, wanted)]
     if words[0] != words[1]:
         return False
     for separators in (words[0], [":"]):

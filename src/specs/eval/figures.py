@@ -35,8 +35,8 @@ FEWEST = 5
 
 def figures(report: Report, found: dict[str, Any]) -> list[Figure]:
     """All figures that the report has data for; `found` is its `to_json`."""
-    methods = [(one, found["methods"][names(report.settings)[one.key]]) for one in report.settings]
-    settings = [one for one, method in methods if method["accuracy"] is not None and method["latency_s"]]
+    methods = [(setting, found["methods"][names(report.settings)[setting.key]]) for setting in report.settings]
+    settings = [setting for setting, method in methods if method["accuracy"] is not None and method["latency_s"]]
     if not settings:
         return []
     data = _PlotData(report, found, settings)
@@ -59,7 +59,9 @@ class _PlotData:
 
     def of(self, label: str) -> list[Setting]:
         """The settings of a label, sorted by n."""
-        return sorted((one for one in self.settings if one.label == label), key=lambda one: one.n or 0)
+        return sorted(
+            (setting for setting in self.settings if setting.label == label), key=lambda setting: setting.n or 0
+        )
 
     def found(self, setting: Setting) -> dict[str, Any]:
         return self.methods[self.name[setting.key]]
@@ -98,7 +100,7 @@ def _trade_off(data: _PlotData) -> Figure:
     caption = "Mean latency of a solve and share of right answers; numbers at points are n. Bars are 95% intervals."
     if data.one_machine:
         means = [(data.latency(setting)[0], data.accuracy(setting)[0]) for setting in data.settings]
-        front = [means[k] for k in pareto_front(means)]
+        front = [means[point_idx] for point_idx in pareto_front(means)]
         axes.plot(*zip(*front, strict=True), "--", color=INK, lw=0.8, alpha=0.6, zorder=0)
         axes.errorbar(*zip(*front, strict=True), fmt="o", mfc="none", mec=INK, ms=11, label="Pareto front")
         caption += (
@@ -172,30 +174,32 @@ def _over_n(data: _PlotData) -> Figure | None:
     return svg_figure(
         canvas,
         "Accuracy and latency against n",
-        "Bars are 95% intervals; points are set beside each other only to be told apart. Dotted lines with their "
-        "bands are methods without n.",
+        "Bars are 95% intervals; points are shifted sideways only to keep them apart. Dotted lines with "
+        "their bands are methods without n.",
     )
 
 
 def _over_concurrency(data: _PlotData) -> Figure | None:
     """Latency and throughput of each method that ran with several numbers of solves at the same time."""
     kinds: dict[tuple[str, int | None, str], list[tuple[int, Setting]]] = {}
-    for one in data.settings:
-        if one.concurrency is not None:
-            kinds.setdefault((one.label_without_concurrency, one.n, one.context), []).append((one.concurrency, one))
+    for setting in data.settings:
+        if setting.concurrency is not None:
+            kinds.setdefault((setting.label_without_concurrency, setting.n, setting.context), []).append(
+                (setting.concurrency, setting)
+            )
     if not kinds:
         return None
     several = len({n for _, n, _ in kinds if n is not None}) > 1
     canvas = new_canvas(3.6)
     left, right = canvas.subplots(1, 2)
-    for k, ((label, n, _), found) in enumerate(kinds.items()):
+    for kind_idx, ((label, n, _), found) in enumerate(kinds.items()):
         found = sorted(found, key=lambda pair: pair[0])
-        at = [concurrency * 2 ** (0.06 * (k - (len(kinds) - 1) / 2)) for concurrency, _ in found]
-        latencies = [data.latency(one) for _, one in found]
+        at = [concurrency * 2 ** (0.06 * (kind_idx - (len(kinds) - 1) / 2)) for concurrency, _ in found]
+        latencies = [data.latency(setting) for _, setting in found]
         means, ends = np.array([mean for mean, _ in latencies]), np.transpose([ends for _, ends in latencies])
-        look = {"color": COLOURS[k % len(COLOURS)], "lw": 1.2, "ms": 5, "capsize": 2}
+        look = {"color": COLOURS[kind_idx % len(COLOURS)], "lw": 1.2, "ms": 5, "capsize": 2}
         left.errorbar(at, means, ends, fmt="o-", label=f"{label} n={n}" if several else label, **look)
-        tail = [1000 * data.found(one)["latency_s"]["p95"] for _, one in found]
+        tail = [1000 * data.found(setting)["latency_s"]["p95"] for _, setting in found]
         left.plot(at, tail, "o--", color=look["color"], mfc="white", lw=0.8, ms=4)
         # A solve starts when another ends, so the number in progress is constant and Little's law applies.
         work = 6e4 * np.array([concurrency for concurrency, _ in found])
@@ -212,8 +216,8 @@ def _over_concurrency(data: _PlotData) -> Figure | None:
     return svg_figure(
         canvas,
         "Latency and throughput against the number of solves at the same time",
-        "Filled points are means with their 95% intervals, hollow ones the 95th percentile; points are set beside each "
-        "other only to be told apart. Throughput is the number of solves at the same time over their mean latency.",
+        "Filled points are means with their 95% intervals, hollow ones the 95th percentile; points are shifted "
+        "sideways only to keep them apart. Throughput is the number of solves at the same time over their mean latency.",
     )
 
 
@@ -255,9 +259,9 @@ def _distributions(data: _PlotData) -> Figure | None:
     return svg_figure(
         canvas,
         "Rewards and log-ratios of chosen steps",
-        "Shares of each writer's steps that fall into a bin, with 95% intervals of the bins that have any; steps that "
-        "were thrown away after their choice are among them. The log-ratio of the target's own steps is 0. Ratios "
-        f"beyond ±{reach:.1f} nats are in the outermost bins. Of each method the widest n.",
+        "Shares of each writer's steps that fall into a bin, with 95% intervals of the bins that have any; rejected "
+        "steps are included. The log-ratio of the target's own steps is 0. Ratios "
+        f"beyond ±{reach:.1f} nats are in the outermost bins. Each method is shown at its largest n.",
     )
 
 
@@ -292,9 +296,13 @@ def _draft_share(data: _PlotData) -> Figure | None:
     axes = canvas.subplots()
     longest = 0
     for setting in _drafted(data):
-        curve = [point for k in range(64) if (point := _share_at(data.rows[data.name[setting.key]], k)) is not None]
+        curve = [
+            point
+            for step_idx in range(64)
+            if (point := _share_at(data.rows[data.name[setting.key]], step_idx)) is not None
+        ]
         if curve and setting.method != Role.DRAFT:
-            steps = [k + 1 for k, _, _ in curve]
+            steps = [step_idx + 1 for step_idx, _, _ in curve]
             colour = data.colour(setting.label)
             axes.plot(steps, [100 * mean for _, mean, _ in curve], "o-", color=colour, ms=4, lw=1.2,
                       label=data.name[setting.key])  # fmt: skip
@@ -311,19 +319,19 @@ def _draft_share(data: _PlotData) -> Figure | None:
         canvas,
         "Draft share over steps",
         "Share of the k-th accepted steps that the draft wrote, over the solves that came so far; bands are 95% "
-        f"intervals. Steps that fewer than {FEWEST} problems reach are left out. Of each method the widest n.",
+        f"intervals. Steps that fewer than {FEWEST} problems reach are left out. Each method is shown at its largest n.",
     )
 
 
-def _share_at(rows: list[Row], k: int) -> tuple[int, float, Interval] | None:
+def _share_at(rows: list[Row], step_idx: int) -> tuple[int, float, Interval] | None:
     """(k, share of the draft among the k-th accepted steps, interval); None if too few problems have a k-th step."""
     reached = [
-        (float(accepted[k]["writer"] == Role.DRAFT), row.problem_id)
+        (float(accepted[step_idx]["writer"] == Role.DRAFT), row.problem_id)
         for row in rows
-        if len(accepted := [step for step in row.trail if step["accepted"]]) > k
+        if len(accepted := [step for step in row.trail if step["accepted"]]) > step_idx
     ]
     problems = [problem for _, problem in reached]
     if len(set(problems)) < FEWEST:
         return None
     values = [value for value, _ in reached]
-    return k, sum(values) / len(values), clustered_mean_interval(values, problems)
+    return step_idx, sum(values) / len(values), clustered_mean_interval(values, problems)

@@ -104,14 +104,16 @@ def rows_of(path: Path) -> Iterator[tuple[int, str, Any]]:
     ending = path.suffix.lower()
     try:
         if ending == ".parquet":
-            rows = [(k, f"row {k}", row) for k, row in enumerate(_parquet(path), 1)]
+            rows = [(number, f"row {number}", row) for number, row in enumerate(_parquet(path), 1)]
         else:
             piped = path == STANDARD_INPUT or path.is_fifo()
             text = (sys.stdin.buffer.read() if path == STANDARD_INPUT else path.read_bytes()).decode("utf-8-sig")
             if ending == ".csv" or (piped and not text.lstrip().startswith(("{", "["))):
                 rows = _table(text, name)
             else:
-                rows = ((k, f"line {k}", line) for k, line in enumerate(text.split("\n"), 1) if line.strip())
+                rows = (
+                    (number, f"line {number}", line) for number, line in enumerate(text.split("\n"), 1) if line.strip()
+                )
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{name} cannot be read ({error}); give JSON lines or CSV in UTF-8, or parquet") from None
     for number, where, row in rows:

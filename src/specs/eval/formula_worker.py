@@ -58,7 +58,7 @@ def _differ(one: Any, other: Any) -> bool:
         return False
     try:
         symbols = sorted(one.free_symbols | other.free_symbols, key=str)
-        point: Any = {symbol: Rational(7 + 2 * k, 5 + k) for k, symbol in enumerate(symbols)}
+        point: Any = {symbol: Rational(7 + 2 * symbol_idx, 5 + symbol_idx) for symbol_idx, symbol in enumerate(symbols)}
         difference = (one - other).subs(point).doit()
         if difference.is_Rational:
             return bool(difference != 0)
@@ -77,9 +77,9 @@ def main() -> None:
     same(r"2 \sin x \cos x", r"\sin 2 x")  # the first comparison loads much of sympy: do it before the clock runs
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
-        asked = json.loads(line)
+        request = json.loads(line)
         try:
-            verdict: bool | None = same(asked["prediction"], asked["answer"])
+            verdict: bool | None = same(request["prediction"], request["answer"])
         except Exception:  # parser and sympy raise many kinds of errors on odd formulas; the next line may be fine
             verdict = None
         print(json.dumps({"correct": verdict}), flush=True)

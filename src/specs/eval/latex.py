@@ -75,7 +75,7 @@ def _opaque(found: Sequence[Token], applications: dict[str, Token]) -> list[Toke
         position += 1
         start = position
         if token.kind == "letters" and token.text[-1] in (*_APPLIED, "P"):
-            while _text(found, start) == "'" or [_text(found, start + k) for k in range(5)] == [
+            while _text(found, start) == "'" or [_text(found, start + offset) for offset in range(5)] == [
                 "^",
                 "{",
                 "-",
@@ -119,7 +119,7 @@ def _bracketed(found: Sequence[Token]) -> list[Token]:
             if depth < 0 or (depth == 0 and logarithm and found[end].text == "/"):
                 break
             if end == position and found[end].text == "|":
-                end = next((k for k in range(end + 1, len(found)) if found[k].text == "|"), end)
+                end = next((other_end for other_end in range(end + 1, len(found)) if found[other_end].text == "|"), end)
             end += 1
         out += [Token("mark", "("), *_bracketed(found[position:end]), Token("mark", ")")]
         position = end

@@ -74,7 +74,7 @@ def _points(axes: Any, across: str, shown: list[dict[str, Any]], **style: Any) -
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
     """Indices of the Pareto-optimal points (low x and high y are good), sorted by x."""
     found: list[int] = []
-    for idx in sorted(range(len(points)), key=lambda k: (points[k][0], -points[k][1])):
+    for idx in sorted(range(len(points)), key=lambda idx: (points[idx][0], -points[idx][1])):
         if not found or points[idx][1] > points[found[-1]][1]:
             found.append(idx)
     return found

@@ -129,10 +129,10 @@ class Report:
 
     def _reference(self, setting: Setting) -> Setting | None:
         """The beam search to compare a setting with, preferably of the same run, n and concurrency."""
-        beams = [one for one in self.settings if one.method == REFERENCE]
-        beams = [one for one in beams if one.context == setting.context] or beams
-        beams = [one for one in beams if one.concurrency == setting.concurrency] or beams
-        alike = [one for one in beams if one.n == setting.n]
+        beams = [beam for beam in self.settings if beam.method == REFERENCE]
+        beams = [beam for beam in beams if beam.context == setting.context] or beams
+        beams = [beam for beam in beams if beam.concurrency == setting.concurrency] or beams
+        alike = [beam for beam in beams if beam.n == setting.n]
         return alike[0] if alike else beams[0] if len(beams) == 1 else None
 
 
@@ -203,7 +203,7 @@ def accuracy_difference(pairs: Sequence[tuple[Row, Row]], seed: int = 0) -> tupl
         return None
     ours, theirs = zip(*pairs, strict=True)
     problems = [row.problem_id for row in ours]
-    if ours == theirs:  # a method beside itself: what is unknown is the same on both sides
+    if ours == theirs:  # a method compared with itself: unknown solves are the same on both sides
         least = most = paired_difference(_right(ours, 0.0), _right(theirs, 0.0), problems, seed)
     else:
         least = paired_difference(_right(ours, 0.0), _right(theirs, 1.0), problems, seed)

@@ -40,26 +40,26 @@ def answers_of(text: str) -> list[Tokens]:
     if len(found) == 1 and (inside := enclosed(name_and_value(found[0])[1])) and inside[0] == "\\{":
         if not any(token.text in ("|", ":", "\\{", "\\emptyset") for token in inside[1]):  # no {x | x > 1}, no {{1}}
             found = parts(inside[1]) or [(Token("command", "\\emptyset"),)]
-    return [one for part in found for one in _signs(part)]
+    return [answer for part in found for answer in _signs(part)]
 
 
 def _signs(part: Tokens) -> list[Tokens]:
     r"""The answers of `1 \pm \sqrt2`, one for each sign; with `\mp` the signs are chosen together."""
-    places = [k for k, token in enumerate(part) if token.text in ("\\pm", "\\mp")]
+    places = [token_idx for token_idx, token in enumerate(part) if token.text in ("\\pm", "\\mp")]
     if not places or len(places) > _MOST_SIGNS:
         return [part]
-    together = any(part[k].text == "\\mp" for k in places)
+    together = any(part[token_idx].text == "\\mp" for token_idx in places)
     found: list[Tokens] = []
     for signs in ("+" * len(places), "-" * len(places)) if together else product("+-", repeat=len(places)):
         chosen = dict(zip(places, signs, strict=True))
-        one: list[Token] = []
-        for k, token in enumerate(part):
-            sign = chosen.get(k, "")
+        answer: list[Token] = []
+        for token_idx, token in enumerate(part):
+            sign = chosen.get(token_idx, "")
             if token.text == "\\mp":
                 sign = "-" if sign == "+" else "+"
-            if sign != "+" or (one and one[-1].text not in (*_OPENING, ",", "=", "\\in")):
-                one.append(Token("mark", sign) if sign else token)
-        found.append(tuple(one))
+            if sign != "+" or (answer and answer[-1].text not in (*_OPENING, ",", "=", "\\in")):
+                answer.append(Token("mark", sign) if sign else token)
+        found.append(tuple(answer))
     return found
 
 

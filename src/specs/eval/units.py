@@ -106,7 +106,11 @@ def _behind(found: Sequence[Token], formula: bool) -> tuple[tuple[Token, ...], U
 
 def sum_of(found: Sequence[Token]) -> tuple[tuple[Token, ...], Unit] | None:
     """Value and unit of `5 hours 30 minutes`, in the last unit; None if the tokens are not such a sum."""
-    starts = [k for k, token in enumerate(found) if token.kind == "number" and (k == 0 or found[k - 1].text != "^")]
+    starts = [
+        token_idx
+        for token_idx, token in enumerate(found)
+        if token.kind == "number" and (token_idx == 0 or found[token_idx - 1].text != "^")
+    ]
     if len(starts) < 2 or starts[0]:
         return None
     terms = [found[start:end] for start, end in zip(starts, [*starts[1:], len(found)], strict=True)]
@@ -140,7 +144,9 @@ def _starts(found: Sequence[Token], start: int, formula: bool) -> bool:
         return start + 2 < len(found) and found[start + 2].kind == "word"
     if token.text == "^":
         if _at(found, start + 1) == "\\circ":
-            return not any(one.text in FUNCTIONS for one in found[:start])  # in \sin 30^\circ it is the argument's
+            return not any(
+                earlier.text in FUNCTIONS for earlier in found[:start]
+            )  # in \sin 30^\circ it is the argument's
         return start + 1 < len(found) and found[start + 1].kind == "word"
     if token.kind == "letters" and formula:
         return False

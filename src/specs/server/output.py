@@ -19,7 +19,7 @@ class Output:
     """
 
     def __init__(self, stop: Sequence[str] = ()) -> None:
-        self._stop = [one for one in stop if one]
+        self._stop = [stop_string for stop_string in stop if stop_string]
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._text = ""
         self._shown = 0
@@ -43,13 +43,15 @@ class Output:
 
     def _grow(self, more: str) -> str:
         self._text += more
-        found = [place for one in self._stop if (place := self._text.find(one)) >= 0]
+        found = [place for stop_string in self._stop if (place := self._text.find(stop_string)) >= 0]
         if found:
             self.stopped = True
             self._text = self._text[: min(found)]
             safe = len(self._text)
         else:
-            safe = len(self._text) - max((_partial_stop_length(self._text, one) for one in self._stop), default=0)
+            safe = len(self._text) - max(
+                (_partial_stop_length(self._text, stop_string) for stop_string in self._stop), default=0
+            )
         shown, self._shown = self._text[self._shown : safe], max(safe, self._shown)
         return shown
 

@@ -133,15 +133,15 @@ def write_json(path: Path, value: dict[str, Any], indent: int | None = None) -> 
 def write_text(path: Path, text: str) -> None:
     """Write a file completely or not at all; keeps its mode, follows links, writes directly to devices and pipes."""
     path = path.resolve()
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         if path.exists() and not path.is_file():
             path.write_text(text, encoding="utf-8")
             return
-        beside.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
         if path.exists():
-            beside.chmod(path.stat().st_mode & 0o7777)
-        os.replace(beside, path)
+            temporary.chmod(path.stat().st_mode & 0o7777)
+        os.replace(temporary, path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise InputError(f"{path} could not be written: {error.strerror or error}") from None
