@@ -160,12 +160,12 @@ class JobRunner:
         self.parse_threads = ThreadPoolExecutor(1, thread_name_prefix="specs-read")
         self._jobs: dict[asyncio.Task[None], SolveJob] = {}
 
-    def solve_trial_question(self, method: Method, law: SamplingParams) -> None:
+    def solve_trial_question(self, method: Method, sampling: SamplingParams) -> None:
         """Solve a short question, to log failures before the first request and to measure speed for deadlines.
 
         A failure does not end the server: the engine may recover, and methods that do not use it still work.
         """
-        config = SolveConfig(method, law, Limits(max_tokens=100))
+        config = SolveConfig(method, sampling, Limits(max_tokens=100))
         trial = stream(TRIAL_QUESTION, self.models, config, latency_model=self.latency_model)
         try:
             failure = trial.result.error
