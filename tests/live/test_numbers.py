@@ -8,7 +8,7 @@ from live.servers import PRM_FLAGS, PROCESSED, V2
 from specs.core.keys import Key
 from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
-from specs.deploy.doctor import State, diagnose
+from specs.deploy.doctor import Severity, diagnose
 from specs.engines.loading import Names, load_models
 from specs.engines.protocol import Models, unwatched
 from specs.engines.text import HubText
@@ -69,7 +69,7 @@ def test_with_the_plugin_the_law_is_normalised_without_padding(start, folders, r
         assert [one.log_probability for one in samples] == pytest.approx(wanted, abs=1e-3)
         assert opened(remote.target).log_probabilities(groups, law) == pytest.approx(wanted, abs=1e-3)
     found = diagnose({Role.DRAFT: server.url, Role.TARGET: server.url}, LAW)
-    assert {finding.state for finding in found} == {State.OK}
+    assert {finding.state for finding in found} == {Severity.OK}
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_without_the_plugin_what_is_sampled_is_right_and_scores_are_said_to_coun
     scored = opened(remote.target).log_probabilities(groups, law)
     assert max(np.subtract(wanted, scored)) > 1
     assert min(np.subtract(wanted, scored)) > -1e-3
-    hints = [one.text for one in diagnose({Role.TARGET: server.url}, law) if one.state is State.HINT]
+    hints = [one.text for one in diagnose({Role.TARGET: server.url}, law) if one.state is Severity.HINT]
     assert any(f"count {PADDING} rows that only pad its vocabulary: install specs-llm" in hint for hint in hints)
 
 

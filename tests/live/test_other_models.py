@@ -13,7 +13,7 @@ from specs.core.keys import Key
 from specs.core.sampling import log_law
 from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
-from specs.deploy.doctor import State, diagnose
+from specs.deploy.doctor import Severity, diagnose
 from specs.engines.protocol import Models
 from specs.methods.registry import make
 from specs.types import Candidate, End, Law, Role, StepPolicy, Trace
@@ -127,7 +127,7 @@ def test_a_model_without_prefix_reuse_is_exact_and_marked(start, tmp_path, local
     assert worst < 1e-3
     assert (scorer.counts.processed, scorer.counts.cached) == (asked, 0)
     found = list(diagnose({Role.TARGET: server.url}, LAW))
-    hints = [finding.text for finding in found if finding.state is State.HINT]
+    hints = [finding.text for finding in found if finding.state is Severity.HINT]
     assert len(hints) == 2
     assert all("no prefix reuse, because the model is recurrent" in hint for hint in hints), hints
     models = Models(local.draft, target, local.prm)

@@ -9,7 +9,7 @@ from specs import api
 from specs.core.sampling import log_law
 from specs.decoding.limits import Limits
 from specs.decoding.stream import stream
-from specs.deploy.doctor import State, diagnose
+from specs.deploy.doctor import Severity, diagnose
 from specs.engines.protocol import unwatched
 from specs.engines.vllm.client import together, wait
 from specs.engines.vllm.server import connect
@@ -89,5 +89,5 @@ def test_what_a_solve_records_is_what_this_process_computes(remote, local):
 
 def test_doctor_finds_nothing_to_mend(v2):
     found = list(diagnose({Role(role): server.url for role, server in v2.items()}, Law(0.7)))
-    assert {finding.state for finding in found} == {State.OK}, found
+    assert {finding.state for finding in found} == {Severity.OK}, found
     assert any("scores candidates after a cached prefix (model runner V2)" in finding.text for finding in found)
