@@ -217,7 +217,7 @@ def _over_concurrency(data: _PlotData) -> Figure | None:
         canvas,
         "Latency and throughput against the number of solves at the same time",
         "Filled points are means with their 95% intervals, hollow ones the 95th percentile; points are shifted "
-        "sideways only to keep them apart. Throughput is the number of solves at the same time over their mean latency.",
+        "sideways only to keep them apart. Throughput is the number of concurrent solves over their mean latency.",
     )
 
 
@@ -261,7 +261,7 @@ def _distributions(data: _PlotData) -> Figure | None:
         "Rewards and log-ratios of chosen steps",
         "Shares of each writer's steps that fall into a bin, with 95% intervals of the bins that have any; rejected "
         "steps are included. The log-ratio of the target's own steps is 0. Ratios "
-        f"beyond ±{reach:.1f} nats are in the outermost bins. Each method is shown at its largest n.",
+        f"beyond ±{reach:.1f} nats are in the outermost bins. Each method has its largest n.",
     )
 
 
@@ -319,7 +319,7 @@ def _draft_share(data: _PlotData) -> Figure | None:
         canvas,
         "Draft share over steps",
         "Share of the k-th accepted steps that the draft wrote, over the solves that came so far; bands are 95% "
-        f"intervals. Steps that fewer than {FEWEST} problems reach are left out. Each method is shown at its largest n.",
+        f"intervals. Steps that fewer than {FEWEST} problems reach are left out. Each method has its largest n.",
     )
 
 
