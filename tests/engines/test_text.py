@@ -118,13 +118,13 @@ def test_labels_are_single_tokens_behind_what_stands_before_them(tmp_path):
 
 def test_turns_are_what_the_template_writes_around_them(tmp_path):
     tiny.write_tokenizer(tmp_path)
-    assert HubText(tmp_path).solves() == ("<bos><user>", "<bot>", "<user>")
+    assert HubText(tmp_path).turns() == ("<bos><user>", "<bot>", "<user>")
     (tmp_path / "chat_template.jinja").write_text("{{ messages[0].content }}")
     with pytest.raises(ModelError, match="drops turns"):
-        HubText(tmp_path).solves()
+        HubText(tmp_path).turns()
     (tmp_path / "chat_template.jinja").unlink()
     with pytest.raises(ModelError, match="there is no chat template"):
-        HubText(tmp_path).solves()
+        HubText(tmp_path).turns()
 
 
 def test_the_first_token_may_be_named_in_either_file(tmp_path):

@@ -99,7 +99,7 @@ def test_an_overflow_names_the_dtypes_that_reach_further(trio, tmp_path, dtype):
     if dtype == "bf16":
         assert load_models(names, engine="torch", device="cpu", dtype=dtype).draft.backend.width
         return
-    with pytest.raises(ModelError, match=r"swollen: outputs are not finite .*--dtype bf16 or fp32\)$"):
+    with pytest.raises(ModelError, match=r"swollen: outputs are not finite .*dtype bf16 or fp32\)$"):
         load_models(names, engine="torch", device="cpu", dtype=dtype)
 
 

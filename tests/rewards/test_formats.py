@@ -282,7 +282,7 @@ def test_each_model_has_its_format(architecture: str, name: str, wanted: Any, fa
         (
             ["MistralForCausalLM"],
             "auto",
-            r"a/math is a language model \(Mistral.*--prm-format, among math-shepherd, rlhflow, judge",
+            r"a/math is a language model \(Mistral.*prm_format, among math-shepherd, rlhflow, judge",
         ),
         (["MistralForCausalLM"], "qwen", "no head for prm_format qwen: choose among math-shepherd, rlhflow, judge"),
         (
