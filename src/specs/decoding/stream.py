@@ -31,7 +31,7 @@ class Stream:
 
     def __init__(self, solve: Solve, latency_model: LatencyModel | None) -> None:
         self._solve = solve
-        self._pace = latency_model
+        self._latency_model = latency_model
         self._result: Result | None = None
 
     def cancel(self) -> None:
@@ -71,8 +71,8 @@ class Stream:
             return machine.throw(reply) if isinstance(reply, Exception) else machine.send(reply)
         except StopIteration as stop:
             self._result = stop.value
-            if self._pace is not None:
-                self._pace.learn(stop.value)
+            if self._latency_model is not None:
+                self._latency_model.learn(stop.value)
             return None
 
 
