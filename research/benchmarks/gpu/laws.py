@@ -22,7 +22,7 @@ from specs.methods.registry import make
 from specs.types import Result
 
 ROOT = Path(__file__).parents[3]
-ENGINE = ("tests/engines/test_hf_recorded.py", "tests/engines/test_hf_backend.py", "tests/engines/test_outputs.py")
+ENGINE = ("tests/engines/test_torch_recorded.py", "tests/engines/test_torch_backend.py", "tests/engines/test_logits.py")
 LAWS = ("tests/laws", "tests/bundled", "tests/engines/test_tree.py")
 METHODS = ("specs", "beam", "gsi", "rsd", "beam+speculation")
 PLUGINS = ("-p", "xdist.plugin", "-p", "pytest_timeout", "-W", "default")

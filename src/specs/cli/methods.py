@@ -8,7 +8,7 @@ import textwrap
 from specs.config.describe import SPECULATION, Description, Option, describe
 from specs.config.text import text_of
 from specs.methods.registry import NAMES
-from specs.methods.speculation import SUFFIX
+from specs.methods.token_speculation import SUFFIX
 
 WIDTH = 100
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from specs.config.text import allowed, classes_of, defaults_of
 from specs.methods.registry import NAMES, SPECULATING, make
-from specs.methods.speculation import SUFFIX, WithSpeculation
+from specs.methods.token_speculation import SUFFIX, WithSpeculation
 from specs.types import Role
 
 _SECTION = re.compile(r"^(Attributes|Names|Examples):$")

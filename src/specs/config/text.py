@@ -16,7 +16,7 @@ from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hin
 from specs.errors import InputError
 from specs.methods import settings_of
 from specs.methods.registry import NAMES, SPECULATING, make, options_of
-from specs.methods.speculation import WithSpeculation
+from specs.methods.token_speculation import WithSpeculation
 from specs.types.checks import check_names, check_value, shown
 
 UNREADABLE = object()
@@ -116,7 +116,7 @@ def classes_of(name: str) -> list[type]:
 
 
 def allowed(name: str, option: str) -> str:
-    """The values of an option, in the words of the check that refuses all others: "a number from 0 to 1"."""
+    """What an option may be, in the words of its error message: "a number from 0 to 1"."""
     try:
         make(name, **{option: UNREADABLE})
         check_value(option, UNREADABLE, kinds_of(name)[option])  # for a method that checks nothing

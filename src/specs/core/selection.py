@@ -27,8 +27,8 @@ def rewards(candidates: Sequence[Candidate]) -> list[float]:
 def log_ratio(candidate: Candidate) -> float:
     """`log p(y|c) - log q(y|c)` in nats; 0 for a step that the draft did not write.
 
-    -inf where the target cannot write the step, and for one that was cut off; nan never: a draft that
-    gives its own sample probability 0 has no weight either.
+    -inf where the target cannot write the step, where the step was cut off, and where the draft gives its own
+    sample probability 0; never nan.
     """
     if candidate.end is End.CUT:
         return -math.inf

@@ -19,7 +19,7 @@ from specs.core.latency import ROLES, Estimate, Kind
 from specs.methods import Method
 from specs.methods.deadline import Deadline
 from specs.methods.specs import Specs
-from specs.methods.speculation import WithSpeculation
+from specs.methods.token_speculation import WithSpeculation
 from specs.types import Finish, Result, Role, SamplingParams, StepPolicy, StepRecord
 
 _STEPWISE = ("specs", "random-switch", "gsi", "rsd", "beam", "beam-draft", "draft")
@@ -91,7 +91,7 @@ def _name(steps: dict[str, Any]) -> str:
 
 
 def _rewritten(result: Result) -> float | None:
-    """The rejected share of the verified draft steps; None without any, or if the deadline decided too."""
+    """The share of verified draft steps that were written again; None if none was verified or the deadline cut in."""
     if result.finish_reason is Finish.DEADLINE:
         return None
     verified = [record for record in result.steps if kind_of(record) in (Kind.REWARDED, Kind.VERIFIED)]

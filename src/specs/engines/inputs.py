@@ -1,4 +1,9 @@
-"""The token ids that a model reads for the traces of a solve: of a language model, or of a PRM in its format."""
+"""What a model reads for the traces of a solve, and for a PRM also what is read out of it.
+
+`PolicyInputs` and `RewardInputs` are the bases of all sessions: token ids of traces and candidates, and in
+`RewardInputs.score` the rewards, which `specs.rewards.format` computes from the rows of each engine's
+`head_outputs`.
+"""
 
 from __future__ import annotations
 

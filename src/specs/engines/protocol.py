@@ -14,7 +14,7 @@ from specs.core.keys import Key
 from specs.core.ledger import Query
 from specs.errors import InputError, SpecsError
 from specs.methods import Method
-from specs.methods.speculation import WithSpeculation
+from specs.methods.token_speculation import WithSpeculation
 from specs.types import NO_CONTEXT, Candidate, Chat, End, Finish, Judge, Role, SamplingParams, Trace
 
 

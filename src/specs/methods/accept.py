@@ -5,6 +5,8 @@
 
 `r_before` is 1 where the reward of the trace counts, not that of the step alone. `evidence` is
 (log p - log q) / beta where the target's opinion counts, else 0. (docs/method.md, step 7)
+
+`specs`, `rsd`, `specreason` and `ssr` ask it; `gsi`, `hard-reject` and `prm-free` have rules of their own.
 """
 
 from __future__ import annotations

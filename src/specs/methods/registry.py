@@ -17,8 +17,8 @@ from specs.methods.rsd import Rsd
 from specs.methods.single import Single
 from specs.methods.specreason import SpecReason
 from specs.methods.specs import Specs
-from specs.methods.speculation import SUFFIX, WithSpeculation
 from specs.methods.ssr import Ssr
+from specs.methods.token_speculation import SUFFIX, WithSpeculation
 from specs.types import Role
 from specs.types.checks import check_names, shown, suggestion
 

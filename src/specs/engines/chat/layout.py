@@ -141,7 +141,7 @@ def _forms(turn: Turn, source: str) -> list[str]:
 
 
 def _harm(turn: Turn, last: bool, shown: bool) -> str:
-    """The error message for a turn that does not arrive."""
+    """The error message for a turn that the chat template drops or changes."""
     if not shown:
         return f"the chat template drops {_KINDS[turn.role]}; use a template that keeps them"
     if last and turn.role == "user":

@@ -1,5 +1,5 @@
 """Token-level speculation: the draft proposes tokens of the target's candidates, and the target verifies several of
-them in one pass (`specs.methods.speculation`)."""
+them in one pass (`specs.methods.token_speculation`)."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Replicas:
     """
 
     def __init__(self, servers: Sequence[Server]) -> None:
-        """Raise `InputError` if the servers differ."""
+        """Raise `InputError` unless all servers serve the same model in the same way (`Facts`)."""
         self.servers = tuple(servers)
         self.facts: Facts = servers[0].facts
         for server in servers[1:]:

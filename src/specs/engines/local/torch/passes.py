@@ -28,8 +28,8 @@ Record = Callable[[Callable[[], Tensor]], Callable[[], Tensor]]
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 """New tokens of recorded passes; a pass uses the next larger size. Larger passes compute longer than their calls take.
 
-Token-level speculation (`specs.methods.speculation`) needs the last size: 8 candidates with 8 proposed tokens each
-are 72 tokens."""
+Token-level speculation (`specs.methods.token_speculation`) needs the last size: 8 candidates with 8 proposed tokens
+each are 72 tokens."""
 
 _ONE_AT_A_TIME = threading.Lock()
 

@@ -30,7 +30,7 @@ from specs.engines.local.torch.kernels import MOST_ROWS, FewRows, grouped_attent
 from specs.engines.local.torch.passes import SIZES, Pass, Waits, cuda_graphs, never_waiting  # noqa: E402
 from specs.errors import EngineError  # noqa: E402
 from specs.methods.beam import Beam  # noqa: E402
-from specs.methods.speculation import TOKENS  # noqa: E402
+from specs.methods.token_speculation import TOKENS  # noqa: E402
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 97,

@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from engines.test_hf_passes import SHAPE, made  # noqa: E402
+from engines.test_torch_passes import SHAPE, made  # noqa: E402
 from traced import Traced  # noqa: E402
 
 from specs.engines.local.backend import tree_error  # noqa: E402
