@@ -103,7 +103,7 @@ def traces(tmp_path_factory):
     one = json.loads((folder / "specs.json").read_text())
     one |= {"question": HOSTILE, "answer": HOSTILE, "method": HOSTILE, "error": HOSTILE}
     one["models"] = dict.fromkeys(one["models"], HOSTILE)
-    one["settings"] |= {HOSTILE: HOSTILE}
+    one["settings"]["method"] |= {HOSTILE: HOSTILE}
     for step in one["steps"]:
         step["candidates"] = [candidate | {"text": HOSTILE, "end": HOSTILE} for candidate in step["candidates"]]
     (folder / "hostile.json").write_text(json.dumps(one))
@@ -234,7 +234,7 @@ def test_only_options_that_the_method_has_are_shown_and_sent(address, tab):
     beam = page.get_by_role("article", name="Solve with beam")
     assert beam.locator(".answer").inner_text()
     (trace,) = saved(page)
-    assert (trace["method"], trace["settings"]["n"]) == ("beam", 3)
+    assert (trace["method"], trace["settings"]["method"]["n"]) == ("beam", 3)
 
 
 def test_beside_beam_on_one_axis_with_the_same_seed(address, tab):
@@ -244,7 +244,7 @@ def test_beside_beam_on_one_axis_with_the_same_seed(address, tab):
     solve(page)
     first, second = saved(page)
     assert (first["method"], second["method"]) == ("specs", "beam")
-    assert (first["seed"], first["settings"]["n"]) == (second["seed"], second["settings"]["n"])
+    assert (first["seed"], first["settings"]["method"]["n"]) == (second["seed"], second["settings"]["method"]["n"])
     articles = page.get_by_role("article")
     for article, trace in zip(articles.all(), (first, second), strict=True):
         same_as(steps_of(article), trace)
@@ -396,8 +396,10 @@ def test_numbers_beyond_sense_do_not_stop_the_page(value, written, traces, tab):
             for one in step["candidates"]
         ]
     page = tab(written)
-    strange = {**trace, "latency_s": value, "settings": {**trace["settings"], "tau": value, "switch_on": "trace"}}
-    text = json.dumps(strange) + "\n" + json.dumps({**strange, "method": "beam"})
+    settings = {**trace["settings"], "method": {**trace["settings"]["method"], "tau": value, "switch_on": "trace"}}
+    strange = {**trace, "latency_s": value, "settings": settings}
+    flat = {**settings["limits"], **settings["sampling"], **settings["method"]}  # as version 1 wrote them
+    text = json.dumps(strange) + "\n" + json.dumps({**strange, "method": "beam", "settings": flat})
     page.locator("#file").set_input_files({"name": "t.jsonl", "mimeType": "", "buffer": text.encode()})
     page.locator("#first option").nth(3).wait_for(state="attached")
     assert [len(steps_of(article)) for article in page.get_by_role("article").all()] == [len(trace["steps"])] * 2

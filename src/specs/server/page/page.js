@@ -177,7 +177,7 @@ async function start() {
     await follow(first, chosen);
     // One after the other, so that neither takes time from the other.
     if (second && first.state === "done") {
-      await follow(second, { n: first.settings.n, seed: first.seed });
+      await follow(second, { n: settingsOf(first).n, seed: first.seed });
     } else if (second) second.state = "stopped";
   } finally {
     running = null;

@@ -172,7 +172,7 @@ function work(solve) {
   if (!roles.length) return [];
   const columns = [["processed", "computed"], ["cached", "reused"], ["generated", "written"], ["discarded", "unused"]];
   const guesses = total(roles.map((role) => solve.usage[role].speculated));
-  const settings = Object.entries(solve.settings).filter(([, value]) => ["number", "string", "boolean"].includes(typeof value));
+  const settings = Object.entries(settingsOf(solve)).filter(([, value]) => ["number", "string", "boolean"].includes(typeof value));
   return [
     h(
       "table",

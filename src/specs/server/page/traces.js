@@ -79,3 +79,9 @@ function ratio(step, candidate) {
   const [p, q] = [number(candidate.log_p), number(candidate.log_q)];
   return p === null || q === null ? null : p - q;
 }
+
+/** Settings by name. Version 2 nests them by owner; version 1 was flat. */
+function settingsOf(solve) {
+  const { version, limits, sampling, method, steps, ...flat } = solve.settings ?? {};
+  return version === undefined ? { ...solve.settings } : { ...flat, ...limits, ...sampling, ...method };
+}
