@@ -12,7 +12,9 @@ from specs.config import Limits, SolveConfig
 from specs.core.latency import Estimate
 from specs.decoding.latency_model import LatencyModel
 from specs.decoding.stream import astream, stream
+from specs.engines.protocol import Models
 from specs.errors import EngineError
+from specs.methods.registry import make
 from specs.methods.specs import Specs
 from specs.types import Finish, Propose, SamplingParams, Seconds, StepPolicy
 
@@ -77,3 +79,37 @@ def test_a_solve_that_was_hurried_says_nothing_of_how_often_steps_are_rewritten(
         found.append(latency_model.estimate(LAW.steps).rewrites)
     assert found[0] > Estimate().rewrites
     assert found[1] == Estimate().rewrites
+
+
+class Alone:
+    """A model whose sessions do nothing beside other calls."""
+
+    def __init__(self, model):
+        self._model = model
+
+    def __getattr__(self, name):
+        return getattr(self._model, name)
+
+    def open(self, *args):
+        session = self._model.open(*args)
+        return Sequential(session)
+
+
+class Sequential:
+    overlap = None
+
+    def __init__(self, session):
+        self._session = session
+
+    def __getattr__(self, name):
+        return getattr(self._session, name)
+
+
+def test_sessions_that_cannot_overlap_work_solve_the_same():
+    """Nothing is prefetched or begun early, and every step comes out as with sessions that can."""
+    plain = models()
+    alone = Models(*(Alone(model) for model in (plain.draft, plain.target, plain.prm)))
+    for method in (Specs(4), make("gsi", n=4)):
+        one, other = (stream("q", trio, SolveConfig(method, LAW, LIMITS, seed=3)).result for trio in (plain, alone))
+        assert (one.text, one.finish_reason) == (other.text, other.finish_reason)
+        assert [record.candidates for record in one.steps] == [record.candidates for record in other.steps]

@@ -54,8 +54,7 @@ def _kind(name: str) -> tuple[type, dict[str, Any]]:
         InputError: an unknown name.
     """
     if name not in NAMES and name not in SPECULATING:
-        if near := suggestion(name, (*NAMES, *SPECULATING)):
-            raise InputError(f"there is no method {shown(name)}; {near}")
+        raise InputError(f"there is no method {shown(name)}; {suggestion(name, (*NAMES, *SPECULATING))}")
     return _METHODS[name.removesuffix(SUFFIX)]
 
 
