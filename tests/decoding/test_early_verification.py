@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import tiny
 import toy
+from fitting import make_with
 
 from specs.config import Limits, SolveConfig
 from specs.decoding.stream import stream
 from specs.engines.protocol import Models
-from specs.methods.registry import make_with
 from specs.types import Finish, SamplingParams, StepPolicy
 
 LAW, LIMITS = SamplingParams(1.0, 1.0, StepPolicy(max_tokens=6)), Limits(max_steps=5)

@@ -11,13 +11,14 @@ from dataclasses import replace
 
 import pytest
 import tiny
+from fitting import make_with
 from rows import check_same_steps
 
 from specs.config import Limits, SolveConfig
 from specs.decoding.stream import stream
 from specs.engines.loading import Names, load_models
 from specs.engines.local import background, prefetch
-from specs.methods.registry import make, make_with
+from specs.methods.registry import make
 from specs.types import Finish, Role, SamplingParams, StepPolicy
 
 QUESTION = "What is 2 + 2?"

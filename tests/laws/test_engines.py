@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import tiny
 import toy
+from fitting import make_with
 from rows import outputs_of
 
 from specs.config import Limits, SolveConfig
@@ -25,7 +26,7 @@ from specs.decoding.stream import astream, stream
 from specs.engines.local.tree import TokenTree
 from specs.engines.protocol import Models, never_stop
 from specs.methods.beam import Beam
-from specs.methods.registry import NAMES, make, make_with
+from specs.methods.registry import NAMES, make
 from specs.methods.specs import Specs
 from specs.types import Candidate, End, Finish, Judge, Role, SamplingParams, StepPolicy, Trace
 

@@ -10,13 +10,14 @@ from collections import defaultdict
 import numpy as np
 import pytest
 import toy
+from fitting import make_with
 
 from specs.config import Limits, SolveConfig
 from specs.core.keys import Key
 from specs.decoding.stream import stream
 from specs.engines.local.tabular import TabularPolicy, TabularReward, TabularText
 from specs.engines.protocol import Models
-from specs.methods.registry import make, make_with
+from specs.methods.registry import make
 from specs.types import Role, SamplingParams, StepPolicy
 
 PROBLEMS = 1000

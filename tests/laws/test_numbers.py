@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tiny
 import toy
+from fitting import make_with
 
 from specs.config import Limits, SolveConfig
 from specs.decoding.stream import stream
@@ -15,7 +16,7 @@ from specs.engines.loading import Names, load_models
 from specs.engines.protocol import never_stop
 from specs.engines.text import HubText
 from specs.errors import EngineError, ModelError
-from specs.methods.registry import make, make_with
+from specs.methods.registry import make
 from specs.types import Candidate, End, Finish, Judge, Role, SamplingParams, StepPolicy, Trace
 
 LAW = SamplingParams(0.8, 0.9, StepPolicy(max_tokens=10))

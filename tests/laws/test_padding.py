@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tiny
 import toy
+from fitting import make_with
 from rows import check_same_steps, outputs_of
 
 from specs.config import Limits, SolveConfig
@@ -18,7 +19,7 @@ from specs.engines.local.onnx.backend import load_light
 from specs.engines.protocol import never_stop
 from specs.engines.text import HubText
 from specs.errors import ModelError
-from specs.methods.registry import make, make_with
+from specs.methods.registry import make
 from specs.types import Candidate, End, Finish, Judge, Role, SamplingParams, StepPolicy, Trace
 
 LAW = SamplingParams(0.8, 0.9, StepPolicy(max_tokens=10))

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import tiny
+from fitting import make_with
 from rows import check_same_steps
 
 from specs.config import Limits, SolveConfig
@@ -11,7 +12,7 @@ from specs.decoding.stream import stream
 from specs.engines.loading import Names, load_models
 from specs.engines.protocol import Models
 from specs.errors import InputError
-from specs.methods.registry import NAMES, SPECULATING, make, make_with
+from specs.methods.registry import NAMES, SPECULATING, make
 from specs.types import Finish, Role, SamplingParams, StepPolicy
 
 LAW, LIMITS = SamplingParams(0.8, 0.9, StepPolicy(max_tokens=10)), Limits(max_steps=4, max_tokens=40)

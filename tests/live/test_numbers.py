@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tiny
+from fitting import make_with
 from live.servers import PRM_FLAGS, PROCESSED, V2
 
 from specs.config import Limits, SolveConfig
@@ -13,7 +14,7 @@ from specs.engines.loading import Names, load_models
 from specs.engines.protocol import Models, never_stop
 from specs.engines.text import HubText
 from specs.errors import EngineError
-from specs.methods.registry import make, make_with
+from specs.methods.registry import make
 from specs.types import Candidate, Finish, Role, SamplingParams, StepPolicy, Trace
 
 QUESTION = "b c"

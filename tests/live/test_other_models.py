@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fitting import make_with
 from live.checkpoints import VOCABULARY, write_int8, write_random
 from live.servers import PROCESSED
 from live.solving import QUESTION, opened
@@ -15,7 +16,7 @@ from specs.core.sampling import log_law
 from specs.decoding.stream import stream
 from specs.deploy.doctor import Severity, diagnose
 from specs.engines.protocol import Models
-from specs.methods.registry import make, make_with
+from specs.methods.registry import make
 from specs.types import Candidate, End, Role, SamplingParams, StepPolicy, Trace
 
 LAW = SamplingParams(0.7, 0.95, StepPolicy(max_tokens=40))

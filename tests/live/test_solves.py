@@ -5,6 +5,7 @@ import time
 from collections import Counter
 
 import pytest
+from fitting import make_with
 from live.servers import PROCESSED
 from live.solving import QUESTION, check_first_tokens, check_records, opened
 
@@ -14,7 +15,7 @@ from specs.core.keys import Key
 from specs.decoding.stream import stream
 from specs.engines.protocol import Models
 from specs.errors import InputError
-from specs.methods.registry import make, make_with
+from specs.methods.registry import make
 from specs.types import Candidate, End, Finish, Role, SamplingParams, StepPolicy, Trace
 
 LAW = SamplingParams(0.7, 0.95, StepPolicy(max_tokens=64))

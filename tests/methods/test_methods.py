@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import toy
+from fitting import make_with
 
 from specs.config import Limits, SolveConfig
 from specs.core.sampling import log_law
@@ -16,7 +17,7 @@ from specs.engines.local.tabular import TabularPolicy, TabularReward
 from specs.engines.protocol import Models
 from specs.errors import InputError
 from specs.methods.gsi import Gsi
-from specs.methods.registry import NAMES, make, make_with, options_of
+from specs.methods.registry import NAMES, make, options_of
 from specs.methods.rsd import Rsd
 from specs.methods.specs import Specs
 from specs.types import Finish, Propose, Role, SamplingParams, StepPolicy

@@ -4,12 +4,13 @@ from itertools import pairwise
 
 import numpy as np
 import toy
+from fitting import make_with
 
 from specs.config import Limits, SolveConfig
 from specs.decoding.stream import stream
 from specs.engines.local.tabular import TabularPolicy, TabularText
 from specs.engines.protocol import Models
-from specs.methods.registry import make, make_with
+from specs.methods.registry import make
 from specs.types import End, Finish, Role, SamplingParams, StepPolicy
 
 LAW = SamplingParams(0.9, 1.0, StepPolicy(max_tokens=3))

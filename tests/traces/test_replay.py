@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import toy
-from fitting import fitting
+from fitting import fitting, make_with
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +14,7 @@ from specs.bundled.problems import generate
 from specs.config import Limits, SolveConfig
 from specs.decoding.stream import stream
 from specs.errors import InputError
-from specs.methods.registry import NAMES, make, make_with
+from specs.methods.registry import NAMES, make
 from specs.traces.codec import result_from
 from specs.traces.replay import ReplayEnd, replay
 from specs.traces.schema import result_json

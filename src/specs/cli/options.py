@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from functools import partial
-from typing import Any, Literal, cast, get_type_hints
+from typing import Any, Literal, cast, get_args, get_type_hints
 
 from specs import api
 from specs.cli.parsing import above_zero, count, counts, not_negative
@@ -13,10 +13,11 @@ from specs.config import Limits, configure
 from specs.config.presets import Preset
 from specs.config.solve_config import TEMPERATURE
 from specs.config.text import UNREADABLE, assignment_from_text, method_from_text, text_of, value_from_text
+from specs.engines.loading import Dtype, Engine
 from specs.engines.protocol import Models
 from specs.errors import InputError
 from specs.eval.grid import GridPoint
-from specs.methods import Method, settings_of
+from specs.methods import Method, candidates_of
 from specs.methods.registry import make, options_of
 from specs.rewards.families import FAMILIES
 from specs.types import Role, SamplingParams
@@ -73,9 +74,9 @@ def add_models(parser: argparse.ArgumentParser) -> None:
     for role in Role:
         group.add_argument(f"--{role}", metavar="MODEL", help=_MODELS[role])
     for flag, choices, of in (
-        ("--engine", ("auto", "light", "torch"), "runs folders and hub ids"),
+        ("--engine", get_args(Engine), "runs folders and hub ids"),
         ("--device", ("auto", "cpu", "cuda"), "for the torch engine and llama.cpp"),
-        ("--dtype", ("auto", "fp32", "bf16", "fp16"), "for the torch engine"),
+        ("--dtype", get_args(Dtype), "for the torch engine"),
     ):
         named = f"{', '.join(choices[:-1])} or {choices[-1]}"
         group.add_argument(flag, choices=choices, default="auto", metavar="NAME", help=f"{named}; {of}")
@@ -131,7 +132,7 @@ def configured(
         options = {**args.preset.options, **options}
     method = make(name, **options)
     law, limits = law_of(args)
-    if law.temperature == 0 and (many := settings_of(method).get("n", 1)) > 1:
+    if law.temperature == 0 and (many := candidates_of(method)) > 1:
         mend = "raise it, or use --n 1 or --method target"
         raise InputError(f"--temperature 0 makes all {many} candidates equal; {mend}")
     return method, law, limits

@@ -27,7 +27,7 @@ from specs.config import configure
 from specs.config.presets import LAW, Preset
 from specs.engines.protocol import Models
 from specs.errors import InputError, install_command
-from specs.methods import settings_of
+from specs.methods import candidates_of
 from specs.methods.registry import make
 from specs.types import Role
 
@@ -117,7 +117,7 @@ def run(args: argparse.Namespace) -> int:
         models = _models(args)
         offered = build_catalog(models, presets)
         for name, offer in offered.items():
-            if settings_of(make(offer.method, **offer.options)).get("n", 1) > limits.n:
+            if candidates_of(make(offer.method, **offer.options)) > limits.n:
                 raise InputError(f"--max-n {limits.n} is less than {name} needs; raise it")
         queue = SolveQueue(args.concurrency or (IN_PROCESS if _in_process(models) else ON_SERVERS), args.queue)
         runner = JobRunner(models, queue, Metrics(queue))

@@ -9,15 +9,14 @@ A value is read by the annotation of its option: numbers (`inf` included), the w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
 
 from specs.errors import InputError
 from specs.methods import settings_of
 from specs.methods.registry import NAMES, SPECULATING, make, options_of
 from specs.methods.token_speculation import WithSpeculation
-from specs.types.checks import check_names, check_value, shown
+from specs.types.checks import alternatives, check_names, check_value, field_kinds, shown
 
 UNREADABLE = object()
 """Stands for a text that says no value of the wanted kind; a value of this kind is refused by every check."""
@@ -74,8 +73,7 @@ def value_from_text(text: str, kind: Any) -> Any:
     Args:
         kind: an annotation: int, float, bool, str, None, a `Literal`, or a union of such.
     """
-    kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
-    for one in sorted(kinds, key=lambda one: one is not NoneType):  # `none` is no text
+    for one in sorted(alternatives(kind), key=lambda one: one is not NoneType):  # `none` is no text
         found = _read(text, one)
         if found is not UNREADABLE:
             return found
@@ -94,9 +92,8 @@ def kinds_of(name: str) -> dict[str, Any]:
         InputError: an unknown name.
     """
     known = options_of(name)
-    hints = {option: kind for one in classes_of(name) for option, kind in get_type_hints(one).items()}
-    order = [field.name for one in classes_of(name) for field in fields(cast(Any, one))]
-    return {option: hints[option] for option in order if option in known}
+    kinds = {option: kind for one in classes_of(name) for option, kind in field_kinds(one).items()}
+    return {option: kind for option, kind in kinds.items() if option in known}
 
 
 def defaults_of(name: str) -> dict[str, Any]:

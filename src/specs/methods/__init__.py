@@ -30,6 +30,11 @@ class Method(Protocol):
     def solve(self, question: str, sampling: SamplingParams, key: Key) -> Flow: ...
 
 
+def candidates_of(method: Method) -> int:
+    """Candidates that a method asks for at a time: its `n`, or 1."""
+    return settings_of(method).get("n", 1)
+
+
 def settings_of(method: Method) -> dict[str, Any]:
     """Options of a method, for the record: its fields, or its `settings` if it has them."""
     own: dict[str, Any] | None = getattr(method, "settings", None)

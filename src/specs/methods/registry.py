@@ -80,9 +80,3 @@ def make(name: str, **options: Any) -> Method:
         return kind(**{**fixed, **options})
     tokens = {"speculate": options.pop("speculate")} if "speculate" in options else {}
     return WithSpeculation(kind(**{**fixed, **options}), **tokens)
-
-
-def make_with(name: str, shared: dict[str, Any]) -> Method:
-    """The method called `name` with those of the options that it has, for options given to several methods at once."""
-    known = options_of(name)
-    return make(name, **{option: value for option, value in shared.items() if option in known})

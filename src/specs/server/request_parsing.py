@@ -11,7 +11,7 @@ from specs.config import Limits, SolveConfig, configure
 from specs.config.solve_config import TEMPERATURE
 from specs.engines.protocol import Models
 from specs.errors import InputError, ModelError
-from specs.methods import Method, settings_of
+from specs.methods import Method, candidates_of
 from specs.methods.registry import options_of
 from specs.server.errors import Refused, quoted
 from specs.server.model_catalog import ServedModel
@@ -140,7 +140,7 @@ def _configure(
         config = configure(name, **law, **limits, **options)
     except InputError as error:
         raise Refused(400, str(error), param="specs" if request.specs else None) from None
-    if settings_of(config.method).get("n", 1) > request_limits.n:
+    if candidates_of(config.method) > request_limits.n:
         raise Refused(400, f"specs.n: at most {request_limits.n} candidates a step here", param="specs.n")
     return config, notes
 

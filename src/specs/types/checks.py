@@ -49,7 +49,7 @@ def check_fields(instance: Any, **ranges: Range) -> None:
     Raises:
         InputError: names the first wrong field, its value, and what to give.
     """
-    kinds = _kinds(instance.__class__)
+    kinds = field_kinds(instance.__class__)
     for name in kinds:
         value = getattr(instance, name)
         checked = check_value(name, value, kinds[name], ranges.get(name, ANY))
@@ -66,7 +66,7 @@ def check_value(name: str, value: Any, kind: Any, allowed: Range = ANY) -> Any:
     Raises:
         InputError: it is of another kind, or a number outside `allowed`.
     """
-    for one in get_args(kind) if get_origin(kind) in _UNIONS else (kind,):
+    for one in alternatives(kind):
         found = _as(value, one, allowed)
         if found is not _WRONG:
             return found
@@ -100,7 +100,6 @@ def shown(value: object, most: int = 60) -> str:
 
 
 _WRONG = object()
-_UNIONS = (Union, UnionType)
 
 
 def _as(value: Any, kind: Any, allowed: Range) -> Any:
@@ -125,8 +124,8 @@ def _as(value: Any, kind: Any, allowed: Range) -> Any:
 
 def _wanted(kind: Any, allowed: Range) -> str:
     """What to give, in words."""
-    if get_origin(kind) in _UNIONS:
-        return " or ".join(_wanted(one, allowed) for one in get_args(kind))
+    if len(parts := alternatives(kind)) > 1:
+        return " or ".join(_wanted(one, allowed) for one in parts)
     if get_origin(kind) is Literal:
         return _joined([repr(one) for one in get_args(kind)])
     if kind is Role:
@@ -143,8 +142,13 @@ def _joined(names: list[str]) -> str:
     return " or ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else names[0]
 
 
+def alternatives(kind: Any) -> tuple[Any, ...]:
+    """The members of a union, or the annotation itself."""
+    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+
+
 @cache
-def _kinds(kind: type[Any]) -> dict[str, Any]:
+def field_kinds(kind: type[Any]) -> dict[str, Any]:
     """The annotations of a dataclass's fields."""
     hints = get_type_hints(kind)
     return {field.name: hints[field.name] for field in fields(kind) if field.init}
