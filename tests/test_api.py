@@ -5,10 +5,10 @@ import subprocess
 import sys
 
 import pytest
-import toy
-from fitting import fitting
 
 import specs
+from helpers import toy
+from helpers.fitting import fitting
 from specs.errors import InputError
 
 OPTIONS = dict(n=3, tau=0.4, max_steps=4, max_step_tokens=4, temperature=0.9)

@@ -7,8 +7,8 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from commands import QUICK, run_command
 
+from helpers.commands import QUICK, run_command
 from specs.cli import main
 from specs.cli.calibrate import _checked
 from specs.cli.calibration_table import verdict

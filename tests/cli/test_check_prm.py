@@ -114,7 +114,7 @@ def test_what_breaks_a_law_is_named_and_fails(case, monkeypatch, capsys):
 @pytest.mark.parametrize(("engine", "dtype"), [("light", "fp32"), ("torch", "fp32"), ("torch", "bf16")])
 def test_every_family_keeps_its_laws(engine, dtype, tmp_path, capsys):
     pytest.importorskip("torch")
-    import prms
+    from helpers import prms
 
     for form in prms.FORMATS:
         folder = prms.write(form, tmp_path, max_position_embeddings=1024)
@@ -132,7 +132,7 @@ def test_every_family_keeps_its_laws(engine, dtype, tmp_path, capsys):
 
 def test_models_that_cannot_be_checked_are_one_line(tmp_path, capsys):
     pytest.importorskip("torch")
-    import prms
+    from helpers import prms
 
     chat = str(prms.write("judge", tmp_path, max_position_embeddings=300))
     capsys.readouterr()

@@ -1,8 +1,8 @@
 """The command line as a whole: its size, the spellings of version 0.1, and names that are misspelt."""
 
 import pytest
-from commands import QUICK, run_command
 
+from helpers.commands import QUICK, run_command
 from specs.cli import main
 from specs.cli.main import COMMANDS, MOVED
 from specs.cli.parsing import METHOD_OPTIONS, SETTINGS

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from deploy.checkpoints import QWEN_1_5B, QWEN_7B, QWEN_PRM, qwen_shapes, write_checkpoint
 
+from deploy.checkpoints import QWEN_1_5B, QWEN_7B, QWEN_PRM, qwen_shapes, write_checkpoint
 from specs.cli import main
 
 

@@ -15,9 +15,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from commands import QUICK, run_command
-from rows import check_same, lasting
 
+from helpers.commands import QUICK, run_command
+from helpers.rows import check_same, lasting
 from specs.bundled.problems import HELD_OUT_SEED, generate
 from specs.cli import main
 from specs.cli.progress import Shown, line

@@ -4,8 +4,8 @@ import json
 import shlex
 
 import pytest
-from deploy.checkpoints import QWEN_7B, QWEN_PRM, write_checkpoint
 
+from deploy.checkpoints import QWEN_7B, QWEN_PRM, write_checkpoint
 from specs.cli import main
 from specs.cli.main import parser
 from specs.engines.folders import BUNDLED

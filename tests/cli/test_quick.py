@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from commands import QUICK, run_command
+
+from helpers.commands import QUICK, run_command
 
 FIELDS = {
     "accuracy", "accuracy_interval", "latency_s", "latency_ratio_to_beam", "accuracy_minus_beam",

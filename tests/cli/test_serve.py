@@ -7,9 +7,9 @@ import sys
 
 import numpy as np
 import pytest
-import tiny
-from server.process import ServerProcess, chat_body
 
+from helpers import tiny
+from server.process import ServerProcess, chat_body
 from specs.cli import main
 from specs.config.presets import Preset
 from specs.engines.folders import BUNDLED

@@ -12,8 +12,8 @@ from functools import partial
 
 import numpy as np
 import pytest
-import tiny
 
+from helpers import tiny
 from specs.cli import main
 from specs.core.sampling import log_law
 from specs.engines.loading import Names, load_models
@@ -235,7 +235,7 @@ def test_models_in_the_wrong_role(own, trio, capsys):
 
 def test_a_chat_model_can_be_the_prm(own, tmp_path, capsys):
     pytest.importorskip("torch")
-    import prms
+    from helpers import prms
 
     chat = str(prms.write("judge", tmp_path))
     capsys.readouterr()

@@ -4,8 +4,8 @@ import json
 from dataclasses import asdict
 
 import pytest
-import toy
 
+from helpers import toy
 from specs import solve
 from specs.config import presets
 from specs.config.presets import Preset

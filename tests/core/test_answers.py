@@ -5,10 +5,10 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from answer_pairs import DIFFERENT, pairs
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.answer_pairs import DIFFERENT, pairs
 from specs.core.answer_tokens import render, tokens
 from specs.core.answers import decimal, normal, parts, rational
 

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-import tiny
-import toy
-from fitting import make_with
 
+from helpers import tiny, toy
+from helpers.fitting import make_with
 from specs.config import Limits, SolveConfig
 from specs.decoding.stream import stream
 from specs.engines.protocol import Models

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-import tiny
-import toy
 
 import specs
+from helpers import tiny, toy
 from specs.bundled.problems import HELD_OUT_SEED, generate
 from specs.config import Limits, SolveConfig
 from specs.core.latency import Estimate

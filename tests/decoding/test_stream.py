@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import dataclass, replace
 
 import pytest
-import toy
 
+from helpers import toy
 from specs.config import Limits, SolveConfig
 from specs.core.latency import Estimate
 from specs.decoding.latency_model import LatencyModel

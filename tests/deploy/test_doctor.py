@@ -5,9 +5,9 @@ import shutil
 
 import numpy as np
 import pytest
-import tiny
 from safetensors.numpy import load_file, save_file
 
+from helpers import tiny
 from specs import api
 from specs.cli import main
 from specs.deploy.doctor import Severity, _padding_hint, _sampling_hint, _scoring_finding, diagnose

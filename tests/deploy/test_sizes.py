@@ -12,8 +12,8 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from deploy.checkpoints import QWEN_1_5B, QWEN_7B, QWEN_PRM, qwen_shapes, write_checkpoint
 
+from deploy.checkpoints import QWEN_1_5B, QWEN_7B, QWEN_PRM, qwen_shapes, write_checkpoint
 from specs.deploy.memory_plan import GB, Gpu
 from specs.deploy.sizes import parse_gpus, read_model
 from specs.engines.folders import BUNDLED

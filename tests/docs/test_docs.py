@@ -130,7 +130,7 @@ def test_parameters_of_the_bundled_models_are_those_of_their_weights(role):
 )
 def test_python_in_the_pages_runs(page, block, monkeypatch, capsys, tmp_path):
     """On exact models in place of those that are loaded, in a folder that holds a trace."""
-    import toy
+    from helpers import toy
 
     monkeypatch.setattr(specs, "load", lambda *names, **options: toy.models())
     monkeypatch.chdir(tmp_path)

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from server_app import app_of, running_server
 
+from helpers.server_app import app_of, running_server
 from specs import load
 
 ROOT = Path(__file__).parents[2]

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import tiny
-from engines.test_client import FACTS, serving
 
+from engines.test_client import FACTS, serving
+from helpers import tiny
 from specs.core.keys import Key
 from specs.engines.protocol import never_stop
 from specs.engines.text import HubText

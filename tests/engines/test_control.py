@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-import templates
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import (
@@ -19,6 +18,7 @@ from tokenizers import (
     processors,
 )
 
+from helpers import templates
 from specs.engines.chat.control import is_control, outside
 from specs.engines.text import HubText
 from specs.errors import EngineError

@@ -7,8 +7,8 @@ import re
 import shutil
 
 import pytest
-import tiny
 
+from helpers import tiny
 from specs.cli import main
 from specs.deploy.doctor import Severity, diagnose
 from specs.engines.files import architectures_of, read_object

@@ -8,9 +8,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import huggingface_hub  # noqa: E402
-import prms  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
+from helpers import prms  # noqa: E402
 from specs.engines.loading import Names, load_models  # noqa: E402
 
 NAME = "Skywork/Skywork-o1-Open-PRM-Qwen-2.5-1.5B"

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
+
+from helpers import tiny
 
 llama_cpp = pytest.importorskip("llama_cpp", reason="needs the extra llama")
 gguf = pytest.importorskip("gguf", reason="needs the extra dev")

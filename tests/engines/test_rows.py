@@ -13,8 +13,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from engines.test_client import FACTS, serving
 
+from engines.test_client import FACTS, serving
 from specs.engines.protocol import never_stop
 from specs.engines.vllm.client import Client, gather, wait
 from specs.engines.vllm.server import Server

@@ -7,9 +7,9 @@ import re
 from typing import Any
 
 import pytest
-import templates
-from templates import CONVERSATIONS, FAMILIES
 
+from helpers import templates
+from helpers.templates import CONVERSATIONS, FAMILIES
 from specs import api
 from specs.engines.text import HubText
 from specs.errors import ModelError
@@ -447,8 +447,7 @@ def test_the_bundled_and_the_tiny_prompts_are_those_recorded(tmp_path):
     import shutil
     from pathlib import Path
 
-    import tiny
-
+    from helpers import tiny
     from specs.engines.folders import BUNDLED
 
     tiny.write_tokenizer(tmp_path / "tiny-template")

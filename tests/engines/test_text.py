@@ -4,9 +4,9 @@ import json
 import re
 
 import pytest
-import tiny
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
+from helpers import tiny
 from specs.engines.local.tabular import TabularText
 from specs.engines.steps import Stepper
 from specs.engines.text import HubText

@@ -18,9 +18,8 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 safetensors_torch = pytest.importorskip("safetensors.torch")
 
-from rows import outputs_of  # noqa: E402
-from traced import Traced  # noqa: E402
-
+from helpers.rows import outputs_of  # noqa: E402
+from helpers.traced import Traced  # noqa: E402
 from specs.engines.local.torch.backend import HFBackend  # noqa: E402
 from specs.engines.local.torch.loading import load_hf  # noqa: E402
 from specs.errors import EngineError, InputError, ModelError, install_command  # noqa: E402

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny
 from safetensors.numpy import load_file, save_file
+
+from helpers import tiny
 
 pytest.importorskip("torch")
 from transformers.utils.logging import set_tqdm_hook

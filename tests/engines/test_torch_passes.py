@@ -17,9 +17,8 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from rows import outputs_of  # noqa: E402
-from traced import Traced  # noqa: E402
-
+from helpers.rows import outputs_of  # noqa: E402
+from helpers.traced import Traced  # noqa: E402
 from research.cost_suite.shapes import recorded  # noqa: E402
 from specs.engines.local.backend import tree_error  # noqa: E402
 from specs.engines.local.buffers import SPARE_BUFFERS, release_spare_buffers  # noqa: E402

@@ -13,8 +13,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from engines.test_torch_passes import SHAPE, made  # noqa: E402
-from traced import Traced  # noqa: E402
-
+from helpers.traced import Traced  # noqa: E402
 from specs.engines.local.backend import tree_error  # noqa: E402
 from specs.engines.local.torch import backend as hf_backend  # noqa: E402
 from specs.engines.local.torch.backend import HFBackend  # noqa: E402

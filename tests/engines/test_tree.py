@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tiny
 
+from helpers import tiny
 from specs.engines.local.nodes import ROOT
 from specs.engines.local.onnx.backend import load_light
 from specs.engines.local.tree import TokenTree

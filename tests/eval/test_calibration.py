@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 from scipy.stats import binom
-from toy_solves import solves
 
+from helpers.toy_solves import solves
 from specs.errors import InputError
 from specs.eval import calibration
 from specs.eval.calibration import Choice, Estimate, Evidence, Goal, design, estimates, pick, values

@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
-from answer_pairs import DIFFERENT, SAME, pairs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.answer_pairs import DIFFERENT, SAME, pairs
 from specs.cli import main
 from specs.core.statistics import wilson
 from specs.core.votes import majority

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import world
 
 import specs.eval.runner as run_module
+from helpers import world
 from specs.config import Limits, SolveConfig
 from specs.core.statistics import wilson
 from specs.decoding.stream import stream

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from toy_solves import solves
 
+from helpers.toy_solves import solves
 from specs.errors import InputError
 from specs.eval.spending import tau_for_share
 from specs.methods.rsd import Rsd

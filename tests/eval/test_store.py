@@ -8,8 +8,8 @@ import shutil
 from dataclasses import replace
 
 import pytest
-import toy
 
+from helpers import toy
 from specs.config import Limits, SolveConfig
 from specs.decoding.stream import stream
 from specs.errors import InputError

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
-import toy
-from clocked import Clock, ticking
-from fitting import fitting
-
+from helpers import toy
+from helpers.clocked import Clock, ticking
+from helpers.fitting import fitting
 from specs import api
 from specs.bundled.problems import generate
 from specs.decoding import clock as clock_of_solves

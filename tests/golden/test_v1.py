@@ -11,10 +11,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-import tiny
-import toy
-from fitting import fitting
 
+from helpers import tiny, toy
+from helpers.fitting import fitting
 from specs import api
 from specs.cli import main
 from specs.config import presets

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from golden import cases
 
 V2 = Path(__file__).parent / "v2"

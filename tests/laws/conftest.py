@@ -1,6 +1,6 @@
 import pytest
-import tiny
 
+from helpers import tiny
 from specs.engines.loading import Names, load_models
 
 
@@ -47,7 +47,7 @@ def load_on(request, tmp_path_factory, device):
             return load_models(names, engine="light")
         found = load_models(names, engine="torch", device=device, dtype="fp32")
         if request.param == "recorded":
-            from traced import Traced
+            from helpers.traced import Traced
 
             for model in filter(None, (found.draft, found.target, found.prm)):
                 model.backend.prepare(Traced())

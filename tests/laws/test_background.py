@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-import tiny
-from fitting import make_with
-from rows import check_same_steps
 
+from helpers import tiny
+from helpers.fitting import make_with
+from helpers.rows import check_same_steps
 from specs.config import Limits, SolveConfig
 from specs.decoding.stream import stream
 from specs.engines.loading import Names, load_models

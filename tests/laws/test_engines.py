@@ -14,11 +14,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import tiny
-import toy
-from fitting import make_with
-from rows import outputs_of
 
+from helpers import tiny, toy
+from helpers.fitting import make_with
+from helpers.rows import outputs_of
 from specs.config import Limits, SolveConfig
 from specs.core.keys import Key
 from specs.core.sampling import log_law

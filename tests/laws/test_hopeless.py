@@ -5,9 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import tiny
-import toy
 
+from helpers import tiny, toy
 from specs import api
 from specs.bundled.problems import generate
 from specs.config import Limits, SolveConfig

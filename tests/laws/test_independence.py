@@ -9,9 +9,9 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
-import toy
-from fitting import make_with
 
+from helpers import toy
+from helpers.fitting import make_with
 from specs.config import Limits, SolveConfig
 from specs.core.keys import Key
 from specs.decoding.stream import stream

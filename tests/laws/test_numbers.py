@@ -6,10 +6,9 @@ from itertools import product
 
 import numpy as np
 import pytest
-import tiny
-import toy
-from fitting import make_with
 
+from helpers import tiny, toy
+from helpers.fitting import make_with
 from specs.config import Limits, SolveConfig
 from specs.decoding.stream import stream
 from specs.engines.loading import Names, load_models

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-import tiny
+
+from helpers import tiny
 
 pytest.importorskip("torch")
-import prms
-
+from helpers import prms
 from specs.config import Limits, SolveConfig
 from specs.decoding.stream import stream
 from specs.engines.loading import Names, load_models

@@ -4,8 +4,8 @@ import math
 from dataclasses import replace
 
 import pytest
-import toy
 
+from helpers import toy
 from specs import api
 from specs.bundled.problems import generate
 from specs.cli import main

@@ -5,8 +5,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from live.servers import START_S, VLLM, Server, serving_trio
 
+from live.servers import START_S, VLLM, Server, serving_trio
 from specs import load
 
 

@@ -4,8 +4,8 @@ from collections import Counter
 
 import numpy as np
 import pytest
-import toy
 
+from helpers import toy
 from specs.bundled.problems import generate
 from specs.core.keys import Key
 from specs.core.sampling import log_law

@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from server_app import app_of, running_server
 
+from helpers.server_app import app_of, running_server
 from specs.bundled.problems import generate
 from specs.server.app import ServerSettings
 

@@ -9,9 +9,9 @@ from collections import Counter
 from contextlib import contextmanager
 
 import pytest
+
 from live.servers import START_S, serving_trio
 from server.process import ServerProcess
-
 from specs.bundled.problems import generate
 
 CHAT = "/v1/chat/completions"

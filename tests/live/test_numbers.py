@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-import tiny
-from fitting import make_with
-from live.servers import PRM_FLAGS, PROCESSED, V2
 
+from helpers import tiny
+from helpers.fitting import make_with
+from live.servers import PRM_FLAGS, PROCESSED, V2
 from specs.config import Limits, SolveConfig
 from specs.core.keys import Key
 from specs.decoding.stream import stream

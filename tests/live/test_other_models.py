@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fitting import make_with
+
+from helpers.fitting import make_with
 from live.checkpoints import VOCABULARY, write_int8, write_random
 from live.servers import PROCESSED
 from live.solving import QUESTION, opened
-
 from specs import api
 from specs.config import Limits, SolveConfig
 from specs.core.keys import Key

@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from live.servers import PRM_FLAGS, V2
-from rows import outputs_of
-from tiny import write_tokenizer
 
+from helpers.rows import outputs_of
+from helpers.tiny import write_tokenizer
+from live.servers import PRM_FLAGS, V2
 from specs.engines.local.torch.loading import load_hf
 
 LAST_STEP = '--hf-overrides={"architectures": ["Qwen2ForLastStepReward"]}'

@@ -5,10 +5,10 @@ import time
 from collections import Counter
 
 import pytest
-from fitting import make_with
+
+from helpers.fitting import make_with
 from live.servers import PROCESSED
 from live.solving import QUESTION, check_first_tokens, check_records, opened
-
 from specs import api
 from specs.config import Limits, SolveConfig
 from specs.core.keys import Key

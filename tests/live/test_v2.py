@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+
 from live.servers import V2, serving_trio
 from live.solving import QUESTION, check_first_tokens, check_records
-
 from specs import api
 from specs.config import Limits, SolveConfig
 from specs.core.sampling import log_law

@@ -4,9 +4,9 @@ import math
 from dataclasses import replace
 
 import pytest
-import toy
-from clocked import COST, Clock, ticking
 
+from helpers import toy
+from helpers.clocked import COST, Clock, ticking
 from specs.config import Limits, SolveConfig
 from specs.core.keys import Key
 from specs.core.latency import Estimate, Kind

@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import toy
-from fitting import make_with
 
+from helpers import toy
+from helpers.fitting import make_with
 from specs.config import Limits, SolveConfig
 from specs.core.sampling import log_law
 from specs.core.selection import softmax

@@ -3,9 +3,9 @@
 from itertools import pairwise
 
 import numpy as np
-import toy
-from fitting import make_with
 
+from helpers import toy
+from helpers.fitting import make_with
 from specs.config import Limits, SolveConfig
 from specs.decoding.stream import stream
 from specs.engines.local.tabular import TabularPolicy, TabularText

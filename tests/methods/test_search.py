@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-import toy
 
+from helpers import toy
 from specs.config import Limits, SolveConfig
 from specs.core.selection import rewards
 from specs.decoding.stream import stream

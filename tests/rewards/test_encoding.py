@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-import templates
 
+from helpers import templates
 from specs.engines.inputs import PolicyInputs
 from specs.engines.text import HubText
 from specs.rewards.families import FAMILIES

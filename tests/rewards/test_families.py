@@ -18,9 +18,9 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-import prms  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
+from helpers import prms  # noqa: E402
 from specs.engines.loading import Names, load_models  # noqa: E402
 from specs.engines.local.models import LocalReward  # noqa: E402
 from specs.engines.protocol import Stopped, never_stop  # noqa: E402

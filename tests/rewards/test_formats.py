@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rows import outputs_of
 
+from helpers.rows import outputs_of
 from specs.errors import InputError, ModelError
 from specs.rewards.families import QwenMathPRM, TokenClassification, family_for
 from specs.rewards.format import PRMFormat

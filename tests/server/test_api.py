@@ -9,9 +9,9 @@ import httpx2
 import numpy as np
 import openai
 import pytest
-import toy
-from server_app import app_of, chat_body, http_client, running_server
 
+from helpers import toy
+from helpers.server_app import app_of, chat_body, http_client, running_server
 from specs import api
 from specs.bundled.problems import generate
 from specs.config.presets import Preset

@@ -5,8 +5,8 @@ import signal
 import time
 
 import pytest
-from server.process import WAIT_S, ServerProcess, chat_body, post_bytes, read_all
 
+from server.process import WAIT_S, ServerProcess, chat_body, post_bytes, read_all
 from specs.bundled.problems import generate
 
 QUESTION = "Maya has 12 shells. She buys 3 bags with 5 shells in each bag. How many shells does Maya have now?"

@@ -11,6 +11,7 @@ from http.client import BadStatusLine, HTTPException, HTTPResponse
 from pathlib import Path
 
 import pytest
+
 from server.hostile import CHAT, MARK, cases
 from server.process import ServerProcess, chat_body
 

@@ -3,11 +3,11 @@
 import json
 
 import pytest
-import toy
 from hypothesis import given
 from hypothesis import strategies as st
-from server_app import captured_log, chat_body, http_client
 
+from helpers import toy
+from helpers.server_app import captured_log, chat_body, http_client
 from specs.methods.registry import make
 from specs.server.app import ServerSettings
 from specs.server.jobs import JobRunner

@@ -3,10 +3,10 @@
 from dataclasses import replace
 from itertools import pairwise
 
-import toy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers import toy
 from specs import api
 from specs.core.text import readable
 from specs.server.output import Output

@@ -7,8 +7,8 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import CHECKS
 from schemathesis.generation import GenerationMode
-from server_app import app_of
 
+from helpers.server_app import app_of
 from specs import load
 from specs.server.app import ServerSettings
 from specs.server.request_parsing import RequestLimits

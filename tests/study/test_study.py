@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import world
-from commands import STUDY, run_command
-from rows import check_same, lasting
 
+from helpers import world
+from helpers.commands import STUDY, run_command
+from helpers.rows import check_same, lasting
 from research.study.plan import Known, N, Run
 from research.study.special import RATIOS, _proposals, break_even, slowed
 from research.study.study import Study

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import pytest
-import toy
 
+from helpers import toy
 from research.study.plan import Weaker
 from research.study.weaker import NoisyReward, models_for, names_for, noisy_draft
 from specs.config import SolveConfig

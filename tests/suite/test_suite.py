@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from commands import SUITE, run_command
 
+from helpers.commands import SUITE, run_command
 from research.cost_suite import measure, naive, suite
 from research.cost_suite.blank import Blank, blank_models, question
 from research.cost_suite.limits import Floor, Rates

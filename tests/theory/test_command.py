@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from commands import THEORY, run_command
 
+from helpers.commands import THEORY, run_command
 from research.theory import decoder
 from specs.errors import install_command
 

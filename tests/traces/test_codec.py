@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import toy
-from fitting import fitting
 
+from helpers import toy
+from helpers.fitting import fitting
 from specs import api
 from specs.errors import InputError
 from specs.methods.registry import NAMES

@@ -4,11 +4,11 @@ import json
 from dataclasses import replace
 
 import pytest
-import toy
-from fitting import fitting, make_with
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers import toy
+from helpers.fitting import fitting, make_with
 from specs import api
 from specs.bundled.problems import generate
 from specs.config import Limits, SolveConfig

@@ -21,8 +21,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
-import tiny  # noqa: E402
-import toy  # noqa: E402
+from helpers import tiny  # noqa: E402
+from helpers import toy  # noqa: E402
 from specs.models.folders import BUNDLED  # noqa: E402
 from specs.models.text import HubText  # noqa: E402
 from specs.record import result_json  # noqa: E402

@@ -2,7 +2,7 @@
 
     python tests/golden/v2/record.py
 
-    tabular.jsonl.gz    every method, and `specs` with each of its options, on exact tabular models (tests/toy.py)
+    tabular.jsonl.gz    every method, and `specs` with each of its options, on exact models (tests/helpers/toy.py)
     bundled.jsonl.gz    the same on a question of bundled:hard, the bundled models
     deadlines.jsonl.gz  `specs` against a clock that only passes of tabular models move
 

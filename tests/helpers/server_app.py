@@ -7,10 +7,10 @@ import threading
 from contextlib import contextmanager
 from types import MappingProxyType
 
-import toy
 import uvicorn
 from starlette.testclient import TestClient
 
+from helpers import toy
 from specs.server.access_log import start_event_log
 from specs.server.app import ServerSettings, create_app
 from specs.server.jobs import JobRunner

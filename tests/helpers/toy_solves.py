@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import toy
-
+from helpers import toy
 from specs.config import Limits, SolveConfig
 from specs.decoding.stream import stream
 from specs.types import SamplingParams, StepPolicy

@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-import toy
-
+from helpers import toy
 from specs.engines.protocol import Models
 from specs.types import Role
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import tiny
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from helpers import tiny
 
 CORPUS = ["Ann has 3 apples. How many has she?", "user\n", "assistant\n", "system\n", ".\n\n", "a <b> {c} [d] |e|"] * 4
 WHITE = ["\n\n", "  "]
