@@ -10,10 +10,10 @@ import pytest
 
 from helpers.commands import QUICK, run_command
 from specs.cli import main
-from specs.cli.calibrate import _checked
 from specs.cli.calibration_table import verdict
 from specs.config.presets import Preset
 from specs.eval.calibration import Estimate, Evidence, Goal
+from specs.eval.calibration_run import checked
 from specs.methods.specs import Specs
 
 SMALL = ["calibrate", "--dataset", "bundled:easy", "--limit", "20", "--n", "2", "--set", "max_steps=6"]
@@ -81,17 +81,18 @@ def test_a_machine_that_changed_is_told_from_a_prediction_that_was_wrong():
     """The reference itself is three times as quick as expected, or just as expected."""
     seconds = np.array([[0.3] * 20, [0.2] * 20])
     check = Evidence(np.ones((2, 20)), seconds, seconds[0])
-    prediction = {name: {"value": 0.6, "low": 0.5, "high": 1.0} for name in ("accuracy", "latency_ratio", "p95_s")}
-    record = {"prediction": prediction, "reference": "beam", "goal": {"text": "a goal"},
+    prediction = {name: Estimate(0.6, 0.5, 1.0) for name in ("accuracy", "latency_ratio", "p95_s")}
+    predicted = {name: estimate._asdict() for name, estimate in prediction.items()}
+    record = {"prediction": predicted, "reference": "beam", "goal": {"text": "a goal"},
               "configurations": [{"p95_s": {"value": 0.9}}]}  # fmt: skip
     goal = Goal("latency_ratio", 0.7)
-    record["check"] = _checked(check, prediction, goal, Estimate(0.9, 0.8, 1.0))
+    record["check"] = checked(check, prediction, goal, Estimate(0.9, 0.8, 1.0))
     assert record["check"]["held"] == {"accuracy": True, "latency_ratio": True, "p95_s": False}
     assert verdict(record).endswith(
         "beam itself had a p95 of 0.900 s before and of 0.300 s now: the machine or its load changed, so latencies do "
         "not compare"
     )
-    record["check"] = _checked(check, prediction, goal, Estimate(0.3, 0.2, 0.4))
+    record["check"] = checked(check, prediction, goal, Estimate(0.3, 0.2, 0.4))
     assert verdict(record).endswith("a goal: met")
 
 

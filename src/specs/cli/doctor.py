@@ -14,7 +14,7 @@ from typing import cast
 
 from specs import api
 from specs.cli import prm_table
-from specs.cli.options import LOADING, add_models, add_settings, add_temperature, given_models, law_of, loading_of
+from specs.cli.options import LOADING, add_models, add_settings, add_temperature, given_models, loading_of, sampling_of
 from specs.deploy.doctor import Finding, Severity, diagnose
 from specs.engines.local.models import LocalReward
 from specs.eval.check_prm import check
@@ -34,11 +34,11 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     given = {Role(role): name for role, name in given_models(args).items()}
-    law = law_of(args)[0]
+    sampling = sampling_of(args)[0]
     if list(given) == [Role.PRM] and not given[Role.PRM].startswith(("http://", "https://")):
         return _check_prm(args, given[Role.PRM])
     found: list[Finding] = []
-    for finding in diagnose(given or dict.fromkeys(Role, "bundled"), law, **loading_of(args)):
+    for finding in diagnose(given or dict.fromkeys(Role, "bundled"), sampling, **loading_of(args)):
         found.append(finding)
         if not args.json:
             print(f"{MARKS[finding.state]}  {finding.role or 'both':<6}  {finding.text}", flush=True)

@@ -75,8 +75,8 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("give --out DIR, a folder for what is found, or --list to print the problems alone")
     require_matplotlib()
     require_math_verify()  # now, and not in the middle of a run at the first formula
-    cells, law, limits = cells_of(args)
-    plan = Plan(problems_of(args), cells, law, limits, args.seed, args.seeds, extract=args.extract)
+    cells, sampling, limits = cells_of(args)
+    plan = Plan(problems_of(args), cells, sampling, limits, args.seed, args.seeds, extract=args.extract)
     configuration = {**configuration_of(args, plan), "concurrency": args.concurrency}
     with RunFolder(args.out, configuration, plan.settings) as folder:
         models = models_of(args, plan.methods)
@@ -99,7 +99,7 @@ def report_unsolved(found: dict[str, Any]) -> bool:
 
 
 def configuration_of(args: argparse.Namespace, plan: Plan) -> dict[str, Any]:
-    """What all starts of a run share: data set, models and how they are loaded, law, limits, seeds."""
+    """What all starts of a run share: data set, models and how they are loaded, sampling parameters, limits, seeds."""
     return {
         **plan.configuration(args.dataset, names_of(args, plan.methods)),
         "problem_seed": args.problem_seed,

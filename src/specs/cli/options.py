@@ -131,11 +131,11 @@ def configured(
     if args.preset and args.preset.method == name:
         options = {**args.preset.options, **options}
     method = make(name, **options)
-    law, limits = law_of(args)
-    if law.temperature == 0 and (many := candidates_of(method)) > 1:
+    sampling, limits = sampling_of(args)
+    if sampling.temperature == 0 and (many := candidates_of(method)) > 1:
         mend = "raise it, or use --n 1 or --method target"
         raise InputError(f"--temperature 0 makes all {many} candidates equal; {mend}")
-    return method, law, limits
+    return method, sampling, limits
 
 
 def method_of(args: argparse.Namespace) -> tuple[Method, SamplingParams, Limits]:
@@ -153,7 +153,7 @@ def method_of(args: argparse.Namespace) -> tuple[Method, SamplingParams, Limits]
 def cells_of(args: argparse.Namespace) -> tuple[list[GridPoint], SamplingParams, Limits]:
     """What `--methods` and the options ask for: each method once for every n, or once if it has no n or names it."""
     cells: dict[tuple[str, int | None], GridPoint] = {}
-    law, limits = law_of(args)
+    sampling, limits = sampling_of(args)
     widths = args.n if isinstance(args.n, list) else [args.n]
     for text in args.methods.split(","):
         name, own = method_from_text(text)
@@ -165,11 +165,11 @@ def cells_of(args: argparse.Namespace) -> tuple[list[GridPoint], SamplingParams,
         cells |= {cell.setting.key: cell for cell in new}
     if args.preset and args.preset.method not in (cell.method.name for cell in cells.values()):
         raise InputError(f"the preset is for {args.preset.method}, which --methods {args.methods} does not name")
-    return list(cells.values()), law, limits
+    return list(cells.values()), sampling, limits
 
 
-def law_of(args: argparse.Namespace) -> tuple[SamplingParams, Limits]:
-    """The law and the limits: what is given, else the preset's, else the default."""
+def sampling_of(args: argparse.Namespace) -> tuple[SamplingParams, Limits]:
+    """Sampling parameters and limits from the command line, else from the preset, else the defaults."""
     preset: Preset | None = getattr(args, "preset", None)
     flags = {name: getattr(args, name, None) for name in ("temperature", "max_tokens")}
     flags["deadline_s"] = getattr(args, "deadline", None)

@@ -45,12 +45,14 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     question, right = _question(args)
-    method, law, limits = method_of(args)
+    method, sampling, limits = method_of(args)
     if args.trace is not None:
         check_writable(args.trace)
     models = models_of(args, [method])
     screen = None if args.json else Screen(sys.stdout, args.candidates)
-    running = stream(question, models, SolveConfig(method, law, limits, seed=args.seed), latency_model=LatencyModel())
+    running = stream(
+        question, models, SolveConfig(method, sampling, limits, seed=args.seed), latency_model=LatencyModel()
+    )
     if screen:
         screen.question(question, {str(role): getattr(models, role).name for role in sorted(method.roles)})
     with _interruptible(running):
