@@ -16,6 +16,8 @@ from specs.eval.calibration import Estimate, Evidence, Goal
 from specs.eval.calibration_run import checked
 from specs.methods.specs import Specs
 
+pytestmark = pytest.mark.slow
+
 SMALL = ["calibrate", "--dataset", "bundled:easy", "--limit", "20", "--n", "2", "--set", "max_steps=6"]
 FILES = ["calibration.json", "check", "design", "front.png", "front.svg", "pilot"]
 

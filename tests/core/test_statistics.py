@@ -97,6 +97,7 @@ def test_difference_hand_worked():
     assert found == pytest.approx((0.5, 0.5 - wide, 0.5 + wide, 0.5 - wide, 0.5, 1), rel=0.05)
 
 
+@pytest.mark.slow
 def test_difference_covers_and_errs_as_stated():
     """True difference -5 points at 16% discordance, 250 problems (40 that differ), 600 times.
 
@@ -180,6 +181,7 @@ def test_median_ratio_hand_worked():
     assert median_ratio_interval([1.0, 6.0], [1.0, 2.0]) == (2.0, 1.0, 3.0)
 
 
+@pytest.mark.slow
 def test_median_ratio_covers_as_stated():
     """Log-normal ratios of median 1: 94% within 4.5% (the bootstrap of a median runs a little short)."""
     rng = np.random.default_rng(2)
@@ -283,6 +285,7 @@ def test_p_and_interval_agree():
             assert (found.p < 0.05) == (found.low > 0 or found.high < 0)
 
 
+@pytest.mark.slow
 def test_p_errs_as_stated_and_stays_near_mcnemar():
     """Equal methods, 100 problems, 25 discordant: p < 5% in 5% of 500 runs within 4% (odds of failing 1 in 10,000).
 

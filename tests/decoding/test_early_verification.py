@@ -100,7 +100,17 @@ def solve(models, name="gsi", seed=0, limits=LIMITS, law=LAW, **options):
     return stream("q", models, SolveConfig(make_with(name, options), law, limits, seed=seed)).result
 
 
-@pytest.mark.parametrize("name", ["specs", "gsi", "beam", "dvts", "best-of-n", "hard-reject", "oracle-route"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "specs",
+        "beam",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("gsi", "dvts", "best-of-n", "hard-reject", "oracle-route")
+        ),
+    ],
+)
 def test_the_solve_is_the_same_and_each_distinct_candidate_begins_once(name):
     for seed in range(6):
         plain, models = solve(MODELS, name, seed), in_background()

@@ -87,7 +87,9 @@ def gone(found):
     return not any(alive(pid) for pid in found)
 
 
-@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "ending", [signal.SIGINT, *(pytest.param(one, marks=pytest.mark.slow) for one in (signal.SIGTERM, signal.SIGHUP))]
+)
 def test_a_signal_ends_all_servers_and_what_they_started(ending, launch, tmp_path):
     process = launch("--gpus", "80")
     assert process.stdout is not None

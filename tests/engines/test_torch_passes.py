@@ -86,6 +86,7 @@ def test_that_test_finds_models_that_read() -> None:
         made("LlamaForCausalLM", "meta", torch.bfloat16, rope_parameters=by_length)
 
 
+@pytest.mark.slow
 def test_passes_run_with_the_next_size_up() -> None:
     backend = made("LlamaForCausalLM")
     backend.prepare(traced := Traced())
@@ -169,6 +170,7 @@ def test_memory_that_cannot_grow_stays_as_it_was(monkeypatch: pytest.MonkeyPatch
     np.testing.assert_array_equal(first, outputs_of(backend, cache, np.array([5]), np.array([0]), None, np.array([0])))
 
 
+@pytest.mark.slow
 def test_memory_of_as_many_trees_is_kept_as_were_there_at_the_same_time(few: Any) -> None:
     """Else, with more solves at the same time than that, passes were recorded anew in every solve."""
     backend = made("LlamaForCausalLM")
@@ -184,6 +186,7 @@ def test_memory_of_as_many_trees_is_kept_as_were_there_at_the_same_time(few: Any
     assert (traced.recorded, traced.replayed) == (len(few) + once - 1, 3 * once)
 
 
+@pytest.mark.slow
 def test_a_tree_that_was_long_does_not_make_later_ones_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Passes over a few entries of a large buffer read few entries."""
     monkeypatch.setattr(hf_backend, "RECORDED_CAPACITY", 16)
@@ -325,6 +328,7 @@ def test_surplus_rows_see_what_a_token_sees(few: Any, monkeypatch: pytest.Monkey
     assert spare.any()
 
 
+@pytest.mark.slow
 def test_the_probe_finds_passes_that_leave_nan_behind(few: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = made("LlamaForCausalLM")
     backend.prepare(Traced())

@@ -43,6 +43,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(calibration, "RESAMPLES", 300)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("accuracy", "problems", "further"), [(TIED, 100, 100), (APART, 60, 150)], ids=["tied", "apart"]
 )

@@ -18,7 +18,9 @@ def drafted(results):
     return [record for result in results for record in result.steps if record.writer is Role.DRAFT]
 
 
-@pytest.mark.parametrize("switch_on", ["trace", "step", "tilted"])
+@pytest.mark.parametrize(
+    "switch_on", ["trace", *(pytest.param(one, marks=pytest.mark.slow) for one in ("step", "tilted"))]
+)
 def test_later_solves_hand_over_the_share_that_was_asked_for(switch_on):
     """100 solves set tau, 100 others use it; a right quantile leaves 5 standard errors of both 1 time in 10^6."""
     share = 0.3

@@ -31,6 +31,7 @@ def solved(models, method, law, seed, steps=32):
     return stream(question, models, SolveConfig(method, law, Limits(max_steps=steps), seed=seed)).result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("margin", [0.5, 4.0])
 def test_the_others_are_chosen_as_they_would_be_among_themselves(bundled, margin):
     """First steps, so that the candidates are the same ones."""
@@ -48,6 +49,7 @@ def test_the_others_are_chosen_as_they_would_be_among_themselves(bundled, margin
     assert cuts > 0
 
 
+@pytest.mark.slow
 def test_a_margin_that_nothing_exceeds_changes_nothing(bundled):
     for seed in range(4):
         one, other = (solved(bundled, method, LAW, seed) for method in (Specs(), Specs(hopeless=1e6)))

@@ -88,7 +88,9 @@ def uniform_and_distinct(values):
     assert len(set(values)) == len(values)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(
+    "name", [name if name in ("specs", "beam") else pytest.param(name, marks=pytest.mark.slow) for name in METHODS]
+)
 def test_first_uniforms_of_a_thousand_problems_are_uniform_and_distinct(name, monkeypatch):
     options, wanted = METHODS[name]
     recorder, method, tried = Recorder(monkeypatch), make_with(name, options), models()

@@ -47,7 +47,7 @@ def said(result):
     return any("a" in c.text for record in result.steps for c in record.candidates)
 
 
-@pytest.mark.parametrize("role", ["draft", "target", "prm"])
+@pytest.mark.parametrize("role", ["target", *(pytest.param(role, marks=pytest.mark.slow) for role in ("draft", "prm"))])
 def test_a_solve_that_meets_nan_ends_by_name_and_the_others_go_on(load_on, broken, role):
     """One row of the embedding: whether a solve comes to it is in its draws."""
     whole, spoilt = broken

@@ -17,6 +17,8 @@ from specs.types import Finish, Role, SamplingParams, StepPolicy
 
 LAW, LIMITS = SamplingParams(0.8, 0.9, StepPolicy(max_tokens=10)), Limits(max_steps=4, max_tokens=40)
 QUESTION = "a b c"
+FAST = {"specs+speculation", "beam+speculation", "best-of-n+speculation", "target+speculation"}
+FEW_FAST = [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in SPECULATING]
 
 
 def solve(models, name, seed=0, law=LAW, **options):
@@ -28,7 +30,7 @@ def counted(models):
                      if (one := getattr(models, role))})  # fmt: skip
 
 
-@pytest.mark.parametrize("name", SPECULATING)
+@pytest.mark.parametrize("name", FEW_FAST)
 def test_it_changes_no_token_and_every_position_is_accounted_for(models, name):
     for seed, tokens in enumerate((1, 3, 8)):
         plain = solve(models, name.removesuffix("+speculation"), seed)

@@ -209,6 +209,7 @@ def test_models_are_named(client):
         client.models.retrieve("nothing")
 
 
+@pytest.mark.slow
 def test_models_say_what_they_take_and_what_that_is_if_nothing_is_said(client):
     for model in client.models.list():
         said = model.specs["options"]
@@ -222,6 +223,7 @@ def test_models_say_what_they_take_and_what_that_is_if_nothing_is_said(client):
                 assert error.value.body["param"] == f"specs.{name}"
 
 
+@pytest.mark.slow
 def test_every_model_answers(client):
     """Those that ask the target for ratings need a vocabulary of whole digits, which the bundled models have."""
     for model in client.models.list():

@@ -49,6 +49,7 @@ def made(tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_every_point_is_measured(made):
     points = json.loads((made / "suite.json").read_text())["points"]
     assert set(points) == {
@@ -65,6 +66,7 @@ def test_every_point_is_measured(made):
                 assert max(one["phases_ms"].values()) == one["phases_ms"]["wall"]
 
 
+@pytest.mark.slow
 def test_ways_ask_the_models_that_their_methods_ask(made):
     ways = json.loads((made / "suite.json").read_text())["points"]["steps"]["ways"]
     busy = {way: {phase for phase, ms in one["phases_ms"].items() if ms} - {"wall"} for way, one in ways.items()}
@@ -80,6 +82,7 @@ def test_ways_ask_the_models_that_their_methods_ask(made):
     }
 
 
+@pytest.mark.slow
 def test_tables_and_figures_are_there(made):
     page = (made / "suite.md").read_text()
     assert page.startswith("# Latency of steps: random weights, no accuracy")
@@ -90,6 +93,7 @@ def test_tables_and_figures_are_there(made):
         assert (made / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_a_suite_goes_on_where_it_stopped(made, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(SCALES, "cpu", TINY)
     whole = json.loads((made / "suite.json").read_text())
@@ -111,6 +115,7 @@ def test_a_suite_goes_on_where_it_stopped(made, tmp_path, monkeypatch, capsys):
     assert (tmp_path / "suite.md").exists()
 
 
+@pytest.mark.slow
 def test_a_folder_keeps_to_its_scale_and_to_suites(made, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(SCALES, "cpu", replace(TINY, n=2))
     assert run_command(SUITE, ["--out", str(made)]) == 2
@@ -221,6 +226,7 @@ def test_floors_are_those_of_the_model_of_the_cost():
     assert saved == pytest.approx(min(one.a_pass(Role.TARGET, 32, 32), one.a_pass(Role.PRM, 36, 4)))
 
 
+@pytest.mark.slow
 def test_models_of_one_trio_are_gone_before_the_next_are_made(monkeypatch):
     """A GPU may have no room for both."""
     made, left = [], []

@@ -17,9 +17,9 @@ RUNS = {run.name: run for run in runs(RECORD["seed"])}
 @pytest.mark.parametrize(
     ("name", "samples", "evidence"),
     [
-        ("draft", 2000, "proposals_with_duplicates"),
+        pytest.param("draft", 2000, "proposals_with_duplicates", marks=pytest.mark.slow),
         ("switching", 700, "steps_by_draft"),
-        ("rewrite, the defaults", 700, "rewritten"),
+        pytest.param("rewrite, the defaults", 700, "rewritten", marks=pytest.mark.slow),
     ],
 )
 def test_answers_follow_their_law(name, samples, evidence):
