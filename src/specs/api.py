@@ -130,5 +130,5 @@ def _configured(method: str | Method | SolveConfig, options: dict[str, Any]) -> 
     if not isinstance(method, SolveConfig):
         return configure(method, **options)
     if options:
-        raise InputError(f"{', '.join(options)} cannot be given beside a SolveConfig; change the config")
+        raise InputError(f"{', '.join(options)} cannot be combined with a SolveConfig; change the config")
     return method

@@ -113,7 +113,7 @@ def configure(
         check_names(f"method {method} has no option", options, {*options_of(method), *COMMON})
         return SolveConfig(make(method, **options), sampling, limits, seed)
     if options:
-        raise InputError(f"{', '.join(options)} cannot be given beside a configured method; give it to the method")
+        raise InputError(f"{', '.join(options)} cannot be combined with a configured method; give it to the method")
     return SolveConfig(method, sampling, limits, seed)
 
 

@@ -46,7 +46,7 @@ class Key:
             ValueError: an unknown rule, or neither a target's nor a draft's prompt.
         """
         if draws not in range(1, DRAWS + 1):
-            raise ValueError(f"draws follow rule {draws}, and this version knows 1 to {DRAWS}; use a newer one")
+            raise ValueError(f"draws follow rule {draws}, but this version knows 1 to {DRAWS}; use a newer one")
         key = cls.from_seed(seed)
         if draws == 1:
             return key

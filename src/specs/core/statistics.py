@@ -212,7 +212,7 @@ def percentiles(values: ArrayLike, shares: Sequence[float]) -> tuple[float, ...]
 def _rows(values: ArrayLike, clusters: Sequence[Hashable]) -> Floats:
     rows = np.asarray(values, np.float64)
     if rows.ndim != 1 or len(rows) == 0 or len(rows) != len(clusters):
-        raise ValueError("rows and their clusters are two lists of one length, at least 1")
+        raise ValueError("rows and clusters must have the same length, at least 1")
     if not np.isfinite(rows).all():
         raise ValueError("rows are finite numbers")
     return rows

@@ -138,4 +138,4 @@ def _best_of_each(n: int) -> Keep:
 def check_width(n: int, width: int) -> None:
     """Raise `InputError` unless the traces share the candidates evenly."""
     if n % width:
-        raise InputError(f"width is {width}, which does not divide n, which is {n}; give a divisor of n")
+        raise InputError(f"width is {width}, which does not divide n={n}; give a divisor of n")

@@ -86,7 +86,7 @@ class Specs(Policy):
     def __post_init__(self) -> None:
         check_fields(self, n=at_least(1), beta=at_least(0), tau=UNIT, hopeless=NOT_NEGATIVE, draft_share=UNIT)
         if self.switch_on == "tilted" and self.beta == 0:
-            raise InputError("beta is 0, by which switch_on 'tilted' divides the log-ratio; give switch_on 'step'")
+            raise InputError("beta is 0, but switch_on 'tilted' divides the log-ratio by beta; give switch_on 'step'")
 
     @property
     def name(self) -> str:
