@@ -95,7 +95,7 @@ class Estimate:
         before = np.array(self.covariance) + _WANDER
         variance = float(h @ before @ h) + _SPREAD**2
         gain = before @ h / variance
-        # An outlier moves the belief by at most three standard deviations.
+        # An outlier counts as a deviation of three standard deviations.
         reach = 3.0 * math.sqrt(variance)
         surprise = float(np.clip(math.log(max(seconds, _SHORTEST_S)) - h @ mean, -reach, reach))
         after = before - np.outer(gain, h @ before)

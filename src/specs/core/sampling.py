@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 COLD = 1e-30
-"""Lower temperatures count as 0: only the most likely token keeps mass, and dividing logits by them overflows."""
+"""Lower temperatures count as 0: only the most likely token keeps mass, and dividing logits by them would overflow."""
 
 
 def log_law(logits: ArrayLike, temperature: float = 1.0, top_p: float = 1.0) -> NDArray[np.floating]:

@@ -44,7 +44,7 @@ class Prefetch:
         likely = candidates[idx].token_ids
         grown = {c.token_ids: request.trace.extend(c, request.writer) for c in candidates}
         trace = grown.pop(likely)
-        # If one candidate were a prefix of another, dropping the prefetched step would drop some of that one's tokens.
+        # If one candidate is a prefix of another, dropping the prefetched step would also drop tokens of the other.
         if finish_of(trace, self._sampling_plan.limits) or any(
             _begins(ids, likely) or _begins(likely, ids) for ids in grown
         ):

@@ -51,7 +51,13 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class LawCheck:
-    """A law and whether the model satisfies it; `difference`: the largest one of rewards, if any were compared."""
+    """A law and whether the model satisfies it.
+
+    Attributes:
+        name: the law in words.
+        kept: whether the model satisfies it.
+        difference: the largest difference of rewards; None if the law compares none.
+    """
 
     name: str
     kept: bool
@@ -60,7 +66,13 @@ class LawCheck:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """The results of the check; `tolerance`: the difference of rewards that the model's dtype allows."""
+    """The results of the check.
+
+    Attributes:
+        cases: the readings of each case.
+        laws: the checked laws.
+        tolerance: the largest difference of rewards that the model's dtype allows.
+    """
 
     cases: dict[str, list[Reading]]
     laws: list[LawCheck]

@@ -50,7 +50,7 @@ def result_json(result: Result, candidates: bool = False) -> dict[str, Any]:
 
 
 def step_json(record: StepRecord, candidates: bool) -> dict[str, Any]:
-    """One step as JSON values, some of which may be non-finite floats (`plain`); see `result_json`."""
+    """One step as JSON values; see `result_json`."""
     step, decision = record.step, record.decision
     value: dict[str, Any] = {
         "step_idx": record.step_idx,
