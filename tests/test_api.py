@@ -62,7 +62,7 @@ def test_values_out_of_range_are_input_errors(options):
 
 def test_a_configured_method_takes_its_own_options():
     assert specs.solve("q", toy.models(), specs.Specs(n=2), max_steps=2).settings["method"]["n"] == 2
-    with pytest.raises(InputError, match="n cannot be given beside a configured method; give it to the method"):
+    with pytest.raises(InputError, match="n cannot be combined with a configured method; give it to the method"):
         specs.solve("q", toy.models(), specs.Specs(), n=3)
 
 

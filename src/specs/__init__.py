@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 _RENAMED = {"Law": "specs.SamplingParams", "presets": "specs.config.presets"}
-"""Names of version 0.1, and what they are called now."""
+"""Public names of version 0.1 that have changed, with their new names."""
 
 
 def __getattr__(name: str) -> object:

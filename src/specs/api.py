@@ -40,10 +40,21 @@ def load(
     timeout_s: float = 120.0,
     prm_format: PRMFormatName = "auto",
 ) -> Models:
-    """Load a draft, a target and a PRM: `bundled`, a folder, a hub id, a GGUF file, a server's URL, or None for none.
+    """Load a draft, a target and a PRM.
 
-    See `specs.engines.loading.load_models` for the engines and for what it raises, and
-    `specs.rewards.families` for the formats that a PRM may read a trace in.
+    Args:
+        draft, target, prm: `bundled`, a folder, a hub id, a GGUF file, or the URL of a vLLM server; None for no model.
+        engine, device, dtype: where models that are not on a server run; see `specs.engines.loading.load_models`.
+        allow_text_scoring: whether the target may score a draft with another vocabulary through its text (inexact).
+        draft_system, target_system: the writers' system prompts.
+        tokenizer: folder or hub id with the tokenizer of draft and target if they run on servers; None for the names
+            from which the servers have loaded them.
+        timeout_s: the most seconds that one request to a server may take, > 0.
+        prm_format: how the PRM reads a trace (`specs.rewards.families`); `auto` chooses by architecture and name.
+
+    Raises:
+        InputError: a wrong value, or draft and target have different vocabularies without `allow_text_scoring`.
+        ModelError: there is no such model, or a model cannot play its role.
     """
     check_value("engine", engine, Engine)
     check_value("device", device, str)
@@ -75,10 +86,13 @@ def stream(
 
     Args:
         method: a name, a configured method, or a whole `SolveConfig`.
-        chat: the conversation that the question ends.
-        pace: what earlier solves with these models have taught about their speed, for a deadline; it learns
-            from this one too. None for a new one.
-        options: as for `configure`; none beside a `SolveConfig`.
+        chat: the turns before the question, and whether a chat template is used.
+        latency_model: estimates the time of steps from earlier solves with these models, to plan for a deadline; it
+            learns from this solve too. None for a new one.
+        options: the keyword arguments of `configure`; not allowed with a `SolveConfig`.
+
+    Raises:
+        InputError: a wrong argument or option, or the method needs a model that is not loaded.
     """
     return streams.stream(
         question, models, _configured(method, options), chat=chat, latency_model=latency_model or LatencyModel()
@@ -86,7 +100,7 @@ def stream(
 
 
 def solve(question: str, models: Models, method: str | Method | SolveConfig = "specs", **options: Any) -> Result:
-    """Solve one question; `options` as of `stream`."""
+    """Solve one question; the arguments are those of `stream`."""
     return stream(question, models, method, **options).result
 
 
@@ -99,7 +113,7 @@ def astream(
     latency_model: LatencyModel | None = None,
     **options: Any,
 ) -> AsyncStream:
-    """`stream` for asyncio: `async for step in ...`, then `.result`."""
+    """`stream` for asyncio: iterate with `async for`, then read `.result`."""
     return AsyncStream(stream(question, models, method, chat=chat, latency_model=latency_model, **options))
 
 
@@ -116,5 +130,5 @@ def _configured(method: str | Method | SolveConfig, options: dict[str, Any]) -> 
     if not isinstance(method, SolveConfig):
         return configure(method, **options)
     if options:
-        raise InputError(f"{', '.join(options)} cannot be given beside a SolveConfig; change the config")
+        raise InputError(f"{', '.join(options)} cannot be combined with a SolveConfig; change the config")
     return method

@@ -427,7 +427,7 @@ def test_what_ran_out_of_time_is_neither_wrong_nor_left_out(tmp_path, capsys, mo
     file.write_text(_lines([*ROWS[:2], *ROWS[3:5]]))
     rows, summary = _graded(capsys, file)
     assert [row["correct"] for row in rows] == [True, None, False, None]
-    assert [row.get("reason") for row in rows] == [None, "math-verify could not compare them, or not in time"] * 2
+    assert [row.get("reason") for row in rows] == [None, "math-verify failed to compare them or took too long"] * 2
     assert (summary["rows"], summary["correct"], summary["wrong"], summary["undecided"]) == (4, 1, 1, 2)
     assert (summary["accuracy"], summary["accuracy_if_undecided_are_correct"]) == (0.25, 0.75)
     assert summary["accuracy_interval"] == [wilson(1, 4).low, wilson(3, 4).high]

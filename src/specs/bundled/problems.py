@@ -1,7 +1,7 @@
 """Arithmetic word problems with worked solutions: the task of the bundled models.
 
 A problem is a short story about how many things a person has. Each event that changes the number is one step of
-the solution (two if a product comes first), each step has one equation, and the last step boxes the answer:
+the solution, or two if a product comes first. Each step has one equation, and the last step boxes the answer:
 
     Maya has 12 shells. She buys 3 bags with 5 shells in each bag. ...
 
@@ -81,7 +81,7 @@ class WordProblem:
 
 @dataclass
 class _Story:
-    """A story as far as the grammar has written it."""
+    """A story that the grammar is writing."""
 
     rng: random.Random
     tier: Tier
@@ -95,10 +95,10 @@ class _Story:
     steps: list[str] = field(default_factory=list)
     last_gain: int | None = None
     other: int | None = None
-    """The friend's number, while it still matters."""
+    """The friend's number while the story may still use it, else None."""
 
     def tell(self, *forms: str) -> None:
-        """Add one sentence, but none that changes a friend's number that still matters."""
+        """Add one of the sentences; none about the friend while the friend's number may still be used."""
         if self.other is not None:
             forms = tuple(form for form in forms if self.friend not in form)
         self.sentences.append(self.rng.choice(forms))
@@ -261,7 +261,7 @@ _RICH = (*_PLAIN, (_again, 1), (_friend, 3), (_friend_gives, 1))
 
 
 def write(rng: random.Random, tier: Tier) -> tuple[str, str, str]:
-    """One (question, answer, solution) within the bounds of `tier`; retries until one fits."""
+    """One random (question, answer, solution) within the bounds of `tier`; writes stories until one fits."""
     while True:
         women = rng.random() < 0.5
         name, friend = rng.sample(SHE if women else HE, 1)[0], rng.choice(HE if women else SHE)

@@ -1,4 +1,4 @@
-"""How a solve is configured: its values, and the files that hold them. Imports methods; `presets` also traces."""
+"""The configuration of a solve, and the preset files that store it. Imports methods; `presets` also imports traces."""
 
 from specs.config.solve_config import Limits, SolveConfig, configure
 

@@ -1,10 +1,10 @@
-"""What methods are and what their options do, from the docstrings of their classes.
+"""Describes methods and their options for `specs methods`, from the docstrings of their classes.
 
 A class's docstring has a summary in its first line and these sections:
 
-    Attributes:     each option, `name: what it does`
-    Names:          where the class has several names, `name: summary`
-    Examples:       what follows `--method`, one a line
+    Attributes:     each option, as `name: what it does`
+    Names:          if the class implements several methods, each as `name: summary`
+    Examples:       values of `--method`, one per line
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Option:
     """One option of a method.
 
     Attributes:
-        values: which ones it may have, in words.
-        text: what it does.
+        values: the allowed values, in words.
+        text: what the option does.
     """
 
     name: str
@@ -39,12 +39,12 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What there is to know about a method before it is used.
+    """The description of a method for its users.
 
     Attributes:
         roles: the models that it needs.
-        examples: what may follow `--method`.
-        speculating: its name with token-level speculation; None where there is no such method.
+        examples: values of `--method`.
+        speculating: its name with token-level speculation; None if it has no such variant.
     """
 
     name: str
@@ -56,11 +56,11 @@ class Description:
 
 
 SPECULATION = (inspect.getdoc(WithSpeculation) or "").splitlines()[0]
-"""What the suffix of `SPECULATING` means."""
+"""What the suffix `+speculation` means, in one sentence."""
 
 
 def describe(name: str) -> Description:
-    """The method called `name`.
+    """The description of the method called `name`.
 
     Raises:
         InputError: an unknown name.
@@ -84,7 +84,7 @@ def describe(name: str) -> Description:
 
 
 def _parts(kind: type) -> dict[str, list[str]]:
-    """The lines of a docstring by section; those before the first one under an empty name."""
+    """The lines of a docstring by section; the lines before the first section are under an empty name."""
     parts: dict[str, list[str]] = {"": []}
     section = ""
     for line in (inspect.getdoc(kind) or "").splitlines():
@@ -98,7 +98,7 @@ def _parts(kind: type) -> dict[str, list[str]]:
 
 
 def _entries(lines: list[str]) -> dict[str, str]:
-    """`name: text` of each line; lines that are indented further go on with the text before."""
+    """The texts of `name: text` lines by name; lines that are indented further continue the text."""
     entries: dict[str, str] = {}
     name = ""
     for line in lines:

@@ -1,12 +1,12 @@
-"""A preset: a method's options and the law it was calibrated under, as a small JSON file.
+"""A preset: a method's options and the sampling parameters it was calibrated for, as a small JSON file.
 
     solve(question, load(), **presets.read("preset.json"))
 
     {"method": "specs", "options": {"n": 8, "tau": 0.95, ...},
      "law": {"temperature": 0.7, "top_p": 1.0, "max_step_tokens": 64}, "provenance": {...}}
 
-`specs calibrate` writes them. `provenance` says where the values come from, for people; only its
-`models` are read, to warn where others are loaded.
+`specs calibrate` writes presets. `provenance` tells people where the values come from; specs reads only its
+`models`, to warn if other models are loaded.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LAW = ("temperature", "top_p", "max_step_tokens")
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """What a file holds; `law` as `specs.api.configure` takes it."""
+    """The contents of a preset file; `law` holds keyword arguments of `specs.configure`."""
 
     method: str
     options: dict[str, Any]
@@ -37,7 +37,11 @@ class Preset:
 
     @classmethod
     def of(cls, path: str | Path) -> Preset:
-        """Raises `InputError`: no such file, or a field that is unknown, missing or out of its range."""
+        """Read a preset.
+
+        Raises:
+            InputError: there is no such file, or a field is unknown, missing or out of its range.
+        """
         try:
             value = json.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
@@ -53,13 +57,13 @@ class Preset:
         write_json(path, asdict(self), indent=1)
 
     def foreign(self, models: dict[str, str]) -> list[str]:
-        """What differs from the models that it was made with, by role: "target is x, not y"."""
+        """The models by role that differ from those of the calibration, each as "target is x, not y"."""
         made = self.provenance.get("models", {})
         return [f"{role} is {name}, not {made[role]}" for role, name in models.items() if made.get(role, name) != name]
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """The method, its options and the law, as `specs.solve(question, models, **preset)` takes them."""
+    """The preset as keyword arguments of `specs.solve(question, models, ...)`; raises what `Preset.of` raises."""
     preset = Preset.of(path)
     return {"method": preset.method, **preset.options, **preset.law}
 

@@ -1,4 +1,4 @@
-"""One configured solve: the method, what it samples from, where it ends, and the seed."""
+"""The configuration of a solve: method, sampling parameters, limits and seed."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from specs.types.checks import POSITIVE, at_least, check_fields, check_names, ch
 TEMPERATURE = 0.7
 MAX_STEP_TOKENS = 64
 SETTINGS_VERSION = 2
-"""Settings in traces: 1 was one flat object, 2 is nested by owner (`SolveConfig.settings`)."""
+"""Version of the settings in traces: 1 was one flat object, 2 is nested by owner (`SolveConfig.settings`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Where a solve ends at the latest.
+    """The limits of a solve.
 
     Attributes:
-        max_steps: accepted steps, >= 1.
-        max_tokens: tokens of the accepted trace, >= 1.
-        deadline_s: seconds from the start, and the overtime of the request under way; None for none.
+        max_steps: most accepted steps, >= 1.
+        max_tokens: most tokens of the accepted trace, >= 1.
+        deadline_s: most seconds from the start, > 0, plus the overtime of the request under way
+            (`Propose.overtime_s`); None for no deadline.
     """
 
     max_steps: int = 32
@@ -42,7 +43,7 @@ class SolveConfig:
     """A configured solve.
 
     Attributes:
-        seed: equal seeds give equal solves; any whole number.
+        seed: any whole number; the same configuration, models and seed give the same solve.
     """
 
     method: Method
@@ -59,7 +60,7 @@ class SolveConfig:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Everything but the seed, for traces: nested by owner."""
+        """Everything but the seed, as plain values nested by owner, for traces."""
         sampling = asdict(self.sampling)
         return {
             "version": SETTINGS_VERSION,
@@ -84,17 +85,21 @@ def configure(
     enough: float = 1.0,
     **options: Any,
 ) -> SolveConfig:
-    """Plain options as a configured solve.
+    """Make a configuration from plain options.
 
     Args:
         method: a name (`specs.methods.registry.NAMES`) or a configured method.
-        seed: any whole number; equal seeds give equal solves.
-        temperature: >= 0; top_p: in (0, 1].
-        max_steps, max_tokens: caps of the whole solve, >= 1; max_step_tokens: of one step, >= 1.
-        deadline_s: seconds until there is to be an answer (docs/deadlines.md); None for none.
-        delimiter: closes a step; None for fixed chunks of `max_step_tokens`.
-        enough: share of the candidates in (0, 1]; those that are longer than so many are cut off.
-        options: the method's own (`n`, `beta`, `tau`, ...; `specs methods NAME` lists them).
+        seed: any whole number; the same configuration, models and seed give the same solve.
+        temperature: divides the logits, >= 0.
+        top_p: nucleus, in (0, 1].
+        max_steps: most steps of the solve, >= 1.
+        max_step_tokens: most tokens of one step, >= 1.
+        max_tokens: most tokens of the solve, >= 1.
+        deadline_s: seconds until an answer is needed, > 0 (docs/deadlines.md); None for no deadline.
+        delimiter: text that ends a step; None for fixed chunks of `max_step_tokens`.
+        enough: share of the candidates, in (0, 1]; candidates that are longer than this share of them are cut off
+            (`StepPolicy.enough`).
+        options: the method's own options (`n`, `beta`, `tau`, ...; `specs methods NAME` lists them); only with a name.
 
     Raises:
         InputError: an unknown method, an option that the method lacks, or a value of a wrong type or out of range.
@@ -108,7 +113,7 @@ def configure(
         check_names(f"method {method} has no option", options, {*options_of(method), *COMMON})
         return SolveConfig(make(method, **options), sampling, limits, seed)
     if options:
-        raise InputError(f"{', '.join(options)} cannot be given beside a configured method; give it to the method")
+        raise InputError(f"{', '.join(options)} cannot be combined with a configured method; give it to the method")
     return SolveConfig(method, sampling, limits, seed)
 
 
@@ -117,10 +122,10 @@ COMMON = tuple(name for name, one in inspect.signature(configure).parameters.ite
 
 
 def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a trace, whichever version wrote them, as version 2.
+    """The settings of a trace of any version, converted to version 2.
 
     Raises:
-        InputError: a version that is not known here.
+        InputError: the version is newer than this code.
     """
     version = settings.get("version", 1)
     if version == SETTINGS_VERSION:

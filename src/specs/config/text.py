@@ -1,9 +1,9 @@
-"""Options as text: what the command line, and anything else that people type into, reads.
+"""Reads options from text, as on the command line.
 
     method_from_text("specs:n=16:tau=0.8")      ("specs", {"n": 16, "tau": 0.8})
 
-A value is read by the annotation of its option: numbers (`inf` included), the words of a `Literal`, `true` and
-`false`, and `none`. Whether options go together is checked where the method is made.
+The annotation of an option decides how its value is read: as a number (including `inf`), a word of a `Literal`, `true`
+or `false`, or `none`. Making the method checks whether the options go together.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from specs.methods.token_speculation import WithSpeculation
 from specs.types.checks import alternatives, check_names, check_value, field_kinds, shown
 
 UNREADABLE = object()
-"""Stands for a text that says no value of the wanted kind; a value of this kind is refused by every check."""
+"""The result of reading a text that is no value of the wanted kind; every check refuses it."""
 _SWITCHES = {"true": True, "false": False}
 
 
@@ -43,10 +43,10 @@ def method_from_text(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def option_from_text(text: str) -> tuple[str, Any]:
-    """An option of any method, `tau=0.7`.
+    """The name and value of an option of any method, from text such as `tau=0.7`.
 
     Raises:
-        InputError: no method has such an option, or it cannot have the value.
+        InputError: no method has such an option, or the option cannot have this value.
     """
     option, value = assignment_from_text(text)
     of = {known: (name, kind) for name in (*SPECULATING, *NAMES) for known, kind in kinds_of(name).items()}
@@ -68,12 +68,12 @@ def assignment_from_text(text: str) -> tuple[str, str]:
 
 
 def value_from_text(text: str, kind: Any) -> Any:
-    """The value of this kind that a text says, `UNREADABLE` if it says none.
+    """The value of this kind that a text gives; `UNREADABLE` if it gives none.
 
     Args:
         kind: an annotation: int, float, bool, str, None, a `Literal`, or a union of such.
     """
-    for one in sorted(alternatives(kind), key=lambda one: one is not NoneType):  # `none` is no text
+    for one in sorted(alternatives(kind), key=lambda one: one is not NoneType):  # `none` is None, not text
         found = _read(text, one)
         if found is not UNREADABLE:
             return found
@@ -97,13 +97,13 @@ def kinds_of(name: str) -> dict[str, Any]:
 
 
 def defaults_of(name: str) -> dict[str, Any]:
-    """The options of the method called `name`, with the values that they have where none is given."""
+    """The default values of the options of the method called `name`, by option."""
     settings: Mapping[str, Any] = settings_of(make(name))
     return {option: settings[option] for option in kinds_of(name)}
 
 
 def classes_of(name: str) -> list[type]:
-    """The classes whose fields are the options of the method called `name`: its own, and the wrapper's if there is one.
+    """The classes whose fields are options of the method called `name`: its own, and perhaps `WithSpeculation`.
 
     Raises:
         InputError: an unknown name.
@@ -113,7 +113,7 @@ def classes_of(name: str) -> list[type]:
 
 
 def allowed(name: str, option: str) -> str:
-    """What an option may be, in the words of its error message: "a number from 0 to 1"."""
+    """The allowed values of an option, in the words of its error message: "a number from 0 to 1"."""
     try:
         make(name, **{option: UNREADABLE})
         check_value(option, UNREADABLE, kinds_of(name)[option])  # for a method that checks nothing
@@ -123,7 +123,7 @@ def allowed(name: str, option: str) -> str:
 
 
 def _checked(name: str, option: str, text: str, kind: Any) -> Any:
-    """The value of one option of a method; whether it goes with the others is not looked at."""
+    """The value of one option of a method, checked without regard to the other options."""
     value = value_from_text(text, kind)
     if value is UNREADABLE:
         raise InputError(f"{option} is {shown(text)}; give {allowed(name, option)}")

@@ -1,4 +1,4 @@
-r"""Answers as tokens: whole numbers, one spelling of commands and Unicode, words distinguished from symbols."""
+r"""Splits an answer into tokens: each number is one token, and commands and Unicode have one spelling each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Token:
     Attributes:
         kind: `letters` are symbols (`x`, `AB`); a `word` is inside `\text{...}`, or is recognised later.
         text: a number in its shortest form (`7` for 007, `0.5` for .50), anything else as written.
-        apart: whether there is white space before it.
+        apart: whether white space precedes it.
     """
 
     kind: Kind
@@ -100,7 +100,7 @@ _LONGEST_POWER = 1000
 
 
 def to_latex(text: str) -> str:
-    r"""The text with Unicode as LaTeX, formulas without `$`, and digits behind `\frac` in braces."""
+    r"""The text with Unicode as LaTeX, formulas without `$`, and the digits after `\frac` in braces."""
     text = _COMPOSED.sub(_composed, text).translate(_UNICODE)
     for pattern, written in _WRITTEN:
         text = pattern.sub(written, text)
@@ -159,7 +159,7 @@ def _kind(piece: str, prose: bool) -> Kind:
 
 
 def _braced(text: str, position: int) -> tuple[str, int]:
-    """Content of the braces at `position`, and where they end; everything that follows if they stay open."""
+    """The content of the braces at `position`, and where they end; the rest of the text if they never close."""
     start = _OPENING_BRACE.match(text, position)
     if start is None:
         return "", position

@@ -1,4 +1,4 @@
-r"""An answer as tokens, without its typography but with everything that may carry meaning.
+r"""Normalises an answer's tokens: typography is dropped, everything that may carry meaning stays.
 
 `\left(1,\tfrac12\right)`, `(1, \frac{1}{2})` and `(1,½)` have the same tokens. A number is one token
 (`1,234`, `32{,}348`, `2.5e-3`), and white space never joins digits: `1 2` is two numbers. Words become
@@ -15,7 +15,7 @@ from specs.core.answer_lexer import Token, lex, to_latex
 
 _SHORT = frozenset("no yes am pm or and if is to of in on by at an it we".split())
 _ALONE = frozenset("yes no true false none even odd east west red blue pink gray grey mean mode both never".split())
-"""Short words that are answers; other short runs of letters outside `\\text{...}` are products of symbols."""
+"""Short words that are answers; any other short run of letters outside `\\text{...}` is a product of symbols."""
 
 _LONGEST, _DEEPEST = 2000, 40
 """Characters and levels of brackets beyond which an answer is compared only as text."""
@@ -109,10 +109,10 @@ def _closing(found: Sequence[Token], start: int) -> int:
 
 
 def _argument(found: list[Token], position: int, openings: str, whole: bool = False) -> tuple[list[Token], int]:
-    """The argument of a command, and where it ends: a group, or one token, of which TeX takes one character.
+    """The argument of a command and where it ends: a group in brackets, or the first character of the next token (TeX).
 
     Args:
-        whole: whether to take a whole number, as plain text means in `x^12`.
+        whole: whether a number counts as a whole, as plain text means `x^12`.
     """
     if position >= len(found):
         return [], position
@@ -145,8 +145,8 @@ def _signed(found: list[Token]) -> list[Token]:
 def _folded(found: list[Token]) -> tuple[Token, ...]:
     """The tokens with words in lower case, and with letters outside `\\text{...}` as words if they are not symbols.
 
-    Letters are words if no formula surrounds them and some of them are certainly a word, by their length, their
-    spelling (`Tom`) or a list; or if they follow a number and a space (`5 cats`).
+    Letters count as words in two cases: the answer is no formula and some of its letters are certainly a word, by
+    their length, their spelling (`Tom`) or a list; or they follow a number and a space (`5 cats`).
     """
     plain = all(token.kind in ("letters", "word", "number") or token.text in tuple("()&-.,;:/'$%") for token in found)
     texts = [token.text for token in found if token.kind == "letters"]

@@ -15,7 +15,7 @@ from specs.core.answer_tokens import render, tokens
 _RELATIONS = ("<", ">", "\\le", "\\ge", "\\ne")
 _BRACKETS = {"(": (")", "]"), "[": (")", "]"), "\\{": ("\\}",)}
 _LARGEST = 10_000
-"""Largest size of a number in bits; larger ones keep their spelling."""
+"""Largest number, in bits, that is computed; a larger one keeps its spelling."""
 
 
 def normal(answer: str) -> str:
@@ -24,7 +24,7 @@ def normal(answer: str) -> str:
     A constant with a rational value becomes that value, as a decimal if that is finite. Several answers
     (`3 and 5`) are joined by commas, in their order.
     """
-    if answer.isascii() and answer.isdecimal():  # a fast path for the most frequent case
+    if answer.isascii() and answer.isdecimal():  # fast path: most answers are whole numbers
         return answer.lstrip("0") or "0"
     return ", ".join(_normal(part) for part in parts(tokens(answer)))
 
@@ -61,7 +61,7 @@ def rational(found: Sequence[Token]) -> Fraction | None:
 
 
 def is_date(found: Sequence[Token]) -> bool:
-    """Whether this is a date, a score or a range: numbers with `-` between them, or three with `/`, the last a year."""
+    """Whether this is a date, a score or a range: numbers joined by `-`, or three joined by `/` that end in a year."""
     marks = {token.text for token in found[1::2]}
     if len(found) < 3 or len(found) % 2 == 0 or len(marks) > 1 or any(token.apart for token in found[1:]):
         return False

@@ -1,7 +1,7 @@
 """Counter-based randomness: every draw is a pure function of its key.
 
-Keys are (seed, purpose, hash of prefix ids, candidate, token), so overlap, batching and order
-change no draw. The generator is numpy's Philox (Salmon et al., "Parallel random numbers: as easy as
+A draw's key is (seed, purpose, hash of the prefix's token ids, candidate, token), so overlap, batching and
+order change no draw. The generator is numpy's Philox (Salmon et al., "Parallel random numbers: as easy as
 1, 2, 3", 2011).
 """
 
@@ -22,7 +22,11 @@ _BLOCK_TOKENS = 64
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A 128-bit key; `fold` derives independent keys from it."""
+    """A 128-bit key; `fold` derives independent keys from it.
+
+    Attributes:
+        digest: the key's 16 bytes.
+    """
 
     digest: bytes
 
@@ -36,13 +40,13 @@ class Key:
 
         Args:
             prompts: prompt ids by role. The target's are used, or the draft's if there is no target.
-            draws: the rule (`specs.types.DRAWS`).
+            draws: number of the rule that keys the draws (`specs.types.DRAWS`).
 
         Raises:
             ValueError: an unknown rule, or neither a target's nor a draft's prompt.
         """
         if draws not in range(1, DRAWS + 1):
-            raise ValueError(f"draws follow rule {draws}, and this version knows 1 to {DRAWS}; use a newer one")
+            raise ValueError(f"draws follow rule {draws}, but this version knows 1 to {DRAWS}; use a newer one")
         key = cls.from_seed(seed)
         if draws == 1:
             return key
@@ -52,7 +56,11 @@ class Key:
         return key.fold("method", prompts[writers[0]])
 
     def fold(self, purpose: str, prefix_ids: Sequence[int] = (), attempt: int = 0) -> Key:
-        """The key for one purpose at one prefix."""
+        """The key for one purpose (`draft`, `select`, ...) after the tokens `prefix_ids`.
+
+        Args:
+            attempt: distinguishes draws for the same purpose and prefix, such as a rewrite.
+        """
         content = blake2b(self.digest, digest_size=16)
         content.update(f"{purpose}:{attempt}:{len(prefix_ids)}:".encode())
         content.update(np.asarray(prefix_ids, np.int64).tobytes())
@@ -69,7 +77,7 @@ class Key:
     def uniforms(self, candidates: int, token_block: int) -> NDArray[np.float64]:
         """[candidates, 64] uniforms in [0, 1) for tokens `64 * token_block ...` of each candidate.
 
-        Row `candidate_idx` is the same for every number of candidates.
+        A candidate's row is the same for every number of candidates.
         """
         blocks = [
             self._generator(block, token_block + 1).random((_BLOCK_CANDIDATES, _BLOCK_TOKENS))
@@ -85,14 +93,14 @@ class Key:
 
 
 class TokenUniforms:
-    """The uniforms of `n` candidates for each of some keys, read token by token."""
+    """The uniforms of `n` candidates for each of several keys, read token by token."""
 
     def __init__(self, keys: Sequence[Key], n: int) -> None:
         self._keys, self._n = keys, n
         self._blocks: dict[int, list[list[float]]] = {}
 
     def at(self, token_idx: int) -> list[float]:
-        """[n * keys] uniforms for token `token_idx` of every candidate, key by key."""
+        """[n * keys] uniforms for token `token_idx`: the n candidates of the first key, then of the next."""
         block_idx, column = divmod(token_idx, _BLOCK_TOKENS)
         if block_idx not in self._blocks:
             uniforms = [key.uniforms(self._n, block_idx) for key in self._keys]

@@ -1,15 +1,15 @@
-"""What steps cost and how many are still to come: a running estimate that nothing but numbers goes into.
+"""A running estimate of how long a step takes and how many steps a solution still needs.
 
-The wall time of a step is taken as log-normal around
+The wall time t of a step, in seconds, is modelled as log-normal around
 
     log t = level + more(kind) + slope * log n + fresh * [a model reads the trace for the first time]
 
-`level` is the time of a step by the draft alone, `more` what verification or writing by the target adds, `n` the
-number of candidates. The six numbers have a Gaussian belief, which every observed step moves by Kalman's equations:
-`level` wanders (a machine gets busy), the others hardly do. So a machine that slows down under one kind of step is
-known to be slow for the others too, and what was never seen is a guess that knows how uncertain it is.
+`level` is the log time of a step by the draft alone, `more` what verification or writing by the target adds to it, `n`
+the number of candidates. The belief about the six numbers (`more` has three) is Gaussian, and a Kalman filter updates
+it with every observed step: `level` drifts (a machine gets busy), the others hardly do. So if one kind of step slows
+down, the estimates for the other kinds slow down too, and a kind that was never observed has a wide uncertainty.
 
-How many steps a solution has is counted, older solutions less and less.
+The distribution of the number of steps is a histogram of past solutions whose weights decay.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Floats = NDArray[np.float64]
 
 
 class Kind(StrEnum):
-    """What is done in a step."""
+    """Who writes and who verifies a step."""
 
     NO_CONTEXT = "alone"
     """The draft writes, nobody verifies."""
@@ -47,22 +47,22 @@ ROLES = {
     Kind.VERIFIED: frozenset(Role),
     Kind.TARGET: frozenset({Role.TARGET, Role.PRM}),
 }
-"""Who takes part."""
+"""The models that take part in a step of each kind."""
 _PRIOR = {"level": (-1.6, 2.0), "rewarded": (0.4, 0.3), "verified": (0.9, 0.4), "target": (1.7, 0.6)} | {
     "slope": (0.15, 0.05),
     "fresh": (0.4, 0.2),
 }
-"""Mean and standard deviation before anything is seen: steps of 0.2 s, within a factor of fifty or so."""
+"""Mean and standard deviation before any observation: steps of 0.2 s, within a factor of fifty or so."""
 _WANDER = np.diag([0.08, 0.005, 0.005, 0.005, 0.0005, 0.005]) ** 2
-"""Variance that each observed step adds."""
+"""Variance of the drift per observed step."""
 _SPREAD = 0.3
 """Standard deviation of the log of a step's time around its expectation."""
 _SHORTEST_S = 1e-6
-"""Clocks are not finer than that, and a step may be known already."""
+"""Shortest time that counts: clocks are not finer, and a step that was prefetched may take no time."""
 LONGEST = 64
-"""Steps beyond this are not told apart."""
+"""Solutions with more steps than this count as having this many."""
 _MEMORY = 64.0
-"""Solutions that the counts of steps remember."""
+"""The weight of a past solution falls to 1/e after this many further ones."""
 
 
 def _rows(matrix: Floats) -> tuple[tuple[float, ...], ...]:
@@ -72,13 +72,13 @@ def _rows(matrix: Floats) -> tuple[tuple[float, ...], ...]:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """The belief at one moment; immutable, so that a solve has one that no other solve changes.
+    """The belief at one moment; immutable, so that concurrent solves do not change each other's.
 
     Attributes:
-        mean: [6] level, rewarded, verified, target (nats), slope, fresh.
-        covariance: [6][6].
-        lengths: [LONGEST] weight of the solutions that had 1, 2, ... steps.
-        rewrites: share of draft steps that the target had to write again, in [0, 1].
+        mean: [6] level, rewarded, verified, target, slope, fresh: the coefficients of log t.
+        covariance: [6][6] of these numbers.
+        lengths: [LONGEST] weights of the past solutions with 1, 2, ... steps.
+        rewrites: share of draft steps that the target wrote again, in [0, 1].
     """
 
     mean: tuple[float, ...] = tuple(mean for mean, _ in _PRIOR.values())
@@ -89,13 +89,13 @@ class Estimate:
     def seen(self, kind: Kind, n: int, fresh: bool, seconds: float) -> Estimate:
         """The belief after one more step of `n` candidates, which took `seconds` >= 0.
 
-        `fresh`: a model that was new to the solve took part.
+        `fresh`: whether a model took part for the first time in the solve.
         """
         h, mean = _design(kind, n, fresh), np.array(self.mean)
         before = np.array(self.covariance) + _WANDER
         variance = float(h @ before @ h) + _SPREAD**2
         gain = before @ h / variance
-        # A step far from anything foreseen says that something happened, not how much.
+        # An outlier counts as a deviation of three standard deviations.
         reach = 3.0 * math.sqrt(variance)
         surprise = float(np.clip(math.log(max(seconds, _SHORTEST_S)) - h @ mean, -reach, reach))
         after = before - np.outer(gain, h @ before)
@@ -108,7 +108,7 @@ class Estimate:
     def solved(self, steps: int, rewrites: float | None) -> Estimate:
         """The belief after one more whole solution of `steps` >= 1 steps.
 
-        `rewrites`: the share of its draft steps that were written again; None where that says nothing.
+        `rewrites`: the share of its draft steps that the target wrote again; None leaves that estimate unchanged.
         """
         kept = 1.0 - 1.0 / _MEMORY
         lengths = [kept * weight for weight in self.lengths]
@@ -117,14 +117,14 @@ class Estimate:
         return replace(self, lengths=tuple(lengths), rewrites=share)
 
     def left(self, done: int, quantile: float) -> int:
-        """Steps that a solution with `done` steps still takes, >= 1: this `quantile` of those that have more."""
+        """Steps, >= 1, that a solution with `done` steps still takes: the `quantile` in [0, 1] of longer solutions."""
         beyond = list(accumulate(self.lengths[min(done, LONGEST - 1) :]))
         return 1 + bisect_left(beyond, quantile * beyond[-1])
 
     def seconds(self, kind: Kind, n: int, steps: int = 1, fresh: bool = False) -> float:
-        """Wall time to expect of so many steps; `fresh`: a model that is new to the solve takes part.
+        """Expected wall time, in seconds, of `steps` steps; `fresh`: a model takes part for the first time.
 
-        The mean of the belief: what is hardly known is expected to take long.
+        This is the mean of a log-normal, so an uncertain estimate is a long one.
         """
         h, mean, covariance = _design(kind, n, False), np.array(self.mean), np.array(self.covariance)
         opening = math.exp(self.mean[5]) if fresh else 1.0
@@ -132,6 +132,6 @@ class Estimate:
 
 
 def _design(kind: Kind, n: int, fresh: bool) -> Floats:
-    """[6] what each of the six numbers counts for."""
+    """[6] the coefficient of each of the six numbers in log t."""
     more = [float(kind is one) for one in (Kind.REWARDED, Kind.VERIFIED, Kind.TARGET)]
     return np.array([1.0, *more, math.log(n), float(fresh)])

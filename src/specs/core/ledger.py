@@ -1,9 +1,9 @@
 """The fewest token positions that a solve has to compute, derived from the queries that it records.
 
-Each role computes the prompt once, and for each query every *distinct beginning* of its traces and candidates once
-(a writer or scorer leaves out a candidate's last token, since nothing follows it yet). A role keeps what the traces of
-its next query begin with and, as long as a trace stays the same, what it has scored behind that trace. docs/engines.md
-derives this.
+Each role computes the prompt once, and in each query every *distinct prefix* of its traces and candidates once
+(a writer or scorer leaves out a candidate's last token, since nothing follows it yet). Between two queries a role keeps
+the prefixes of the next query's traces and, as long as a trace stays the same, what it has scored after that trace.
+docs/engines.md derives this.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from collections.abc import Container, Sequence
 
 Ids = tuple[int, ...]
 Query = Sequence[tuple[Ids, Sequence[Ids]]]
-"""One call of a role: for each trace its tokens after the prompt, and the paths behind them that the model computes.
+"""One call of a role: for each trace its tokens after the prompt, and the token paths after them to be computed.
 
-A trace without paths is not computed; the role keeps what it knows of it.
+The role computes nothing for a trace without paths, but keeps what it has of that trace.
 """
 
 
 def minimum(prompt: int, queries: Sequence[Query], scored: Container[int] = ()) -> int:
-    """Positions that a role has to compute for a prompt of `prompt` tokens and these queries.
+    """Token positions that a role has to compute for a prompt of `prompt` tokens and these queries.
 
     Args:
-        scored: indices of the queries after which the role can continue behind every beginning of every path, not only
-            behind those that become traces.
+        scored: indices of the queries after which the role can continue after every prefix of every path, not only
+            after those that become traces.
     """
     nodes: dict[tuple[int, int], int] = {}
     parents: dict[int, int] = {}
 
     def walk(start: int, path: Ids) -> list[int]:
-        """The number of each beginning of `path`, the same for equal beginnings."""
+        """The node of each prefix of `path`; equal prefixes have the same node."""
         walked: list[int] = []
         for token in path:
             node = nodes.setdefault((start, token), len(nodes) + 1)
@@ -40,7 +40,7 @@ def minimum(prompt: int, queries: Sequence[Query], scored: Container[int] = ()) 
     total = 0
     held: set[int] | None = None
     open_: set[int] = set()
-    """The held nodes behind which the role can continue."""
+    """The held nodes after which the role can continue."""
     for query_idx, query in enumerate(queries):
         if not query:  # only blank steps: the role computes nothing and drops nothing
             continue

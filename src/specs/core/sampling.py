@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 COLD = 1e-30
-"""Lower temperatures count as 0: only the most likely token keeps mass, and dividing logits by them overflows."""
+"""Lower temperatures count as 0: only the most likely token keeps mass, and dividing logits by them would overflow."""
 
 
 def log_law(logits: ArrayLike, temperature: float = 1.0, top_p: float = 1.0) -> NDArray[np.floating]:
@@ -55,11 +55,11 @@ def log_law(logits: ArrayLike, temperature: float = 1.0, top_p: float = 1.0) -> 
 
 
 def highest(rows: NDArray[np.floating]) -> NDArray[np.floating]:
-    """[..., 1] the highest number of each row [..., V], which also shows whether the row is usable.
+    """[..., 1] the highest number of each row [..., V], after checking that every row has a law.
 
     Raises:
-        FloatingPointError: a row has NaN or +inf in it, or nothing but -inf. (-inf among other numbers is an
-            impossible token.)
+        FloatingPointError: a row contains NaN or +inf, or only -inf. (-inf among finite numbers is allowed: that
+            token is impossible.)
     """
     most = rows.max(-1, keepdims=True)
     if not all(map(math.isfinite, most.ravel().tolist())):
@@ -68,7 +68,7 @@ def highest(rows: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def _fault(most: NDArray[np.floating]) -> str:
-    """What is wrong with rows that have these highest numbers."""
+    """The message for rows with these highest numbers."""
     if np.isnan(most).any():
         return "NaN"
     return "infinite" if np.isposinf(most).any() else "-infinity for all tokens"
@@ -76,14 +76,14 @@ def _fault(most: NDArray[np.floating]) -> str:
 
 @np.errstate(over="ignore")  # masks of -3e38 become -inf
 def _scaled(rows: NDArray[np.floating], temperature: float) -> NDArray[np.floating]:
-    """Log-probabilities up to a constant per row; the highest is 0."""
+    """Unnormalised log-probabilities: the highest of each row is 0."""
     scores = rows / rows.dtype.type(temperature)
     scores -= highest(scores)
     return scores
 
 
 def _normalised(rows: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Log-probabilities from those up to a constant per row, in place."""
+    """Normalise log-probabilities in place."""
     total = np.exp(rows).sum(-1, keepdims=True, dtype=np.float64)
     rows -= np.log(total).astype(rows.dtype)
     return rows
@@ -100,8 +100,7 @@ def sample(
         uniforms: [n] in [0, 1).
 
     Returns:
-        [n] token ids, never one of probability 0, and the log-probability of each under `log_law`;
-        those of other tokens are not computed.
+        [n] token ids, never one of probability 0, and [n] their log-probabilities under `log_law`, in nats.
 
     Raises:
         FloatingPointError: the logits have no law (`highest`).
@@ -116,7 +115,7 @@ def sample(
 def _drawn(
     scores: NDArray[np.floating], rows: Sequence[int], uniforms: Sequence[float]
 ) -> tuple[list[int], list[float]]:
-    """Tokens from log-probabilities up to a constant per row, and the mass of each row."""
+    """Tokens drawn from unnormalised log-probabilities, and the mass of each row."""
     mass = np.exp(scores).cumsum(-1, dtype=np.float64)
     # Scaling by the total keeps a uniform near 1 inside the support under rounding.
     totals: list[float] = mass[:, -1].tolist()

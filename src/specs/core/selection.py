@@ -20,15 +20,15 @@ RewardAs = Literal["raw", "soft-value"]
 
 
 def rewards(candidates: Sequence[Candidate]) -> list[float]:
-    """[n] rewards; nan where there is none."""
+    """[n] rewards; nan for a candidate without one."""
     return [math.nan if c.reward is None else c.reward for c in candidates]
 
 
 def log_ratio(candidate: Candidate) -> float:
     """`log p(y|c) - log q(y|c)` in nats; 0 for a step that the draft did not write.
 
-    -inf where the target cannot write the step, where the step was cut off, and where the draft gives its own
-    sample probability 0; never nan.
+    -inf if the target gives the step probability 0, if the step was cut off, or if the draft gives its own sample
+    probability 0; never nan.
     """
     if candidate.end is End.CUT:
         return -math.inf
@@ -42,7 +42,7 @@ def log_ratio(candidate: Candidate) -> float:
 def tilt(reward: float, beta: float, reward_as: RewardAs = "raw") -> float:
     """`beta * r`, or `beta * V` with the soft value `V = log(1 + (e^beta - 1) r) / beta`.
 
-    The soft value is what the optimum factorises through when r = P(correct | c).
+    If r = P(correct | c), the optimal policy factorises over steps with the soft value (docs/method.md).
     """
     if reward_as == "raw":
         return beta * reward
@@ -54,7 +54,7 @@ def tilt(reward: float, beta: float, reward_as: RewardAs = "raw") -> float:
 def hopeless(
     candidates: Sequence[Candidate], margin: float, beta: float, reward_as: RewardAs = "raw"
 ) -> frozenset[int]:
-    """Those whose tilted reward lies more than `margin` nats (>= 0) below the best; there is a reward."""
+    """Indices of candidates whose `tilt` is more than `margin` nats (>= 0) below the best; one must have a reward."""
     tilts = [tilt(reward, beta, reward_as) for reward in rewards(candidates)]
     best = max(value for value in tilts if not math.isnan(value))
     return frozenset(k for k, value in enumerate(tilts) if value < best - margin)
@@ -71,15 +71,15 @@ def softmax(scores: Sequence[float]) -> NDArray[np.float64] | None:
 
 
 def effective_sample_size(probabilities: NDArray[np.float64]) -> float:
-    """`1 / sum P(i)^2`, in [1, n]; counts draws, so duplicates carry their own share."""
+    """`1 / sum P(i)^2`, in [1, n]; equal candidates count as separate draws."""
     return float(1.0 / np.square(probabilities).sum())
 
 
 def choose_soft(scores: Sequence[float], uniform: float) -> Decision:
     """Draw one candidate from softmax(scores); `chosen` is None without support.
 
-    Every draw, duplicates included, carries its own score, so merging equal candidates adds
-    their weights and leaves the law as it is.
+    Each candidate, duplicates included, has its own weight. Merging equal candidates would add their weights, so
+    it would not change the law of the chosen step.
 
     Args:
         scores: [n] nats.
@@ -94,7 +94,7 @@ def choose_soft(scores: Sequence[float], uniform: float) -> Decision:
 
 
 def choose_best(scores: Sequence[float]) -> Decision:
-    """The candidate of the highest score, the first among equals."""
+    """The candidate with the highest of the [n] scores, the first among equals; `chosen` is None if none is finite."""
     finite = [s if math.isfinite(s) else -math.inf for s in scores]
     if max(finite) == -math.inf:
         return Decision(tuple(scores), (0.0,) * len(scores), None)

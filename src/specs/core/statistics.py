@@ -1,4 +1,4 @@
-"""Intervals for accuracies, differences and ratios, where repeats of one problem are no news.
+"""Intervals for accuracies, differences and ratios, in which repeats of a problem are not independent samples.
 
 Rows that share a problem are correlated, so every function that may see repeats takes the
 problem of each row as `clusters` and treats the clusters, not the rows, as independent.
@@ -25,10 +25,10 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 FEWEST_DISCORDANT = 30
-"""Pairs that must differ before one of two methods can be called not worse."""
+"""Problems on which two methods must differ before one can be called not worse."""
 RESAMPLES = 10_000
 _CHUNK = 1 << 21
-"""Resampled values held at once."""
+"""Most resampled values in memory at once."""
 
 
 class Verdict(StrEnum):
@@ -50,12 +50,12 @@ class Difference(NamedTuple):
     """Mean of `a - b` with its uncertainty.
 
     Attributes:
-        mean: over rows.
+        mean: mean of `a - b` over rows.
         low, high: two-sided 95% interval.
         lower_bound: one-sided 95% lower bound.
-        p: two-sided, of a mean of 0, in (0, 1].
-        discordant: clusters in which `a` and `b` differ at all; below `FEWEST_DISCORDANT` of them the
-            bootstrap is too sure of itself.
+        p: two-sided p-value of the hypothesis that the mean is 0, in (0, 1].
+        discordant: clusters in which `a` and `b` differ; with fewer than `FEWEST_DISCORDANT` the bootstrap
+            interval is too narrow.
     """
 
     mean: float
@@ -96,12 +96,12 @@ def wilson(successes: float, trials: float, confidence: float = 0.95) -> Interva
 
 
 def clustered_mean_interval(values: ArrayLike, clusters: Sequence[Hashable], confidence: float = 0.95) -> Interval:
-    """Wilson's interval for a mean of values in [0, 1], at the sample size that the clusters leave.
+    """Wilson's interval for a mean of values in [0, 1], at the effective sample size of the clusters.
 
-    The effective size is the number of rows divided by the design effect: the cluster-robust
-    variance of the mean over that of independent rows, at least 1. Where the values show no
-    spread at all, rows of a cluster count as copies of each other. With one row a cluster it
-    is Wilson's interval itself.
+    The effective size is the number of rows divided by the design effect, which is the cluster-robust
+    variance of the mean over the variance for independent rows, at least 1. If all values are equal,
+    the rows of a cluster count as copies of each other. With one row per cluster this is Wilson's
+    interval itself.
 
     Args:
         values: [R] in [0, 1], R >= 1; right or wrong, as 1 and 0.
@@ -127,7 +127,7 @@ def clustered_mean_interval(values: ArrayLike, clusters: Sequence[Hashable], con
 def mean_interval(values: ArrayLike, clusters: Sequence[Hashable], seed: int = 0) -> Interval:
     """Two-sided 95% interval of a mean of any numbers, by a bootstrap over clusters.
 
-    One cluster says nothing about spread: its interval is unbounded.
+    With a single cluster the spread is unknown and the interval unbounded.
 
     Args:
         values: [R] finite, R >= 1.
@@ -144,8 +144,8 @@ def paired_difference(a: ArrayLike, b: ArrayLike, clusters: Sequence[Hashable], 
     """Mean of `a - b` over paired rows, by a bootstrap over clusters.
 
     With B resampled means m, p = 2 min(1 + #{m <= 0}, 1 + #{m >= 0}) / (B + 1), at most 1: the
-    interval of confidence 1 - p just reaches 0. One cluster says nothing about spread: its
-    interval is unbounded and its p is 1.
+    interval of confidence 1 - p just reaches 0. With a single cluster the spread is unknown: the
+    interval is unbounded and p is 1.
 
     Args:
         a, b: [R] finite, R >= 1; row k of both is the same problem and repeat.
@@ -166,7 +166,8 @@ def paired_difference(a: ArrayLike, b: ArrayLike, clusters: Sequence[Hashable], 
 def non_inferior(lower_bound: float, margin: float, discordant: int) -> Verdict:
     """Whether "not worse by `margin` or more" holds: the one-sided lower bound of the difference is above -margin.
 
-    With too few discordant pairs there is no verdict: a bootstrap cannot show variation that the sample lacks.
+    With fewer than `FEWEST_DISCORDANT` discordant pairs the verdict is `TOO_FEW`: a bootstrap cannot show variation
+    that the sample lacks.
 
     Args:
         lower_bound: as in `Difference`, in the unit of `margin`.
@@ -183,10 +184,10 @@ def non_inferior(lower_bound: float, margin: float, discordant: int) -> Verdict:
 def median_ratio_interval(a: ArrayLike, b: ArrayLike, seed: int = 0) -> Ratio:
     """Median of `a / b` over independent pairs, by a bootstrap over pairs.
 
-    One pair says nothing about spread: its interval is (0, inf).
+    With a single pair the spread is unknown and the interval is (0, inf).
 
     Args:
-        a, b: [P] > 0, P >= 1; one entry a problem, repeats already averaged.
+        a, b: [P] > 0, P >= 1; one entry per problem, repeats already averaged.
     """
     above, below = _rows(a, range(np.size(b))), _rows(b, range(np.size(a)))
     if above.min() <= 0 or below.min() <= 0:
@@ -196,7 +197,7 @@ def median_ratio_interval(a: ArrayLike, b: ArrayLike, seed: int = 0) -> Ratio:
     if pairs == 1:
         return Ratio(median, 0.0, math.inf)
     rng = np.random.default_rng(seed)
-    # The middle ranks of a resample name its middle values, since the ratios are sorted.
+    # The ratios are sorted, so the middle indices of a resample are the indices of its middle values.
     middle = [(pairs - 1) // 2, pairs // 2]
     ranks = np.concatenate([np.partition(drawn, middle, -1)[:, middle] for drawn in _resamples(rng, pairs)])
     low, high = percentiles(ratios[ranks].mean(-1), (2.5, 97.5))
@@ -211,7 +212,7 @@ def percentiles(values: ArrayLike, shares: Sequence[float]) -> tuple[float, ...]
 def _rows(values: ArrayLike, clusters: Sequence[Hashable]) -> Floats:
     rows = np.asarray(values, np.float64)
     if rows.ndim != 1 or len(rows) == 0 or len(rows) != len(clusters):
-        raise ValueError("rows and their clusters are two lists of one length, at least 1")
+        raise ValueError("rows and clusters must have the same length, at least 1")
     if not np.isfinite(rows).all():
         raise ValueError("rows are finite numbers")
     return rows
@@ -224,14 +225,14 @@ def _owners(clusters: Sequence[Hashable]) -> tuple[NDArray[np.int64], int]:
 
 
 def _resampled_means(rows: Floats, clusters: Sequence[Hashable], seed: int) -> Floats | None:
-    """[RESAMPLES] means of resampled clusters, spread as the mean itself; None for a single cluster."""
+    """[RESAMPLES] means of resampled clusters, widened by sqrt(G / (G - 1)); None for a single cluster."""
     owner, groups = _owners(clusters)
     if groups == 1:
         return None
     sums, sizes = np.bincount(owner, rows), np.bincount(owner).astype(np.float64)
     rng = np.random.default_rng(seed)
     means = np.concatenate([sums[drawn].sum(-1) / sizes[drawn].sum(-1) for drawn in _resamples(rng, groups)])
-    # A resample's spread is that of G - 1 draws, not of G.
+    # A bootstrap understates the variance of a mean of G clusters by the factor (G - 1) / G.
     return rows.mean() + (means - rows.mean()) * math.sqrt(groups / (groups - 1))
 
 

@@ -1,18 +1,18 @@
-"""Text as people may see it."""
+"""Makes the text of steps printable."""
 
 from __future__ import annotations
 
 import re
 
 _NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
-"""Surrogates that do not encode a stray byte: halves of characters, as in damaged JSON."""
+"""Surrogates other than those of `surrogateescape`: halves of characters, as in damaged JSON."""
 
 
 def readable(text: str) -> str:
-    """Join characters that a step's end had cut in two; mark bytes that form no character.
+    """The text with characters rejoined that a step's end had split, and U+FFFD for bytes that form no character.
 
-    Candidates carry stray bytes as surrogates (`surrogateescape`), so that joining the texts
-    of two steps joins what was split between them. Any other surrogate is marked too.
+    Candidates hold undecodable bytes as surrogates (`surrogateescape`), so concatenating the texts
+    of two steps rejoins a character that was split between them. Any other surrogate becomes U+FFFD too.
     """
     try:
         data = text.encode("utf-8", "surrogateescape")

@@ -11,9 +11,9 @@ _BOX_OR_BRACE = re.compile(r"\\+boxed\s*\{|\\.|[{}]", re.DOTALL)
 
 
 def boxes(text: str) -> list[str]:
-    r"""Contents of the complete `\boxed{...}` in order, without blank ones; of nested boxes only the inner ones.
+    r"""The contents of all complete, non-blank `\boxed{...}` in order; of nested boxes only the inner ones.
 
-    A complete box has balanced braces; escaped braces (`\{`) do not count. Takes one pass over the text.
+    A complete box has balanced braces, not counting escaped ones (`\{`). Takes one pass over the text.
     """
     found: list[str] = []
     open_at: list[int | None] = []  # where the content of a box starts; None for plain braces
@@ -40,11 +40,11 @@ def boxed(text: str) -> str | None:
 
 
 def majority(answers: Sequence[str | None], weights: Sequence[float] | None = None) -> list[float]:
-    """Each row's share of all votes for its answer; rows without an answer get 0 and have no vote.
+    """[n] for each row, the share of all votes that its answer has; rows without an answer get 0 and have no vote.
 
     Args:
         answers: [n] the answer of each row; answers with the same normal form count as one.
-        weights: [n] >= 0, what each vote counts; 1 each if None. If no vote counts, all shares are 0.
+        weights: [n] >= 0, the weight of each vote; 1 each if None. If all weights are 0, all shares are 0.
     """
     spelled = [normal(answer or "") for answer in answers]
     votes: dict[str, float] = {}

@@ -1,5 +1,6 @@
-"""Running a solve: a method's requests become engine calls, whose answers and costs are kept.
+"""Runs a solve: turns a method's requests into engine calls, and records their results and costs.
 
-`stream` runs it, `loop` is the state machine inside, and the other modules are its parts. Knows engines by their
-protocol (`specs.engines.protocol`) and methods by theirs (`specs.methods`); nothing here loads a model or prints.
+`stream` is the entry point, `loop` the state machine inside, and the other modules are its parts. The package uses
+engines and methods only through their protocols (`specs.engines.protocol`, `specs.methods`); nothing here loads a model
+or prints.
 """

@@ -1,4 +1,4 @@
-"""The queries that each model of a solve answers, and the token usage that follows from them (docs/engines.md)."""
+"""Records the queries that each role of a solve answers, and computes the token usage from them (docs/engines.md)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from specs.types import Propose, Role, StepRecord, Usage
 
 
 class Ledger:
-    """The queries of one solve by role."""
+    """The queries of one solve, by role."""
 
     def __init__(self, sessions: dict[Role, Any]) -> None:
-        """The solve fills `sessions` while it opens roles (`open`)."""
+        """`sessions` may still be empty: the solve adds each role's session when it opens the role (`open`)."""
         self._sessions = sessions
         self._queries: dict[Role, list[Query]] = {}
         self._scored: dict[Role, set[int]] = {}
-        """Indices of the queries after which a role can continue behind every beginning of a path (`minimum`)."""
+        """The argument `scored` of `specs.core.ledger.minimum`, by role."""
 
     def open(self, role: Role) -> None:
         self._queries[role], self._scored[role] = [], set()
@@ -40,9 +40,9 @@ class Ledger:
 
         Args:
             drawn: the distinct candidates that the writer has sampled.
-            whole: those of them that are not cut off, which the verifiers read.
-            scored: those of them whose log-probabilities the target has computed.
-            guessed: whether the draft has proposed tokens for the step.
+            whole: the drawn candidates that are not cut off; the verifiers read these.
+            scored: the whole candidates whose log-probabilities the target has computed.
+            guessed: whether the draft has proposed tokens of this step (token-level speculation).
         """
         kept = [(trace.token_ids, ()) for trace in request.keep]
         for role, queries in self._queries.items():
@@ -57,11 +57,11 @@ class Ledger:
                 queries.append(_paths(scored))
             elif (judge := request.judge) is not None:
                 queries.append(self._sessions[role].query(whole, judge))
-            elif guessed:  # the draft has continued the traces; its proposed tokens count as speculated
+            elif guessed:  # the draft has read the traces; the tokens that it proposed count as speculated
                 queries.append([(trace.token_ids, [()]) for trace in request.traces])
 
     def usage(self, role: Role, records: Iterable[StepRecord]) -> Usage:
-        """The token usage of one model."""
+        """The token usage of one role; `records` are all steps of the solve."""
         session = self._sessions[role]
         written = [record for record in records if record.writer is role]
         counts = session.counts
@@ -78,5 +78,5 @@ class Ledger:
 
 
 def _paths(groups: Sequence[CandidateGroup]) -> Query:
-    """Candidates without their last tokens, since nothing follows these yet."""
+    """The query that computes these candidates, without their last tokens, since nothing follows them yet."""
     return [(trace.token_ids, [c.token_ids[:-1] for c in candidates]) for trace, candidates in groups]

@@ -1,4 +1,4 @@
-"""Engine calls and the time that they take. This module alone reads the clock of a solve."""
+"""Engine calls and the time that they take. Only this module reads the clock of a solve."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from specs.types import Role, Seconds
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One engine call; `phase` is a field of `Seconds`."""
+    """An engine call to be run; `phase` is the field of `Seconds` that it counts towards."""
 
     phase: str
     run: Callable[[], Any]
@@ -20,7 +20,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A finished call: the `value` that it returned, and when it ran."""
+    """A finished call: the `value` that it returned, and when it ran, in seconds on the clock of `now`."""
 
     phase: str
     value: Any
@@ -29,19 +29,19 @@ class Done:
 
 
 def now() -> float:
-    """Seconds on a clock without a defined start."""
+    """Seconds on a monotonic clock; only differences have a meaning."""
     return time.perf_counter()
 
 
 def timed(call: Call) -> Done:
-    """Run a call."""
+    """Run a call and record when it ran."""
     start = now()
     value = call.run()
     return Done(call.phase, value, start, now())
 
 
 def writing_phase(writer: Role) -> str:
-    """The phase in which a writer generates."""
+    """The phase (field of `Seconds`) in which a writer generates."""
     return "draft" if writer is Role.DRAFT else "target_generate"
 
 
@@ -55,25 +55,29 @@ def covered_s(spans: Sequence[Done]) -> float:
 
 
 class SolveClock:
-    """The time of one solve, without the time that its caller takes between steps."""
+    """The time of one solve, excluding the time that its caller takes between steps."""
 
     def __init__(self) -> None:
         self._start = self._step_start = now()
         self._paused_s = 0.0
         self.spans: list[Done] = []
-        """Work for the current step."""
+        """Engine calls of the current step."""
         self.first_step_s: float | None = None
-        """When the first step became final."""
+        """Seconds until the first step became final; None before that."""
 
     def elapsed_s(self) -> float:
         return now() - self._start - self._paused_s
 
     def stands(self) -> None:
-        """Note that a step of the final trace is final."""
+        """Note that a step of the result is now final."""
         self.first_step_s = self.first_step_s or self.elapsed_s()
 
     def close_step(self, prefetched: Callable[[float, float], Done] | None) -> Seconds:
-        """Busy seconds of the current step, which ends now; `prefetched` returns its share of a prefetched step."""
+        """End the current step and return its busy seconds.
+
+        Args:
+            prefetched: returns the part of a prefetch that ran between two times; None if none is in flight.
+        """
         end = now()
         if prefetched is not None:  # the rest of it belongs to the next step
             self.spans.append(prefetched(self._step_start, end))
@@ -85,6 +89,6 @@ class SolveClock:
         return seconds
 
     def handed_out(self, since: float) -> None:
-        """Note that the caller has had the step since `since`; the next step begins now."""
+        """Exclude the time from `since` to now, in which the caller had the step; the next step begins now."""
         self._step_start = now()
         self._paused_s += self._step_start - since

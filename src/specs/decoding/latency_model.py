@@ -1,10 +1,10 @@
-"""Estimates the time of a step from finished solves, and plans methods for a deadline with it.
+"""Estimates the time of a step from finished solves, to plan methods for a deadline.
 
     latency_model = LatencyModel()                            one for each set of loaded models
     timed = latency_model.timed(method, sampling, limits)     the method to run
     latency_model.learn(result)                               after each solve, with a deadline or without
 
-`specs.decoding.stream` does all three if the caller passes a pace.
+`specs.decoding.stream` does the last two if the caller passes a latency model.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from specs.types import Finish, Result, Role, SamplingParams, StepPolicy, StepRe
 _STEPWISE = ("specs", "random-switch", "gsi", "rsd", "beam", "beam-draft", "draft")
 """Methods from whose steps the estimates learn."""
 _POLICIES = 16
-"""The most step policies with an estimate; the least recently learned one goes first."""
+"""Most step policies with an estimate; the one that learned least recently is dropped first."""
 
 
 class LatencyModel:
-    """The time of the steps of some loaded models; shared by all solves and threads, of bounded size.
+    """Learns how long steps of a set of loaded models take; thread-safe, to be shared by all solves with these models.
 
-    Where a step ends makes it long or short, so there is one estimate a step policy.
+    Its size is bounded. It has one estimate per step policy, since steps of different policies differ in length.
     """
 
     def __init__(self) -> None:
@@ -44,9 +44,9 @@ class LatencyModel:
             return self._estimates.get(_name(asdict(steps)), Estimate())
 
     def timed(self, method: Method, sampling: SamplingParams, limits: Limits) -> Method:
-        """The method to run under these limits: the method itself without a deadline, or if it cannot be planned.
+        """`method` planned for the deadline of `limits`; unchanged without a deadline, or if it cannot be planned.
 
-        Only `specs` and its variants can; the deadline cuts other methods off.
+        Only `specs` and its variants can be planned; the deadline cuts other methods off.
         """
         if isinstance(method, WithSpeculation):
             return replace(method, method=self.timed(method.method, sampling, limits))
@@ -55,7 +55,7 @@ class LatencyModel:
         return Deadline(method, limits.deadline_s, self.estimate(sampling.steps))
 
     def learn(self, result: Result) -> None:
-        """Learn from the time of a solve's steps, and from their number if the solve came to its end."""
+        """Learn from the times of a solve's steps, and from their number if the solve was not cut short."""
         if result.method.removesuffix("+speculation") not in _STEPWISE:
             return
         whole = result.answer is not None or result.finish_reason in (Finish.END_OF_TEXT, Finish.MAX_STEPS)
@@ -77,7 +77,7 @@ class LatencyModel:
 
 
 def kind_of(record: StepRecord) -> Kind | None:
-    """The kind of a step; None for kinds that a planned method never uses."""
+    """The kind of a step; None for a step such as a planned method never takes."""
     first = record.candidates[0]
     if record.writer is Role.TARGET:
         return None if first.reward is None else Kind.TARGET
@@ -91,7 +91,7 @@ def _name(steps: dict[str, Any]) -> str:
 
 
 def _rewritten(result: Result) -> float | None:
-    """The share of verified draft steps that were written again; None if none was verified or the deadline cut in."""
+    """The share of verified draft steps that were rewritten; None if none was verified or the deadline intervened."""
     if result.finish_reason is Finish.DEADLINE:
         return None
     verified = [record for record in result.steps if kind_of(record) in (Kind.REWARDED, Kind.VERIFIED)]

@@ -1,4 +1,4 @@
-"""Why a solve ends with a trace."""
+"""Decides whether a solve is over after a step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from specs.types import End, Finish, Trace
 
 
 def finish_of(trace: Trace, limits: Limits) -> Finish | None:
-    """Why a solve ends with a trace of at least one step, if it does."""
+    """The finish reason of a solve with this trace, which has at least one step; None if the solve goes on."""
     if boxed(trace.text) is not None:
         return Finish.ANSWER
     if trace.steps[-1].end is End.END_OF_TEXT:

@@ -1,7 +1,7 @@
 """One solve as a state machine: requests of a method in, engine calls out.
 
-`Solve.machine` yields the engine calls that may run at the same time and the steps to hand out; it
-is sent what the calls returned. The caller (`specs.decoding.stream`) decides how to run them.
+`Solve.machine` yields lists of engine calls that may run at the same time, and steps for the caller;
+it is sent the results of the calls. `specs.decoding.stream` decides how to run the calls.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Solve:
     sessions: dict[Role, Any] = field(default_factory=dict[Role, Any])
     prompts: dict[Role, tuple[int, ...]] = field(default_factory=dict[Role, tuple[int, ...]])
     overtime: float = 0.0
-    """Seconds beyond the deadline that the request at hand may take."""
+    """Seconds beyond the deadline that the current request may take."""
 
     def machine(self) -> Machine:
         config = self.config
@@ -71,7 +71,7 @@ class Solve:
         self.recording = recording = Recording(self.clock)
         trace = Trace(self.question)
         complete: list[Trace] = []
-        """Traces of a search that have come to their end."""
+        """Traces of a search that ended with an answer or end-of-text."""
         error: str | None = None
         reply: Any = None
         try:
@@ -109,7 +109,7 @@ class Solve:
                         reply = yield from self._propose(request)
         except Stopped as stop:
             finish = stop.reason
-            if complete:  # a finished trace is worth more than one that is cut off
+            if complete:  # prefer a finished trace to the one that was cut off
                 trace = max(complete, key=lambda one: one.steps[-1].reward or 0.0)
         except (SpecsError, MemoryError) as failure:
             finish, error = Finish.ERROR, " ".join(str(failure).split()) or "out of memory"
@@ -118,7 +118,7 @@ class Solve:
             self.prefetch.drop()
         recording.finalize(trace)
         result = self._result(trace, finish, error)
-        self.sessions.clear()  # they refer to this solve: without the circle their memory is free at once
+        self.sessions.clear()  # breaks a reference cycle with this solve, so that their memory is freed at once
         return result
 
     def _open(self) -> None:
@@ -148,7 +148,7 @@ class Solve:
             raise Stopped(Finish.DEADLINE)
 
     def _propose(self, request: Propose) -> Generator[list[Call], Any, Proposal]:
-        """Sample and verify by all roles at the same time; engines that can begin with what has closed."""
+        """Sample candidates, then verify them by all roles at once; some engines verify each candidate when it ends."""
         self.overtime = request.overtime_s
         self.check_stop()
         writer, traces = request.writer, request.traces
@@ -191,7 +191,7 @@ class Solve:
         return self.recording.record(taken, decision, seconds, accepted, kept)
 
     def _hand_out(self, record: StepRecord) -> Generator[StepRecord, Any, None]:
-        """Give a step to the caller; the time that the caller takes is not the solve's."""
+        """Yield a step to the caller; the time until the caller resumes does not count."""
         before = now()
         yield record
         self.clock.handed_out(before)
@@ -223,6 +223,6 @@ class Solve:
 
 
 def _ended(sample: Sample, sampling: SamplingParams) -> End:
-    """How a step that was sampled under `sampling` ended: an engine stops early where the model's context is full."""
+    """How a sampled step ended; `End.CONTEXT` if the engine reported the cap before it, since the context was full."""
     full = sample.end is End.CAP and len(sample.token_ids) < sampling.steps.max_tokens
     return End.CONTEXT if full else sample.end

@@ -1,4 +1,4 @@
-"""Prefetch of the next step: the writer samples it behind the likely choice while the verifiers score this step."""
+"""Prefetch: the writer samples the next step after the likely choice while the verifiers score the current step."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from specs.types import Candidate, Propose, Role
 
 @dataclass(frozen=True, slots=True)
 class _InFlight:
-    """A prefetched step, and the sample for which it can stand in."""
+    """A prefetched step, and the key of the sample that it can replace."""
 
     step: PrefetchedStep
     writer: Role
     key: SampleKey
 
     def span(self, start: float, end: float) -> Done:
-        """The part of its time between two moments."""
+        """The part of its run between two times."""
         ended = end if self.step.ended is None else self.step.ended
         return Done(writing_phase(self.writer), None, max(start, self.step.started), min(end, ended))
 
@@ -35,7 +35,7 @@ class Prefetch:
         self.in_flight: _InFlight | None = None
 
     def begin(self, request: Propose, candidates: Sequence[Candidate]) -> None:
-        """Start the next step behind the candidate that the method will choose, if it can be predicted."""
+        """Start to sample the next step after the candidate that `request.lookahead` predicts, if it predicts one."""
         if request.lookahead is None:
             return
         idx = request.lookahead(tuple(candidates))
@@ -44,7 +44,7 @@ class Prefetch:
         likely = candidates[idx].token_ids
         grown = {c.token_ids: request.trace.extend(c, request.writer) for c in candidates}
         trace = grown.pop(likely)
-        # If one candidate is the beginning of another, dropping the prefetched step would lose some of its tokens.
+        # If one candidate is a prefix of another, dropping the prefetched step would also drop tokens of the other.
         if finish_of(trace, self._sampling_plan.limits) or any(
             _begins(ids, likely) or _begins(likely, ids) for ids in grown
         ):
@@ -59,7 +59,7 @@ class Prefetch:
             self.in_flight = _InFlight(started, request.writer, (request.n, sampling, [key], ()))
 
     def take(self, key: SampleKey) -> PrefetchedStep | None:
-        """Return the prefetched step if it is for this sample, and drop it otherwise."""
+        """Return the prefetched step if it is for this sample; otherwise drop it and return None."""
         in_flight = self.in_flight
         if in_flight is None or in_flight.key != key:
             self.drop()

@@ -1,4 +1,4 @@
-"""The steps of a solve as they are recorded, and what they become once the solve's trace is known."""
+"""Records the steps of a solve, and corrects them once the final trace of a search is known."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from specs.types import Decision, Proposal, Propose, Seconds, StepRecord, Trace
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A proposal that is being decided, and the request that it answers."""
+    """A proposal and the request that it answers."""
 
     proposal: Proposal
     request: Propose
 
     def grown(self, candidate_idx: int) -> Trace:
-        """The trace that a candidate continues, with it."""
+        """The trace that a candidate continues, extended by that candidate."""
         trace = self.request.traces[candidate_idx // self.request.n]
         return trace.extend(self.proposal.candidates[candidate_idx], self.request.writer)
 
@@ -31,12 +31,12 @@ class Recording:
     undecided: list[Taken] = field(default_factory=list[Taken])
 
     def proposed(self, request: Propose, proposal: Proposal) -> Proposal:
-        """Keep the proposal until it is decided."""
+        """Remember a proposal until the method decides on it; returns it."""
         self.undecided.append(Taken(proposal, request))
         return proposal
 
     def take(self, proposal: Proposal | None) -> Taken:
-        """An undecided proposal, the last one for None, which from then on is decided."""
+        """Remove an undecided proposal and return it; None stands for the last one."""
         idx = next((idx for idx, taken in enumerate(self.undecided) if taken.proposal is proposal), -1)
         return self.undecided.pop(idx)
 
@@ -60,7 +60,7 @@ class Recording:
         return record
 
     def finalize(self, trace: Trace) -> None:
-        """Make the records of a search those of its result: steps of `trace` are chosen, all others thrown away."""
+        """Correct the records of a search: the steps of `trace` are chosen, those of other traces not accepted."""
         for record_idx, record in enumerate(self.records):
             if record.kept is None:
                 continue
@@ -73,7 +73,7 @@ class Recording:
                 self.records[record_idx] = replace(record, decision=replace(record.decision, chosen=chosen))
 
     def _parents(self, traces: Sequence[Trace], n: int) -> tuple[int, ...]:
-        """For each candidate, the candidate of the step before that its trace ends with, over all records of it."""
+        """For each candidate the index of its predecessor among the candidates of all records of the previous step."""
         step_idx = len(traces[0].steps) - 1
         drawn = [candidate for record in self.records if record.step_idx == step_idx for candidate in record.candidates]
         before = {id(candidate): idx for idx, candidate in enumerate(drawn)}

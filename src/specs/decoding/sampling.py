@@ -1,4 +1,4 @@
-"""What determines a sample: the request's law within the limits of the solve, and the keys of its candidates."""
+"""What determines a sample: the request's sampling parameters, the limits of the solve, and the candidates' keys."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from specs.core.keys import Key
 from specs.types import Propose, Role, SamplingParams, StepPolicy, Trace
 
 SampleKey = tuple[int, SamplingParams, list[Key], tuple[Trace, ...]]
-"""Identifies a sample: candidates for each trace, their law, a key for each trace, and the traces to keep."""
+"""Identifies a sample: candidates per trace, sampling parameters, a key per trace, and the traces to keep."""
 
 
 @dataclass(frozen=True, slots=True)
 class SamplingPlan:
-    """Constant over all steps of a solve; the solve fills `prompts` while it opens roles."""
+    """Derives keys and sampling parameters of requests; the solve adds to `prompts` while it opens roles."""
 
     prompts: dict[Role, tuple[int, ...]]
     limits: Limits
@@ -29,7 +29,7 @@ class SamplingPlan:
         return [self.key(request, trace_idx) for trace_idx in range(len(request.traces))]
 
     def params(self, request: Propose) -> SamplingParams:
-        """The request's law, with steps no longer than the tokens that the solve may still write."""
+        """The request's sampling parameters, with steps capped at the tokens that the solve may still write."""
         left = self.limits.max_tokens - max(len(trace.token_ids) for trace in request.traces)
         if request.whole:
             return replace(request.sampling, steps=StepPolicy(delimiter=None, max_tokens=left))

@@ -1,7 +1,7 @@
 """Run a solve, step by step.
 
-stream(question, models, config)       -> iterate StepRecords, then read `.result`
-astream(question, models, config)      -> the same for asyncio, which runs the first in a thread
+stream(question, models, config)       iterate over StepRecords, then read `.result`
+astream(question, models, config)      the same for asyncio; runs `stream` in a thread
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from specs.types import NO_CONTEXT, Chat, Result, StepRecord
 from specs.types.checks import check_value
 
 _THREADS = ThreadPoolExecutor(64, thread_name_prefix="specs-solve")
-"""For solves under asyncio, apart from the threads of the caller's own work."""
+"""Threads for solves under asyncio, separate from the executor that the caller's own work uses."""
 
 
 class Stream:
@@ -40,7 +40,7 @@ class Stream:
 
     @property
     def result(self) -> Result:
-        """The finished solve; runs what is left of it."""
+        """The finished solve; runs it to its end first."""
         for _ in self:
             pass
         assert self._result is not None
@@ -50,7 +50,7 @@ class Stream:
         if self._result is not None:
             return
         machine = self._solve.machine()
-        # Two calls at most run at the same time: target and PRM scoring. One runs in this thread.
+        # At most two calls run at the same time (target and PRM scoring), one of them in this thread.
         with ThreadPoolExecutor(1) as pool:
             item = self._turn(machine, None)
             while item is not None:
@@ -66,7 +66,7 @@ class Stream:
                 item = self._turn(machine, reply)
 
     def _turn(self, machine: Machine, reply: list[Done] | Exception | None) -> list[Call] | StepRecord | None:
-        """What the machine wants next; None once it is done and the result stands."""
+        """What the machine yields next; None once it has returned, which sets the result."""
         try:
             return machine.throw(reply) if isinstance(reply, Exception) else machine.send(reply)
         except StopIteration as stop:
@@ -101,7 +101,7 @@ class AsyncStream:
                 for record in self._running:
                     loop.call_soon_threadsafe(steps.put_nowait, record)
             finally:
-                with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                with suppress(RuntimeError):  # the loop is closed, so nobody waits for the steps
                     loop.call_soon_threadsafe(steps.put_nowait, None)
 
         solving = loop.run_in_executor(_THREADS, solve)
@@ -125,7 +125,8 @@ def stream(
 ) -> Stream:
     """Start a solve; see `Stream`.
 
-    With a `latency_model`, which learns from it, the solve is planned for its deadline; without one it is cut there.
+    With a `latency_model` the method is planned for the deadline, and the model learns from the solve; without one the
+    deadline cuts the solve off.
 
     Raises:
         InputError: a model that the method needs is missing, or an argument is of a wrong type.
@@ -136,7 +137,7 @@ def stream(
     check_value("chat", chat, Chat)
     if not question.strip():
         raise InputError("question is empty; say what is to be solved")
-    question = readable(question)  # what models read, and what results can be written with
+    question = readable(question)  # text that models can read and files can hold
     chat = replace(chat, before=tuple(replace(turn, content=readable(turn.content)) for turn in chat.before))
     models.require(config.method, config.sampling)
     if latency_model is not None:

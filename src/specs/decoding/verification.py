@@ -1,4 +1,4 @@
-"""Verification of a step's candidates: target and PRM score them at the same time, as early as their engines can."""
+"""Verification: target and PRM score a step's candidates at the same time, as early as their engines can."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ class Verified:
     """Candidates with their scores.
 
     Attributes:
+        candidates: all candidates, duplicates included, in sampling order.
         drawn: the distinct candidates by trace.
-        whole: those of them that are not cut off.
-        scored: those of them whose log-probabilities the target has computed.
+        whole: the drawn candidates that are not cut off.
+        scored: the whole candidates except hopeless ones (`Propose.hopeless`): those that the target scores.
     """
 
     candidates: list[Candidate]
@@ -47,7 +48,7 @@ class Verification:
         """Background work of the current step."""
 
     def early(self, request: Propose, sampling: SamplingParams, is_new: Callable[[Role], bool]) -> OnCandidate:
-        """Have new verifiers prefill the prompt; the returned callback has them score each candidate when it ends."""
+        """Let new verifiers prefill the prompt; the returned callback submits each candidate to them when it ends."""
         judge = request.judge
         verifies = Role.TARGET in request.verify or judge is not None
         target: PolicyOverlap | None = self._sessions[Role.TARGET].overlap if verifies else None
@@ -78,11 +79,12 @@ class Verification:
         sampling: SamplingParams,
         look_ahead: Callable[[Sequence[Candidate]], None],
     ) -> Generator[list[Call], list[Done], Verified]:
-        """Return the candidates with the scores of all verifiers, which work at the same time.
+        """Return the candidates with the scores of all verifiers, which run at the same time.
 
         Args:
-            firsts: for each candidate the first earlier one with the same trace and tokens, whose scores it shares.
-            look_ahead: called with the candidates whenever some scores arrive while others are pending.
+            firsts: for each candidate the index of the first one with the same trace and tokens, whose scores it
+                shares; None if it is the first.
+            look_ahead: called with the candidates when one verifier's scores arrive before the other's.
         """
         distinct = [idx for idx, first in enumerate(firsts) if first is None]
         whole = [idx for idx in distinct if candidates[idx].end is not End.CUT]
@@ -132,12 +134,12 @@ class Verification:
         return Verified(candidates, grouped(distinct), grouped(whole), grouped(requested))
 
     def cancel(self) -> None:
-        """Cancel the background work."""
+        """Cancel the background work that is still running."""
         for future in self._in_flight:
             future.cancel()
 
     def _calls(self, request: Propose, groups: Sequence[CandidateGroup], sampling: SamplingParams) -> dict[str, Call]:
-        """The calls that verify candidates, by the field of a candidate that each one fills."""
+        """The calls that verify candidates, by the field of `Candidate` that each fills (`log_p`, `reward`)."""
         calls: dict[str, Call] = {}
         judge = request.judge
         if Role.TARGET in request.verify or judge is not None:
@@ -152,7 +154,7 @@ class Verification:
         return calls
 
     def _note(self, phase: str, future: PendingWork | None) -> None:
-        """Count the seconds of background work, and cancel it when the solve ends."""
+        """Count the time of background work towards `phase`, and let `cancel` cancel it."""
         if future is not None:
             start, clock = now(), self._clock
             self._in_flight.append(future)

@@ -1,1 +1,1 @@
-"""Measures methods: data sets, grading, runs and reports; import from its modules (`runner`, `grading`, ...)."""
+"""Evaluates methods: data sets, grading, runs and reports; import from its modules (`runner`, `grading`, ...)."""

@@ -22,10 +22,10 @@ PROBLEMS = ("dataset", "problem_seed")
 def aggregate(paths: Sequence[Path]) -> tuple[Report, list[RecordedRun]]:
     """The report over some run folders, and their contents.
 
-    A method with the same label and n in two runs is one method if its options, models, law and limits are
-    the same. If only the number of concurrent solves differs, that number becomes part of each label; otherwise
-    the folder does. If two folders hold the same solve, the later folder's row counts, unless that solve failed
-    or could not be graded.
+    If two runs have a method with the same label and n, it counts as one method if its options, models, law and
+    limits are the same; otherwise the folder becomes part of each label. If the number of concurrent solves
+    differs, that number becomes part of each label too. If two folders hold the same solve, the later folder's row
+    counts, unless that solve failed or could not be graded.
 
     Raises:
         InputError: a path is not a run folder, the runs have different problems, or there are no rows.

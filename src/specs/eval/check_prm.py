@@ -1,4 +1,4 @@
-"""Rewards of a PRM for a few known solutions, and whether it satisfies the laws of its format.
+"""Checks a PRM: its rewards for a few known solutions, and whether it satisfies the laws of a PRM.
 
 The rewards come step by step from the same session that a solve uses. They are then recomputed by plain passes
 over the whole input: once for each prefix alone, and once for all prefixes of a solution together.
@@ -42,7 +42,7 @@ CASES = {
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One step of a case; `ids` is the input up to the position of its reward, empty for a blank step."""
+    """One step of a case; `ids` are the input tokens up to the position of its reward, empty for a blank step."""
 
     text: str
     reward: float
@@ -51,7 +51,13 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class LawCheck:
-    """A law and whether the model satisfies it; `difference` is the largest between rewards, if any were compared."""
+    """A law and whether the model satisfies it.
+
+    Attributes:
+        name: the law in words.
+        kept: whether the model satisfies it.
+        difference: the largest difference of rewards; None if the law compares none.
+    """
 
     name: str
     kept: bool
@@ -60,7 +66,13 @@ class LawCheck:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """The results of the check; `tolerance` is the allowed difference of rewards for the model's number format."""
+    """The results of the check.
+
+    Attributes:
+        cases: the readings of each case.
+        laws: the checked laws.
+        tolerance: the largest difference of rewards that the model's dtype allows.
+    """
 
     cases: dict[str, list[Reading]]
     laws: list[LawCheck]
@@ -78,7 +90,7 @@ class Findings:
 
 @np.errstate(invalid="ignore")  # an overflow fails the first law, which says more than a warning
 def check(prm: LocalReward) -> Findings:
-    """Check all cases.
+    """Check a PRM on all cases.
 
     Raises:
         ModelError: a case does not fit into the model's context.
@@ -127,7 +139,7 @@ def _read_case(prm: LocalReward, steps: Sequence[str]) -> tuple[list[Reading], i
 
 
 def _reread(prm: LocalReward, cases: Sequence[Sequence[Reading]]) -> tuple[float, float | None]:
-    """Largest difference to rewards of each prefix alone, and to rewards with later steps present (None without)."""
+    """Largest differences to the rewards of each prefix alone and to those with later steps present (None if none)."""
     alone, together = [0.0], list[float]()
     for readings in cases:
         nonblank = [reading for reading in readings if reading.ids]

@@ -35,14 +35,14 @@ def load_problems(
     question_column: str | None = None,
     answer_column: str | None = None,
 ) -> list[Problem]:
-    """The first problems of a data set, no generated question twice.
+    """The first problems of a data set; no generated question occurs twice.
 
     Args:
         dataset: one of `NAMES`, or a file.
         problem_seed: >= 0, seed of the first generated problem; training used seeds below 1,000,000.
             Only generated data sets use it.
-        limit: most problems, >= 1; None for `GENERATED` generated problems or the whole file.
-        question_column, answer_column: column names of a file, if it does not use the usual ones.
+        limit: most problems, >= 1; None for `GENERATED` generated problems, or for all of a test set or file.
+        question_column, answer_column: column names of a file that does not use the usual ones.
 
     Raises:
         InputError: unknown data set, missing library, no network, or a malformed file (names the row).

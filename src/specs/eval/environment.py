@@ -40,7 +40,7 @@ def environment() -> dict[str, Any]:
 
 
 def machine(found: dict[str, Any]) -> tuple[Any, ...]:
-    """The values that latencies depend on; latencies are comparable only between environments that share them."""
+    """The values of an `environment()` that latencies depend on; latencies compare only if these are equal."""
     return tuple(found[name] for name in ("cpu", "cores", "gpu", "threads"))
 
 
@@ -62,7 +62,7 @@ def _cpu() -> str:
 
 
 def _gpu() -> str | None:
-    """The GPU that torch sees; None if no model has imported torch."""
+    """The GPU that torch sees; None without one, or if no model has imported torch."""
     torch = sys.modules.get("torch")
     return torch.cuda.get_device_name() if torch is not None and torch.cuda.is_available() else None
 

@@ -1,8 +1,8 @@
-r"""Whether two answers are the same: lists, sets, tuples, intervals, names and units here, formulas elsewhere.
+r"""Decides whether two answers are the same: lists, sets, tuples, intervals, names and units here, formulas elsewhere.
 
-Structured answers are taken apart until numbers or formulas are left. Numbers are compared exactly. Formulas are
-compared by the caller (`specs.eval.grading` asks math-verify). So no comma, bracket, unit or word reaches a library
-that would drop it.
+This module takes structured answers apart until numbers or formulas are left. It compares numbers exactly; the caller
+compares formulas (`specs.eval.grading` asks math-verify). So no comma, bracket, unit or word reaches a library that
+would drop it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from specs.eval.units import Unit, sum_of, unit_of
 
 _DERIVATIVE = re.compile(r"\\partial|\\frac\{d(\^\w)?\w*\}\{d[a-z](\^\w)?\}")
 _MOST_COMPARED = 50
-"""Largest number of list entries that are compared with each other; longer lists are undecided."""
+"""Most list entries that are compared pairwise; longer lists are undecided."""
 _CHOICES = tuple("ABCDEFGHIJ")
 CompareFormulas = Callable[[str, str], bool | None]
 """Tells whether two LaTeX formulas (prediction, answer) are the same; None if the comparison took too long."""
@@ -203,7 +203,7 @@ def _same_value(given: Tokens, wanted: Tokens, scales: Sequence[Fraction], compa
 
 
 def _spelled(value: Tokens) -> bool:
-    r"""Whether a value equals only the same spelling: `\angle ABC`, `101_2`, a date, a derivative."""
+    r"""Whether a value equals only an identical spelling: `\angle ABC`, `101_2`, a date, a derivative."""
     if is_date(value) or _DERIVATIVE.search(render(value)):
         return True
     points = [token for token in value if token.kind == "letters" and len(token.text) > 1 and token.text.isupper()]

@@ -1,8 +1,8 @@
-r"""The answer in a text: its last boxes, what follows "the answer is", the text itself, or its last value.
+r"""Reads the answer from a text: its last boxes, what follows "the answer is", the whole text, or its last value.
 
-A text that is an answer (`12 apples`, `x = 5`, `\frac{1}{2}`, `not possible`) is read as a whole. From a sentence
-about a value (`He has 12 apples left.`) the value is read: the whole formula, not its last number. Nothing is read
-if the words before the value negate it or make it a bound (`not 42`, `at most 42`).
+If the text is itself an answer (`12 apples`, `x = 5`, `\frac{1}{2}`, `not possible`), the answer is the whole text. In
+a sentence about a value (`He has 12 apples left.`) the answer is that value: the whole formula, not its last number. If
+the words before the value negate it or make it a bound (`not 42`, `at most 42`), there is no answer.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from specs.eval.prose import FORMULA, Value, concluded, content_of, hedged, valu
 from specs.eval.structure import answers_of
 
 _TAIL, _TRIES = 20_000, 20
-"""Without a box: characters at a text's end that are searched, and markers that are tried, from the last one."""
+"""Without a box: characters at the end of the text that are searched; markers that are tried, the last one first."""
 _LONGEST = 2000
-"""Largest number of characters of a reference or a box; a longer one is left unchanged."""
+"""Most characters of a reference or a box that are analysed; a longer one is left unchanged."""
 _MARKER = re.compile(
     r"####|<answer>|^[^\w\n]*(?:final |my |the )?answers?[^\w\n]*$"
     r"|\b(?:answers?|ans|option|choice)\b[*_]*(?:\s+(?:to|for|of)\b[^.\n:]{0,80}?\s(?:is|are)\b"
@@ -50,7 +50,7 @@ _NOTHING = re.compile(
 """Not an answer, though it may be where one is expected ("so the answer is correct")."""
 _FORMAL = frozenset("sqrt infinity cosh sinh tanh arcsin arccos arctan percent where".split())
 _FEW, _MANY = 5, 5
-"""Most words of a text without a value that may be an answer; fewest of one with values that is surely prose."""
+"""Most words of an answer without a value; fewest long or common words that make a text with values prose."""
 _SUM = re.compile(r"\s*[A-Za-z](?:\s*[+-]\s*[A-Za-z])+\s*=([^=]+)")
 
 
@@ -58,8 +58,8 @@ def extract(text: str, count: int = 1) -> str | None:
     """The answer that a text gives; None if it gives none.
 
     Args:
-        count: answers that the question has, >= 1. As many of the last boxes are read, unless the last box
-            lists them all.
+        count: number of answers that the question has, >= 1. With boxes, the answer is made of as many of the last
+            boxes as together hold this many.
     """
     if (answer := last_boxes(text, count)) is not None:
         return answer
@@ -96,12 +96,12 @@ def stated(reference: str) -> str:
 
 
 def last_boxes(text: str, count: int = 1) -> str | None:
-    """Content of the last box, or of as many of the last boxes as hold `count` answers; None without a box."""
+    """The contents of as many of the last boxes as together hold `count` answers; None without a box."""
     return _last_listed([_without_lead(content) for content in boxes(text)], count)
 
 
 def _last_listed(found: list[str], count: int) -> str | None:
-    """As many of the last texts as hold `count` answers, joined by commas."""
+    """As many of the last texts as together hold `count` answers, joined by commas; None without texts."""
     taken: list[str] = []
     listed = 0
     while found and listed < count:

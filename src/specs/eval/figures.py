@@ -1,4 +1,4 @@
-"""Draws the figures of a report; all intervals are 95% and treat problems as independent."""
+"""Draws the figures of a report; all intervals are 95%, with problems as the independent units."""
 
 # pyright: reportUnknownMemberType=false
 # matplotlib is partly untyped.
@@ -34,7 +34,7 @@ FEWEST = 5
 
 
 def figures(report: Report, found: dict[str, Any]) -> list[Figure]:
-    """All figures that the report has data for; `found` is its `to_json`."""
+    """All figures that the report has data for; `found` is the result of its `to_json`."""
     methods = [(setting, found["methods"][names(report.settings)[setting.key]]) for setting in report.settings]
     settings = [setting for setting, method in methods if method["accuracy"] is not None and method["latency_s"]]
     if not settings:
@@ -104,7 +104,7 @@ def _trade_off(data: _PlotData) -> Figure:
         axes.plot(*zip(*front, strict=True), "--", color=INK, lw=0.8, alpha=0.6, zorder=0)
         axes.errorbar(*zip(*front, strict=True), fmt="o", mfc="none", mec=INK, ms=11, label="Pareto front")
         caption += (
-            " Ringed points are on the Pareto front: no other point is both quicker and more often right, by the means."
+            " Ringed points are on the Pareto front: by the means, no other point is both faster and more often right."
         )
     else:
         caption += " The solves ran on different machines, so their latencies are not comparable."
@@ -137,7 +137,7 @@ def _phases(data: _PlotData) -> Figure:
         canvas,
         "Latency by phase",
         "Mean busy time of each phase, stacked; diamonds are the mean latency with its 95% interval. Target and PRM "
-        "score at the same time, so a stack may be longer than the latency. Rest is time outside the models.",
+        'score at the same time, so a stack may be longer than the latency. "rest" is the time outside the models.',
     )
 
 
@@ -318,7 +318,7 @@ def _draft_share(data: _PlotData) -> Figure | None:
     return svg_figure(
         canvas,
         "Draft share over steps",
-        "Share of the k-th accepted steps that the draft wrote, over the solves that came so far; bands are 95% "
+        "Share of the k-th accepted steps that the draft wrote, over the solves with at least k steps; bands are 95% "
         f"intervals. Steps that fewer than {FEWEST} problems reach are left out. Each method has its largest n.",
     )
 

@@ -1,8 +1,8 @@
-"""Reads problems from files: JSON lines, CSV, parquet; the public test sets are such files on the hub.
+"""Reads problems from JSON lines, CSV or parquet files; the public test sets are such files on the hub.
 
 A row has its question in the column `question` or `problem`, and its answer in `answer` or `final_answer`, unless
-the caller names other columns. A list of answers means all of them, in any order. The column `solution` may hold
-worked steps. An answer in GSM8K's form, "... #### 18", contains the answer 18 and a solution.
+the caller names other columns. If the answer is a list, a question has all these answers, in any order. The column
+`solution` may hold worked steps. An answer in GSM8K's form, "... #### 18", contains the answer 18 and a solution.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ STANDARD_INPUT = Path("-")
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Names of the question and answer columns; the first one that a row has is used."""
+    """Names of the question and answer columns; each row uses the first one that it has."""
 
     question: tuple[str, ...] = ("question", "problem")
     answer: tuple[str, ...] = ("answer", "final_answer")
@@ -46,9 +46,10 @@ class Problem:
     """One question with its reference answer.
 
     Attributes:
+        answer: the reference answer as text; several answers are joined by commas.
         solution: worked steps, separated by blank lines; None if the data set has none.
         id: unique in its data set and the same on every machine; for a problem from a file it also depends on
-            the content.
+            question and answer.
     """
 
     question: str

@@ -1,8 +1,8 @@
 """A process that compares formulas: `python -m specs.eval.formula_worker`.
 
-It reads JSON lines `{"prediction": ..., "answer": ...}`, each with two LaTeX formulas, and answers each line with
-`{"correct": ...}`, null if the comparison fails. sympy can run forever on an unlucky formula, and only a process can
-always be stopped from outside, so `specs.eval.grading` runs this one.
+It first prints `{"ready": true}`. Then it reads JSON lines `{"prediction": ..., "answer": ...}`, each with two LaTeX
+formulas, and answers each line with `{"correct": ...}`, null if the comparison fails. sympy can run forever on some
+formulas, and only a separate process can always be stopped, so `specs.eval.grading` runs this one.
 """
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
@@ -20,7 +20,7 @@ from math_verify import LatexExtractionConfig, parse, verify
 from sympy import Expr, MatrixBase, N, Rational
 
 _DIGITS = 200
-"""Digits of math-verify's comparison; values that agree to this precision are equal."""
+"""Decimal digits of math-verify's comparison; values that agree to this precision count as equal."""
 _CLOSE = Rational(1, 10**40)
 
 
@@ -49,8 +49,8 @@ def _agree(one: Any, other: Any) -> bool:
 def _differ(one: Any, other: Any) -> bool:
     """Whether two expressions certainly differ, however little: verify treats 1/2004! as 0.
 
-    Expressions with symbols are compared at one point, where different ones may agree by chance. In that case,
-    or if a value cannot be computed, the result is False.
+    Expressions with symbols are evaluated at one point. If different ones agree there by chance, or if a value cannot
+    be computed, the result is False.
     """
     if isinstance(one, MatrixBase) and isinstance(other, MatrixBase):
         return one.shape == other.shape and any(map(_differ, one.flat(), other.flat()))

@@ -1,8 +1,8 @@
 """Decides whether an answer is right.
 
-This module compares normal forms, and `specs.eval.equivalence` compares structure and numbers. Formulas go to
-math-verify (extra `specs-llm[eval]`) in a separate process (`specs.eval.formula_worker`), which is stopped when an
-answer takes too long.
+This module compares normal forms, and `specs.eval.equivalence` compares structure and numbers. math-verify (extra
+`specs-llm[eval]`) compares formulas, in a separate process (`specs.eval.formula_worker`) that this module kills when
+an answer takes too long.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Grade:
     """The grade of a prediction.
 
     Attributes:
-        correct: None if it could not be decided; `reason` says why.
-        extracted: the answer that was read; None if there is none.
+        correct: whether it is right; None if undecided, and `reason` says why.
+        extracted: the answer that was read from the prediction; None if there is none.
     """
 
     correct: bool | None
@@ -64,7 +64,7 @@ def correct(prediction: str | None, answer: str, timeout_s: float = TIMEOUT_S) -
 
 
 def grade(prediction: str | None, answer: str, timeout_s: float = TIMEOUT_S) -> Grade:
-    """As `correct`, with the answer that was read. The reference may also be a text that states the answer."""
+    """Like `correct`, also with the answer that was read; `answer` may be a text that states the reference answer."""
     extracted: str | None = None
     try:
         if prediction is None:
@@ -77,16 +77,16 @@ def grade(prediction: str | None, answer: str, timeout_s: float = TIMEOUT_S) -> 
         raise
     except Exception as error:  # a bug in grading one answer must not stop the others
         return Grade(None, extracted, f"{type(error).__name__} while it was graded")
-    return Grade(verdict, extracted, "math-verify could not compare them, or not in time" if verdict is None else None)
+    return Grade(verdict, extracted, "math-verify failed to compare them or took too long" if verdict is None else None)
 
 
 def read_answer(text: str, answer: str, unboxed: bool = True) -> str | None:
     """The answer that a text gives to the question with the reference `answer`; None if it gives none.
 
-    If the reference lists k answers, the last k boxes together are the answer.
+    If the reference lists k answers, the answer is made of as many of the last boxes as together hold k.
 
     Args:
-        unboxed: whether to also read texts without a box (`specs.eval.extraction`).
+        unboxed: whether to also read answers from texts without a box (`specs.eval.extraction`).
     """
     count = len(answers_of(stated(_listed(answer))))
     text = _listed(text)
@@ -94,7 +94,7 @@ def read_answer(text: str, answer: str, unboxed: bool = True) -> str | None:
 
 
 def same_answer(prediction: str | None, answer: str, timeout_s: float = TIMEOUT_S) -> bool | None:
-    """As `correct`, for a prediction that is only an answer, such as the content of a box."""
+    """Like `correct`, for a prediction that is just an answer, such as the content of a box."""
     if prediction is None:
         return False
     prediction, answer = _listed(prediction), stated(_listed(answer))
@@ -132,7 +132,7 @@ def _compare_within(timeout_s: float) -> Callable[[str, str], bool | None]:
 
 
 class FormulaWorker:
-    """The process that compares formulas; the first comparison starts it, as does the first after a timeout."""
+    """The process that compares formulas; the first comparison starts it, and the first one after a timeout again."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -141,7 +141,7 @@ class FormulaWorker:
         atexit.register(self._stop)
 
     def same(self, prediction: str, answer: str, timeout_s: float) -> bool | None:
-        """Whether two formulas are the same; None if that took longer than `timeout_s`."""
+        """Whether two formulas are the same; None if the comparison failed or took longer than `timeout_s` seconds."""
         with self.lock:
             stdin = self.start()
             try:

@@ -1,4 +1,4 @@
-"""The grid of a run: labelled points, each a configured method."""
+"""The grid of a run: labelled points, each with a configured method."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Setting:
     Attributes:
         label: the method and what distinguishes it, such as `specs` or `specs tau=0.7`, without n.
         method: the method's name.
-        n: candidates; None for a method without candidates.
+        n: the method's option `n`; None if it has none.
         options: all options of the method by name, including n.
-        context: the other conditions of its run, if several runs are aggregated.
-        concurrency: solves at the same time, if aggregated runs differ in it; `label` then includes it.
+        context: models, law, limits, ... of its run as text, if several runs are aggregated.
+        concurrency: number of concurrent solves, if aggregated runs differ in it; `label` then includes it.
     """
 
     label: str

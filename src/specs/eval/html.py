@@ -18,7 +18,7 @@ TEMPLATE = Path(__file__).with_name("report.html.jinja")
 
 
 def page(report: Report, found: dict[str, Any], runs: Sequence[RecordedRun]) -> str:
-    """The page for `report` over `runs`; `found` is the report's `to_json`."""
+    """The page for `report` over `runs`; `found` is the result of its `to_json`."""
     from jinja2 import Environment, StrictUndefined
 
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -37,7 +37,7 @@ def page(report: Report, found: dict[str, Any], runs: Sequence[RecordedRun]) -> 
 
 
 def _result(name: str, method: dict[str, Any]) -> list[str]:
-    """A row of the first table."""
+    """The cells of a row of the table "Results"."""
     compared = method["reference"] != name
     latency: dict[str, Any] = method["latency_s"] or {}
     minus: dict[str, Any] = (method["accuracy_minus_beam"] or {}) if compared else {}
@@ -67,7 +67,7 @@ def _result(name: str, method: dict[str, Any]) -> list[str]:
 
 
 def _work(name: str, method: dict[str, Any]) -> list[str]:
-    """A row of the second table: time by phase, tokens by model."""
+    """The cells of a row of the table "Work": time by phase, tokens by model."""
     seconds, tokens = method["seconds"], method["tokens"]
     phases = ("draft", "target_generate", "target_score", "prm", "orchestration")
     return [

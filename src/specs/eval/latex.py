@@ -1,10 +1,10 @@
-r"""Tokens of two formulas as LaTeX that math-verify reads correctly.
+r"""Writes the tokens of two formulas as LaTeX that math-verify reads correctly.
 
 - Decimals become fractions, since math-verify compares floating-point numbers with a tolerance.
 - Letters that it would misread are renamed: it treats `R` and `r` as the same symbol, `I^2` as `I`, and `d` as a
   differential.
 - Arguments of functions get brackets, since it reads `\ln x \cdot x` as `\ln(x^2)`.
-- `f(x)` becomes a symbol, since it reads it as f times x.
+- `f(x)` becomes one symbol, since it reads it as f times x.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ FUNCTIONS = _LOGARITHMS | frozenset(
 _ENDS = frozenset("+ - , = < > ) ] | \\} ; : \\cdot \\times \\pm \\mp \\le \\ge \\ne \\in & \\\\".split()) | FUNCTIONS
 """Tokens that end a function's argument without brackets."""
 _APPLIED = frozenset("fgFGE")
-"""Letters that are functions if a bracket follows. `P` is one only for events; h(a + b) may be a product."""
+"""Letters that are functions if a bracket follows. `P` is one only if an event follows; h(a + b) may be a product."""
 
 
 def latex_pair(one: Sequence[Token], other: Sequence[Token], scales: Sequence[Fraction]) -> tuple[str, str] | None:
-    """Two formulas, each times its scale, in LaTeX; None if one is not a formula (words, `1 2`)."""
+    """Two formulas in LaTeX, each multiplied by its scale; None if one is not a formula (words, `1 2`)."""
     applications: dict[str, Token] = {}
     one, other = (_bracketed(_opaque(found, applications)) for found in (one, other))
     names = {token.text for token in (*one, *other) if token.kind == "command"}

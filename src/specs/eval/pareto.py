@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-# Okabe and Ito's colours, told apart by colour-blind readers and in print.
+# Okabe and Ito's colours, which colour-blind readers can distinguish, also in print.
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
 LABELS = {"latency_ratio": "latency over that of {}, median", "p95_s": "latency, 95th percentile, s"}
 

@@ -1,6 +1,6 @@
-"""Plots as SVG for pages with a light or dark background.
+"""Draws plots as SVG for pages with a light or dark background.
 
-matplotlib does not know `currentColor`, so plots use a placeholder colour, which is replaced in the SVG.
+matplotlib does not know `currentColor`, so plots use a placeholder colour, which `svg_figure` replaces in the SVG.
 """
 
 # pyright: reportUnknownMemberType=false
@@ -74,6 +74,7 @@ def save_figure(canvas: Canvas, folder: Path, name: str) -> None:
 
 
 def svg_figure(canvas: Canvas, title: str, caption: str) -> Figure:
+    """The canvas as SVG to embed in a page, in the page's text colour; equal canvases give equal text."""
     import matplotlib
 
     # Text stays text, in the page's font; with a fixed salt, equal figures give equal bytes.

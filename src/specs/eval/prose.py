@@ -1,4 +1,4 @@
-r"""Values in a sentence: each is a whole formula with its unit, and knows whether words around it negate it."""
+r"""Finds the values in a sentence: whole formulas with their units, and whether words around them negate them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from specs.eval.units import is_unit
 
 _DOLLARS = r"\$(?=[^\s$])[^$\n]*?(?<=[^\s\\])\$(?!\d)"
-"""A formula between dollar signs. No space inside them and no digit after them, so "$130 and $200" is none."""
+"""A formula between dollar signs: without spaces next to them or a digit after them, so "$130 and $200" is none."""
 _ROWS = "align|aligned|alignat|array|equation|gather|gathered|split|eqnarray"
 FORMULA = re.compile(
     r"\\\[.{1,1000}?\\\]|\$\$.{1,1000}?\$\$|\\\(.{1,1000}?\\\)"
@@ -26,12 +26,12 @@ _PIECE = re.compile(
     re.DOTALL,
 )
 _NAMES = frozenset("pi sqrt sin cos tan log ln exp infinity".split())
-"""Words that are part of a formula."""
+"""Words that belong to a formula."""
 _VALUED = re.compile(
     r"[\d½¼¾⅓⅔π√∞]|\\(?:frac|dfrac|tfrac|pi|sqrt|infty|binom)|(?<![A-Za-z])(?:pi|sqrt|infinity)(?![A-Za-z])"
     r"|[A-Za-z)]\s*[-+*/^=]\s*[A-Za-z(]"
 )
-"""A pattern that a value matches, but a symbol or a sign in a sentence does not."""
+"""Matches in a value, but not in a lone symbol or sign in a sentence."""
 _DENIALS = frozenset(
     "not isn't aren't wasn't can't cannot doesn't won't never neither nor instead except without".split()
 )
@@ -54,7 +54,8 @@ class Value:
     """A value in a sentence.
 
     Attributes:
-        start: where it starts.
+        start: index of its first character.
+        text: the value with its unit.
         joined: whether only commas, "and" or "or" separate it from the previous value.
         hedged: whether words around it negate or change it (`not 42`, `at most 42`, `42 and a half`).
     """
@@ -66,7 +67,7 @@ class Value:
 
 
 def values_of(line: str) -> list[Value]:
-    """The values of a line in order: delimited formulas, and runs of characters that formulas are made of."""
+    """The values of a line in order: delimited formulas, and runs of numbers, symbols and signs."""
     found: list[Value] = []
     between: list[str] = []  # words and stops since the last value
     start, end, depth = 0, 0, 0  # of the current run, which is empty if start == end

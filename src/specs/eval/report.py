@@ -25,9 +25,9 @@ from specs.types import Role, Seconds
 REFERENCE = "beam"
 """The method that the others are compared with."""
 MARGIN = 0.02
-"""Accuracy that "not worse" may lose: non-inferiority by the one-sided 95% lower bound."""
+"""Margin of "not worse", 2 points of accuracy: non-inferiority by the one-sided 95% lower bound."""
 BY_CONSTRUCTION = "the same by construction"
-"""Verdict on a method that by construction takes the same steps as the reference; no number of problems is needed."""
+"""Verdict on a method that takes the same steps as the reference by construction, for any number of problems."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +64,17 @@ class Report:
         """The report as plain values; unknown values are None.
 
         `solves` counts all solves, `failed` those that ended with an error, `undecided` those whose
-        answer could not be graded. It is not known whether failed and undecided solves are right, so
+        answer could not be graded. Whether failed and undecided solves are right is unknown, so
         accuracies have two ends: `accuracy` counts them all as wrong, `accuracy_at_most` as right, and
-        intervals cover both. A method is compared with the beam search of the same n if there is one, else
-        with the only beam search (`reference`), over the problems and seeds that both have; the ends of
-        the difference are `mean` and `mean_at_most`. Latency and work cover the solves that did not
-        fail: `seconds`, `latency_s`, `flops`, `tokens` and `steps_mean` are means per solve;
-        `latency_s.per_step`, shares and `processed_over_minimum` are ratios of sums. All intervals
-        are 95%, with problems, not solves, as the independent units.
+        intervals cover both.
+
+        `reference` is the beam search that a method is compared with: that of the same n, else the only one.
+        The comparison covers the problems and seeds that both have; the two ends of the difference are
+        `mean` and `mean_at_most`.
+
+        Latency and work cover the solves that did not fail. `seconds`, `latency_s`, `flops`, `tokens`
+        and `steps_mean` are means per solve; `latency_s.per_step`, shares and `processed_over_minimum`
+        are ratios of sums. All intervals are 95%, with problems, not solves, as the independent units.
         """
         seed: int = self.configuration["seed"]
         rows, called = self.by_name(), names(self.settings)
@@ -183,7 +186,7 @@ def _alone(rows: Sequence[Row], seed: int) -> dict[str, Any]:
 
 
 def _accuracy(rows: Sequence[Row]) -> dict[str, Any]:
-    """Shares of right answers with every unknown solve counted as wrong, and with every one counted as right."""
+    """Shares of right answers if every unknown solve is wrong and if every one is right, with one interval for both."""
     if all(row.correct is None for row in rows):
         return dict.fromkeys(("accuracy", "accuracy_at_most", "accuracy_interval"))
     problems = [row.problem_id for row in rows]
@@ -193,10 +196,10 @@ def _accuracy(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def accuracy_difference(pairs: Sequence[tuple[Row, Row]], seed: int = 0) -> tuple[Difference, float] | None:
-    """Accuracy of the first minus that of the second over pairs, and the largest mean that is possible.
+    """Accuracy of the first rows of the pairs minus that of the second, and the largest possible mean difference.
 
-    Unknown solves count as is worst for the first, and for the upper ends as is best for it. None if no pair
-    is known on both sides.
+    The mean and the lower ends assume the outcomes of unknown solves that are worst for the first, the largest mean and
+    the upper end those that are best for it. None if no pair has two known outcomes.
     """
     known = [(ours, theirs) for ours, theirs in pairs if ours.correct is not None and theirs.correct is not None]
     if not known:
@@ -244,7 +247,7 @@ def _latency_ratio(pairs: Sequence[tuple[Row, Row]], seed: int) -> dict[str, flo
 
 
 def _same_steps(setting: Setting, reference: Setting) -> bool:
-    """Whether a method takes the same steps as the reference by construction: at most their speculation differs."""
+    """Whether a method takes the reference's steps by construction: only token-level speculation may differ."""
     if setting.context != reference.context:  # other models, another law or other limits
         return False
     options = {name: value for name, value in setting.options.items() if name != "speculate"}
@@ -252,7 +255,7 @@ def _same_steps(setting: Setting, reference: Setting) -> bool:
 
 
 def _over_minimum(rows: Sequence[Row], role: Role) -> float | None:
-    """Positions computed, except those for guesses, over the fewest possible; None if inexact."""
+    """Positions computed, without speculated ones, over the minimum; None if the minimum is unknown (text scoring)."""
     processed, minimum = 0, 0
     for row in rows:
         fewest = row.usage[role]["minimum"]

@@ -1,4 +1,4 @@
-"""Rows, each the JSON line of one finished solve, and the collection of rows that a run adds to."""
+"""Rows, the JSON lines that summarise finished solves, and the collection of rows that a run adds to."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Row:
         n: the method's n, if it has one.
         seed: sampling seed.
         correct: None if the solve failed (finish reason `error`) or its answer could not be graded.
-        answer: the answer that was compared: the last box or, if the data set's answer lists several, as many of
-            the last boxes; or the answer read from a text without a box.
+        answer: the answer that was compared: the content of the last box (of several last boxes, if the data set's
+            answer is a list), or the answer read from a text without a box; None if there is none.
         reference: the data set's answer.
-        error: as in `Result`.
+        error: as in `Result`, or why the answer could not be graded.
         latency_s: seconds, end to end.
         steps, draft_steps: number of accepted steps, and of those that the draft wrote.
         trail: `writer`, `accepted`, `reward` and `log_ratio` of every step, including rejected ones.
@@ -60,7 +60,7 @@ class Row:
 
     @property
     def failed(self) -> bool:
-        """Whether the solve ended with an error; other solves may still be undecided (`correct` is None)."""
+        """Whether the solve ended with an error; a solve that did not may still be undecided (`correct` is None)."""
         return self.finish_reason == Finish.ERROR
 
     @property

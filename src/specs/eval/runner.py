@@ -1,7 +1,7 @@
 """The runner: solves the same problems with several configured methods, interleaved in one process.
 
-The methods take turns problem by problem, in rotating order, so drift (clocks, heat, other processes) affects all
-of them alike. To warm up, each method first solves one problem that does not count.
+The methods take turns problem by problem, in rotating order, so that drift (clock rates, heat, other processes) affects
+all of them alike. To warm up, each method first solves one problem that does not count.
 """
 
 from __future__ import annotations
@@ -102,10 +102,10 @@ class RunProgress:
     """The progress of a run.
 
     Attributes:
-        done, total: numbers of solves.
-        seconds_left: estimated seconds; None while unknown.
+        done, total: numbers of solves that are done and that are planned.
+        seconds_left: estimated seconds until the end of the run; None while unknown.
         graded: numbers of (right, graded) solves by the name of the grid point.
-        title: the current run, if several runs belong together.
+        title: name of the current run, if it is one of several.
     """
 
     done: int
@@ -122,10 +122,10 @@ OnProgress = Callable[[RunProgress], None]
 
 
 def solve_all(plan: Plan, models: Models, rows: Rows, progress: OnProgress | None = None, concurrency: int = 1) -> bool:
-    """Run the solves of `plan` that `rows` lacks or holds as failed, and add each to `rows` as it ends.
+    """Run the solves of `plan` that `rows` lacks or holds ungraded, and add each to `rows` when it ends.
 
     Args:
-        concurrency: solves at the same time, >= 1.
+        concurrency: number of concurrent solves, >= 1.
 
     Returns:
         Whether Ctrl-C ended the run early; unfinished solves are dropped then.

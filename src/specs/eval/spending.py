@@ -1,9 +1,9 @@
-"""Sets `tau` without a search, from the share of draft steps that the target should write again.
+"""Sets `tau` without a search, from the share of draft steps that the target should rewrite.
 
     tau = tau_for_share(results, 0.1)        the tau that a tenth of the draft steps fall below
 
-The threshold comes from the rewards of earlier solves, right or wrong. Call it again as more solves end; each solve
-still depends only on its own `tau` and seed.
+The threshold comes from the rewards of earlier solves, whether these were right or wrong. The function can be called
+again as more solves end; each solve still depends only on its own `tau` and seed.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ def tau_for_share(
     """The threshold that `target_share` of the chosen draft steps, or slightly fewer, fall below.
 
     Args:
-        target_share: share of draft steps that the target writes again, in [0, 1).
-        switch_on, beta: options that define the quantity compared with tau; None uses each solve's own.
+        results: earlier solves; their chosen draft steps count, whether these were accepted or not.
+        target_share: share of draft steps that the target should rewrite, in [0, 1).
+        switch_on, beta: the options of `specs` that define the quantity compared with tau; None for each solve's own.
 
     Raises:
-        InputError: no draft step has a reward.
+        InputError: no draft step has a reward, or `target_share` is out of its range.
     """
     if not 0 <= target_share < 1:
         raise InputError(f"target_share must be in [0, 1), not {target_share}")

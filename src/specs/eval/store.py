@@ -1,11 +1,11 @@
-"""The folder of a run: configuration, rows and traces, stored so that the run can be killed at any point.
+"""The folder of a run: configuration, rows and traces. A run that is killed at any point can be continued.
 
     run.json          configuration, methods, and every start of the run
     results.jsonl     one line per solve (`specs.eval.rows.Row`)
     traces.jsonl.gz   the full traces, one line and one gzip member per solve
 
-The folder writes a trace before its row, and the row records the trace's byte range. So anything after the last
-complete row is unfinished, and is cut off when the run continues.
+`RunFolder` writes a trace before its row, and the row records the trace's byte range. So anything after the last
+complete row and its trace is unfinished, and `RunFolder` cuts it off when the run continues.
 """
 
 from __future__ import annotations
@@ -36,10 +36,12 @@ class RecordedRun:
     """The contents of a run folder.
 
     Attributes:
-        configuration: data set, models, law, limits and first seed, which all starts share.
+        path: the folder.
+        configuration: data set, models, law, limits and first seed, which all starts of the run share.
         settings: the configured methods.
         starts: time, number of problems and seeds, command and environment of each start.
-        size: bytes of the complete rows; an incomplete row may follow them.
+        rows: the rows by key.
+        size: size of the complete rows in bytes; an incomplete row may follow them.
     """
 
     path: Path
@@ -78,19 +80,19 @@ def read_run(path: Path) -> RecordedRun:
 
 
 class RunFolder(Rows):
-    """A run folder opened for adding rows: a context manager that holds an exclusive lock."""
+    """A run folder that is open for adding rows: a context manager that holds an exclusive lock."""
 
     def __init__(self, path: Path, configuration: dict[str, Any], settings: Sequence[Setting]) -> None:
-        """Open a folder, which may be new or empty, and continue the run in it.
+        """Open a folder, which may be new or empty, and continue the run in it if there is one.
 
         A run may grow by more problems of the same data set, more seeds, more methods or other n.
 
         Raises:
-            InputError: it holds other files or a run with another configuration, or it is in use.
+            InputError: the folder holds other files or a run with another configuration, or is in use or unusable.
         """
         super().__init__()
         self.path = path
-        # As JSON would give them back, for comparison with the stored configuration.
+        # In the types that JSON returns, to be compared with the stored configuration.
         self._configuration: dict[str, Any] = plain(configuration)
         self._settings = [Setting(**plain(asdict(setting))) for setting in settings]
         self._starts: list[dict[str, Any]] = []
@@ -198,7 +200,7 @@ def _open_for_append(path: Path, size: int) -> BinaryIO:
 
 
 def _check_same_options(path: Path, wanted: Setting, stored: Setting) -> None:
-    """Raise `InputError` if a label had other options before."""
+    """Raise `InputError` if the stored setting of the same label and n has other options."""
     for name in sorted({*wanted.options, *stored.options}):
         ours, theirs = wanted.options.get(name), stored.options.get(name)
         if ours != theirs:

@@ -1,4 +1,4 @@
-r"""The parts of an answer: the entries of a list, name and value of an equation, the content of brackets."""
+r"""Takes an answer apart: the entries of a list, the name and value of an equation, the content of brackets."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def split(found: Sequence[Token], *separators: str) -> list[Tokens]:
 
 
 def enclosed(found: Sequence[Token]) -> tuple[str, Tokens, str] | None:
-    """Opening bracket, content and closing bracket if one pair encloses everything; `[0,1)` has a pair."""
+    """Opening bracket, content and closing bracket if one pair encloses all tokens, as in `[0,1)`; else None."""
     if len(found) < 2 or found[0].text not in _OPENING or found[-1].text not in _CLOSING:
         return None
     depth = 0
@@ -98,7 +98,7 @@ def unparenthesised(found: Tokens) -> Tokens:
 def name_and_value(part: Tokens) -> tuple[str, Tokens]:
     r"""Name and value of `x = 5`, `x \in [1,2]` and `1 \le x < 2`, which is `[1,2)`; the name is "" if there is none.
 
-    `x = \frac{1}{3} \approx 0.33` has the exact value.
+    The value of `x = \frac{1}{3} \approx 0.33` is the exact one.
     """
     exact, *rounded = split(part, "\\approx")
     if rounded and exact:

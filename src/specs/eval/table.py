@@ -48,7 +48,7 @@ def table(found: dict[str, Any]) -> str:
 
 
 def notes(name: str, method: dict[str, Any]) -> list[str]:
-    """Notes on one method: whether it is worse than the reference, and which solves it failed."""
+    """Notes on one method: whether it is worse than the reference, and how many solves failed or are undecided."""
     said: list[str] = []
     if method["reference"] not in (None, name) and (minus := method["accuracy_minus_beam"]):
         said.append(f"{name}: {_compared(method['reference'], minus)}")
@@ -84,7 +84,10 @@ def format_estimate(
     scale: float = 1,
     most: float | None = None,
 ) -> str:
-    """A number with its interval, if known; "value to most" if it may lie anywhere in between."""
+    """A number with its interval, if known; "value to most" if the number may be anywhere between the two.
+
+    All numbers are multiplied by `scale` first; "-" if `value` is None.
+    """
     if value is None:
         return "-"
     if most not in (None, value):

@@ -1,4 +1,4 @@
-r"""Units of an answer: `5 \text{ cm}`, `15\mbox{ cm}^2`, `\$32`, `90^\circ`, `5 million dollars`, `50\%`.
+r"""Reads the unit of an answer: `5 \text{ cm}`, `15\mbox{ cm}^2`, `\$32`, `90^\circ`, `5 million dollars`, `50\%`.
 
 A unit is a factor times powers of base units: `cm^2` is 1/10000 of a square metre. A word that is not in the
 table (`apples`) is its own base unit, unless it changes a value (`squared`, `less`).
@@ -65,12 +65,12 @@ _NO_UNIT = frozenset(
     "and or to from by with without except about around approximately nearly almost between only negative positive "
     "each other log ln sin cos tan sqrt divided multiplied raised double twice triple".split()
 )
-"""Words, in the singular, that change the value before them or are ambiguous."""
+"""Words (in the singular) that are no unit: they change the value before them or are ambiguous."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """`count` (a million, in 5 million) times `factor` times base units, each with its power, sorted by name."""
+    """A unit: `count` (a million, in 5 million) times `factor` times base units with their powers, sorted by name."""
 
     count: Fraction = Fraction(1)
     factor: Fraction = Fraction(1)
@@ -95,7 +95,7 @@ def unit_of(found: Sequence[Token], formula: bool = False) -> tuple[tuple[Token,
 
 
 def _behind(found: Sequence[Token], formula: bool) -> tuple[tuple[Token, ...], Unit | None]:
-    """As `unit_of`, for a unit at the end."""
+    """Like `unit_of`, for a unit at the end."""
     for start in range(max(1, len(found) - 2 * _MOST_WORDS), len(found)):
         if found[start - 1].kind == "word":
             break

@@ -1,4 +1,4 @@
-"""Methods: generators that yield requests and receive replies; no I/O (docs/method.md)."""
+"""Methods: generators that yield requests and receive replies, without I/O (docs/method.md)."""
 
 from __future__ import annotations
 
@@ -10,32 +10,36 @@ from specs.core.keys import Key
 from specs.types import Accept, Branch, Finish, Propose, Role, SamplingParams, SelectTrace
 
 Flow = Generator[Propose | Accept | Branch | SelectTrace, Any, Finish]
-"""Yields requests. `Propose` is answered by a `Proposal`, `Accept` by the finish
-reason if the solve is over, else None; `Branch` by one such reason or None for each kept
-candidate; `SelectTrace` by None."""
+"""A running method: it yields requests, is sent their replies, and returns the finish reason.
+
+The reply to `Propose` is a `Proposal`; to `Accept` the finish reason if the solve is over, else None; to `Branch` a
+tuple with a finish reason or None for each kept candidate; to `SelectTrace` None.
+"""
 
 
 class Method(Protocol):
     """A configured method.
 
     Attributes:
-        name: as on the command line.
-        roles: models that it needs.
+        name: its name on the command line.
+        roles: the models that it needs.
     """
 
     @property
     def name(self) -> str: ...
     @property
     def roles(self) -> frozenset[Role]: ...
-    def solve(self, question: str, sampling: SamplingParams, key: Key) -> Flow: ...
+    def solve(self, question: str, sampling: SamplingParams, key: Key) -> Flow:
+        """The requests that solve `question`; `key` is for the method's own draws (`Key.for_method`)."""
+        ...
 
 
 def candidates_of(method: Method) -> int:
-    """Candidates that a method asks for at a time: its `n`, or 1."""
+    """Candidates a step: the method's `n`, or 1 if it has no such option."""
     return settings_of(method).get("n", 1)
 
 
 def settings_of(method: Method) -> dict[str, Any]:
-    """Options of a method, for the record: its fields, or its `settings` if it has them."""
+    """Options of a method by name, as traces record them: its `settings` if it has that attribute, else its fields."""
     own: dict[str, Any] | None = getattr(method, "settings", None)
     return asdict(cast(Any, method)) if own is None else own

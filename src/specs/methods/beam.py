@@ -1,14 +1,14 @@
-"""PRM beam search: per step the candidates with the highest reward go on.
+"""PRM beam search: in every step the candidates with the highest reward stay.
 
 With one trace (`width` 1) this is per-step best of n, the papers' "BS(B)" and "BS(S)". With
 `width` m it is the usual beam search with a PRM (Snell et al., arXiv 2408.03314): the m best
-different candidates go on, each with n / m candidates of its own. `dvts`, diverse verifier tree
-search (Beeching et al., "Scaling test-time compute with open models", 2024), keeps the best
-candidate of each of m subtrees instead, which never meet again after the question. A trace that
-is complete is set aside; once m are, the one with the highest last reward is the result.
+different candidates stay, and the writer samples n / m continuations of each. `dvts`, diverse
+verifier tree search (Beeching et al., "Scaling test-time compute with open models", 2024), keeps the
+best candidate of each of m subtrees instead; the subtrees share only the question. A complete trace
+is set aside; once m traces are complete, the one with the highest last reward is the result.
 
-Model calls a step: n samples of the writer, one PRM pass (n / m of each for every trace set aside
-less).
+Model calls a step: n samples of the writer, one PRM pass over them; n / m fewer candidates for each
+trace set aside.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from specs.types import Accept, Branch, Candidate, Finish, Proposal, Propose, Ro
 from specs.types.checks import at_least, check_fields
 
 Keep = Callable[[tuple[Candidate, ...], int], list[int]]
-"""Candidates and how many traces are still to be completed -> those that go on, the best first."""
+"""(candidates, number of traces still to be completed) -> indices of the candidates to keep, the best first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Beam:
-    """PRM beam search: per step the candidates with the highest reward go on.
+    """PRM beam search: in every step the candidates with the highest reward stay.
 
     Attributes:
         n: candidates a step, over all traces.
-        width: traces side by side; divides n.
-        writer: whose candidates they are; the method's name says so.
+        width: traces side by side; must divide n.
+        writer: the model that writes; fixed by the method's name.
 
     Names:
-        beam: PRM beam search: the target's candidates with the highest reward go on
+        beam: PRM beam search: the target's candidates with the highest reward stay
         beam-draft: PRM beam search with candidates of the draft
 
     Examples:
@@ -68,11 +68,11 @@ class Beam:
 
 @dataclass(frozen=True, slots=True)
 class Dvts:
-    """Diverse verifier tree search: the best candidate of each subtree goes on.
+    """Diverse verifier tree search: the best candidate of each subtree stays.
 
     Attributes:
         n: candidates a step, over all subtrees.
-        width: subtrees; divides n.
+        width: number of subtrees; must divide n.
 
     Examples:
         dvts:n=16:width=4
@@ -97,7 +97,7 @@ class Dvts:
 def _search(
     writer: Role, sampling: SamplingParams, live: list[Trace], first_n: int, n: int, width: int, keep: Keep
 ) -> Flow:
-    """Grow the traces `live`, `first_n` candidates of each in the first step and `n` in later ones."""
+    """Extend the traces `live` step by step, with `first_n` candidates of each in the first step and `n` later."""
     complete: list[tuple[Trace, Finish]] = []
     while live:
         n_each = n if live[0].steps else first_n
@@ -138,4 +138,4 @@ def _best_of_each(n: int) -> Keep:
 def check_width(n: int, width: int) -> None:
     """Raise `InputError` unless the traces share the candidates evenly."""
     if n % width:
-        raise InputError(f"width is {width}, which does not divide n, which is {n}; give a divisor of n")
+        raise InputError(f"width is {width}, which does not divide n={n}; give a divisor of n")

@@ -1,7 +1,7 @@
-"""Methods over whole solutions: best-of-n by the final PRM reward, votes, and both.
+"""Methods over whole solutions: best-of-n by the last PRM reward, majority votes, and votes weighted by reward.
 
-`majority` is self-consistency (Wang et al., arXiv 2203.11171); weighted by reward it is the vote
-of Snell et al. (arXiv 2408.03314); `soft-best-of-n` is that of Verdun et al. (arXiv 2505.03156).
+`majority` is self-consistency (Wang et al., arXiv 2203.11171), `weighted-majority` the weighted vote
+of Snell et al. (arXiv 2408.03314), `soft-best-of-n` the method of Verdun et al. (arXiv 2505.03156).
 Model calls: n whole samples of the target; all but `majority` add one PRM pass over them.
 """
 
@@ -97,9 +97,7 @@ class Majority:
 
 @dataclass(frozen=True, slots=True)
 class WeightedMajority:
-    """Vote weighted by reward: the first sample with the heaviest answer.
-
-    An answer weighs the sum of the final rewards of its samples.
+    """Weighted vote: the first sample whose answer has the largest sum of last rewards.
 
     Attributes:
         n: samples, each a whole solution.

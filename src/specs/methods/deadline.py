@@ -1,15 +1,18 @@
-"""SPECS against the clock: as wide as the time that remains allows, in every step.
+"""SPECS with a deadline: each step has as many candidates and verifiers as the remaining time allows.
 
-Before each step a running estimate (`specs.core.latency`) says what it would take to write the rest of the
-solution one way or another, and the widest way that there is time for is taken:
+Before each step a running estimate (`specs.core.latency`) predicts how long the rest of the solution would take in
+each of these ways, and the method takes the first that fits into the remaining time:
 
-1. as configured: n candidates, verified by the PRM and the target; with n / 2, n / 4, ..., 1 candidates;
-2. two candidates, verified by the PRM alone, while there is time to write the bad ones again;
-3. n, n / 2, ..., 2 candidates, verified by the PRM alone;
-4. one candidate, unverified: the draft closes the solution as fast as it can.
+1. as configured, verified by the PRM and the target, with n candidates; then with n / 2, n / 4, ..., 1;
+2. two candidates, verified by the PRM alone;
+3. n, n / 2, ..., 2 candidates, verified by the PRM alone, without time for rewrites;
+4. one candidate, unverified: the draft completes the solution as fast as it can.
 
-A step that is the target's to write, it writes if the draft can still close after that; else the draft's stays.
-What each step took moves the estimate for the steps after it. With time enough this is `specs`, token for token.
+Ways 1 and 2 must also leave time for the target to rewrite the expected number of bad steps.
+
+If the target is to write a step, it does so only if the draft can still complete the solution afterwards; otherwise
+the draft's step stays. The measured time of each step updates the estimate for the later ones. With enough time this
+is `specs`, token for token.
 
 Model calls a step: at most those of `specs`.
 """
@@ -31,22 +34,24 @@ from specs.types import Candidate, Decision, Finish, Proposal, Propose, Role, Sa
 from specs.types.checks import POSITIVE, check_value
 
 _MORE_STEPS = 0.75
-"""Quantile of the steps that remain, which time is kept for."""
+"""Quantile of the number of remaining steps that is planned for."""
 _AIM = 0.5
-"""Share of the overtime that is planned with."""
+"""Share of the overtime that counts as available when a step is planned."""
 _RESERVE = 2.0
-"""Time is kept for so many times the rewrites that are usual."""
+"""Time is kept for this many times the usual number of rewrites."""
 _FEW = 2
-"""Candidates that the PRM alone verifies while there is time to rewrite the bad ones."""
+"""Most candidates if the PRM alone verifies and time is kept for rewrites."""
 _OVERTIME = 0.5
-"""Overtime is a usual step, but not more than this share of the deadline."""
+"""The overtime is the time of a usual step, but at most this share of the deadline."""
 
 
 class Way(NamedTuple):
     """How the draft writes a step.
 
     Attributes:
-        rewrites: whether time is kept for the target to write steps again.
+        kind: who verifies the step.
+        n: number of candidates.
+        rewrites: whether time is kept for the target to rewrite steps.
     """
 
     kind: Kind
@@ -56,13 +61,13 @@ class Way(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What a solve under way knows of its time.
+    """What a running solve knows about its time.
 
     Attributes:
-        remaining_s: seconds until the deadline; negative beyond it.
-        estimate: of what steps take, as those of this solve have moved it.
-        done: accepted steps.
-        used: models that have taken part.
+        remaining_s: seconds until the deadline; negative after it.
+        estimate: the estimate of step times, updated by the steps of this solve.
+        done: number of accepted steps.
+        used: roles that have taken part so far.
     """
 
     remaining_s: float
@@ -71,15 +76,15 @@ class Moment:
     used: frozenset[Role] = frozenset()
 
     def left(self, done: int) -> int:
-        """Steps to count on behind the first `done`."""
+        """Number of further steps to plan for after the first `done`."""
         return self.estimate.left(done, _MORE_STEPS)
 
     def needed(self, kind: Kind, n: int, steps: int = 1) -> float:
-        """Seconds that so many steps of a kind take."""
+        """Expected seconds of `steps` steps of a kind."""
         return self.estimate.seconds(kind, n, steps, not ROLES[kind] <= self.used)
 
     def after(self, kind: Kind, n: int, remaining_s: float | None) -> Moment:
-        """The moment of the reply to a proposal, which says what remains; None where there is no deadline."""
+        """The moment after a step of `n` candidates; `remaining_s` is None without a deadline."""
         used = self.used | ROLES[kind]
         if remaining_s is None:
             return replace(self, used=used)
@@ -92,9 +97,10 @@ class Deadline:
     """`specs` with a deadline, as a method.
 
     Attributes:
-        policy: as it is where there is time enough.
-        deadline_s: seconds that the whole solve has; a step under way then has the time of one usual step more.
-        estimate: of what steps take.
+        policy: the method to follow while there is enough time.
+        deadline_s: seconds for the whole solve, > 0; a step under way at the deadline may run for the overtime
+            (`overtime_s`) more.
+        estimate: the estimate of step times before this solve.
     """
 
     policy: Specs
@@ -114,7 +120,7 @@ class Deadline:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """For the record: the policy's options, and what steps were expected to take."""
+        """The policy's options and the estimate of step times, as traces record them."""
         return {**asdict(self.policy), "estimate": asdict(self.estimate)}
 
     def solve(self, question: str, sampling: SamplingParams, key: Key) -> Flow:
@@ -122,13 +128,16 @@ class Deadline:
         return self.policy.solve(question, sampling, key, AgainstTheClock(self))
 
     def overtime_s(self, estimate: Estimate) -> float:
-        """Seconds beyond the deadline that a step may take: those of a usual one, before this solve or by now."""
+        """Seconds beyond the deadline that a step may take: those of a usual step, at most `_OVERTIME` of the deadline.
+
+        The usual step is the shorter one of those that `self.estimate` and `estimate` expect.
+        """
         usual_s = (one.seconds(*self.ways[0][:2]) for one in (self.estimate, estimate))
         return min(*usual_s, _OVERTIME * self.deadline_s)
 
     @property
     def ways(self) -> list[Way]:
-        """How the draft may write a step, the widest first."""
+        """The ways in which the draft may write a step, in order of preference."""
         full = Kind.VERIFIED if self.policy.score == "tilted" else Kind.REWARDED
         few = min(self.policy.n, _FEW)
         return [
@@ -139,7 +148,7 @@ class Deadline:
         ]
 
     def way(self, now: Moment) -> Way:
-        """The widest way to write this step and all later ones in the time that remains."""
+        """The first way in which this step and all later ones fit into the remaining time; the last if none does."""
         left, room = now.left(now.done), self._room(now)
         rewrites = min(1.0, _RESERVE * now.estimate.rewrites * left)
         for way in self.ways[:-1]:
@@ -151,9 +160,10 @@ class Deadline:
         return self.ways[-1]
 
     def target_n(self, now: Moment, n: int) -> int | None:
-        """Candidates of the target for this step, up to `n`; None if the draft could not even close after one.
+        """Number of the target's candidates for this step, at most `n`; None if the target has no time for one.
 
-        More than one leave time to go on with as many.
+        With more than one, there is time for the later steps to have as many; with one, for the draft to complete
+        the solution alone.
         """
         left, room, after = now.left(now.done + 1), self._room(now), replace(now, used=frozenset(Role))
         for fewer in _halved(n):
@@ -167,13 +177,13 @@ class Deadline:
 
 
 class AgainstTheClock:
-    """A `Schedule`: each step as wide as the time that remains allows."""
+    """The `Schedule` of a deadline: narrows steps to what the remaining time allows."""
 
     def __init__(self, deadline: Deadline) -> None:
         self._deadline = deadline
         self._now = Moment(deadline.deadline_s, deadline.estimate)
         self._asked = deadline.ways[0][:2]
-        """How the step at hand was asked for: kind and number of candidates."""
+        """Kind and number of candidates of the last request."""
         self._overtime_s = 0.0
         self._hurried = False
 
@@ -197,7 +207,7 @@ class AgainstTheClock:
         n = self._deadline.target_n(self._now, self._asked[1])
         self._hurried |= n != self._asked[1]
         if n is None and decision.chosen is None:
-            n = 1  # there is no step to keep
+            n = 1  # no draft step has support, so the target must write
         return None if n is None else (self._narrowed(Kind.TARGET, n), step.rewritten())
 
     def replied(self, proposal: Proposal) -> None:
@@ -207,7 +217,7 @@ class AgainstTheClock:
         return Finish.DEADLINE if self._hurried and finish in (Finish.ANSWER, Finish.END_OF_TEXT) else finish
 
     def _narrowed(self, kind: Kind, n: int) -> Policy:
-        """The policy with `n` candidates, scored by those who verify."""
+        """The policy with `n` candidates and the verifiers of `kind`."""
         self._asked = kind, n
         policy = self._deadline.policy
         narrowed = replace(policy, n=n, score="raw" if kind is Kind.REWARDED else policy.score)
@@ -216,9 +226,10 @@ class AgainstTheClock:
 
 @dataclass(frozen=True, slots=True)
 class Hurried(Policy):
-    """A policy whose steps may run `overtime_s` beyond the deadline.
+    """A policy whose steps may run `overtime_s` seconds beyond the deadline.
 
-    `alone`: the draft writes one candidate, which nobody verifies.
+    Attributes:
+        alone: whether the draft writes one candidate, unverified.
     """
 
     policy: Specs

@@ -1,8 +1,8 @@
 """GSI: guided speculative inference (Geuter et al., arXiv 2506.04118).
 
-Per step n draft candidates, one drawn from softmax(beta r + log p - log q). It stays if its own
-tilted reward r + (log p - log q) / beta is at least `threshold`; otherwise the target writes n
-candidates and one is drawn from softmax(beta r).
+In each step the draft writes n candidates, and one is drawn from softmax(beta r + log p - log q). It
+stays if its tilted reward r + (log p - log q) / beta is at least `threshold`; otherwise the target
+writes n candidates, and one is drawn from softmax(beta r).
 
 Model calls a step: n draft samples, one target pass, one PRM pass; a rejected step adds n target
 samples and one PRM pass.
@@ -23,14 +23,15 @@ from specs.types.checks import above, at_least, check_fields
 
 @dataclass(frozen=True, slots=True)
 class Gsi(Policy):
-    """GSI: a draft candidate by tilted reward, or if that is low one of the target's.
+    """GSI: draw a draft candidate by tilted reward; if that is low, the target rewrites.
 
     The defaults of `beta` and `threshold` are the published ones.
 
     Attributes:
         n: candidates a step.
-        beta: inverse temperature of the choice.
-        threshold: tilted reward from which a draft step is kept; -inf rejects only steps without support.
+        beta: inverse temperature of the draw.
+        threshold: lowest tilted reward, r + (log p - log q) / beta, at which a draft step is kept; -inf rejects only
+            steps without support.
 
     Examples:
         gsi:n=16:threshold=0.3
@@ -58,7 +59,7 @@ class Gsi(Policy):
         return decision.chosen is not None and decision.scores[decision.chosen] >= self.beta * self.threshold
 
     def _expected(self, step: Step, candidates: tuple[Candidate, ...]) -> int | None:
-        """The draft candidate that stays if the target agrees with the draft; none without rewards."""
+        """The draft candidate that will be kept if p = q, for the prefetch; None without rewards."""
         decision = self.choose(step, candidates)
         return decision.chosen if self.accepts(step, candidates, decision) else None
 

@@ -1,9 +1,9 @@
 """Hard rejection of whole steps: what soft verification replaces.
 
-One draft step `y` stays with probability min(1, p(y|c) / q(y|c)); otherwise the target writes the
-step. No PRM. The step then has the law min(p, q) + (1 - sum min(p, q)) p, which lies nearer to `p`
-than the draft does but is not `p`: token-level speculative decoding draws its replacement from
-the residual, and the residual over whole steps cannot be sampled.
+The draft writes one step `y`, which stays with probability min(1, p(y|c) / q(y|c)); otherwise the
+target writes the step. There is no PRM. The step then has the law min(p, q) + (1 - sum min(p, q)) p,
+which is nearer to `p` than `q` is, but is not `p`: token-level speculative decoding draws the
+replacement from the residual distribution, which cannot be sampled over whole steps.
 
 Model calls a step: one draft sample and one target pass; a rejected step adds one target sample.
 """
@@ -34,5 +34,5 @@ class HardReject(Policy):
         return choose_best([log_ratio(candidates[0])])
 
     def accepts(self, step: Step, candidates: Sequence[Candidate], decision: Decision) -> bool:
-        # uniform() lies in [0, 1), so a step to which the target gives nothing never stays.
+        # uniform() is in [0, 1), so a step to which the target gives probability 0 never stays.
         return step.draw("accept").uniform() < math.exp(min(0.0, decision.scores[0]))

@@ -1,9 +1,9 @@
-"""Oracle routing by reward: an upper bound of any rule that chooses the writer of a step.
+"""Oracle routing by reward: an upper bound for all rules that choose the writer of a step.
 
-Per step both models write n candidates and the one with the highest reward stays, whoever wrote
-it; equal rewards go to the draft. No rule that has to decide before the target has written can
-route better by that reward (the oracle of Arbitrage, arXiv 2512.05033). Its latency says nothing,
-since it pays for both models in every step.
+In each step both models write n candidates, and the one with the highest reward stays; among equal
+rewards the draft's. A rule that decides before the target has written cannot route better by that
+reward (the oracle of Arbitrage, arXiv 2512.05033). Its latency is not comparable, since both models
+write in every step.
 
 Model calls a step: n draft samples, n target samples, two PRM passes.
 """

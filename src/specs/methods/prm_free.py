@@ -1,8 +1,8 @@
 """SPECS without a reward model: the target's log-ratio alone.
 
-Per step n draft candidates, one drawn from softmax(log p - log q): self-normalised importance
-sampling of the target's next step. Nothing says when to defer, so the target writes only where no
-candidate has support.
+In each step the draft writes n candidates, and one is drawn from softmax(log p - log q): self-normalised
+importance sampling of the target's next step. Without a reward there is no rule for deferral, so the
+target writes a step only if no candidate has support.
 
 Model calls a step: n draft samples, one target pass; without support also n target samples.
 """

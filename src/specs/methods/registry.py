@@ -1,4 +1,4 @@
-"""Names of the methods and how a name and options become a configured method."""
+"""The names of the methods; makes a configured method from a name and options."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ _METHODS: dict[str, tuple[type, dict[str, Any]]] = {
 }
 NAMES = tuple(_METHODS)
 SPECULATING = tuple(f"{name}{SUFFIX}" for name, (_, fixed) in _METHODS.items() if fixed.get("writer") is not Role.DRAFT)
-"""Methods whose target steps are written with token-level speculation."""
+"""Names of the methods with token-level speculation: all whose target writes."""
 
 
 def _kind(name: str) -> tuple[type, dict[str, Any]]:
-    """The class of the method called `name`, without a suffix, and what the name fixes.
+    """The class of the method called `name`, ignoring the suffix, and the options that the name fixes.
 
     Raises:
         InputError: an unknown name.
@@ -59,7 +59,7 @@ def _kind(name: str) -> tuple[type, dict[str, Any]]:
 
 
 def options_of(name: str) -> frozenset[str]:
-    """The options that the method called `name` has.
+    """The names of the options of the method called `name`.
 
     Raises:
         InputError: an unknown name.

@@ -1,10 +1,10 @@
 """RSD: reward-guided speculative decoding (Liao et al., arXiv 2501.19324).
 
-One draft step; kept if the PRM rewards it with at least `tau`, otherwise thrown away and written
-by the target. `start="target"` lets the target write the first step, as SPECS does.
+The draft writes one step, which is kept if its reward is at least `tau`; otherwise the target writes
+the step again. With `start="target"` the target writes the first step, as in the SPECS paper.
 
 Model calls a step: one draft sample and one PRM pass; a rejected step adds one target sample.
-A first step by the target is that one sample alone.
+A first step by the target is one target sample without a PRM pass.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Rsd(Policy):
     """RSD: one draft step, which the target writes again if its reward is below `tau`.
 
     Attributes:
-        tau: reward from which a draft step is kept; 0.7 in the paper.
+        tau: lowest reward at which a draft step is kept; 0.7 in the paper.
         start: writer of the first step.
 
     Examples:

@@ -1,4 +1,4 @@
-"""Plain sampling from one model, step by step so that it can be watched; no PRM.
+"""Plain sampling from one model, without a PRM; step by step, so that a caller sees each step as it ends.
 
 Model calls a step: one sample of the writer.
 """
@@ -19,7 +19,7 @@ class Single:
     """One sample of one model, step by step.
 
     Attributes:
-        writer: whose sample it is; the method's name says so.
+        writer: the model that writes; fixed by the method's name.
 
     Names:
         target: One sample of the target alone

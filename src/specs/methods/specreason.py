@@ -1,9 +1,9 @@
 """SpecReason: speculative reasoning with the target as the judge (Pan et al., arXiv 2504.07891).
 
-One draft step; the target is asked to rate it from 0 to 9 and answers with one token. From 7 on the
-step is kept, otherwise the target writes it. As in the authors' code, an answer that is no digit
-counts as 0. There is no PRM. The question's wording is ours; a target has to be able to answer it,
-which the bundled one was not trained for.
+The draft writes one step, and the target rates it from 0 to 9 with one token. A step rated 7 or higher
+is kept, otherwise the target writes the step again. As in the authors' code, an answer that is no
+digit counts as 0. There is no PRM. The wording of the question is ours. The target must be able to
+answer it; the bundled target was not trained for that.
 
 Model calls a step: one draft sample and one target pass over the step and the question; a rejected
 step adds one target sample.
@@ -28,15 +28,15 @@ RATING = Judge(
     labels=tuple("0123456789"),
 )
 KEPT = 7 / 9
-"""A rating of 7, the threshold of SpecReason and SSR."""
+"""A rating of 7 as a share of the highest, 9: the threshold of SpecReason and SSR."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpecReason(Policy):
-    """SpecReason: the target rates each draft step and writes bad ones again.
+    """SpecReason: the target rates each draft step and rewrites bad ones.
 
     Attributes:
-        tau: rating from which a draft step is kept, as a share of the highest; 7 of 9 by default.
+        tau: lowest rating at which a draft step is kept, as a share of the highest rating, 9; 7/9 by default.
 
     Examples:
         specreason:tau=0.5

@@ -7,10 +7,10 @@ Per step, with draft `q`, target `p`, process reward model `r`, context `c`:
    same time.
 3. Tilted score   s_i = beta * r_i + log p(y_i|c) - log q(y_i|c)     (target steps: beta * r_i)
 4. Soft verification: candidate i is drawn with probability softmax(s)_i.
-5. Switching: reward of the chosen trace >= tau -> the draft writes the next step, else the target.
+5. Switching: if the reward of the chosen trace is at least tau, the draft writes the next step, else the target.
 
-[paper] for the steps, [ours] for the scaling of s, `>=`, `rewrite`, `switch_on` other than `trace`, a first
-step by the draft, argmax and the soft value: docs/method.md marks each.
+The five steps are the paper's. Ours are the scaling of s, `>=`, `rewrite`, `switch_on` other than `trace`, a first
+step by the draft, argmax and the soft value; docs/method.md marks each as [paper] or [ours].
 """
 
 from __future__ import annotations
@@ -38,27 +38,29 @@ class Specs(Policy):
     Attributes:
         n: candidates a step.
         beta: inverse temperature of soft verification.
-        tau: switching threshold; a draft step with less merit goes to the target. At 0 the draft always
-            writes, unless the target's opinion counts too.
-        switch_on: the quantity compared with `tau`. `trace`: the reward of the trace, r_t. `step`: that of
-            the step alone, r_t / r_(t-1): r estimates P(all steps right), so the quotient estimates
-            P(this step right | those before it), which is all that another writer can change.
-            `tilted`: that, plus (log p - log q) / beta of a draft step, as in its score, so that
-            the target's opinion of the step counts too. Needs beta > 0; with score `raw` it is `step`.
-        start: writer of the first step; the paper's is the target.
-        deferral: what happens to a step below `tau`: `next` keeps it and the target writes the
-            next one; `rewrite` throws a draft step away and the target writes it again.
-        select: `soft` draws a candidate from softmax(s), `best` takes the one with the highest score.
-        score: `tilted` is beta * r + log p - log q; `raw` leaves the log-ratio out.
-        reward_as: `raw` multiplies beta by r, `soft-value` by V = log(1 + (e^beta - 1) r) / beta.
-        hopeless: nats; draft candidates whose beta * r lies further below the best are not scored by
-            the target, which is then asked after the PRM, and cannot be chosen. Changes the law.
-        draft_share: None switches by reward; a number is the control that lets the draft
-            write each later step with that probability, whatever the rewards.
+        tau: switching threshold: if the `switch_on` value of the chosen step is below it, the target takes
+            over (see `deferral`). At 0 it never does, unless `switch_on` is `tilted`.
+        switch_on: the value that is compared with `tau`. `trace`: the reward of the trace, r_t. `step`:
+            the share of it that the step kept, r_t / r_(t-1); r estimates P(all steps right), so this
+            estimates P(this step right | those before it right), all that another writer can change.
+            `tilted`: that share plus, for a draft step, (log p - log q) / beta, so that the target's
+            log-probability counts too; needs beta > 0, and is the same as `step` with score `raw`.
+        start: writer of the first step; in the paper the target.
+        deferral: what happens to a step below `tau`. `next` keeps it, and the target writes the next
+            step; `rewrite` throws a draft step away, and the target writes it again.
+        select: how a candidate is chosen by the scores s: `soft` draws from softmax(s), `best` takes
+            the highest.
+        score: what s is: `tilted` is beta * r + log p - log q, `raw` is beta * r.
+        reward_as: what beta multiplies: `raw` is r, `soft-value` is V = log(1 + (e^beta - 1) r) / beta.
+        hopeless: margin in nats. Draft candidates whose beta * r is further below the best cannot be
+            chosen, and the target does not score them; it then works after the PRM, not beside it.
+            Changes the law of the chosen step. None scores all candidates.
+        draft_share: None lets the reward decide who writes. A number makes the control: the draft
+            writes each step after the first with that probability, whatever the rewards.
 
     Names:
         specs: Draft candidates, verified softly by PRM and target; bad steps go to the target
-        random-switch: SPECS as a control: chance, not the reward, says who writes a step
+        random-switch: Control for SPECS: a coin, not the reward, decides who writes a step
 
     Examples:
         specs:n=16:tau=0.7
@@ -84,7 +86,7 @@ class Specs(Policy):
     def __post_init__(self) -> None:
         check_fields(self, n=at_least(1), beta=at_least(0), tau=UNIT, hopeless=NOT_NEGATIVE, draft_share=UNIT)
         if self.switch_on == "tilted" and self.beta == 0:
-            raise InputError("beta is 0, by which switch_on 'tilted' divides the log-ratio; give switch_on 'step'")
+            raise InputError("beta is 0, but switch_on 'tilted' divides the log-ratio by beta; give switch_on 'step'")
 
     @property
     def name(self) -> str:
@@ -108,7 +110,7 @@ class Specs(Policy):
         return choose_soft(scores, step.draw("select").uniform()) if self.select == "soft" else choose_best(scores)
 
     def accepts(self, step: Step, candidates: Sequence[Candidate], decision: Decision) -> bool:
-        """A step without support never stays; one that is not good enough stays unless `rewrite` is on."""
+        """A step without support never stays; one that is not good enough stays unless `deferral` is `rewrite`."""
         if decision.chosen is None:
             return False
         if self.deferral == "next" or self.draft_share is not None:
@@ -119,14 +121,14 @@ class Specs(Policy):
         return self.writer_after(self._good(step.trace, after.steps[-1]), step, after)
 
     def writer_after(self, good: bool, step: Step, after: Trace) -> Role:
-        """Who writes behind a step that is good enough, or is not."""
+        """Who writes after a step; `good`: whether that step is good enough."""
         if self.draft_share is not None:
             uniform = step.key.fold("switch", after.token_ids).uniform()
             return Role.DRAFT if uniform < self.draft_share else Role.TARGET
         return Role.DRAFT if good or self.deferral == "rewrite" else Role.TARGET
 
     def _expected(self, step: Step, candidates: tuple[Candidate, ...]) -> int | None:
-        """The draft candidate that is chosen if the target agrees with the draft; none without rewards."""
+        """The draft candidate that will be chosen if p = q, for the prefetch; None without rewards."""
         if self.draft_share is not None:
             return None
         decision = self.choose(step, candidates)
@@ -149,6 +151,6 @@ class Specs(Policy):
         return tilt(reward, self.beta, self.reward_as) + (log_ratio(candidate) if self.score == "tilted" else 0.0)
 
     def _good(self, trace: Trace, candidate: Candidate) -> bool:
-        """Whether a candidate is good enough for the draft to write on."""
+        """Whether a candidate is good enough for the draft to write the next step."""
         before = reward_before(trace, self.switch_on)
         return good_enough(candidate, before, evidence(candidate, self.switch_on, self.beta), self.tau)

@@ -1,4 +1,4 @@
-"""The speculative loop: the draft writes a step, and what knows better decides whether it stays.
+"""The speculative loop: the draft writes a step, and its verifiers decide whether it stays.
 
 Until the solve is over:
 
@@ -8,8 +8,8 @@ Until the solve is over:
    step again, and one of its candidates is chosen.                             `Policy.accepts`
 4. The chosen candidate becomes part of the trace; who writes next?             `Policy.next_writer`
 
-Methods differ in these four answers alone, and each paper's file holds them. A `Schedule` may change them while
-the solve runs: it narrows steps when time is short.
+Methods differ only in these four answers; the file of each method holds its own. A `Schedule` may change the answers
+while the solve runs: it narrows steps when time is short.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class Step:
     """A step that is being written.
 
     Attributes:
-        trace: the steps before it.
-        writer: who writes it.
-        sampling: how tokens are sampled.
-        key: of the method's own draws.
-        attempt: 0, or 1 where a draft step was thrown away.
+        trace: the question and the steps before this one.
+        writer: the model that writes it.
+        sampling: the sampling parameters.
+        key: the key of the method's own draws.
+        attempt: 0 at first, 1 if the target rewrites the step.
     """
 
     trace: Trace
@@ -43,16 +43,16 @@ class Step:
     attempt: int = 0
 
     def draw(self, purpose: str) -> Key:
-        """Randomness of one purpose, for this step and attempt alone."""
+        """The key of the draw for one purpose (`select`, `accept`), different for every step and attempt."""
         return self.key.fold(purpose, self.trace.token_ids, attempt=self.attempt)
 
     def rewritten(self) -> Step:
-        """The same step, written by the target."""
+        """This step, to be written again by the target."""
         return replace(self, writer=Role.TARGET, attempt=1)
 
 
 class Policy(ABC):
-    """The answers of one method. Subclasses are frozen dataclasses of its options, and are methods (`solve`)."""
+    """The four answers of a speculative method. A subclass is a frozen dataclass of its options and a `Method`."""
 
     __slots__ = ()
 
@@ -62,11 +62,11 @@ class Policy(ABC):
 
     @abstractmethod
     def choose(self, step: Step, candidates: Sequence[Candidate]) -> Decision:
-        """One of the candidates, or none of them without support."""
+        """The decision for one candidate; its `chosen` is None if no candidate has support."""
 
     @abstractmethod
     def accepts(self, step: Step, candidates: Sequence[Candidate], decision: Decision) -> bool:
-        """Whether a step of the draft stays."""
+        """Whether the chosen step of the draft stays."""
 
     def first_writer(self) -> Role:
         """Who writes the first step."""
@@ -82,22 +82,22 @@ class Policy(ABC):
 
 
 class Schedule(Protocol):
-    """What may change a policy's answers while a solve runs; one object a solve."""
+    """Changes a policy's answers while a solve runs; each solve has its own object."""
 
     def plan(self, policy: Policy, step: Step) -> tuple[Policy, Step]:
-        """The policy and the step to go on with."""
+        """The policy and the step to use in place of the given ones."""
         ...
 
     def plan_rewrite(self, policy: Policy, step: Step, decision: Decision) -> tuple[Policy, Step] | None:
-        """The same for a step that is not accepted; None to keep it after all, for which there must be a choice."""
+        """The same for the rewrite of a rejected step; None to keep that step after all (one must be chosen)."""
         ...
 
     def replied(self, proposal: Proposal) -> None:
-        """Called with every reply."""
+        """Called with the reply to every proposal request."""
         ...
 
     def ends(self, finish: Finish) -> Finish:
-        """The reason to give for an end."""
+        """The finish reason to report in place of `finish`."""
         ...
 
 

@@ -1,11 +1,11 @@
 """SSR: speculative parallel scaling reasoning (Chu et al., arXiv 2505.15340).
 
-n tracks go on side by side, each one as in SpecReason: a draft step, a rating by the target in one
-token, and from 7 on the step is kept, otherwise the target writes it, which counts as a rating of 9.
-The tracks vote over their answers; among equally frequent ones the track of the highest mean rating
-wins. `fast` 1 ends with the first track that is complete, `fast` 2 once two complete tracks agree
+n tracks run side by side, each as in SpecReason: the draft writes a step, the target rates it with one
+token, and a step rated 7 or higher is kept; otherwise the target writes the step, which counts as
+rated 9. The tracks vote over their answers; among equally frequent answers the track with the highest
+mean rating wins. `fast` 1 ends with the first complete track, `fast` 2 once two complete tracks agree
 (the paper's fast modes). All tracks have the same prompt here: the paper's module that gives each
-one a strategy of its own is no part of this.
+track a strategy of its own is left out.
 
 Model calls a step, over all tracks: n draft samples and one target pass over the steps and their
 questions; rejected steps add one target sample each, drawn together.
@@ -30,7 +30,7 @@ from specs.types.checks import UNIT, at_least, check_fields
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """A trace, the sum of its steps' ratings, and why it is over, if it is."""
+    """A trace, the sum of its steps' ratings (each in [0, 1]), and its finish reason; None while it is unfinished."""
 
     trace: Trace
     rated: float = 0.0
@@ -49,9 +49,10 @@ class Ssr:
     """SSR: n tracks side by side, each as in SpecReason, vote over their answers.
 
     Attributes:
-        n: tracks.
-        tau: rating from which a draft step is kept, as a share of the highest; 7 of 9 by default.
-        fast: complete tracks with the same answer that end the solve (1: any one); 0 waits for all.
+        n: number of tracks.
+        tau: lowest rating at which a draft step is kept, as a share of the highest rating, 9; 7/9 by default.
+        fast: 1 ends the solve with the first complete track, 2 once two complete tracks agree on an answer, 0 waits
+            for all tracks.
 
     Examples:
         ssr:n=4:fast=2
@@ -100,7 +101,7 @@ class Ssr:
         return winner.finish
 
     def _agreed(self, tracks: Sequence[Track]) -> bool:
-        """Whether `fast` has enough."""
+        """Whether the complete tracks suffice to end the solve early (`fast`)."""
         complete = [track for track in tracks if track.finish]
         if self.fast < 2:
             return self.fast == 1 and bool(complete)

@@ -1,14 +1,17 @@
 """Token-level speculation: the draft proposes tokens of the target's steps, the target checks several in one pass.
 
-Speculative decoding (Leviathan et al., arXiv 2211.17192; Chen et al., arXiv 2302.01318) under a
-method's steps: `target+speculation`, `beam+speculation`, and `specs+speculation`, whose rewritten
-steps it makes faster. In fp32 it changes no token; in half precision it changes no more than rounding does,
-since a pass over more tokens rounds differently. Instead of accepting and rejecting, both models draw by
-inversion from the same uniform, and a proposed token stands where the draws agree. They agree with
-probability `sum over tokens of the overlap of their intervals` in [0, 1 - TV(p, q)], TV the total variation
-distance; rejection sampling reaches 1 - TV (docs/performance.md has both on the bundled pair).
+This is speculative decoding (Leviathan et al., arXiv 2211.17192; Chen et al., arXiv 2302.01318) within
+a method's steps: `target+speculation`, `beam+speculation`, and `specs+speculation`, whose rewritten
+steps become faster. In fp32 it changes no token; in half precision only rounding can change one,
+since a pass over more tokens rounds differently.
 
-Model calls a step: those of the method, and passes of the draft while the target writes.
+Instead of accepting and rejecting, both models draw by inversion from the same uniform, and a proposed
+token stands if the draws agree. They agree with the probability that the uniform falls into the
+intervals of the same token in both cumulative distributions. That is at most 1 - TV(p, q), TV being
+the total variation distance; rejection sampling reaches 1 - TV. docs/performance.md measures both on
+the bundled pair.
+
+Model calls a step: those of the method, plus passes of the draft while the target writes.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from specs.types import Propose, Role, SamplingParams
 from specs.types.checks import at_least, check_value
 
 TOKENS = 8
-"""Proposed at a time by default."""
+"""Tokens that the draft proposes at a time by default."""
 SUFFIX = "+speculation"
 
 
@@ -31,7 +34,7 @@ class WithSpeculation:
     """Token-level speculation: the draft proposes tokens of the target's steps, the target checks several in one pass.
 
     Attributes:
-        method: whose steps they are.
+        method: the method whose target steps are sped up.
         speculate: tokens that the draft proposes at a time.
 
     Examples:
@@ -55,11 +58,11 @@ class WithSpeculation:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The options of the method and `speculate`, for the record."""
+        """The options of the method and `speculate`, as traces record them."""
         return {**settings_of(self.method), "speculate": self.speculate}
 
     def solve(self, question: str, sampling: SamplingParams, key: Key) -> Flow:
-        """The method's requests; those that the target writes say how many tokens are proposed at a time."""
+        """The method's requests, with `speculate` set in those for steps of the target."""
         flow = self.method.solve(question, sampling, key)
         reply: Any = None
         while True:

@@ -1,7 +1,7 @@
 """Reads trace files: the inverse of `specs.traces.schema`.
 
 Each line holds one solve, as `specs solve --trace` writes it, and may have further keys. A file whose name ends in
-.gz is read as gzip. Bytes that are not valid text come back as replacement characters.
+.gz is decompressed. Bytes of a step that form no character were written as replacement characters (U+FFFD).
 """
 
 from __future__ import annotations
@@ -77,7 +77,14 @@ def _parsed(line: str, where: str) -> Any:
 
 
 def result_from(value: Any, where: str) -> Result:
-    """The inverse of `result_json(result, candidates=True)`; `where` names the value in messages."""
+    """The solve in a JSON value: the inverse of `result_json(result, candidates=True)`.
+
+    Args:
+        where: the value's place, for error messages.
+
+    Raises:
+        InputError: a field is missing or wrong (the message names it and its place).
+    """
     solve = _JsonObject(value, where)
     steps = [
         _step(_JsonObject(step, f"{where}, step {number}")) for number, step in enumerate(solve.take("steps", list), 1)

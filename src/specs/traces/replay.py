@@ -1,11 +1,11 @@
-"""Decides the steps of a recorded solve again, with other options and without models.
+"""Replays a recorded solve: decides its steps again, possibly with other options, without models.
 
     replay(result)              repeats every decision, bit for bit
-    replay(result, tau=0.7)     goes up to the first step with another outcome
+    replay(result, tau=0.7)     stops at the first step with another outcome
 
-The method itself runs: the record answers its proposals, and the recorded seed gives its random numbers. So a
-replay is exact as far as it goes: a solve with these options, the same models and the same seed takes exactly these
-steps. It ends where the method asks for something that was never sampled.
+The method itself runs: the record answers its requests, and its own draws come from the recorded seed. So a replay is
+exact as far as it goes: a solve with these options, the same models and the same seed takes exactly these steps. The
+replay ends when the method asks for something that was never sampled.
 """
 
 from __future__ import annotations

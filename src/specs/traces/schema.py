@@ -18,9 +18,9 @@ from specs.types import NO_CONTEXT, Candidate, Result, Role, StepRecord
 
 
 def result_json(result: Result, candidates: bool = False) -> dict[str, Any]:
-    """The result as plain JSON values; with `candidates` the full trace.
+    """The result as JSON values; with `candidates` the full trace, including all candidates and the prompts' token ids.
 
-    Numbers that JSON cannot hold (a log-probability of minus infinity) become strings.
+    Numbers that JSON cannot represent (a log-probability of minus infinity) become strings.
     """
     record: dict[str, Any] = {
         "answer": result.answer,
@@ -50,6 +50,7 @@ def result_json(result: Result, candidates: bool = False) -> dict[str, Any]:
 
 
 def step_json(record: StepRecord, candidates: bool) -> dict[str, Any]:
+    """One step as JSON values; see `result_json`."""
     step, decision = record.step, record.decision
     value: dict[str, Any] = {
         "step_idx": record.step_idx,

@@ -1,4 +1,4 @@
-"""The values that everything passes around: frozen, slotted, free of I/O. Imports nothing of the package but errors.
+"""The values that all other packages exchange: frozen dataclasses without I/O. Imports only `specs.errors`.
 
 Notation as in docs/method.md: `q` draft model, `p` target model, `r` process reward model
 (PRM), `c` context, `y` one candidate step, `n` candidates a step.

@@ -1,4 +1,4 @@
-"""Checks of values by name, type and range, with one wording for Python, presets, the server and the command line."""
+"""Checks values by type and range, with one wording for Python, presets, the server and the command line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from specs.types.enums import Role
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Numbers that a field may have; `words` say so behind "a number" or "a whole number"."""
+    """Allowed numbers; `words` describe them after "a number" or "a whole number", and `holds` tests one."""
 
     words: str
     holds: Callable[[float], bool]
@@ -35,19 +35,19 @@ def above(low: float) -> Range:
 UNIT = Range("from 0 to 1", lambda value: 0 <= value <= 1)
 NOT_NEGATIVE = Range("of at least 0", lambda value: value >= 0)
 POSITIVE = Range("above 0", lambda value: value > 0)
-"""Infinity included."""
+"""Like `NOT_NEGATIVE` this includes infinity, which `at_least` and `above` exclude."""
 SHARE = Range("above 0 and up to 1", lambda value: 0 < value <= 1)
 ANY = Range("", lambda value: True)
 """Infinity included, NaN excluded."""
 
 
 def check_fields(instance: Any, **ranges: Range) -> None:
-    """Check the fields of a dataclass against their annotations, and numbers against `ranges`, where given.
+    """Check the fields of a dataclass against their annotations, and its numbers against `ranges`.
 
-    Numbers of other libraries (numpy) become Python's own. A field without a range takes any number but NaN.
+    Numbers of other libraries (numpy) are replaced by Python's own. A field without a range takes any number but NaN.
 
     Raises:
-        InputError: names the first wrong field, its value, and what to give.
+        InputError: a field is wrong; the message names the first one, its value, and what to give.
     """
     kinds = field_kinds(instance.__class__)
     for name in kinds:
@@ -58,13 +58,14 @@ def check_fields(instance: Any, **ranges: Range) -> None:
 
 
 def check_value(name: str, value: Any, kind: Any, allowed: Range = ANY) -> Any:
-    """The value, as a Python number if it is one.
+    """The value if it is allowed; numbers of other libraries as Python numbers.
 
     Args:
+        name: the value's name for the error message.
         kind: an annotation: a class, a `Literal`, or a union of such.
 
     Raises:
-        InputError: it is of another kind, or a number outside `allowed`.
+        InputError: the value does not fit the annotation, or is a number outside `allowed`.
     """
     for one in alternatives(kind):
         found = _as(value, one, allowed)
@@ -82,7 +83,7 @@ def check_names(what: str, given: Iterable[str], known: Iterable[str]) -> None:
 
 
 def suggestion(name: object, known: Iterable[str]) -> str:
-    """The known name that is most like this one, or all of them."""
+    """A hint for an unknown name: the most similar known name, or all known names."""
     known = list(known)
     if near := get_close_matches(str(name), known, 1):
         return f"did you mean {near[0]!r}?"
@@ -93,7 +94,7 @@ def shown(value: object, most: int = 60) -> str:
     """A value for a message: on one line, printable, cut to `most` characters."""
     try:
         text = repr(value)
-    except Exception:  # even this may fail
+    except Exception:  # another library's __repr__ may raise
         text = f"<{type(value).__name__}>"
     text = "".join(character if character.isprintable() else "?" for character in text)
     return text if len(text) <= most else f"{text[: most - 3]}..."
@@ -103,7 +104,7 @@ _WRONG = object()
 
 
 def _as(value: Any, kind: Any, allowed: Range) -> Any:
-    """The value as one of this kind; `_WRONG` if it is none."""
+    """The value if it fits the annotation `kind`; else `_WRONG`."""
     if kind in (None, NoneType):
         return None if value is None else _WRONG
     if get_origin(kind) is Literal:
@@ -116,14 +117,14 @@ def _as(value: Any, kind: Any, allowed: Range) -> Any:
         return _WRONG
     try:
         number = operator.index(value) if isinstance(value, Integral) else float(value)
-        size = float(number)  # no whole number that no float can hold
+        size = float(number)  # refuses whole numbers that are too large for a float
     except (OverflowError, ValueError):
         return _WRONG
     return number if not math.isnan(size) and allowed.holds(size) else _WRONG
 
 
 def _wanted(kind: Any, allowed: Range) -> str:
-    """What to give, in words."""
+    """The allowed values in words, for the error message."""
     if len(parts := alternatives(kind)) > 1:
         return " or ".join(_wanted(one, allowed) for one in parts)
     if get_origin(kind) is Literal:
@@ -149,6 +150,6 @@ def alternatives(kind: Any) -> tuple[Any, ...]:
 
 @cache
 def field_kinds(kind: type[Any]) -> dict[str, Any]:
-    """The annotations of a dataclass's fields."""
+    """The annotations of a dataclass's fields by name, as types."""
     hints = get_type_hints(kind)
     return {field.name: hints[field.name] for field in fields(kind) if field.init}

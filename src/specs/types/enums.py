@@ -34,6 +34,6 @@ class End(StrEnum):
     END_OF_TEXT = "end_of_text"
     CAP = "cap"
     CONTEXT = "context"
-    """Before its cap, because the model has no room for more: nothing can follow it."""
+    """It ended before its cap, because the model's context is full: nothing can follow it."""
     CUT = "cut"
-    """Not at all: it was longer than enough others (`StepPolicy.enough`), and is thrown away unscored."""
+    """It did not end: it was longer than enough others (`StepPolicy.enough`), and is thrown away unscored."""

@@ -1,4 +1,4 @@
-"""What methods ask for, and what they are answered."""
+"""The requests of methods, and the replies to them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Judge:
     """A question to the target about the last step of a trace, answered by one token.
 
     Attributes:
-        instruction: what the user asks after the trace.
-        opening: what the answer begins with.
-        labels: the answers that count, the worst first; each one more token behind the opening.
+        instruction: the question, as a turn of the user after the trace.
+        opening: the beginning of the answer, which is given.
+        labels: the possible answers, the worst first; each is one token after the opening.
     """
 
     instruction: str
@@ -30,21 +30,21 @@ class Propose:
     """Request: sample `n` candidate steps of `trace` from `writer` and verify each.
 
     Attributes:
-        verify: roles that score the candidates: the target its log-probability, the PRM a reward.
-        attempt: 0 for the first proposal at this trace, 1 for its rewrite: fresh randomness.
-        beside: further traces of a search, `n` candidates of each at the same time; trace k draws
-            as attempt `attempt + k`, so that equal traces differ.
-        keep: traces that go on without being asked about: what the writer has of them is not dropped.
-        judge: what the target is asked about each candidate; its rating in [0, 1] takes the place
-            of the PRM's reward. Not beside scores of the target or of the PRM.
-        lookahead: the candidate that, by the scores that are there so far (None where they are not),
-            will be accepted and gone on with by the same request; None if none or unknown. While the
-            rest is computed, the writer may go on with it; what it writes is what it would write later.
+        verify: roles that score the candidates: the target gives log-probabilities, the PRM rewards.
+        attempt: 0 for the first proposal at this trace, 1 for its rewrite, which draws with other uniforms.
+        beside: further traces of a search; `n` candidates of each are sampled at the same time. Trace k
+            (`trace` is trace 0) draws as attempt `attempt + k`, so that equal traces get different candidates.
+        keep: other traces of a search that this request does not extend; the writer keeps their caches.
+        judge: a question to the target about each candidate; the rating in [0, 1] is the candidate's
+            reward. Not together with `verify`.
+        lookahead: called with the candidates and the scores known so far (unknown ones are None). Returns the
+            index of the candidate that will be accepted and continued by the same request, or None if that
+            is unknown. The writer may then prefetch the next step, which is the step that it would write later.
         speculate: tokens that the draft proposes at a time while the target writes; 0 for none.
-        hopeless: by their rewards, the candidates that will not be chosen. The target is then asked after
-            the PRM, about the others alone; the `log_p` of the hopeless is -inf.
-        overtime_s: seconds that the work may go on beyond a deadline.
-        whole: candidates are whole solutions, not steps.
+        hopeless: called with the rewarded candidates; returns the indices of those that cannot be chosen. The
+            target then works after the PRM and scores only the others; the hopeless get `log_p` -inf.
+        overtime_s: seconds that the work may take beyond a deadline.
+        whole: whether candidates are whole solutions instead of steps.
     """
 
     writer: Role
@@ -70,14 +70,16 @@ class Propose:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """How one candidate was chosen: all evidence, one entry a candidate.
+    """Which candidate was chosen, and by which scores.
 
     Attributes:
-        scores: [n] selection scores in nats (of the candidate alone, duplicates apart).
-        probabilities: [n] selection probabilities; a duplicate carries its own share.
-        chosen: index of the candidate that was drawn; None where no candidate had support.
-        ess: effective sample size of the weights, in [1, n]; None where weights play no part.
-        chi2: estimated chi-square divergence of the weighted from the sampled law, >= 0.
+        scores: [n] what the candidates were chosen by: in SPECS their scores in nats, in other methods for example
+            rewards or shares of votes. A duplicate has its own entry.
+        probabilities: [n] selection probabilities; a duplicate has its own share.
+        chosen: index of the chosen candidate; None if no candidate had support.
+        ess: effective sample size of the weights, in [1, n]; None if no candidate was drawn by weights.
+        chi2: `n / ess - 1`, which estimates the chi-square divergence of the weighted from the sampled law, >= 0; None
+            like `ess`.
     """
 
     scores: tuple[float, ...]
@@ -92,8 +94,8 @@ class Accept:
     """Request: candidate `decision.chosen` of a proposal becomes a step of the trace.
 
     Attributes:
-        keep: false where the proposal is recorded and thrown away (a rewritten step).
-        proposal: one that was neither accepted nor thrown away yet; None for the last.
+        keep: false to record the proposal and throw it away (before a rewrite).
+        proposal: a proposal that was neither accepted nor thrown away yet; None for the last one.
     """
 
     decision: Decision
@@ -103,10 +105,10 @@ class Accept:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """Request: candidates `kept` of the last proposal go on as traces side by side.
+    """Request: candidates `kept` of the last proposal become traces side by side.
 
     Attributes:
-        decision: `chosen`, one of `kept`, leads for now.
+        decision: its `chosen` is the leading candidate for now, one of `kept`.
         kept: indices of different candidates, at least one.
     """
 
@@ -116,7 +118,7 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class SelectTrace:
-    """Request: a search is over and `trace`, grown by its branches, is the result."""
+    """Request: the search is over, and `trace`, one of those that its `Branch` requests made, is the result."""
 
     trace: Trace
 

@@ -1,4 +1,4 @@
-"""A solve as it happened."""
+"""The record of a solve: its steps, seconds and token counts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ from specs.types.trace import NO_CONTEXT, Candidate, Chat
 
 @dataclass(frozen=True, slots=True)
 class Seconds:
-    """Busy seconds per phase of one step; phases may overlap, `wall` is the step's own time.
+    """Busy seconds of a step by phase; phases may overlap.
 
-    `orchestration` is `wall` minus the union of the engine calls.
+    Attributes:
+        draft, target_generate: time in which the draft and the target wrote.
+        target_score: time in which the target scored or rated candidates.
+        prm: time in which the PRM scored candidates.
+        wall: the step's own time.
+        orchestration: `wall` minus the time in which at least one engine call ran.
     """
 
     draft: float = 0.0
@@ -34,15 +39,16 @@ class Usage:
 
     Attributes:
         prompt: tokens of the role's prompt.
-        processed: token positions computed, padding apart.
+        processed: token positions computed, without padding.
         cached: prefix positions reused, summed over calls.
         generated: tokens sampled.
-        discarded: tokens sampled that are no part of the final trace.
-        speculated: token positions computed for guesses (steps drafted ahead in vain, tokens proposed to
-            another model or by it in vain) and thrown away; part of `processed`, not of `minimum`.
-        padded: positions computed for padding alone.
-        minimum: positions that had to be computed (docs/engines.md), recomputed from the trace;
-            None where it has no exact meaning (scoring through text).
+        discarded: tokens sampled that are not part of the final trace.
+        speculated: token positions computed and thrown away: those of unused prefetches and of candidates cut off
+            as stragglers; in token-level speculation, the draft's for proposing tokens and the target's for
+            proposals that did not stand. They count in `processed`, not in `minimum`.
+        padded: positions computed only for padding.
+        minimum: the fewest positions that the solve allows (docs/engines.md), derived from its queries; None
+            with text scoring, where it has no exact meaning.
     """
 
     prompt: int = 0
@@ -57,16 +63,17 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """One step as it happened: every candidate, every score, every second.
+    """The record of one step: its candidates, the decision and the time.
 
     Attributes:
-        accepted: false where the step was thrown away and written again (`rewrite`).
-        discarded: tokens sampled for this step that are no part of it.
-        kept: candidates that went on as traces side by side (`Branch`); None without a search.
-            While a search runs, `decision.chosen` is the leader; in its result, the step that is
+        step_idx: number of steps before it in its trace; a rewrite has the index of the step that it replaces.
+        writer: the role that wrote the candidates.
+        accepted: false if the step was thrown away: it was rewritten, or a search ended with another trace.
+        kept: indices of the candidates that became traces side by side (`Branch`); None without a search.
+            While a search runs, `decision.chosen` is the leader; in its result, the candidate that is
             part of the answer.
-        parents: in a search, the candidate of the step before that each one continues, counted over
-            all records of that step; None in the first step.
+        parents: in a search, for each candidate the index of its predecessor among the candidates of all records
+            of the previous step; None in the first step.
     """
 
     step_idx: int
@@ -80,20 +87,21 @@ class StepRecord:
 
     @property
     def step(self) -> Candidate | None:
-        """The candidate that was chosen; None where none had support."""
+        """The chosen candidate; None if none had support."""
         return None if self.decision.chosen is None else self.candidates[self.decision.chosen]
 
     @property
     def discarded(self) -> int:
+        """Tokens sampled for this step that are not part of the final trace."""
         drawn = sum(len(c.token_ids) for c in self.candidates)
         return drawn - (len(self.step.token_ids) if self.accepted and self.step else 0)
 
 
 DRAWS = 2
-"""The rule that keys a method's own draws (which candidate, which writer); results record their rule.
+"""The current rule for the keys of a method's own draws (which candidate, which writer); results record their rule.
 
-1: by the seed alone, so under one seed all problems chose among their first candidates with the same uniform.
-2: by the seed and the prompt, as token sampling always was.
+Rule 1: keys from the seed alone; under one seed all problems chose among their first candidates with the same uniform.
+Rule 2: keys from the seed and the prompt, as token sampling has always done.
 """
 
 
@@ -102,17 +110,22 @@ class Result:
     """A finished solve.
 
     Attributes:
-        answer: content of the last `\\boxed{}`, else None.
-        latency_s: end to end, queue apart.
-        time_to_first_step_s: until the first step was accepted; None if none was.
-        prompt_token_ids: per role that took part.
-        settings: the method's options, the law and the limits, as plain values.
-        text_scoring: true where roles of different vocabularies met through text (inexact).
-        raw_scoring: true where a server's log-probabilities are at temperature 1 although steps
-            were drawn under another law (inexact).
-        error: the message of what failed, with finish reason `error`.
-        chat: what the question stood in.
-        draws: the rule by which the method's own draws were keyed (`DRAWS`).
+        answer: content of the last complete `\\boxed{}`; None without one.
+        text: the accepted steps joined.
+        steps: all steps in the order in which they were decided, including those thrown away.
+        usage: token counts by role.
+        flops: 2 x parameters x processed positions, summed over roles.
+        latency_s: seconds from start to end, without waiting in a queue.
+        time_to_first_step_s: seconds until the first step was accepted; None if none was.
+        models: the models' names by role.
+        prompt_token_ids: the prompt of each role that took part.
+        settings: the method's options, the sampling parameters and the limits, as plain values.
+        text_scoring: whether a model read steps of another vocabulary through their text (inexact).
+        raw_scoring: whether a server's log-probabilities are at temperature 1 although steps were drawn with
+            other sampling parameters (inexact).
+        error: the error message if the finish reason is `error`.
+        chat: the conversation that the question ended.
+        draws: the rule for the keys of the method's own draws (`DRAWS`).
     """
 
     answer: str | None
@@ -137,6 +150,7 @@ class Result:
 
     @property
     def accepted(self) -> tuple[StepRecord, ...]:
+        """The records of the steps in the final trace."""
         return tuple(record for record in self.steps if record.accepted)
 
     @property

@@ -1,4 +1,4 @@
-"""What steps are sampled from, and where a step ends."""
+"""Sampling parameters: the distribution of tokens, and where a step ends."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ class StepPolicy:
     """Where a step ends: at the first delimiter after non-blank text, at end-of-text, or at the cap.
 
     Attributes:
-        delimiter: text that closes a step; None for none (fixed chunks of `max_tokens`).
-        pattern: regular expression that closes a step instead of `delimiter`; it is searched in
+        delimiter: text that ends a step; None for fixed chunks of `max_tokens` tokens.
+        pattern: regular expression that ends a step instead of `delimiter`; it is searched in
             the step's text after each token.
         max_tokens: cap on the tokens of one step, >= 1.
-        enough: share of a trace's candidates, in (0, 1]. Those longer than the shortest
-            ceil(enough * n) are cut off where these have ended and thrown away; 1 cuts none. Steps
-            that a method judges whole are meant: a whole solution is never cut.
+        enough: share of a trace's candidates, in (0, 1]. Candidates that are longer than the shortest
+            ceil(enough * n) are cut off at the length of the longest of these and thrown away; 1 cuts none.
+            It has no effect on methods whose candidates are whole solutions.
+
+    Raises:
+        InputError: a value is out of its range, a delimiter or pattern is empty, or a pattern is no regular expression.
     """
 
     delimiter: str | None = "\n\n"
@@ -47,11 +50,11 @@ class StepPolicy:
 
 @dataclass(frozen=True, slots=True)
 class SamplingParams:
-    """The distribution that tokens are drawn from, the same for `p`, `q` and the sampler.
+    """The law that tokens are drawn from, the same for `p`, `q` and the sampler.
 
     Attributes:
-        temperature: divides the logits, >= 0; 0 is the point mass on the most likely token.
-        top_p: nucleus in (0, 1]; the smallest set of most likely tokens whose mass reaches it.
+        temperature: divides the logits, >= 0; 0 always takes the most likely token.
+        top_p: nucleus in (0, 1]: tokens are drawn from the smallest set of most likely tokens whose mass reaches it.
         steps: where a step ends.
     """
 
@@ -64,5 +67,5 @@ class SamplingParams:
 
     @property
     def neutral(self) -> bool:
-        """Whether it is the model's own distribution: temperature 1, no nucleus."""
+        """Whether this is the model's own distribution: temperature 1, no nucleus."""
         return self.temperature == 1 and self.top_p == 1

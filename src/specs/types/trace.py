@@ -1,4 +1,4 @@
-"""A question, what it stands in, and the steps that answer it."""
+"""A question, the conversation before it, and the steps that answer it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class Candidate:
     """One candidate step `y` of a trace.
 
     Attributes:
-        token_ids: in the writer's vocabulary, end-of-text included where the step emits it.
-        text: the step for people, its delimiter included, end-of-text not.
+        token_ids: in the writer's vocabulary, including end-of-text if the step ended with it.
+        text: the step's text with its delimiter, without end-of-text; undecodable bytes are surrogates.
         end: how the step ended.
-        log_p: `log p(y|c)` in nats, summed over `token_ids`; None where not computed.
-        log_q: `log q(y|c)` in nats; None where the draft did not write the step.
-        reward: `r` in [0, 1], or the rating of a `Judge`; None where not computed.
+        log_p: `log p(y|c)` in nats, summed over `token_ids`; None if not computed.
+        log_q: `log q(y|c)` in nats, summed likewise; None if the draft did not write the step.
+        reward: `r` in [0, 1], or the rating of a `Judge`; None if not computed.
         duplicates_of: index of the first candidate with the same tokens; None if this is it.
     """
 
@@ -47,12 +47,15 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """What a question stands in.
+    """The conversation that a question ends.
 
     Attributes:
-        before: turns before the question; a system turn takes the place of the models' own system prompts.
-        template: whether the chat template of a writer lays out what it reads; where not, it goes on with
-            the text of the question itself, which stands alone; control tokens that it spells count.
+        before: turns before the question; a system turn replaces the models' own system prompts.
+        template: whether writers read the question in their chat templates. If false, they continue the question's
+            raw text, without prior turns; control tokens that the text spells are read as such.
+
+    Raises:
+        InputError: a field is wrong, or there are prior turns although `template` is false.
     """
 
     before: tuple[Turn, ...] = ()
@@ -66,7 +69,7 @@ class Chat:
             raise InputError("a raw-text continuation (template=False) cannot have prior turns; leave out before")
 
     def as_single_question(self, question: str) -> str:
-        """The question with the turns before it, as one text for a PRM, whose formats know one question."""
+        """The question and the turns before it, without system turns, as one text: PRM formats take one question."""
         turns = [turn for turn in self.before if turn.role != "system"]
         if not turns:
             return question
@@ -74,12 +77,12 @@ class Chat:
 
 
 NO_CONTEXT = Chat()
-"""Of a question that stands for itself."""
+"""For a question without prior turns."""
 
 
 @dataclass(frozen=True)
 class Trace:
-    """A question and the steps accepted so far; extending makes a new trace."""
+    """A question, the steps accepted so far, and who wrote each; `extend` returns a new trace."""
 
     question: str
     steps: tuple[Candidate, ...] = ()
