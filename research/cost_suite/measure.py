@@ -157,7 +157,9 @@ def replays(scale: Scale, tier: str) -> dict[str, Any]:
             recorded, kept = record(asked, models, method, law)
             result = replay(asked, models, method, law, kept, sizes)
             if result.error is not None or result.text != recorded.text:
-                raise EngineError(f"a replayed solve failed: {result.error or 'it took another course'}")
+                raise EngineError(
+                    f"a replayed solve failed: {result.error or 'its text differs from the recorded one'}"
+                )
             if k >= 0:
                 found[name].append(result)
     beam = [one.latency_s for one in found["beam"]]

@@ -73,9 +73,7 @@ class Replayed(_Passing):
         wait(self.inner, self.inner.forward(cache, ids, positions, visible, want))
         rows = next(self._kept, np.empty(0, np.float32))
         if len(rows) != len(want):
-            raise EngineError(
-                "a replayed solve took another course than the recorded one: this is a bug, please report it"
-            )
+            raise EngineError("a replayed solve differs from the recorded one: this is a bug, please report it")
         return rows
 
 

@@ -14,7 +14,7 @@ from specs.eval.store import RUN, read_run
 from specs.types import Role
 
 RATIOS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)
-"""Costs of a draft token over those of a target token; 1.5 B beside 7 B parameters is about 0.2."""
+"""Cost of a draft token divided by that of a target token; for models of 1.5 B and 7 B parameters it is about 0.2."""
 DRAFTING = ("specs", "gsi", "rsd")
 
 

@@ -37,7 +37,7 @@ class Study:
     jobs: int = 1
 
     def make(self, command: str, show: Show, say: Callable[[float, float], None]) -> bool:
-        """Make what is missing; returns whether Ctrl-C ended it early.
+        """Make the missing solves; returns whether Ctrl-C ended it early.
 
         Args:
             command: the command line, for the record.
@@ -50,7 +50,7 @@ class Study:
         self._take_over()
         known = self.known()
         if "c" in self.parts and "a" not in self.parts and not draft_shares(known, self.out):
-            raise InputError("part c lets the draft write as often as specs did in part a: add a to --parts")
+            raise InputError("part c needs the draft share of specs in part a: add a to --parts")
         board = Board(self.jobs, seconds_per_unit())
         self._know(board, self.runs(known))
         say(board.cpu_seconds(), board.seconds_left())
@@ -92,10 +92,10 @@ class Study:
                 if found != {"format": FORMAT, "scale": self.scale}:
                     raise InputError(
                         f"{self.out} holds a study of scale {found.get('scale')} and format {found.get('format')}; "
-                        "give that scale, or another folder"
+                        "give the same scale, or another folder"
                     )
             elif any(self.out.iterdir()):
-                raise InputError(f"{self.out} holds other files; give a new or empty folder, or that of a study")
+                raise InputError(f"{self.out} holds other files; give a new or empty folder, or the folder of a study")
             else:
                 write_json(path, {"format": FORMAT, "scale": self.scale})
         except OSError as error:
