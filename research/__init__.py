@@ -1,1 +1,1 @@
-"""What was found with `specs` and how: the study, theory, benchmarks, training, and their records. Not in the wheel."""
+"""Research with `specs`: the study, theory, benchmarks, training, and their records. Not in the wheel."""

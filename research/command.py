@@ -1,4 +1,4 @@
-"""Commands of research, which run as those of `specs` do: every error is one line, exit codes are the same."""
+"""Runs research commands like those of `specs`: one line for an error, the same exit codes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ def main(
     run: Callable[[argparse.Namespace], int],
     words: Sequence[str] | None = None,
 ) -> int:
-    """Run `python -m MODULE` with the options that `add` adds; returns the exit code."""
+    """Run `python -m MODULE` and return its exit code.
+
+    Args:
+        add: adds the command's options to the parser.
+        run: does the work; returns the exit code.
+        words: the command-line arguments; None for those of the process.
+    """
 
     def command() -> int:
         given = sys.argv[1:] if words is None else words

@@ -1,1 +1,1 @@
-"""Measurements on the bundled models and of the engines; each module is a command, its record in `research/records`."""
+"""Measurements of the bundled models and the engines; each module is a command with a record in `research/records`."""

@@ -1,4 +1,4 @@
-"""What the benchmarks on the bundled models share."""
+"""Code that the benchmarks on the bundled models share."""
 
 from __future__ import annotations
 
@@ -23,11 +23,16 @@ from specs.types import Result, SamplingParams, StepPolicy
 
 LAW, LIMITS = SamplingParams(0.7, 1.0, StepPolicy(max_tokens=64)), Limits()
 WARM_UP = 2
-"""Problems whose solves are not counted."""
+"""Number of problems that are solved first and not counted."""
 
 
 def arguments(doc: str | None, limit: int, **more: type) -> argparse.Namespace:
-    """Options from the command line: `--tier`, `--limit`, `--problem-seed`, `--out` and `more` (name and type)."""
+    """Options from the command line: `--tier`, `--limit`, `--problem-seed`, `--out` and `more` (name and type).
+
+    Args:
+        doc: description for `--help`.
+        limit: default number of problems.
+    """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tier", default="hard")
     parser.add_argument("--limit", type=int, default=limit)
@@ -47,7 +52,13 @@ def solve(
     limits: Limits = LIMITS,
     latency_model: LatencyModel | None = None,
 ) -> Result:
-    """One solve of one problem, planned for its deadline with a `latency_model`; ends the program if it fails."""
+    """Solve one problem; ends the program if the solve fails.
+
+    Args:
+        seed: problem seed.
+        law: sampling parameters.
+        latency_model: plans a deadline of `limits`, and learns from the solve.
+    """
     result = stream(
         generate(tier, seed).question, models, SolveConfig(method, law, limits), latency_model=latency_model
     ).result
@@ -57,7 +68,8 @@ def solve(
 
 
 def paired(one: Sequence[float], other: Sequence[float]) -> dict[str, float]:
-    """Latencies of one way over those of another: median over problems with its 95% interval, and of the means."""
+    """Latency ratio of two ways to solve the same problems: median over problems with its 95% interval, and the ratio
+    of the means (`of_means`)."""
     ratio = median_ratio_interval(one, other)
     found = {**ratio._asdict(), "of_means": float(np.sum(one) / np.sum(other))}
     return {name: round(value, 3) for name, value in found.items()}
@@ -69,7 +81,7 @@ Way = TypeVar("Way", bound=Hashable)
 def in_turn(
     models: Models, ways: Mapping[Way, tuple[Method, SamplingParams]], args: argparse.Namespace
 ) -> dict[Way, list[Result]]:
-    """Solves of `args.limit` problems by each way, the ways in turn, warmed up."""
+    """Solve `args.limit` problems with each method, in turn, after `WARM_UP` problems; returns the results."""
     order = list(ways)
     solves: dict[Way, list[Result]] = {way: [] for way in order}
     for k in range(-WARM_UP, args.limit):
@@ -82,13 +94,13 @@ def in_turn(
 
 
 def right(results: Sequence[Result], tier: str, seed: int) -> list[float]:
-    """1 for each right answer, 0 for others, of solves of the problems from `seed` on."""
+    """1.0 for each right answer and 0.0 for others; `results` are of the problems from problem seed `seed` on."""
     wanted = [generate(tier, seed + k).answer for k in range(len(results))]
     return [float(correct(one.answer, answer) is True) for one, answer in zip(results, wanted, strict=True)]
 
 
 def against(one: Sequence[Result], other: Sequence[Result], args: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """Latency over, and accuracy minus, that of the other solves of the same problems."""
+    """Latency ratio and difference in accuracy to the `other` solves of the same problems."""
     difference = paired_difference(
         right(one, args.tier, args.problem_seed), right(other, args.tier, args.problem_seed), range(args.limit)
     )
@@ -99,7 +111,7 @@ def against(one: Sequence[Result], other: Sequence[Result], args: argparse.Names
 
 
 def finish(record: dict[str, Any], out: Path | None) -> None:
-    """Write the record where it is wanted, and print it last."""
+    """Write the record to `out`, if given, and print it as one line of JSON."""
     if out is not None:
         write_json(out, record, indent=1)
     print(json.dumps(record))

@@ -1,12 +1,13 @@
-"""A model of what a step costs on this machine, and the same measured.
+"""Compares a model of the time of a step with measurements on this machine.
 
     python -m research.benchmarks.cost [--tier hard] [--limit N] [--problem-seed SEED] [--out FILE]
 
 1. The machine: how fast one core reads weights and multiplies matrices (as `research.cost_suite.limits` measures it).
-2. A pass of each bundled model over r new tokens behind `PREFIX`, beside its floor: the longer of reading
+2. A pass of each bundled model over r new tokens after `PREFIX`, with its floor: the longer of reading
    all weights once and of doing all multiplications.
-3. A step by the draft (D) and by the target (B), put together from passes and measured in solves.
-4. Steps per second when the draft writes a share of the steps, from 0 to 1: predicted from D and B, measured.
+3. A step by the draft (D) and by the target (B): the sum of its passes, and measured in solves.
+4. Time of a step relative to `beam` when the draft writes a share of the steps, from 0 to 1: predicted from D and
+   B, and measured.
 
 docs/performance.md explains the model. Medians of passes, means of steps; JSON last.
 """
@@ -35,7 +36,7 @@ REPEATS = 40
 
 
 def a_pass(backend: LightBackend, rows: int) -> float:
-    """Median seconds of a pass over `rows` tokens that all follow the prefix."""
+    """Median seconds of a pass over `rows` tokens, each of which follows the prefix directly."""
     cache, ids, wanted = prefixed(backend), np.arange(rows) + 100, np.arange(rows)
     visible = np.ones((rows, PREFIX + rows), bool)
     visible[:, PREFIX:] = np.eye(rows, dtype=bool)
@@ -47,13 +48,13 @@ def a_pass(backend: LightBackend, rows: int) -> float:
 
 
 def floor(backend: LightBackend, rows: int, core: dict[str, float]) -> float:
-    """Seconds of the weight matrices alone: the longer of reading them once and of all multiplications."""
+    """Least seconds for the weight matrices alone: the longer of reading them once and of all multiplications."""
     flops, size = weight_work(backend.shape, backend.width, rows, rows)
     return max(size / core["bytes_per_s"], flops / core["flops_per_s"])
 
 
 def at(found: dict[int, float], rows: float) -> float:
-    """Seconds of a pass over any number of rows, between those that were measured."""
+    """Seconds of a pass over any number of rows, interpolated between the measured numbers `found`."""
     return float(np.interp(rows, list(found), list(found.values())))
 
 
@@ -63,13 +64,13 @@ def solved(models: Models, method: Method, tier: str, seed: int) -> list[StepRec
 
 
 def wall(records: Sequence[StepRecord]) -> float:
-    """Mean seconds of a step, the first percent of the slowest left out."""
+    """Mean seconds of a step, without the slowest percent."""
     found = np.sort([record.seconds.wall for record in records])
     return float(found[: max(1, round(0.99 * len(found)))].mean())
 
 
 def shape(records: Sequence[StepRecord]) -> dict[str, float]:
-    """Of a mean step: passes of its writer, rows of a pass, and tokens that are verified."""
+    """Means over steps: passes of the writer, rows of such a pass, and verified tokens."""
     rounds, rows, verified = [], [], []
     for record in records:
         paths = {candidate.token_ids for candidate in record.candidates}

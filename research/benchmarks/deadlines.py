@@ -1,17 +1,19 @@
-"""Deadlines: how many answers come in time, and what they are worth beside the best fixed setting of the same budget.
+"""Deadlines: how many answers come in time, and their accuracy compared with the best fixed setting of the same budget.
 
     python -m research.benchmarks.deadlines [--tier medium] [--limit N] [--tuning N] [--problem-seed SEED] [--out FILE]
 
-The usual latency at a problem is the median of the default `specs` over the `WINDOW` problems up to it, the usual
-step the mean wall time of their steps: both follow the machine, which others may use. A deadline is a share of the
-usual latency, 30, 60 and 100%.
+The usual latency at a problem is the median latency of the default `specs` on the last `WINDOW` problems. The usual
+step is the mean wall time of their steps. So both follow the speed of the machine, which others may use. Deadlines are
+30, 60 and 100% of the usual latency.
 
-1. Tuning problems (from `TUNING_SEED` on): a grid of methods and settings in turn, problem by problem. The rival at a
-   deadline is the setting that is right most often among those whose p95 latency, in usual ones, fits the budget: the
-   deadline, or the deadline and one usual step, which is what `specs` with a deadline may take.
-2. Test problems (from `--problem-seed` on): `specs` with each deadline, the rivals and the `OTHERS` in turn. In time is
-   what arrives within the deadline and one usual step. Accuracies are compared problem by problem; a rival's answers
-   count whenever they arrive. Beside it, of all of these settings, what is right and in time.
+1. Tuning problems (from `TUNING_SEED` on): a grid of methods and settings takes turns, problem by problem. The rival at
+   a deadline is the setting that is right most often among those whose p95 latency, relative to the usual latency, fits
+   the budget. There are two budgets: the deadline, and the deadline plus one usual step, which is the time that `specs`
+   with a deadline may take.
+2. Test problems (from `--problem-seed` on): `specs` with each deadline, the rivals and the `OTHERS` take turns. A solve
+   is in time if it ends within the deadline plus one usual step. Accuracies are compared problem by problem; a rival's
+   answers count even if they are late. The record also has, for all these settings, the share that is right and in
+   time.
 
 "Not worse" is non-inferiority by `MARGIN` (docs/eval.md). JSON last.
 """
@@ -43,7 +45,7 @@ SHARES = (0.3, 0.6, 1.0)
 MARGIN = 0.03
 USUAL = "specs n=8"
 OTHERS = ("draft", "beam-draft n=8", "specs score=raw n=2", USUAL)
-"""Settings that are always compared with, whether they fit a budget or not."""
+"""Settings that are always compared, whether they fit a budget or not."""
 FIXED: dict[str, Method] = {
     "draft": make("draft"),
     "target": make("target"),
@@ -59,10 +61,11 @@ FIXED: dict[str, Method] = {
 
 @dataclass
 class Usual:
-    """The usual latency and step: of the last solves by the default `specs`.
+    """The usual latency and the usual step of the last solves by the default `specs`, in seconds.
 
     Attributes:
-        latencies_s, steps_s: what they were when each problem began.
+        solves: the last `WINDOW` solves.
+        latencies_s, steps_s: usual latency and usual step at the beginning of each problem.
     """
 
     solves: deque[Result] = field(default_factory=lambda: deque(maxlen=WINDOW))
@@ -87,9 +90,12 @@ def in_turn(
     seed: int,
     limit: int,
 ) -> dict[str, list[Result]]:
-    """Solves of `limit` problems by each way, a method and its deadline in usual latencies, in turn and warmed up.
+    """Solve `limit` problems from problem seed `seed` on with each of `ways`, in turn; returns the results.
 
-    `latency_model` learns from the default `specs` and from those with a deadline.
+    Args:
+        ways: a method and its deadline as a multiple of the usual latency (None for no deadline), by name.
+        usual: must have, or first gets, `WINDOW` solves of the default `specs`.
+        latency_model: learns from the default `specs` and from solves with a deadline.
     """
     order = list(ways)
     solves: dict[str, list[Result]] = {way: [] for way in order}
@@ -116,13 +122,13 @@ def latencies(results: Iterable[Result]) -> list[float]:
 
 
 def share_of(values: Sequence[float]) -> dict[str, Any]:
-    """A share of problems with its 95% interval."""
+    """The share of problems with value 1, with its 95% Wilson interval."""
     low, high = wilson(sum(values), len(values))
     return {"mean": round(float(np.mean(values)), 4), "low": round(low, 4), "high": round(high, 4)}
 
 
 def summary(results: Sequence[Result], scores: Sequence[float], usual: Usual) -> dict[str, Any]:
-    """Accuracy; latency in seconds and, its 95th percentile, in usual ones."""
+    """Accuracy, latency in seconds, and the 95th percentile of latencies relative to the usual one (`p95`)."""
     relative = [one / at for one, at in zip(latencies(results), usual.latencies_s, strict=True)]
     median, p95 = percentiles(latencies(results), (50, 95))
     return {
@@ -134,13 +140,16 @@ def summary(results: Sequence[Result], scores: Sequence[float], usual: Usual) ->
 
 
 def best(settings: Mapping[str, Mapping[str, Any]], budget: float) -> str | None:
-    """The setting that is right most often of those that fit; the faster one of equals, none if none fits."""
+    """The setting with the best accuracy among those whose `p95` is within `budget`.
+
+    Of equally accurate settings the faster one; None if none fits.
+    """
     fitting = [name for name, one in settings.items() if one["p95"] <= budget]
     return max(fitting, key=lambda name: (settings[name]["accuracy"]["mean"], -settings[name]["p50_s"]), default=None)
 
 
 def done(results: Sequence[Result]) -> dict[str, float]:
-    """Steps a solve by what was done in them and with how many candidates, and rewritten ones."""
+    """Mean number of steps a solve, by kind of step and number of candidates, and of rewritten steps."""
     counts = Counter(f"{kind_of(step)} n={len(step.candidates)}" for one in results for step in one.steps)
     found = {name: round(count / len(results), 3) for name, count in sorted(counts.items())}
     return found | {"rewritten": round(sum(not s.accepted for one in results for s in one.steps) / len(results), 3)}
@@ -173,7 +182,7 @@ def main() -> None:
     scores = {name: right(one, tier, args.problem_seed) for name, one in solves.items()}
 
     def in_time(name: str, share: float, steps: float) -> list[float]:
-        """1 for each solve that arrived within its deadline and so many usual steps, 0 for others."""
+        """1.0 for each solve that ended within its deadline plus `steps` usual steps, 0.0 for others."""
         at = zip(latencies(solves[name]), usual.latencies_s, usual.steps_s, strict=True)
         return [float(took <= share * latency + steps * step) for took, latency, step in at]
 

@@ -1,11 +1,11 @@
-"""The study that the defaults of n, beta, tau and temperature come from.
+"""The comparison of settings from which the earlier defaults of n, beta, tau and temperature were chosen.
 
     python research/benchmarks/defaults.py --limit 300 --out research/records/defaults.json
 
 Tuning problems (`bundled:medium` and `bundled:hard` from problem seed 2,000,000 on, which no
-reported figure uses), the bundled trio, light engine. Per setting: accuracy and mean latency,
-with `beam` of the same n and temperature beside it, problem by problem in turn. Prints a table,
-JSON last.
+reported figure uses), the bundled trio, light engine. For each setting: accuracy and median latency
+ratio to `beam` with the same n and temperature; methods take turns problem by problem. Prints a
+table, JSON last.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""What leaving hopeless candidates unscored is worth on this machine, and what it does to the law and to the answers.
+"""Effect of leaving hopeless candidates unscored: on latency here, on the law of the choice, and on the answers.
 
     python -m research.benchmarks.hopeless [--tier hard] [--limit N] [--problem-seed SEED] [--out FILE]
 
-1. `specs` in turn, a problem at a time, scoring all candidates and with `hopeless` of `MARGINS` nats. Ratios of
-   latencies are paired: median over problems with its 95% bootstrap interval; differences of accuracy are paired
-   too.
-2. In the solves that score all: which share of the target's tokens the margin would save, and the probability of
-   soft verification that lies on the hopeless. That is the total variation between the choice with the margin
-   and the one without, given the candidates.
+1. `specs` that scores all candidates and `specs` with `hopeless` of `MARGINS` nats take turns, problem by problem.
+   Ratios of latencies are paired: median over problems with its 95% bootstrap interval; differences of accuracy are
+   paired too.
+2. In the solves that score all candidates: tokens that the target would score with and without the margin, and the
+   probability of choosing a hopeless candidate. That is the total variation between the choice with the margin and
+   the one without, given the candidates.
 
 JSON last.
 """
@@ -29,12 +29,12 @@ MARGINS = (4.0, 2.0, 0.5)
 
 
 def positions(candidates: Sequence[Candidate]) -> int:
-    """Tokens that a target reads to score these: what begins alike is read once, last tokens need no reading."""
+    """Token positions that a target computes to score these: equal beginnings count once, last tokens not at all."""
     return len({one.token_ids[:k] for one in candidates for k in range(1, len(one.token_ids))})
 
 
 def saved(results: list[Result], margin: float) -> dict[str, float]:
-    """Means over draft steps: tokens to score, those left with the margin, probability of the hopeless."""
+    """Means over draft steps: positions to score, those left with the margin, probability of hopeless candidates."""
     whole, left, mass = [], [], []
     for step in (step for result in results for step in result.steps if step.writer is Role.DRAFT):
         gone = hopeless(step.candidates, margin, Specs().beta)

@@ -1,11 +1,11 @@
-"""Are problems independent under one seed? `soft-best-of-n`, whose only own draw is its choice, over several seeds.
+"""Tests whether the draws of different problems are independent under one seed, with `soft-best-of-n`.
 
     python -m research.benchmarks.independence --limit 300 --out research/records/independence.json
 
-Given the samples, the number of right answers is a sum of independent draws, so its expectation and its standard
-deviation follow from the probabilities. Replays make the choice of each solve twice over the same samples: keyed by
-the seed and the prompt (the current rule), and by the seed alone (the first rule). Bundled trio, light engine.
-Prints JSON last.
+The only draw of the method itself is the choice of the answer. If draws are independent, the expectation and the
+standard deviation of the number of right answers follow from the choice probabilities, given the samples. Replays make
+the choice of each solve twice over the same samples: keyed by seed and prompt (the current rule), and by the seed alone
+(the first rule). Bundled trio, light engine. Prints JSON last.
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ from specs.types import Result
 
 METHOD = SoftBestOfN(n=8)
 BETAS = (32.0, 8.0)
-"""The default, and one under which the choice is less certain."""
+"""The default, and a smaller beta under which the choice is less certain."""
 SEEDS = 4
 
 
 def counts(result: Result, answer: str) -> list[list[float]]:
-    """For each beta: right by seed and prompt, right by seed alone, probability of being right, its variance."""
+    """For each beta: right (1 or 0) by seed and prompt, right by the seed alone, probability of being right, and the
+    variance of being right."""
     right = np.array([correct(boxed(c.text), answer) is True for c in result.steps[0].candidates], float)
     found = []
     for beta in BETAS:
@@ -46,7 +47,7 @@ def counts(result: Result, answer: str) -> list[list[float]]:
 
 
 def z_of(off: float, sd: float) -> float | None:
-    """The deviation in standard deviations; None if nothing was left to chance."""
+    """The deviation `off` in units of `sd`; None if the standard deviation is 0."""
     return round(off / sd, 2) if sd else None
 
 

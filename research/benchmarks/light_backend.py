@@ -1,13 +1,13 @@
-"""Speed of the light backend: prefill, tree decoding and tree scoring, against the machine's limits.
+"""Speed of the light backend: prefill, tree decoding and tree scoring, compared with the machine's limits.
 
     python -m research.benchmarks.light_backend [FOLDER ...] [--threads N] [--repeats N]
 
-Without folders the three bundled shapes are measured with random weights. Every phase is
-warmed up and repeated; the last line is JSON. Limits are measured in the same run, on one
-thread: the rate of a large fp32 product by the same engine, and of reading as many bytes as
-the weights take (which may lie in a cache). A phase's share of the limit is the time that its
-weight matrices alone would take at those rates, whichever is longer, over its median time;
-attention, norms and the calls' own cost count as loss.
+Without folders it measures the three bundled shapes with random weights. Every phase is warmed up
+and repeated; the last line is JSON. The same run measures the limits on one thread: the rate of a
+large fp32 product by the same engine, and the rate of reading as many bytes as the weights have
+(which may fit into a processor cache). A phase's `of_limit` is the least time of its weight matrices
+alone (the longer of reading and arithmetic at these rates), divided by its median time; attention,
+norms and the overhead of calls count as loss.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SHAPES = {  # hidden, mlp, layers, heads, head width, labels (0: a language mode
 
 
 def random_model(path: Path, hidden: int, mlp: int, layers: int, heads: int, head: int, labels: int) -> Path:
-    """A model folder of this shape with random weights."""
+    """Write a model folder of this shape with random weights to `path`; returns `path`."""
     rng, vocab = np.random.default_rng(0), 799
 
     def draw(*dims: int) -> np.ndarray:
@@ -87,7 +87,7 @@ def prefixed(backend: LightBackend) -> Any:
 
 
 def prefill(backend: LightBackend) -> Iterator[float]:
-    """Seconds of one prefill, last row wanted."""
+    """Seconds of one prefill that returns the last row."""
     rows, cache = np.arange(PREFILL), backend.cache()
     yield seconds(lambda: backend.forward(cache, rows % 100, rows, None, rows[-1:]))
 
@@ -109,7 +109,7 @@ def decode(width: int) -> Callable[[LightBackend], Iterator[float]]:
 
 
 def score_tree(backend: LightBackend) -> Callable[[], Any]:
-    """One scoring call, all rows wanted, on a fresh prefix."""
+    """Prepare a fresh prefix; returns a call that scores the tree and returns all rows."""
     cache, new = prefixed(backend), BRANCHES * LENGTH
     rows = np.arange(new)
     sees = np.ones((new, PREFIX + new), bool)
@@ -135,11 +135,15 @@ PHASES: dict[str, tuple[int, int, Callable[[LightBackend], Iterator[float]]]] = 
     f"score {BRANCHES}x{LENGTH}": (BRANCHES * LENGTH, BRANCHES * LENGTH, score),
     "keep": (0, 0, keep),
 }
-"""Tokens a call (0: none), rows wanted of them, and the phase."""
+"""For each phase: tokens a call (0: none), output rows a call, and the function that yields its seconds."""
 
 
 def measure(backend: LightBackend, repeats: int, peak: float) -> dict[str, dict[str, float]]:
-    """Per phase: median milliseconds a call, 10th and 90th percentile, GFLOP/s, share of the limit."""
+    """For each phase: median milliseconds a call, 10th and 90th percentile, GFLOP/s, and share of the limit.
+
+    Args:
+        peak: FLOP/s of a large product.
+    """
     rate = read_rate(4 * backend.parameters)
     found = {}
     for name, (tokens, rows, phase) in PHASES.items():
@@ -155,7 +159,7 @@ def measure(backend: LightBackend, repeats: int, peak: float) -> dict[str, dict[
 
 
 def side_by_side(one: LightBackend, other: LightBackend, repeats: int) -> float:
-    """Seconds of two concurrent scoring calls over those of the same calls in turn (median; 1 gains nothing)."""
+    """Median ratio of the time of two concurrent scoring calls to that of the same calls in turn (1: no gain)."""
     ratios = []
     with ThreadPoolExecutor(2) as pool:
         for _ in range(repeats):
@@ -178,7 +182,7 @@ def main() -> None:
 
 
 def report(folders: list[Path], threads: int, repeats: int) -> None:
-    load_light(folders[0])  # the engine's import is not loading
+    load_light(folders[0])  # imports onnxruntime, which must not count as loading a model
     peak = product_rate()
     results: dict[str, Any] = {"threads": threads, "product_gflops": round(peak / 1e9, 1), "models": {}}
     backends = []
@@ -196,9 +200,7 @@ def report(folders: list[Path], threads: int, repeats: int) -> None:
         backends.append(backend)
     if len(backends) > 1:
         results["first_and_last_side_by_side"] = side_by_side(backends[0], backends[-1], repeats)
-        print(
-            f"first and last model scoring side by side: {results['first_and_last_side_by_side']} of the time in turn"
-        )
+        print(f"first and last model scoring together: {results['first_and_last_side_by_side']} of the time in turn")
     print(json.dumps(results))
 
 

@@ -1,11 +1,11 @@
-"""What drafting ahead is worth on this machine: the same solves with it and without, and `beam` beside.
+"""Effect of look-ahead (prefetching) on latency on this machine: `specs` with it and without it, and `beam`.
 
     python -m research.benchmarks.lookahead [--tier hard] [--limit N] [--problem-seed SEED] [--out FILE]
 
-Ways take turns, a problem at a time. Ratios of latencies are paired: median over problems with its 95%
-bootstrap interval. A step of the draft (accepted, not the first) is held against one of `beam`. The share of
-orchestration is the time in which no engine call ran. `parts` says where a solve's time goes: milliseconds and
-steps a solve, by kind of step. JSON last.
+The three take turns, problem by problem. Ratios of latencies are paired: median over problems with its 95%
+bootstrap interval. Steps of the draft (accepted, without the first) are compared with steps of `beam`.
+`orchestration` is the share of the time in which no engine call ran. `parts` says where a solve's time goes:
+milliseconds and steps a solve, by kind of step. JSON last.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from specs.types import Result, Role, StepRecord
 
 
 def steps(result: Result) -> list[float]:
-    """Seconds of every accepted step but the first that the method's usual writer has written."""
+    """Seconds of every accepted step by the method's usual writer, without the first step."""
     usual = Role.TARGET if result.method == "beam" else Role.DRAFT
     return [r.seconds.wall for r in result.accepted if r.step_idx and r.writer is usual]
 
 
 def kind(record: StepRecord) -> str:
-    """What kind of step took a record's time."""
+    """The kind of a step: first, or its writer and whether it was rejected."""
     if not record.step_idx:
         return "first"
     return str(record.writer) if record.accepted else f"{record.writer}, rejected"
 
 
 def parts(results: list[Result]) -> dict[str, dict[str, float]]:
-    """Of a mean solve: steps and milliseconds by kind of step; the rest is what lies after the last one."""
+    """Mean steps and milliseconds a solve, by kind of step; `rest` is the time outside all steps."""
     found: dict[str, list[float]] = {}
     for result in results:
         for record in result.steps:
@@ -53,7 +53,7 @@ def main() -> None:
     models = load()
     draft = cast(LightBackend, cast(LocalPolicy, models.draft).backend)
     if not draft.concurrent_calls:
-        raise SystemExit("the draft leaves no core to spare here, so nothing is drafted ahead")
+        raise SystemExit("there is no spare core here, so the draft cannot look ahead")
     ways = {"on": ("specs", draft.concurrent_calls), "off": ("specs", 0), "beam": ("beam", 0)}
     solves: dict[str, list[Result]] = {way: [] for way in ways}
     for k in range(-WARM_UP, args.limit):

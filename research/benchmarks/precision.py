@@ -2,9 +2,9 @@
 
     python -m research.benchmarks.precision [--tier T] [--limit N] [--problem-seed SEED] [--device DEVICE] [--out FILE]
 
-The bundled trio on the torch engine, in fp32 and in bf16. `specs` solves; then every draft step is scored again,
-each candidate by itself from the first token of the prompt (the draft's, the target's log-probability and the
-reward), and chosen anew with the same uniform. In exact arithmetic nothing differs. JSON last.
+The bundled trio on the torch engine, in fp32 and in bf16. After a solve by `specs`, every draft step is scored again:
+each candidate by itself from the first token of the prompt (log q, log p and the reward). Then the choice is repeated
+with the same uniform. In exact arithmetic nothing would differ. JSON last.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ METHOD = Specs()
 
 
 def from_scratch(models: Models, trace: Trace, candidate: Candidate) -> Candidate:
-    """The candidate with scores of sessions that have seen nothing else."""
+    """The candidate with scores of new sessions that have computed nothing else."""
     assert models.draft is not None
     assert models.target is not None
     assert models.prm is not None
@@ -42,13 +42,14 @@ def from_scratch(models: Models, trace: Trace, candidate: Candidate) -> Candidat
 
 
 def decide(candidates: list[Candidate], step: Step) -> tuple[Decision, bool]:
-    """The choice of `specs`, and whether the step is good enough to stay."""
+    """The choice of `specs`, and whether the chosen step stays."""
     decision = METHOD.choose(step, candidates)
     return decision, METHOD.accepts(step, candidates, decision)
 
 
 def compare(models: Models, result: Result) -> list[tuple[float, ...]]:
-    """Of each draft step: choice differs, verdict differs, TV of the selection, largest error of log p and of r."""
+    """For each draft step: whether the choice differs, whether the verdict (stays or not) differs, total variation
+    between the choice probabilities, largest error of log p in nats, and largest error of r."""
     found = []
     trace, key = Trace(result.question), Key.for_method(result.seed, result.prompt_token_ids)
     for record in result.steps:
@@ -74,7 +75,7 @@ def compare(models: Models, result: Result) -> list[tuple[float, ...]]:
 
 
 def measured(models: Models, tier: str, seeds: Iterable[int]) -> dict[str, Any]:
-    """How far scores of solves of these problems are from those from scratch, and what that changes."""
+    """Differences between scores in solves of these problems and scores from scratch, and the steps they change."""
     steps = np.array([row for seed in seeds for row in compare(models, solve(models, METHOD, tier, seed))], float)
     return {
         "steps": len(steps),

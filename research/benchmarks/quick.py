@@ -1,4 +1,4 @@
-"""A quick look at latency: the same problems through several methods, nothing kept.
+"""A quick comparison: several methods solve the same problems, and nothing is saved.
 
     python -m research.benchmarks.quick --methods specs,beam --dataset bundled:medium --limit 20
 

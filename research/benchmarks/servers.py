@@ -1,18 +1,18 @@
-"""What the vLLM engine costs where the models are large enough to hide its overhead.
+"""Speed of the vLLM engine with models large enough to hide its overhead.
 
     python -m research.benchmarks.servers [--repeats N] [--solves N] [--out FILE]
 
-Three servers on this machine's processor (`specs launch --cpu`, so `vllm` has to be on PATH with this
-package beside it) with random weights: target and PRM of about 100 M parameters, a draft of about 10 M.
-Steps are `LENGTH` tokens long whatever they say, n = 8.
+Three servers on this machine's CPU (`specs launch --cpu`, so `vllm` has to be on PATH and this package
+installed beside it) with random weights: target and PRM of about 100 M parameters, a draft of about 10 M.
+Steps are always `LENGTH` tokens long, n = 8.
 
-1. Scoring the candidates of one step behind a prefix of `PREFIX` tokens: behind the cached prefix,
-   against all log-probabilities of the prompt as an unmodified server gives them.
-2. A step that the draft writes and target and PRM verify (`specs`, the draft first, tau 0), against a
-   step of beam search: every step of a solve but the first, which computes the prompt; solves in turn.
-3. Latency and throughput of solves at the same time, 1 to 32.
+1. Scoring the candidates of one step after a prefix of `PREFIX` tokens: with the prefix cached, and with
+   log-probabilities of the whole prompt, as an unmodified server computes them.
+2. A step that the draft writes and target and PRM verify (`specs`, the draft first, tau 0), compared with
+   a step of beam search. The first step of a solve, which computes the prompt, does not count.
+3. Latency and throughput of 1 to 32 solves at the same time.
 
-Everything is warmed up; ways take turns; medians with 10th and 90th percentiles; JSON last.
+Everything is warmed up and takes turns; medians with 10th and 90th percentiles; JSON last.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ QUESTION = "Ann has 3 apples and buys 41 more. " * 20
 
 
 def folders(scratch: Path) -> dict[Role, str]:
-    """Random models of the bundled vocabulary."""
+    """Write folders of random models with the bundled vocabulary; returns their paths by role."""
     found: dict[Role, str] = {}
     for role, shape in SHAPES.items():
         folder = random_model(scratch / role, *shape)
@@ -75,16 +75,16 @@ def folders(scratch: Path) -> dict[Role, str]:
 
 
 def spread(seconds: list[float]) -> dict[str, float]:
-    """Median and outer tenths."""
+    """Median, 10th and 90th percentile."""
     low, median, high = np.quantile(seconds, (0.1, 0.5, 0.9))
     return {"median": round(float(median), 4), "p10": round(float(low), 4), "p90": round(float(high), 4)}
 
 
 def scoring(url: str, repeats: int) -> dict[str, Any]:
-    """Seconds for the candidates of one step, behind a cached prefix and without."""
+    """Seconds to score the candidates of one step, with a cached prefix and without."""
     server = wait(connect(url, None, 600.0), never_stop)
     if not server.facts.suffix:
-        raise SystemExit("the target does not score behind a cached prefix: is this package installed beside vLLM?")
+        raise SystemExit("the target does not score after a cached prefix: is this package installed beside vLLM?")
     ways = {"cached": server, "whole": Server(server.client, replace(server.facts, plugin=False, v2=False))}
     rng = np.random.default_rng(0)
     prefix = rng.integers(10, 790, PREFIX).tolist()
@@ -97,7 +97,7 @@ def scoring(url: str, repeats: int) -> dict[str, Any]:
         for name in ways if repeat % 2 else reversed(ways):
             begun = time.perf_counter()
             answers = wait(gather(ways[name].score(prefix, path, SamplingParams(1.0)) for path in paths), never_stop)
-            if repeat:  # the first is for warming up
+            if repeat:  # the first one warms up
                 seconds[name].append(time.perf_counter() - begun)
             found[name] = [scores for scores, _ in answers]
         worst = max(worst, float(np.abs(np.subtract(found["cached"], found["whole"])).max()))
@@ -122,7 +122,7 @@ def later(records: Sequence[StepRecord]) -> list[float]:
 
 
 def steps(models: Models, repeats: int) -> dict[str, Any]:
-    """Seconds a step of drafting and verifying, and of beam search, behind a prompt that both have computed."""
+    """Seconds of a drafted and verified step, and of a step of beam search, after the prompt is computed."""
     methods: dict[str, Method] = {"draft": Specs(N, tau=0.0, switch_on="step"), "beam": Beam(N)}
     seconds: dict[str, list[float]] = {name: [] for name in methods}
     for seed in range(repeats + 1):
@@ -137,7 +137,7 @@ def steps(models: Models, repeats: int) -> dict[str, Any]:
 
 
 def at_a_time(models: Models, solves: int) -> list[dict[str, Any]]:
-    """Latency and throughput of `specs` with more and more solves at the same time."""
+    """Latency and throughput of `specs` for each number of concurrent solves in `WIDTHS`."""
     method, found = Specs(N, switch_on="step"), []
     for width in WIDTHS:
         count = max(solves, width)
@@ -155,7 +155,7 @@ def at_a_time(models: Models, solves: int) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=10)
-    parser.add_argument("--solves", type=int, default=8, help="at each number of solves at the same time, at least")
+    parser.add_argument("--solves", type=int, default=8, help="least number of solves for each number at the same time")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch, socket.create_server(("127.0.0.1", 0)) as free:

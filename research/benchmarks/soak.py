@@ -1,17 +1,17 @@
-"""Mixed load at the limit of the queue of a real `specs serve`, for as long as wanted: what leaks, what breaks.
+"""Puts a real `specs serve` under mixed load that fills its queue, and looks for leaks and wrong answers.
 
     python -m research.benchmarks.soak [--minutes M] [--seed N] [--out FILE]
 
-The server runs the bundled models with a short queue; `CLIENTS` clients under `KEYS` keys ask without
-end, each after a pause: chats and completions, streamed and whole, of several methods, with stop
-strings, deadlines, several answers, traces; some hang up, waiting or in mid-stream, some read slowly,
-some ask for what is refused. What comes back has to be what was asked for, a 429, or what the request
+The server runs the bundled models with a short queue. `CLIENTS` clients with `KEYS` keys send one request after
+another, with pauses: chats and completions, streamed and whole, by several methods, with stop strings, deadlines,
+several answers and traces. Some clients hang up while they wait or in mid-stream, some read slowly, some send
+requests that the server must refuse. Each response must be what was asked for, a 429, or the error that the request
 provoked (`Outcome`).
 
-Engines keep memory of long solves for the next ones, up to a bound, so every model is first asked for long
-and wide solves, which do not count. Every other second the server's memory, open files and threads are
-read from /proc. Memory at the start is the median of its resident memory from 20% to 33% of the run
-(minutes 3 to 5 of 15), at the end that of the last 20%. Verdicts at the end; JSON last.
+Engines keep memory of long solves for the next ones, up to a bound. So every model first gets long and wide
+solves, which do not count. Every other second the program reads the server's memory, open files and threads
+from /proc. Memory at the start is the median resident memory from 20% to 33% of the run (minutes 3 to 5 of
+15), memory at the end that of the last 20%. The verdicts come at the end; JSON last.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ from specs.traces.schema import write_json
 
 CLIENTS, KEYS, QUEUE = 24, 6, 8
 WIDE = 3
-"""Questions of the first, wide solves."""
+"""Number of questions for the long and wide solves before the run."""
 PAUSE_S = (0.05, 1.0)
 SAMPLE_S = 2.0
 START, END = (0.20, 1 / 3), (0.80, 1.0)
-"""Parts of the run whose memory is compared."""
+"""Parts of the run, as shares of its time, whose memory is compared."""
 WITHIN = 0.05
-"""By how much memory may differ."""
+"""Largest allowed growth or fall of memory, as a share."""
 PATIENCE_S = 300.0
-"""An answer that takes longer counts as none."""
+"""Seconds after which a client gives up; the request then counts as wrong."""
 CHAT, COMPLETION = "/v1/chat/completions", "/v1/completions"
 METHODS = ("specs", "specs", "specs-fast", "specs-wide", "beam", "beam-draft", "gsi", "rsd", "best-of-n", "majority")
 ALSO = ("target", "draft", "specreason", "ssr", "dvts", "hard-reject", "random-switch")
@@ -73,10 +73,11 @@ class Outcome:
     """How a request ended.
 
     Attributes:
-        verdict: `good`, `full` (429), `provoked` (left, refused, or late, as it asked for), `wrong`.
-        status: of HTTP; 0 where there was none.
-        seconds: until the last byte.
-        why: what is wrong.
+        kind: a key of `MIX`.
+        verdict: `good`, `full` (429), `provoked` (the client left, or caused the refusal or timeout), or `wrong`.
+        status: HTTP status; 0 if there was no response.
+        seconds: from the request to the last byte.
+        why: what is wrong; empty otherwise.
     """
 
     kind: str
@@ -88,7 +89,7 @@ class Outcome:
 
 @dataclass
 class Minute:
-    """What happened within one minute."""
+    """Ended requests and samples of the server (`sample`) within one minute."""
 
     outcomes: list[Outcome] = field(default_factory=list)
     samples: list[dict[str, Any]] = field(default_factory=list)
@@ -119,7 +120,7 @@ class Load:
                 await asyncio.sleep(self._rng.uniform(*PAUSE_S))
 
     def _body(self, **more: Any) -> tuple[str, dict[str, Any]]:
-        """Where to, and what: a question under some of what can be asked for."""
+        """Path and body of a request: a question with random options."""
         rng = self._rng
         question = generate(rng.choice(["easy", "medium", "hard"]), 2_450_000 + rng.randrange(5000)).question
         body: dict[str, Any] = {"model": rng.choice(METHODS if rng.random() < 0.9 else ALSO)}
@@ -183,7 +184,7 @@ class Load:
         return "provoked", 200, ""
 
     async def slow(self, http: httpx2.AsyncClient, key: str) -> tuple[str, int, str]:
-        """Reads two kilobytes at a time, through a narrow connection; nothing at all for the first seconds."""
+        """Read slowly: nothing for up to five seconds, then two kilobytes at a time with a small buffer."""
         path, body = self._body(stream=True, n=2, specs={"trace": True})
         data = json.dumps(body).encode()
         head = f"POST {path} HTTP/1.1\r\nHost: {self._host}\r\nAuthorization: Bearer {key}\r\nConnection: close\r\n"
@@ -277,7 +278,7 @@ def _full(text: str) -> tuple[str, int, str]:
 
 
 def sample(pid: int) -> dict[str, Any]:
-    """What the server holds: kilobytes, files, threads; processor seconds so far."""
+    """The server's memory in kilobytes, open files, threads, and CPU seconds so far."""
     proc = Path(f"/proc/{pid}")
     status = dict(re.findall(r"^(\w+):\s+(\d+)", (proc / "status").read_text(), re.MULTILINE))
     rollup = dict(re.findall(r"^(\w+):\s+(\d+)", (proc / "smaps_rollup").read_text(), re.MULTILINE))
@@ -292,13 +293,13 @@ def sample(pid: int) -> dict[str, Any]:
 
 
 async def widen(url: str, keys: list[str]) -> None:
-    """Ask every model for solves as wide and as long as any of the load."""
+    """Ask every model for solves that are as wide and as long as any in the load."""
     async with httpx2.AsyncClient(base_url=url, timeout=PATIENCE_S) as http:
         for k in range(WIDE):
             question = generate("hard", 2_450_000 + k).question
             asked = {
                 CHAT: {"messages": [{"role": "user", "content": question}]},
-                COMPLETION: {"prompt": f"{question}\n\n"},  # which goes on for longer
+                COMPLETION: {"prompt": f"{question}\n\n"},  # without a chat template, solves are longer
             }
             for name, (path, words) in itertools.product(dict.fromkeys((*METHODS, *ALSO)), asked.items()):
                 body = {"model": name, "temperature": 1.0, "seed": k, "specs": {"trace": True}} | words
@@ -307,7 +308,7 @@ async def widen(url: str, keys: list[str]) -> None:
 
 
 async def soak(url: str, pid: int, keys: list[str], seconds: float, seed: int) -> list[Minute]:
-    """The load; what happened by minute."""
+    """Run the load for `seconds`; returns what happened, by minute."""
     began = time.monotonic()
     until = began + seconds
     load = Load(url, keys, seed)
@@ -326,7 +327,7 @@ async def soak(url: str, pid: int, keys: list[str], seconds: float, seed: int) -
 
 
 def as_single_question(minute: Minute) -> dict[str, Any]:
-    """A minute for the record."""
+    """Summary of a minute for the record."""
     seconds = [one.seconds for one in minute.outcomes if one.verdict == "good" and one.kind in ("whole", "stream")]
     samples = minute.samples
     return {
@@ -342,7 +343,7 @@ def as_single_question(minute: Minute) -> dict[str, Any]:
 
 
 def memory(minutes: list[Minute], seconds: float, name: str) -> dict[str, float]:
-    """Medians of two parts of the run, in kilobytes, and the growth between them."""
+    """Medians of a sampled value at the start and at the end of the run, in kilobytes, and the relative growth."""
     samples = [one for minute in minutes for one in minute.samples]
 
     def median(part: tuple[float, float]) -> float:

@@ -1,11 +1,11 @@
-"""What token-level speculation is worth on this machine, and how often the draft's tokens stand.
+"""Effect of token-level speculation on latency on this machine, and how often the target accepts a guessed token.
 
     python -m research.benchmarks.speculation [--tier hard] [--limit N] [--problem-seed SEED] [--out FILE]
 
-1. Every method in turn, a problem at a time, without and with the draft's tokens. Ratios of latencies are
-   paired: median over problems with its 95% bootstrap interval. No token may differ.
+1. Every method takes turns without and with speculation, problem by problem. Ratios of latencies are paired:
+   median over problems with its 95% bootstrap interval. No token may differ.
 2. At every token of the traces of `beam`: the probability that draws from p and q with the same uniform agree,
-   and 1 - TV(p, q), which no way of proposing one token exceeds.
+   and 1 - TV(p, q), the upper bound for any way of proposing one token.
 
 JSON last.
 """
@@ -26,11 +26,11 @@ from specs.types import Result, Role
 
 METHODS = ("target", "beam", "gsi", "specs")
 TOKENS = (4, 8, 16)
-"""Proposed at a time under `beam`; the others take their default."""
+"""Numbers of tokens that the draft guesses at a time with `beam`; other methods use their default."""
 
 
 def law_after(policy: LocalPolicy, result: Result) -> np.ndarray:
-    """[tokens, V] probabilities of each token of the answer."""
+    """[tokens, V] laws from which each token of the answer is drawn, under a model."""
     prompt = result.prompt_token_ids[Role.TARGET]
     ids = np.array([*prompt, *(token for step in result.accepted if step.step for token in step.step.token_ids)])
     wanted = np.arange(len(prompt) - 1, len(ids) - 1)
@@ -39,7 +39,8 @@ def law_after(policy: LocalPolicy, result: Result) -> np.ndarray:
 
 
 def agreement(models: Models, result: Result) -> tuple[np.ndarray, np.ndarray]:
-    """[tokens] probability that equal uniforms give equal tokens, and 1 - TV."""
+    """For each token of the answer [tokens]: the probability that p and q draw the same token with the same uniform,
+    and 1 - TV(p, q)."""
     p, q = (law_after(cast(LocalPolicy, model), result) for model in (models.target, models.draft))
     upper = np.minimum(p.cumsum(1), q.cumsum(1))
     lower = np.maximum(p.cumsum(1) - p, q.cumsum(1) - q)

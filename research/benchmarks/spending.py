@@ -1,12 +1,13 @@
-"""tau by a share of target steps against tau by a search: docs/method.md, "Setting tau without a search".
+"""Compares tau set by a share of rewritten steps with tau set by a search.
 
     python research/benchmarks/spending.py --limit 150 --runs runs/spending --out research/records/spending.json
 
-Tuning problems (from problem seed 2,100,000 on) give both values: the search solves them with every
-tau of a grid and takes the one that is most often right (of equals the quickest); the rule reads what
-the default's solves of the same problems were held against. Fresh problems (from 2,200,000 on) say what
-each is worth, beside the default and `beam`, problem by problem in turn. Bundled trio, light engine. The
-runs are folders of `specs eval`, so the same command goes on after a stop. Prints JSON last.
+See "Setting tau without a search" in docs/method.md. Both values come from tuning problems (from problem
+seed 2,100,000 on). The search solves them with every tau of a grid and takes the one that is most often
+right (of equals the quickest). The rule reads, from the default's solves of the same problems, the values
+that tau is compared with. On fresh problems (from 2,200,000 on) both values, the default and `beam` take
+turns, problem by problem. Bundled trio, light engine. The runs are folders of `specs eval`, so the same
+command continues after a stop. Prints JSON last.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ LAW, LIMITS = SamplingParams(temperature=0.7), Limits()
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--limit", type=int, default=150, help="problems of each tier, tuning and fresh alike")
+    parser.add_argument("--limit", type=int, default=150, help="tuning problems, and fresh problems, of each tier")
     parser.add_argument("--tiers", default="medium,hard")
     parser.add_argument("--runs", type=Path, required=True, help="folder for the runs")
     parser.add_argument("--out", type=Path)
@@ -74,7 +75,7 @@ def main() -> None:
 def _solve(
     models: Models, tier: str, first: int, limit: int, methods: dict[str, Specs | Beam], path: Path
 ) -> dict[str, list[Row]]:
-    """The rows of each method, in the order of the problems."""
+    """Solve `limit` problems from problem seed `first` on; returns the rows of each method by problem order."""
     problems = load_problems(f"bundled:{tier}", first, limit)
     plan = Plan(problems, [GridPoint(name, method) for name, method in methods.items()], LAW, LIMITS)
     configuration = plan.configuration(f"bundled:{tier}", dict.fromkeys(Role, "bundled"))
@@ -103,13 +104,13 @@ def _mean(rows: Sequence[Row]) -> tuple[float, float]:
 
 
 def _worth(rows: Sequence[Row]) -> tuple[float, float]:
-    """What the search maximises."""
+    """The quantity that the search maximises: accuracy, then speed."""
     accuracy, seconds = _mean(rows)
     return accuracy, -seconds
 
 
 def _found(name: str, rows: dict[str, list[Row]]) -> dict[str, Any]:
-    """A method on the fresh problems, and against `beam` and the searched tau."""
+    """Results of a method on the fresh problems, alone and compared with `beam` and the searched tau."""
     ours, ids = rows[name], [row.problem_id for row in rows[name]]
     right = {other: [float(row.correct is True) for row in rows[other]] for other in rows}
     drafted = [(step, row.problem_id) for row in ours for step in row.trail if step["writer"] == Role.DRAFT]

@@ -1,13 +1,13 @@
-"""What cutting stragglers off is worth on this machine, and what it does to the law and to the answers.
+"""Effect of cutting stragglers off: on latency here, on the law of the choice, and on the answers.
 
     python -m research.benchmarks.stragglers [--tier hard] [--limit N] [--problem-seed SEED] [--out FILE]
 
-1. `specs` and `beam` in turn, a problem at a time, without a cut and with `enough` of `SHARES`. Ratios of
+1. `specs` and `beam` without a cut and with `enough` of `SHARES` take turns, problem by problem. Ratios of
    latencies are paired: median over problems with its 95% bootstrap interval; differences of accuracy are
    paired too.
-2. In the solves without a cut: how many tokens a step's longest candidate has, how many the longest that stays,
-   and the probability of soft verification that lies on longer ones. That probability is the total variation
-   between the choice with the cut and the one without, given the candidates.
+2. In the solves without a cut: tokens of a step's longest candidate, tokens of the longest candidate that would
+   not be cut, and the probability of choosing a longer one. That probability is the total variation between
+   the choice with the cut and the one without, given the candidates.
 
 JSON last.
 """
@@ -30,7 +30,7 @@ SHARES = (0.75, 0.5)
 
 
 def cut(results: list[Result], share: float) -> dict[str, float]:
-    """Means over steps: tokens of the longest candidate and of the longest that stays, probability of the others."""
+    """Means over steps: tokens of the longest candidate and of the longest uncut one, probability of those cut."""
     longest, room, mass = [], [], []
     for result in results:
         for step in result.steps:

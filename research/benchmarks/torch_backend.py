@@ -1,12 +1,12 @@
-"""Speed of the torch engine beside transformers' own classes used directly, at a real vocabulary.
+"""Speed of the torch engine compared with transformers' own classes used directly, with a real vocabulary.
 
     python -m research.benchmarks.torch_backend [--size NAME] [--layers N] [--device DEVICE] [--repeats N] [--out FILE]
 
-A model of random weights in the shape of a Qwen2.5 (`research.cost_suite.shapes`, 152,064 tokens) does what a step asks
-of it behind a prefix: a pass over `ROWS` candidates and a draw from each (a token of the draft, or of a target
-that writes), and `ROWS` x `LENGTH` tokens scored in one pass (a target that verifies). The other side has the
-same weights, the same tree and the same mask, with a `DynamicCache`, `sdpa` and laws by numpy in memory. Both
-in turn, warmed up; they must draw the same tokens and agree in their scores, in bf16 up to rounding. JSON last.
+A model of random weights in the shape of a Qwen2.5 (`research.cost_suite.shapes`, 152,064 tokens) does the work of a
+step after a prefix: a pass over `ROWS` candidates with a draw from each (a model that writes), and a pass that scores
+`ROWS` x `LENGTH` tokens (a target that verifies). The other side has the same weights, tree and mask, but uses a
+`DynamicCache` and `sdpa`, and computes laws with numpy in main memory. Both take turns, warmed up. They must draw the
+same tokens and agree in their scores, in bf16 up to rounding. JSON last.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from specs.types import Role
 ROWS, LENGTH = 8, 16
 PREFIXES = (128, 1024)
 BF16_ERROR = 0.25
-"""Nats between two ways of computing a log-probability that are rounding: logits of 8 and more are 0.06 apart."""
+"""Largest difference in nats between two ways of computing a log-probability that counts as rounding in bf16, where
+neighbouring logits of 8 and more are 0.06 apart."""
 TEMPERATURE = 0.7
 SIZES = {"0.5B": ("Qwen2.5 0.5B, 1.5B, 1.5B", Role.DRAFT), "1.5B": ("Qwen2.5 0.5B, 1.5B, 1.5B", Role.TARGET)}
 SIZES |= {"7B": ("Qwen2.5 1.5B, 7B, 7B", Role.TARGET)}
@@ -45,7 +46,7 @@ Drawn = tuple[list[int], list[float]]
 
 
 class Plain:
-    """transformers by itself: every call brings its logits to memory."""
+    """transformers used directly: every call copies its logits to main memory."""
 
     def __init__(self, model: Any) -> None:
         self._model, self._cache = model, DynamicCache()
@@ -68,6 +69,11 @@ class Plain:
 
 
 def measure(ours: HFBackend, plain: Plain, prefix: int, repeats: int) -> dict[str, Any]:
+    """Times of both sides after a prefix of `prefix` tokens, as [median, 10%, 90%] ms, and their ratio.
+
+    Raises:
+        AssertionError: the sides disagree by more than rounding.
+    """
     rng, vocabulary = np.random.default_rng(0), ours.width
     start, cache = rng.integers(vocabulary, size=prefix), ours.cache()
     ours.forward(cache, start, np.arange(prefix), None, np.array([prefix - 1]))
@@ -134,14 +140,14 @@ def measure(ours: HFBackend, plain: Plain, prefix: int, repeats: int) -> dict[st
 
 
 def agreement(one: Drawn, other: Drawn) -> tuple[float, float]:
-    """Share of tokens that are the same, and the largest difference of their log-probabilities, in nats."""
+    """Share of equal tokens, and the largest difference of their log-probabilities, in nats."""
     both = list(zip(*one, *other, strict=True))
     errors = [abs(mine - its) for token, mine, drawn, its in both if token == drawn]
     return len(errors) / len(both), max(errors, default=0.0)
 
 
 def compared(size: Size, device: str, prefixes: Sequence[int], repeats: int) -> dict[str, Any]:
-    """Both sides on a device, behind each prefix; AssertionError if they disagree by more than rounding."""
+    """Measure both sides on a device after each prefix; AssertionError if they disagree by more than rounding."""
     place = device_of(device)
     dtype = usual_dtype(place)
     plain = random_transformer(size, place, dtype)
@@ -159,7 +165,7 @@ def compared(size: Size, device: str, prefixes: Sequence[int], repeats: int) -> 
         "prefixes": [],
     }
     for prefix in prefixes:
-        print(f"behind {prefix} tokens:", flush=True)
+        print(f"after {prefix} tokens:", flush=True)
         found["prefixes"].append(measure(ours, Plain(plain), prefix, repeats))
     return found
 
@@ -167,7 +173,7 @@ def compared(size: Size, device: str, prefixes: Sequence[int], repeats: int) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=SIZES, default="0.5B")
-    parser.add_argument("--layers", type=int, help="fewer than the model has")
+    parser.add_argument("--layers", type=int, help="number of layers, to use fewer than the model has")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--out", type=Path)

@@ -1,12 +1,12 @@
-"""Is this checkout slower than another one? Both run the same solves in turn, each in its own process.
+"""Tests whether this checkout is slower than another one: both run the same solves in turn, each in its own process.
 
     git worktree add ../old COMMIT
     python -m research.benchmarks.versions --old ../old --limit 160 --runs 3 [--methods beam,target,specs]
 
-Methods are `beam` and `target`, whose tokens do not depend on the rule of draws, if nothing else is said; the script
-checks that both write the same tokens. Each run gives the ratio of mean latencies, new over old; the result is the mean
-over runs with a one-sided 95% lower bound (Student's t). Bundled trio, light engine, alone on the machine. Prints JSON
-last.
+By default the methods are `beam` and `target`, whose tokens do not depend on the rule of draws. The script ends with an
+error unless both versions write the same tokens. Each run gives the ratio of mean latencies, new over old; the result
+is the mean over runs with a one-sided 95% lower bound (Student's t). Bundled trio, light engine, alone on the machine.
+Prints JSON last.
 """
 
 from __future__ import annotations
@@ -82,7 +82,9 @@ def main() -> None:
                     tokens.append(written)
                     spent[name, method] += seconds if k >= 0 else 0.0
                 if tokens[0] != tokens[1]:
-                    raise SystemExit(f"{method} writes other tokens on problem {args.problem_seed + k}")
+                    raise SystemExit(
+                        f"{method}: the two versions write different tokens on problem {args.problem_seed + k}"
+                    )
         for method in methods:
             ratios[method].append(spent["new", method] / spent["old", method])
         print({method: round(found[-1], 3) for method, found in ratios.items()}, file=sys.stderr, flush=True)

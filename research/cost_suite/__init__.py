@@ -1,1 +1,1 @@
-"""The benchmark suite: what steps cost at any size, without weights: `python -m research.benchmarks.quick --suite`."""
+"""The benchmark suite: times of steps at any model size, with random weights (`python -m research.cost_suite`)."""

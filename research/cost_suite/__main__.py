@@ -1,6 +1,7 @@
-"""What steps cost at any size, with models of random weights: `python -m research.cost_suite --out DIR`.
+"""Measures how long steps take at any model size, with random weights: `python -m research.cost_suite --out DIR`.
 
-Latency only, no accuracy. suite.json, suite.md and figures go into the folder; the same command goes on after a stop.
+Latency only, no accuracy. Writes suite.json, suite.md and figures into the folder; the same command continues after a
+stop.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from specs.traces.schema import write_text
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for what is found")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for records and figures")
     parser.add_argument("--scale", choices=[*SCALES], default="cpu", help="sizes and device (default: %(default)s)")
 
 

@@ -1,4 +1,4 @@
-"""A vocabulary without language: each token is a character of its own, so that nothing ever ends by itself."""
+"""A vocabulary without language: each token is a character of its own, so no step or solve ends by itself."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from specs.rewards.families import DELIMITER, TokenClassification
 from specs.types import NO_CONTEXT, Chat, Judge, Role
 
 _FIRST = 0x20000
-"""Characters from here on are neither white space nor anything that text processing knows."""
+"""First code point of the tokens: characters from here on are no white space and have no meaning in text."""
 
 
 class Blank:
-    """`specs.engines.text.Text` and `specs.rewards.format.Tokens` of that vocabulary.
+    """`specs.engines.text.Text` and `specs.rewards.format.Tokens` of this vocabulary.
 
-    A blank line is token 0, a line break token 1, where they are written as such.
+    Encoding a blank line gives token 0, encoding a line break token 1.
     """
 
     fingerprint = "blank"
@@ -57,13 +57,13 @@ class Blank:
 
 
 def question(tokens: int, seed: int = 0) -> str:
-    """A question of so many random tokens."""
+    """A question of `tokens` random tokens."""
     ids = np.random.default_rng(seed).integers(2, 700, tokens)
     return "".join(map(Blank().spelling, ids.tolist()))
 
 
 def blank_models(backends: dict[Role, Backend]) -> Models:
-    """The models of solves in that vocabulary."""
+    """Models that solve in this vocabulary, with a given backend for each role."""
     text = Blank()
     return Models(
         draft=LocalPolicy(backends[Role.DRAFT], text),

@@ -1,4 +1,4 @@
-"""The figures of a suite."""
+"""The figures of a suite: times of each kind of step, and how they scale."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def draw(found: dict[str, Any], out: Path) -> list[Path]:
 
 
 def _steps(found: dict[str, Any]) -> Canvas:
-    """Bars of busy milliseconds by phase, side by side even where phases overlap; a step's own time and its floor."""
+    """Bars of busy milliseconds by phase, one after the other even where phases overlap; a step's time and floor."""
     canvas = new_canvas(3.6, width=9)
     axes = canvas.subplots()
     ways = [way for way in (*WAYS, *NAIVE) if way in found["points"]["steps"]["ways"]]
@@ -49,7 +49,8 @@ def _steps(found: dict[str, Any]) -> Canvas:
 
 
 def _scaling(found: dict[str, Any]) -> Canvas:
-    """Steps over n and over the prefix; time over beam search by the share of the draft, and of recorded solves."""
+    """Times of steps against n and against the length of the prefix; times relative to beam search against the draft
+    share, and of recorded solves."""
     canvas = new_canvas(6.8, width=9.6)
     (widths, contexts), (by_share, solves) = canvas.subplots(2, 2)
     for axes, sweep, label in ((widths, "n", "candidates n"), (contexts, "context", "tokens of the prefix")):

@@ -1,4 +1,4 @@
-"""What physics asks of a pass and of a step: weights and keys read, products made (docs/performance.md)."""
+"""Lower bounds of the time of a pass and of a step: reading weights and keys, and arithmetic (docs/performance.md)."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ REPEATS = 50
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What a machine does a second at best, measured.
+    """The best rates of a machine, as measured.
 
     Attributes:
-        bytes_per_s: read again and again, as many as the target's weights take.
-        flops_per_s: of a large product in the models' precision.
+        bytes_per_s: for repeatedly reading as many bytes as the weights of the largest model.
+        flops_per_s: floating-point operations a second, for a large matrix product in the models' precision.
         number: bytes of a weight.
-        together: how many models compute at the same time without sharing these rates.
+        together: how many models can compute at the same time, each at these rates.
     """
 
     bytes_per_s: float
@@ -42,12 +42,12 @@ def seconds(call: Callable[[], Any]) -> float:
 
 
 def core_rates(parameters: int, together: int) -> Rates:
-    """Of one core in fp32."""
+    """Rates of one core in fp32, for weights of a model with `parameters`; `together` is the number of cores."""
     return Rates(read_rate(4 * parameters), product_rate(), 4, together)
 
 
 def device_rates(parameters: int, device: str) -> Rates:
-    """Of a torch device, in the precision of the models there."""
+    """Rates of a torch device, in the models' usual precision on it, for weights of a model with `parameters`."""
     import torch
 
     place = device_of(device)
@@ -63,7 +63,7 @@ def device_rates(parameters: int, device: str) -> Rates:
         return run
 
     matrix = torch.randn(size, size, dtype=dtype, device=place)
-    # A matrix times a vector, or a few, reads the matrix once.
+    # Multiplying a matrix with one or a few vectors reads the matrix once.
     weights = torch.zeros(max(1, parameters // size), size, dtype=dtype, device=place)
     vector, few = matrix[0].contiguous(), matrix[:, :8].contiguous()
     readings, product = (
@@ -93,15 +93,22 @@ def product_rate(size: int = 768) -> float:
 
 
 def read_rate(size: int) -> float:
-    """Bytes a second at which `size` bytes are read again and again by one thread."""
+    """Bytes a second at which one thread reads the same `size` bytes again and again."""
     a = np.ones(size // 1024 * 256, np.float32)
     matrix, x = a.reshape(-1, 256), np.ones(256, np.float32)
     return a.nbytes / min(seconds(call) for call in (lambda: a @ a, lambda: matrix @ x) for _ in range(REPEATS))
 
 
 def weight_work(shape: Shape, outputs: int, tokens: int, rows: int, number: int = 4) -> tuple[float, float]:
-    """Floating-point operations and bytes of the weight matrices for `tokens` tokens, `rows` outputs wanted."""
-    before, after = layer_weights(shape)  # of the last layer what is after attention, for wanted rows only
+    """Floating-point operations with the weight matrices, and their bytes, for a pass.
+
+    Args:
+        outputs: rows of the output matrix (the vocabulary).
+        tokens: token positions of the pass.
+        rows: how many of these positions need an output.
+        number: bytes of a weight.
+    """
+    before, after = layer_weights(shape)  # in the last layer, only wanted rows are computed after attention
     layers, head = shape.layers, shape.hidden * outputs
     flops = 2.0 * (layers * before * tokens + after * ((layers - 1) * tokens + rows) + head * rows)
     return flops, float(number) * (layers * (before + after) + head)
@@ -109,14 +116,17 @@ def weight_work(shape: Shape, outputs: int, tokens: int, rows: int, number: int 
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """Seconds that steps take at least, behind a prefix of `context` tokens."""
+    """Lower bounds for the seconds of steps after a prefix of `context` tokens."""
 
     rates: Rates
     trio: Trio
     context: int
 
     def a_pass(self, role: Role, tokens: int, rows: int) -> float:
-        """The longer of reading the weights and the prefix's keys and values once, and of all products."""
+        """Seconds of a pass over `tokens` positions with outputs of `rows`.
+
+        This is the longer of two times: reading the weights and the prefix's keys and values once, and arithmetic.
+        """
         size, number = self.trio[role], self.rates.number
         shape = size.shape
         flops, weights = weight_work(shape, size.outputs, tokens, rows, number)
@@ -124,11 +134,11 @@ class Floor:
         return max((weights + held) / self.rates.bytes_per_s, flops / self.rates.flops_per_s)
 
     def written(self, role: Role, n: int, tokens: int) -> float:
-        """`n` candidates of `tokens` tokens, a pass for each token."""
+        """Seconds of writing `n` candidates of `tokens` tokens, with one pass for each token."""
         return tokens * self.a_pass(role, n, n)
 
     def draft_step(self, n: int, tokens: int, target: bool = True) -> float:
-        """Written by the draft, scored by the target (if it is asked) and the PRM in a pass each."""
+        """Seconds of a step by the draft, which the PRM and (if `target`) the target score in one pass each."""
         scoring = [self.a_pass(Role.PRM, n * (tokens + 1), n)]
         if target:
             scoring.append(self.a_pass(Role.TARGET, n * tokens, n * tokens))
@@ -136,5 +146,5 @@ class Floor:
         return self.written(Role.DRAFT, n, tokens) + together
 
     def target_step(self, n: int, tokens: int, prm: bool = True) -> float:
-        """Written by the target, scored by the PRM (if it is asked)."""
+        """Seconds of a step by the target, which the PRM scores (if `prm`)."""
         return self.written(Role.TARGET, n, tokens) + (self.a_pass(Role.PRM, n * (tokens + 1), n) if prm else 0.0)

@@ -1,4 +1,4 @@
-"""What a point of the suite measures: steps of fixed length, shares of drafts, replayed solves."""
+"""The measurements of the suite: steps of fixed length, draft shares, replayed solves."""
 
 from __future__ import annotations
 
@@ -41,13 +41,16 @@ WAYS: dict[str, Callable[[int], Method]] = {
     "rsd": lambda n: Rsd(tau=0.0),
     "rsd, rejected": lambda n: Rsd(tau=1.0),
 }
-"""Kinds of steps by what makes nothing else: random rewards decide nothing, so a coin or a threshold does."""
+"""For each kind of step, a method that makes only this kind.
+
+With random weights rewards mean nothing, so a coin or a threshold decides who writes.
+"""
 NAIVE = {"specs, naive": Role.DRAFT, "beam, naive": Role.TARGET}
 """Writers of the steps of `naive_step`."""
 NAIVE_REPEATS = 2
-"""They are slow, and what they need is warm when they come."""
+"""Repeats of naive steps: few, since these are slow; other steps have warmed up the models before."""
 REPLAYED: dict[str, Method] = {"specs": Specs(), "beam": Beam(), "gsi": Gsi(threshold=0.7), "rsd": Rsd()}
-"""Methods whose solves are replayed: the defaults, and for gsi the threshold of the README's comparison."""
+"""Methods whose solves are replayed: the defaults, but for gsi the threshold of the comparison in the docs' results."""
 PHASES = ("draft", "target_generate", "target_score", "prm", "wall")
 
 
@@ -55,26 +58,26 @@ _held: dict[tuple[Scale, str], dict[Role, Backend]] = {}
 
 
 def sized(scale: Scale, trio: str) -> dict[Role, Backend]:
-    """The models of a trio. Those of the trio before are let go first, since a GPU may not hold both."""
+    """The models of a trio. Frees those of the trio before first, since a GPU may not hold both."""
     if (scale, trio) not in _held:
         release(scale.engine)
         backends = {}
         for role, size in TRIOS[trio].items():
             backends[role] = random_model(size, scale.engine, scale.device, f"{trio} {role}")
-            backends[role].concurrent_calls = 0  # with random rewards there is nothing to go by when drafting ahead
+            backends[role].concurrent_calls = 0  # no look-ahead: random rewards cannot tell the likely winner
         _held[scale, trio] = backends
     return _held[scale, trio]
 
 
 def release(engine: Engine) -> None:
-    """Let go of the models."""
+    """Free the models and their memory."""
     _held.clear()
     free(engine)
 
 
 @lru_cache
 def rates(scale: Scale, trio: str) -> Rates:
-    """What the machine reads and computes at best; small weights may lie in a cache, which large ones do not."""
+    """The best rates of the machine, for the trio's largest model: small weights may fit into a processor cache."""
     largest = max(size.parameters for size in TRIOS[trio].values())
     if scale.engine == "light":
         return core_rates(largest, cores())
@@ -82,8 +85,13 @@ def rates(scale: Scale, trio: str) -> Rates:
 
 
 def steps(scale: Scale, ways: Sequence[str], trio: str, n: int, context: int) -> dict[str, Any]:
-    """Time of a step of `scale.tokens` tokens by each way, the ways in turn."""
-    release_spare_buffers()  # else what was measured before would decide how large memory is
+    """Times of steps of `scale.tokens` tokens, for each kind of step in `ways`, measured in turn.
+
+    Args:
+        n: candidates a step.
+        context: tokens of the prefix.
+    """
+    release_spare_buffers()  # earlier measurements must not decide how large buffers are
     backends = sized(scale, trio)
     models, asked = blank_models(backends), question(context)
     prefix = Blank().encode(asked)
@@ -116,7 +124,7 @@ def steps(scale: Scale, ways: Sequence[str], trio: str, n: int, context: int) ->
 
 
 def shares(scale: Scale) -> dict[str, Any]:
-    """Time of a step against that of `beam`, the draft writing a share of the steps by coin."""
+    """Time of a step relative to that of `beam`, when a coin lets the draft write a share of the steps."""
     models, asked = blank_models(sized(scale, scale.trio)), question(scale.context)
     ways: dict[float | str, Method] = {"beam": Beam(scale.n)}
     ways |= {share: Specs(scale.n, draft_share=share, switch_on="step") for share in scale.shares}
@@ -139,7 +147,7 @@ def shares(scale: Scale) -> dict[str, Any]:
 
 
 def replays(scale: Scale, tier: str) -> dict[str, Any]:
-    """Solves of the bundled models at the cost of `scale.replayed_on`, the methods in turn."""
+    """Solves of the bundled models in the time that the trio `scale.replayed_on` takes, the methods in turn."""
     law = SamplingParams(TEMPERATURE, steps=StepPolicy(max_tokens=MAX_STEP_TOKENS))
     models, sizes = api.load(), sized(scale, scale.replayed_on)
     found: dict[str, list[Result]] = {name: [] for name in REPLAYED}
@@ -149,7 +157,9 @@ def replays(scale: Scale, tier: str) -> dict[str, Any]:
             recorded, kept = record(asked, models, method, law)
             result = replay(asked, models, method, law, kept, sizes)
             if result.error is not None or result.text != recorded.text:
-                raise EngineError(f"a replayed solve failed: {result.error or 'it took another course'}")
+                raise EngineError(
+                    f"a replayed solve failed: {result.error or 'its text differs from the recorded one'}"
+                )
             if k >= 0:
                 found[name].append(result)
     beam = [one.latency_s for one in found["beam"]]
@@ -167,7 +177,7 @@ def replays(scale: Scale, tier: str) -> dict[str, Any]:
 
 
 def _solve(asked: str, models: Models, method: Method, tokens: int, count: int, seed: int) -> Result:
-    """A solve of a first step, which reads the prompt, and `count` others."""
+    """A solve of `count` steps after the first one, which also reads the prompt and is not measured."""
     law = SamplingParams(steps=StepPolicy.chunks(tokens))
     limits = Limits(max_steps=count + 1, max_tokens=(count + 1) * tokens + 1)
     result = stream(asked, models, SolveConfig(method, law, limits, seed=seed)).result
@@ -177,7 +187,7 @@ def _solve(asked: str, models: Models, method: Method, tokens: int, count: int, 
 
 
 def _steps_of(result: Result) -> list[Seconds]:
-    """Busy seconds of every step but the first, what was thrown away for it included."""
+    """Busy seconds of every step but the first, its rejected version included."""
     found: dict[int, Seconds] = {}
     for one in result.steps:
         if one.step_idx:
@@ -207,13 +217,13 @@ def _floors(floor: Floor, n: int, tokens: int) -> dict[str, float]:
 
 
 def _over_minimum(result: Result) -> float:
-    """Token positions computed over the fewest possible, over all roles."""
+    """Computed token positions divided by the minimum, over all roles."""
     fewest = {role: use.minimum for role, use in result.usage.items() if use.minimum}
     return round(sum(result.usage[role].processed for role in fewest) / sum(fewest.values()), 4)
 
 
 def _ratio(one: Sequence[float], other: Sequence[float]) -> dict[str, float | None]:
-    """Median of paired ratios with its 95% interval; a single pair has none."""
+    """Median of paired ratios with its 95% interval; the interval of a single pair is None."""
     found = median_ratio_interval(one, other)
     return {name: round(value, 3) if math.isfinite(value) else None for name, value in found._asdict().items()}
 

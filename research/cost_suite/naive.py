@@ -1,8 +1,8 @@
-"""A step as published code makes it: no call knows what an earlier one has computed.
+"""A step as published code makes it: no call reuses what an earlier one has computed.
 
-Every candidate has a row of its own with its own copy of the prompt and the trace. Writing reads
-all rows anew at the start of each step; scoring reads each candidate from the first token of the
-prompt, the target with the outputs of all positions.
+Every candidate has a row of its own with its own copy of the prompt and the trace. At the start of
+each step the writer reads all rows anew. A scorer reads each candidate from the first token of the
+prompt; the target computes the outputs of all positions.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from specs.types import Role, Seconds
 
 
 def naive_step(backends: dict[Role, Backend], writer: Role, prefix: Sequence[int], n: int, tokens: int) -> Seconds:
-    """Busy seconds of one step; its phases follow one another.
+    """Busy seconds of one step, whose phases do not overlap.
 
-    Rows decode side by side over one copy of the prefix: n copies would have to be read as well, so
-    this is less than what published code spends.
+    All rows decode over one copy of the prefix. Published code also has to read n copies, so it takes
+    longer than this.
     """
     paths = np.random.default_rng(0).integers(2, 700, (n, tokens))
     whole = [np.array([*prefix, *path]) for path in paths.tolist()]
@@ -52,5 +52,5 @@ def _read(backend: Backend, ids: np.ndarray, want: np.ndarray) -> None:
 
 
 def wait(backend: Backend, rows: Logits) -> None:
-    """Until a device has computed these outputs."""
+    """Wait until the device has computed these output rows."""
     backend.logits_ops.to_numpy(rows[:1])

@@ -1,8 +1,8 @@
-"""Solves of the bundled models, made again at the cost of other models.
+"""Solves of the bundled models, repeated in the time that other models take.
 
-The outputs of every pass of a solve are kept. The same solve is then made by models of any size:
-they compute every pass, and what comes out is replaced by what was kept. So all methods decide as
-they did, with the same step lengths, draft shares and trees, and only the time is new.
+A first solve records the outputs of every pass. Then the same solve runs again with models of any size:
+they compute every pass, and the recorded outputs replace theirs. So the method decides as before, with
+the same step lengths, draft shares and trees, and only the times are those of the other models.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from specs.types import Result, Role, SamplingParams
 class _Passing:
     """A backend that computes with another one.
 
-    It leaves no room beside its calls, so that they come in the same order every time.
+    It allows no concurrent calls, so that calls come in the same order every time.
     """
 
     concurrent_calls = 0
@@ -49,7 +49,7 @@ class _Passing:
 
 
 class Recorded(_Passing):
-    """Keeps the outputs of every pass in `kept`."""
+    """Records the outputs [rows, V] of every pass in `kept`."""
 
     def __init__(self, inner: Backend) -> None:
         super().__init__(inner)
@@ -62,7 +62,7 @@ class Recorded(_Passing):
 
 
 class Replayed(_Passing):
-    """Computes every pass with `inner` and returns the outputs that were kept of it."""
+    """Computes every pass with `inner` and returns the recorded outputs of this pass."""
 
     def __init__(self, inner: Backend, kept: list[Floats]) -> None:
         super().__init__(inner)
@@ -73,16 +73,14 @@ class Replayed(_Passing):
         wait(self.inner, self.inner.forward(cache, ids, positions, visible, want))
         rows = next(self._kept, np.empty(0, np.float32))
         if len(rows) != len(want):
-            raise EngineError(
-                "a replayed solve took another course than the recorded one: this is a bug, please report it"
-            )
+            raise EngineError("a replayed solve differs from the recorded one: this is a bug, please report it")
         return rows
 
 
 def record(
     question: str, models: Models, method: Method, law: SamplingParams
 ) -> tuple[Result, dict[Role, list[Floats]]]:
-    """A solve, and the outputs of all passes by role."""
+    """Solve once; returns the result and the outputs of all passes by role."""
     backends = {role: Recorded(_backend(models, role)) for role in Role}
     result = stream(question, _with(models, backends), SolveConfig(method, law)).result
     return result, {role: backend.kept for role, backend in backends.items()}
@@ -96,7 +94,16 @@ def replay(
     kept: dict[Role, list[Floats]],
     sizes: dict[Role, Backend],
 ) -> Result:
-    """That solve at the cost of the models in `sizes`; `models` are those that were recorded."""
+    """Repeat a recorded solve in the time of other models.
+
+    Args:
+        models: those of the recorded solve.
+        kept: outputs of its passes by role, from `record`.
+        sizes: the backends whose time counts, by role.
+
+    Raises:
+        EngineError: a pass has other rows than the recorded one.
+    """
     backends = {role: Replayed(sizes[role], kept[role]) for role in Role}
     return stream(question, _with(models, backends), SolveConfig(method, law)).result
 

@@ -1,4 +1,4 @@
-"""How large the suite is on a CPU and on a GPU."""
+"""Sizes of the suite on a CPU and on a GPU."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from dataclasses import dataclass
 from research.cost_suite.shapes import Engine
 
 PROBLEM_SEED = 2_460_000
-"""First of the bundled problems that are replayed: tuning problems, since nothing is judged by them."""
+"""First seed of the replayed problems. They are tuning problems, since the suite reports no accuracy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What is measured.
+    """The sizes of one suite.
 
     Attributes:
-        trio: of `research.cost_suite.shapes.TRIOS`, at which n, context and shares vary.
-        trios: whose steps are compared.
-        replayed_on: whose time recorded solves take.
-        n, tokens, context: candidates, tokens of a step and of the prefix, where nothing else is said.
+        device: a torch device, or "cpu".
+        trio: name in `research.cost_suite.shapes.TRIOS` of the models with which n, context and shares vary.
+        trios: names of the trios whose steps are compared.
+        replayed_on: name of the trio in whose time recorded solves are repeated.
+        n, tokens, context: candidates a step, tokens of a step and tokens of the prefix, where they do not vary.
         widths, contexts: values of n and of the context.
-        shares: of steps that the draft writes; the last one is 1.
-        steps, repeats: a way is measured by `repeats` solves of `steps` steps after the first.
-        problems: recorded solves a tier and method.
+        shares: shares in [0, 1] of steps that the draft writes; the last one is 1.
+        steps, repeats: each kind of step is measured in `repeats` solves of `steps` steps after the first.
+        problems: recorded solves for each tier and method.
     """
 
     engine: Engine
@@ -52,4 +53,4 @@ SCALES = {
         n=8, tokens=60, context=1024,
     ),
 }  # fmt: skip
-"""By kind of device."""
+"""Scales by kind of device."""

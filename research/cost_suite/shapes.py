@@ -1,4 +1,4 @@
-"""Models of given sizes with random weights: they take the time of real ones and know nothing."""
+"""Models of given sizes with random weights: they take as long as real ones, but their outputs mean nothing."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 Engine = Literal["light", "torch"]
 
 LABELS = 2
-"""Of a reward head."""
+"""Labels of a reward head."""
 
 
 def layer_weights(shape: Shape) -> tuple[int, int]:
-    """Weights of a layer before attention and after it: those of q, k, v, and of the output and the MLP."""
+    """Number of weights of a layer before attention (q, k, v) and after it (output, MLP)."""
     before = shape.hidden * shape.head * (shape.heads + 2 * shape.kv_heads)
     return before, shape.hidden * (shape.head * shape.heads + 3 * shape.mlp)
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """A decoder's shape and its output rows.
+    """A decoder's shape and its output matrix.
 
     Attributes:
-        outputs: the vocabulary, or the labels of a reward head.
-        tied: whether embedding and output matrix are one.
+        outputs: rows of the output matrix: the vocabulary, or the labels of a reward head.
+        tied: whether embedding and output matrix are the same.
     """
 
     shape: Shape
@@ -46,7 +46,7 @@ class Size:
 
     @property
     def parameters(self) -> int:
-        """Weights of all matrices."""
+        """Number of weights in all matrices."""
         one = self.shape
         tables = one.vocab * one.hidden + (0 if self.tied else self.outputs * one.hidden)
         return one.layers * sum(layer_weights(one)) + tables
@@ -64,7 +64,7 @@ def _llama(layers: int, hidden: int, head: int, prm: bool = False) -> Size:
 
 
 def _qwen(layers: int, hidden: int, mlp: int, heads: int, kv_heads: int, tied: bool, prm: bool = False) -> Size:
-    """Sizes of https://huggingface.co/Qwen/Qwen2.5-*, one vocabulary for all."""
+    """A size of https://huggingface.co/Qwen/Qwen2.5-*; here all sizes have the same vocabulary."""
     shape = Shape(layers, hidden, mlp, heads, kv_heads, hidden // heads, 152_064, 32_768, 1e-6, 1e6)
     return Size(shape, LABELS if prm else shape.vocab, tied=tied and not prm)
 
@@ -86,7 +86,7 @@ TRIOS: dict[str, Trio] = {
     "Qwen2.5 0.5B, 7B, 7B": _trio(_qwen(*_HALF), _qwen(*_SEVEN), _qwen(*_SEVEN, prm=True)),
     "Qwen2.5 1.5B, 7B, 7B": _trio(_qwen(*_ONE_AND_A_HALF), _qwen(*_SEVEN), _qwen(*_SEVEN, prm=True)),
 }
-"""Draft, target and PRM by name. The last one has the sizes of the paper's models."""
+"""Sizes of draft, target and PRM, by the trio's name. The last trio has the sizes of the paper's models."""
 
 
 def check_engine(engine: Engine, device: str) -> None:
@@ -97,7 +97,7 @@ def check_engine(engine: Engine, device: str) -> None:
 
 
 def random_model(size: Size, engine: Engine, device: str, name: str) -> Backend:
-    """A model on an engine; `device` is that of the torch engine."""
+    """A model with random weights, the same every time; `device` is used by the torch engine only."""
     return _light(size, name) if engine == "light" else _torch(size, device, name)
 
 
@@ -134,14 +134,14 @@ def _torch(size: Size, device: str, name: str) -> Backend:
 
 
 def recorded(backend: HFBackend) -> HFBackend:
-    """The backend; EngineError if it runs on a GPU without recorded passes, which would time something else."""
+    """The backend itself; EngineError if it runs on a GPU without recorded passes, whose times would mislead."""
     if backend.device.startswith("cuda") and backend.record is None:
         raise EngineError(f"{backend.name}: passes are not recorded on {backend.device}, so nothing is measured")
     return backend
 
 
 def free(engine: Engine) -> None:
-    """Give back the memory of models that nobody refers to any more."""
+    """Free the memory of models without references."""
     gc.collect()
     if engine == "torch":
         import torch
@@ -150,7 +150,11 @@ def free(engine: Engine) -> None:
 
 
 def random_transformer(size: Size, place: Any, dtype: str) -> Any:
-    """A model of transformers, the same one every time, on the torch device `place`."""
+    """A transformers model with random weights, the same every time, on the torch device `place`.
+
+    Args:
+        dtype: a key of `DTYPES`, such as "bf16".
+    """
     import torch
     import transformers
 

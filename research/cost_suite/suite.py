@@ -1,4 +1,4 @@
-"""The whole suite: its points one after the other, each kept as soon as it is measured."""
+"""The whole suite: measures one point after the other and saves each as soon as it is measured."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ FORMAT = 1
 PAIR = ("specs", "beam")
 
 Say = Callable[[int, int, str], None]
-"""Is told of every point before it is measured: how many are done, how many there are, and its name."""
+"""Called before every measurement with the number of points done, their total, and the name of the next one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """A suite in a folder."""
+    """A suite of one scale in a folder `out`."""
 
     scale: Scale
     out: Path
 
     def make(self, say: Say) -> dict[str, Any]:
-        """Measure what is missing; returns all that was found. Ctrl-C leaves what is finished.
+        """Measure the missing points; returns the whole record. After Ctrl-C, finished points stay in the folder.
 
         Raises:
             InputError: the folder holds a suite of another scale, machine or format.
@@ -48,7 +48,7 @@ class Suite:
         return found
 
     def points(self) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
-        """What is measured, by name, in order."""
+        """Name and measurement of every point, in order."""
         scale = self.scale
 
         def at(
@@ -68,7 +68,7 @@ class Suite:
             yield f"replayed {tier}", partial(replays, scale, tier)
 
     def _begun(self) -> dict[str, Any]:
-        """What the folder holds, or a new record; a folder keeps to one scale and one machine."""
+        """The folder's record, or a new one; a folder belongs to one scale and one machine."""
         path, here = self.out / RECORD, environment()
         new = {"format": FORMAT, "scale": asdict(self.scale), "environment": here, "points": {}}
         try:

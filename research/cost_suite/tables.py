@@ -1,4 +1,4 @@
-"""The suite as Markdown: what `suite.md` says."""
+"""The suite as Markdown: the content of `suite.md`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TITLES = {
 
 
 def tables(found: dict[str, Any]) -> str:
-    """All tables."""
+    """All tables of a record, as one Markdown text."""
     return "\n".join(_lines(found)) + "\n"
 
 
@@ -31,11 +31,11 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield (
         f"{device(found['environment'])}. At best {'a core' if scale['engine'] == 'light' else 'it'} reads "
-        f"{limits['bytes_per_s'] / 1e9:.0f} GB/s of weights as large as the largest model's and computes "
-        f"{limits['flops_per_s'] / 1e9:,.0f} Gflop/s in {8 * limits['number']} bits. Models of random weights decide "
-        f"nothing: who writes is set by a coin or by a threshold, and steps have {scale['tokens']} tokens. Where "
-        f"nothing else is said, n = {scale['n']} behind {scale['context']} tokens, with the sizes called "
-        f"{scale['trio']}."
+        f"{limits['bytes_per_s'] / 1e9:.0f} GB/s of weights, for as many weights as the largest model has, and "
+        f"computes {limits['flops_per_s'] / 1e9:,.0f} Gflop/s in {8 * limits['number']} bits. With random weights, "
+        f"rewards mean nothing: a coin or a threshold decides who writes, and steps have {scale['tokens']} tokens. "
+        f"Unless stated otherwise, n = {scale['n']} after a prefix of {scale['context']} tokens, with the sizes "
+        f"`{scale['trio']}`."
     )
     yield from _table("Kinds of steps", list(step_rows(points["steps"])))
     for sweep, title in (
@@ -49,7 +49,7 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
 
 
 def device(environment: dict[str, Any]) -> str:
-    """What computed."""
+    """Name of the GPU, or of the CPU with its number of cores."""
     return environment["gpu"] or f"{environment['cpu']}, {environment['cores']} cores"
 
 
@@ -61,7 +61,7 @@ def _table(title: str, rows: list[str]) -> Iterator[str]:
 
 
 def step_rows(point: dict[str, Any]) -> Iterator[str]:
-    """Every kind of step: time, phases, floor."""
+    """Times, phases and floors of every kind of step."""
     yield "| a step | ms (10% to 90%) | writing | scoring | PRM | outside | over floor | over `beam` | over minimum |"
     for way in (*WAYS, *NAIVE):
         one = point["ways"][way]
@@ -76,7 +76,7 @@ def step_rows(point: dict[str, Any]) -> Iterator[str]:
 
 
 def sweep_rows(points: dict[str, Any], sweep: str) -> Iterator[str]:
-    """A draft step and a step of beam search over one quantity."""
+    """Times of a draft step and of a step of beam search as one quantity varies."""
     found = [(name.removeprefix(f"{sweep} "), one) for name, one in points.items() if name.startswith(f"{sweep} ")]
     naive = all(way in one["ways"] for _, one in found for way in NAIVE)
     more = "".join(f" | {TITLES[way]}" for way in NAIVE) if naive else ""
@@ -90,14 +90,14 @@ def sweep_rows(points: dict[str, Any], sweep: str) -> Iterator[str]:
 
 
 def share_rows(point: dict[str, Any]) -> Iterator[str]:
-    """A step over that of beam search by the share of drafts, predicted from both ends and measured."""
+    """Time of a step relative to beam search by the draft share: measured, and predicted from the shares 0 and 1."""
     yield "| share of steps by the draft | predicted | measured |"
     for row in point["rows"]:
         yield f"| {row['share']:.2f} | {row['predicted']:.2f} | {row['measured']:.2f} |"
 
 
 def replay_rows(points: dict[str, Any]) -> Iterator[str]:
-    """Solves of the bundled models at the cost of others."""
+    """Solves of the bundled models in the time of other models."""
     yield "| tier | method | seconds a solve | over `beam` | steps by the draft | steps | thrown away |"
     for name, point in points.items():
         if name.startswith("replayed "):
@@ -113,7 +113,7 @@ def _spread(one: dict[str, float]) -> str:
 
 
 def _plain(ms: float) -> str:
-    """Three digits, no exponent."""
+    """Milliseconds with three significant digits, or whole from 100 on; never with an exponent."""
     return f"{ms:,.0f}" if ms >= 100 else f"{ms:.3g}" if ms >= 1 else f"{ms:.2f}" if ms else "0"
 
 

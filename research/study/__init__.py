@@ -1,1 +1,1 @@
-"""The paper's study on the bundled trio: what is run, how, and what was found."""
+"""The paper's study on the bundled trio: its plan, its runs, and the analysis of their results."""

@@ -1,7 +1,7 @@
-"""The paper's study on the bundled trio: `python -m research.study --out DIR`. The same command goes on after a stop.
+"""The paper's study on the bundled trio: `python -m research.study --out DIR`. The same command continues after a stop.
 
 Writes a folder of `specs eval` for every run (`specs report` reads them), study.json with all numbers,
-study.md with the tables, and figures. Says first about how long it will take: hours, if --scale is 1.
+study.md with the tables, and figures. Prints first about how long it will take: hours, if --scale is 1.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for runs, tables and figures")
     parser.add_argument(
         "--parts", type=_parts, default=",".join(TITLES), metavar="A,B,...",
-        help="parts to make, of a to h (docs/study); settings are tuned first in any case (default: all)",
+        help="parts to run, from a to h (docs/study); settings are always tuned first (default: all)",
     )  # fmt: skip
     parser.add_argument(
-        "--scale", type=above_zero, default=1.0, help="multiplies all numbers of problems (default: %(default)s)"
+        "--scale", type=above_zero, default=1.0, help="factor for all numbers of problems (default: %(default)s)"
     )
     parser.add_argument(
         "--jobs", type=count, default=1,
-        help="runs at the same time; those that time are always made alone, at the end (default: %(default)s)",
+        help="runs at the same time; runs that measure latency are always alone, at the end (default: %(default)s)",
     )  # fmt: skip
 
 
 def _parts(text: str) -> str:
-    """Letters of parts, parted by commas."""
+    """Letters of parts from a comma-separated list."""
     parts = [part.strip() for part in text.split(",")]
     if unknown := [part for part in parts if part not in TITLES]:
         raise argparse.ArgumentTypeError(f"no part {unknown[0]!r}; choose from {', '.join(TITLES)}")

@@ -1,5 +1,7 @@
-"""What the runs of a study found, by `specs.eval`'s report: accuracies from the runs that count, seconds
-from those that had the machine for themselves."""
+"""Results of a study's runs, by `specs.eval`'s report.
+
+Accuracies come from the runs that count right answers, seconds from those that ran alone on the machine.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ BESIDE: dict[str, tuple[Key, ...]] = {
     "e": (("specs", N), ("beam", N)),
     "f": tuple((label, n) for n in (4, 8, 16) for label in ("specs", "beam", "beam-draft")),
 }
-"""What of part a stands in the tables of other parts."""
+"""Methods of part a that the tables of other parts repeat."""
 OF_ACCURACY = (
     "solves",
     "failed",
@@ -41,10 +43,10 @@ OF_LATENCY = ("latency_s", "latency_ratio_to_beam", "seconds")
 
 
 def tables(part: str, runs: Sequence[Run], out: Path) -> dict[str, list[dict[str, Any]]]:
-    """By tier, a row for each method of a part and for what stands beside it.
+    """By tier, a row for each method of a part and for each method that its table repeats (`BESIDE`).
 
     Args:
-        runs: of the whole study.
+        runs: all runs of the study.
     """
     found: dict[str, list[dict[str, Any]]] = {}
     for tier in TIERS:
@@ -54,7 +56,7 @@ def tables(part: str, runs: Sequence[Run], out: Path) -> dict[str, list[dict[str
         main = [run for run in runs if (run.part, run.tier) == ("a", tier) and not run.alone]
         keys = [point.setting.key for run in own for point in run.points]
         keys = list(dict.fromkeys([*BESIDE.get(part, ()), *keys]))
-        # A curve over n is one over the same problems.
+        # All points of a curve over n must use the same problems.
         fewest = min(run.problems for run in own if not run.alone) if part == "f" else None
         counted = methods([run for run in (*main, *own) if not run.alone], keys, out, fewest)
         timed = methods([run for run in own if run.alone], keys, out)
@@ -67,10 +69,12 @@ def tables(part: str, runs: Sequence[Run], out: Path) -> dict[str, list[dict[str
 def methods(
     runs: Sequence[Run], keys: Sequence[Key], out: Path, problems: int | None = None
 ) -> dict[Key, dict[str, Any]]:
-    """What the report over some runs says of each method, held against beam search and specs of its own n.
+    """The report on some runs, by method: each is compared with beam search and specs of its own n.
 
-    Methods without n are held against those with `N`, or with the only n there is. `problems` is how
-    many of the first problems count; None for all.
+    Methods without n are compared with those of `N`, or of the smallest n if no run has `N`.
+
+    Args:
+        problems: only the first so many problems count; None for all.
     """
     folders = [path for run in runs if ((path := out / run.path) / RUN).exists()]
     if not folders:
@@ -104,7 +108,7 @@ def _rows(report: Report, keys: set[Key]) -> dict[Key, list[Row]]:
 
 
 def _minus(rows: Sequence[Row], others: Sequence[Row]) -> dict[str, Any] | None:
-    """Paired difference in accuracy; None where there is nothing to pair, or too little for an interval."""
+    """Paired difference in accuracy; None for a method and itself, or with too few shared problems for an interval."""
     there = {row.problem_id: row for row in others}
     pairs = [(row, there[row.problem_id]) for row in rows if row.problem_id in there]
     if rows is others or len(pairs) < 2 or (found := accuracy_difference(pairs)) is None:
@@ -117,7 +121,7 @@ def _minus(rows: Sequence[Row], others: Sequence[Row]) -> dict[str, Any] | None:
 
 
 def table_row(key: Key, counted: dict[str, Any], timed: dict[str, Any] | None) -> dict[str, Any]:
-    """A method as one row: right answers from `counted`, seconds from `timed`, of which there may be none."""
+    """A method as one row: accuracy from `counted`, seconds from `timed` (None if the method was not timed)."""
     own_reference = counted["reference"] == key[0]
     return {
         "label": key[0],

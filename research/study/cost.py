@@ -1,4 +1,4 @@
-"""How long a study takes: said before it starts, and while it runs."""
+"""Estimates how long a study takes, before it starts and while it runs."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ SECONDS = {
     "beam-draft": (110, 5), "beam": (450, 12), "gsi": (250, 14), "specs": (260, 14), "random-switch": (300, 14),
     "oracle-route": (500, 20), "prm-free": (130, 10),
 }  # fmt: skip
-"""Milliseconds of a solve on `medium`: without candidates, and what each of n adds. Only ratios are used."""
+"""Milliseconds of a solve on `medium`: a fixed part, and what each of the n candidates adds. Only ratios are used."""
 ENOUGH = 50
-"""Units after which the pace of the study itself says how long the rest takes."""
+"""After this many units of work (`units`), the study's own pace replaces the first estimate."""
 TIERS = {"easy": 0.35, "medium": 1.0, "hard": 2.2}
+"""Cost of a solve relative to `medium`."""
 
 
 def units(run: Run) -> float:
-    """Cost of one solve of a run, the mean over its cells, in that of specs with `N` candidates on `medium`."""
+    """Mean cost of one solve of a run; the unit is a solve by specs with `N` candidates on `medium`."""
     points = [SECONDS[one.method.name] for one in run.points]
     spent = [fixed + each * (one.setting.n or 0) for (fixed, each), one in zip(points, run.points, strict=True)]
     fixed, each = SECONDS["specs"]
@@ -33,7 +34,7 @@ def units(run: Run) -> float:
 
 
 def seconds_per_unit(solves: int = 5) -> float:
-    """Median seconds of a unit on this machine as it is now."""
+    """Median seconds of a unit of work (`units`), measured now on this machine."""
     models = api.load()
     problems = load_problems("bundled:medium", TUNING_SEED, solves)
     took = [
@@ -44,10 +45,10 @@ def seconds_per_unit(solves: int = 5) -> float:
 
 
 class Board:
-    """What is left of a study and how fast it goes.
+    """The remaining work of a study and its pace.
 
     Attributes:
-        left: solves that have yet to be made, by the path of their run.
+        left: number of missing solves, by the path of their run.
     """
 
     def __init__(self, jobs: int, unit_s: float) -> None:
@@ -57,21 +58,21 @@ class Board:
         self._start, self._spent, self._known = time.monotonic(), 0.0, 0.0
 
     def know(self, runs: Iterable[Run], left: Mapping[str, int]) -> None:
-        """Take up runs, in place of those that the same paths stood for."""
+        """Add runs, or replace those with the same paths; `left` has the missing solves of each."""
         self._spent += self._known - self._ahead()
         self._runs |= {run.path: run for run in runs}
         self.left |= left
         self._known = self._ahead()
 
     def seconds(self, run: Run) -> float:
-        """What is left of a run, on one core."""
+        """Seconds that the rest of a run takes on one core."""
         return self.left[run.path] * units(run) * self._unit_s
 
     def cpu_seconds(self) -> float:
         return sum(self.seconds(run) for run in self._runs.values())
 
     def seconds_left(self) -> float:
-        """By the pace so far; by what was measured before, while little has been made."""
+        """Seconds until the end, by the pace so far, or by the first measurement until `ENOUGH` units are done."""
         spent = self._spent + self._known - self._ahead()
         latency_model = (time.monotonic() - self._start) / spent if spent > ENOUGH else self._unit_s
         return self._ahead() * latency_model
@@ -82,5 +83,5 @@ class Board:
         return RunProgress(total - sum(self.left.values()), total, self.seconds_left(), title=title)
 
     def _ahead(self) -> float:
-        """Units of time that are left, with as many shared runs at a time as there are jobs."""
+        """Units of work that are left; those of runs that share the machine are divided by the number of jobs."""
         return sum(self.left[path] * units(run) / (1 if run.alone else self._jobs) for path, run in self._runs.items())

@@ -1,4 +1,4 @@
-"""The figures of a study, one a part; all bars and bands are 95% intervals."""
+"""The figures of a study, one for each part; all bars and bands are 95% intervals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 LABELS = ("specs", "beam", "gsi", "rsd", "beam-draft", "target", "draft", "majority", "best-of-n")
-"""Methods in the order of their colours; `X default` has that of X, hollow."""
+"""Methods in the order of their colours; `X default` has the colour of X, with hollow markers."""
 ACCURACY, LATENCY = "right, %", "latency of a solve, ms"
 
 
@@ -38,7 +38,7 @@ def draw(found: dict[str, Any], out: Path) -> list[str]:
 
 
 def _bars(rows: Sequence[dict[str, Any]], name: str) -> tuple[list[float], list[list[float]]]:
-    """Means of a quantity and the distances to the ends of their intervals, [2, rows]."""
+    """Means [rows] of a quantity, and the distances [2, rows] to the ends of their intervals."""
     means: list[float] = []
     ends: list[list[float]] = [[], []]
     for row in rows:
@@ -54,7 +54,7 @@ def _bars(rows: Sequence[dict[str, Any]], name: str) -> tuple[list[float], list[
 
 
 def _place(label: str) -> tuple[int, str]:
-    """Where a method stands in a legend."""
+    """Sort key of a method in a legend."""
     base = label.removesuffix(" default")
     return (LABELS.index(base) if base in LABELS else len(LABELS)), label
 
@@ -65,7 +65,7 @@ def _colour(label: str) -> str:
 
 
 def _main(part: dict[str, Any]) -> Canvas | None:
-    """Accuracy against latency for each tier; a line joins the n of a method, defaults are hollow."""
+    """Accuracy against latency for each tier; a line joins the values of n of a method, defaults are hollow."""
     tiers = {
         tier: rows
         for tier, found in part.get("tiers", {}).items()
@@ -104,7 +104,7 @@ def _plain(axes: Axes) -> None:
 
 
 def _differences(part: dict[str, Any]) -> Canvas | None:
-    """How far each variant is from specs, and its latency over beam search's."""
+    """Accuracy of each variant minus that of specs, and its latency relative to beam search."""
     tiers = {tier: rows for tier, rows in part.get("tiers", {}).items() if any(r["accuracy_minus_specs"] for r in rows)}
     if not tiers:
         return None
@@ -137,7 +137,7 @@ def _differences(part: dict[str, Any]) -> Canvas | None:
 
 
 def _maps(part: dict[str, Any]) -> Canvas | None:
-    """Accuracy of every beta and tau, one map a tier, and latency where it was timed."""
+    """Accuracy for every beta and tau, one map for each tier, and latency where it was measured."""
     panels = []
     for tier, rows in part.get("tiers", {}).items():
         cells = {(row["options"].get("beta"), row["options"].get("tau")): row for row in rows if " " in row["label"]}
@@ -149,7 +149,8 @@ def _maps(part: dict[str, Any]) -> Canvas | None:
         return None
     canvas = new_canvas(3.4, width=3.4 * len(panels) + 0.6)
     for axes, (title, values, form) in zip(canvas.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        # Colours span 10 points, or latencies from 0, at least: noise must not look like a landscape.
+        # The colour scale spans at least 10 points of accuracy, or starts at latency 0, so that noise does not
+        # look like structure.
         low = 0.0 if form == "{:.2f}" else min(np.nanmin(values), np.nanmax(values) - 10)
         high = max(np.nanmax(values), 1.0)
         axes.imshow(values, cmap="viridis", aspect="auto", vmin=low, vmax=high)
@@ -197,7 +198,7 @@ def _over_n(part: dict[str, Any]) -> Canvas | None:
 
 
 def _costs(part: dict[str, Any]) -> Canvas | None:
-    """Latency over beam search's against what a draft token costs."""
+    """Latency relative to beam search, against the cost of a draft token."""
     costs = part.get("cost_ratio")
     if not costs:
         return None

@@ -1,4 +1,4 @@
-"""All numbers of a study as plain values: what study.json holds, tables and figures show."""
+"""All numbers of a study as plain values, for study.json, tables and figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from research.study.special import cost_ratio, drafted
 
 
 def findings(runs: Sequence[Run], known: Known, scale: float, out: Path) -> dict[str, Any]:
-    """Everything that the runs found; parts that were not made are left out."""
+    """The content of study.json; parts that were not run are left out."""
     parts: dict[str, Any] = {}
     for part in TITLES:
         tiers = {} if part in "gh" else tables(part, runs, out)
@@ -33,7 +33,7 @@ def findings(runs: Sequence[Run], known: Known, scale: float, out: Path) -> dict
 
 
 def weaker_models(runs: Sequence[Run], out: Path) -> dict[str, Any]:
-    """Methods under each weaker model and under none, and what a draft that costs more does to latency."""
+    """Methods with each weaker model and with the unchanged trio, and their latency with a draft that costs more."""
     own = [run for run in runs if run.part == "g"]
     variants: dict[str, Any] = {}
     if own:
@@ -48,7 +48,7 @@ def weaker_models(runs: Sequence[Run], out: Path) -> dict[str, Any]:
 
 
 def step_lengths(runs: Sequence[Run], out: Path) -> dict[str, Any]:
-    """Weights and lengths of draft proposals by step length, and of lines on the same problems."""
+    """Weights and lengths of draft proposals for each length of steps, and for lines on the same problems."""
     own = [run for run in runs if run.part == "h"]
     made = {f"{run.law.steps.max_tokens} tokens": drafted(run, out, START_DRAFT, run.problems) for run in own}
     for run in runs if own else ():

@@ -22,7 +22,7 @@ HEAD = (
 
 
 def tables(found: dict[str, Any]) -> str:
-    """All tables under their headings; `found` is what `research.study.findings` says."""
+    """All tables under their headings; `found` is the result of `research.study.findings`."""
     lines = [f"# Tables of a study of scale {found['scale']:g}", ""]
     if found["solves_missing"]:
         lines += [f"**Unfinished: {found['solves_missing']} solves are missing.**", ""]

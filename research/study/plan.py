@@ -1,8 +1,8 @@
 """The study as data: which methods solve which problems, part by part.
 
-A part is a few runs, a run is one folder of `specs.eval`. Problems of parts a to h are the same from
-`TEST_SEED` on, so that a row of one part pairs with a row of another; settings are tuned on others.
-Runs that count right answers may share the machine; runs that time (`alone`) may not.
+A part is a few runs, a run is one folder of `specs.eval`. Parts a to h use the same problems, from
+`TEST_SEED` on, so rows of different parts can be compared pairwise; settings are tuned on other problems.
+Runs that count right answers may share the machine; runs that measure latency (`alone`) may not.
 
 Sizes: two methods that are equally good and disagree on 16% of the problems have a difference with a
 standard error of 0.4 / sqrt(problems): 1.2 points on 1,100, 1.8 on 500, 2 on 400, 2.8 on 200, 4 on 100.
@@ -30,11 +30,13 @@ from specs.methods.specs import Specs
 from specs.types import Role, SamplingParams, StepPolicy
 
 TUNING_SEED, TEST_SEED = 2_200_000, 1_005_000
-"""First problem seeds. No question of 1,000,000 to 1,019,999 was trained on; these had not been reported on before."""
+"""First problem seeds. Training left out the questions of seeds 1,000,000 to 1,019,999, and no earlier result used
+those of the study.
+"""
 LAW = SamplingParams(TEMPERATURE, steps=StepPolicy(max_tokens=MAX_STEP_TOKENS))
 LIMITS = Limits()
 N = 8
-"""Candidates where n is not what is varied."""
+"""Candidates a step where a part does not vary n."""
 WIDTHS = (4, 8, 16)
 ALL_WIDTHS = (1, 2, 4, 8, 16, 32, 64)
 BETAS, TAUS = (2.0, 8.0, 32.0, 128.0), (0.5, 0.7, 0.8, 0.9, 0.95)
@@ -55,7 +57,11 @@ TITLES = {
 
 @dataclass(frozen=True, slots=True)
 class Weaker:
-    """A bundled model made worse (`research.study.weaker`): by how much, in units of its own spread or in nats."""
+    """A bundled model made worse by noise (`research.study.weaker`).
+
+    Attributes:
+        noise: of a draft the standard deviation as a multiple of each weight matrix's own; of a PRM in nats.
+    """
 
     role: Literal["draft", "prm"]
     noise: float
@@ -73,9 +79,12 @@ class Run:
     """One folder: `part/name`.
 
     Attributes:
-        problems: >= 1, from problem seed `first` on.
-        weaker: the model that is replaced; None for the trio as it is.
-        alone: whether nothing else may run beside it, because its seconds count.
+        part: a letter of `TITLES`, or "tuning".
+        problems: how many, >= 1, from problem seed `first` on.
+        points: the methods and settings that solve them.
+        law: sampling parameters.
+        weaker: the weaker model that replaces a bundled one; None for the unchanged trio.
+        alone: whether the run measures latency, so that nothing else may run at the same time.
     """
 
     part: str
@@ -95,18 +104,18 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What earlier runs of the study decide for later ones; the stand-ins are for planning ahead.
+    """What earlier runs of the study decide for later ones. The defaults serve to plan runs before that is known.
 
     Attributes:
-        tuned: the configuration chosen for each method of `GRIDS`, at `N`.
-        draft_share: by tier, how often the draft wrote a step after the first one.
+        tuned: the configuration chosen for each method of `GRIDS`, with `N` candidates.
+        draft_share: by tier, the share in [0, 1] of the steps after the first one that the draft wrote.
     """
 
     tuned: dict[str, Method] = field(default_factory=lambda: dict(DEFAULTS))
     draft_share: dict[str, float] = field(default_factory=lambda: dict.fromkeys(TIERS, 0.5))
 
     def at(self, label: str, n: int) -> GridPoint:
-        """The tuned method with `n` candidates, if it has them."""
+        """The tuned method with `n` candidates; `rsd` always has one."""
         method = self.tuned[label]
         return GridPoint(label, method if isinstance(method, Rsd) else replace(method, n=n))  # type: ignore[type-var]
 
@@ -118,20 +127,20 @@ class Known:
 
 
 def by_step(beta: float = 32.0, tau: float = 0.8) -> Specs:
-    """SPECS as in all parts: the target writes the first step, the reward of a step alone keeps the draft writing."""
+    """SPECS as studied: the target writes the first step, and `tau` is compared with the step's own reward alone."""
     return Specs(N, beta, tau, switch_on="step", start="target")
 
 
 DEFAULTS: dict[str, Method] = {"specs": by_step(), "gsi": Gsi(N), "rsd": Rsd()}
-"""Published settings of gsi and rsd; of specs those that were the package's when the study was run."""
+"""The published settings of gsi and rsd, and the package's defaults of specs when the study was run."""
 TILTED = GridPoint("specs tilted", Specs(N, 20.0, 0.8, switch_on="tilted", start="draft"))
-"""The package's defaults since, chosen on other problems."""
+"""The package's later defaults, chosen on other problems."""
 GRIDS: dict[str, tuple[Method, ...]] = {
     "rsd": tuple(Rsd(tau) for tau in (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)),
     "gsi": tuple(Gsi(N, beta, threshold) for beta in (10.0, 20.0) for threshold in (0.3, 0.5, 0.7, 0.9)),
     "specs": tuple(by_step(beta, tau) for beta in (16.0, 32.0) for tau in (0.5, 0.7, 0.8, 0.9)),
 }
-"""What is tried for each method: as many configurations for one as for the other."""
+"""The configurations that tuning tries: the same number for each method."""
 
 
 def tuning(known: Known) -> list[Run]:
@@ -144,7 +153,7 @@ def tuning(known: Known) -> list[Run]:
 
 
 def main_table(known: Known) -> list[Run]:
-    """Few methods on many problems, to tell 3 points apart; all methods and n on some of them."""
+    """Few methods on many problems, to detect differences of 3 points; all methods and n on some of these problems."""
     untuned = [point for point in _defaults(known, N) if point.label == "specs default"]
     head = (known.at("specs", N), GridPoint("beam", Beam(N)), known.at("gsi", N), known.at("rsd", N), *untuned)
     grid = tuple(point for point in _table(known) if point not in head)
@@ -158,7 +167,7 @@ def main_table(known: Known) -> list[Run]:
 
 
 def _defaults(known: Known, n: int) -> tuple[GridPoint, ...]:
-    """Untuned methods, where tuning has changed them."""
+    """The untuned version of each method whose setting tuning has changed."""
     untuned = Known()
     return tuple(
         GridPoint(f"{label} default", untuned.at(label, n).method)
@@ -186,7 +195,10 @@ def _table(known: Known) -> tuple[GridPoint, ...]:
 
 
 def ablation(known: Known) -> list[Run]:
-    """{raw, tilted} x {target, draft first}, less the corner that part a has; rsd with a first step by the target."""
+    """{raw, tilted} x {first step by target, draft}; rsd with a first step by the target.
+
+    Part a already has the combination of tilted and target.
+    """
     specs, rsd = known.specs, known.tuned["rsd"]
     assert isinstance(rsd, Rsd)
     points = (
@@ -199,7 +211,7 @@ def ablation(known: Known) -> list[Run]:
 
 
 def routing(known: Known) -> list[Run]:
-    """The draft writes as often as under specs, but by coin; and the better of both models' steps."""
+    """A coin that lets the draft write as often as under specs; and the better of both models' steps."""
     shares = {tier: round(share, 4) for tier, share in known.draft_share.items()}
     return _both(
         "c",
@@ -211,7 +223,7 @@ def routing(known: Known) -> list[Run]:
 
 
 def no_target(known: Known) -> list[Run]:
-    """The draft writes all, chosen by the PRM alone; and the mirror image, chosen by the target alone."""
+    """The draft writes every step: candidates chosen by the reward alone, or by the log-ratio alone."""
     alone = replace(known.specs, score="raw", start="draft", tau=0.0)
     return _both("d", lambda tier: (GridPoint("specs no target", alone), GridPoint("prm-free", PrmFree(N))))
 
@@ -221,7 +233,7 @@ def _both(part: str, points: Callable[[str], tuple[GridPoint, ...]]) -> list[Run
 
 
 def sensitivity(known: Known) -> list[Run]:
-    """Every pair of beta and tau. 4 to 6 points a cell: it shows slopes, not the best cell."""
+    """Every pair of beta and tau. The standard error of a cell is 4 to 6 points: it shows slopes, not the best cell."""
     points = tuple(
         GridPoint(f"specs beta={beta:g} tau={tau:g}", replace(known.specs, beta=beta, tau=tau))
         for beta in BETAS for tau in TAUS
@@ -230,7 +242,7 @@ def sensitivity(known: Known) -> list[Run]:
 
 
 def candidates(known: Known) -> list[Run]:
-    """The widths that the main table leaves out."""
+    """The values of n that the main table leaves out."""
     return [Run("f", "medium", "medium", 100, _over_n(known, (1, 2, 32, 64)))]
 
 
@@ -247,14 +259,17 @@ def _over_n(known: Known, widths: tuple[int, ...]) -> tuple[GridPoint, ...]:
 
 
 def weaker_models(known: Known) -> list[Run]:
-    """The settings of the trio, as they are, with one model made worse."""
+    """The settings tuned on the unchanged trio, with one model made worse."""
     points = (known.at("specs", N), GridPoint("beam", Beam(N)), known.at("gsi", N), known.at("rsd", N), TILTED)
     own = {"prm": GridPoint("best-of-n", BestOfN(N)), "draft": GridPoint("draft", Single(Role.DRAFT))}
     return [Run("g", one.name, "medium", 200, (*points, own[one.role]), weaker=one) for one in WEAKER]
 
 
 def step_lengths(known: Known) -> list[Run]:
-    """Steps of a fixed number of tokens in place of lines; the draft begins, or long steps would leave it none."""
+    """Steps of a fixed number of tokens instead of lines.
+
+    The draft writes the first step; otherwise long steps by the target would leave it none to write.
+    """
     point = GridPoint(START_DRAFT, replace(known.specs, start="draft"))
     return [
         Run("h", f"chunks-{tokens}", "hard", 80, (point,),
@@ -264,7 +279,7 @@ def step_lengths(known: Known) -> list[Run]:
 
 
 def timed(known: Known) -> list[Run]:
-    """Fewer problems of what has a latency to show, methods in turn, each run alone on the machine."""
+    """Runs that measure latency: fewer problems, methods in turn, each run alone on the machine."""
     beside = (known.at("specs", N), GridPoint("beam", Beam(N)))
     table = _table(known)
     runs = [Run("a", f"{tier}-timed", tier, size, table) for tier, size in (("easy", 40), ("medium", 40), ("hard", 24))]
@@ -281,11 +296,11 @@ STAGES: tuple[tuple[Callable[[Known], list[Run]], ...], ...] = (
     (routing,),
     (timed,),
 )
-"""A stage needs what those before it decide; its runs need nothing of each other."""
+"""A stage needs what earlier stages decide; the runs of one stage are independent of each other."""
 
 
 def stage(makers: tuple[Callable[[Known], list[Run]], ...], known: Known, parts: str, scale: float) -> list[Run]:
-    """The runs of a stage that belong to `parts`, at least two problems each."""
+    """The runs of a stage that belong to `parts`, and those of tuning, with at least two problems each."""
     return [
         replace(run, problems=max(2, round(scale * run.problems)))
         for make in makers for run in make(known) if run.part in parts or run.part == "tuning"

@@ -1,7 +1,7 @@
-"""Making the runs of a study: each one into its folder, one after the other or several at a time.
+"""Makes the runs of a study, each in its own folder, one after the other or several at a time.
 
-What is killed goes on: a run is its folder, and finished solves are never made again. Runs that time
-are made one by one, whatever the number of jobs.
+A run that was killed continues from its folder, and no finished solve is repeated. Runs that measure
+latency are made one by one, whatever the number of jobs.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def plan_of(run: Run) -> Plan:
 
 
 def missing(run: Run, out: Path) -> int:
-    """Solves of a run that have yet to be made."""
+    """Number of solves of a run that are not in its folder yet."""
     keys = [turn.key for turn in plan_of(run).solves()]
     path = out / run.path
     rows = read_run(path).rows if (path / RUN).exists() else {}
@@ -41,12 +41,12 @@ def missing(run: Run, out: Path) -> int:
 
 
 def make(run: Run, out: Path, jobs: int, command: str, tell: OnProgress) -> bool:
-    """Make what is missing of a run; returns whether it was stopped early."""
+    """Make the missing solves of a run; returns whether it was stopped early."""
     plan = plan_of(run)
     configuration: dict[str, Any] = {
         **plan.configuration(f"bundled:{run.tier}", names_for(run.weaker)),
         "problem_seed": run.first,
-        # Seconds of a run that shared the machine must not meet those of one that did not.
+        # Seconds measured on a shared machine must not be mixed with those measured alone.
         "measures": "latency" if run.alone else "accuracy",
     }
     with RunFolder(out / run.path, configuration, plan.settings) as folder:
@@ -64,7 +64,7 @@ def _models(weaker: Weaker | None, folder: Path) -> Models:
 
 
 def make_all(runs: Sequence[Run], out: Path, jobs: int, command: str, board: Board, show: Show) -> bool:
-    """Make what is missing of all runs, those alone last; returns whether Ctrl-C ended it early."""
+    """Make the missing solves of all runs, those with `alone` last; returns whether Ctrl-C ended it early."""
     ahead = [run for run in runs if board.left[run.path]]
     shared = [run for run in ahead if not run.alone]
     if jobs > 1 and len(shared) > 1:
@@ -83,7 +83,7 @@ def make_all(runs: Sequence[Run], out: Path, jobs: int, command: str, board: Boa
 
 
 def _side_by_side(runs: list[Run], out: Path, jobs: int, command: str, board: Board, show: Show) -> bool:
-    """Runs in processes of their own, the longest first; returns whether Ctrl-C ended them early."""
+    """Make each run in a process of its own, the longest first; returns whether Ctrl-C ended them early."""
     at_first = dict(board.left)
     runs = sorted(runs, key=lambda run: -board.seconds(run))
     world = get_context("spawn")
@@ -110,7 +110,10 @@ _shared: dict[str, Any] = {}
 
 
 def _begin(stop: Any, left: Any) -> None:
-    """In a new process: Ctrl-C is the parent's, which then tells everyone to stop; without a parent it ends at once."""
+    """Prepare a worker process.
+
+    It ignores Ctrl-C, which the parent handles and passes on by `stop`, and ends at once when the parent dies.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _shared.update(stop=stop, left=left)
     threading.Thread(target=_end_with, args=(parent_process(),), daemon=True).start()

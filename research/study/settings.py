@@ -1,4 +1,4 @@
-"""What the runs of a study decide for later ones: tuned settings, and how often the draft wrote."""
+"""What earlier runs of a study decide for later ones: the tuned settings and the draft shares."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TWO_SIDED = 2 * 1.959964
 
 
 def rows_of(run: Run, out: Path) -> list[Row]:
-    """Rows of a run that did not fail and are part of its plan; none where it was not made."""
+    """Rows of the run's plan whose solve did not fail, by problem; empty if the run was not made."""
     path = out / run.path
     if not (path / RUN).exists():
         return []
@@ -31,11 +31,11 @@ def rows_of(run: Run, out: Path) -> list[Row]:
 
 
 def tuned(out: Path) -> dict[str, Any]:
-    """By method: the configurations tried, what each found, and the index of the one `chosen`.
+    """By method: `tried`, the configurations with their results, and `chosen`, the index of one of them.
 
-    The best accuracy over both tiers wins. Of those whose paired difference from it is at most its
-    standard error, the one of the fewest FLOPs does. What was drafted ahead in vain is not among them,
-    since it depends on how fast the machine was: a study that is made again chooses the same.
+    Among the configurations whose paired difference from the best accuracy over both tiers is at most its
+    standard error, the one with the fewest FLOPs is chosen. These FLOPs leave out tokens drafted ahead in
+    vain, whose number depends on the machine's speed, so a repeated study chooses the same configuration.
     """
     found: dict[str, Any] = {}
     models = api.load()
@@ -57,7 +57,11 @@ def without_speculated(row: Row, parameters: Mapping[Role, int]) -> Row:
 
 
 def choose(by_cell: Sequence[Mapping[str, Row]]) -> int:
-    """Index of the configuration that `tuned` chooses; rows by problem id."""
+    """Index of the configuration that `tuned` chooses.
+
+    Args:
+        by_cell: for each configuration its rows by problem id.
+    """
     best = max(range(len(by_cell)), key=lambda k: (_accuracy(by_cell[k]), -_flops(by_cell[k])))
     tied = [k for k in range(len(by_cell)) if k == best or _tied(by_cell[k], by_cell[best])]
     return min(tied, key=lambda k: _flops(by_cell[k]))
@@ -86,7 +90,7 @@ def _tried(method: Method, rows: Mapping[str, Row]) -> dict[str, Any]:
 
 
 def draft_shares(known: Known, out: Path) -> dict[str, float]:
-    """By tier, the share of the draft among the steps that specs accepted after the first one."""
+    """By tier, the share in [0, 1] of the accepted steps after the first one that the draft wrote under specs."""
     found: dict[str, float] = {}
     for tier in TIERS:
         rows = [

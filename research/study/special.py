@@ -1,4 +1,4 @@
-"""What only one part asks: a draft that costs more (g), weights and lengths by step length (h)."""
+"""Analyses of single parts: a draft that costs more (g), weights and lengths by step length (h)."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from specs.eval.store import RUN, read_run
 from specs.types import Role
 
 RATIOS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)
-"""Costs of a draft token over those of a target token; 1.5 B beside 7 B parameters is about 0.2."""
+"""Cost of a draft token divided by that of a target token; for models of 1.5 B and 7 B parameters it is about 0.2."""
 DRAFTING = ("specs", "gsi", "rsd")
 
 
 def cost_ratio(run: Run, out: Path, n: int) -> dict[str, Any] | None:
-    """Latency over beam search's, were a draft token to cost another share of a target token.
+    """Latency relative to beam search if a draft token cost another share (`RATIOS`) of a target token.
 
     Nothing overlaps with drafting (`specs.decoding`), so a draft k times as slow adds k - 1 times its seconds.
-    The measured ratio is that of `beam-draft` and `beam`: same n, same calls, seconds by token drawn.
+    The measured cost ratio compares the seconds a drawn token of `beam-draft` and `beam`, which make the same
+    calls with the same n. None if one of the methods has no rows.
     """
     rows = rows_of(run, out)
     by_label = {
@@ -58,7 +59,7 @@ def _swept(ours: Mapping[str, Row], beam: Mapping[str, Row], measured: float) ->
 
 
 def slowed(row: Row, factor: float) -> float:
-    """Latency of a solve in seconds, had its draft been `factor` times as slow."""
+    """Latency of a solve in seconds if its draft were `factor` times as slow."""
     return row.latency_s + (factor - 1) * row.seconds["draft"]
 
 
@@ -72,10 +73,11 @@ def break_even(rows: Sequence[Row], beam: Sequence[float], measured: float) -> f
 
 
 def drafted(run: Run, out: Path, label: str, problems: int) -> dict[str, Any] | None:
-    """Means over the draft's proposals in the traces of a method: `ess`, log-ratios, lengths, and accuracy.
+    """Accuracy of a method on the first `problems`, and means over the draft's proposals in its traces.
 
-    `log_ratio` is the mean of |log p - log q| over distinct candidates, in nats; `tokens` and `chosen` are the
-    mean length of all draws and the length of the chosen one. Intervals are 95%, over problems.
+    `log_ratio` is the mean of |log p - log q| over distinct candidates, in nats. `tokens` is the mean length of
+    all candidates, `chosen` that of the chosen one, in tokens. Intervals are 95%, over problems. None with
+    fewer than two solves.
     """
     rows = [row for row in rows_of(run, out) if row.method == label][:problems]
     if not (out / run.path / RUN).exists() or len(rows) < 2:
@@ -98,7 +100,7 @@ def drafted(run: Run, out: Path, label: str, problems: int) -> dict[str, Any] | 
 
 
 def _proposals(trace: dict[str, Any]) -> Iterator[dict[str, float]]:
-    """The draft's proposals with finite ratios that were chosen from, whether they stayed or not."""
+    """The draft's proposals with a chosen candidate and finite log-ratios, accepted or rejected."""
     for step in trace["steps"]:
         if step["writer"] != Role.DRAFT or step["chosen"] is None:
             continue

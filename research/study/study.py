@@ -1,4 +1,4 @@
-"""The whole study: stage by stage, each with what the ones before it decided."""
+"""The whole study, stage by stage: each stage uses what earlier stages have decided."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ class Study:
     """A study in a folder.
 
     Attributes:
+        out: the folder.
         parts: letters of `TITLES`.
-        scale: all numbers of problems are multiplied by it, > 0.
-        jobs: processes that make runs at the same time, those apart that time; >= 1.
+        scale: factor > 0 for all numbers of problems.
+        jobs: how many processes make runs at the same time, >= 1; runs that measure latency are always alone.
     """
 
     out: Path
@@ -36,19 +37,20 @@ class Study:
     jobs: int = 1
 
     def make(self, command: str, show: Show, say: Callable[[float, float], None]) -> bool:
-        """Make what is missing; returns whether Ctrl-C ended it early.
+        """Make the missing solves; returns whether Ctrl-C ended it early.
 
         Args:
-            command: that started it, for the record.
-            say: is told the estimate before anything is made: seconds of all cores, and until the end.
+            command: the command line, for the record.
+            show: called with the progress of all runs.
+            say: called with the estimate before the first solve: CPU seconds, and seconds until the end.
 
         Raises:
-            InputError: the folder holds something else, or part c lacks part a.
+            InputError: the folder cannot hold this study, or part c lacks part a.
         """
         self._take_over()
         known = self.known()
         if "c" in self.parts and "a" not in self.parts and not draft_shares(known, self.out):
-            raise InputError("part c lets the draft write as often as specs did in part a: add a to --parts")
+            raise InputError("part c needs the draft share of specs in part a: add a to --parts")
         board = Board(self.jobs, seconds_per_unit())
         self._know(board, self.runs(known))
         say(board.cpu_seconds(), board.seconds_left())
@@ -61,7 +63,7 @@ class Study:
         return False
 
     def known(self) -> Known:
-        """What the runs so far have decided."""
+        """The tuned settings and draft shares that follow from the finished runs."""
         known = Known()
         known = replace(known, tuned=known.tuned | {
             label: GRIDS[label][found["chosen"]] for label, found in tuned(self.out).items()
@@ -69,19 +71,19 @@ class Study:
         return replace(known, draft_share=known.draft_share | draft_shares(known, self.out))
 
     def findings(self) -> dict[str, Any]:
-        """All numbers of what the folder holds, whichever parts made it."""
+        """The numbers of all parts that are in the folder, not only of `parts`."""
         known = self.known()
         return findings(replace(self, parts="".join(TITLES)).runs(known), known, self.scale, self.out)
 
     def runs(self, known: Known) -> list[Run]:
-        """All runs of the study."""
+        """All runs of `parts`, in the order of the stages."""
         return [run for makers in STAGES for run in stage(makers, known, self.parts, self.scale)]
 
     def _know(self, board: Board, runs: list[Run]) -> None:
         board.know(runs, {run.path: missing(run, self.out) for run in runs})
 
     def _take_over(self) -> None:
-        """Keep to the scale that the folder was begun with: another one might tune to other settings."""
+        """Take over a folder of the same scale, or begin a new one: another scale might tune to other settings."""
         path = self.out / PLAN
         try:
             self.out.mkdir(parents=True, exist_ok=True)
@@ -90,10 +92,10 @@ class Study:
                 if found != {"format": FORMAT, "scale": self.scale}:
                     raise InputError(
                         f"{self.out} holds a study of scale {found.get('scale')} and format {found.get('format')}; "
-                        "give that scale, or another folder"
+                        "give the same scale, or another folder"
                     )
             elif any(self.out.iterdir()):
-                raise InputError(f"{self.out} holds other files; give a new or empty folder, or that of a study")
+                raise InputError(f"{self.out} holds other files; give a new or empty folder, or the folder of a study")
             else:
                 write_json(path, {"format": FORMAT, "scale": self.scale})
         except OSError as error:

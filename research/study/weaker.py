@@ -1,7 +1,7 @@
-"""Weaker models from the bundled ones, so that no conclusion hangs on a good reward model or draft.
+"""Weaker models made from the bundled ones, so that no conclusion depends on a good reward model or draft.
 
-A weaker PRM gives every reward with noise, a weaker draft has noise on its weights. Both are pure
-functions of what they are given: solves stay reproducible and equal candidates get equal rewards.
+A weaker PRM adds noise to every reward, a weaker draft has noise on its weights. Both are pure functions
+of their inputs: solves stay reproducible and equal candidates get equal rewards.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from specs.engines.protocol import (
 
 SEED = Key.from_seed(0)
 _EDGE = 1e-6
-"""Rewards are kept this far from 0 and 1, where the logit is infinite."""
+"""Smallest distance of rewards from 0 and 1, where the logit is infinite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class NoisySession:
         exact = self.inner.score(groups, delimiter)
         steps = [(trace, candidate) for trace, candidates in groups for candidate in candidates]
         return [
-            # A blank step takes over the reward of the trace, which has its noise.
+            # A blank step gets the reward of the trace, which is noisy already.
             _shaken(reward, self.nats, trace.question + "\0" + trace.text + candidate.text)
             if candidate.text.strip()
             else reward
@@ -98,7 +98,11 @@ def _shaken(reward: float, nats: float, text: str) -> float:
 
 
 def noisy_draft(noise: float, folder: Path) -> Path:
-    """A copy of the bundled draft at `folder`, every matrix with Gaussian noise of `noise` times its own spread."""
+    """Make a copy of the bundled draft in `folder`, with Gaussian noise on every weight matrix; returns `folder`.
+
+    Args:
+        noise: standard deviation of the noise, as a multiple of the matrix's own.
+    """
     from safetensors.numpy import load_file, save_file
 
     if not folder.exists():
@@ -118,7 +122,7 @@ def noisy_draft(noise: float, folder: Path) -> Path:
 
 
 def models_for(weaker: Weaker | None, folder: Path) -> Models:
-    """The bundled trio, one of it made weaker; a draft's weights are put into `folder`."""
+    """The bundled trio with one model made weaker; the weights of a weaker draft are saved in `folder`."""
     if weaker is None or weaker.role == "prm":
         models = api.load()
         assert models.prm is not None
@@ -129,6 +133,6 @@ def models_for(weaker: Weaker | None, folder: Path) -> Models:
 
 
 def names_for(weaker: Weaker | None) -> dict[str, str]:
-    """What the models are called in a run's record, by role."""
+    """Names of the models in a run's record, by role."""
     bundled = {role: f"bundled:{role}" for role in ("draft", "target", "prm")}
     return bundled if weaker is None else bundled | {weaker.role: f"bundled:{weaker.name}"}

@@ -1,8 +1,8 @@
-"""The law of the decoder on small exact models, checked: `python -m research.theory --out DIR`.
+"""Checks the law of the decoder on small exact models: `python -m research.theory --out DIR`.
 
-Computes how far the decoder is from its limit for 1 to 16,384 candidates, without sampling, then
-counts the answers of the running decoder and compares. Writes theory.json, theory.svg and
-theory.png. Exit code 1 if a check fails.
+Computes without sampling how far the decoder's law is from its limit for 1 to 16,384 candidates. Then
+counts the answers of the running decoder and compares them with the law. Writes theory.json, theory.svg
+and theory.png. Exit code 1 if a check fails.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from specs.traces.schema import check_writable, write_json
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for what is found")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for record and figures")
     parser.add_argument(
         "--samples", type=count, default=200_000, help="solves of the running decoder, at least 1000 (default: 200000)"
     )
-    parser.add_argument("--seed", type=_seed, default=0, help="of models and samples (default: %(default)s)")
+    parser.add_argument("--seed", type=_seed, default=0, help="seed of models and samples (default: %(default)s)")
 
 
 def _seed(text: str) -> int:
     """A whole number of at least 0."""
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
     return int(text)
 
 
 def run(args: argparse.Namespace) -> int:
     if args.samples < 1000:
-        raise InputError(f"--samples {args.samples} would tell no law from another; give at least 1000")
+        raise InputError(f"--samples {args.samples} is too few to detect a wrong law; give at least 1000")
     require_matplotlib()
     try:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{args.out} is no folder and cannot be made: {error.strerror}") from None
+        raise InputError(f"{args.out} is not a folder and cannot be created: {error.strerror}") from None
     record = args.out / "theory.json"
     check_writable(record)
     shown = Shown()

@@ -1,6 +1,6 @@
 """The statements of docs/theory.md, each computed on a random small world and checked.
 
-No number here is sampled: the worlds are random, what is computed on them is not.
+No number here is estimated by sampling: the worlds are random, but all values on them are computed exactly.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from research.theory.worlds import Chooser, Decoder, Table, World, divergence
 from specs.methods.specs import Specs
 
 NS = tuple(2**k for k in range(15))
-"""Numbers of candidates; the slopes are taken over the last four."""
+"""Numbers of candidates."""
 TAIL = 4
+"""Slopes are fitted over the last so many of `NS`."""
 MODELS = 1000
-"""Random one-block models on which the bound is looked at."""
+"""Number of random one-block models on which the bound is checked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A statement, what was found, and whether that is what was wanted."""
+    """A statement, the computed value, the wanted range as text, and whether the value is in it."""
 
     name: str
     value: float
@@ -43,12 +44,12 @@ def at_most(name: str, value: float, most: float) -> Check:
 
 @dataclass(frozen=True)
 class Case:
-    """A decoder and what it is said to converge to.
+    """A decoder and its claimed limit.
 
     Attributes:
-        optimum: [S^H] pi*.
-        checks: of this case alone.
-        elsewhere: whether the limit is another law than pi*.
+        optimum: [S^H] probabilities of answers under pi*.
+        checks: further checks of this case alone.
+        elsewhere: whether the claimed limit is another law than pi*.
     """
 
     name: str
@@ -58,7 +59,10 @@ class Case:
     elsewhere: bool = False
 
     def found(self) -> dict[str, Any]:
-        """Plain values; `kl`, `tv` and `bound` are against the decoder's own limit, in nats."""
+        """The case's values and checks as plain values.
+
+        `kl` and `bound` (in nats) and `tv` compare the decoder's law with its own limit, for each n of `NS`.
+        """
         decoder = self.decoder
         kl, tv, bound = ([of(n) for n in NS] for of in (decoder.kl, decoder.tv, decoder.bound))
         to_optimum = [divergence(self.optimum, decoder.law(n)) for n in NS]
@@ -97,7 +101,7 @@ class Case:
 
 
 def cases(seed: int) -> Iterator[Case]:
-    """All cases, each on worlds of its own."""
+    """All cases, on random worlds that follow from `seed`."""
     rng = np.random.default_rng(seed)
     for size in (4, 256):
         yield _one_block(f"draft, {size} steps", World.random(rng, size))
@@ -127,7 +131,7 @@ def _one_block(name: str, world: World, beta: float = 2.0, kind: type[Draws] = D
 
 
 def _rewrite(world: World, chooser: Chooser, rewards: Table, method: Specs, pi: Floats) -> Case:
-    """The floor is -(1 - rho) log(1 + rho) - rho log rho, averaged over contexts under pi*."""
+    """Checks that the floor KL(pi* || limit) is -(1 - rho) log(1 + rho) - rho log rho, averaged over contexts."""
     choose = chooser.rewriting(rewards, method)
     decoder = Decoder(world, choose)
     reach, floor = np.ones(1), 0.0
@@ -141,7 +145,7 @@ def _rewrite(world: World, chooser: Chooser, rewards: Table, method: Specs, pi: 
 
 
 def _perturbed(world: World, rewards: Table, beta: float, tau: float, pi: Floats, rng: np.random.Generator) -> Case:
-    """A soft value that is off by at most eps nowhere takes the limit farther than H (beta eps)^2 / 2 nats."""
+    """Checks that a soft value with errors of at most eps moves the limit by at most H (beta eps)^2 / 2 nats."""
     off = {context: reward + 0.2 * (float(rng.random()) - reward) for context, reward in rewards.items()}
     tilts = {context: 1 + math.expm1(beta) * reward for context, reward in off.items()}
     decoder = Decoder(world, Chooser(world, tilts).switching(off, tau))
@@ -153,13 +157,13 @@ def _perturbed(world: World, rewards: Table, beta: float, tau: float, pi: Floats
 
 
 def _apart(pi: Floats, decoder: Decoder) -> Check:
-    """That the limit is another law than pi*, by more than rounding."""
+    """Checks that the limit differs from pi* by more than rounding."""
     floor = divergence(pi, decoder.limit)
     return Check("floor, nats", floor, "above 0.001", floor > 1e-3)
 
 
 def bound(seed: int) -> dict[str, Any]:
-    """KL over its bound on random one-block models of 2 to 12 steps, some nearly even and some steep."""
+    """Largest KL / bound on random one-block models of 2 to 12 steps, from nearly uniform to very uneven ones."""
     rng = np.random.default_rng([seed, MODELS])
     largest = 0.0
     for _ in range(MODELS):
@@ -174,5 +178,5 @@ def bound(seed: int) -> dict[str, Any]:
 
 
 def _slope(values: list[float]) -> float:
-    """Log-log slope against n over the last `TAIL` values, by least squares."""
+    """Log-log slope against n, by least squares over the last `TAIL` values."""
     return float(np.polyfit(np.log(NS[-TAIL:]), np.log(values[-TAIL:]), 1)[0])

@@ -1,7 +1,7 @@
-"""The running decoder against its exact law: solves are counted, not computed.
+"""Compares the running decoder with its exact law, by counting the answers of many solves.
 
 The method, the driver, the sessions and the keys are those of every other solve; only the forward
-pass is a look-up. A world's tokens are letters, its blocks are chunks of fixed length.
+pass is a look-up in a table. A world's tokens are letters, its blocks are chunks of fixed length.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from specs.methods.specs import Specs
 from specs.types import Role, SamplingParams, StepPolicy
 
 ODDS = 1e-6
-"""Probability with which a right decoder fails one comparison."""
+"""Probability that a correct decoder fails one comparison."""
 SMALLEST = 25.0
-"""Expected count below which answers are pooled: far tails of rare cells are no chi-square's."""
+"""Answers with a smaller expected count are pooled: for rare answers the statistic is not chi-square distributed."""
 
 Progress = Callable[[int, int, float | None], None]
-"""Called with (solves done, solves in all, seconds left or None while unknown)."""
+"""Called with (solves done, their total, seconds left or None while unknown)."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A configured decoder in a world, and its law.
+    """A configured decoder in a world, and its exact law.
 
     Attributes:
-        rewards: what the PRM says of every context.
-        exact: the same decoder on paper.
-        share: of the samples; a solve of several steps takes longer.
+        rewards: the PRM's reward of every context.
+        exact: the same decoder with computed probabilities.
+        share: factor for the number of samples; below 1 where a solve has several steps and takes longer.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Run:
 
 
 def runs(seed: int) -> Iterator[Run]:
-    """The decoders that are counted: a draft step, switching over three steps, the defaults over two."""
+    """The decoders whose answers are counted: a draft step, switching over three steps, the defaults over two."""
     rng = np.random.default_rng([seed, 1])
     world = World.random(rng, 8)
     method = Specs(n=4, beta=4.0, deferral="next", start="draft")
@@ -86,7 +86,7 @@ def runs(seed: int) -> Iterator[Run]:
 
     world = World.random(rng, 3, length=2, blocks=2)
     method = Specs()
-    # Shares about tau, so that a good part of the draft's steps is written again.
+    # Reward shares near tau, so that the target rewrites a good part of the draft's steps.
     rewards: dict[Context, float] = {(): 1.0}
     for depth, (low, high) in enumerate(((0.6, 0.9), (0.74, 0.82)), 1):
         for context in world.contexts(depth):
@@ -97,7 +97,7 @@ def runs(seed: int) -> Iterator[Run]:
 
 
 class ChiSquare(NamedTuple):
-    """Pearson's test; `p_value` is the probability of at least this statistic under the law."""
+    """Result of Pearson's test; `p_value` is the probability under the law of at least this statistic."""
 
     statistic: float
     degrees: int
@@ -105,7 +105,7 @@ class ChiSquare(NamedTuple):
 
 
 def chi_square(counts: ArrayLike, law: Floats) -> ChiSquare:
-    """Counts [K] against probabilities [K]; the rarest are pooled until `SMALLEST` is expected of each."""
+    """Compare counts [K] with probabilities [K]; the rarest are pooled until each expected count is `SMALLEST`."""
     order = np.argsort(law)
     observed = np.asarray(counts, np.float64)[order]
     expected = observed.sum() * law[order]
@@ -116,7 +116,7 @@ def chi_square(counts: ArrayLike, law: Floats) -> ChiSquare:
 
 
 def _tail(statistic: float, degrees: int) -> float:
-    """P(chi-square > statistic), by the finite sums of Abramowitz and Stegun, 26.4.4 and 26.4.5."""
+    """P(chi-square > statistic), by the finite sums 26.4.4 and 26.4.5 of Abramowitz and Stegun."""
     half = statistic / 2
     odd = degrees % 2
     first = math.erfc(math.sqrt(half)) if odd else 0.0
@@ -125,7 +125,7 @@ def _tail(statistic: float, degrees: int) -> float:
 
 
 def count(run: Run, samples: int, seed: int, done: Callable[[], None] = lambda: None) -> dict[str, Any]:
-    """Solve `samples` times and hold the answers against the exact law; `done` is called after every solve."""
+    """Solve `samples` times and compare the answers with the exact law; `done` is called after every solve."""
     models, world = run.models(), run.world
     law, limits = SamplingParams(1.0, 1.0, StepPolicy.chunks(world.length)), Limits(max_steps=world.blocks)
     places = {answer: place for place, answer in enumerate(world.contexts(world.blocks))}
@@ -157,7 +157,7 @@ def count(run: Run, samples: int, seed: int, done: Callable[[], None] = lambda: 
 
 
 def count_all(samples: int, seed: int, progress: Progress) -> list[dict[str, Any]]:
-    """All runs: `samples` solves of the first, its share of them of each other."""
+    """Count all runs, each with `samples` times its `share` solves."""
     plan = [(run, max(1, int(samples * run.share))) for run in runs(seed)]
     total, finished, start = sum(number for _, number in plan), 0, time.monotonic()
 

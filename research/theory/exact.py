@@ -1,17 +1,17 @@
 """The law of one chosen step on a finite set of steps, without sampling.
 
 `n` steps are drawn from the writer and one is kept with probability proportional to its weight.
-With `limit` proportional to writer times weight, `omega = limit / writer`, and 1 / S written as
+Let `limit` be proportional to writer times weight, and `omega = limit / writer`. Writing 1 / S as
 the integral of exp(-t S) over t > 0, the law of the kept step is, for every n,
 
     law(y) = limit(y) * int_0^inf exp(-u omega(y) / n) phi(u / n)^(n-1) du,   phi(s) = E_writer exp(-s omega)
 
-What is integrated here is the difference from exp(-u), whose integral is 1: so the *excess*
-`law / limit - 1` keeps its digits where it is 1e-5 and its square is the divergence. With
-u = e^v the integrand is analytic in a strip and falls on both sides, and the trapezoidal rule
-converges exponentially (Trefethen and Weideman, SIAM Review 56, 2014).
+The code integrates the difference from exp(-u), whose integral is 1. So the *excess*
+`law / limit - 1` keeps its digits even where it is 1e-5, and the divergence is of the order of its
+square. With u = e^v the integrand is analytic in a strip and falls on both sides, so the trapezoidal
+rule converges exponentially (Trefethen and Weideman, SIAM Review 56, 2014).
 
-The statements are ours, with their marks in docs/theory.md.
+The statements are ours; docs/theory.md marks each.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 _SPACING = 1 / 8
-"""Of the nodes in v; halving it moves no excess by more than rounding (tested)."""
+"""Distance of the nodes in v; halving it changes no excess by more than rounding (tested)."""
 _FIRST = -40.0
-"""Lowest v: what is left out below is less than e^-40."""
+"""Lowest v: the part of the integral below it is less than e^-40."""
 
 
 @dataclass(frozen=True)
 class Draws:
     """n draws from `writer` [S], one kept with probability proportional to `weights` [S]; all > 0.
 
-    This and `Rewritten` have: `limit` [S], the law of the kept step as n grows; `excess(n)` [S],
+    `Draws` and `Rewritten` both have: `limit` [S], the law of the kept step as n grows; `excess(n)` [S],
     the law for n candidates divided by `limit`, minus 1; `drift` [S], the limit of
     `n * excess(n)`; `bound(n)`, an upper bound of KL(limit || law) in nats.
     """
@@ -78,7 +78,7 @@ class Draws:
 
 @dataclass(frozen=True)
 class PoissonDraws(Draws):
-    """The same with a Poisson number of draws of mean n, given that there is one."""
+    """The same with a Poisson number of draws of mean n, conditioned on at least one draw."""
 
     def excess(self, n: int) -> Floats:
         u = self._nodes(n)
@@ -88,12 +88,12 @@ class PoissonDraws(Draws):
         return (_integral(np.outer(-self.omega, s) + mass, u) + none) / -math.expm1(-n)
 
     def bound(self, n: int) -> float:
-        """The other draws of a Poisson number are n on average, not n - 1."""
+        """Beside a given draw there are n others on average, not n - 1."""
         return math.log1p((1 + self.chi2) / n) + math.log1p(-math.exp(-n))
 
 
 def _integral(exponent: Floats, u: Floats) -> Floats:
-    """[S] integral over u of exp(exponent [S, nodes]) - exp(-u)."""
+    """[S] integral over u of exp(exponent) - exp(-u), for `exponent` [S, nodes] at the nodes `u`."""
     gap = exponent + u
     difference = np.sign(gap) * np.exp(np.maximum(exponent, -u)) * -np.expm1(-np.abs(gap))
     return difference @ u * _SPACING  # du = u dv
@@ -101,9 +101,9 @@ def _integral(exponent: Floats, u: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Rewritten:
-    """A step chosen among the draft's; unless it is `kept` [S], one chosen among the target's takes its place.
+    """A step chosen among the draft's; unless it is `kept` [S], one chosen among the target's replaces it.
 
-    Both choices have the same limit, of which `rho` is not kept.
+    Both choices have the same limit; `rho` is the probability under it of a step that is not kept.
     """
 
     draft: Draws
@@ -124,7 +124,7 @@ class Rewritten:
 
     @property
     def floor(self) -> float:
-        """KL(pi* || limit) in nats, pi* the limit of both choices."""
+        """KL(pi* || limit) in nats, where pi* is the limit of both choices."""
         return -(1 - self.rho) * math.log1p(self.rho) - (self.rho * math.log(self.rho) if self.rho else 0.0)
 
     def excess(self, n: int) -> Floats:
@@ -133,14 +133,15 @@ class Rewritten:
         return self._combined(draft, target) + lost * target / (self.kept + self.rho)
 
     def bound(self, n: int) -> float:
-        """Of the pair of choices, by the chain rule; what becomes of the pair is no farther off."""
+        """Bound for the pair of choices, by the chain rule. The kept step is a function of the pair, so its KL is
+        no larger (data processing)."""
         return self.draft.bound(n) + self.rho * self.target.bound(n)
 
     def _combined(self, draft: Floats, target: Floats) -> Floats:
-        """[S] excess to first order, from the excesses of both choices."""
+        """[S] excess of the kept step to first order, from the excesses of both choices."""
         lost = self.draft.limit[~self.kept] @ draft[~self.kept]
         return (self.kept * draft + lost + self.rho * target) / (self.kept + self.rho)
 
 
 Selection = Draws | Rewritten
-"""How one step of a decoder is chosen at one context, over S steps."""
+"""How a decoder chooses one of S steps at one context."""

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-# Okabe and Ito's colours, told apart by colour-blind readers and in print.
+# Okabe and Ito's colours, which colour-blind readers can tell apart, also in print.
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#777777"
 PLAIN = {"marker": "o", "markersize": 3, "linewidth": 1.2}
 LINES = {
@@ -46,7 +46,7 @@ def draw(found: dict[str, Any], folder: Path) -> None:
 def _fall(axes: Any, cases: dict[str, Any], what: str, label: str, slope: int) -> None:
     for name, (colour, text) in LINES.items():
         case = cases[name]
-        # Rings, because for large n they lie on the line of as many drafts.
+        # Rings, because for large n they lie on the line of a fixed number of drafts.
         shape = {"marker": "o", "markersize": 6, "fillstyle": "none", "linestyle": "none"} if "Poisson" in name else {}
         axes.loglog(case["n"], case[what], **{**PLAIN, **shape}, color=colour, label=text)
         if what == "kl":
@@ -73,7 +73,7 @@ def _limits(axes: Any, cases: dict[str, Any]) -> None:
 
 
 def _decoder(axes: Any, runs: list[dict[str, Any]]) -> None:
-    """Counted over exact probability, with 95% of what a right decoder would give."""
+    """Counted share of each answer divided by its exact probability, with the 95% range of a correct decoder."""
     for (colour, marker), run in zip(((BLUE, "o"), (PURPLE, "s"), (RED, "^")), runs, strict=True):
         samples = run["samples"]
         shown = [

@@ -1,4 +1,4 @@
-"""All of docs/theory.md in one run: exact cases, the bound at large, the running decoder."""
+"""All checks of docs/theory.md in one run: exact cases, the bound on random models, the running decoder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from research.theory.decoder import Progress, count_all
 
 
 def study(samples: int, seed: int, progress: Progress) -> dict[str, Any]:
-    """Everything that was computed and checked, as plain values; divergences in nats."""
+    """Compute and check everything; returns plain values, with divergences in nats.
+
+    Args:
+        samples: solves of the running decoder, per run (times its share).
+        seed: of random models and samples.
+        progress: called while solves are counted.
+    """
     found = {
         "cases": [case.found() for case in cases(seed)],
         "bound": bound(seed),
@@ -20,7 +26,7 @@ def study(samples: int, seed: int, progress: Progress) -> dict[str, Any]:
 
 
 def table(found: dict[str, Any]) -> str:
-    """The study for people: a line a case, then what failed, if anything did."""
+    """The study as text: a line for each case, then the failed checks, then "passed" or "failed"."""
     lines = [f"{'exact law':<32} {'KL slope':>8} {'TV slope':>8} {'n2KL/const':>10} {'KL n=8':>8} {'floor':>8}"]
     for case in found["cases"]:
         at_8 = case["kl"][case["n"].index(8)]

@@ -1,6 +1,7 @@
-"""Small worlds in which every probability is known: two models, H blocks, and a decoder over them.
+"""Small worlds in which every probability is known: two models, answers of H blocks, and decoders.
 
-A block is one step of `length` tokens; an answer is H blocks. A context is the tokens so far.
+A block is one step of `length` tokens; an answer is H blocks. A context is the tokens so far. S is the
+number of possible blocks, V that of tokens.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from specs.methods.specs import Specs
 
 Context = tuple[int, ...]
 Table = Mapping[Context, float]
-"""A number for every whole-block context."""
+"""A number for every context of whole blocks."""
 Choose = Callable[[Context], Selection]
-"""How a decoder chooses the next step of a context."""
+"""Gives the decoder's selection of the next step at a context."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class World:
     """Draft and target over `vocabulary` tokens, and the reward of every finished answer.
 
     Attributes:
+        vocabulary: V.
         length: tokens a block.
         blocks: H.
         draft, target: [V] probabilities of the next token after every unfinished context.
@@ -44,10 +46,10 @@ class World:
     def random(
         cls, rng: np.random.Generator, vocabulary: int, *, length: int = 1, blocks: int = 1, spread: float = 0.5
     ) -> World:
-        """Softmax of normal logits of standard deviation `spread`.
+        """A world whose models are the softmax of normal logits with standard deviation `spread`.
 
-        The reward is uniform in [0, 1] where an answer is one block, else right (1) or wrong (0) with
-        equal odds.
+        With one block, the reward of an answer is uniform in [0, 1]; with several, it is 1 or 0 with
+        equal probability.
         """
         tokens = range(vocabulary)
         opens = [c for size in range(length * blocks) for c in product(tokens, repeat=size)]
@@ -62,11 +64,11 @@ class World:
         return list(product(range(self.vocabulary), repeat=self.length))
 
     def contexts(self, depth: int) -> list[Context]:
-        """Every context of `depth` blocks, in order: the s-th step of the c-th is number c * S + s one deeper."""
+        """Every context of `depth` blocks. Context c followed by step s has index c * S + s at the next depth."""
         return list(product(range(self.vocabulary), repeat=self.length * depth))
 
     def law(self, model: Mapping[Context, Floats], context: Context) -> Floats:
-        """[S] probabilities of the next block."""
+        """[S] probabilities of the next block under a model."""
         law = np.ones(1)
         for size in range(self.length):
             rows = np.array([model[(*context, *begun)] for begun in product(range(self.vocabulary), repeat=size)])
@@ -74,7 +76,7 @@ class World:
         return law
 
     def answers(self, beta: float = 0.0) -> Floats:
-        """[S^H] the optimum `p exp(beta outcome) / Z` over whole answers, in order; p itself at beta 0."""
+        """[S^H] the optimum `p exp(beta outcome) / Z` over whole answers; at beta 0 this is p."""
         law = np.ones(1)
         for depth in range(self.blocks):
             rows = np.array([self.law(self.target, context) for context in self.contexts(depth)])
@@ -83,7 +85,7 @@ class World:
         return tilted / tilted.sum()
 
     def expected(self, what: Callable[[float], float]) -> dict[Context, float]:
-        """E_p[what(outcome) | context] for every context, the answers included."""
+        """E_p[what(outcome) | context] for every context, including whole answers."""
         table = {answer: what(outcome) for answer, outcome in self.outcome.items()}
         for depth in reversed(range(self.blocks)):
             for context in self.contexts(depth):
@@ -107,10 +109,10 @@ def _softmax(logits: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Chooser:
-    """SPECS' choice at every context of a world: candidates weigh `tilt * p / writer`.
+    """The choice of SPECS at every context of a world: a candidate's weight is `tilt * p / writer`.
 
     Attributes:
-        tilts: exp(beta * reward), as the decoder takes the reward, of every context.
+        tilts: exp(beta * reward) of every context, with the reward (raw or soft value) that the decoder uses.
         kind: `Draws`, or `PoissonDraws`.
     """
 
@@ -126,11 +128,12 @@ class Chooser:
         return self.kind(self.world.law(self.world.target, context), self._ahead(self.tilts, context))
 
     def switching(self, rewards: Table, tau: float) -> Choose:
-        """`deferral="next"`: the target begins, then the draft writes after every reward from tau on."""
+        """`deferral="next"`: the target writes the first step; later, the draft writes after rewards >= tau."""
         return lambda context: self.draft(context) if context and rewards[context] >= tau else self.target(context)
 
     def rewriting(self, rewards: Table, method: Specs) -> Choose:
-        """`deferral="rewrite"`: the target writes again what the draft wrote below tau, and begins if it is to."""
+        """`deferral="rewrite"`: the target rewrites draft steps below tau; with `start="target"` it also writes the
+        first step."""
 
         def choose(context: Context) -> Selection:
             if not context and method.start == "target":
@@ -148,7 +151,7 @@ class Chooser:
 
 
 class Decoder:
-    """The law of whole answers: one selection after another. Arrays over answers are [S^H], in order."""
+    """The law of whole answers, made of one selection after another. Arrays over answers are [S^H]."""
 
     def __init__(self, world: World, choose: Choose) -> None:
         self._levels = [[choose(context) for context in world.contexts(depth)] for depth in range(world.blocks)]
@@ -168,7 +171,7 @@ class Decoder:
 
     def kl(self, n: int) -> float:
         """KL(limit || law) in nats, by the chain rule: each step's own, averaged under the limit."""
-        # As the excess has mean 0, log(1 + excess) may be taken less the excess: no term cancels another.
+        # The excess has mean 0 under the limit, so subtracting it changes nothing but keeps every term >= 0.
         return self._mean([[excess - np.log1p(excess) for excess in level] for level in self._excesses(n)])
 
     def tv(self, n: int) -> float:
@@ -182,27 +185,27 @@ class Decoder:
 
     @property
     def half_variance(self) -> float:
-        """What n^2 KL tends to: half of the mean square of the drift."""
+        """Limit of n^2 KL: half of the mean square of the drift."""
         return self._mean([[np.square(s.drift) / 2 for s in level] for level in self._levels])
 
     def defect(self, n: int) -> float:
-        """By how much the law misses a total of 1: the error of the quadrature, seen from outside."""
+        """Largest deviation of a step's law from a total of 1, an observable error of the quadrature."""
         return max(float(np.abs((limit * excess).sum(-1)).max())
                    for limit, excess in zip(self._limits, self._excesses(n), strict=True))  # fmt: skip
 
     def _excesses(self, n: int) -> list[Floats]:
-        """Per depth [S^depth, S]."""
+        """Excesses [S^depth, S] of all steps, by depth."""
         return [np.array([selection.excess(n) for selection in level]) for level in self._levels]
 
     def _excess(self, n: int) -> Floats:
-        """[S^H] law / limit - 1 of answers."""
+        """[S^H] law / limit - 1 of whole answers."""
         total = np.zeros(1)
         for excess in self._excesses(n):
             total = (total[:, None] + np.log1p(excess)).ravel()
         return np.expm1(total)
 
     def _mean(self, terms: list[list[Floats]]) -> float:
-        """Sum over steps of their terms, averaged under the limit."""
+        """Sum over depths of the terms, averaged over contexts and steps under the limit."""
         return float(sum(
             reach @ (limit * np.array(level)).sum(-1)
             for reach, limit, level in zip(self._reach[:-1], self._limits, terms, strict=True)
@@ -210,5 +213,5 @@ class Decoder:
 
 
 def divergence(a: Floats, b: Floats) -> float:
-    """KL(a || b) in nats, both > 0."""
+    """KL(a || b) in nats of two laws [K], both > 0."""
     return float(a @ np.log(a / b))

@@ -1,4 +1,4 @@
-"""Training text: problems below the held-out seeds, minus any question that is held out."""
+"""Training text: problems with seeds below the held-out ones, without any question that is held out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HELD_OUT_PER_TIER = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """Share of each kind of document."""
+    """Share of each kind of document in [0, 1]; the shares add up to 1."""
 
     drill: float
     easy: float
@@ -26,7 +26,7 @@ FULL = Mix(drill=0.10, easy=0.15, medium=0.40, hard=0.35)
 
 
 def held_out_questions() -> frozenset[int]:
-    """Hashes of the questions that evaluation may ask (first 20,000 seeds of every tier)."""
+    """Hashes of the questions that evaluation may use: the first 20,000 held-out seeds of every tier."""
     return frozenset(
         hash(generate(tier, HELD_OUT_SEED + k).question) for tier in TIERS for k in range(HELD_OUT_PER_TIER)
     )
@@ -56,7 +56,11 @@ def drill(rng: random.Random) -> tuple[str, str]:
 
 
 def documents(seed: int, mix: Mix, held_out: frozenset[int]) -> Iterator[tuple[str, str]]:
-    """Endless (question, solution) pairs; problem seeds stay below `HELD_OUT_SEED`."""
+    """Endless (question, solution) pairs: drills, and problems with seeds below `HELD_OUT_SEED`.
+
+    Args:
+        held_out: hashes of questions to leave out.
+    """
     rng = random.Random(f"corpus:{seed}")
     kinds, weights = ("drill", "easy", "medium", "hard"), (mix.drill, mix.easy, mix.medium, mix.hard)
     while True:

@@ -2,9 +2,10 @@
 
     python -m research.training.evaluate --tier medium --limit 1000 --out research/records/models-medium.json
 
-One sample a problem and writer at temperature 0.7 (seed 0), on the light engine. The AUC is for
-"this step and all before it are correct" on the steps that both writers sampled; intervals are
-95%, Wilson for pass@1 and a bootstrap over problems for the AUC. JSON last.
+Each writer samples one solution of each problem at temperature 0.7 (seed 0), on the light engine. The
+AUC says how well rewards separate steps with the label "this step and all before it are correct" from
+others, on the steps of both writers. Intervals are 95%: Wilson for pass@1, a bootstrap over problems
+for the AUC. JSON last.
 """
 
 from __future__ import annotations
@@ -25,7 +26,12 @@ from specs.types import Trace
 
 
 def auc(rewards: np.ndarray, labels: np.ndarray) -> float:
-    """Probability that a good step has a higher reward than a bad one; ties count half."""
+    """Probability that a good step has a higher reward than a bad one; ties count half.
+
+    Args:
+        rewards: [steps].
+        labels: [steps], bool: whether the step is good.
+    """
     order = rewards.argsort(kind="stable")
     ranks = np.empty(len(rewards))
     ranks[order] = np.arange(1, len(rewards) + 1)

@@ -1,4 +1,4 @@
-"""Put the trained trio into the package: fp16 safetensors, tokenizer and chat template beside each.
+"""Copy the trained trio into the package: for each model fp16 safetensors, tokenizer and chat template.
 
 python -m research.training.export --draft runs/draft/model --target runs/target/model --prm runs/prm/model
 """

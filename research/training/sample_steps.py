@@ -2,8 +2,9 @@
 
     python -m research.training.sample_steps --model runs/draft/model --problems 8000 --out runs/steps-draft.jsonl
 
-Each line: question, steps, labels (this step and all before it are correct), reference solution. Problem
-seeds lie below the held-out ones. Killed and started again it goes on where it stopped.
+Each line has the question, the steps, their labels (whether this step and all before it are correct) and the reference
+solution. Problem seeds are below the held-out ones. If the program is killed, the same command continues where it
+stopped.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def main() -> None:
     with args.out.open("a") as out:
         for batch_idx in range(done // BATCH, -(-args.problems // BATCH)):
             tier = SHARES[batch_idx % len(SHARES)]
-            # Seeds just below the held-out ones, which the language models rarely met.
+            # Seeds just below the held-out ones: the language models saw few of these problems in training.
             first = HELD_OUT_SEED - 1 - BATCH * batch_idx
             problems = [generate(tier, first - k) for k in range(BATCH)]
             problems = [p for p in problems if hash(p.question) not in held_out]
@@ -76,7 +77,7 @@ def main() -> None:
                 )
             lines += [{"question": "", "steps": [], "labels": [], "solution": ""}] * (
                 BATCH - len(lines)
-            )  # keep the count
+            )  # every batch has `BATCH` lines, so the number of lines tells where to continue
             out.write("".join(json.dumps(line) + "\n" for line in lines))
             out.flush()
             good = [all(line["labels"]) for line in lines if line["steps"]]

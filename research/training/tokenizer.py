@@ -1,4 +1,4 @@
-"""Make the trio's shared tokenizer: byte-level BPE, digits one by one, a blank line one token.
+"""Train the trio's shared tokenizer: byte-level BPE, with one token for each digit and for a blank line.
 
 python -m research.training.tokenizer OUT_DIR
 """

@@ -2,10 +2,10 @@
 
     python -m research.training.train_lm --size target --tokens 20e6 --out runs/target
 
-Loss on solution tokens only. Muon for the matrices inside the blocks, AdamW for the rest; a
-flat learning rate that falls linearly to zero over the last `DECAY` of the token budget.
-Killed at any point, the same command goes on from the last checkpoint. `log.jsonl` in the
-output folder holds the loss; the data never depends on timing, only on the number of batches.
+The loss is on solution tokens only. Muon trains the matrices inside the blocks, AdamW the rest; the
+learning rate is constant and falls linearly to zero over the last `DECAY` of the token budget. After
+a kill, the same command continues from the last checkpoint. `log.jsonl` in the output folder holds
+the loss. The data depends only on the seed and the number of batches, never on timing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SIZES = {
 WARM_SHARE = 0.12
 DECAY = 0.3
 POOL = 32
-"""Batches drawn at once and sorted by length, so that little padding is computed."""
+"""Number of batches that are drawn at once and sorted by length, so that they need little padding."""
 
 
 def build(size: str, vocabulary: int) -> LlamaForCausalLM:
@@ -91,14 +91,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--tokenizer", default="runs/tokenizer")
     parser.add_argument("--batch-tokens", type=int, default=6144)
-    parser.add_argument("--lr", type=float, default=0.02, help="Muon's; AdamW's is a tenth of it")
+    parser.add_argument("--lr", type=float, default=0.02, help="learning rate of Muon; that of AdamW is a tenth of it")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--compile", action="store_true")
     parser.add_argument(
         "--name-tokens",
         action="store_true",
-        help="also learn to tell from the last layer which token stands there (the base of the PRM)",
+        help="also learn to name the current token from the last layer (for the base of the PRM)",
     )
     args = parser.parse_args()
 
@@ -115,8 +115,8 @@ def main() -> None:
         torch.optim.Muon(inside, lr=args.lr, momentum=0.95, weight_decay=0.01),
         torch.optim.AdamW(outside, lr=args.lr / 10, betas=(0.9, 0.95), weight_decay=0.0),
     ]
-    # What stands at a position is of no use for predicting the next token late in the model, and is
-    # forgotten there; a reward model on top has to compare it with what was expected.
+    # Late layers do not need the current token to predict the next one, so they forget it. But a reward
+    # model on top of them has to compare it with what was expected.
     naming = torch.nn.Linear(model.config.hidden_size, len(tokenizer), bias=False, device=device)
     if args.name_tokens:
         optimizers.append(torch.optim.AdamW(naming.parameters(), lr=args.lr / 10, weight_decay=0.0))
@@ -131,7 +131,7 @@ def main() -> None:
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=False, map_location=device)
         model.load_state_dict(state["model"])
-        for one, saved in zip(optimizers, state["optimizers"], strict=False):  # naming may begin or end here
+        for one, saved in zip(optimizers, state["optimizers"], strict=False):  # --name-tokens may differ
             one.load_state_dict(saved)
         if args.name_tokens and "naming" in state:
             naming.load_state_dict(state["naming"])
@@ -141,7 +141,7 @@ def main() -> None:
     source = batches(tokenizer, args.seed, args.batch_tokens, int(WARM_SHARE * total_steps))
     for _ in range(start):
         next(source)
-    model.config._attn_implementation = "eager"  # on a CPU faster than the fused kernels at these lengths
+    model.config._attn_implementation = "eager"  # at these lengths, faster on a CPU than fused kernels
     run = torch.compile(model.model, dynamic=True) if args.compile else model.model
     print(f"{args.size}: {parameters:,} parameters, {total_steps} steps, from step {start}", flush=True)
 

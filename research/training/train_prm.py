@@ -3,22 +3,23 @@
     python -m research.training.train_prm --base runs/prm-base/model --steps runs/steps-*.jsonl \\
         --detect 350 --updates 1600 --lr 2e-3 --out runs/prm
 
-Learns, at the delimiter that closes each step, whether this step and all before it are correct.
-The lower layers are those of a language model of the task, frozen: they know the arithmetic.
-What they would write at a position stands in their last layer, at the position before; no layer
-of theirs can compare it with what was written. Two new layers on top do, and each begins with the
-one thing wired that gradients take long to find:
+The model learns, at the delimiter that closes each step, whether this step and all before it are
+correct. Its lower layers are those of a language model of the task, frozen: they know the arithmetic.
+What they expect at a position is in their last layer, one position earlier, so none of them can
+compare it with what was written. Two new layers on top do that. Gradient descent takes long to find
+one part of each, so the weights of this part are set by hand ("wired"):
 
-* **Expectation.** A head of the first new layer brings the digit logits of the token before
-  (`wire_expectations`). Its MLP learns to compare them with what stands here: a second output,
-  dropped afterwards, has to say how likely the frozen model found each digit. In the first
-  `--detect` updates this is all that is learned.
-* **The worst so far.** A head of the second one begins as a soft maximum of that surprise over all
-  tokens so far (`wire_worst`); the labels teach it the rest.
+* **Expectation.** A head of the first new layer copies the digit logits from the position before
+  (`wire_expectations`). The MLP of this layer learns to compare them with the token that was written:
+  a second output, dropped after training, has to tell how likely the frozen model found each digit.
+  The first `--detect` updates train nothing else.
+* **The worst so far.** A head of the second new layer starts as a soft maximum of that surprise over
+  all tokens so far (`wire_worst`); the labels teach it the rest.
 
-Every token of a step is labelled with whether all up to it is right, so a wrong step says at which
-digit it went wrong. Data: sampled solutions of the draft and the target (`sample_steps`), and
-reference solutions with slips put in by hand (endless). Two labels; class 1 is "good".
+Every token of a step is labelled with whether everything up to it is right, so the labels of a wrong
+step tell at which digit it went wrong. Data: sampled solutions of the draft and the target
+(`sample_steps`), and an endless stream of reference solutions with inserted slips. Two labels; class 1
+is "good".
 """
 
 from __future__ import annotations
@@ -43,12 +44,13 @@ Example = tuple[str, list[str], list[bool], str]
 """Question, steps, whether each step and all before it are right, reference solution."""
 DECAY = 0.4
 SHRINK = 128.0
-"""A language model trained by Muon ends with hidden states of a root mean square around this; beside
-them all that a fresh layer writes at the usual learning rates is nothing. A power of two, so exact."""
+"""Divisor of the frozen layers' hidden states. A language model trained by Muon ends with hidden states of a
+root mean square around this; beside them, the output of a new layer at the usual learning rates is negligible.
+A power of two, so that division is exact."""
 FAST = 8
-"""Rotary pairs that tell the token before from its neighbours."""
+"""Number of rotary pairs that distinguish the position before from its neighbours."""
 SHARPNESS = 30.0
-"""Nats of attention for a rotary pair in step."""
+"""Nats of attention from a rotary pair that is in phase."""
 
 
 def slip(rng: random.Random, step: str) -> str:
@@ -73,7 +75,7 @@ def slip(rng: random.Random, step: str) -> str:
 
 
 def by_hand(seed: int, held_out: frozenset[int]) -> Iterator[Example]:
-    """Reference solutions in which each step slips with a small probability; later steps carry it on."""
+    """Endless reference solutions in which each step may get a wrong number (`slip`), which later steps go on with."""
     rng = random.Random(f"slips:{seed}")
     while True:
         problem = generate(rng.choice(("easy", "medium", "medium", "hard")), rng.randrange(HELD_OUT_SEED))
@@ -96,7 +98,7 @@ def by_hand(seed: int, held_out: frozenset[int]) -> Iterator[Example]:
 
 
 def sampled(paths: list[Path], seed: int) -> Iterator[Example]:
-    """The sampled solutions, shuffled anew each time through."""
+    """The sampled solutions, endlessly, in a new random order in each round."""
     rows = [json.loads(line) for path in paths for line in path.open()]
     rows = [(row["question"], row["steps"], row["labels"], row["solution"]) for row in rows if row["steps"]]
     rng = random.Random(seed)
@@ -106,7 +108,7 @@ def sampled(paths: list[Path], seed: int) -> Iterator[Example]:
 
 
 def first_wrong(step: str, reference: str | None) -> int | None:
-    """Where in a wrong step its one claim leaves that of the reference step; None if unclear."""
+    """Index of the first character at which the claim of a wrong step differs from the reference's; None if unclear."""
     have = EQUATION.search(step) or BOXED.search(step)
     want = None if reference is None else EQUATION.search(reference) or BOXED.search(reference)
     if have is None or want is None or len(facts(step)) != 1:
@@ -119,7 +121,7 @@ def encode(tokenizer, example: Example) -> tuple[list[int], list[int], list[int]
     """Ids, labels at the delimiters, and labels at all tokens of the steps (-100 elsewhere).
 
     The label of a token inside a step says whether everything up to it is right: a step goes
-    wrong at one digit, and saying which makes the comparison quick to learn.
+    wrong at one digit, and labels that tell which digit make the comparison quick to learn.
     """
     question, steps, marks, solution = example
     text = tokenizer.apply_chat_template(
@@ -147,7 +149,7 @@ def encode(tokenizer, example: Example) -> tuple[list[int], list[int], list[int]
 
 @torch.no_grad()
 def shrink(model: LlamaModel, layers: int) -> None:
-    """Divide all that the first `layers` layers write by `SHRINK`: the norms see the same, in smaller numbers."""
+    """Divide the outputs of the embedding and of the first `layers` layers by `SHRINK`; norms give the same results."""
     model.embed_tokens.weight /= SHRINK
     for layer in model.layers[:layers]:
         layer.self_attn.o_proj.weight /= SHRINK
@@ -155,7 +157,7 @@ def shrink(model: LlamaModel, layers: int) -> None:
 
 
 def build(base: Path) -> LlamaForTokenClassification:
-    """The frozen layers of `base` under two new ones that begin as the identity."""
+    """A token classifier: the frozen layers of `base`, and two new layers that start as the identity."""
     language_model = LlamaForCausalLM.from_pretrained(base, dtype=torch.float32)
     config = LlamaConfig.from_pretrained(base, num_labels=2)
     below = config.num_hidden_layers
@@ -171,27 +173,27 @@ def build(base: Path) -> LlamaForTokenClassification:
         torch.nn.init.zeros_(layer.mlp.down_proj.weight)
     model.model.embed_tokens.requires_grad_(False)
     model.model.layers[:below].requires_grad_(False)
-    model.model.layers[below].self_attn.requires_grad_(False)  # `wire_expectations` says all it has to do
+    model.model.layers[below].self_attn.requires_grad_(False)  # `wire_expectations` sets all of it
     return model
 
 
 def unit(hidden: torch.Tensor) -> torch.Tensor:
-    """Hidden states [..., D] at a root mean square of 1, as the norms of a layer see them at first."""
+    """Hidden states [..., D] scaled to a root mean square of 1, as a layer's norms scale them before training."""
     hidden = hidden.float()
     return hidden * torch.rsqrt(hidden.pow(2).mean(-1, keepdim=True) + 1e-6)
 
 
 def constant(states: torch.Tensor) -> torch.Tensor:
-    """The direction [D] on which the states [N, D] have the projection 1, as nearly as one can."""
+    """The direction [D] on which the projections of the states [N, D] are closest to 1 (ridge regression)."""
     moment = states.T @ states / len(states)
     ridge = 1e-4 * moment.diagonal().mean() * torch.eye(len(moment), device=moment.device)
     return torch.linalg.solve(moment + ridge, states.mean(0))
 
 
 class Surprise:
-    """How likely the frozen language model finds each digit of a step: what the first new layer learns.
+    """Loss of the first new layer: it learns how likely the frozen language model found each digit of a step.
 
-    A head, dropped afterwards, reads it from that layer's output.
+    A linear head, dropped after training, reads this from the layer's output.
     """
 
     def __init__(self, base: Path, model: LlamaForTokenClassification, digits: torch.Tensor, device: str) -> None:
@@ -207,10 +209,14 @@ class Surprise:
         self.hidden[name] = output[0] if isinstance(output, tuple) else output
 
     def loss(self, ids: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
-        """Cross-entropy of the head, with the digits `inside` [B, T] steps and all other tokens weighted alike.
+        """Cross-entropy of the head: its mean over digits of steps plus its mean over all other tokens.
 
-        A digit is as good as its probability over that of the favourite; a word is always good,
-        since there are many ways to word a step, and so is what the question says.
+        The target of a digit is its probability divided by that of the most likely token. The target of
+        words is 1, since there are many ways to word a step, and so is that of tokens of the question.
+
+        Args:
+            ids: [B, T] token ids.
+            inside: [B, T], whether a token belongs to a step.
         """
         with torch.no_grad():
             before = self.language_model.model.norm(self.hidden["frozen"][:, :-1])
@@ -226,19 +232,19 @@ class Surprise:
 
 @torch.no_grad()
 def wire_expectations(model: LlamaForTokenClassification, surprise: Surprise, where: torch.Tensor) -> None:
-    """Let a head of the first new layer bring what the frozen model expected here: its digit logits one token before.
+    """Set a head of the first new layer to copy what the frozen model expected: its digit logits one position before.
 
-    Query and key are about constant at `where` [B, T], the query turned back by one position, so
-    attention peaks at the token before. The logits go to the directions in which hidden states
-    vary least.
+    Query and key are about constant at `where` [B, T], and the query is rotated back by one position, so
+    attention peaks at the position before. The logits are written to the directions in which hidden
+    states vary least.
     """
     layer, language_model = model.model.layers[surprise.frozen].self_attn, surprise.language_model
     width = model.config.hidden_size // model.config.num_attention_heads
     hidden = surprise.hidden["frozen"][where].float()
     one = constant(unit(hidden))
     turn = model.model.rotary_emb.inv_freq.to(one)[:, None]
-    # Fast pairs are in step at the token before only; the slowest, always in step, takes off
-    # so much that their sum is above zero there and below zero elsewhere, whatever the key's size.
+    # Fast pairs are in phase at the position before only. The slowest pair is always in phase; its weight
+    # makes the sum positive there and negative elsewhere, whatever the key's size.
     weights = torch.zeros_like(turn)
     weights[:FAST] = 1.0
     weights[-1] = -FAST + (1 - turn[:FAST].cos()).sum() / 2
@@ -256,11 +262,10 @@ def wire_expectations(model: LlamaForTokenClassification, surprise: Surprise, wh
 
 @torch.no_grad()
 def wire_worst(model: LlamaForTokenClassification, surprise: Surprise, where: torch.Tensor) -> None:
-    """Let the next layer begin by carrying the surprise of the most surprising digit so far to every position.
+    """Set a head of the second new layer to copy the surprise of the most surprising digit so far to every position.
 
-    Query and key use the rotary pair that turns least: the query is about constant at `where`
-    [B, T], the key grows with the surprise, so attention is a soft maximum over it; its value is
-    the surprise.
+    Query and key use the slowest rotary pair: the query is about constant at `where` [B, T], and the key
+    grows with the surprise, so attention is a soft maximum over the surprise, which is also the value.
     """
     layer = model.model.layers[surprise.frozen + 1].self_attn
     width = model.config.hidden_size // model.config.num_attention_heads
@@ -275,7 +280,7 @@ def wire_worst(model: LlamaForTokenClassification, surprise: Surprise, where: to
 
 
 def batches(tokenizer, steps: list[Path], seed: int, batch_tokens: int, device: str) -> Iterator[tuple]:
-    """Endless (ids, labels at delimiters, dense labels), right-padded; 70% sampled solutions."""
+    """Endless batches (ids, labels at delimiters, dense labels), each [B, T], right-padded; 70% sampled solutions."""
     hand, real = by_hand(seed, held_out_questions()), sampled(steps, seed)
     rng = random.Random(seed)
     while True:
@@ -300,7 +305,9 @@ def main() -> None:
     parser.add_argument("--base", type=Path, required=True, help="the language model whose layers are frozen below")
     parser.add_argument("--steps", type=Path, nargs="+", required=True)
     parser.add_argument("--updates", type=int, required=True)
-    parser.add_argument("--detect", type=int, required=True, help="updates that learn surprisal alone, at first")
+    parser.add_argument(
+        "--detect", type=int, required=True, help="number of first updates that learn the surprise alone"
+    )
     parser.add_argument("--batch-tokens", type=int, default=4096)
     parser.add_argument("--lr", type=float, required=True)
     parser.add_argument("--seed", type=int, default=0)

@@ -46,9 +46,9 @@ def test_a_check_that_fails_is_named_and_ends_with_one(capsys, tmp_path, monkeyp
     ("options", "message"),
     [
         ([], "--out"),
-        (["--out", "{file}"], "is no folder and cannot be made"),
+        (["--out", "{file}"], "is not a folder and cannot be created"),
         (["--out", "{folder}", "--samples", "999"], "give at least 1000"),
-        (["--out", "{folder}", "--seed", "-1"], "'-1' is no whole number of at least 0"),
+        (["--out", "{folder}", "--seed", "-1"], "'-1' is not a whole number of at least 0"),
     ],
 )
 def test_bad_input_is_one_line(options, message, capsys, tmp_path):

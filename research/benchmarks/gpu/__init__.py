@@ -1,1 +1,1 @@
-"""The torch engine on a GPU: checks and measurements in order of worth, beside what was predicted (scripts/gpu)."""
+"""Checks and measures the torch engine on a GPU, and compares the times with predictions (scripts/gpu)."""

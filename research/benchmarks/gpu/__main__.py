@@ -1,11 +1,11 @@
-"""Check and measure the torch engine on a GPU; records go to runs/gpu, and to $OUT where that is set.
+"""Check and measure the torch engine on a GPU; records go to runs/gpu, and also to $OUT if that is set.
 
-Parts, in order of worth: facts (the card and its ceilings), laws (tests, solves token for token, rounding), passes
-(single passes of each model), suite (steps and solves), torch (beside transformers used directly). Every point is
-written down as soon as it is measured. The same command goes on from there, on another machine too if it is given
-runs/gpu. At the end stands what was predicted beside what was measured.
+Parts, the most important first: facts (the GPU and its best rates), laws (tests, solves token for token, rounding),
+passes (single passes of each model), suite (steps and solves), torch (comparison with transformers used directly).
+Every point is saved as soon as it is measured. The same command continues from there, also on another machine with a
+copy of runs/gpu. At the end it prints predictions and measurements side by side.
 
-With --dry-run everything runs on a CPU at tiny sizes, from the start, and nothing is learned but that it runs.
+With --dry-run everything runs on a CPU at tiny sizes, from the start, to test that it runs; the numbers mean nothing.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main() -> int:
     parser.add_argument("part", nargs="+", choices=[*PARTS, "all"])
     parser.add_argument("--device", help="default: cuda, and cpu with --dry-run")
     parser.add_argument(
-        "--minutes", type=float, default=8.5, help="no point is begun that may take longer (default: 8.5)"
+        "--minutes", type=float, default=8.5, help="time limit; no point starts that may exceed it (default: 8.5)"
     )
     parser.add_argument("--out", type=Path, help="default: runs/gpu, and runs/gpu-dry-run with --dry-run")
     parser.add_argument("--dry-run", action="store_true", help="on a CPU, at tiny sizes")
@@ -54,10 +54,10 @@ def main() -> int:
             parser.error("a CPU takes --dry-run")
         whole = [run(act, part) for part in (PARTS if "all" in args.part else dict.fromkeys(args.part))]
     except Late as late:
-        print(f"time is up; run the same command again: {late}", file=sys.stderr)
+        print(f"time is up; run the same command again to continue: {late}", file=sys.stderr)
         whole = [False]
     except Broken as error:
-        print(f"CUDA fails in this process from here on; run the same command again: {error}", file=sys.stderr)
+        print(f"CUDA is unusable in this process; run the same command again to continue: {error}", file=sys.stderr)
         whole = [False]
     print(f"\nrecords in {', '.join(map(str, act.folders))}; {time.monotonic() - begun:.0f} s\n")
     print(f"{measured_on(out)}\n")

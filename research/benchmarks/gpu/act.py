@@ -1,12 +1,13 @@
-"""Points that are measured one after the other inside a time box, each written down as soon as it is measured.
+"""Measures points one after the other within a time limit, and saves each as soon as it is measured.
 
 A record is a file `PART.json` in the act's folders:
 
     {"format": 1, "part": ..., "dry_run": ..., "points": {NAME: POINT, ...}}
 
-A point has `on` (GPU, torch, transformers, commit), `seconds`, and either `found`, what was measured, or `failed`,
-why it could not be (`begun` if the process ended in it). What was found stays. The next call, on this machine or on
-another one with a copy of the folder, first measures the points that were never begun, then retries those that failed.
+A point has `on` (GPU, torch, transformers, commit), `seconds`, and either `found`, the measurement, or `failed`, the
+reason why there is none (`begun` if the process ended during the measurement). Points with `found` are never measured
+again. The next call, on this machine or on another one with a copy of the folder, first measures the points that were
+never begun, then retries those that failed.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ class Point:
     """One thing to measure.
 
     Attributes:
-        measure: returns what the record says of it.
-        about_s: seconds that it takes on a GPU, a guess; it is not begun when fewer are left.
+        measure: returns the `found` of the record, as JSON values.
+        about_s: estimate of the seconds on a GPU; the point does not start when fewer are left.
     """
 
     name: str
@@ -44,11 +45,11 @@ class Point:
 
 
 class Late(Exception):
-    """There is no time left for the next point."""
+    """The time left is too short for the next point."""
 
 
 class Broken(Exception):
-    """After this error every later call of CUDA in the process fails."""
+    """A CUDA error after which every CUDA call in this process fails."""
 
 
 @dataclass(slots=True)
@@ -58,8 +59,9 @@ class Act:
     Attributes:
         folders: where records are written; the first one is also read.
         device: a torch device.
-        dry: whether sizes are tiny and nothing is learned but that it runs.
-        ends: when the time box ends, by `time.monotonic`.
+        dry: whether sizes are tiny, to test that everything runs.
+        ends: the end of the time limit, by `time.monotonic`.
+        say: prints a line about the progress.
     """
 
     folders: tuple[Path, ...]
@@ -77,12 +79,12 @@ class Act:
         return self.ends - time.monotonic()
 
     def run(self, part: str, points: Iterable[Point]) -> bool:
-        """Measure what is missing of a part; returns whether nothing failed.
+        """Measure the missing points of a part; returns whether no point of its record has failed.
 
         Raises:
-            Late: time was up before the last point.
-            Broken: the device answers nothing any more in this process.
-            InputError: the folder holds a record of another kind.
+            Late: the time left is too short for the next point.
+            Broken: the device is unusable in this process.
+            InputError: the folder holds another record under this name.
         """
         record = self._begun(part)
         known: Found = record["points"]
@@ -131,13 +133,13 @@ class Act:
 def _measured(point: Point) -> Found:
     try:
         return {"found": point.measure()}
-    except (Exception, SystemExit) as error:  # benchmarks end the program where a solve fails
+    except (Exception, SystemExit) as error:  # benchmarks raise SystemExit if a solve fails
         traceback.print_exc()
         return {"failed": f"{type(error).__name__}: {error}"}
 
 
 def where() -> Found:
-    """What a point was measured on, and with."""
+    """Hardware, library versions and commit of a measurement."""
     found = environment()
     commit = (found["git"] or {}).get("commit") or os.environ.get("SPECS_COMMIT")
     libraries = {name: found["libraries"].get(name) for name in ("torch", "transformers")}

@@ -1,4 +1,4 @@
-"""The torch engine beside transformers' own classes (`research.benchmarks.torch_backend`), at two sizes."""
+"""Compares the torch engine with transformers' own classes (`research.benchmarks.torch_backend`), at two sizes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The card: what it is, its ceilings, and what its attention kernels cost."""
+"""The GPU: its properties, its best rates, and the times of its attention kernels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from specs.eval.environment import environment
 from specs.types import Role
 
 TRIO = TRIOS["Qwen2.5 1.5B, 7B, 7B"]
-KERNELS = {  # cuDNN first: its plan for a shape stays, and torch's own choice may be cuDNN
+KERNELS = {  # cuDNN first: it keeps its plan for a shape, and torch's own choice may be cuDNN
     "cudnn": SDPBackend.CUDNN_ATTENTION,
     "efficient": SDPBackend.EFFICIENT_ATTENTION,
     "math": SDPBackend.MATH,
@@ -34,7 +34,7 @@ def points(act: Act) -> Iterator[Point]:
 
 
 def machine(act: Act) -> Found:
-    """Versions, driver and card."""
+    """Versions, driver and properties of the GPU."""
     found: Found = {"environment": environment(), "cuda": torch.version.cuda, "capability": None}
     if act.on_gpu:
         card: Any = torch.cuda.get_device_properties(act.device)
@@ -48,7 +48,7 @@ def machine(act: Act) -> Found:
 
 
 def ceilings(act: Act) -> Found:
-    """What the card copies, reads and computes a second at best. On random numbers: zeros can be faster."""
+    """The best rates of copying, reading and computing, per second, on random numbers (zeros can be faster)."""
     side, size, repeats = (256, 1 << 20, 3) if act.dry else (8192, 1 << 32, 20)
     source = torch.randint(0, 255, (size,), dtype=torch.uint8, device=act.device)
     target = torch.empty_like(source)
@@ -69,16 +69,17 @@ def ceilings(act: Act) -> Found:
 
 
 def attention(act: Act) -> Found:
-    """One layer of the target behind its prefix: the first call with a shape, which may make a plan, and later ones.
+    """Times of attention in one layer of the target after its prefix, for each kernel and shape.
 
-    Query heads that share keys are rows of one product, as in `specs.engines.local.torch.kernels`.
+    The first call with a shape, which may have to make a plan, is timed apart from later ones. Query heads that share
+    keys are rows of one product, as in `specs.engines.local.torch.kernels`.
     """
     shape = TRIO[Role.TARGET].shape
     prefix, repeats = (32, 2) if act.dry else (1024, 20)
     dtype = torch.float32 if act.device == "cpu" else torch.bfloat16
     groups = shape.heads // shape.kv_heads
     found: Found = {}
-    # The first shape is another one, and not kept: libraries are loaded.
+    # The first shape only loads libraries; its times are not kept.
     for new, shift in ((5, 0), *((new, shift) for new in (8, 64, 480) for shift in (0, 7))):
         entries = prefix + new + shift
         query = torch.randn(1, shape.kv_heads, groups * new, shape.head, device=act.device, dtype=dtype)

@@ -1,4 +1,4 @@
-"""Whether the torch engine is right on this device: its tests, solves token for token, rounding in bf16."""
+"""Checks that the torch engine is correct on this device: its tests, solves token for token, rounding in bf16."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ ENGINE = ("tests/engines/test_torch_recorded.py", "tests/engines/test_torch_back
 LAWS = ("tests/laws", "tests/bundled", "tests/engines/test_tree.py")
 METHODS = ("specs", "beam", "gsi", "rsd", "beam+speculation")
 PLUGINS = ("-p", "xdist.plugin", "-p", "pytest_timeout", "-W", "default")
-"""A machine of others may have plugins, and libraries, that warn; warnings are errors in these tests."""
+"""Load only these plugins and allow warnings, which are errors in these tests otherwise: on a foreign machine, other
+plugins and libraries may warn."""
 TIER, SEED = "hard", 2_470_000
-"""Tuning problems: nothing is judged by them."""
+"""Tuning problems, since no accuracy is reported."""
 TOLERANCE = 1e-4
-"""Nats, and of rewards."""
+"""Largest difference of log-probabilities in nats, and of rewards."""
 
 
 def points(act: Act) -> Iterator[Point]:
@@ -45,7 +46,12 @@ def points(act: Act) -> Iterator[Point]:
 
 
 def tests(act: Act, files: tuple[str, ...], *options: str) -> Found:
-    """Outcomes of the tests in some files on the device, with options of pytest; fails if one of them fails."""
+    """Run the tests in `files` on the device, with pytest's `options`; returns their outcomes.
+
+    Raises:
+        AssertionError: a test fails, or none passes.
+        RuntimeError: pytest writes no report.
+    """
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *PLUGINS, "--device", act.device]
@@ -61,7 +67,7 @@ def tests(act: Act, files: tuple[str, ...], *options: str) -> Found:
                 code = process.wait(max(60.0, act.left_s - 10))
             finally:
                 with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)  # with its workers, which hold memory of the device
+                    os.killpg(process.pid, signal.SIGKILL)  # also its workers, which hold memory of the device
                 print(output.read_text()[-6000:], flush=True)
         if not report.exists():
             raise RuntimeError(f"pytest ended with {code}: {output.read_text()[-1000:]}")
@@ -80,7 +86,7 @@ def name_of(case: Any) -> str:
 
 
 def solves(act: Act, problems: int) -> Found:
-    """Whole solves in fp32 are those of the light engine, and no position is computed twice."""
+    """Check that solves in fp32 equal those of the light engine, and that no position is computed twice."""
     light, torch = load(engine="light"), load(engine="torch", device=act.device, dtype="fp32")
     steps = 0
     for name in METHODS:
@@ -97,19 +103,19 @@ def solves(act: Act, problems: int) -> Found:
 def check_same(one: Result, other: Result) -> None:
     """AssertionError if two results differ in a token, or in a score by more than rounding."""
     if one.text != other.text or len(one.steps) != len(other.steps):
-        raise AssertionError(f"{one.method}: another text: {one.text!r} and {other.text!r}")
+        raise AssertionError(f"{one.method}: the texts differ: {one.text!r} and {other.text!r}")
     for a, b in zip(one.steps, other.steps, strict=True):
         for x, y in zip(a.candidates, b.candidates, strict=True):
             if x.token_ids != y.token_ids:
-                raise AssertionError(f"{one.method}: another candidate: {x.text!r} and {y.text!r}")
+                raise AssertionError(f"{one.method}: candidates differ: {x.text!r} and {y.text!r}")
             for name in ("log_p", "log_q", "reward"):
                 mine, its = getattr(x, name), getattr(y, name)
                 if (mine is None) != (its is None) or abs((mine or 0.0) - (its or 0.0)) > TOLERANCE:
-                    raise AssertionError(f"{one.method}: {name} is {mine} and {its}")
+                    raise AssertionError(f"{one.method}: {name} differs: {mine} and {its}")
 
 
 def rounding(act: Act, problems: int) -> Found:
-    """How far scores on the tree are from those from scratch, and what that changes (`benchmarks.precision`)."""
+    """Differences between scores on the tree and from scratch, and the steps they change (`benchmarks.precision`)."""
     found: Found = {"tier": TIER, "problems": problems, "problem_seed": SEED}
     for dtype in ("fp32", "bf16"):
         models = load(engine="torch", device=act.device, dtype=dtype)
@@ -118,7 +124,7 @@ def rounding(act: Act, problems: int) -> Found:
 
 
 def speculation(act: Act, problems: int) -> Found:
-    """Solves of `beam` whose answer another size of the passes changes, in fp32 (none may) and in bf16."""
+    """Number of solves of `beam` whose text speculation changes, in fp32 (where none may) and in bf16."""
     found: Found = {"tier": TIER, "problems": problems, "problem_seed": SEED}
     for dtype in ("fp32", "bf16"):
         models = load(engine="torch", device=act.device, dtype=dtype)

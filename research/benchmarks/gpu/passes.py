@@ -1,7 +1,7 @@
-"""Single passes of each model: over how many tokens, behind how long a prefix, called or recorded, by which kernels.
+"""Times of single passes of each model, over different numbers of tokens and lengths of the prefix.
 
-A pass over up to 8 tokens is one more token of as many candidates; a larger one scores 8 candidates. Every recorded
-pass must give what the same pass gives when it is called.
+A pass over up to 8 tokens adds one token to as many candidates; a larger one scores 8 candidates. Passes are called
+operator by operator, or replayed from a recording (a CUDA graph), which must give the same outputs.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from specs.types import Role
 
 CANDIDATES = 8
 SCORED = 480
-"""Tokens of 8 candidates of 60 tokens."""
+"""Tokens of 8 candidates with 60 tokens each."""
 NOTHING = np.zeros(0, np.int64)
 BF16_ERROR = 0.1
-"""Largest difference between two ways of computing a pass that is rounding, relative to the largest output."""
+"""Largest difference between two ways of computing a pass that counts as rounding, relative to the largest output."""
 
 
 def trio(dry: bool) -> Trio:
@@ -53,19 +53,19 @@ def points(act: Act) -> Iterator[Point]:
 def model(role: Role, device: str, dry: bool) -> HFBackend:
     backend = random_model(trio(dry)[role], "torch", device, f"random {role}")
     assert isinstance(backend, HFBackend)
-    if backend.record is None:  # on a CPU, so that a dry run runs the same code
+    if backend.record is None:  # on a CPU: let a dry run use the code for recorded passes too
         backend.prepare(lambda work: work)
     return backend
 
 
 def release() -> None:
-    """Let go of the models."""
+    """Free the models and their memory."""
     model.cache_clear()
     free("torch")
 
 
 def memory(act: Act) -> Found:
-    """Bytes of the three models with recorded memory for four solves each: at the end, and at most while it is made."""
+    """Bytes of the three models with recorded memory for four solves each, at the end and at the peak."""
     release_spare_buffers()
     free("torch")
     if act.on_gpu:
@@ -95,8 +95,12 @@ def rates(device: str, dry: bool) -> Rates:
 
 
 def grid(act: Act, role: Role, prefix: int) -> Found:
-    """Passes of one model behind one prefix."""
-    release_spare_buffers()  # else what was measured before would decide how large memory is
+    """Times of passes of one model after one prefix, with their floors.
+
+    Raises:
+        AssertionError: a recorded pass differs from the called one by more than rounding.
+    """
+    release_spare_buffers()  # earlier measurements must not decide how large buffers are
     backend = model(role, act.device, act.dry)
     floor = Floor(rates(act.device, act.dry), trio(act.dry), prefix)
     sizes = (1, 8, 16) if act.dry else (1, 8, 64, 128, SCORED, 1024)
@@ -106,19 +110,19 @@ def grid(act: Act, role: Role, prefix: int) -> Found:
         found[str(tokens)] = {"floor_ms": floor_ms, **both_ways(act, backend, prefix, tokens)}
     errors = {tokens: found[str(tokens)].get("recorded", {}).get("error", 0.0) for tokens in sizes}
     if wrong := {tokens: error for tokens, error in errors.items() if not error <= BF16_ERROR}:
-        raise AssertionError(f"recorded passes are off by these shares of the largest output: {wrong}; times: {found}")
+        raise AssertionError(f"errors of recorded passes, relative to the largest output: {wrong}; times: {found}")
     return found
 
 
 def cudnn(act: Act, role: Role, prefix: int) -> Found:
-    """The same passes with cuDNN's attention, which torch would take on recent cards."""
+    """The same passes with cuDNN's attention, which torch would choose on recent GPUs."""
     backend = model(role, act.device, act.dry).with_attention(nullcontext)
     sizes = (8,) if act.dry else (8, 128, SCORED)
     return {str(tokens): both_ways(act, backend, prefix, tokens) for tokens in sizes}
 
 
 def both_ways(act: Act, backend: HFBackend, prefix: int, tokens: int) -> Found:
-    """A pass called and, where it is small enough, recorded, which must give the same."""
+    """Times of a pass called and, if a recording of its size exists, replayed, with the error of the replay."""
     found: Found = {}
     found["called"], rows = taken(act, backend.unrecorded(), prefix, tokens)
     if tokens <= SIZES[-1]:
@@ -128,7 +132,7 @@ def both_ways(act: Act, backend: HFBackend, prefix: int, tokens: int) -> Found:
 
 
 def taken(act: Act, backend: HFBackend, prefix: int, tokens: int) -> tuple[Found, torch.Tensor]:
-    """The time of a pass, and its outputs."""
+    """The times of a pass (`timed`), and its outputs."""
     run, back, rows = prepared(backend, prefix, tokens)
     found = timed(run, act.device, 2 if act.dry else 12, back)
     run()
@@ -136,19 +140,19 @@ def taken(act: Act, backend: HFBackend, prefix: int, tokens: int) -> tuple[Found
 
 
 def difference(one: torch.Tensor, other: torch.Tensor) -> float:
-    """The largest, relative to the largest output, or to 1 where outputs are smaller; NaN if there is NaN."""
+    """The largest difference, relative to the largest output or to 1 if outputs are smaller; NaN if one is NaN."""
     return round(float((one.float() - other.float()).abs().max() / other.float().abs().max().clamp(min=1.0)), 6)
 
 
 def wanted(backend: HFBackend, tokens: int) -> int:
-    """Rows of outputs: all of a language model, a reward a candidate."""
+    """Output rows of a pass: all of them for a language model, one for each candidate for a PRM."""
     return tokens if backend.width > 2 else min(tokens, CANDIDATES)
 
 
 def prepared(
     backend: HFBackend, prefix: int, tokens: int
 ) -> tuple[Callable[[], None], Callable[[], None], Callable[[], torch.Tensor]]:
-    """The pass, what undoes it, and its outputs, behind a prefix that is computed here."""
+    """Compute a prefix; returns three functions: one runs the pass, one undoes it, one returns its outputs."""
     rng, cache = np.random.default_rng(0), backend.cache()
     start = rng.integers(backend.vocabulary, size=prefix)
     for part in np.array_split(np.arange(prefix), -(-prefix // 4096)):
@@ -173,7 +177,7 @@ def prepared(
 
 
 def profiled(act: Act, prefix: int) -> Found:
-    """Kernels of two passes of the target, by `research.benchmarks.gpu.profile`."""
+    """Kernels of two passes of the target; runs `research.benchmarks.gpu.profile` in a process of its own."""
     release()
     command = [sys.executable, "-m", "research.benchmarks.gpu.profile", act.device, str(prefix)]
     ran = subprocess.run(

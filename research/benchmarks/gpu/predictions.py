@@ -1,11 +1,12 @@
-"""What was predicted before anything ran on a GPU, and what the records say.
+"""Compares predictions from before the first run on a GPU with the records.
 
     python -m research.benchmarks.gpu.predictions [FOLDER]
 
-prints the tables; FOLDER is that of the records (default: research/records).
+prints the tables; FOLDER holds the records (default: research/records).
 
-Predictions are for one H100, the sizes of the paper's models (Qwen2.5 1.5B, 7B and 7B, bf16), 8 candidates, steps of
-60 tokens behind 1,024. They were worked out from the code and from the card's data sheet, and stay as they were.
+Predictions are for one H100, the sizes of the paper's models (Qwen2.5 1.5B, 7B and 7B, bf16), 8 candidates, and steps
+of 60 tokens after a prefix of 1,024. They were derived from the code and from the GPU's data sheet, and are never
+changed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ RESULTS = Path(__file__).parents[2] / "records"
 PARTS = ("facts", "laws", "passes", "suite", "torch")
 
 Records = dict[str, dict[str, Any]]
-"""What was found, by part and then by point."""
+"""The `found` of each point, by part and then by the point's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +30,11 @@ class Time:
     """A time in milliseconds, or a ratio.
 
     Attributes:
-        floor: what reading and computing take at least.
-        as_written: with the engine as it was when this was predicted.
-        engineered: with everything that is known to help, in bf16; fp8: in eight bits.
-        measured: reads it from the records; KeyError or TypeError if it is not there.
+        floor: lower bound from reading memory and arithmetic.
+        as_written: prediction for the engine as it was at the time.
+        engineered: prediction with every known improvement, in bf16.
+        fp8: the same with weights of eight bits.
+        measured: reads the value from the records; KeyError or TypeError if it is not there.
     """
 
     name: str
@@ -45,7 +47,7 @@ class Time:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Something else that was predicted, and how the measured value reads."""
+    """Another prediction, as text; `measured` returns the measured value as text."""
 
     name: str
     predicted: str
@@ -54,7 +56,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A bar: a value that should not be exceeded."""
+    """A goal: the measured value should be at most `most`."""
 
     name: str
     most: float
@@ -92,7 +94,7 @@ TIMES = (
 
 
 def plan(records: Records) -> str:
-    """What the first call of cuDNN's attention with a new shape takes beyond a later one."""
+    """Time that the first call of cuDNN's attention with a new shape takes in addition to later calls."""
     found = [
         one for name, one in records["facts"]["attention"].items() if name.startswith("cudnn") and "first_ms" in one
     ]
@@ -145,13 +147,13 @@ GOALS = (
 
 
 def read(folder: Path, prefix: str = "") -> Records:
-    """What was found, of all records in a folder, `prefix` before the names of their parts."""
+    """The measurements of all records `{prefix}PART.json` in a folder."""
     points = _points(folder, prefix)
     return {part: {name: one["found"] for name, one in some.items() if "found" in one} for part, some in points.items()}
 
 
 def measured_on(folder: Path, prefix: str = "") -> str:
-    """Which cards the records are of, in a sentence."""
+    """A sentence that names the GPUs of the records."""
     found = {
         f"{one['on']['gpu'] or 'a CPU'} (torch {one['on']['torch']})"
         for some in _points(folder, prefix).values()
@@ -169,7 +171,7 @@ def _points(folder: Path, prefix: str) -> Records:
 
 
 def lines(records: Records) -> Iterator[str]:
-    """The three tables; cells of what has not been measured are empty."""
+    """The three tables as Markdown lines; cells without a measurement are empty."""
     yield "| ms | floor | as written | engineered, bf16 | FP8 | measured |"
     yield "| --- | --- | --- | --- | --- | --- |"
     for time in TIMES:

@@ -1,8 +1,8 @@
-"""Kernels of a token of each candidate and of scoring them all, by the target; JSON last.
+"""Lists the kernels of two passes of the target: one token of each candidate, and scoring all candidates. JSON last.
 
     python -m research.benchmarks.gpu.profile DEVICE PREFIX [--dry-run]
 
-A program of its own: a profiler stays in the process and makes later passes slower.
+This is a program of its own, because a profiler stays in its process and makes later passes slower.
 """
 
 from __future__ import annotations

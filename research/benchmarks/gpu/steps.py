@@ -11,7 +11,7 @@ from research.cost_suite.scales import SCALES, Scale
 from research.cost_suite.suite import Suite
 
 ABOUT_S = {"steps": 90, "n": 40, "context": 50, "shares": 140, "trio": 60, "replayed": 160}
-"""By the first word of a point's name."""
+"""Estimated seconds of a point, by the first word of its name."""
 TINY = Scale(
     "torch", "cpu", "1M, 5M, 5M", ("1M, 5M, 5M",), "1M, 5M, 5M", n=2, tokens=3, context=16,
     widths=(2,), contexts=(16,), shares=(0.0, 1.0), steps=1, repeats=1, problems=1,
@@ -30,6 +30,6 @@ def points(act: Act) -> Iterator[Point]:
 
 
 def suite_of(record: Found) -> Found:
-    """What `research.cost_suite.tables` and `research.cost_suite.figures` read, of a record of this part."""
+    """Convert a record of this part for `research.cost_suite.tables` and `research.cost_suite.figures`."""
     found = {name: point["found"] for name, point in record["points"].items() if "found" in point}
     return {"scale": found.pop("scale"), "points": found}

@@ -1,4 +1,4 @@
-"""Times of work on a device."""
+"""Timing of work on a torch device."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from specs.core.statistics import percentiles
 def timed(
     call: Callable[[], object], device: str, repeats: int, after: Callable[[], object] | None = None
 ) -> dict[str, Any]:
-    """Milliseconds of a call, as [median, 10%, 90%], after one that warms up; `after` is called behind each, untimed.
+    """Milliseconds of a call, as [median, 10%, 90%] over `repeats` calls after one that warms up.
+
+    Args:
+        after: called after each call, untimed.
 
     Returns:
-        device_ms: between events before and after the work on the device; without a GPU what wall_ms says.
-        wall_ms: until the device is done.
-        host_ms: until the call returns.
-        first_ms: what the first call took, until the device was done.
+        device_ms: time between events before and after the work on the device; without a GPU the same as wall_ms.
+        wall_ms: time until the device is done.
+        host_ms: time until the call returns.
+        first_ms: time of the first call until the device is done, a single number.
     """
     gpu = device.startswith("cuda")
     found: dict[str, list[float]] = {"device_ms": [], "wall_ms": [], "host_ms": []}
@@ -51,6 +54,6 @@ def spread(some: Sequence[float]) -> list[float]:
 
 
 def wait(device: str) -> None:
-    """Until the device has nothing left to do."""
+    """Wait until the device has finished all work."""
     if device.startswith("cuda"):
         torch.cuda.synchronize(device)
