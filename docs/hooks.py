@@ -1,4 +1,4 @@
-"""Links out of docs/ (source files, records, recipes) become links into the repository when the site is built.
+"""Site builds turn links out of docs/ (source files, records, recipes) into links to the repository.
 
 On a code host the pages keep their relative links, which tests/docs/test_docs.py checks.
 """

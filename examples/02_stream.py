@@ -1,4 +1,4 @@
-"""Print steps as they are accepted, within a deadline; first with a loop, then with asyncio.
+"""Print steps as they are accepted: in a plain loop with a deadline, then with asyncio.
 
 python examples/02_stream.py
 """

@@ -1,6 +1,6 @@
 """Solve many questions in threads that share one set of loaded models.
 
-A solve keeps nothing in the models, so threads can share them; the seed alone decides the answer.
+A solve leaves no state in the models, so threads can share them; the seed alone decides the answer.
 
     python examples/03_many_questions.py
 """

@@ -1,4 +1,4 @@
-"""Ask a running `specs serve` with OpenAI's client (pip install openai).
+"""Send a question to a running `specs serve` with OpenAI's client (pip install openai).
 
 specs serve                              # in another terminal
 python examples/06_server_client.py [http://127.0.0.1:8080/v1]

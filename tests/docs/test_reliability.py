@@ -20,11 +20,12 @@ pytestmark = pytest.mark.skipif(not RECORD.exists(), reason="none recorded yet: 
 def figures():
     soak = json.loads(RECORD.read_text())
     verdicts, rss = soak["by_verdict"], soak["rss"]
-    statuses = ", ".join(f"{status} {count:,}" for status, count in soak["by_status"].items() if status != "0")
+    statuses = ", ".join(f"{status} ({count:,})" for status, count in soak["by_status"].items() if status != "0")
     lines = [
-        f"In {soak['minutes']:g} minutes {soak['requests']:,} requests: {verdicts['good']:,} answered well, "
-        f"{verdicts['full']:,} sent away with 429, {verdicts['provoked']:,} as they provoked, "
-        f"{verdicts.get('wrong', 0):,} otherwise. By status: {statuses}; {soak['by_status']['0']:,} left before one.",
+        f"{soak['requests']:,} requests in {soak['minutes']:g} minutes: {verdicts['good']:,} got a complete answer, "
+        f"{verdicts['full']:,} were refused with 429, {verdicts['provoked']:,} ended as they provoked (refused, "
+        f"disconnected or past their deadline), {verdicts.get('wrong', 0):,} got anything else. By status (number of "
+        f"requests): {statuses}; {soak['by_status']['0']:,} disconnected before a status.",
         "",
         f"Resident memory: {rss['start_kb'] / 1024:.0f} MB at the start, {rss['end_kb'] / 1024:.0f} MB at the end, "
         f"{rss['growth']:+.1%}.",

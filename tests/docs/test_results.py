@@ -64,7 +64,7 @@ def test_the_readme_has_the_same_table(tier):
 
 
 def test_the_readme_says_what_is_not_reached():
-    sentence = "half of the strongest rival's latency is not reached"
+    sentence = "does not halve the strongest rival's latency"
     assert sentence in README
     assert sentence in PAGE
     rival = "0.62 [0.57, 0.66] and 0.65 [0.61, 0.73]"
