@@ -1,4 +1,4 @@
-"""Presets: what was calibrated is what is solved with, and a broken file is one line."""
+"""Presets: a solve takes exactly the settings that calibration wrote, and a broken file is an error of one line."""
 
 import json
 from dataclasses import asdict
@@ -18,7 +18,7 @@ MADE = Preset("specs", asdict(Specs(n=2, tau=0.3, start="draft")), LAW, {"models
 
 
 def _written(path, **changes):
-    """A file with fields changed, those that are None left out."""
+    """Write a preset with some fields changed; a field that is None is left out."""
     value = {name: one for name, one in {**asdict(MADE), **changes}.items() if one is not None}
     path.write_text(json.dumps(value))
     return path
@@ -37,7 +37,7 @@ def test_options_that_are_left_out_are_the_defaults(tmp_path):
     assert read == {"method": "rsd", "tau": 1, **LAW}
 
 
-def test_other_models_are_named():
+def test_models_other_than_those_of_the_preset_are_reported():
     assert MADE.foreign({"draft": "q", "target": "p", "prm": "other"}) == ["prm is other, not r"]
     assert MADE.foreign({"draft": "q", "prm": "r"}) == []
 
@@ -77,7 +77,7 @@ def test_files_that_are_no_presets(tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_default_fits_its_option_and_text_for_a_number_does_not(name):
+def test_every_default_is_a_valid_value_and_text_for_a_number_is_not(name):
     method = make(name)
     for option in options_of(name):
         assert make(name, **{option: getattr(method, option)}) == method
