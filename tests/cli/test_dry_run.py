@@ -31,7 +31,7 @@ def test_the_plan_is_one_screen(qwen, capsys):
     assert total.startswith("solves at the same time: 28 (with 8 candidates a step")
 
 
-def test_json_says_the_same_in_bytes(qwen, capsys):
+def test_json_has_the_same_plan_in_bytes(qwen, capsys):
     assert main(["launch", "--dry-run", *qwen, "--gpus", "80,80", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["solves"], found["context"], found["max_step_tokens"], found["n"]) == (32, 4096, 512, 8)

@@ -23,7 +23,7 @@ def files(traces):
     return [str(path) for path in sorted(traces.glob("*.json"))]
 
 
-def test_recorded_settings_come_out_as_recorded(files, capsys):
+def test_the_recorded_settings_reproduce_every_solve(files, capsys):
     assert main(["report", "--replay", *files]) == 0
     shown = capsys.readouterr().out
     assert "complete                                           4   100.0%" in shown
@@ -78,7 +78,7 @@ def test_bad_input_is_one_line_that_names_it(options, message, files, capsys):
     assert printed.err.count("\n") == 1
 
 
-def test_a_trace_that_cannot_be_replayed_is_named_by_its_line(files, tmp_path, capsys):
+def test_a_trace_that_cannot_be_replayed_is_refused_with_its_line(files, tmp_path, capsys):
     good = json.loads(Path(files[1]).read_text())
     bad = {**good, "settings": {**good["settings"], "method": {**good["settings"]["method"], "n": "eight"}}}
     (tmp_path / "t.jsonl").write_text("\n".join(json.dumps(row) for row in (good, bad)))

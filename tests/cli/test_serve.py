@@ -48,14 +48,14 @@ def test_errors_in_the_configuration_are_reported_in_one_line(tmp_path, capsys):
         assert re.search(said, err), (words, err)
 
 
-def test_a_port_that_is_taken(capsys):
+def test_a_port_in_use_is_refused(capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert main(["serve", "--port", str(port)]) == 2
     assert f"cannot listen on 127.0.0.1 port {port} (Address already in use)" in capsys.readouterr().err
 
 
-def test_without_the_extra_it_says_which_one_is_missing(monkeypatch, capsys):
+def test_without_the_extra_the_error_names_it(monkeypatch, capsys):
     for name in [name for name in sys.modules if name.startswith("specs.server")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "fastapi", None)

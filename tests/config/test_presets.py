@@ -24,7 +24,7 @@ def _written(path, **changes):
     return path
 
 
-def test_solve_takes_what_read_gives(tmp_path):
+def test_solve_accepts_what_read_returns(tmp_path):
     MADE.write(tmp_path / "preset.json")
     assert Preset.of(tmp_path / "preset.json") == MADE
     settings = solve("q", toy.models(), **presets.read(tmp_path / "preset.json")).settings
@@ -62,7 +62,7 @@ def test_models_other_than_those_of_the_preset_are_reported():
         ({"provenance": {"models": "q"}}, "the models of 'provenance' are 'q'"),
     ],
 )
-def test_broken_presets_are_named(changes, message, tmp_path):
+def test_broken_presets_are_refused(changes, message, tmp_path):
     with pytest.raises(InputError, match=rf"^preset \S*preset.json: {message}[^\n]*$"):
         Preset.of(_written(tmp_path / "preset.json", **changes))
 

@@ -61,7 +61,7 @@ def test_with_one_row_a_cluster_the_interval_is_wilson_s():
     assert clustered_mean_interval(values, range(11)) == pytest.approx(wilson(7, 11))
 
 
-def test_copies_of_a_row_narrow_the_interval_little():
+def test_copies_of_a_row_do_not_narrow_the_interval():
     """Ten problems copied 5 times: the interval is never narrower than for ten rows, and at most 20% wider."""
     values, problems = np.array([1, 1, 1, 0, 1, 0, 1, 1, 0, 1.0]), list(range(10))
     once, copied = wilson(7, 10), clustered_mean_interval(values.repeat(5), np.repeat(problems, 5).tolist())

@@ -127,7 +127,7 @@ def test_of_tied_configurations_the_fastest_is_picked_with_its_reasons():
     assert (quickest.idx, quickest.why[-30:]) == (2, "and it is the quickest of them")
 
 
-def test_where_nothing_meets_the_goal_the_nearest_is_named():
+def test_where_no_configuration_meets_the_goal_the_nearest_is_named():
     seen = Evidence(np.ones((3, 20)), np.ones((3, 20)), np.ones(20))
     found = _of((1.0, 1.0), (0.9, 0.5), (0.8, 0.4))
     assert pick(seen, found, Goal("latency_ratio", 0.45), (1, 2)) == Choice(

@@ -223,7 +223,7 @@ def test_unknown_outcomes_count_in_the_denominator_and_make_accuracy_a_range():
         assert "50.0 to 100.0 [" in line
 
 
-def test_with_nothing_known_there_is_no_accuracy():
+def test_without_a_known_outcome_there_is_no_accuracy():
     rows = [_row("x", "specs", None, 1.0), _row("x", "beam", True, 1.0)]
     found = _report(rows, "specs", "beam").to_json()["methods"]["specs"]
     assert found["accuracy"] is found["accuracy_at_most"] is found["accuracy_interval"] is None

@@ -405,7 +405,7 @@ def test_an_invalid_reward_answers_502(models):
     assert "r: rewards are not finite (NaN)" in answer.json()["error"]["message"]
 
 
-def test_metrics_count_what_happened(models):
+def test_metrics_count_solves_steps_and_tokens(models):
     client = http_client(models=models)
     result = api.solve(QUESTION, models, seed=1)
     answer = client.post("/v1/chat/completions", json=chat_body(QUESTION, max_tokens=2048)).json()

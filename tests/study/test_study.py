@@ -80,7 +80,7 @@ def test_the_record_says_which_runs_measure_time(made):
 
 
 @pytest.mark.usefixtures("_world")
-def test_any_run_has_a_report_of_its_own(made, tmp_path, capsys):
+def test_every_run_has_a_report_of_its_own(made, tmp_path, capsys):
     assert main(["report", str(made / "a/medium"), str(made / "b/medium"), "--out", str(tmp_path)]) == 0
     assert "specs start=draft" in capsys.readouterr().out
 
