@@ -1,4 +1,4 @@
-"""The option `--device`: where the torch engine computes in tests that take it."""
+"""The option `--device`: the device of the torch engine in tests that use the fixture `device`."""
 
 import pytest
 

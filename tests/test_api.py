@@ -1,4 +1,4 @@
-"""The three-line interface, its streaming iterator and its async twin."""
+"""The top-level interface: `solve`, its streaming iterator and its asynchronous form."""
 
 import asyncio
 import subprocess
@@ -14,7 +14,7 @@ from specs.errors import InputError
 OPTIONS = dict(n=3, tau=0.4, max_steps=4, max_step_tokens=4, temperature=0.9)
 
 
-def test_solve_stream_and_async_give_one_result():
+def test_solve_stream_and_asolve_give_the_same_result():
     models = toy.models()
     result = specs.solve("q", models, seed=2, **OPTIONS)
     running = specs.stream("q", models, seed=2, **OPTIONS)
@@ -25,7 +25,7 @@ def test_solve_stream_and_async_give_one_result():
     assert list(running) == []
 
 
-def test_a_result_can_be_had_without_iterating():
+def test_a_result_is_available_without_iterating():
     assert specs.stream("q", toy.models(), "target", **fitting("target", **OPTIONS)).result.method == "target"
 
 
@@ -60,13 +60,13 @@ def test_values_out_of_range_are_input_errors(options):
         specs.solve("q", toy.models(), **options)
 
 
-def test_a_configured_method_takes_its_own_options():
+def test_options_are_given_to_a_method_object_and_not_beside_it():
     assert specs.solve("q", toy.models(), specs.Specs(n=2), max_steps=2).settings["method"]["n"] == 2
     with pytest.raises(InputError, match="n cannot be combined with a configured method; give it to the method"):
         specs.solve("q", toy.models(), specs.Specs(), n=3)
 
 
-def test_a_failing_engine_is_a_result_with_its_error_and_trace():
+def test_a_failing_engine_gives_a_result_with_the_error_and_the_steps_so_far():
     calls = []
 
     def failing(ids):
@@ -83,8 +83,8 @@ def test_a_failing_engine_is_a_result_with_its_error_and_trace():
     assert len(result.steps) >= 1
 
 
-def test_who_solves_in_this_process_needs_no_http():
-    """Machines with a GPU and no network may lack httpx2: nothing but servers asks for it."""
+def test_solving_in_this_process_needs_no_http_client():
+    """Machines with a GPU and no network may lack httpx2; only servers need it."""
     code = """
 import sys
 sys.modules["httpx2"] = None

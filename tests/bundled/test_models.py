@@ -1,4 +1,4 @@
-"""The bundled trio: what it is made of, that stock transformers reads it, that it does its work."""
+"""The bundled trio: its size, its vocabulary, agreement with transformers, and whether it solves."""
 
 import json
 
@@ -40,9 +40,9 @@ def test_one_vocabulary_with_single_digits_and_the_delimiter_as_one_token(models
 
 @pytest.mark.parametrize("role", ["draft", "target", "prm"])
 def test_stock_transformers_agrees_with_the_light_engine(models, role):
-    """Log-probabilities of what is written, and reward outputs, within 1e-4; whole rows within 3e-4.
+    """Log-probabilities of written tokens and rewards agree within 1e-4, whole rows of log-probabilities within 3e-4.
 
-    Either engine's own rounding in fp32 moves a row's far tail by about 1e-4 here (against fp64).
+    The fp32 rounding of either engine moves the far tail of a row by about 1e-4 (measured against fp64).
     """
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
@@ -82,7 +82,7 @@ def test_a_whole_solve_is_the_same_on_both_engines(models, device):
 
 
 @pytest.mark.parametrize("method", ["specs", "beam"])
-def test_no_token_twice_on_real_solves(models, method):
+def test_no_position_is_computed_twice_in_real_solves(models, method):
     for seed in range(5):
         result = solve(generate("hard", HELD_OUT_SEED + seed).question, models, method, seed=seed)
         for use in result.usage.values():
@@ -90,9 +90,9 @@ def test_no_token_twice_on_real_solves(models, method):
 
 
 def test_the_reward_model_prefers_right_steps(models):
-    """Rewards of reference steps against the same steps with a wrong result: right in 95 of 100 at least.
+    """The reward of a reference step exceeds that of the same step with a wrong result in at least 95 of 100 pairs.
 
-    It was 180 of 180 when the weights were made.
+    It was 180 of 180 when the weights were trained.
     """
     better = total = 0
     for seed in range(40):
@@ -115,13 +115,13 @@ def test_the_reward_model_prefers_right_steps(models):
 
 
 def test_specs_solves_most_easy_problems(models):
-    """An accuracy of 90% or more (docs/bundled-models.md) falls below 19 of 30 with probability under 1e-5."""
+    """At an accuracy of 90% or more (docs/bundled-models.md), fewer than 19 of 30 occur with probability below 1e-5."""
     problems = [generate("easy", HELD_OUT_SEED + seed) for seed in range(30)]
     right = sum(solve(p.question, models, seed=1).answer == p.answer for p in problems)
     assert right >= 19
 
 
-def test_steps_stream_before_the_end(models):
+def test_steps_are_streamed_before_the_solve_ends(models):
     running = stream(generate("hard", HELD_OUT_SEED).question, models, "beam")
     seen = [record.step_idx for record in running]
     assert seen == list(range(len(seen)))

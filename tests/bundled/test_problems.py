@@ -1,4 +1,4 @@
-"""The bundled task: right, reproducible, and apart from what training saw."""
+"""The bundled task: its solutions are right, its problems reproducible, and none was seen in training."""
 
 import itertools
 
@@ -24,8 +24,8 @@ def test_every_equation_holds_and_stays_within_the_tier(tier):
 
 
 @pytest.mark.parametrize("tier", TIERS)
-def test_numbers_that_are_used_are_told_or_worked_out(tier):
-    """Nothing falls from the sky: every operand stands in the question or is an earlier result."""
+def test_every_operand_is_given_or_computed_before(tier):
+    """Every operand stands in the question or is the result of an earlier step."""
     words = {"half": 2, "doubles": 2, "triples": 3}
     for seed in range(300):
         problem = generate(tier, seed)
@@ -37,13 +37,13 @@ def test_numbers_that_are_used_are_told_or_worked_out(tier):
             known.add(int(z))
 
 
-def test_a_seed_is_a_problem():
+def test_the_same_seed_makes_the_same_problem():
     assert generate("medium", 5) == generate("medium", 5)
     assert generate("medium", 5).question != generate("hard", 5).question
     assert generate("medium", HELD_OUT_SEED).question == (next(problems("medium")).question)
 
 
-def test_no_question_twice():
+def test_no_question_occurs_twice():
     questions = [p.question for p in itertools.islice(problems("easy"), 3000)]
     assert len(set(questions)) == 3000
 
@@ -55,7 +55,7 @@ def test_training_text_never_asks_a_held_out_question():
     assert not any(hash(question) in held_out for question in asked)
 
 
-def test_labels_by_hand():
+def test_step_labels_worked_by_hand():
     reference = "A 1 + 1 = 2 x.\n\nB 2 * 3 = 6 x.\n\nThe answer is \\boxed{6}."
     assert step_labels(["so 1 + 1 = 2", "then 2 * 3 = 6", "\\boxed{6}"], reference) == [True, True, True]
     assert step_labels(["1 + 1 = 3", "2 * 3 = 6", "\\boxed{6}"], reference) == [False, False, False]

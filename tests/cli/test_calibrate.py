@@ -1,4 +1,4 @@
-"""`specs calibrate` and --preset, run as a person would."""
+"""`specs calibrate` and --preset, run as commands."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ FILES = ["calibration.json", "check", "design", "front.png", "front.svg", "pilot
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A calibration whose goal anything meets."""
+    """A finished calibration with a goal that every configuration meets."""
     folder = tmp_path_factory.mktemp("calibrate") / "run"
     assert main([*SMALL, "--latency-p95", "1000", "--out", str(folder)]) == 0
     return folder
 
 
-def test_it_writes_what_it_found_and_a_preset(made):
+def test_it_writes_its_record_and_a_preset(made):
     assert sorted(path.name for path in made.iterdir()) == sorted([*FILES, "preset.json"])
     found = json.loads((made / "calibration.json").read_text())
     assert found["problems"] == 20
@@ -52,7 +52,7 @@ def test_it_writes_what_it_found_and_a_preset(made):
     assert (made / "front.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_check_is_on_other_problems(made):
+def test_the_check_uses_other_problems(made):
     ids = [
         {json.loads(line)["problem_id"] for line in (made / name / "results.jsonl").read_text().splitlines()}
         for name in ("pilot", "design", "check")
@@ -62,7 +62,7 @@ def test_the_check_is_on_other_problems(made):
     assert all(int(name.rpartition(":")[2]) >= 2_000_000 for name in ids[1] | ids[2])
 
 
-def test_another_goal_solves_nothing_anew_and_one_that_is_not_met_leaves_no_preset(made, tmp_path, capsys):
+def test_another_goal_reuses_the_solves_and_an_unmet_goal_leaves_no_preset(made, tmp_path, capsys):
     rows = (made / "design" / "results.jsonl").read_bytes()
     preset = (made / "preset.json").read_bytes()
     assert main([*SMALL, "--max-latency-ratio", "0.001", "--out", str(made)]) == 1
@@ -79,8 +79,8 @@ def test_another_goal_solves_nothing_anew_and_one_that_is_not_met_leaves_no_pres
     assert Preset.of(made / "preset.json").options == json.loads(preset)["options"]
 
 
-def test_a_machine_that_changed_is_told_from_a_prediction_that_was_wrong():
-    """The reference itself is three times as quick as expected, or just as expected."""
+def test_the_verdict_distinguishes_a_changed_machine_from_a_wrong_prediction():
+    """`beam`, the reference, is first three times as fast as predicted, then exactly as fast."""
     seconds = np.array([[0.3] * 20, [0.2] * 20])
     check = Evidence(np.ones((2, 20)), seconds, seconds[0])
     prediction = {name: Estimate(0.6, 0.5, 1.0) for name in ("accuracy", "latency_ratio", "p95_s")}
@@ -133,7 +133,7 @@ def preset(tmp_path):
     return str(tmp_path / "preset.json")
 
 
-def test_what_is_given_comes_before_the_preset(preset, capsys):
+def test_flags_override_the_preset(preset, capsys):
     given = ["--method", "specs:tau=0.6", "--temperature", "0.8"]
     assert main(["solve", "--example", "--json", "--preset", preset, *given]) == 0
     printed = capsys.readouterr()
@@ -143,7 +143,7 @@ def test_what_is_given_comes_before_the_preset(preset, capsys):
     assert (settings["sampling"], settings["steps"]["max_tokens"]) == ({"temperature": 0.8, "top_p": 0.9}, 32)
 
 
-def test_a_preset_is_for_the_method_that_it_names(preset, capsys, tmp_path):
+def test_a_preset_applies_only_to_the_method_that_it_names(preset, capsys, tmp_path):
     words = ["--dataset", "bundled:easy", "--limit", "1", "--methods", "specs,specs:tau=0.7,beam", "--preset", preset]
     assert run_command(QUICK, words) == 0
     found = json.loads(capsys.readouterr().out.splitlines()[-1])

@@ -1,4 +1,4 @@
-"""`specs doctor --prm`: what it prints is what the model was given, and a model that breaks a law is found out."""
+"""`specs doctor --prm`: it prints the tokens that the model read, and reports a model that breaks a law."""
 
 import json
 from dataclasses import replace
@@ -33,7 +33,7 @@ def test_a_sound_prm_passes_on_one_screen(capsys):
     assert "NOT" not in lines[-1]
 
 
-def test_json_holds_every_token_that_the_model_was_given(capsys):
+def test_json_holds_every_token_that_the_model_read(capsys):
     assert main(["doctor", "--prm", "bundled", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     text = HubText(BUNDLED / "prm")
@@ -54,7 +54,7 @@ def test_json_holds_every_token_that_the_model_was_given(capsys):
 
 
 class Around:
-    """The bundled PRM's backend with something done to what it puts out."""
+    """The bundled PRM's backend; subclasses change its outputs."""
 
     def __init__(self, backend):
         self._backend = backend
@@ -64,7 +64,7 @@ class Around:
 
 
 class LooksAround(Around):
-    """Every output depends on all tokens of its pass, later ones too."""
+    """Every output depends on all tokens of its pass, also on later ones."""
 
     def forward(self, cache, ids, positions, visible, want):
         rows = self._backend.forward(cache, ids, positions, visible, np.arange(len(ids)))
@@ -76,7 +76,7 @@ class Overflows(Around):
         return np.full_like(self._backend.forward(cache, ids, positions, visible, want), np.nan)
 
 
-def test_an_overflow_is_named(monkeypatch, capsys):
+def test_an_overflow_is_reported_by_name(monkeypatch, capsys):
     prm = api.load(None, None, "bundled").prm
     overflowing = replace(prm, backend=Overflows(prm.backend))
     monkeypatch.setattr(api, "load", lambda *names, **options: Models(prm=overflowing))
@@ -100,7 +100,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_what_breaks_a_law_is_named_and_fails(case, monkeypatch, capsys):
+def test_a_prm_that_breaks_a_law_fails_and_the_law_is_named(case, monkeypatch, capsys):
     backend, form, laws = BROKEN[case]
     prm = api.load(None, None, "bundled").prm
     prm = replace(prm, backend=backend(prm.backend), prm_format=form(prm.prm_format.text))
@@ -123,14 +123,14 @@ def test_every_family_keeps_its_laws(engine, dtype, tmp_path, capsys):
         found = json.loads(capsys.readouterr().out)
         assert found["format"] == form
         laws = {law["law"] for law in found["laws"]}
-        # What a judge is asked is no part of the sequence that goes on.
+        # A judge's question is not kept in the sequence that continues with the next step.
         assert ("later steps change no reward" in laws) == (form != "judge")
         ask = found["ask"]
         for readings in found["cases"].values():
             assert all(one["input"][-len(ask) :] == ask for one in readings if one["input"])
 
 
-def test_models_that_cannot_be_checked_are_one_line(tmp_path, capsys):
+def test_models_that_cannot_be_checked_are_refused_in_one_line(tmp_path, capsys):
     pytest.importorskip("torch")
     from helpers import prms
 

@@ -1,4 +1,4 @@
-"""The command line as a whole: its size, the spellings of version 0.1, and names that are misspelt."""
+"""The command line as a whole: its size, its answers to spellings of version 0.1 and to misspelt names."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def lines_of(capsys, words):
 
 
 def refused(capsys, *words):
-    """What is printed for words that are refused."""
+    """The error message that the command prints for these words."""
     assert main(list(words)) == 2, words
     printed = capsys.readouterr()
     assert printed.out == ""
@@ -47,7 +47,7 @@ def test_commands_that_have_moved_say_where_to(command, capsys):
 
 @pytest.mark.parametrize("option", METHOD_OPTIONS)
 @pytest.mark.parametrize("form", [["--{}", "0.8"], ["--{}=0.8"]], ids=["apart", "joined"])
-def test_flags_that_are_options_of_a_method_say_how(option, form, capsys):
+def test_flags_that_became_options_of_a_method_say_how_to_give_them(option, form, capsys):
     words, text = [word.format(option) for word in form], METHOD_OPTIONS[option]
     said = refused(capsys, "solve", *words, "a question")
     assert said == f"specs: --{option} is an option of the method now: --method {text}\n"
@@ -56,13 +56,13 @@ def test_flags_that_are_options_of_a_method_say_how(option, form, capsys):
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_flags_that_are_settings_say_how(name, capsys):
+def test_flags_that_became_settings_say_how_to_give_them(name, capsys):
     for command in (["solve", "a question"], ["eval", "--out", "x"], ["calibrate", "--out", "x"]):
         assert refused(capsys, *command, f"--{name}", "1") == f"specs: --{name}: --set {SETTINGS[name]}\n"
 
 
-def test_what_the_errors_say_is_read(capsys):
-    """By the commands themselves, up to the question, which is missing."""
+def test_commands_accept_the_spellings_that_the_errors_suggest(capsys):
+    """Each command then fails only because the question is missing."""
     for text in METHOD_OPTIONS.values():
         assert "no question" in refused(capsys, "solve", "--method", text)
     for text in SETTINGS.values():
@@ -70,7 +70,7 @@ def test_what_the_errors_say_is_read(capsys):
 
 
 @pytest.mark.parametrize("command", ["solve", "eval", "calibrate", "serve", "doctor"])
-def test_the_set_of_bundled_models_has_no_flag(command, capsys):
+def test_the_old_flag_models_is_refused_with_an_explanation(command, capsys):
     assert "--models is gone: the bundled models are used unless" in refused(capsys, command, "--models", "bundled")
 
 
@@ -90,6 +90,6 @@ def test_a_misspelt_name_is_refused_with_the_nearest(words, message, capsys):
     assert message in refused(capsys, *words)
 
 
-def test_commands_of_research_are_read_alike(capsys):
+def test_commands_of_research_suggest_spellings_too(capsys):
     assert run_command(QUICK, ["--tau", "0.5"]) == 2
     assert "--tau is an option of the method now: --methods specs:tau=0.8" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`specs launch --dry-run`, run as a person would."""
+"""`specs launch --dry-run`, run as a command."""
 
 import json
 
@@ -10,7 +10,7 @@ from specs.cli import main
 
 @pytest.fixture(scope="module")
 def qwen(tmp_path_factory):
-    """The options that name the paper's models, or rather their headers."""
+    """Options that name checkpoints with the headers of the paper's models, but without weights."""
     folder = tmp_path_factory.mktemp("qwen")
     options = []
     for role, config in (("draft", QWEN_1_5B), ("target", QWEN_7B), ("prm", QWEN_PRM)):
@@ -31,7 +31,7 @@ def test_the_plan_is_one_screen(qwen, capsys):
     assert total.startswith("solves at the same time: 28 (with 8 candidates a step")
 
 
-def test_json_says_the_same_in_bytes(qwen, capsys):
+def test_json_has_the_same_plan_in_bytes(qwen, capsys):
     assert main(["launch", "--dry-run", *qwen, "--gpus", "80,80", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["solves"], found["context"], found["max_step_tokens"], found["n"]) == (32, 4096, 512, 8)
@@ -46,7 +46,7 @@ def test_without_names_the_bundled_models_are_planned(capsys):
     assert capsys.readouterr().out.count("bundled") == 3
 
 
-def test_no_room_is_a_failure_that_says_so_in_one_line(qwen, capsys):
+def test_too_little_memory_is_an_error_of_one_line(qwen, capsys):
     assert main(["launch", "--dry-run", *qwen, "--gpus", "24"]) == 1
     printed = capsys.readouterr()
     assert printed.out == ""

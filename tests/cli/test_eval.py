@@ -1,4 +1,4 @@
-"""`specs eval` and `specs report`, run as a person would; killed, stopped and gone on with."""
+"""`specs eval` and `specs report`, run as commands; also killed, stopped and continued."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KILLED_PROBLEMS = int(os.environ.get("SPECS_KILLED_PROBLEMS", "12"))
 
 
 def _rows(folder: Path) -> dict:
-    """Rows of a run by key, without what is measured; fails on two rows with one key."""
+    """Rows of a run by key, without measured values; fails if two rows have the same key."""
     rows = {}
     for text in (folder / "results.jsonl").read_text().splitlines():
         row = json.loads(text)
@@ -86,7 +86,7 @@ def test_summary_and_page(made):
         assert text in page
 
 
-def test_the_same_command_again_solves_nothing_and_another_is_refused(made, capsys, tmp_path):
+def test_the_same_command_solves_nothing_again_and_a_different_one_is_refused(made, capsys, tmp_path):
     preset = tmp_path / "preset.json"
     law = {"temperature": 0.7, "top_p": 1.0, "max_step_tokens": 64}
     Preset("specs", asdict(Specs(n=4, tau=0.6)), law, {}).write(preset)
@@ -109,7 +109,7 @@ def test_the_same_command_again_solves_nothing_and_another_is_refused(made, caps
     assert (made / "results.jsonl").read_bytes() == before
 
 
-def test_runs_of_several_concurrencies_stand_beside_each_other(tmp_path, capsys):
+def test_runs_at_several_concurrencies_are_compared_in_one_report(tmp_path, capsys):
     folders = [tmp_path / f"at-{concurrency}" for concurrency in (1, 2)]
     for folder in folders:
         command = ["eval", "--dataset", "bundled:easy", "--limit", "2", "--methods", "specs,target", "--n", "2"]
@@ -172,7 +172,7 @@ def test_bad_input_is_one_line(options, message, capsys, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_folder_is_asked_for(capsys):
+def test_the_option_out_is_required(capsys):
     assert main(["eval"]) == 2
     assert "give --out DIR" in capsys.readouterr().err
 
@@ -191,14 +191,14 @@ def test_problems_are_listed_as_json_lines_and_can_be_read_back(capsys, tmp_path
     ]
 
 
-def test_problems_start_with_the_held_out_ones(capsys):
+def test_the_list_of_problems_starts_with_the_first_held_out_one(capsys):
     assert main(["eval", "--list", "--limit", "1"]) == 0
     assert json.loads(capsys.readouterr().out)["question"] == generate("medium", HELD_OUT_SEED).question
 
 
 @pytest.mark.parametrize("command", ["eval", "quick"])
-def test_a_run_of_which_nothing_was_solved_fails(command, capsys, tmp_path):
-    """Questions longer than the models have room for: the table is there, and so is exit code 1."""
+def test_a_run_in_which_every_solve_failed_exits_with_1(command, capsys, tmp_path):
+    """The questions are longer than the models' contexts; the table is still printed."""
     data = tmp_path / "long.jsonl"
     data.write_text("".join(json.dumps({"question": f"{k} " * 5000, "answer": "1"}) + "\n" for k in range(2)))
     words = ["--dataset", str(data), "--methods", "beam,target", "--n", "2"]
@@ -209,7 +209,7 @@ def test_a_run_of_which_nothing_was_solved_fails(command, capsys, tmp_path):
     assert "specs: every solve of beam, target failed; the first: the question takes" in printed.err
 
 
-def test_a_run_of_which_something_was_solved_does_not_fail(capsys, tmp_path):
+def test_a_run_in_which_some_solves_succeeded_exits_with_0(capsys, tmp_path):
     data = tmp_path / "mixed.jsonl"
     rows = [{"question": "1 " * 5000, "answer": "1"}, {"question": "Tom has 2 nuts. How many?", "answer": "2"}]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -220,7 +220,7 @@ def test_a_run_of_which_something_was_solved_does_not_fail(capsys, tmp_path):
     assert found["accuracy_at_most"] == found["accuracy"] + 0.5
 
 
-def test_without_matplotlib_it_says_what_to_install(monkeypatch, capsys, tmp_path):
+def test_without_matplotlib_the_error_names_the_extra(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("specs.eval.plots.find_spec", lambda name: None)
     assert main(["eval", "--out", str(tmp_path / "run")]) == 2
     assert install_command("eval") in capsys.readouterr().err
@@ -233,7 +233,7 @@ def _start(folder: Path, *options: str) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # Jobs of a shell in the background begin with Ctrl-C ignored.
+        # A shell starts background jobs with SIGINT ignored.
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
 
@@ -248,7 +248,7 @@ def _wait_for(folder: Path, lines: int, process: subprocess.Popen) -> None:
         time.sleep(0.005)
 
 
-def test_ctrl_c_reports_what_is_there(tmp_path):
+def test_ctrl_c_reports_the_finished_solves(tmp_path):
     folder = tmp_path / "run"
     process = _start(folder, "--limit", "500", "--methods", "draft,target")
     _wait_for(folder, 7, process)
@@ -263,8 +263,8 @@ def test_ctrl_c_reports_what_is_there(tmp_path):
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_it_ends_with_the_same_rows(tmp_path):
-    """Six methods; SIGKILL while it starts, and while it solves, at moments drawn from a seed."""
+def test_a_run_killed_at_random_moments_ends_with_the_same_rows(tmp_path):
+    """Six methods; SIGKILL during start-up and during solving, at moments drawn from a seed."""
     methods = "specs,rsd,beam,beam-draft,target,draft"
     options = ["--limit", str(KILLED_PROBLEMS), "--methods", methods, "--n", "2"]
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
@@ -299,7 +299,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_rows(tmp_path):
     assert starts[-1]["interrupted"] is False
 
 
-def test_the_line_of_progress_fits():
+def test_the_line_of_progress_fits_on_a_terminal():
     standing = RunProgress(30, 120, 3723.0, {"specs n=4": (9, 10), "beam n=4": (8, 10)})
     assert line(standing) == "30/120 solves, 25%, 1 h 02 min left  specs n=4 90%  beam n=4 80%"
     assert line(standing, 60) == "30/120 solves, 25%, 1 h 02 min left  specs n=4 90%"

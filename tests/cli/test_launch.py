@@ -1,4 +1,4 @@
-"""`specs launch`, run as a person would."""
+"""`specs launch`, run as a command."""
 
 import json
 import shlex
@@ -15,7 +15,7 @@ WRITER = "--enable-scale-out --enable-prompt-tokens-details --logprobs-mode proc
 
 @pytest.fixture
 def printed(capsys, monkeypatch):
-    """`printed(*options)`: environment and words of each server's command, the solve line's words, and the notes."""
+    """`printed(*options)`: environment and words of each server's command, the solve command's words, and the notes."""
     monkeypatch.delenv("SPECS_API_KEY", raising=False)
 
     def of(*options):
@@ -59,7 +59,7 @@ def test_each_model_gets_a_command_for_its_gpu(printed):
     assert "--plugins" in text
 
 
-def test_shares_are_those_of_the_plan(printed, capsys):
+def test_memory_shares_equal_those_of_the_dry_run(printed, capsys):
     _, servers, _, _ = printed("--gpus", "24")
     assert main(["launch", "--dry-run", "--gpus", "24", "--json"]) == 0
     planned = json.loads(capsys.readouterr().out)["servers"]
@@ -82,11 +82,11 @@ def test_a_target_that_needs_several_gpus_is_split(printed, tmp_path):
     assert environments[1]["CUDA_VISIBLE_DEVICES"] == "0,1,2,3"
 
 
-def test_plugins_change_the_servers_that_they_are_for(printed, tmp_path):
+def test_plugins_change_the_commands_of_servers_that_they_support(printed, tmp_path):
     prm = write_checkpoint(tmp_path / "prm", QWEN_PRM, {})
     names = ["--draft", "bundled", "--target", "bundled", "--prm", prm, "--gpus", "80"]
     _, (*_, prm), _, _ = printed(*names)
-    # The class that vLLM has for it rewards tokens, not sequences.
+    # vLLM's own class for this PRM rewards tokens, not sequences.
     assert json.loads(value(prm, "--pooler-config")) == {"task": "token_classify", "tok_pooling_type": "ALL"}
     _, (*_, prm), solve, text = printed(*names, "--plugins")
     assert json.loads(value(prm, "--pooler-config")) == {"task": "classify"}
@@ -95,7 +95,7 @@ def test_plugins_change_the_servers_that_they_are_for(printed, tmp_path):
     assert "temperature" not in text
 
 
-def test_reward_models_are_served_by_their_head(printed, tmp_path):
+def test_classifiers_are_served_for_pooling_and_judges_for_generation(printed, tmp_path):
     _, (_, _, tokens), _, _ = printed("--gpus", "24")
     assert value(tokens, "--runner") == "pooling"
     assert json.loads(value(tokens, "--pooler-config")) == {"task": "classify"}
@@ -110,8 +110,8 @@ def test_gpus_of_different_sizes_are_counted_as_nvidia_smi_does(printed):
     assert {environment.get("CUDA_DEVICE_ORDER") for environment in printed("--gpus", "80,80")[0]} == {None}
 
 
-def test_without_gpus_memory_is_given_in_bytes(printed):
-    """4 solves of 248 blocks of 32 tokens, each 2 x 4 layers x 4 heads x 32 numbers of 4 bytes."""
+def test_on_a_cpu_the_memory_for_keys_and_values_is_given_in_bytes(printed):
+    """4 solves of 248 blocks of 32 tokens; a token has 2 x 4 layers x 4 heads x 32 numbers of 4 bytes."""
     environments, servers, _, text = printed("--cpu")
     assert value(servers[0], "--kv-cache-memory-bytes") == str(4 * 248 * 32 * 2 * 4 * 4 * 32 * 4)
     for environment, words in zip(environments, servers, strict=True):

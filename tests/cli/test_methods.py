@@ -1,4 +1,4 @@
-"""`specs methods`, run as a person would: what it shows is what the methods have."""
+"""`specs methods`, run as a command: it shows the options that the methods have."""
 
 import re
 
@@ -36,7 +36,7 @@ def test_a_method_is_shown_with_its_models_options_and_examples(name, capsys):
 
 
 @pytest.mark.parametrize("name", [*NAMES, *SPECULATING])
-def test_every_example_is_read(name, capsys):
+def test_every_example_is_accepted(name, capsys):
     examples = re.findall(r"^specs solve --example --method (\S+)$", shown(capsys, name), re.MULTILINE)
     assert examples
     for example in examples:
@@ -45,7 +45,7 @@ def test_every_example_is_read(name, capsys):
         assert make(read, **options).name == name
 
 
-def test_values_are_named(capsys):
+def test_the_allowed_values_of_options_are_shown(capsys):
     page = " ".join(shown(capsys, "specs").split())
     assert "candidates a step (a whole number of at least 1)" in page
     assert "(a number from 0 to 1)" in page

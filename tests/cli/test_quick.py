@@ -1,4 +1,4 @@
-"""`python -m research.benchmarks.quick`, run as a person would."""
+"""`python -m research.benchmarks.quick`, run as a command."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""`specs report --replay`, run as a person would, on traces of the bundled models."""
+"""`specs report --replay`, run as a command on traces of the bundled models."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from specs.cli import main
 
 @pytest.fixture(scope="module")
 def traces(tmp_path_factory):
-    """Three solves with specs and one with beam, a file each."""
+    """Three solves with specs and one with beam, one file each."""
     folder = tmp_path_factory.mktemp("traces")
     for method, seed in (("specs", 1), ("specs", 2), ("specs", 3), ("beam", 1)):
         trace = str(folder / f"{method}{seed}.json")
@@ -23,14 +23,14 @@ def files(traces):
     return [str(path) for path in sorted(traces.glob("*.json"))]
 
 
-def test_recorded_settings_come_out_as_recorded(files, capsys):
+def test_the_recorded_settings_reproduce_every_solve(files, capsys):
     assert main(["report", "--replay", *files]) == 0
     shown = capsys.readouterr().out
     assert "complete                                           4   100.0%" in shown
     assert "steps come out as recorded (100.0%)" in shown
 
 
-def test_a_share_of_the_targets_work_sets_tau(files, capsys):
+def test_target_share_sets_tau(files, capsys):
     assert main(["report", "--replay", *files, "--target-share", "0", "--json"]) == 0
     tau = json.loads(capsys.readouterr().out.splitlines()[-1])["summary"]["options"]["tau"]
     assert main(["report", "--replay", *files, "--target-share", "0"]) == 0
@@ -78,7 +78,7 @@ def test_bad_input_is_one_line_that_names_it(options, message, files, capsys):
     assert printed.err.count("\n") == 1
 
 
-def test_a_trace_that_cannot_be_replayed_is_named_by_its_line(files, tmp_path, capsys):
+def test_a_trace_that_cannot_be_replayed_is_refused_with_its_line(files, tmp_path, capsys):
     good = json.loads(Path(files[1]).read_text())
     bad = {**good, "settings": {**good["settings"], "method": {**good["settings"]["method"], "n": "eight"}}}
     (tmp_path / "t.jsonl").write_text("\n".join(json.dumps(row) for row in (good, bad)))
@@ -87,6 +87,6 @@ def test_a_trace_that_cannot_be_replayed_is_named_by_its_line(files, tmp_path, c
 
 
 @pytest.mark.parametrize("options", [["--set", "tau=0.5"], ["--target-share", "0.1"], ["--json"]])
-def test_what_belongs_to_a_replay_needs_one(options, files, capsys):
+def test_options_of_a_replay_need_the_flag_replay(options, files, capsys):
     assert main(["report", *files, *options]) == 2
     assert capsys.readouterr().err == f"specs: {options[0]} is for --replay; give that too\n"

@@ -1,4 +1,4 @@
-"""`specs serve` as a person starts it: what is wrong is said before anything loads; it answers; it stops well."""
+"""`specs serve` reports errors in its configuration before a model loads, answers requests, and stops cleanly."""
 
 import re
 import signal
@@ -40,7 +40,7 @@ def words_of(tmp_path):
     }
 
 
-def test_what_is_wrong_is_said_in_one_line(tmp_path, capsys):
+def test_errors_in_the_configuration_are_reported_in_one_line(tmp_path, capsys):
     for words, said in words_of(tmp_path).items():
         assert main(["serve", *words.split()]) == 2, words
         err = capsys.readouterr().err
@@ -48,14 +48,14 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path, capsys):
         assert re.search(said, err), (words, err)
 
 
-def test_a_port_that_is_taken(capsys):
+def test_a_port_in_use_is_refused(capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert main(["serve", "--port", str(port)]) == 2
     assert f"cannot listen on 127.0.0.1 port {port} (Address already in use)" in capsys.readouterr().err
 
 
-def test_without_the_extra_it_says_which_one_is_missing(monkeypatch, capsys):
+def test_without_the_extra_the_error_names_it(monkeypatch, capsys):
     for name in [name for name in sys.modules if name.startswith("specs.server")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "fastapi", None)
@@ -63,8 +63,8 @@ def test_without_the_extra_it_says_which_one_is_missing(monkeypatch, capsys):
     assert f"needs fastapi: {install_command('serve')}" in capsys.readouterr().err
 
 
-def test_it_starts_with_an_engine_that_fails_and_says_so(tmp_path):
-    """A draft that says nothing: methods without it answer all the same."""
+def test_it_starts_with_a_failing_draft_and_logs_that(tmp_path):
+    """The draft's logits are NaN: methods with a draft answer 502, those without it answer as usual."""
     folder = tiny.changed(
         BUNDLED / "draft", tmp_path / "draft", lambda tensors: tensors["model.norm.weight"].fill(np.nan)
     )
@@ -81,7 +81,7 @@ def test_it_starts_with_an_engine_that_fails_and_says_so(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_answers_who_has_a_key_and_stops_well(number, tmp_path, monkeypatch):
+def test_it_answers_clients_with_a_key_and_stops_cleanly(number, tmp_path, monkeypatch):
     monkeypatch.setenv("SPECS_SERVER_KEYS", "one,two")
     body = chat_body("Tom has 4 nuts.", max_tokens=20)
     with ServerProcess(tmp_path / "home") as server, server.client() as client:

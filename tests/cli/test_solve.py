@@ -1,4 +1,4 @@
-"""`specs solve`, run as a person would, on tiny random models and on the bundled trio."""
+"""`specs solve`, run as a command on tiny random models and on the bundled trio."""
 
 import json
 import math
@@ -30,7 +30,7 @@ def trio(tmp_path_factory):
 
 @pytest.fixture
 def own(trio):
-    """Options that name the tiny trio on the light engine."""
+    """Command-line options that name the tiny trio on the light engine."""
     return [
         "--draft",
         str(trio["draft"]),
@@ -46,7 +46,7 @@ def own(trio):
 SMALL = ["--n", "3", "--set", "max_steps=4", "--set", "max_step_tokens=8", "--temperature", "1"]
 
 
-def test_json_has_the_stated_fields(own, capsys):
+def test_json_has_the_documented_fields(own, capsys):
     assert main(["solve", "a b c", *own, *SMALL, "--json", "--seed", "5"]) == 0
     result = json.loads(capsys.readouterr().out)
     fields = "answer text finish_reason method steps usage latency_s time_to_first_step_s seed models"
@@ -62,7 +62,7 @@ def test_json_has_the_stated_fields(own, capsys):
 
 
 def test_every_number_of_a_trace_can_be_recomputed(own, trio, tmp_path, capsys):
-    """From the three models and the trace alone: log p, log q, rewards, scores, probabilities."""
+    """log p, log q, rewards, scores and probabilities, from nothing but the three models and the trace."""
     path = tmp_path / "trace.json"
     options = ["--method", "specs:beta=3:tau=0.4:start=draft", "--set", "top_p=0.95", "--trace", str(path)]
     assert main(["solve", "a b c", *own, *SMALL, *options]) == 0
@@ -112,7 +112,7 @@ def test_every_number_of_a_trace_can_be_recomputed(own, trio, tmp_path, capsys):
     assert drafted
 
 
-def test_steps_are_shown_as_they_come(own, capsys):
+def test_steps_are_printed_as_they_are_accepted(own, capsys):
     assert main(["solve", "a b c", *own, *SMALL, "--candidates"]) == 0
     shown = capsys.readouterr().out
     assert "a b c" in shown
@@ -131,8 +131,8 @@ def test_the_question_may_come_from_standard_input(own, capsys, monkeypatch):
     assert json.loads(capsys.readouterr().out)["question"] == "a b c"
 
 
-def test_different_vocabularies_meet_through_text_when_allowed(own, trio, capsys):
-    """Refused by default; when allowed the result says so, and scores are finite."""
+def test_different_vocabularies_are_scored_through_text_when_allowed(own, trio, capsys):
+    """Refused by default; with `allow_text_scoring` the result says so, and scores are finite."""
     mixed = [*own[:2], "--target", str(trio["other"]), *own[4:]]
     assert main(["solve", "a b c", *mixed, *SMALL]) == 2
     assert "different vocabularies" in capsys.readouterr().err
@@ -146,8 +146,8 @@ def test_different_vocabularies_meet_through_text_when_allowed(own, trio, capsys
     assert result["usage"]["target"]["minimum"] is None
 
 
-def test_through_text_equals_through_ids_where_the_text_reads_the_same(trio):
-    """With one vocabulary, re-reading text whose tokens are the tokenizer's own gives the same log p."""
+def test_scoring_by_text_equals_scoring_by_ids_where_the_text_is_tokenised_alike(trio):
+    """With one vocabulary, a text whose tokens are what the tokenizer makes of it has the same log p either way."""
     from specs.methods.specreason import RATING
     from specs.types import Candidate, End, SamplingParams, Trace
 
@@ -214,7 +214,7 @@ def test_bad_input_is_one_line_that_names_it(case, capsys):
     assert printed.err.count("\n") == 1
 
 
-def test_questions_that_are_none(capsys):
+def test_missing_and_empty_questions_are_refused(capsys):
     for words, message in (
         ([], "no question; give one"),
         (["  "], "question is empty"),
@@ -224,7 +224,7 @@ def test_questions_that_are_none(capsys):
         assert message in capsys.readouterr().err
 
 
-def test_models_in_the_wrong_role(own, trio, capsys):
+def test_a_model_in_the_wrong_role_is_refused(own, trio, capsys):
     swapped = [*own[:4], "--prm", str(trio["draft"]), *own[6:]]
     assert main(["solve", "a", *swapped]) == 2
     assert "is a language model (LlamaForCausalLM), which can be read in several ways" in capsys.readouterr().err
@@ -248,7 +248,7 @@ def test_a_chat_model_can_be_the_prm(own, tmp_path, capsys):
     assert result["usage"]["prm"]["processed"] == result["usage"]["prm"]["minimum"] > 0
 
 
-def test_too_long_a_question_is_a_failure_that_says_so(own, capsys):
+def test_a_question_beyond_the_context_is_an_error_of_one_line(own, capsys):
     assert main(["solve", "a b " * 400, *own, *SMALL]) == 1
     printed = capsys.readouterr()
     assert "shorten it" in printed.err
@@ -256,7 +256,7 @@ def test_too_long_a_question_is_a_failure_that_says_so(own, capsys):
 
 
 def test_ctrl_c_prints_the_best_trace_so_far(own, tmp_path):
-    """A real process, a real SIGINT in the middle: exit code 1, the steps so far, a whole trace file."""
+    """A real process receives SIGINT in the middle of a solve: exit code 1, the steps so far, a complete trace file."""
     trace = tmp_path / "trace.json"
     command = [sys.executable, "-m", "specs", "solve", "a b c", *own, "--trace", str(trace)]
     endless = ["--method", "beam-draft", "--n", "8", "--max-tokens", "200"]
@@ -267,7 +267,7 @@ def test_ctrl_c_prints_the_best_trace_so_far(own, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        # Jobs of a shell in the background begin with Ctrl-C ignored.
+        # A shell starts background jobs with SIGINT ignored.
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
@@ -278,7 +278,7 @@ def test_ctrl_c_prints_the_best_trace_so_far(own, tmp_path):
     if "interrupted" in errors:
         assert process.returncode == 1
         assert "finish   cancelled" in rest
-    else:  # it was faster than the signal
+    else:  # the solve ended before the signal arrived
         assert process.returncode == 0
     assert json.loads(trace.read_text())["steps"]
     assert len(lines) == 6
@@ -295,7 +295,7 @@ def test_out_of_memory_is_one_line(own, capsys, monkeypatch):
     assert "out of memory; use smaller models" in capsys.readouterr().err
 
 
-def test_nothing_half_written_stays_behind(own, tmp_path, monkeypatch, capsys):
+def test_a_failed_write_leaves_no_partial_file(own, tmp_path, monkeypatch, capsys):
     from specs.traces import schema as record
 
     monkeypatch.setattr(record.os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
@@ -305,7 +305,7 @@ def test_nothing_half_written_stays_behind(own, tmp_path, monkeypatch, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_closed_reader_is_no_traceback(own):
+def test_a_closed_output_pipe_prints_no_traceback(own):
     command = [sys.executable, "-m", "specs", "solve", "a b c", *own, *SMALL, "--candidates"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -326,7 +326,7 @@ def test_help_and_version_start_quickly():
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
 @pytest.mark.parametrize("words", [["--version"], ["solve", "--help"], ["grade", "--help"]])
 def test_a_full_disk_is_one_line(words):
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}  # argparse hides that one
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}  # or argparse hides it
     command = [sys.executable, "-m", "specs", *words]
     with open("/dev/full", "w") as full:
         run = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=env)
@@ -335,8 +335,8 @@ def test_a_full_disk_is_one_line(words):
     assert "No space left on device" in run.stderr
 
 
-def test_the_light_engine_leaves_no_trace_on_the_machine(own, tmp_path):
-    """onnxruntime would write an identity of the user into the home folder and report to its makers."""
+def test_the_light_engine_writes_nothing_to_the_home_folder(own, tmp_path):
+    """By default onnxruntime writes an identifier of the user into the home folder and sends telemetry to Microsoft."""
     home = tmp_path / "home"
     home.mkdir()
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "ORT_"))}
@@ -347,15 +347,15 @@ def test_the_light_engine_leaves_no_trace_on_the_machine(own, tmp_path):
 
 
 def test_labels_that_a_model_has_no_rows_for_are_named(trio):
-    """A causal model as PRM whose labels lie beyond its head."""
+    """A causal model as PRM whose labels lie outside its output matrix."""
     from specs.engines.local.onnx.backend import load_light
 
     with pytest.raises(ModelError, match=r"has no token 100000, only .*; use the tokenizer that belongs to the model"):
         load_light(trio["target"], labels=(3, 100_000))
 
 
-def test_a_candidate_that_shows_nothing_in_a_text_is_impossible_there(trio):
-    """Read through its text it has no tokens: log p is -inf and its rating 0; the others keep theirs."""
+def test_a_candidate_without_any_text_is_impossible_under_text_scoring(trio):
+    """Its text has no tokens: log p is -inf and its rating is 0; the other candidates keep their scores."""
     from specs.methods.specreason import RATING
     from specs.types import Candidate, End, SamplingParams, Trace
 

@@ -1,4 +1,4 @@
-"""`specs view`, run as a person would: the page holds the traces, and nothing in them can leave their place."""
+"""`specs view`, run as a command: the page holds the traces, and no text of a trace can become markup or script."""
 
 import gzip
 import json
@@ -23,13 +23,13 @@ def trace(tmp_path_factory):
 
 
 def embedded(page):
-    """The traces that a page holds."""
+    """The traces that a page embeds, parsed."""
     found = re.findall(r'<script type="application/json" id="traces">(.*?)</script>', page, re.DOTALL)
     assert len(found) == 1
     return json.loads(found[0])
 
 
-def test_the_page_holds_the_trace_whole_and_is_named_after_it(trace, capsys):
+def test_the_page_holds_the_whole_trace_and_is_named_after_it(trace, capsys):
     assert main(["view", str(trace)]) == 0
     assert capsys.readouterr().out == f"page     {trace.with_suffix('.html')}\n"
     assert embedded(trace.with_suffix(".html").read_text()) == [json.loads(trace.read_text())]
@@ -56,7 +56,7 @@ def test_numbers_that_json_cannot_hold_stay_readable(trace, tmp_path):
     assert (step["candidates"][0]["log_p"], step["ess"]) == ("-inf", "nan")
 
 
-def test_what_a_model_wrote_cannot_leave_its_place(trace):
+def test_text_that_a_model_wrote_is_escaped(trace):
     whole = {**json.loads(trace.read_text()), "question": HOSTILE, "answer": HOSTILE}
     page, plain = html([whole]), html([])
     assert embedded(page) == [whole]
@@ -64,7 +64,7 @@ def test_what_a_model_wrote_cannot_leave_its_place(trace):
         assert page.count(mark) == plain.count(mark)
 
 
-def test_the_page_names_no_other_place_and_allows_only_itself(trace):
+def test_the_page_loads_nothing_from_elsewhere(trace):
     for page in (html(), html([json.loads(trace.read_text())])):
         assert set(re.findall(r"\w+://[\w./]+", page)) == {"http://www.w3.org/2000/svg"}
         policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)[1].replace("&#x27;", "'")
@@ -96,7 +96,7 @@ def test_bad_input_is_one_line_that_names_it(arguments, message, trace, tmp_path
     assert list(tmp_path.glob("*.html")) == []
 
 
-def test_it_needs_none_of_the_servers_packages(trace, tmp_path):
+def test_it_needs_no_package_of_the_extra_serve(trace, tmp_path):
     code = (
         "import sys; sys.modules.update(fastapi=None, starlette=None, uvicorn=None, prometheus_client=None); "
         f"from specs.cli import main; sys.exit(main(['view', {str(trace)!r}, '--out', {str(tmp_path / 'p.html')!r}]))"

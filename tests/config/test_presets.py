@@ -1,4 +1,4 @@
-"""Presets: what was calibrated is what is solved with, and a broken file is one line."""
+"""Presets: a solve takes exactly the settings that calibration wrote, and a broken file is an error of one line."""
 
 import json
 from dataclasses import asdict
@@ -18,13 +18,13 @@ MADE = Preset("specs", asdict(Specs(n=2, tau=0.3, start="draft")), LAW, {"models
 
 
 def _written(path, **changes):
-    """A file with fields changed, those that are None left out."""
+    """Write a preset with some fields changed; a field that is None is left out."""
     value = {name: one for name, one in {**asdict(MADE), **changes}.items() if one is not None}
     path.write_text(json.dumps(value))
     return path
 
 
-def test_solve_takes_what_read_gives(tmp_path):
+def test_solve_accepts_what_read_returns(tmp_path):
     MADE.write(tmp_path / "preset.json")
     assert Preset.of(tmp_path / "preset.json") == MADE
     settings = solve("q", toy.models(), **presets.read(tmp_path / "preset.json")).settings
@@ -37,7 +37,7 @@ def test_options_that_are_left_out_are_the_defaults(tmp_path):
     assert read == {"method": "rsd", "tau": 1, **LAW}
 
 
-def test_other_models_are_named():
+def test_models_other_than_those_of_the_preset_are_reported():
     assert MADE.foreign({"draft": "q", "target": "p", "prm": "other"}) == ["prm is other, not r"]
     assert MADE.foreign({"draft": "q", "prm": "r"}) == []
 
@@ -62,7 +62,7 @@ def test_other_models_are_named():
         ({"provenance": {"models": "q"}}, "the models of 'provenance' are 'q'"),
     ],
 )
-def test_broken_presets_are_named(changes, message, tmp_path):
+def test_broken_presets_are_refused(changes, message, tmp_path):
     with pytest.raises(InputError, match=rf"^preset \S*preset.json: {message}[^\n]*$"):
         Preset.of(_written(tmp_path / "preset.json", **changes))
 
@@ -77,7 +77,7 @@ def test_files_that_are_no_presets(tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_default_fits_its_option_and_text_for_a_number_does_not(name):
+def test_every_default_is_a_valid_value_and_text_for_a_number_is_not(name):
     method = make(name)
     for option in options_of(name):
         assert make(name, **{option: getattr(method, option)}) == method

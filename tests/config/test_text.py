@@ -1,4 +1,4 @@
-"""Options as text: what is written is what is read, and what cannot be read is named."""
+"""Options as text: an option that was written is read back with the same value; unreadable text is refused by name."""
 
 import math
 from typing import Literal
@@ -19,7 +19,7 @@ from specs.methods.registry import NAMES, SPECULATING, make, options_of
 
 
 @pytest.mark.parametrize("name", [*NAMES, *SPECULATING])
-def test_the_text_of_every_default_is_read_as_the_default(name):
+def test_the_text_of_every_default_is_read_as_that_default(name):
     defaults = defaults_of(name)
     assert defaults.keys() == options_of(name)
     for option, default in defaults.items():
@@ -55,7 +55,7 @@ def test_every_option_is_described(name):
         ("target+speculation:speculate=4", {"speculate": 4}),
     ],
 )
-def test_what_is_written_is_read(text, wanted):
+def test_options_in_text_are_read_as_these_values(text, wanted):
     name, options = method_from_text(text)
     assert name == text.strip().partition(":")[0]
     assert options == wanted
@@ -87,13 +87,13 @@ def test_what_is_written_is_read(text, wanted):
         ("specs:switch-on=step:switch_on=step", "switch_on is given twice"),
     ],
 )
-def test_what_cannot_be_read_is_named(text, message):
+def test_unreadable_text_is_refused_by_name(text, message):
     with pytest.raises(InputError) as found:
         method_from_text(text)
     assert message in str(found.value)
 
 
-def test_an_option_of_whichever_method():
+def test_an_option_is_read_without_naming_a_method():
     assert option_from_text("width=4") == ("width", 4)
     assert option_from_text("switch-on=step") == ("switch_on", "step")
     assert option_from_text("speculate=2") == ("speculate", 2)
@@ -122,7 +122,7 @@ def test_an_option_of_whichever_method():
         ("inf", float, math.inf),
     ],
 )
-def test_values_are_read_by_their_kind(text, kind, value):
+def test_values_are_read_according_to_their_type(text, kind, value):
     assert value_from_text(text, kind) == value
     if value is not UNREADABLE and text == text.strip().lower():
         assert text_of(value) == text

@@ -1,4 +1,4 @@
-r"""The normal form: equal answers have one, different ones have two; reading numbers is exact."""
+r"""The normal form: equal answers have the same one, different answers different ones; numbers are read exactly."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_no_two_of_these_answers_have_one_normal_form():
 
 
 @pytest.mark.parametrize("kind", DIFFERENT)
-def test_the_normal_form_deletes_no_difference(kind):
+def test_different_answers_have_different_normal_forms(kind):
     same = [(one, other) for one, other in pairs(DIFFERENT[kind]) if normal(one) == normal(other)]
     assert same == []
 
@@ -117,7 +117,7 @@ def test_the_normal_form_deletes_no_difference(kind):
         ("3–5", "3-5"),
         (r"3\overline{5}", r"3.\overline{5}"),
         ("0.3", r"0.\overline{3}"),
-        ("2 5/3", "11/3"),  # no mixed number: 5/3 is more than 1
+        ("2 5/3", "11/3"),  # not a mixed number, because 5/3 exceeds 1
         ("$5", "5"),
         ("2^{1/2}", "2^1/2"),
         ("x=5", "5"),
@@ -138,7 +138,7 @@ def test_the_normal_form_deletes_no_difference(kind):
         (r"\sqrt{12}", r"\sqrt12"),
     ],
 )
-def test_what_may_mean_something_stays(one, other):
+def test_differences_that_may_matter_are_kept(one, other):
     assert normal(one) != normal(other)
 
 
@@ -148,7 +148,7 @@ def test_nothing_has_no_normal_form(nothing):
 
 
 @given(st.fractions(max_denominator=10**9))
-def test_every_spelling_of_a_number_is_its_value(value):
+def test_all_spellings_of_a_number_have_its_value(value):
     spellings = [
         decimal(value),
         str(value),
@@ -160,12 +160,12 @@ def test_every_spelling_of_a_number_is_its_value(value):
 
 
 @given(st.integers(-(10**12), 10**12))
-def test_thousands_part_only_where_they_are_thousands(value):
+def test_separators_are_dropped_between_thousands_only(value):
     assert normal(f"{value:,}") == normal(f"{value:,}".replace(",", r",\!")) == str(value)
 
 
 @given(st.lists(st.sampled_from([*"12xR,.{}()[]^_-+= $/%", r"\frac", r"\text{", r"\pm", "and", "½", r"\{"])))
-def test_any_text_has_a_normal_form_and_white_space_around_it_is_nothing(pieces):
+def test_any_text_has_a_normal_form_and_outer_white_space_does_not_matter(pieces):
     text = "".join(pieces)
     assert normal(f" {text} ") == normal(text)
 
@@ -233,7 +233,7 @@ def test_a_list_is_split_outside_brackets():
     ]  # fmt: skip
 
 
-def test_an_answer_too_long_or_too_deep_is_its_text():
+def test_the_normal_form_of_an_answer_too_long_or_too_deep_is_its_text():
     for endless in ("9 " * 5000, "(" * 5000, r"\frac{" * 5000, "{" * 50 + "1" + "}" * 50):
         assert normal(endless) == " ".join(endless.split())
 

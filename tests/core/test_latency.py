@@ -1,4 +1,4 @@
-"""The running estimate of what steps cost: worked by hand, and what it learns."""
+"""The running estimate of step latencies: updates worked by hand, and what the estimate learns from simulated steps."""
 
 import math
 from dataclasses import replace
@@ -10,7 +10,7 @@ from specs.core.latency import LONGEST, Estimate, Kind
 
 
 def test_the_first_step_moves_the_level_as_worked_out_by_hand():
-    """Prior of the level: -1.6 nats, sd 2, wandering by 0.08; a step is within 0.3 nats of what is expected."""
+    """Prior of the log-latency level: mean -1.6, sd 2, drift 0.08 a step; the noise of a step is 0.3. All in nats."""
     seconds = math.exp(-1.6 - 1.5)
     variance = 2.0**2 + 0.08**2
     gain = variance / (variance + 0.3**2)
@@ -20,7 +20,7 @@ def test_the_first_step_moves_the_level_as_worked_out_by_hand():
     assert after.mean[1:] == Estimate().mean[1:]
 
 
-def test_what_is_expected_is_the_mean_of_a_log_normal_time():
+def test_the_expected_latency_is_the_mean_of_a_log_normal_law():
     estimate = replace(Estimate(), mean=(-3.0, 0.5, 1.0, 2.0, 0.2, 0.4), covariance=((0.0,) * 6,) * 6)
     half = 0.3**2 / 2
     assert estimate.seconds(Kind.NO_CONTEXT, 1) == pytest.approx(math.exp(-3.0 + half))
@@ -35,7 +35,7 @@ COST = {Kind.NO_CONTEXT: 0.02, Kind.REWARDED: 0.03, Kind.VERIFIED: 0.05, Kind.TA
 
 
 def learned(rng, rounds, factor=1.0, kinds=tuple(Kind), estimate=None):
-    """An estimate that has seen steps of known cost, each off by a factor of its own."""
+    """An estimate after `rounds` of steps of known cost, each with log-normal noise."""
     estimate = estimate or Estimate()
     for _ in range(rounds):
         for kind in kinds:
@@ -55,7 +55,7 @@ def test_costs_are_learned_from_steps_of_all_kinds():
                 assert estimate.seconds(kind, 8) == pytest.approx(cost * 8**0.15, rel=0.35)
 
 
-def test_a_machine_that_slows_down_under_one_kind_is_known_to_be_slow_for_all():
+def test_a_slowdown_seen_in_one_kind_of_step_applies_to_all_kinds():
     rng = np.random.default_rng(1)
     usual = learned(rng, 100)
     slow = learned(rng, 60, 3.0, (Kind.VERIFIED,), usual)
@@ -63,22 +63,22 @@ def test_a_machine_that_slows_down_under_one_kind_is_known_to_be_slow_for_all():
         assert slow.seconds(kind, 1) / usual.seconds(kind, 1) == pytest.approx(3.0, rel=0.35)
 
 
-def test_a_step_that_took_far_longer_counts_as_three_deviations():
+def test_an_outlier_counts_as_three_standard_deviations():
     usual = learned(np.random.default_rng(2), 50)
     one, other = (usual.seen(Kind.VERIFIED, 8, False, seconds) for seconds in (10.0, 1e6))
     assert one == other
     assert one.seconds(Kind.VERIFIED, 8) < 1.4 * usual.seconds(Kind.VERIFIED, 8)
 
 
-def test_an_estimate_is_a_value_that_solves_share():
+def test_an_estimate_is_immutable():
     estimate = Estimate()
     estimate.seen(Kind.TARGET, 8, True, 1.0)
     estimate.solved(3, 0.5)
     assert estimate == Estimate()
 
 
-def test_steps_left_are_a_quantile_of_the_solutions_that_have_more():
-    """Two solutions of 3 steps, one of 5, one of 6."""
+def test_expected_steps_left_are_a_quantile_over_the_solutions_that_have_more():
+    """Four finished solutions: two of 3 steps, one of 5 and one of 6."""
     estimate = replace(Estimate(), lengths=(0, 0, 2, 0, 1, 1, *[0] * (LONGEST - 6)))
     assert [estimate.left(0, q) for q in (0.25, 0.5, 0.75, 0.9)] == [3, 3, 5, 6]
     assert [estimate.left(done, 0.75) for done in (1, 2, 3, 4, 5)] == [4, 3, 3, 2, 1]

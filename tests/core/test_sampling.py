@@ -33,11 +33,11 @@ def test_nucleus_is_the_smallest_set_that_reaches_top_p(top_p, kept):
 
 
 def test_nucleus_is_taken_after_temperature():
-    # At temperature 0.25 the first token alone holds 0.88 of the mass.
+    # At temperature 0.25 the first token alone has probability 0.88.
     assert np.exp(log_law(LOGITS, 0.25, 0.85))[0] == pytest.approx([1, 0, 0, 0])
 
 
-def test_equal_tokens_at_the_edge_keep_the_first():
+def test_of_equal_tokens_at_the_edge_of_the_nucleus_the_first_stays():
     assert np.exp(log_law(np.zeros((1, 4)), 1.0, 0.5))[0] == pytest.approx([0.5, 0.5, 0, 0])
 
 
@@ -45,13 +45,13 @@ def test_integer_logits_are_read_as_numbers():
     assert np.exp(log_law(np.array([[0, 0]])))[0] == pytest.approx([0.5, 0.5])
 
 
-def test_inversion_reads_the_uniform_as_cumulative_mass():
+def test_sampling_inverts_the_cumulative_distribution():
     tokens, gains = sample(LOGITS, 1.0, 1.0, [0] * 5, [0.0, 0.49, 0.51, 0.81, 0.9999999999])
     assert tokens == [0, 0, 1, 2, 3]
     assert gains == pytest.approx(LOGITS[0, tokens].tolist())
 
 
-def test_draws_may_share_rows():
+def test_several_draws_may_read_the_same_row():
     assert sample(np.log([[0.9, 0.1], [0.1, 0.9]]), 1.0, 1.0, [1, 0, 1], [0.5, 0.5, 0.05])[0] == [1, 0, 0]
 
 
@@ -70,7 +70,7 @@ LAWS = [(1.0, 1.0), (0.7, 1.0), (0.8, 0.9), (0.0, 1.0), (1e-40, 1.0)]
         ([-math.inf] * 3, "-infinity for all tokens"),
     ],
 )
-def test_a_row_that_says_nothing_has_no_law(row, word, law):
+def test_a_row_without_a_valid_distribution_is_refused(row, word, law):
     rows = np.array([[0.0, 1.0, 2.0], row], np.float32)
     with pytest.raises(FloatingPointError, match=f"^{word}$"):
         log_law(rows, *law)
@@ -80,8 +80,8 @@ def test_a_row_that_says_nothing_has_no_law(row, word, law):
 
 @pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize("least", [-math.inf, float(np.finfo(np.float32).min)])
-def test_impossible_tokens_beside_others_are_no_fault(law, least):
-    """Masks are minus infinity, or the lowest number there is: either way the token is never drawn."""
+def test_impossible_tokens_beside_possible_ones_are_no_error(law, least):
+    """Masks are minus infinity or the lowest finite number: in both cases the token is never drawn."""
     rows = np.array([[least, 1.0, least, 5.0]], np.float32)
     found = np.exp(log_law(rows, *law))[0]
     assert found[[0, 2]].tolist() == [0.0, 0.0]
@@ -90,14 +90,14 @@ def test_impossible_tokens_beside_others_are_no_fault(law, least):
     assert set(tokens) <= {1, 3}
 
 
-def test_what_overflows_over_the_temperature_has_no_law():
+def test_logits_that_overflow_when_divided_by_the_temperature_are_refused():
     for ask in (log_law, lambda *law: sample(*law, 1.0, [0], [0.5])):
         with pytest.raises(FloatingPointError, match=r"^infinite$"):
             ask(np.array([[0.0, 2e38]], np.float32), 0.5)
 
 
 @pytest.mark.parametrize("temperature", [9e-31, 1e-38, 1e-45, 1e-300])
-def test_a_temperature_near_0_is_0(temperature):
+def test_a_temperature_near_0_is_read_as_0(temperature):
     assert log_law(LOGITS.astype(np.float32), temperature).tolist() == [[0.0, -math.inf, -math.inf, -math.inf]]
     assert sample(LOGITS.astype(np.float32), temperature, 1.0, [0], [0.999]) == ([0], [0.0])
 

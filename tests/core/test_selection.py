@@ -19,7 +19,7 @@ def test_log_ratio_by_hand():
     assert log_ratio(candidate(-2.0, -3.5)) == 1.5
     assert log_ratio(candidate(-2.0, None)) == 0.0  # the target's own step
     assert log_ratio(candidate(None, -3.0)) == 0.0  # scored by reward alone
-    assert log_ratio(candidate(-math.inf, -3.0)) == -math.inf  # outside the target's nucleus
+    assert log_ratio(candidate(-math.inf, -3.0)) == -math.inf  # outside the target's nucleus (top-p)
     assert log_ratio(candidate(-1.0, -math.inf)) == -math.inf
 
 
@@ -55,13 +55,13 @@ def test_no_support(scores):
     assert sum(decision.probabilities) == 0
 
 
-def test_best_without_support_and_with_gaps():
+def test_the_best_candidate_where_some_or_all_lack_support():
     assert choose_best([math.nan, -math.inf]).chosen is None
     assert choose_best([math.nan, 0.2, 0.2]).chosen == 1
 
 
 @given(st.lists(finite, min_size=1, max_size=9), finite)
-def test_a_common_shift_changes_nothing(scores, shift):
+def test_a_common_shift_of_scores_changes_no_probability(scores, shift):
     assert softmax([s + shift for s in scores]) == pytest.approx(softmax(scores), abs=1e-9)
 
 
@@ -75,7 +75,7 @@ def test_an_impossible_candidate_is_never_drawn(scores, uniform):
 
 @given(st.lists(finite, min_size=1, max_size=5), st.integers(1, 4))
 def test_merging_m_equal_candidates_adds_log_m(scores, copies):
-    """Drawing among copies is drawing the merged one with +log m in its score (METHOD: duplicates)."""
+    """m equal candidates have the probability of one with log m added to its score (docs/method.md, Duplicates)."""
     apart = softmax(scores + [scores[0]] * (copies - 1))
     merged = softmax([scores[0] + math.log(copies), *scores[1:]])
     assert apart is not None
@@ -86,7 +86,7 @@ def test_merging_m_equal_candidates_adds_log_m(scores, copies):
 
 
 def test_draws_follow_the_probabilities():
-    """Chi-square with 3 degrees; a right sampler fails with probability 1e-5 (fixed seed)."""
+    """Chi-square with 3 degrees of freedom; a correct sampler fails with probability 1e-5 (fixed seed)."""
     scores = [0.0, 1.0, -1.0, 2.0]
     p = softmax(scores)
     uniforms = np.random.default_rng(0).random(20_000)
@@ -94,5 +94,5 @@ def test_draws_follow_the_probabilities():
     assert ((counts - 20_000 * p) ** 2 / (20_000 * p)).sum() < 25.9
 
 
-def test_first_of_equals():
+def test_of_equal_scores_the_first_is_best():
     assert first_of_equals([(1,), (2,), (1,), (1,), (2,)]) == [None, None, 0, 0, 1]

@@ -1,7 +1,6 @@
-"""Laws of the intervals: coverage, clustering, pairing, and what a non-inferiority claim risks.
+"""Laws of the intervals: coverage, clustering, pairing, and the false-alarm rate of a non-inferiority claim.
 
-Simulations have fixed seeds; the odds stated are those of a correct implementation failing
-with a fresh seed.
+Simulations have fixed seeds; the stated odds are those of a correct implementation failing with a fresh seed.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from specs.core.statistics import (
 )
 
 
-def test_wilson_hand_worked():
+def test_wilson_by_hand():
     # z = 1.959964: centre (p + z2/2n) / (1 + z2/n), half z/(1 + z2/n) sqrt(p(1-p)/n + z2/4n2)
     assert wilson(10, 20) == pytest.approx((0.299298, 0.700702), abs=1e-6)
     assert wilson(0, 10) == pytest.approx((0.0, 3.841459 / 13.841459), abs=1e-6)
@@ -41,7 +40,7 @@ def test_wilson_is_symmetric_and_exact_at_its_ends(trials):
 
 
 def test_wilson_covers_as_stated():
-    """Exact coverage, no sampling: binomial masses summed over a grid of proportions."""
+    """Exact coverage without sampling: binomial probabilities summed, on a grid of proportions."""
     trials = 50
     masses = np.array([math.comb(trials, k) for k in range(trials + 1)], float)
     ends = np.array([wilson(k, trials) for k in range(trials + 1)])
@@ -53,29 +52,29 @@ def test_wilson_covers_as_stated():
     assert min(coverage) > 0.91
 
 
-def test_confidence_is_the_width():
+def test_a_higher_confidence_gives_a_wider_interval():
     assert wilson(10, 20, 0.5).low > wilson(10, 20).low > wilson(10, 20, 0.999).low
 
 
-def test_one_row_a_cluster_is_wilson():
+def test_with_one_row_a_cluster_the_interval_is_wilson_s():
     values = [1.0] * 7 + [0.0] * 4
     assert clustered_mean_interval(values, range(11)) == pytest.approx(wilson(7, 11))
 
 
-def test_copies_of_a_row_add_nothing():
-    """Ten problems copied 5 times tell almost what ten problems tell, and never more."""
+def test_copies_of_a_row_do_not_narrow_the_interval():
+    """Ten problems copied 5 times: the interval is never narrower than for ten rows, and at most 20% wider."""
     values, problems = np.array([1, 1, 1, 0, 1, 0, 1, 1, 0, 1.0]), list(range(10))
     once, copied = wilson(7, 10), clustered_mean_interval(values.repeat(5), np.repeat(problems, 5).tolist())
     assert copied.low <= once.low
     assert copied.high >= once.high
     assert copied.high - copied.low < 1.2 * (once.high - once.low)
-    # without any spread, and with a single problem, the same holds exactly
+    # without any spread, or with a single problem, the interval is exactly that of the uncopied rows
     assert clustered_mean_interval([1.0] * 15, [0, 1, 2] * 5) == pytest.approx(wilson(3, 3))
     assert clustered_mean_interval([1.0, 0.0], [4, 4]) == pytest.approx(wilson(0.5, 1))
 
 
 def test_clustered_interval_covers_where_wilson_does_not():
-    """60 problems of Beta(0.9, 0.6) difficulty, 4 repeats: 95% within 2.5% (odds of failing 1 in 10,000)."""
+    """60 problems of Beta(0.9, 0.6) difficulty, 4 repeats: coverage of 95% within 2.5% (fails 1 in 10,000 times)."""
     rng = np.random.default_rng(3)
     clusters = np.repeat(np.arange(60), 4).tolist()
     covered = naive = 0
@@ -90,8 +89,8 @@ def test_clustered_interval_covers_where_wilson_does_not():
     assert naive / 1500 < 0.85
 
 
-def test_difference_hand_worked():
-    """Two clusters of differences 1 and 0: a resample's mean is 0, 1/2, 1 with odds 1:2:1, spread by sqrt(2)."""
+def test_difference_by_hand():
+    """Two clusters with differences 1 and 0: a resample's mean is 0, 1/2 or 1 with odds 1:2:1, spread by sqrt(2)."""
     found = paired_difference([1.0, 1.0], [0.0, 1.0], ["x", "y"])
     wide = math.sqrt(2) / 2
     assert found == pytest.approx((0.5, 0.5 - wide, 0.5 + wide, 0.5 - wide, 0.5, 1), rel=0.05)
@@ -99,10 +98,10 @@ def test_difference_hand_worked():
 
 @pytest.mark.slow
 def test_difference_covers_and_errs_as_stated():
-    """True difference -5 points at 16% discordance, 250 problems (40 that differ), 600 times.
+    """True difference -5 points; 250 problems of which 16% (40) are discordant; 600 simulations.
 
-    Coverage 95% within 3.5%, and a claim of "not worse by 5 points", false by a hair, made 5%
-    of the time within 4% (odds of failing about 1 in 10,000 each).
+    Coverage is 95% within 3.5%. The claim "not worse by 5 points", false by a hair, is made in 5% of the simulations
+    within 4% (each bound fails about 1 in 10,000 times).
     """
     rng = np.random.default_rng(1)
     covered = false_alarms = 0
@@ -116,7 +115,7 @@ def test_difference_covers_and_errs_as_stated():
 
 
 def test_pairing_beats_not_pairing():
-    """Two methods right on nearly the same problems: pairs cancel the problems' difficulty."""
+    """Two methods are right on nearly the same problems: pairing cancels the difficulty of problems."""
     rng = np.random.default_rng(5)
     easy = rng.random(300) < 0.6
     a, b = easy ^ (rng.random(300) < 0.04), easy ^ (rng.random(300) < 0.04)
@@ -132,7 +131,7 @@ def test_clustering_widens_a_difference():
     rows = paired_difference(differences, np.zeros(200), range(200))
     problems = paired_difference(differences, np.zeros(200), np.repeat(np.arange(50), 4).tolist())
     assert problems.mean == rows.mean
-    # every row four times: the standard error doubles
+    # with every row four times, the standard error doubles
     assert problems.high - problems.low == pytest.approx(2 * (rows.high - rows.low), rel=0.12)
 
 
@@ -146,13 +145,13 @@ def test_difference_is_antisymmetric_seeded_and_ordered():
     assert found != paired_difference(a, b, problems, 5)
 
 
-def test_a_method_against_itself():
+def test_a_method_compared_with_itself():
     a = [1.0, 0.0, 1.0, 1.0]
     assert paired_difference(a, a, range(4)) == (0.0, 0.0, 0.0, 0.0, 1.0, 0)
     assert median_ratio_interval([2.0, 3.0, 5.0], [2.0, 3.0, 5.0]) == (1.0, 1.0, 1.0)
 
 
-def test_one_problem_bounds_nothing():
+def test_one_problem_gives_no_bound():
     found = paired_difference([1.0, 1.0], [0.0, 1.0], ["x", "x"])
     assert found == (0.5, -math.inf, math.inf, -math.inf, 1.0, 1)
     assert mean_interval([1.0, 3.0], ["x", "x"]) == (-math.inf, math.inf)
@@ -167,8 +166,8 @@ def test_non_inferior_is_strict_at_the_margin():
         non_inferior(0.0, -0.01, 30)
 
 
-def test_fewer_than_thirty_that_differ_say_nothing():
-    """Two methods that never differ have a difference of exactly 0 over four problems, which proves nothing."""
+def test_fewer_than_thirty_discordant_problems_give_no_verdict():
+    """Two methods that never differ on four problems have a difference of exactly 0, which proves nothing."""
     alike = paired_difference(np.zeros(4), np.zeros(4), range(4))
     assert alike.lower_bound == 0
     assert non_inferior(alike.lower_bound, 0.02, alike.discordant) is Verdict.TOO_FEW
@@ -176,14 +175,17 @@ def test_fewer_than_thirty_that_differ_say_nothing():
         assert non_inferior(0.5, 0.02, discordant) is non_inferior(-0.5, 0.02, discordant) is Verdict.TOO_FEW
 
 
-def test_median_ratio_hand_worked():
-    """Ratios 1 and 3: a resample's median is 1, 2, 3 with odds 1:2:1."""
+def test_median_ratio_by_hand():
+    """Ratios 1 and 3: a resample's median is 1, 2 or 3 with odds 1:2:1."""
     assert median_ratio_interval([1.0, 6.0], [1.0, 2.0]) == (2.0, 1.0, 3.0)
 
 
 @pytest.mark.slow
 def test_median_ratio_covers_as_stated():
-    """Log-normal ratios of median 1: 94% within 4.5% (the bootstrap of a median runs a little short)."""
+    """Log-normal ratios of median 1: coverage of 94% within 4.5% (fails 1 in 700 times).
+
+    A bootstrap of a median covers slightly less than the nominal 95%.
+    """
     rng = np.random.default_rng(2)
     covered = 0
     for seed in range(300):
@@ -192,8 +194,8 @@ def test_median_ratio_covers_as_stated():
     assert covered / 300 == pytest.approx(0.94, abs=0.045)
 
 
-def test_median_ratio_is_of_pairs():
-    """Problems of very different cost, each 20% quicker: the pairs say so exactly."""
+def test_the_median_ratio_is_over_pairs():
+    """Problems of very different cost, each 20% faster: paired, the ratio is exactly 0.8."""
     cost = np.geomspace(0.1, 100, 40)
     assert median_ratio_interval(0.8 * cost, cost) == pytest.approx((0.8, 0.8, 0.8))
 
@@ -203,7 +205,7 @@ def test_percentiles():
 
 
 def _correlated(rng, problems=60, repeats=3):
-    """Right or wrong of two methods on problems of different difficulty, and the problem of each row."""
+    """Outcomes of two methods on problems of different difficulty, and the problem of each row."""
     easy = rng.beta(0.9, 0.6, problems)
     a, b = ((rng.random((problems, repeats)) < share[:, None]).astype(float) for share in (easy, easy**1.3))
     return a.ravel(), b.ravel(), np.repeat(np.arange(problems), repeats).tolist()
@@ -241,9 +243,9 @@ def test_clusters_weigh_as_in_cluster_robust_least_squares():
 
 
 def test_bootstrap_is_that_of_scipy():
-    """The percentile interval of whole clusters of unequal size, before its widening by sqrt(G / (G - 1)).
+    """The percentile interval over whole clusters of unequal size, before it is widened by sqrt(G / (G - 1)).
 
-    Ends within 0.08 standard errors: the Monte Carlo error of a 2.5% quantile of 10,000 is about 0.027.
+    Ends agree within 0.08 standard errors: the Monte Carlo error of a 2.5% quantile of 10,000 resamples is about 0.027.
     """
     from scipy.stats import bootstrap
 
@@ -270,13 +272,13 @@ def test_bootstrap_is_that_of_scipy():
 
 
 def test_p_by_hand():
-    """Differences 1 and 0: a resample's widened mean is below, above, above 0 with odds 1:2:1."""
+    """Differences 1 and 0: a resample's widened mean is below 0 or above it with odds 1:3."""
     found = paired_difference([1.0, 1.0], [0.0, 1.0], ["x", "y"])
     assert found.p == pytest.approx(0.5, abs=0.03)
 
 
 def test_p_and_interval_agree():
-    """p is below 5% exactly when the 95% interval leaves out 0, but for a rank or two of 10,000."""
+    """p is below 5% exactly when the 95% interval excludes 0, except for a rank or two of 10,000 resamples."""
     rng = np.random.default_rng(14)
     for seed in range(60):
         differences = rng.choice([1.0, 0.0, -1.0], 80, p=[0.18, 0.74, 0.08])
@@ -287,9 +289,9 @@ def test_p_and_interval_agree():
 
 @pytest.mark.slow
 def test_p_errs_as_stated_and_stays_near_mcnemar():
-    """Equal methods, 100 problems, 25 discordant: p < 5% in 5% of 500 runs within 4% (odds of failing 1 in 10,000).
+    """Equal methods, 100 problems, 25 discordant, 500 runs: p < 5% in 5% of them within 4% (fails 1 in 10,000 times).
 
-    McNemar's exact test is the sanity bound, since it is conservative; its mid-p form is not, and close.
+    p exceeds that of McNemar's exact test, which is conservative, by at most 0.02, and is near its mid-p where small.
     """
     from scipy.stats import binom
     from statsmodels.stats.contingency_tables import mcnemar

@@ -31,13 +31,13 @@ def test_boxed(text, answer):
     assert boxed(text) == answer
 
 
-def test_boxes_stand_in_their_order_and_nested_ones_count_once():
+def test_boxes_are_listed_in_order_and_nested_ones_once():
     assert boxes(r"\boxed{3}, \boxed{\boxed{5}} and \boxed{ \frac{7}{2} }; \boxed{ }") == ["3", "5", r"\frac{7}{2}"]
 
 
 @pytest.mark.parametrize("piece", [r"\boxed{", r"\boxed{\{", "{", r"\boxed{1} \boxed{", "\\"])
 def test_boxes_are_found_in_one_pass_over_the_text(piece):
-    text = piece * (400_000 // len(piece))  # in 0.1 s; a pass for each open box would take minutes
+    text = piece * (400_000 // len(piece))  # takes 0.1 s; scanning again from each open box would take minutes
     start = time.perf_counter()
     boxed(text)
     assert time.perf_counter() - start < 10
@@ -57,28 +57,28 @@ def test_boxes_are_found_in_one_pass_over_the_text(piece):
     ],
 )
 def test_spellings_of_one_answer(one, other):
-    if other == ".5":  # not written by any of our models: stays as it is
+    if other == ".5":  # a spelling that none of our models writes: only the normal form of the other one is checked
         assert normal(one) == "0.5"
     else:
         assert normal(one) == normal(other)
 
 
-def test_different_answers_stay_apart():
+def test_different_answers_are_counted_apart():
     assert len({normal(a) for a in ("1", "-1", "10", "1.5", "15", "x")}) == 6
 
 
-def test_majority_counts_equal_answers_together():
+def test_majority_adds_up_equal_answers():
     assert majority(["3", "3.0", "4", None]) == pytest.approx([2 / 3, 2 / 3, 1 / 3, 0.0])
     assert majority([None, None]) == [0.0, 0.0]
     assert majority([r"\frac12", "0.5", "1/2", r"50\%", "2"]) == pytest.approx([0.8, 0.8, 0.8, 0.8, 0.2])
     assert majority(["R", "r", "1 2", "12"]) == [0.25] * 4
 
 
-def test_nothing_has_no_vote():
+def test_an_empty_answer_has_no_vote():
     assert majority(["", " ", "$$", "3", None]) == [0.0, 0.0, 0.0, 1.0, 0.0]
 
 
-def test_a_character_cut_in_two_is_joined_again():
+def test_a_character_split_between_steps_is_joined():
     left, right = "caf\u00e9".encode()[:-1], "caf\u00e9".encode()[-1:]
     cut = [part.decode("utf-8", "surrogateescape") for part in (left, right)]
     assert readable("".join(cut)) == "caf\u00e9"
@@ -86,7 +86,7 @@ def test_a_character_cut_in_two_is_joined_again():
 
 
 @pytest.mark.parametrize("half", [chr(0xD83D), chr(0xDFFF), chr(0xDC00), chr(0xDD00), chr(0xD800) + chr(0xD83D)])
-def test_halves_of_characters_are_marked_beside_bytes_that_join(half):
+def test_lone_surrogates_are_replaced_beside_bytes_that_join(half):
     cut = b"caf\xc3".decode("utf-8", "surrogateescape"), b"\xa9".decode("utf-8", "surrogateescape")
     assert (
         readable(f"{half}{cut[0]}{cut[1]}{half} a") == "\ufffd" * len(half) + "caf\u00e9" + "\ufffd" * len(half) + " a"

@@ -1,4 +1,4 @@
-"""Verifiers that work on candidates as they close: the same solve, every candidate once, nothing left behind."""
+"""Verification that begins while candidates are written: the solve is the same, each candidate is verified once."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ MODELS = toy.models(toy.table(3, end=-3.0), toy.table(4, end=-3.0))
 
 @dataclass
 class Background:
-    """A model whose verification runs in background threads, `seconds` a candidate.
+    """A model that verifies in background threads, at `seconds` a candidate.
 
     Attributes:
-        submitted: what each `submit` was for, in order.
-        prefilled: the tokens of each trace that `prefill` was for; those of a PRM have none.
-        answers: whether submitted work ever ends.
+        submitted: trace and candidate of each call of `submit`, in order.
+        prefilled: the tokens of each trace given to `prefill`; a PRM's prompt has none.
+        answers: whether submitted work ever finishes.
     """
 
     inner: Any
@@ -76,7 +76,7 @@ class BackgroundSession:
     def submit(self, trace, candidate, *args):
         key = (trace.token_ids, candidate.token_ids)
         self.model.submitted.append(key)
-        if key in self.early:  # traces side by side may be alike
+        if key in self.early:  # traces side by side may be equal
             return None
 
         def compute():
@@ -111,7 +111,7 @@ def solve(models, name="gsi", seed=0, limits=LIMITS, law=LAW, **options):
         ),
     ],
 )
-def test_the_solve_is_the_same_and_each_distinct_candidate_begins_once(name):
+def test_the_solve_is_the_same_and_each_distinct_candidate_is_verified_once(name):
     for seed in range(6):
         plain, models = solve(MODELS, name, seed), in_background()
         early = solve(models, name, seed)
@@ -131,8 +131,8 @@ def test_the_solve_is_the_same_and_each_distinct_candidate_begins_once(name):
             assert Counter(ids for _, ids in model.submitted) == scored
 
 
-def test_what_has_closed_is_verified_while_the_rest_is_written():
-    """The wall shows less than sampling and verification one after the other; the phases show all of both."""
+def test_finished_candidates_are_verified_while_others_are_written():
+    """The wall time is shorter than sampling and verification in sequence; the phases hold all of both."""
 
     draft = MODELS.draft
     slow = type(draft)(draft.name, draft.text, draft.backend.table)
@@ -149,7 +149,7 @@ def test_what_has_closed_is_verified_while_the_rest_is_written():
     assert gained > 0.1
 
 
-def test_verifiers_prefill_the_prompt_alone_and_only_while_another_model_writes():
+def test_verifiers_prefill_the_prompt_only_while_another_model_writes():
     for name, start, prefilled in (
         ("gsi", None, [()]),
         ("specs", "draft", [()]),
@@ -162,8 +162,8 @@ def test_verifiers_prefill_the_prompt_alone_and_only_while_another_model_writes(
         assert models.prm.prefilled == [()]
 
 
-def test_what_has_begun_ends_with_the_solve():
-    """Nothing that has begun ever answers; the deadline passes while candidates are still written."""
+def test_background_work_ends_with_the_solve():
+    """Verification never finishes, and the deadline passes while candidates are written: all of it is cancelled."""
     models = in_background(answers=False)
     law, limits = (
         SamplingParams(1.0, 1.0, StepPolicy(max_tokens=200)),
@@ -191,7 +191,7 @@ def test_what_has_begun_ends_with_the_solve():
     assert all(future.cancelled() for future in futures)
 
 
-def test_a_failure_of_what_has_begun_is_the_solves():
+def test_an_error_in_background_verification_ends_the_solve():
     models = in_background()
 
     def fail():

@@ -1,4 +1,4 @@
-"""Deadlines through the interface: one pace for many solves, records that can be read and replayed, overtime."""
+"""Deadlines through `solve`: one latency model for many solves, records that can be read and replayed, overtime."""
 
 import asyncio
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ def bundled():
     return specs.load()
 
 
-def test_all_ways_to_solve_learn_from_each_solve():
+def test_solve_stream_and_asolve_all_update_the_latency_model():
     latency_model = LatencyModel()
     specs.solve("q", long_models(), latency_model=latency_model, **OPTIONS)
     known = [latency_model.estimate(LAW.steps)]
@@ -43,7 +43,7 @@ def test_all_ways_to_solve_learn_from_each_solve():
     assert len({Estimate(), *known}) == 4
 
 
-def test_settings_tell_the_options_and_what_was_expected():
+def test_settings_hold_the_options_and_the_estimate():
     result = specs.solve("q", long_models(), deadline_s=1e5, **OPTIONS)
     assert result.method == "specs"
     assert result.settings["method"]["n"] == 4
@@ -52,11 +52,11 @@ def test_settings_tell_the_options_and_what_was_expected():
 
 
 def hurried(seed=0):
-    """A solve without time for all of its candidates: nothing is known, and the prior expects seconds."""
+    """A solve with too little time for all candidates: without experience, the prior expects steps of seconds."""
     return specs.solve("q", long_models(), deadline_s=0.5, tau=0.0, switch_on="trace", seed=seed, **OPTIONS)
 
 
-def test_a_hurried_solve_is_recorded_read_and_replayed_as_far_as_it_goes():
+def test_a_solve_narrowed_by_its_deadline_is_recorded_read_and_replayed_up_to_there():
     result = hurried()
     assert len(result.steps[0].candidates) == 1
     read = result_from(result_json(result, candidates=True), "here")
@@ -66,8 +66,8 @@ def test_a_hurried_solve_is_recorded_read_and_replayed_as_far_as_it_goes():
     assert replay(result_from(result_json(relaxed, candidates=True), "here")).ended is ReplayEnd.COMPLETE
 
 
-def test_work_may_go_on_for_its_overtime_and_no_longer():
-    """One step of 100 passes of 10 ms; the deadline passes after ten."""
+def test_a_step_may_use_its_overtime_and_no_more():
+    """A step of 100 passes of 10 ms each; the deadline passes after ten of them."""
 
     @dataclass
     class One:
@@ -91,8 +91,8 @@ def test_work_may_go_on_for_its_overtime_and_no_longer():
 
 @pytest.mark.slow
 def test_most_answers_of_the_bundled_models_are_in_time(bundled):
-    """The deadline is half the usual latency, measured beside. Of 30 at least 20 are within it and a usual step; if
-    each is with probability 0.95, fewer are once in 10^7 runs, with 0.9 once in 10^4.
+    """The deadline is half the usual latency, which is measured in between. At least 20 of 30 solves end within the
+    deadline plus a usual step. If each does with probability 0.95, this fails once in 10^7 runs; with 0.9, in 10^4.
     """
     share, latency_model, question = (
         0.5,

@@ -1,4 +1,4 @@
-"""Running a solve, apart from any engine's laws."""
+"""The driver of a solve, apart from the laws of engines."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def models():
 
 @dataclass(frozen=True)
 class Blind(Specs):
-    """`specs` that never says which candidate it will choose."""
+    """`specs` that never announces which candidate it will choose."""
 
     def solve(self, *args):
         flow, reply = Specs.solve(self, *args), None
@@ -39,7 +39,7 @@ class Blind(Specs):
             reply = yield replace(request, lookahead=None) if isinstance(request, Propose) else request
 
 
-def test_a_method_that_says_nothing_of_its_next_step_solves_the_same():
+def test_a_method_that_does_not_announce_its_choice_solves_the_same():
     for seed in range(4):
         one, other = (
             stream("q", models(), SolveConfig(method, LAW, LIMITS, seed=seed)).result for method in (Specs(4), Blind(4))
@@ -69,7 +69,7 @@ def test_an_engine_that_fails_ends_an_asyncio_solve_with_an_error(error):
     assert result.error == (str(error) or "out of memory")
 
 
-def test_a_solve_that_was_hurried_says_nothing_of_how_often_steps_are_rewritten():
+def test_a_solve_narrowed_by_its_deadline_does_not_update_the_share_of_rewrites():
     result = stream("q", models(), SolveConfig(Specs(4, tau=1.0), LAW, LIMITS)).result
     assert any(not record.accepted for record in result.steps)
     found = []
@@ -82,7 +82,7 @@ def test_a_solve_that_was_hurried_says_nothing_of_how_often_steps_are_rewritten(
 
 
 class Alone:
-    """A model whose sessions do nothing beside other calls."""
+    """A model whose sessions do no work in the background."""
 
     def __init__(self, model):
         self._model = model
@@ -106,7 +106,7 @@ class Sequential:
 
 
 def test_sessions_that_cannot_overlap_work_solve_the_same():
-    """Nothing is prefetched or begun early, and every step comes out as with sessions that can."""
+    """Nothing is prefetched or verified early, and every step equals that of sessions that can do so."""
     plain = models()
     alone = Models(*(Alone(model) for model in (plain.draft, plain.target, plain.prm)))
     for method in (Specs(4), make("gsi", n=4)):

@@ -1,4 +1,4 @@
-"""Model folders without weights: config.json, and safetensors headers of tensors that are not there."""
+"""Model folders without weights: config.json, and safetensors headers without the tensors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ QWEN_7B = QWEN_1_5B | {
     "hidden_size": 3584, "intermediate_size": 18944, "num_attention_heads": 28, "num_key_value_heads": 4,
     "tie_word_embeddings": False, "vocab_size": 152064,
 }  # fmt: skip
-# Qwen/Qwen2.5-Math-PRM-7B: the 7B model with a reward head, and a language model's head that nothing uses.
+# Qwen/Qwen2.5-Math-PRM-7B: the 7B model with a reward head; it keeps an unused language-model head.
 QWEN_PRM = QWEN_7B | {"architectures": ["Qwen2ForProcessRewardModel"], "max_position_embeddings": 4096}
 
 Shapes = dict[str, tuple[int, ...]]
@@ -55,7 +55,7 @@ def qwen_shapes(config: Mapping[str, Any]) -> Shapes:
 def write_checkpoint(
     folder: Path, config: Mapping[str, Any], shapes: Shapes, kind: str = "BF16", files: int = 1
 ) -> str:
-    """A folder whose files say that they hold these tensors; returns its name."""
+    """Write a folder whose config and headers announce these tensors, without their data; returns its path as text."""
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(config))
     names = list(shapes)

@@ -1,4 +1,4 @@
-"""`specs doctor`: one failure hides nothing, and what it finds wrong is what a solve would refuse."""
+"""`specs doctor`: it reports every failure, and the problems that it finds are those at which a solve would fail."""
 
 import json
 import shutil
@@ -51,8 +51,8 @@ def test_the_bundled_trio_is_sound(capsys):
     assert lines[-1].endswith("together they solve a step")
 
 
-def test_one_failure_hides_nothing(folders, capsys):
-    """Nothing listens at port 9; a folder is missing; the draft is looked at all the same."""
+def test_one_failure_hides_no_other(folders, capsys):
+    """No server listens at port 9, and a folder is missing; the draft is still checked."""
     command = [
         "doctor",
         "--draft",
@@ -73,7 +73,7 @@ def test_one_failure_hides_nothing(folders, capsys):
     assert "./none" in found["findings"][2]["text"]
 
 
-def test_vocabularies_are_compared_as_loading_does(folders):
+def test_vocabularies_are_compared_as_at_loading(folders):
     pair = {Role.DRAFT: str(folders["draft"]), Role.TARGET: str(folders["other"])}
     assert states(diagnose(pair, SamplingParams(), engine="light"))[2] == (None, Severity.PROBLEM)
     with pytest.raises(InputError, match="different vocabularies"):
@@ -83,7 +83,7 @@ def test_vocabularies_are_compared_as_loading_does(folders):
     api.load(*pair.values(), None, **through_text)
 
 
-def test_one_model_alone_is_looked_at(folders):
+def test_a_single_model_is_checked_alone(folders):
     found = list(diagnose({Role.PRM: str(folders["prm"])}, SamplingParams(), engine="light"))
     assert states(found) == [(Role.PRM, Severity.OK), (Role.PRM, Severity.OK)]
     assert found[-1].text == "does its part of a step"
@@ -108,7 +108,7 @@ def test_one_model_alone_is_looked_at(folders):
         ({"recurrent": True}, Severity.OK, "our plugin"),
     ],
 )
-def test_a_target_that_scores_the_long_way_is_told_how_to_score_the_short_one(changes, state, words):
+def test_a_target_that_scores_whole_prompts_is_told_how_to_score_from_its_cache(changes, state, words):
     facts = Facts(**FACTS | changes)
     found = _scoring_finding(facts)
     assert (found.state, found.role) == (state, Role.TARGET)
@@ -120,7 +120,7 @@ def test_a_target_that_scores_the_long_way_is_told_how_to_score_the_short_one(ch
     ("role", "changes", "words"),
     [
         ("target", {"rows": 110}, "its log-probabilities count 10 rows that only pad its vocabulary"),
-        ("draft", {"rows": 110}, ""),  # they are forbidden, and log-probabilities are of what is left
+        ("draft", {"rows": 110}, ""),  # the draft forbids them, and its log-probabilities are processed
         ("draft", {"rows": 110, "processed": False}, "its log-probabilities count 10 rows"),
         ("target", {"rows": 110, "cuts_padding": True}, ""),
         ("draft", {"rows": 2000}, "1900 rows only pad its vocabulary, too many to forbid"),
@@ -131,8 +131,8 @@ def test_a_target_that_scores_the_long_way_is_told_how_to_score_the_short_one(ch
         ("target", {"rows": 0, "cuts_padding": True}, ""),
     ],
 )
-def test_a_hint_about_padding_comes_exactly_where_it_takes_part(role, changes, words):
-    """A tokenizer of 100 tokens."""
+def test_a_hint_about_padding_appears_exactly_where_padding_has_probability(role, changes, words):
+    """The tokenizer has 100 tokens."""
     hint = _padding_hint(Role(role), Facts(**FACTS | changes), 100)
     assert hint.startswith(words)
     assert bool(hint) is bool(words)
@@ -142,7 +142,7 @@ def test_a_hint_about_padding_comes_exactly_where_it_takes_part(role, changes, w
 @pytest.mark.parametrize("law", [SamplingParams(0.7), SamplingParams(1.0, 0.9), SamplingParams(1.0)])
 @pytest.mark.parametrize("changes", [{}, {"plugin": False}, {"processed": False}, {"v2": True}])
 @pytest.mark.parametrize("role", [Role.DRAFT, Role.TARGET])
-def test_a_hint_about_the_law_comes_exactly_where_log_probabilities_are_of_another(role, changes, law):
+def test_a_hint_about_log_probabilities_appears_exactly_where_they_are_not_those_of_the_law(role, changes, law):
     facts = Facts(**FACTS | changes)
     raw = facts.raw_scores if role is Role.TARGET else not facts.processed
     hint = _sampling_hint(role, facts, law)
@@ -154,7 +154,7 @@ def test_a_hint_about_the_law_comes_exactly_where_log_probabilities_are_of_anoth
 
 @pytest.fixture
 def trio(folders, tmp_path):
-    """A copy to spoil."""
+    """A copy of the trio, one file of which a test damages."""
     return {role: shutil.copytree(folders[role], tmp_path / role) for role in Role}
 
 
@@ -180,7 +180,7 @@ def spoil_head(labels):
 
 
 def spoil_separator(folder):
-    """A vocabulary that splits the blank line at which this format reads."""
+    """Make the tokenizer split the blank line at whose token this format reads the reward."""
     config = json.loads((folder / "tokenizer.json").read_text())
     config["pre_tokenizer"] = {
         "type": "Sequence",
@@ -206,8 +206,8 @@ def spoil_separator(folder):
         (Role.PRM, spoil_separator, "2 tokens of"),
     ],
 )
-def test_what_every_solve_would_fail_at_is_a_problem(trio, role, spoil, message, engine, capsys):
-    """And no solve with these models gets anywhere."""
+def test_doctor_reports_what_every_solve_would_fail_at(trio, role, spoil, message, engine, capsys):
+    """A solve with these models fails at its first step or before."""
     if engine == "torch":
         pytest.importorskip("torch")
     spoil(trio[role])
@@ -220,7 +220,7 @@ def test_what_every_solve_would_fail_at_is_a_problem(trio, role, spoil, message,
     assert "\n" not in problem["text"]
 
 
-def test_a_system_prompt_that_a_template_refuses_is_found(trio):
+def test_a_template_that_refuses_system_prompts_is_found(trio):
     template = (trio[Role.TARGET] / "chat_template.jinja").read_text()
     refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
     (trio[Role.TARGET] / "chat_template.jinja").write_text(refusing + template)
@@ -231,8 +231,8 @@ def test_a_system_prompt_that_a_template_refuses_is_found(trio):
     assert "no system role" in last.text
 
 
-def test_models_that_can_do_their_part_but_not_meet_are_found(folders, monkeypatch):
-    """Whatever an engine raises: here a target that cannot score what the draft wrote."""
+def test_models_that_work_alone_but_not_together_are_found(folders, monkeypatch):
+    """Doctor reports any exception of an engine: here the target cannot score what the draft wrote."""
     monkeypatch.setattr(LocalPolicySession, "score", lambda *_: (_ for _ in ()).throw(IndexError("token 99")))
     *_, last = diagnose({role: str(folders[role]) for role in Role}, SamplingParams(), engine="light")
     assert (last.role, last.state, last.text) == (
@@ -243,7 +243,7 @@ def test_models_that_can_do_their_part_but_not_meet_are_found(folders, monkeypat
 
 
 @pytest.mark.parametrize("roles", [{"draft", "target"}, {"target", "prm"}, {"draft", "prm"}, {"draft"}, {"target"}])
-def test_a_step_is_solved_with_whatever_models_there_are(folders, roles):
+def test_a_trial_step_uses_whichever_models_are_given(folders, roles):
     *_, last = diagnose({Role(role): str(folders[role]) for role in roles}, SamplingParams(0.9, 0.8), engine="light")
     assert last.state is Severity.OK
     assert last.text == ("together they solve a step" if len(roles) > 1 else "does its part of a step")

@@ -1,4 +1,4 @@
-"""The memory plan: what it promises holds on every GPU, and the sizes are those worked out by hand."""
+"""The memory plan: it never promises more than a GPU has, and its sizes equal those worked out by hand."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def gpus(*sizes):
 
 
 def solves(*sizes, load=LOAD, models=QWEN):
-    """0 where the models do not fit."""
+    """Solves at a time that the plan allows; 0 if the models do not fit."""
     try:
         return plan(models, gpus(*sizes), load).solves
     except NoRoom:
@@ -63,8 +63,8 @@ loads = st.builds(Workload, context=st.integers(2049, 32_768), step_tokens=st.in
 
 @settings(deadline=None, max_examples=60)
 @given(trios, sizes, loads)
-def test_no_gpu_is_ever_promised_more_than_it_has(trio, sizes, load):
-    """And each server's share holds its weights, its buffers and the KV that the plan speaks of."""
+def test_no_plan_promises_more_memory_than_a_gpu_has(trio, sizes, load):
+    """Each server's share holds its weights, its buffers and the KV cache that the plan promises."""
     try:
         found = plan(trio, gpus(*sizes), load)
     except NoRoom:
@@ -89,12 +89,12 @@ def test_no_gpu_is_ever_promised_more_than_it_has(trio, sizes, load):
 
 @settings(deadline=None, max_examples=60)
 @given(trios, sizes, loads, st.integers(0, 20_000), st.integers(0, 64))
-def test_what_fits_fits_with_a_shorter_context_and_fewer_candidates_too(trio, sizes, load, shorter, fewer):
+def test_a_load_that_fits_also_fits_with_a_shorter_context_and_fewer_candidates(trio, sizes, load, shorter, fewer):
     smaller = Workload(max(load.step_tokens + 1, load.context - shorter), load.step_tokens, max(1, load.n - fewer))
     assert (solves(*sizes, load=load, models=trio) > 0) <= (solves(*sizes, load=smaller, models=trio) > 0)
 
 
-def test_one_gpu_holds_more_solves_the_larger_it_is_and_the_smaller_they_are():
+def test_a_larger_gpu_or_a_smaller_solve_allows_more_solves():
     by_size = [solves(size) for size in (24, 40, 48, 60, 70, 80, 96, 141)]
     assert by_size[0] == 0 < by_size[-1]
     by_n = [solves(80, load=replace(LOAD, n=n)) for n in (4, 8, 16, 32, 64, 128)]
@@ -106,15 +106,15 @@ def test_one_gpu_holds_more_solves_the_larger_it_is_and_the_smaller_they_are():
     assert len(set(by_context)) > 2
 
 
-def test_keys_and_values_of_a_token():
-    """2 x layers x heads x width x 2 bytes; split over GPUs as far as there are heads."""
+def test_kv_bytes_of_a_token():
+    """2 x layers x heads x width x 2 bytes; split over GPUs, as far as there are enough heads."""
     assert DRAFT.kv_per_token() == 2 * 28 * 2 * 128 * 2 == 28_672
     assert TARGET.kv_per_token() == 2 * 28 * 4 * 128 * 2 == 57_344
     assert [TARGET.kv_per_token(tp) for tp in (1, 2, 4, 7)] == [57_344, 28_672, 14_336, 14_336]
     assert TARGET.kv_per_token(itemsize=4) == 2 * 57_344
 
 
-def test_vllm_splits_a_model_where_its_heads_can_be_split():
+def test_a_model_is_split_over_as_many_gpus_as_its_heads_allow():
     assert [tp for tp in range(1, 9) if TARGET.splits(tp)] == [1, 2, 4]
     assert [tp for tp in range(1, 9) if DRAFT.splits(tp)] == [1, 2, 4, 6]
 
@@ -135,31 +135,31 @@ def test_a_solve_never_takes_more_blocks_than_planned(load, block, data):
     assert (full + load.n * own) * block <= load.kv_tokens(block)
 
 
-def test_several_gpus_part_the_target_from_the_others_and_split_it_only_at_need():
+def test_with_several_gpus_the_target_is_alone_and_split_only_if_needed():
     two = {server.role: [gpu.name for gpu in server.gpus] for server in plan(QWEN, gpus(80, 80), LOAD).servers}
     assert two[Role.DRAFT] == two[Role.PRM] != two[Role.TARGET]
     three = plan(QWEN, gpus(24, 24, 24), LOAD)
     assert sorted(gpu.name for server in three.servers for gpu in server.gpus) == ["0", "1", "2"]
     large = QWEN | {Role.TARGET: replace(TARGET, weights=145 * GB, layers=80, heads=64, kv_heads=8)}
     (target,) = (server for server in plan(large, gpus(*[80] * 8), LOAD).servers if server.role is Role.TARGET)
-    assert len(target.gpus) == 4  # two would hold the weights alone
+    assert len(target.gpus) == 4  # two have room for the weights only
     small = plan(QWEN, gpus(24, 80), LOAD)
     assert [gpu.name for server in small.servers if server.role is Role.DRAFT for gpu in server.gpus] == ["0"]
 
 
-def test_servers_on_one_gpu_know_who_is_there_before_them():
+def test_servers_that_share_a_gpu_start_in_order():
     found = plan(QWEN, gpus(80, 80), LOAD)
     draft, target, prm = found.servers
     assert (found.shared(draft), found.shared(target), found.shared(prm)) == ([], [], [draft])
 
 
-def test_more_candidates_than_a_server_runs_raise_what_it_runs():
+def test_more_candidates_than_a_server_s_sequences_raise_the_number_of_sequences():
     assert Workload(4096, 64, 8).sequences == SEQUENCES
     assert Workload(4096, 64, 300).sequences == 300
     assert solves(141, 141, 141, load=Workload(4096, 64, 300)) == 1
 
 
-def test_no_room_says_how_much_is_asked_for():
+def test_the_error_for_too_little_memory_says_how_much_is_needed():
     with pytest.raises(NoRoom) as shortage:
         plan(QWEN, gpus(24, 24), LOAD)
     said = str(shortage.value)
@@ -168,7 +168,7 @@ def test_no_room_says_how_much_is_asked_for():
     assert "\n" not in said
 
 
-def test_a_context_that_a_model_cannot_read_is_refused_by_name():
+def test_a_context_beyond_that_of_a_model_is_refused_by_name():
     Workload(4096, 512, 8).check(Role.PRM, replace(PRM, context=4096))
     with pytest.raises(InputError, match="--context 8192: prm PRM reads at most 4096 tokens"):
         Workload(8192, 512, 8).check(Role.PRM, replace(PRM, context=4096))

@@ -1,4 +1,4 @@
-"""Starting and ending servers, as processes of their own, with a stand-in for the command `vllm`."""
+"""`specs launch --start` starts and ends servers, which here are processes of a stand-in for the command `vllm`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FAKE = Path(__file__).parent / "vllm.py"
 
 
 def free_ports():
-    """The first of three ports in a row that nobody has."""
+    """The first of three consecutive ports that are free."""
     while True:
         with socket.create_server(("127.0.0.1", 0)) as found:
             port = found.getsockname()[1]
@@ -35,7 +35,7 @@ def free_ports():
 
 @pytest.fixture
 def launch(tmp_path):
-    """`launch(*options, **environment)`: `specs launch --start` as a process; ended with the test."""
+    """`launch(*options, **environment)`: `specs launch --start` as a process, which ends with the test."""
     binary = tmp_path / "bin/vllm"
     binary.parent.mkdir()
     binary.symlink_to(FAKE)
@@ -52,7 +52,7 @@ def launch(tmp_path):
             env=os.environ
             | {"PATH": f"{binary.parent}:{os.environ['PATH']}", "FAKE_VLLM_PIDS": str(tmp_path / "pids")}
             | {name: value.format(draft=port, target=port + 1, prm=port + 2) for name, value in environment.items()},
-            # Jobs of a shell in the background begin with Ctrl-C ignored.
+            # A shell starts background jobs with SIGINT ignored.
             preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
         started.append(process)
@@ -68,12 +68,12 @@ def launch(tmp_path):
 
 
 def pids(folder):
-    """Processes of all servers, their children too."""
+    """Process ids of all servers and of their children."""
     return [int(pid) for pid in (folder / "pids").read_text().split()] if (folder / "pids").exists() else []
 
 
 def alive(pid):
-    """Whether a process is there and no mere entry that nobody has asked after."""
+    """Whether the process runs, zombies excluded."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
@@ -90,12 +90,12 @@ def gone(found):
 @pytest.mark.parametrize(
     "ending", [signal.SIGINT, *(pytest.param(one, marks=pytest.mark.slow) for one in (signal.SIGTERM, signal.SIGHUP))]
 )
-def test_a_signal_ends_all_servers_and_what_they_started(ending, launch, tmp_path):
+def test_a_signal_ends_all_servers_and_their_children(ending, launch, tmp_path):
     process = launch("--gpus", "80")
     assert process.stdout is not None
     line = process.stdout.readline()
     assert line.startswith("specs solve --example --draft http://127.0.0.1:")
-    assert line.endswith(" --temperature 1\n")  # what answers here has no plugin
+    assert line.endswith(" --temperature 1\n")  # the stand-in has no plugin
     found = pids(tmp_path)
     assert len(found) == 6
     assert all(alive(pid) for pid in found)
@@ -109,7 +109,7 @@ def test_a_signal_ends_all_servers_and_what_they_started(ending, launch, tmp_pat
 
 
 def test_servers_of_one_gpu_start_one_after_another(launch, tmp_path):
-    """vLLM measures the memory that is left on it."""
+    """vLLM measures the free memory of its GPU when it starts."""
     process = launch("--gpus", "80")
     assert process.stdout is not None
     process.stdout.readline()
@@ -130,7 +130,7 @@ def test_servers_on_gpus_of_their_own_do_not_wait_for_each_other(launch):
     assert answered == {"target", "prm"}
 
 
-def test_when_one_dies_the_others_end_and_its_log_is_shown(launch, tmp_path):
+def test_when_a_server_dies_the_others_end_and_its_log_is_shown(launch, tmp_path):
     process = launch("--cpu", FAKE_VLLM="die:{target}")
     out, said = process.communicate(timeout=60)
     assert process.returncode == 1
@@ -151,7 +151,7 @@ def test_a_server_that_dies_later_ends_the_others_too(launch, tmp_path):
     assert gone(pids(tmp_path))
 
 
-def test_waiting_ends(launch, tmp_path):
+def test_after_the_waiting_time_all_servers_end(launch, tmp_path):
     process = launch("--cpu", "--wait", "3", FAKE_VLLM="never:{prm}")
     out, said = process.communicate(timeout=60)
     assert process.returncode == 1
@@ -160,7 +160,7 @@ def test_waiting_ends(launch, tmp_path):
     assert gone(pids(tmp_path))
 
 
-def test_ctrl_c_while_they_start_is_an_interruption(launch, tmp_path):
+def test_ctrl_c_during_the_start_ends_all_servers(launch, tmp_path):
     process = launch("--cpu", FAKE_VLLM="never:{draft}")
     deadline = time.monotonic() + 30
     while len(pids(tmp_path)) < 6 and time.monotonic() < deadline:
@@ -173,7 +173,7 @@ def test_ctrl_c_while_they_start_is_an_interruption(launch, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_server_that_does_not_end_is_killed(launch, tmp_path):
+def test_a_server_that_ignores_sigterm_is_killed(launch, tmp_path):
     process = launch("--cpu", FAKE_VLLM="stubborn")
     assert process.stdout is not None
     process.stdout.readline()
@@ -183,7 +183,7 @@ def test_a_server_that_does_not_end_is_killed(launch, tmp_path):
     assert gone(pids(tmp_path))
 
 
-def test_the_key_reaches_the_servers_by_the_environment_alone(launch, tmp_path):
+def test_servers_get_the_api_key_through_the_environment_only(launch, tmp_path):
     process = launch("--cpu", SPECS_API_KEY="hunter2")
     assert process.stdout is not None
     assert "hunter2" not in process.stdout.readline()

@@ -1,4 +1,4 @@
-"""Sizes of models from headers, and of GPUs from nvidia-smi."""
+"""Model sizes read from safetensors headers, and GPU sizes from nvidia-smi."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from specs.types import Role
 
 
 def test_published_sizes(tmp_path):
-    """Parameters as on the model cards' pages (1.54 and 7.62 billion), two bytes each; KV by hand."""
+    """Parameters as on the model cards (1.54 and 7.62 billion) at two bytes each; KV bytes a token by hand."""
     small = write_checkpoint(tmp_path / "small", QWEN_1_5B, qwen_shapes(QWEN_1_5B))
     large = write_checkpoint(tmp_path / "large", QWEN_7B, qwen_shapes(QWEN_7B), files=4)
     draft, target = read_model(small, Role.DRAFT), read_model(large, Role.TARGET)
@@ -34,16 +34,16 @@ def test_published_sizes(tmp_path):
     assert not target.windowed
 
 
-def test_bundled_weights_are_their_files(tmp_path):
+def test_bundled_weights_have_the_size_of_their_files(tmp_path):
     for role in Role:
         model = read_model("bundled", role)
         file = BUNDLED / role / "model.safetensors"
-        assert 0 < file.stat().st_size - model.weights < 20_000  # the header
+        assert 0 < file.stat().st_size - model.weights < 20_000  # the header of the file
         assert model == read_model(str(BUNDLED / role), role) or model.name == "bundled"
 
 
-def test_weights_are_held_as_vllm_holds_them(tmp_path):
-    """float32 in 16 bits, quantised as stored, and no output matrix that is tied or that a PRM brings along."""
+def test_weights_have_the_size_that_they_have_in_vllm(tmp_path):
+    """float32 counts 16 bits, quantised weights as stored; a tied output matrix and a PRM's unused one do not count."""
     shapes = {"model.a.weight": (1000, 10), "lm_head.weight": (1000, 10)}
 
     def weights(name, config, kind="BF16", role=Role.TARGET):
@@ -59,7 +59,7 @@ def test_weights_are_held_as_vllm_holds_them(tmp_path):
     assert weights("fp8", packed, "F8_E4M3") == 20_000
 
 
-def test_sliding_windows_make_an_upper_bound(tmp_path):
+def test_sliding_windows_give_an_upper_bound(tmp_path):
     def windowed(name, **more):
         return read_model(write_checkpoint(tmp_path / name, QWEN_7B | more, {}), Role.TARGET).windowed
 
@@ -104,7 +104,7 @@ def test_broken_folders_are_refused_by_name(tmp_path):
         read_model(name, Role.TARGET)
 
 
-def test_hub_models_on_this_machine_are_read_there(tmp_path, monkeypatch):
+def test_hub_models_are_read_from_the_local_cache(tmp_path, monkeypatch):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
@@ -113,12 +113,12 @@ def test_hub_models_on_this_machine_are_read_there(tmp_path, monkeypatch):
     (cached / "refs").mkdir()
     (cached / "refs/main").write_text("abc")
     assert read_model("someone/small", Role.DRAFT).weights == 2 * 1_543_714_304
-    (cached / "snapshots/abc/model-1.safetensors").unlink()  # only a part of it is here
+    (cached / "snapshots/abc/model-1.safetensors").unlink()  # only part of the model is cached
     with pytest.raises(ModelError, match="--draft someone/small: neither a folder nor reachable on the hub"):
         read_model("someone/small", Role.DRAFT)
 
 
-def test_names_that_are_no_models():
+def test_names_of_no_model_are_refused():
     for name, message in (
         ("model.gguf", "a GGUF file runs in process"),
         ("./nowhere", "no such model folder"),
@@ -130,7 +130,7 @@ def test_names_that_are_no_models():
 
 
 class _Hub(SimpleHTTPRequestHandler):
-    """Files as the hub serves them: /OWNER/NAME/resolve/main/FILE, in ranges, with a commit and an etag."""
+    """Files as on the hub: /OWNER/NAME/resolve/main/FILE, in ranges, with a commit and an etag."""
 
     def translate_path(self, path: str) -> str:
         return super().translate_path(path.partition("?")[0].replace("/resolve/main/", "/"))
@@ -166,8 +166,8 @@ class _Hub(SimpleHTTPRequestHandler):
         pass
 
 
-def test_of_models_on_the_hub_only_headers_are_fetched(tmp_path):
-    """A real client against a server that speaks as the hub does; the weights themselves are not even there."""
+def test_only_headers_are_fetched_of_models_on_the_hub(tmp_path):
+    """The real client, and a server with the hub's protocol that does not even have the weights."""
     write_checkpoint(tmp_path / "hub/someone/small", QWEN_1_5B, qwen_shapes(QWEN_1_5B), files=2)
     write_checkpoint(tmp_path / "hub/someone/bare", QWEN_1_5B, {})
     (tmp_path / "hub/someone/bare/model.safetensors").unlink()
@@ -196,7 +196,7 @@ def nvidia_smi(folder, text):
     script.chmod(0o755)
 
 
-def test_gpus_are_asked_for_and_hidden_ones_left_out(tmp_path, monkeypatch):
+def test_gpus_are_read_from_nvidia_smi_except_hidden_ones(tmp_path, monkeypatch):
     """The output of `nvidia-smi --query-gpu=index,uuid,memory.total --format=csv,noheader,nounits`."""
     nvidia_smi(tmp_path / "bin", "0, GPU-aa, 81559\n1, GPU-bb, 81559\n2, GPU-cc, 24564\n")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Stands in for the command `vllm` where only starting and ending is tested; it serves no model.
+"""A stand-in for the command `vllm` that serves no model, for tests of how servers start and end.
 
-`serve MODEL ... --port P` answers like a server after a while, and keeps a child process of its own.
-FAKE_VLLM says what it does otherwise: `die:PORT`, `never:PORT`, `stubborn`.
+`serve MODEL ... --port P` answers like a server after a while, and starts a child process.
+The variable FAKE_VLLM asks for a fault: `die:PORT`, `never:PORT` (never answers) or `stubborn` (ignores SIGTERM).
 """
 
 import json

@@ -1,4 +1,4 @@
-"""docs/calibrate.md quotes research/records/calibrate-medium.json, in which everything that was predicted held."""
+"""docs/calibrate.md quotes research/records/calibrate-medium.json, in which all predictions held."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ def test_the_page_quotes_the_record():
     assert f"--max-{FOUND['goal']['statistic'].replace('_', '-')} {FOUND['goal']['value']} " in page
 
 
-def test_every_prediction_held_on_problems_that_had_no_part_in_the_choice():
+def test_every_prediction_held_on_problems_outside_the_choice():
     check = FOUND["check"]
     assert (check["problems"], check["dropped"], check["goal_met"], check["same_load"]) == (100, 0, True, True)
     assert set(check["held"].values()) == {True}

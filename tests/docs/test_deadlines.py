@@ -21,7 +21,7 @@ def share(one):
 
 
 def rival(one):
-    """A fixed setting and what the deadline has over it, with the one-sided lower bound."""
+    """A fixed setting, its accuracy, and the deadline's accuracy minus it, with the one-sided lower bound."""
     if one is None:
         return "none fits"
     minus = one["minus_rival"]
@@ -45,7 +45,7 @@ def rows():
             yield f"| `{tier}`, {name} | {' | '.join(cells)} |"
 
 
-def test_the_figures_of_the_page_are_those_of_the_records():
+def test_the_page_quotes_the_records():
     page = (DOCS / "deadlines.md").read_text()
     assert FOUND
     assert [row for row in rows() if row not in page] == []

@@ -1,6 +1,6 @@
-"""The docs cannot rot: help texts, names, links, files and figures in them are those of the code.
+"""The docs agree with the code: help texts, names, links, files and figures.
 
-python tests/docs/test_docs.py     writes the help texts in docs/cli.md anew
+python tests/docs/test_docs.py     rewrites the help texts in docs/cli.md
 """
 
 from __future__ import annotations
@@ -58,17 +58,17 @@ def prose(text: str) -> str:
 
 
 def slugs(text: str) -> set[str]:
-    """Anchors of a page's headings, as code hosts make them."""
+    """Anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", prose(text), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_every_command_has_its_help_in_the_docs_word_for_word():
+def test_the_docs_hold_the_help_of_every_command_word_for_word():
     embedded = {command: text for _, command, text, _ in HELP.findall(CLI.read_text())}
     commands = re.findall(r"^    ([\w-]+)(?:  |$)", help_of(""), re.MULTILINE)
     assert set(embedded) == {"", *commands}
     for command, text in embedded.items():
-        # Python 3.13 sets columns and breaks lines differently.
+        # Python 3.13 aligns columns and breaks lines differently.
         assert text.split() == help_of(command).split(), "run python tests/docs/test_docs.py"
 
 
@@ -106,16 +106,16 @@ def test_tests_that_the_docs_name_exist():
 
 
 @pytest.mark.parametrize("page", DOCS)
-def test_nothing_is_left_to_be_filled_in(page):
+def test_no_placeholder_is_left(page):
     assert re.findall(r"\{\{.*?\}\}", DOCS[page]) == []
 
 
-def test_the_changelog_knows_this_version():
+def test_the_changelog_has_this_version():
     assert f"## [{specs.__version__}]" in DOCS["CHANGELOG.md"]
 
 
 @pytest.mark.parametrize("role", list(Role))
-def test_parameters_of_the_bundled_models_are_those_of_their_weights(role):
+def test_the_docs_state_the_parameters_of_the_bundled_models(role):
     with (BUNDLED / role / "model.safetensors").open("rb") as file:
         (size,) = struct.unpack("<Q", file.read(8))
         tensors = json.loads(file.read(size))
@@ -128,8 +128,8 @@ def test_parameters_of_the_bundled_models_are_those_of_their_weights(role):
     ("page", "block"),
     [(page, code) for page in PROGRAMS for language, code in FENCE.findall(DOCS[page]) if language == "python"],
 )
-def test_python_in_the_pages_runs(page, block, monkeypatch, capsys, tmp_path):
-    """On exact models in place of those that are loaded, in a folder that holds a trace."""
+def test_python_code_in_the_pages_runs(page, block, monkeypatch, capsys, tmp_path):
+    """`load` returns exact models; the code runs in a folder that holds a trace."""
     from helpers import toy
 
     monkeypatch.setattr(specs, "load", lambda *names, **options: toy.models())
@@ -143,7 +143,7 @@ def test_python_in_the_pages_runs(page, block, monkeypatch, capsys, tmp_path):
 
 
 def write_help() -> None:
-    """Put the help texts of today into docs/cli.md."""
+    """Put the current help texts into docs/cli.md."""
     CLI.write_text(HELP.sub(lambda found: found[1] + help_of(found[2] or "") + found[4], CLI.read_text()))
 
 
@@ -152,13 +152,13 @@ if __name__ == "__main__":
 
 
 def untimed(shown: str) -> list[str]:
-    """Lines of a solve on the screen, without its times, and without reuse, of which work that begins early is part."""
+    """Printed lines of a solve with times masked, and `reused` too, which depends on how far background work came."""
     lines = [re.sub(r"\d+ reused", "t reused", line.rstrip()) for line in shown.splitlines()]
     lines = [re.sub(r"\d+", "t", line) if line.startswith(("latency", "phases")) else line for line in lines]
     return [re.sub(r"^( +\d+ +\w+ +\S+ +\S+) +\d+", r"\1 t", line) for line in lines]
 
 
-def test_the_run_in_the_readme_is_what_its_command_shows(capsys):
+def test_the_run_in_the_readme_shows_the_output_of_its_command(capsys):
     (shown,) = (text for kind, text in FENCE.findall(DOCS["README.md"]) if text.startswith("$ specs solve"))
     command, _, screen = shown.partition("\n")
     assert cli.main(command.split()[2:]) == 0

@@ -1,4 +1,4 @@
-"""The programs in examples/ and the how-tos run, and show what their pages say."""
+"""The programs in examples/ and in the how-tos run and print what their pages say."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def run(*command: str | Path, program: str | None = None) -> subprocess.Complete
 
 
 def blocks(page: str) -> tuple[str, str]:
-    """The program of a how-to, and what the page says that it prints."""
+    """The program in a how-to, and the output that the page states."""
     found = BLOCK.findall((HOWTO / page).read_text())
     (program,) = (text for kind, text in found if kind == "python")
     (shown,) = (text for kind, text in found if kind == "text")
@@ -61,7 +61,7 @@ def test_an_example_runs_and_shows_its_answer(name: str) -> None:
     assert re.search(SHOWN[name], done.stdout), done.stdout
 
 
-def test_models_that_are_not_there_are_an_error_of_one_line() -> None:
+def test_a_missing_model_is_an_error_of_one_line() -> None:
     done = run(EXAMPLES / "04_own_models.py", "--draft", "./nowhere")
     assert done.returncode == 1
     assert re.fullmatch(r"--draft \./nowhere: no such model folder; .*\n", done.stderr)
@@ -89,7 +89,7 @@ def test_an_example_is_short_and_says_how_to_run_it(path: Path) -> None:
     assert len(text.splitlines()) < 40
 
 
-def test_the_method_on_its_page_is_the_one_in_the_examples() -> None:
+def test_the_program_in_add_a_method_is_the_example_and_prints_what_the_page_says() -> None:
     program, shown = blocks("add-a-method.md")
     assert program == (EXAMPLES / "05_new_method.py").read_text()
     done = run(EXAMPLES / "05_new_method.py")
@@ -97,13 +97,13 @@ def test_the_method_on_its_page_is_the_one_in_the_examples() -> None:
 
 
 @pytest.mark.parametrize("page", ["add-an-engine.md", "add-a-prm-format.md"])
-def test_the_program_on_a_page_runs_and_prints_what_the_page_says(page: str) -> None:
+def test_the_program_in_a_page_prints_what_the_page_says(page: str) -> None:
     program, shown = blocks(page)
     done = run("-", program=program)
     assert (done.returncode, done.stderr) == (0, "")
     assert in_order(shown.splitlines(), done.stdout), done.stdout
 
 
-def test_every_page_about_adding_has_its_test() -> None:
+def test_every_page_named_add_has_a_test() -> None:
     pages = {path.name for path in HOWTO.glob("add-*")}
     assert pages == {"add-a-method.md", "add-an-engine.md", "add-a-prm-format.md"}

@@ -1,4 +1,4 @@
-"""docs/performance.md quotes docs/suite and of research/records all records but those of solves and latencies.
+"""docs/performance.md quotes docs/suite/suite.json, and records of costs and speedups in research/records.
 
 python tests/docs/test_performance.py       prints the rows
 """
@@ -114,11 +114,11 @@ def points(difference):
     return f"{100 * difference['mean']:+.1f} [{100 * difference['low']:+.1f}, {100 * difference['high']:+.1f}]"
 
 
-def test_the_suite_s_tables_are_of_its_record():
+def test_the_tables_of_the_suite_are_those_of_its_record():
     assert (DOCS / "suite/suite.md").read_text() == tables(SUITE)
 
 
-def test_recorded_shares_of_the_suite_are_met_within_a_tenth():
+def test_shares_in_the_record_of_the_suite_are_within_a_tenth_of_the_prediction():
     for one in SUITE["points"]["shares"]["rows"]:
         assert abs(one["measured"] / one["predicted"] - 1) <= 0.1, one
 
@@ -128,20 +128,20 @@ def test_the_page_quotes_the_records():
     assert [row for row in rows() if row not in page] == []
 
 
-def test_predictions_for_a_gpu_stand_beside_what_was_measured():
+def test_predictions_for_a_gpu_are_printed_beside_measurements():
     """`python -m research.benchmarks.gpu.predictions` prints them."""
     page = (DOCS / "performance.md").read_text()
     assert "\n".join(lines(read(RESULTS, "gpu-"))) in page
     assert measured_on(RESULTS, "gpu-") in page
 
 
-def test_shares_are_met_within_a_tenth():
+def test_shares_are_within_a_tenth_of_the_prediction():
     for one in COST["shares"]:
         assert abs(one["measured"] / one["predicted"] - 1) <= 0.1, one
 
 
-def test_looking_ahead_costs_nothing():
-    """Upper 95% bound of the paired median of latencies, on over off."""
+def test_prefetching_costs_nothing():
+    """Upper 95% bound of the median over pairs of latency with prefetching over latency without."""
     for one in AHEAD.values():
         assert one["on/off"]["high"] <= 1.03
 
@@ -151,13 +151,13 @@ def test_little_time_is_spent_outside_the_models():
         assert max(one["orchestration"].values()) <= 0.05
 
 
-def test_in_fp32_no_choice_hangs_on_how_scores_are_computed():
+def test_in_fp32_no_choice_depends_on_how_scores_are_computed():
     assert PRECISION["fp32"]["steps"] >= 400
     assert PRECISION["fp32"]["chosen_differently"] == PRECISION["fp32"]["verdict_differs"] == 0
 
 
 def test_speculation_makes_no_method_slower():
-    """Upper 95% bound of the paired median of latencies, with over without."""
+    """Upper 95% bound of the median over pairs of latency with token-level speculation over latency without."""
     for one in GUESSED.values():
         for name in ("target", "beam", "gsi", "specs"):
             assert one[f"{name}+speculation / {name}"]["high"] <= 1.03

@@ -1,4 +1,4 @@
-"""Recipes cannot rot: specs takes the arguments that each gives it."""
+"""Recipes agree with the command line: specs accepts the arguments that each one passes."""
 
 import json
 import os
@@ -21,14 +21,14 @@ with open({out!r}, "a") as file:
 
 
 @pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").glob("*.sh")), ids=lambda path: path.stem)
-def test_specs_takes_what_a_recipe_gives_it(recipe, tmp_path):
-    """The recipe runs; in place of specs a program that writes down its arguments."""
-    as_single_question, stand_in = tmp_path / "told.jsonl", tmp_path / "specs"
-    stand_in.write_text(TELL.format(python=sys.executable, out=str(as_single_question)))
+def test_specs_accepts_the_arguments_of_a_recipe(recipe, tmp_path):
+    """The recipe runs with a program in place of specs that records its arguments."""
+    told, stand_in = tmp_path / "told.jsonl", tmp_path / "specs"
+    stand_in.write_text(TELL.format(python=sys.executable, out=str(told)))
     stand_in.chmod(stat.S_IRWXU)
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
     subprocess.run([recipe, str(tmp_path / "out")], env={**os.environ, "PATH": path}, check=True)
-    commands = [json.loads(line) for line in as_single_question.read_text().splitlines()]
+    commands = [json.loads(line) for line in told.read_text().splitlines()]
     assert len(commands) >= 3
     for command in commands:
         args = parser().parse_args(command)

@@ -1,6 +1,6 @@
-"""docs/reliability.md quotes research/records/soak.json, the run of research/benchmarks/soak.py.
+"""docs/reliability.md quotes research/records/soak.json, which research/benchmarks/soak.py wrote.
 
-python tests/docs/test_reliability.py       writes the figures anew
+python tests/docs/test_reliability.py       rewrites the figures in the page
 """
 
 import json
@@ -45,7 +45,7 @@ def test_the_page_quotes_the_record():
     assert BETWEEN.findall(PAGE.read_text()) == [figures()], "run python tests/docs/test_reliability.py"
 
 
-def test_nothing_leaked_and_nothing_broke():
+def test_the_soak_run_found_no_leak_and_no_fault():
     soak = json.loads(RECORD.read_text())
     assert all(soak["verdicts"].values()), soak["verdicts"]
     assert soak["minutes"] >= 15

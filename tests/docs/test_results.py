@@ -1,4 +1,4 @@
-"""Results in docs/results.md and in the README are those of research/records, and these are of whole runs.
+"""docs/results.md and the README quote research/records, and those records are of complete runs.
 
 python tests/docs/test_results.py       prints the rows
 """
@@ -42,7 +42,7 @@ def rows(tier):
 
 
 def quoted():
-    """Figures in the text."""
+    """Figures that the text quotes."""
     for tier in PROBLEMS:
         accuracy, latency = methods(f"accuracy-{tier}", PROBLEMS[tier]), methods(f"latency-{tier}", 160)
         specs = accuracy["specs"]

@@ -38,7 +38,7 @@ def test_the_page_quotes_the_record():
 
 
 def test_the_bars_hold():
-    """Scoring behind the cache: an eighth of scoring whole prompts; a draft step: 0.6 of a beam step; 32 solves."""
+    """Cached scoring takes at most 1/8 of scoring whole prompts, and a draft step 0.6 of a beam step."""
     assert FOUND["scoring"]["ratio"]["p90"] <= 1 / 8
     assert FOUND["step"]["ratio"]["median"] <= 0.6
     assert [one["at_a_time"] for one in FOUND["concurrency"]] == [1, 2, 4, 8, 16, 32]

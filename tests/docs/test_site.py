@@ -1,4 +1,4 @@
-"""The site: its navigation has every page, its indexes have every decision and experiment, and it builds."""
+"""The site: the navigation has every page, indexes have every decision and experiment, and the site builds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def settings() -> dict:
 
 
 def listed(nav: object) -> list[str]:
-    """Pages of a navigation, in order."""
+    """Pages of a navigation tree, in order."""
     if isinstance(nav, str):
         return [nav]
     parts = nav.values() if isinstance(nav, dict) else nav
@@ -60,7 +60,7 @@ def test_a_decision_or_experiment_has_a_month_a_status_and_its_sections(page: st
     assert [heading for heading in SECTIONS[page.partition("/")[0]] if heading not in headings] == []
 
 
-def test_the_glossary_is_in_order() -> None:
+def test_the_glossary_is_in_alphabetical_order() -> None:
     terms = re.findall(r"^\| ([^|]+) \| ", (DOCS / "glossary.md").read_text(), re.MULTILINE)[2:]
     assert len(terms) > 50
     assert terms == sorted(terms, key=lambda term: term.strip("`").lower())
@@ -74,7 +74,7 @@ def test_the_reference_has_every_public_name() -> None:
 @pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     if any(importlib.util.find_spec(name) is None for name in ("mkdocs", "material", "mkdocstrings")):
-        pytest.skip("needs the extra docs: scripts/docs builds the site in an environment of its own")
+        pytest.skip("needs the extra docs; scripts/docs builds the site in .venv-docs")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stderr

@@ -13,7 +13,7 @@ def interval(form, scale, mean, low, high):
 
 
 def rows():
-    """A line of the table for each method and tier."""
+    """Table rows, one for each method and tier."""
     for tier in ("medium", "hard"):
         for name, one in FOUND.get(tier, {"fresh": {}})["fresh"].items():
             cells = [

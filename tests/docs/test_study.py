@@ -1,4 +1,4 @@
-"""The page of the study quotes docs/study/study.json, which is of a whole run."""
+"""The page of the study quotes docs/study/study.json, which is of a complete run."""
 
 import json
 import re
@@ -22,7 +22,7 @@ AFTER = {
 
 
 def after():
-    """The rows about what followed, as the summaries in research/records have it."""
+    """Table rows about later changes, from the summaries in research/records."""
     for tier, limit in (("medium", 400), ("hard", 300)):
         found = json.loads((STUDY.parents[1] / f"research/records/tilted-{tier}.json").read_text())
         assert (found["problem_seed"], found["limit"], found["interrupted"]) == (1_030_000, limit, False)
@@ -38,7 +38,7 @@ def after():
             yield row + f"| {one['draft_share']:.0%} | {one['flops'] * 1e-9:.1f} |"
 
 
-def test_the_record_is_of_a_whole_run():
+def test_the_record_is_of_a_complete_run():
     assert (FOUND["scale"], FOUND["solves_missing"]) == (1, 0)
     assert list(FOUND["parts"]) == list(TITLES)
     rows = [row for part in FOUND["parts"].values() for tier in part.get("tiers", {}).values() for row in tier]
@@ -51,7 +51,7 @@ def test_the_tables_are_those_of_the_record():
 
 
 def test_the_page_quotes_the_tables():
-    """Every row of results, and every difference or ratio with an interval in the text, stands in a table."""
+    """Every row of results, and every difference or ratio with an interval in the text, occurs in a table."""
     quoted = re.findall(r"^\| (?:`|\d+ tokens|a line|as fast).*$", PAGE, re.MULTILINE)
     assert len(quoted) > 20
     assert [row for row in quoted if row not in TABLES] == []
@@ -62,6 +62,6 @@ def test_the_page_quotes_the_tables():
 
 
 @pytest.mark.parametrize("part", TITLES)
-def test_every_part_has_its_figure(part):
+def test_every_part_of_the_study_has_its_figure(part):
     assert (STUDY / f"{part}.svg").is_file()
     assert f"({part}.svg)" in PAGE

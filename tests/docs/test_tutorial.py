@@ -1,4 +1,4 @@
-"""The tutorial: its commands run one after the other in one folder, and show what the page speaks of."""
+"""The tutorial: its commands run in sequence in one folder and print what the page quotes."""
 
 from __future__ import annotations
 

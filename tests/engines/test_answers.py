@@ -1,4 +1,4 @@
-"""Every number that is read from a server's answer: the right one is taken, anything else is named, with its place."""
+"""Numbers in the answers of a server: each is read from the right place; an invalid one is refused with its place."""
 
 import asyncio
 import base64
@@ -36,7 +36,7 @@ def packed(rows, save=np.save):
 
 
 class Said:
-    """A client of a server that says just this."""
+    """The client of a server that gives this one answer."""
 
     url = URL
 
@@ -112,7 +112,7 @@ FOUND = {
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_what_is_said_is_read(call):
+def test_a_valid_answer_is_read(call):
     facts, answer, ask = CALLS[call]
     found, tally = asyncio.run(ask(served(answer, **facts)))
     assert (found if call != "sample" else (found.token_ids, found.log_probabilities)) == FOUND[call]
@@ -120,7 +120,7 @@ def test_what_is_said_is_read(call):
 
 
 def places(value, path=()):
-    """All places in an answer that may be read, the deepest last."""
+    """The paths of all values in an answer that may be read, the deepest last."""
     inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [path, *(place for key, one in inside for place in places(one, (*path, key)))]
 
@@ -135,7 +135,7 @@ def put(answer, path, value):
 
 
 def unread(call, path):
-    """Rows before those that are wanted, and what stands in them."""
+    """Whether a path lies in a row before those that were asked for, which nobody reads."""
     row = path[path.index("prompt_logprobs") + 1 :] if "prompt_logprobs" in path else ()
     return (row and row[0] < 3) or (call == "pooled everywhere" and path[:4] == ("data", 0, "data", 0))
 
@@ -150,17 +150,17 @@ WRONG = [math.nan, math.inf, 10**400, "-1.0", True, 0.5, {}, [], [[]], None]
 
 
 @pytest.mark.parametrize(("call", "path"), CASES)
-def test_anything_else_is_named_with_its_place(call, path):
-    """Each number, row and list in turn: another kind, NaN, infinity, null, empty."""
+def test_an_invalid_value_is_refused_with_its_place(call, path):
+    """Each number, row and list in turn becomes another type, NaN, infinity, null or empty."""
     facts, answer, ask = CALLS[call]
     for wrong in WRONG:
         server = served(put(answer, path, wrong), **facts)
         if path[-1] in ("prompt_tokens_details", "cached_tokens") and wrong in (None, {}):
-            if path[-1] == "prompt_tokens_details" or wrong is None:  # a server need not say
+            if path[-1] == "prompt_tokens_details" or wrong is None:  # a server need not report it
                 assert asyncio.run(ask(server))[1].cached == 0
                 continue
         if wrong == 0.5 and call.startswith("pooled") and isinstance(path[-1], int):
-            continue  # a probability
+            continue  # 0.5 is a valid probability
         with pytest.raises(EngineError) as refused:
             asyncio.run(ask(server))
         assert re.match(rf"{URL}\b", str(refused.value)), (wrong, refused.value)
@@ -168,8 +168,8 @@ def test_anything_else_is_named_with_its_place(call, path):
         assert len(str(refused.value)) < 250
 
 
-def test_what_is_wrong_says_what_helps():
-    """NaN comes from a model, a missing field from another kind of server."""
+def test_errors_suggest_the_likely_cause():
+    """NaN comes from a model; a missing field comes from a server other than vLLM."""
     _, answer, ask = CALLS["sample"]
     place = ("choices", 0, "logprobs", "token_logprobs")
     for path, wrong, said in (
@@ -197,20 +197,20 @@ def test_what_is_wrong_says_what_helps():
     "content",
     ["", "%%%", "AAAA", packed([1.0, 2.0]), packed([[-1.0]]), packed([[math.nan]] * 2), packed([[-1.0]] * 2, np.savez)],
 )
-def test_rows_that_cannot_be_unpacked_are_named(content):
+def test_rows_that_cannot_be_unpacked_are_refused(content):
     facts, _, ask = CALLS["score rows"]
     with pytest.raises(EngineError, match=f"^{URL}: prompt_token_id_logprobs"):
         asyncio.run(ask(served({"prompt_token_id_logprobs": content, "usage": USAGE}, **facts)))
 
 
 @pytest.mark.parametrize("labels", [[], [0.2, 0.3, 0.5], [1.7], [-3.0, 2.0]])
-def test_what_is_pooled_is_one_or_two_probabilities(labels):
-    """Logits, say, of a server that was told to apply no activation."""
+def test_a_pooled_answer_has_one_or_two_probabilities(labels):
+    """Anything else is refused, such as the logits of a server that applies no activation."""
     with pytest.raises(EngineError, match=rf"^{URL}: .*data\[0\]"):
         asyncio.run(served({"data": [{"data": labels}], "usage": USAGE}).pooled(PROMPT))
 
 
-# Sessions and servers that are connected to -----------------------------------------------
+# Sessions and connected servers -----------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -237,8 +237,8 @@ def drew(*tokens):
 LAW = SamplingParams(0.8, 0.9, StepPolicy.chunks(2))
 
 
-def test_rows_that_only_pad_are_forbidden_unless_the_server_has_none(text):
-    """A bias for each, in what is sampled and in the most likely token; none where it is not needed or too many."""
+def test_padding_rows_are_forbidden_where_needed(text):
+    """A bias for each padding row in sampling and ratings; none if the server cuts padding, has none or too many."""
     for rows, cuts, forbidden in (
         (text.size + 3, False, {str(text.size + k): -100.0 for k in range(3)}),
         (text.size + 3, True, None),
@@ -254,7 +254,7 @@ def test_rows_that_only_pad_are_forbidden_unless_the_server_has_none(text):
         assert [body.get("logit_bias") for body in client.bodies] == [forbidden] * 3
 
 
-def test_a_row_that_only_pads_and_is_sampled_all_the_same_is_named(text):
+def test_a_padding_row_that_is_sampled_is_an_error(text):
     policy, _ = policy_of(drew(18, text.size + 1), text, rows=text.size + MOST_BIASES + 9)
     with pytest.raises(
         EngineError, match=rf"http://server#m sampled {text.size + 1}, a row that only pads .*specs-llm"
@@ -262,7 +262,7 @@ def test_a_row_that_only_pads_and_is_sampled_all_the_same_is_named(text):
         opened(policy).sample([Trace("b c")], 2, LAW, [Key.from_seed(1)])
 
 
-def test_what_the_server_lacks_is_impossible_and_never_asked_about(text):
+def test_tokens_without_a_row_on_the_server_are_impossible_and_never_sent(text):
     rows = 40
     policy, client = policy_of({}, text, rows=rows)
     session, trace = opened(policy), Trace("b c")
@@ -276,7 +276,7 @@ def test_what_the_server_lacks_is_impossible_and_never_asked_about(text):
         session.sample([trace.extend(lacking[0], Role.TARGET)], 1, LAW, [Key.from_seed(1)])
 
 
-def test_rewards_of_different_kinds_are_named(text):
+def test_rewards_of_different_kinds_are_refused(text):
     class Alternating(Said):
         async def post(self, path, body):
             self.bodies.append(body)
@@ -290,8 +290,8 @@ def test_rewards_of_different_kinds_are_named(text):
         session.score([(Trace("b c"), steps)], "\n\n")
 
 
-def test_labels_that_are_all_impossible_give_no_reward(text):
-    """A language model that can write neither of the words that a verdict is read from."""
+def test_a_judge_whose_labels_are_all_impossible_gives_no_reward(text):
+    """The language model gives probability 0 to both words from which the verdict is read."""
 
     class Judging(TokenClassification):
         labels = (7, 8)
@@ -305,7 +305,7 @@ def test_labels_that_are_all_impossible_give_no_reward(text):
 
 
 def vllm(path, body, times, **changes):
-    """A server as `connect` meets it."""
+    """Answers of a vLLM server to the requests that `connect` makes."""
     asked = json.loads(body) if body else {}
     answers = {
         "/v1/models": {"data": [{"id": "m", "root": "/m", "max_model_len": 64}]},
@@ -326,7 +326,7 @@ def connected(**changes):
         return wait(connect(url, None, 20.0), never_stop).facts
 
 
-def test_a_server_says_how_many_rows_it_has():
+def test_a_server_reports_its_number_of_rows():
     facts = connected()
     assert (facts.rows, facts.cuts_padding, facts.context, facts.processed) == (67, True, 64, True)
     assert list(facts.padding(60)) == []
@@ -350,13 +350,13 @@ def test_a_server_says_how_many_rows_it_has():
         ("/v1/completions", {"choices": [{"logprobs": {"token_logprobs": [math.nan]}}]}),
     ],
 )
-def test_a_server_that_says_something_else_is_named(path, answer):
+def test_an_unexpected_answer_at_connection_is_refused(path, answer):
     with pytest.raises(EngineError, match=r"^http://127\.0\.0\.1:\d+: "):
         connected(**{path: answer})
 
 
-def test_numbers_that_a_server_could_not_write_are_named():
-    """vLLM answers so where its model gave NaN; it is not a request that was wrong, nor a server that pools."""
+def test_nan_that_a_server_cannot_encode_is_named_as_such():
+    """vLLM answers 400 if its model computed NaN; that is neither a wrong request nor a server for pooling."""
     message = json.dumps({"error": {"message": "Out of range float values are not JSON compliant: nan"}}).encode()
 
     def nan(path, body, times):

@@ -1,4 +1,4 @@
-"""The probe of a backend at loading: what it finds wrong, and what it must not take for wrong."""
+"""The probe of a backend at loading: what it must find wrong, and what it must accept."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ WIDTH = 8
 
 
 def backend(change=lambda ids, row: row):
-    """Random rows by the tokens so far, changed."""
+    """A backend with random rows as a function of the tokens so far, passed through `change`."""
 
     def look_up(ids):
         return change(ids, np.random.default_rng([len(ids), *ids]).normal(size=WIDTH))
@@ -20,17 +20,17 @@ def backend(change=lambda ids, row: row):
 
 
 def masked(ids, row):
-    """As models do that suppress tokens."""
+    """Suppress two tokens, as some models do."""
     row[[1, 5]] = -np.inf
     return row
 
 
 @pytest.mark.parametrize("change", [lambda ids, row: row, masked, lambda ids, row: 0 * row])
-def test_a_tree_that_equals_its_paths_is_right_whatever_is_impossible(change):
+def test_a_correct_tree_has_no_error_with_suppressed_or_constant_outputs_too(change):
     assert tree_error(backend(change), backend(change)) == 0.0
 
 
-def test_how_far_a_tree_is_from_its_paths_is_relative():
+def test_the_error_of_a_tree_is_relative():
     def off(ids, row):
         return row + 0.01 * np.abs(row).max() * (len(ids) == 1)
 
@@ -41,7 +41,7 @@ def test_how_far_a_tree_is_from_its_paths_is_relative():
 @pytest.mark.parametrize(
     ("value", "word"), [(np.nan, "NaN"), (np.inf, "infinite"), (-np.inf, "-infinity for all tokens")]
 )
-def test_outputs_that_are_none_are_no_wrong_tree(value, word):
+def test_outputs_that_are_not_finite_are_not_reported_as_a_wrong_tree(value, word):
     broken = backend(lambda ids, row: np.full(WIDTH, value))
     said = rf"^m: outputs are not finite \({word}\); mend its table$"
     with pytest.raises(ModelError, match=said), finite(broken, "outputs", ModelError):

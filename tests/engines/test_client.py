@@ -1,4 +1,4 @@
-"""The HTTP client against servers that misbehave, and replicas: every failure has a name, and nothing hangs."""
+"""The HTTP client against faulty servers, and replicas: every failure is reported by name, and no request hangs."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ from specs.types import Finish
 
 @contextmanager
 def serving(answer):
-    """A server on a free port; `answer(path, body, times)` gives status and bytes, or waits, or raises to break off."""
+    """A server on a free port; `answer(path, body, times)` returns status and bytes, waits, or raises to break off."""
     seen = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -48,7 +48,7 @@ def serving(answer):
                 self.end_headers()
                 self.wfile.write(content)
             except OSError:
-                pass  # the client has gone
+                pass  # the client has closed the connection
 
         def log_message(self, *args):
             pass
@@ -71,7 +71,7 @@ def post(url, check_stop=never_stop, key=None, timeout_s=20.0):
     return wait(Client(url, key, timeout_s).post("/x", {"a": 1}), check_stop)
 
 
-def test_an_object_goes_there_and_one_comes_back():
+def test_an_object_is_sent_and_one_is_returned():
     with serving(well) as (url, seen):
         assert post(url, key="secret") == {"ok": True}
         ((path, body, headers),) = seen
@@ -90,7 +90,7 @@ def test_an_object_goes_there_and_one_comes_back():
         (401, b"", r"refuses the API key \(401\)"),
     ],
 )
-def test_answers_that_are_none_are_named(status, content, message):
+def test_invalid_answers_are_reported_by_name(status, content, message):
     with serving(lambda *_: (status, content)) as (url, seen):
         with pytest.raises(EngineError, match=f"^{url}.*{message}[^\n]*$") as failure:
             post(url)
@@ -98,7 +98,7 @@ def test_answers_that_are_none_are_named(status, content, message):
         assert len(seen) == 1
 
 
-def test_what_a_server_does_not_take_is_sent_again(monkeypatch):
+def test_a_request_to_an_overloaded_server_is_sent_again(monkeypatch):
     monkeypatch.setattr(client_module, "PAUSES_S", (0.01, 0.01))
     with serving(lambda path, body, times: (503, b"") if times < 3 else well(path, body, times)) as (url, seen):
         assert post(url) == {"ok": True}
@@ -109,7 +109,7 @@ def test_what_a_server_does_not_take_is_sent_again(monkeypatch):
         assert len(seen) == 3
 
 
-def test_nobody_there(monkeypatch):
+def test_a_server_that_does_not_listen_is_reported(monkeypatch):
     monkeypatch.setattr(client_module, "PAUSES_S", (0.01,))
     with serving(well) as (url, _):
         pass
@@ -119,7 +119,7 @@ def test_nobody_there(monkeypatch):
         post("http://[half")
 
 
-def test_an_answer_that_breaks_off():
+def test_an_answer_that_breaks_off_is_reported():
     def broken(path, body, times):
         raise ConnectionError
 
@@ -127,7 +127,7 @@ def test_an_answer_that_breaks_off():
         post(url)
 
 
-def test_a_server_that_falls_silent_is_given_up_after_the_timeout():
+def test_a_silent_server_is_given_up_after_the_timeout():
     gone = threading.Event()
 
     def silent(path, body, times):
@@ -143,7 +143,7 @@ def test_a_server_that_falls_silent_is_given_up_after_the_timeout():
         gone.set()
 
 
-def test_a_server_that_is_ill_is_given_up_before_the_timeout(monkeypatch):
+def test_an_unhealthy_server_is_given_up_before_the_timeout(monkeypatch):
     monkeypatch.setattr(client_module, "HEALTH_S", 0.1)
     gone = threading.Event()
 
@@ -159,7 +159,7 @@ def test_a_server_that_is_ill_is_given_up_before_the_timeout(monkeypatch):
         gone.set()
 
 
-def test_a_server_gets_so_many_requests_at_a_time_and_one_health_watch(monkeypatch):
+def test_requests_to_a_server_are_limited_and_share_one_health_check(monkeypatch):
     monkeypatch.setattr(client_module, "HEALTH_S", 0.1)
     monkeypatch.setattr(client_module, "AT_A_TIME", 5)
     lock, running, most, checks = threading.Lock(), [0], [0], [0]
@@ -186,8 +186,8 @@ def test_a_server_gets_so_many_requests_at_a_time_and_one_health_watch(monkeypat
     assert 1 <= checks[0] <= took / 0.1 + 1
 
 
-def test_a_watch_that_stops_the_solve_ends_the_request():
-    """The coroutine is cancelled, not left behind."""
+def test_stopping_the_solve_ends_its_request():
+    """The coroutine is cancelled and not left running."""
     ended = threading.Event()
 
     async def long():
@@ -204,7 +204,7 @@ def test_a_watch_that_stops_the_solve_ends_the_request():
     assert ended.wait(5)
 
 
-def test_the_first_failure_ends_the_others():
+def test_the_first_failure_cancels_the_other_requests():
     ended = []
 
     async def long():
@@ -234,7 +234,7 @@ ONE, TWO, THREE = (Server(Client(f"http://{name}"), FACTS) for name in "abc")
 
 
 def asked(replicas, broken=(), error=EngineError, times=1):
-    """The servers that a solve asks, in order."""
+    """The servers that a solve sends its requests to, in order."""
     calls = []
 
     async def request(server):
@@ -249,21 +249,21 @@ def asked(replicas, broken=(), error=EngineError, times=1):
     return calls
 
 
-def test_solves_take_turns_and_stay():
+def test_solves_take_replicas_in_turn_and_keep_theirs():
     replicas = Replicas([ONE, TWO])
     assert [asked(replicas, times=3) for _ in range(3)] == [[ONE] * 3, [TWO] * 3, [ONE] * 3]
 
 
-def test_a_solve_moves_on_and_new_ones_keep_away():
+def test_a_solve_leaves_a_failed_replica_and_new_solves_avoid_it():
     replicas = Replicas([ONE, TWO, THREE])
     assert asked(replicas, [ONE], times=2) == [ONE, TWO, TWO]
     assert {asked(replicas)[0] for _ in range(6)} == {TWO, THREE}
     with pytest.raises(EngineError, match="no"):
         asked(replicas, [ONE, TWO, THREE])
-    assert {asked(replicas)[0] for _ in range(6)} == {ONE, TWO, THREE}, "when all have failed, all are tried"
+    assert {asked(replicas)[0] for _ in range(6)} == {ONE, TWO, THREE}, "once all have failed, all are tried again"
 
 
-def test_requests_that_fail_together_move_on_once():
+def test_requests_that_fail_together_change_the_replica_once():
     chosen = Replicas([ONE, TWO]).next()
 
     async def request(server):
@@ -275,7 +275,7 @@ def test_requests_that_fail_together_move_on_once():
     assert wait(gather(chosen.send(request) for _ in range(4)), never_stop) == [TWO] * 4
 
 
-def test_what_is_refused_would_be_refused_elsewhere():
+def test_a_refused_request_is_not_sent_to_other_replicas():
     def refused(message):
         return Refused(message, 400)
 
@@ -283,6 +283,6 @@ def test_what_is_refused_would_be_refused_elsewhere():
         asked(Replicas([ONE, TWO]), [ONE, TWO], refused)
 
 
-def test_replicas_are_alike():
+def test_replicas_that_differ_are_refused():
     with pytest.raises(InputError, match=r"^http://a and http://d are not alike \(context 4096 and 2048\)"):
         Replicas([ONE, Server(Client("http://d"), replace(FACTS, context=2048))])

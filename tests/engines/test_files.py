@@ -1,4 +1,4 @@
-"""Damaged files of a model are named with what mends them, and none hides what is wrong with the others."""
+"""Errors about damaged model files say how to repair them, and one model's error does not hide another's."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ DAMAGE = {
 
 @pytest.fixture
 def folder(tmp_path):
-    """A model, apart from its weights."""
+    """A model folder without weights."""
     tiny.write_tokenizer(tmp_path / "model")
     (tmp_path / "model/config.json").write_text('{"eos_token_id": 2}')
     return tmp_path / "model"
@@ -61,7 +61,7 @@ def lines_of(error) -> str:
 
 @pytest.mark.parametrize("damage", DAMAGE, ids=range(len(DAMAGE)))
 @pytest.mark.parametrize("name", JSON_FILES)
-def test_a_damaged_file_is_named(folder, name, damage):
+def test_a_damaged_file_is_reported(folder, name, damage):
     (folder / name).write_bytes(damage)
     with pytest.raises(ModelError) as caught:
         HubText(folder)
@@ -69,14 +69,14 @@ def test_a_damaged_file_is_named(folder, name, damage):
 
 
 @pytest.mark.parametrize("content", ["{}", '{"model": 3}', '{"model": {"type": "BPE", "vocab": [], "merges": 3}}'])
-def test_a_tokenizer_that_is_none_is_named(folder, content):
+def test_an_invalid_tokenizer_is_reported(folder, content):
     (folder / "tokenizer.json").write_text(content)
     with pytest.raises(ModelError, match=r"\.json is not a tokenizer \(.+\); save or fetch it again") as caught:
         HubText(folder)
     lines_of(caught.value)
 
 
-def test_a_byte_order_mark_harms_nothing(folder):
+def test_a_byte_order_mark_is_ignored(folder):
     expected = HubText(folder).prompt("a b")
     for name in ("tokenizer_config.json", "config.json"):
         (folder / name).write_text("\ufeff" + (folder / name).read_text())
@@ -86,7 +86,7 @@ def test_a_byte_order_mark_harms_nothing(folder):
 
 @pytest.mark.parametrize("value", ["2", [None], 2.0, [[1, 2]], -1, [2, -1], True, {"a": 1}, ["</s>"] * 50])
 @pytest.mark.parametrize("name", ["generation_config.json", "config.json"])
-def test_an_end_of_text_that_is_no_token_is_refused(folder, name, value):
+def test_an_end_of_text_outside_the_vocabulary_is_refused(folder, name, value):
     for config in ({"eos_token_id": value}, {"text_config": {"eos_token_id": value}}):
         (folder / name).write_text(json.dumps(config))
         with pytest.raises(
@@ -97,7 +97,7 @@ def test_an_end_of_text_that_is_no_token_is_refused(folder, name, value):
         assert len(str(one.value)) < len(str(folder)) + 200
 
 
-def test_ends_of_every_config_count(folder):
+def test_the_end_tokens_of_all_config_files_count(folder):
     (folder / "config.json").write_text('{"eos_token_id": null, "text_config": {"eos_token_id": [3, 4]}}')
     (folder / "generation_config.json").write_text('{"eos_token_id": 5}')
     named = HubText(folder).end_ids
@@ -107,7 +107,7 @@ def test_ends_of_every_config_count(folder):
 
 
 @pytest.mark.parametrize("value", ["LlamaForCausalLM", [1], {"a": 1}, 3])
-def test_architectures_are_names(folder, value):
+def test_architectures_must_be_a_list_of_names(folder, value):
     (folder / "config.json").write_text(json.dumps({"architectures": value}))
     with pytest.raises(
         ModelError, match=r"config\.json: architectures is .*, not a list of names; save the model again"
@@ -115,7 +115,7 @@ def test_architectures_are_names(folder, value):
         architectures_of(folder)
 
 
-def test_a_template_that_is_no_text_is_named(folder):
+def test_a_template_that_is_not_text_is_refused(folder):
     (folder / "chat_template.jinja").write_bytes(b"\xff\xfe{{ messages }}")
     with pytest.raises(ModelError, match=r"chat_template\.jinja is not UTF-8 text; save it as UTF-8"):
         HubText(folder)
@@ -140,7 +140,7 @@ def test_lists_of_templates_without_a_default_are_refused(folder, listed):
         HubText(folder)
 
 
-def test_doctor_says_what_is_wrong_with_each_model_and_goes_on(whole, tmp_path, capsys):
+def test_doctor_reports_the_errors_of_each_model(whole, tmp_path, capsys):
     damaged = {
         "draft": ("tokenizer.json", "{"),
         "target": ("config.json", '{"eos_token_id": "2"}'),
@@ -161,8 +161,8 @@ def test_doctor_says_what_is_wrong_with_each_model_and_goes_on(whole, tmp_path, 
     assert [(one["role"], one["state"]) for one in found] == [(role, "problem") for role in damaged]
 
 
-def test_doctor_goes_on_after_what_nobody_thought_of(whole, monkeypatch):
-    """An error of another kind in the first model's files does not hide the errors in the second's."""
+def test_doctor_continues_after_an_unforeseen_error(whole, monkeypatch):
+    """An unforeseen exception at the first model does not hide the report on the second."""
     from specs import api
 
     load = api.load
@@ -183,7 +183,7 @@ def test_doctor_goes_on_after_what_nobody_thought_of(whole, monkeypatch):
 
 
 def test_errors_name_the_role_and_the_model(whole, tmp_path):
-    """While models load, and when a template meets a conversation."""
+    """While models load, and when a chat template renders a conversation."""
     for name, template in {"torn": "{% if %}", "deaf": "x"}.items():
         shutil.copytree(whole, tmp_path / name)
         (tmp_path / name / "chat_template.jinja").write_text(template)

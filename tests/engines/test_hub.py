@@ -1,4 +1,4 @@
-"""What is fetched of a model on the hub, the hub being a folder here."""
+"""Which files of a model are fetched from the hub, here a folder."""
 
 import shutil
 from fnmatch import fnmatch
@@ -17,8 +17,8 @@ NAME = "Skywork/Skywork-o1-Open-PRM-Qwen-2.5-1.5B"
 
 
 @pytest.mark.parametrize("pickled", [True, False])
-def test_pickled_tensors_are_fetched_only_where_there_are_no_others(pickled, tmp_path, monkeypatch):
-    """As Skywork's PRMs are published, and as one that was converted."""
+def test_pickled_weights_are_fetched_only_if_there_are_no_safetensors(pickled, tmp_path, monkeypatch):
+    """A Skywork PRM as published, with pickled weights only, and with both kinds."""
     repository, cache = prms.write("skywork", tmp_path / "hub"), tmp_path / "cache"
     (repository / "modeling_qwen2_rm.py").write_text("raise SystemExit('code of a checkpoint was run')")
     torch.save(load_file(repository / "model.safetensors"), repository / "pytorch_model.bin")

@@ -1,4 +1,4 @@
-"""Laws of the light backend: cached evaluation is evaluation from scratch, and agrees with transformers."""
+"""Laws of the light backend: cached evaluation equals evaluation from scratch and agrees with transformers."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> LightBackend:
 
 
 def whole(backend: LightBackend, ids: np.ndarray) -> np.ndarray:
-    """[len(ids), width] outputs from an empty cache in one causal call."""
+    """Outputs [len(ids), width] of one causal call on an empty cache."""
     rows = np.arange(len(ids))
     return backend.forward(backend.cache(), ids, rows, None, rows)
 
@@ -89,7 +89,7 @@ def near(one: np.ndarray, other: np.ndarray) -> None:
 
 @dataclass
 class RandomTree:
-    """A prompt and `nodes` tokens below it, each with a random earlier node (or the prompt) as parent."""
+    """A prompt and `nodes` tokens below it, each with an earlier node or the prompt as its random parent."""
 
     rng: np.random.Generator
     prompt: int
@@ -139,7 +139,7 @@ def test_every_path_of_a_tree_equals_its_evaluation_from_scratch(backend, tree, 
 
 @settings(deadline=None, max_examples=40)
 @given(tree=trees, data=st.data())
-def test_a_kept_path_continues_as_if_it_had_been_the_only_one(backend, tree, data):
+def test_a_kept_path_continues_as_if_no_other_had_been_computed(backend, tree, data):
     cache = backend.cache()
     tree.feed(backend, cache, 0, len(tree.ids))
     path = tree.paths[data.draw(st.integers(0, len(tree.ids) - 1))]
@@ -151,7 +151,7 @@ def test_a_kept_path_continues_as_if_it_had_been_the_only_one(backend, tree, dat
 
 
 def test_growing_past_the_first_buffer_and_the_context_changes_nothing(backend):
-    # 700 entries on a context of 300 positions: many short branches.
+    # 700 entries with a context of 300 positions: many short branches
     tree = RandomTree(np.random.default_rng(5), prompt=240, nodes=0)
     cache = backend.cache()
     tree.feed(backend, cache, 0, 240)
@@ -173,7 +173,7 @@ def test_growing_past_the_first_buffer_and_the_context_changes_nothing(backend):
 
 @settings(deadline=None, max_examples=20)
 @given(size=st.integers(2, 40), cut=st.integers(1, 39), seed=st.integers(0, 2**32 - 1))
-def test_chunks_equal_the_whole_and_unwanted_rows_are_only_left_out(backend, size, cut, seed):
+def test_chunks_equal_one_pass_and_unwanted_rows_are_left_out(backend, size, cut, seed):
     ids = np.random.default_rng(seed).integers(0, VOCAB, size)
     cut = min(cut, size - 1)
     expected, cache = whole(backend, ids), backend.cache()
@@ -182,14 +182,14 @@ def test_chunks_equal_the_whole_and_unwanted_rows_are_only_left_out(backend, siz
     near(backend.forward(cache, ids[cut:], np.arange(cut, size), None, want), expected[cut:][want])
 
 
-def test_no_tokens_give_no_rows_and_leave_the_cache_alone(backend):
+def test_a_pass_without_tokens_returns_no_rows_and_keeps_the_cache(backend):
     ids, cache = np.arange(8), backend.cache()
     backend.forward(cache, ids[:4], np.arange(4), None, np.arange(4))
     assert backend.forward(cache, ids[:0], ids[:0], None, ids[:0]).shape == (0, backend.width)
     near(backend.forward(cache, ids[4:], ids[4:], None, np.arange(4)), whole(backend, ids)[4:])
 
 
-def test_caches_do_not_disturb_each_other_even_from_two_threads(backend):
+def test_caches_are_independent_even_in_two_threads(backend):
     def solve(seed: int) -> list[np.ndarray]:
         tree, cache = RandomTree(np.random.default_rng(seed), prompt=30, nodes=270), backend.cache()
         return [tree.feed(backend, cache, entry, entry + 10) for entry in range(0, 300, 10)]
@@ -201,7 +201,7 @@ def test_caches_do_not_disturb_each_other_even_from_two_threads(backend):
         np.testing.assert_array_equal(one, other)
 
 
-def test_parameters_count_a_tied_matrix_once(tmp_path):
+def test_a_tied_matrix_counts_once_among_the_parameters(tmp_path):
     weights = tensors(SMALL)
     tied = sum(array.size for array in weights.values())
     assert load_light(write(tmp_path / "tied")).parameters == tied
@@ -211,7 +211,7 @@ def test_parameters_count_a_tied_matrix_once(tmp_path):
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_of_a_language_model_only_the_rows_of_labels_are_computed(tmp_path, tied):
+def test_only_the_output_rows_of_labels_are_computed(tmp_path, tied):
     weights = tensors(SMALL)
     trunk = sum(array.size for array in weights.values())
     if not tied:
@@ -253,7 +253,7 @@ def test_both_spellings_of_the_rotary_base_are_read(tmp_path, backend):
         ({"architectures": ["LlamaForTokenClassification"]}, "score.weight"),
     ],
 )
-def test_a_model_that_would_be_computed_wrongly_is_refused_by_name(tmp_path, change, named):
+def test_a_model_that_would_be_computed_wrongly_is_refused(tmp_path, change, named):
     path = write(tmp_path, SMALL | change, tensors(SMALL))
     with pytest.raises(ModelError, match=named) as error:
         load_light(path)
@@ -273,12 +273,12 @@ def test_a_model_that_would_be_computed_wrongly_is_refused_by_name(tmp_path, cha
         ),
     ],
 )
-def test_weights_that_do_not_fit_are_refused_by_name(tmp_path, extra, change, named):
+def test_weights_of_a_wrong_shape_are_refused(tmp_path, extra, change, named):
     with pytest.raises(ModelError, match=named):
         load_light(write(tmp_path, SMALL | change, tensors(SMALL) | extra))
 
 
-def test_missing_and_broken_files_are_named(tmp_path):
+def test_missing_and_broken_files_are_reported(tmp_path):
     with pytest.raises(ModelError, match=r"config\.json"):
         load_light(tmp_path / "nowhere")
     path = write(tmp_path / "model")
@@ -296,7 +296,7 @@ def test_missing_and_broken_files_are_named(tmp_path):
         load_light(path)
 
 
-def test_calls_that_the_kernels_would_misread_are_refused_and_leave_the_cache_alone(backend):
+def test_calls_that_the_kernels_would_misread_are_refused_and_keep_the_cache(backend):
     cache, two = backend.cache(), np.array([0, 1])
     backend.forward(cache, two, two, None, two)
     for ids, positions, visible, want, named in (
@@ -316,7 +316,7 @@ def test_calls_that_the_kernels_would_misread_are_refused_and_leave_the_cache_al
     near(backend.forward(cache, two + 2, two + 2, None, two), whole(backend, np.arange(4))[2:])
 
 
-def test_the_memory_of_a_cache_serves_later_ones_one_at_a_time(backend):
+def test_later_caches_reuse_memory_one_at_a_time(backend):
     ids = np.arange(20) % VOCAB
     first, beside = backend.cache(), backend.cache()
     for cache in (first, beside):
@@ -329,7 +329,7 @@ def test_the_memory_of_a_cache_serves_later_ones_one_at_a_time(backend):
     near(backend.forward(later, ids, np.arange(20), None, np.arange(20)), whole(backend, ids))
 
 
-def test_the_memory_of_a_long_solve_is_given_back(backend):
+def test_the_memory_of_a_long_solve_is_released(backend):
     long, count = backend.cache(), SPARE_CAPACITY // 16
     for _ in range(17):
         backend.forward(long, np.zeros(count, np.int64), np.arange(count), None, np.array([], np.int64))
@@ -338,7 +338,7 @@ def test_the_memory_of_a_long_solve_is_given_back(backend):
     assert backend.cache().buffer.capacity <= SPARE_CAPACITY
 
 
-def test_importing_the_module_loads_no_engine():
+def test_importing_the_module_imports_no_engine():
     code = (
         "import sys, specs.engines.local.onnx.backend; "
         "sys.exit(bool({'onnx', 'onnxruntime', 'torch'} & set(sys.modules)))"
@@ -363,7 +363,7 @@ def test_outputs_are_those_of_transformers(tmp_path, kind, change, dtype):
     model_class = getattr(transformers, kind)
     sizes = {key: value for key, value in SMALL.items() if key not in ("architectures", "tie_word_embeddings")}
     if kind.startswith("Qwen2"):
-        del sizes["head_dim"]  # hidden_size / heads
+        del sizes["head_dim"]  # transformers then uses hidden_size / heads
     torch.manual_seed(1)
     model = model_class(model_class.config_class(**(sizes | {"tie_word_embeddings": False} | change)))
     with torch.no_grad():

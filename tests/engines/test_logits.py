@@ -1,4 +1,4 @@
-"""Rows on a device: the same tokens and the same law as in memory."""
+"""Logits on a device: sampled tokens and log-probabilities equal those that numpy computes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WIDTHS = [2, BLOCK - 1, BLOCK, BLOCK + 1, 5 * BLOCK + 17]
 
 
 def logits(width: int, rows: int = 5, seed: int = 0) -> np.ndarray:
-    """Some rows flat, some sharp, some with tokens of probability 0."""
+    """Rows of logits: some flat, some sharp, some with tokens of probability 0."""
     rng = np.random.default_rng(seed)
     found = rng.standard_normal((rows, width)) * np.array([0.1, 1, 4, 20, 4])[:rows, None]
     found[-1, rng.random(width) < 0.5] = -np.inf
@@ -38,7 +38,7 @@ def tensor(device: str) -> Callable[[np.ndarray], torch.Tensor]:
 @pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_same_uniforms_draw_the_same_tokens(law: tuple[float, float], width: int, tensor: Any) -> None:
-    """A draw may differ where its uniform is within rounding (1e-6) of an edge: odds of 1e-4 in all these."""
+    """A draw may differ if its uniform is within rounding (1e-6) of a token's edge: odds of 1e-4 over all draws."""
     rng = np.random.default_rng(1)
     rows, row_of, uniforms = logits(width), rng.integers(5, size=60).tolist(), rng.random(60).tolist()
     tokens, gains = DEVICE.sample(tensor(rows), *law, row_of, uniforms)
@@ -51,7 +51,7 @@ def test_the_same_uniforms_draw_the_same_tokens(law: tuple[float, float], width:
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_draw_always_lies_in_the_support(width: int, uniform: float, tensor: Any) -> None:
     rows = np.full((width, width), -np.inf, np.float32)
-    np.fill_diagonal(rows, 0.0)  # one token possible, wherever it stands in its block
+    np.fill_diagonal(rows, 0.0)  # one possible token per row, at each place of a block
     rows[-1] = 0.0
     tokens, gains = DEVICE.sample(tensor(rows), 0.7, 1.0, range(width), [uniform] * width)
     assert tokens[:-1] == list(range(width - 1))
@@ -60,7 +60,7 @@ def test_a_draw_always_lies_in_the_support(width: int, uniform: float, tensor: A
 
 
 @pytest.mark.parametrize("law", LAWS)
-def test_scores_are_those_of_the_law_in_parts_as_in_one(law: tuple[float, float], monkeypatch, tensor: Any) -> None:
+def test_scores_do_not_depend_on_the_size_of_chunks(law: tuple[float, float], monkeypatch, tensor: Any) -> None:
     rng = np.random.default_rng(2)
     rows, row_of, tokens = logits(600), rng.integers(5, size=40), rng.integers(600, size=40)
     wanted = log_law(rows, *law)[row_of, tokens]
@@ -71,7 +71,7 @@ def test_scores_are_those_of_the_law_in_parts_as_in_one(law: tuple[float, float]
         np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-5)
 
 
-def test_half_precision_is_read_as_it_is(tensor: Any) -> None:
+def test_half_precision_is_read_exactly(tensor: Any) -> None:
     rows = tensor(logits(600)).bfloat16()
     uniforms = np.random.default_rng(3).random(5).tolist()
     tokens, gains = DEVICE.sample(rows, 0.7, 1.0, range(5), uniforms)
@@ -81,7 +81,7 @@ def test_half_precision_is_read_as_it_is(tensor: Any) -> None:
 
 
 @pytest.mark.parametrize("where", [NUMPY_LOGITS_OPS, DEVICE])
-def test_rows_are_copied_put_together_and_brought_to_memory(where, tensor: Any) -> None:
+def test_rows_are_concatenated_stacked_and_copied_to_memory(where, tensor: Any) -> None:
     one, two = logits(7), logits(7, seed=1)
     given = (one, two) if where is NUMPY_LOGITS_OPS else (tensor(one), tensor(two))
     both = where.concatenate(*given)
@@ -100,10 +100,10 @@ FAULTS = {"NaN": [1.0, np.nan, 2.0], "infinite": [1.0, np.inf, 2.0], "-infinity 
 @pytest.mark.parametrize("word", FAULTS)
 @pytest.mark.parametrize("width", [3, BLOCK + 3])
 @pytest.mark.parametrize("where", [NUMPY_LOGITS_OPS, DEVICE])
-def test_rows_that_say_nothing_are_told_from_all_others(
+def test_rows_without_a_valid_distribution_are_refused(
     where, width: int, word: str, law: tuple[float, float], tensor: Any
 ) -> None:
-    """Wherever in the row it stands; a device looks at what is read only, when it is in memory."""
+    """Wherever in the row the invalid value is; on a device it is found when rows are used or copied to memory."""
     faulty = np.full(width, -np.inf if word.startswith("-") else 0.5)
     faulty[-3:] = FAULTS[word]
     rows = np.stack([np.zeros(width), faulty]).astype(np.float32)
@@ -118,7 +118,7 @@ def test_rows_that_say_nothing_are_told_from_all_others(
 
 
 @pytest.mark.parametrize("where", [NUMPY_LOGITS_OPS, DEVICE])
-def test_tokens_that_are_impossible_are_no_fault(where, tensor: Any) -> None:
+def test_impossible_tokens_beside_possible_ones_are_no_error(where, tensor: Any) -> None:
     rows = np.array([[-np.inf, 0.0, -np.inf], [0.0, -np.inf, np.finfo(np.float32).min]], np.float32)
     given = rows if where is NUMPY_LOGITS_OPS else tensor(rows)
     for law in LAWS:
@@ -128,7 +128,7 @@ def test_tokens_that_are_impossible_are_no_fault(where, tensor: Any) -> None:
 
 
 @pytest.mark.parametrize("where", [NUMPY_LOGITS_OPS, DEVICE])
-def test_what_overflows_over_the_temperature_has_no_law(where, tensor: Any) -> None:
+def test_logits_that_overflow_when_divided_by_the_temperature_are_refused(where, tensor: Any) -> None:
     rows = np.array([[0.0, 2e38]], np.float32)
     given = rows if where is NUMPY_LOGITS_OPS else tensor(rows)
     for ask in (where.sample, where.log_probabilities):
@@ -137,10 +137,10 @@ def test_what_overflows_over_the_temperature_has_no_law(where, tensor: Any) -> N
 
 
 @pytest.mark.parametrize("temperature", [9e-31, 1e-45])
-def test_a_temperature_near_0_is_0(temperature: float, tensor: Any) -> None:
+def test_a_temperature_near_0_is_read_as_0(temperature: float, tensor: Any) -> None:
     tokens, gains = DEVICE.sample(tensor(logits(600)), temperature, 1.0, range(5), [0.999] * 5)
     assert (tokens, gains) == (logits(600).argmax(1).tolist(), [0.0] * 5)
 
 
-def test_nothing_asked_for_is_nothing(tensor: Any) -> None:
+def test_no_tokens_have_no_log_probabilities(tensor: Any) -> None:
     assert len(DEVICE.log_probabilities(tensor(logits(7)), 1.0, 1.0, [], [])) == 0

@@ -1,4 +1,4 @@
-"""Text that remembers who wrote it reads as plain text does, and nothing written arrives without its mark."""
+"""Text that records who wrote each character: it behaves like `str`, and no written character loses its mark."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ PARTS = st.lists(st.tuples(TEXTS, st.booleans()), max_size=4)
 
 
 def mixed(parts) -> str:
-    """Parts that were written and parts that were not, as one text."""
+    """One text out of parts that a user wrote and parts that nobody wrote."""
     return concat([Written.by(MARK, text) if written else text for text, written in [("", True), *parts]])
 
 
 def authors(text) -> list[bool]:
-    """Of each character that is no white space, whether somebody wrote it."""
+    """For each character other than white space, whether a user wrote it."""
     return [character == MARK for character in str.__str__(text) if not character.isspace()]
 
 
@@ -67,14 +67,14 @@ CALLS = st.one_of(
 
 @given(PARTS, CALLS)
 @example([("a<", True), ("a", False), ("a", True)], ("split", ("<a",)))
-def test_every_method_finds_what_it_finds_in_plain_text(parts, call):
+def test_every_method_returns_what_it_returns_for_plain_text(parts, call):
     name, values = call
     text = mixed(parts)
     assert flat(getattr(text, name)(*values)) == flat(getattr(plain(text), name)(*values))
 
 
 @given(PARTS, st.sampled_from(["</", "a<", " ", "b"]))
-def test_what_is_taken_apart_and_put_together_keeps_its_authors(parts, sep):
+def test_splitting_and_joining_keep_the_marks(parts, sep):
     text = mixed(parts)
     assert authors(text) == [written for part, written in parts for one in part if not one.isspace()]
     assert authors(concat(text.partition(sep))) == authors(concat(text)) == authors("".join(text))
@@ -86,7 +86,7 @@ def test_what_is_taken_apart_and_put_together_keeps_its_authors(parts, sep):
     assert authors(text.replace(sep, "")) == written
 
 
-def test_it_is_found_among_plain_texts():
+def test_it_equals_and_hashes_like_plain_text():
     text = Written.by(MARK, "ab")
     assert text in ["x", "ab"]
     assert text in {"ab"}

@@ -1,8 +1,7 @@
-"""Scoring on model runner V2, without a server: against a stand-in that has its cache and its rules.
+"""Scoring with model runner V2, against a stand-in that has the server's cache and its rules.
 
-The rules are those of vLLM 0.32's source (v1/worker/gpu/sample/prompt_logprob.py): whole blocks are
-cached, a request reads all of them but the last token, and gives no scores if the first wanted row is
-among what it read.
+The rules are those of vLLM 0.32 (v1/worker/gpu/sample/prompt_logprob.py). The cache holds whole blocks. A request
+reads from it all blocks but the last token, and returns no scores if the first wanted row is among them.
 """
 
 import base64
@@ -25,18 +24,18 @@ BLOCK = 16
 
 
 def log_probability(before, token):
-    """Any function of what lies before, exact in float32."""
+    """Any deterministic function of the prefix that is exact in float32."""
     return -float(np.random.default_rng([token, *before]).integers(1, 1000)) / 64
 
 
 class V2:
-    """The part of the server that scores."""
+    """The scoring part of the server."""
 
     def __init__(self):
         self.blocks, self.lock, self.whole = set(), threading.Lock(), 0
 
     def read(self, ids, skip):
-        """How many tokens come from the cache, which then has those of this request too."""
+        """How many tokens a request reads from the cache, which then also holds those of this request."""
         with self.lock:
             ends = range(BLOCK, len(ids), BLOCK)
             cached = next((k - BLOCK for k in ends if tuple(ids[:k]) not in self.blocks), len(ends) * BLOCK)
@@ -74,7 +73,7 @@ def server(url):
 @pytest.mark.parametrize("prefix", [31, 32, 33, 47, 48])
 @pytest.mark.parametrize("length", [1, 2, 16, 40])
 def test_every_token_of_every_candidate_is_scored_behind_a_cached_prefix(prefix, length):
-    """Where the prefix ends within a block, and where it ends with one: never is the whole computed."""
+    """Whether the prefix ends inside a block or with one, the server never computes it all again."""
     rng = np.random.default_rng([prefix, length])
     before = rng.integers(0, 100, prefix).tolist()
     paths = [[k, *rng.integers(0, 100, length - 1).tolist()] for k in range(4)]
@@ -83,13 +82,13 @@ def test_every_token_of_every_candidate_is_scored_behind_a_cached_prefix(prefix,
         scored = wait(gather(server(url).score(before, path, SamplingParams(1.0)) for path in paths), never_stop)
     for path, (found, tally) in zip(paths, scored, strict=True):
         assert found == [log_probability([*before, *path[:k]], token) for k, token in enumerate(path)]
-        # Of the prefix at most an open block, or the last token of a closed one.
+        # At most an open block of the prefix, or the last token of a closed one, is computed again.
         assert tally.processed <= length + BLOCK
     assert v2.whole == 0
 
 
-def test_a_candidate_that_begins_as_another_is_computed_whole_and_right():
-    """The cache then holds its first rows. Candidates of equal tokens are never scored twice, equal blocks may be."""
+def test_a_candidate_whose_first_blocks_are_cached_is_computed_whole():
+    """Its first wanted rows are in the cache. Equal candidates are scored once, but two may have equal blocks."""
     before, path = list(range(40)), list(range(50, 90))
     with serving(v2 := V2()) as (url, _):
         one = server(url)
@@ -101,7 +100,7 @@ def test_a_candidate_that_begins_as_another_is_computed_whole_and_right():
     assert tally.processed >= 80
 
 
-def test_a_server_that_scores_nothing_is_named():
+def test_a_server_that_returns_no_scores_is_reported():
     empty = json.dumps({"prompt_token_id_logprobs": None, "usage": {"prompt_tokens": 3}}).encode()
     with serving(lambda *_: (200, empty)) as (url, _), pytest.raises(EngineError, match="scored nothing"):
         wait(server(url).score([1, 2], [3], SamplingParams(1.0)), never_stop)

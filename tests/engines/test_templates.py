@@ -1,4 +1,4 @@
-"""Whatever transformers renders renders here, to the same text and the same tokens, on both in-process engines."""
+"""Conversations are rendered as by transformers, to the same text and tokens, for both in-process engines."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def hub(folder) -> Any:
 
 
 def theirs(tokenizer, turns, typed) -> list[int]:
-    """The prompt by transformers, content as text or, by role, as typed parts."""
+    """The token ids by transformers; the content of roles in `typed` is given as a list of typed parts."""
     messages = [
         {"role": role, "content": [{"type": "text", "text": text}] if role in typed else text} for role, text in turns
     ]
@@ -79,8 +79,8 @@ def test_both_engines_solve_a_question_in_it(policies, name):
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_the_turn_end_token_ends_a_text_though_no_config_names_it(folders, name):
-    """The models' configs name no end at all."""
+def test_the_token_that_ends_a_turn_also_ends_a_text(folders, name):
+    """No config file of these models names an end token."""
     text, turn_end = HubText(folders[name]), FAMILIES[name].turn_end
     eos = hub(folders[name]).eos_token
     assert {text.spelling(token) for token in text.end_ids} == {eos, turn_end or eos}
@@ -107,7 +107,7 @@ EACH_TURN = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}"
             + "<|end|>{% endfor %}",
             True,
         ),
-        (EACH_TURN + "{% endfor %}", False),  # what stands there opens the next turn
+        (EACH_TURN + "{% endfor %}", False),  # the token there opens the next turn
         ("{% for m in messages %}<|end|>{{ m.content }}{% endfor %}", False),
         (EACH_TURN + " Done.<|end|>{% endfor %}", False),
         (EACH_TURN.replace("m.content", "m.content | upper") + "<|end|>{% endfor %}", False),
@@ -144,7 +144,7 @@ FILES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_the_template_is_the_one_that_transformers_picks(tmp_path, name):
+def test_the_same_template_is_chosen_as_by_transformers(tmp_path, name):
     config, files = FILES[name]
     folder = templates.write(templates.CHATML, tmp_path / "model")
     (folder / "chat_template.jinja").unlink()
@@ -176,7 +176,7 @@ BOTH = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"}
         (BOTH, {"extra_special_tokens": {"image_token": "<z>"}}),
     ],
 )
-def test_special_tokens_have_the_names_that_transformers_gives_them(tmp_path, config, special_map, listed):
+def test_special_tokens_have_the_same_names_as_in_transformers(tmp_path, config, special_map, listed):
     folder = templates.write(templates.CHATML, tmp_path / "model")
     (folder / "chat_template.jinja").write_text(NAMED)
     (folder / "config.json").write_text('{"eos_token_id": 1}')
@@ -185,7 +185,7 @@ def test_special_tokens_have_the_names_that_transformers_gives_them(tmp_path, co
     text, tokenizer = HubText(folder), hub(folder)
     messages = [{"role": "user", "content": "Why?"}]
     assert text._laid_out([Turn("user", "Why?")], True).text == tokenizer.apply_chat_template(messages, tokenize=False)
-    assert text.bos == (tokenizer.bos_token if tokenizer.bos_token in BOTH.values() else None)  # no other is a token
+    assert text.bos == (tokenizer.bos_token if tokenizer.bos_token in BOTH.values() else None)  # others are no tokens
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_special_tokens_have_the_names_that_transformers_gives_them(tmp_path, co
         ("{% if %}", "cannot be read"),
     ],
 )
-def test_templates_that_are_none_are_refused_by_name(tmp_path, template, message):
+def test_invalid_templates_are_refused(tmp_path, template, message):
     folder = templates.write(templates.CHATML, tmp_path / "model")
     (folder / "chat_template.jinja").unlink()
     (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "<|im_end|>", "chat_template": template}))
@@ -225,7 +225,7 @@ def with_template(folder, template, **named) -> HubText:
         ("{{ 1 + messages[0].content }}", "Why not?", "refuses this conversation"),
     ],
 )
-def test_a_question_that_does_not_arrive_is_refused(tmp_path, template, question, message):
+def test_a_template_that_changes_the_question_is_refused(tmp_path, template, question, message):
     with pytest.raises(ModelError, match=message):
         with_template(tmp_path, template).prompt(question)
 
@@ -246,7 +246,7 @@ def test_a_question_that_does_not_arrive_is_refused(tmp_path, template, question
         "{% set c = messages[-1].content %}{% if c[:3] != 'Why' %}{{ raise_exception('no') }}{% endif %}{{ c }}",
     ],
 )
-def test_templates_may_look_into_a_question(tmp_path, template):
+def test_templates_may_inspect_a_question(tmp_path, template):
     text, question = with_template(tmp_path, template), "Why is this so long, and not short?"
     assert text.prompt(question) == theirs(hub(tmp_path), [("user", question)], ())
 
@@ -272,7 +272,7 @@ SHOW = "[{{ m.content }}]{% endfor %}"
 @pytest.mark.parametrize(
     ("template", "turns", "message"),
     [
-        # The words of what is gone stand elsewhere: in another turn, or in the template.
+        # The words of the dropped turn occur elsewhere: in another turn, or in the template.
         (
             EACH.replace("messages", "messages if m.role != 'system'") + SHOW,
             "s:Be brief.|u:How many? Be brief.",
@@ -291,7 +291,7 @@ SHOW = "[{{ m.content }}]{% endfor %}"
             "u:Why?|a:So.|u:Why?",
             "drops turns of the user",
         ),
-        # A template that asks for a length, a word, or the turn before.
+        # Templates whose output depends on a length, a word, or the turn before.
         (
             "You have 4 tools." + EACH + "{% if m.content|length > 1 %}[{{ m.content }}]{% endif %}{% endfor %}",
             "u:4",
@@ -317,7 +317,7 @@ SHOW = "[{{ m.content }}]{% endfor %}"
             "u:2024",
             "drops turns of the user",
         ),
-        # Earlier turns that it changes.
+        # Templates that change earlier turns.
         (
             EACH + "[{{ m.content if loop.last else m.content[:20] }}]{% endfor %}",
             "u:Tell me about numbers, please.|a:ok|u:Why?",
@@ -361,7 +361,7 @@ SHOW = "[{{ m.content }}]{% endfor %}"
         ),
     ],
 )
-def test_no_turn_goes_or_changes_unseen(tmp_path, template, turns, message):
+def test_a_template_that_drops_or_changes_a_turn_is_refused(tmp_path, template, turns, message):
     question, chat = chat_of(conversation(turns))
     with pytest.raises(ModelError, match=message):
         with_template(tmp_path, template).prompt(question, chat=chat)
@@ -406,25 +406,25 @@ def test_no_turn_goes_or_changes_unseen(tmp_path, template, turns, message):
         ("{% for c in messages[0].content %}{{ c }}{% endfor %}", "u:a b"),
     ],
 )
-def test_what_a_template_may_do_to_a_turn(tmp_path, template, turns):
+def test_changes_to_a_turn_that_are_allowed(tmp_path, template, turns):
     turns = conversation(turns)
     question, chat = chat_of(turns)
     assert with_template(tmp_path, template).prompt(question, chat=chat) == theirs(hub(tmp_path), turns, ())
 
 
 def conversation(turns):
-    """Turns behind the first letters of their roles."""
+    """Turns from a text such as `u:Hi|a:Hello`, by the first letters of their roles."""
     roles = {"s": "system", "u": "user", "a": "assistant"}
     return [(roles[turn[0]], turn[2:]) for turn in re.split(r"\|(?=[sua]:)", turns)]
 
 
-def test_blank_turns_are_given_as_the_template_reads_their_role(tmp_path):
+def test_blank_turns_are_rendered_as_by_transformers(tmp_path):
     folder = templates.write(templates.TYPED, tmp_path / "model")
     for turns in ([("user", "Hi"), ("assistant", ""), ("user", "3?")], [("system", " "), ("user", "3?")]):
         question, chat = chat_of(turns)
         ids = HubText(folder).prompt(question, chat=chat)
         assert ids == theirs(hub(folder), turns, ("system", "user", "assistant"))
-    # One that drops blank turns, and one that refuses others.
+    # A template that drops blank turns, and one that refuses a system turn unless it is blank.
     for template in (
         "{% if m.content %}[{{ m.content }}]{% endif %}",
         "{% if m.content and m.role == 'system' %}{{ raise_exception('no') }}{% endif %}[{{ m.content }}]",
@@ -435,15 +435,15 @@ def test_blank_turns_are_given_as_the_template_reads_their_role(tmp_path):
         assert text.prompt(question, chat=chat) == theirs(hub(tmp_path / str(len(template))), turns, ())
 
 
-def test_short_questions_do_not_hide_that_a_template_drops_them(tmp_path):
-    """What the template says itself has the same letters."""
+def test_short_questions_are_found_in_the_prompt(tmp_path):
+    """The template's own words contain the same letters."""
     folder = templates.write(templates.TYPED, tmp_path / "model")
     for question in ("a", "im", "assistant", "t:"):
         assert HubText(folder).prompt(question) == theirs(hub(folder), [("user", question)], ("user",))
 
 
-def test_the_bundled_and_the_tiny_prompts_are_those_recorded(tmp_path):
-    """tests/golden/v1/record.py says how they were made."""
+def test_prompts_of_bundled_and_tiny_models_are_those_recorded(tmp_path):
+    """tests/golden/v1/record.py recorded them."""
     import shutil
     from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Tokenizers, chat templates and step ends, apart from any model."""
+"""Tokenizers, chat templates and the ends of steps, without a model."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from specs.types import Chat, End, Judge, StepPolicy
 
 
 def folder_with(path, vocabulary, template=None, **config):
-    """A byte-fallback vocabulary in the manner of Llama 2 and Mistral: spaces are U+2581."""
+    """A byte-fallback vocabulary like Llama 2's and Mistral's: spaces are U+2581."""
     path.mkdir(parents=True)
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], byte_fallback=True, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="\u2581", prepend_scheme="never")
@@ -38,11 +38,11 @@ def test_byte_fallback_pieces_join_to_the_text(tmp_path):
         assert b"".join(text.piece(token) for token in text.encode(sample)).decode() == sample
 
 
-def test_special_tokens_add_nothing(tmp_path):
+def test_special_tokens_have_no_text(tmp_path):
     text = HubText(folder_with(tmp_path / "model", VOCABULARY))
     assert text.piece(1) == b""
     assert text.end_ids == {1}
-    assert text.piece(10_000) == b""  # a padded row of the head
+    assert text.piece(10_000) == b""  # a padding row
 
 
 def test_fingerprints_tell_vocabularies_apart(tmp_path):
@@ -52,8 +52,8 @@ def test_fingerprints_tell_vocabularies_apart(tmp_path):
     assert one == same != other
 
 
-def test_all_ids_of_tokens_lie_below_the_size(tmp_path):
-    """Added tokens too, and an end of text that only the model's configuration knows; there may be holes."""
+def test_all_token_ids_are_below_the_size(tmp_path):
+    """Added tokens and an end of text that only the model's config names are included; ids need not be contiguous."""
     assert HubText(folder_with(tmp_path / "holes", VOCABULARY)).size == 10 + 256 > len(VOCABULARY)
     size = tiny.write_tokenizer(tmp_path / "more")
     assert HubText(tmp_path / "more").size == size
@@ -79,7 +79,7 @@ def test_prompts(tmp_path):
     assert text.prompt("a b", generation=False) == ids("<bos><user>a b")
 
 
-def test_without_a_template_the_question_stands_alone(tmp_path):
+def test_without_a_template_the_prompt_is_the_question(tmp_path):
     text = HubText(folder_with(tmp_path / "model", VOCABULARY))
     assert text.prompt("a", "b") == text.encode("b\n\na\n\n")
 
@@ -88,8 +88,8 @@ def judge(*labels):
     return Judge("how good?", "say {", labels)
 
 
-def test_a_question_about_a_trace_is_a_turn_of_its_own(tmp_path):
-    """What the template puts after an answer, the question, and the beginning of the reply; then one label."""
+def test_a_judge_s_question_is_a_turn_of_its_own(tmp_path):
+    """What the template writes after an answer, the question, and the beginning of the reply; a label is one token."""
     folder = tmp_path / "model"
     tiny.write_tokenizer(folder)
     text = HubText(folder)
@@ -106,7 +106,7 @@ def test_a_question_about_a_trace_is_a_turn_of_its_own(tmp_path):
         HubText(folder).judgement(judge("1", "2"))
 
 
-def test_labels_are_single_tokens_behind_what_stands_before_them(tmp_path):
+def test_a_label_is_a_single_token_behind_its_context(tmp_path):
     tiny.write_tokenizer(tmp_path)
     text = HubText(tmp_path)
     before, labels = text.labelled("a b.\n\n", ("3", "4"))
@@ -116,7 +116,7 @@ def test_labels_are_single_tokens_behind_what_stands_before_them(tmp_path):
             text.labelled("a b.\n\n", labels)
 
 
-def test_turns_are_what_the_template_writes_around_them(tmp_path):
+def test_turns_are_rendered_by_the_template(tmp_path):
     tiny.write_tokenizer(tmp_path)
     assert HubText(tmp_path).turns() == ("<bos><user>", "<bot>", "<user>")
     (tmp_path / "chat_template.jinja").write_text("{{ messages[0].content }}")
@@ -127,7 +127,7 @@ def test_turns_are_what_the_template_writes_around_them(tmp_path):
         HubText(tmp_path).turns()
 
 
-def test_the_first_token_may_be_named_in_either_file(tmp_path):
+def test_the_first_token_is_read_from_either_config_file(tmp_path):
     """The older file counts where the newer one does not list the added tokens."""
     folder = folder_with(tmp_path / "model", VOCABULARY, bos_token=None)
     assert HubText(folder).bos is None
@@ -143,8 +143,8 @@ def test_the_first_token_may_be_named_in_either_file(tmp_path):
     assert HubText(folder).bos is None
 
 
-def test_a_first_token_that_the_vocabulary_lacks_is_none(tmp_path):
-    """Its letters begin no raw text; a template may write them."""
+def test_a_first_token_outside_the_vocabulary_is_ignored(tmp_path):
+    """Raw text does not begin with its letters; a template may still write them."""
     folder = folder_with(tmp_path / "model", VOCABULARY, "{{ bos_token }}{{ messages[0].content }}", bos_token="ab")
     text = HubText(folder)
     assert text.bos is None
@@ -152,12 +152,12 @@ def test_a_first_token_that_the_vocabulary_lacks_is_none(tmp_path):
     assert text.prompt("a") == [3, 4, 3]
 
 
-def test_tokens_are_spelled_for_people(tmp_path):
+def test_tokens_are_spelled_readably(tmp_path):
     text = HubText(folder_with(tmp_path / "model", VOCABULARY))
     assert [text.spelling(token) for token in (1, 2, 3, 10 + 0xE4, 10_000)] == ["</s>", " ", "a", "\\xe4", ""]
 
 
-def test_thinking_is_switched_off_where_the_template_can(tmp_path):
+def test_thinking_is_switched_off_if_the_template_can(tmp_path):
     template = "{{ messages[0].content }}{% if enable_thinking is not defined or enable_thinking %}<think>\n{% endif %}"
     assert HubText(folder_with(tmp_path / "can", VOCABULARY, template)).prompt("a") == [3]
     always = HubText(folder_with(tmp_path / "cannot", VOCABULARY, "{{ messages[0].content }}<think>\n"))
@@ -168,8 +168,8 @@ def test_thinking_is_switched_off_where_the_template_can(tmp_path):
 @pytest.mark.parametrize(
     "mark", ["<think>", "[THINK]", "<|START_THINKING|>", "<seed:think>\n", "<｜begin▁of▁thinking｜>"]
 )
-def test_who_opens_a_block_of_thoughts(tmp_path, mark):
-    """The template, by whatever mark; a question may end in one, and a block may be closed again."""
+def test_a_template_that_opens_a_block_of_thoughts_is_refused(tmp_path, mark):
+    """With any mark; not if the template closes the block again, or if only the question ends in a mark."""
     plain = HubText(folder_with(tmp_path / "plain", VOCABULARY, "{{ messages[0].content }}"))
     assert plain.prompt(f"a {mark}") == plain.encode(f"a {mark}")
     closing = mark.strip().replace("START", "END").replace("begin", "end").replace("think>", "/think>")
@@ -184,7 +184,7 @@ def test_who_opens_a_block_of_thoughts(tmp_path, mark):
             opens.prompt(question)
 
 
-def test_templates_that_refuse_or_break_are_named(tmp_path):
+def test_templates_that_refuse_or_fail_are_reported(tmp_path):
     refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
     text = HubText(folder_with(tmp_path / "refusing", VOCABULARY, refusing + "{{ messages[0].content }}"))
     assert text.prompt("a") == [3]
@@ -194,7 +194,7 @@ def test_templates_that_refuse_or_break_are_named(tmp_path):
         HubText(folder_with(tmp_path / "broken", VOCABULARY, "{% if %}"))
 
 
-def test_folders_without_what_is_needed(tmp_path):
+def test_incomplete_folders_are_refused(tmp_path):
     with pytest.raises(ModelError, match=r"has no tokenizer\.json"):
         HubText(tmp_path)
     folder = folder_with(tmp_path / "endless", VOCABULARY)
@@ -220,20 +220,20 @@ def test_a_step_ends_at_the_first_delimiter_after_text():
     assert ends(StepPolicy(), [1, 0, 4, 1]) == [None] * 4
 
 
-def test_end_of_text_and_the_cap_end_it_too():
+def test_end_of_text_and_the_cap_end_a_step():
     assert ends(StepPolicy(), [0, 5]) == [None, End.END_OF_TEXT]
     assert ends(StepPolicy(), [5], cap=1) == [End.END_OF_TEXT]
     assert ends(StepPolicy(), [0, 0], cap=2) == [None, End.CAP]
     assert ends(StepPolicy(), [0, 2], cap=2) == [None, End.DELIMITER]
 
 
-def test_chunks_and_patterns():
+def test_steps_may_end_after_a_number_of_tokens_or_at_a_pattern():
     assert ends(StepPolicy.chunks(2), [2, 2], cap=2) == [None, End.CAP]
     assert ends(StepPolicy(pattern=r"a{3}"), [0, 0, 2, 0, 0, 0]) == [None] * 5 + [End.DELIMITER]
     assert ends(StepPolicy(pattern=r"^\s"), [1, 0, 1]) == [None] * 3
 
 
-def test_policies_that_make_no_sense():
+def test_invalid_step_policies_are_refused():
     for values in ({"max_tokens": 0}, {"delimiter": ""}, {"pattern": "("}, {"pattern": ""}):
         with pytest.raises(InputError, match=r"max_tokens|delimiter|pattern"):
             StepPolicy(**values)

@@ -1,4 +1,4 @@
-"""The transformers backend: a tree in one cache is exactly its paths, each computed from scratch by the plain model."""
+"""The transformers backend: a tree in one cache equals each of its paths computed from scratch by the plain model."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SIZES: dict[str, Any] = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "max_position_embeddings": CONTEXT,
-    "initializer_range": 0.3,  # sharp enough that a wrong mask or position shows
+    "initializer_range": 0.3,  # sharp enough that a wrong mask or position is noticed
     "bos_token_id": 1,
     "eos_token_id": 2,
     "pad_token_id": None,
@@ -45,7 +45,7 @@ Reference = Callable[[list[int]], np.ndarray]
 
 
 def tiny(architecture: str, **changes: Any) -> Callable[[], Any]:
-    """Maker of a small random model."""
+    """Returns a function that makes a small random model."""
     model_class = getattr(transformers, architecture)
     return lambda: model_class(model_class.config_class(**SIZES | changes))
 
@@ -69,7 +69,7 @@ def save(model: Any, folder: Path) -> Path:
 
 
 def save_qwen_prm(folder: Path) -> Path:
-    """A checkpoint as published: a causal model's tensors and the head's, a config that asks for remote code."""
+    """Save a PRM as published: tensors of a causal model and of the head, and a config that asks for remote code."""
     transformers.Qwen2ForCausalLM(transformers.Qwen2Config(**SIZES)).save_pretrained(folder)
     tensors = safetensors_torch.load_file(folder / "model.safetensors")
     width = SIZES["hidden_size"]
@@ -90,7 +90,7 @@ def save_qwen_prm(folder: Path) -> Path:
 
 
 def save_skywork(folder: Path) -> Path:
-    """A checkpoint as published: pickled tensors, the language model's among them, and a config for remote code."""
+    """Save a PRM as published: pickled tensors, including the language model's, and a config for remote code."""
     model = transformers.Qwen2ForCausalLM(transformers.Qwen2Config(**SIZES, tie_word_embeddings=True))
     model.config.save_pretrained(folder)
     tensors = model.state_dict()
@@ -175,14 +175,14 @@ def loaded(
 
 
 class Grown:
-    """A random tree below a prompt, computed in chunks; each node remembers its path."""
+    """A random tree below a prompt, computed in chunks; `paths` lists the cache entries on the path to each node."""
 
     def __init__(self, backend: HFBackend, prompt: int, chunks: tuple[int, ...], seed: int = 0) -> None:
         rng = np.random.default_rng(seed)
         self.backend, self.cache = backend, backend.cache()
         ids = rng.integers(VOCABULARY, size=prompt)
         root = outputs_of(backend, self.cache, ids, np.arange(prompt), None, np.array([prompt - 1]))
-        self.paths: list[list[int]] = [list(range(prompt))]  # entries of the cache; the prompt's first
+        self.paths: list[list[int]] = [list(range(prompt))]  # entries of the cache, the prompt's first
         self.ids = ids.tolist()
         self.rows = [root[0]]
         for size in chunks:
@@ -214,14 +214,14 @@ def test_a_tree_equals_its_paths_from_scratch(loaded: tuple[HFBackend, Reference
         np.testing.assert_allclose(row, reference(grown.tokens(path))[-1], rtol=0, atol=1e-4)
 
 
-def test_keeping_a_path_forgets_the_rest(loaded: tuple[HFBackend, Reference]) -> None:
+def test_keeping_a_path_drops_the_other_entries(loaded: tuple[HFBackend, Reference]) -> None:
     backend, reference = loaded
     grown = Grown(backend, prompt=9, chunks=(10, 10))
     path = max(grown.paths, key=len)
-    assert path != list(range(len(path)))  # the kept entries have to move
+    assert path != list(range(len(path)))  # so the kept entries have to move
     backend.keep(grown.cache, 9, np.array(path[9:]))
     kept = grown.tokens(path)
-    for tail, length in (([5, 6, 7], len(kept)), ([8, 9], 11), ([10], 4)):  # go on, then go back twice
+    for tail, length in (([5, 6, 7], len(kept)), ([8, 9], 11), ([10], 4)):  # continue, then go back twice
         backend.keep(grown.cache, length, np.zeros(0, np.int64))
         kept = kept[:length] + tail
         row = outputs_of(
@@ -230,7 +230,7 @@ def test_keeping_a_path_forgets_the_rest(loaded: tuple[HFBackend, Reference]) ->
         np.testing.assert_allclose(row[0], reference(kept)[-1], rtol=0, atol=1e-4)
 
 
-def test_keeping_entries_that_follow_in_place(loaded: tuple[HFBackend, Reference]) -> None:
+def test_kept_entries_that_are_already_in_place_stay_there(loaded: tuple[HFBackend, Reference]) -> None:
     backend, reference = loaded
     cache, ids = backend.cache(), np.arange(3, 15)
     outputs_of(backend, cache, ids, np.arange(12), None, np.zeros(0, np.int64))
@@ -242,7 +242,7 @@ def test_keeping_entries_that_follow_in_place(loaded: tuple[HFBackend, Reference
     np.testing.assert_allclose(row[0], reference([41])[-1], rtol=0, atol=1e-4)
 
 
-def test_chunks_equal_the_whole_up_to_the_context(loaded: tuple[HFBackend, Reference]) -> None:
+def test_chunks_equal_one_pass_up_to_the_context(loaded: tuple[HFBackend, Reference]) -> None:
     backend, reference = loaded
     ids = np.random.default_rng(1).integers(VOCABULARY, size=backend.context)
     whole = reference(ids.tolist())
@@ -255,7 +255,7 @@ def test_chunks_equal_the_whole_up_to_the_context(loaded: tuple[HFBackend, Refer
         np.testing.assert_allclose(np.concatenate(rows), whole, rtol=0, atol=1e-4)
 
 
-def test_only_wanted_rows_come_back_in_their_order(loaded: tuple[HFBackend, Reference]) -> None:
+def test_only_wanted_rows_are_returned_in_the_order_asked_for(loaded: tuple[HFBackend, Reference]) -> None:
     backend, reference = loaded
     ids = np.arange(20, 30)
     want = np.array([7, 0, 9, 7])
@@ -304,14 +304,14 @@ def test_summed_log_probabilities_stay_within_the_stated_tolerance(tmp_path: Pat
         LM["qwen2"],
         tiny("Gemma3ForCausalLM", head_dim=8, sliding_window=48, layer_types=LAYERS, final_logit_softcapping=3.0),
         tiny("CohereForCausalLM", logit_scale=0.25),
-        tiny("PhiForCausalLM"),  # its output matrix has a bias
+        tiny("PhiForCausalLM"),  # has a bias in its output matrix
         tiny("MistralForCausalLM", sliding_window=64),
     ],
     ids=["untied", "tied", "capped", "scaled", "bias", "window"],
 )
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
-def test_of_a_language_model_only_the_rows_of_labels_are_computed(tmp_path: Path, make: Any, dtype: str) -> None:
-    """Whatever the model does to its logits; and in half precision these are not rounded."""
+def test_only_the_output_rows_of_labels_are_computed(tmp_path: Path, make: Any, dtype: str) -> None:
+    """For every way in which models transform their logits; in half precision these logits are not rounded."""
     torch.manual_seed(0)
     save(make(), tmp_path)
     labels = (41, 7)
@@ -328,7 +328,7 @@ def test_of_a_language_model_only_the_rows_of_labels_are_computed(tmp_path: Path
     assert np.ptp(one) > 0.1
 
 
-def test_a_tied_matrix_counts_once(tmp_path: Path) -> None:
+def test_a_tied_matrix_counts_once_among_the_parameters(tmp_path: Path) -> None:
     tied = load_hf(str(save(LM["qwen2"](), tmp_path)), "lm")
     names = {name: weight.numel() for name, weight in LM["qwen2"]().state_dict().items()}
     assert tied.parameters == sum(names.values()) - names["lm_head.weight"]
@@ -375,7 +375,7 @@ def test_a_checkpoint_without_its_head_is_not_filled_with_random_numbers(tmp_pat
         load_hf(str(tmp_path), "prm")
 
 
-def test_places_that_hold_no_model(tmp_path: Path) -> None:
+def test_folders_without_a_valid_model_are_refused(tmp_path: Path) -> None:
     damaged = save(LM["llama"](), tmp_path / "damaged")
     (damaged / "model.safetensors").write_bytes(b"\x00" * 100)
     (tmp_path / "empty").mkdir()
@@ -390,7 +390,7 @@ def test_places_that_hold_no_model(tmp_path: Path) -> None:
 
 
 class Code:
-    """Runs when it is unpickled."""
+    """Creates the file `trap` when it is unpickled."""
 
     def __init__(self, trap: Path) -> None:
         self.trap = trap
@@ -408,22 +408,22 @@ def test_code_in_a_pickled_checkpoint_is_not_run(tmp_path: Path) -> None:
     assert names_in_one_line(caught.value, folder)
     assert not trap.exists()
     torch.load(folder / "pytorch_model.bin", weights_only=False)
-    assert trap.exists()  # as a careless loader would find out
+    assert trap.exists()  # this file does run code when it is loaded carelessly
     for data in (b"", b"\x00" * 100):
         (folder / "pytorch_model.bin").write_bytes(data)
         with pytest.raises(ModelError, match="its checkpoint is damaged"):
             load_hf(str(folder), "prm")
 
 
-def test_devices_and_dtypes_that_are_none(tmp_path: Path) -> None:
+def test_unknown_devices_and_dtypes_are_refused(tmp_path: Path) -> None:
     save(LM["llama"](), tmp_path)
     for options in ({"device": "tpu"}, {"device": "cuda:99"}, {"dtype": "int8"}):
         with pytest.raises(InputError, match=next(iter(options.values()))):
             load_hf(str(tmp_path), "lm", **options)
 
 
-def test_running_out_of_memory_names_the_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    backend = load_hf(str(save(LM["llama"](), tmp_path)), "lm").unrecorded()  # what is recorded calls no Python
+def test_running_out_of_memory_suggests_what_to_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = load_hf(str(save(LM["llama"](), tmp_path)), "lm").unrecorded()  # recorded passes would bypass the patch
     for error in (torch.OutOfMemoryError("CUDA"), RuntimeError("DefaultCPUAllocator: can't allocate memory")):
 
         def full(*args: Any, error: Exception = error, **options: Any) -> None:
@@ -434,13 +434,13 @@ def test_running_out_of_memory_names_the_mend(tmp_path: Path, monkeypatch: pytes
             outputs_of(backend, backend.cache(), np.array([1]), np.array([0]), None, np.array([0]))
 
 
-def test_a_foreign_tokenizer_is_named(tmp_path: Path) -> None:
+def test_a_token_outside_the_vocabulary_is_refused(tmp_path: Path) -> None:
     backend = load_hf(str(save(LM["llama"](), tmp_path)), "lm")
     with pytest.raises(ModelError, match="token 97 is outside the model's vocabulary of 97"):
         outputs_of(backend, backend.cache(), np.array([3, 97]), np.arange(2), None, np.array([0]))
 
 
-def test_torch_is_asked_for_only_by_the_loader(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_loader_imports_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
         "import sys, specs.engines.local.torch.loading; "
         "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"

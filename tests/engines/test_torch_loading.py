@@ -1,4 +1,4 @@
-"""The torch engine shows users no bars, advice or deprecations of its libraries, and leaves their settings alone."""
+"""The torch engine shows no progress bars, advice or deprecations of its libraries, and restores their settings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SOLVE = "import sys; from specs.cli import main; sys.exit(main(sys.argv[1:]))"
 
 @pytest.fixture(scope="module")
 def trio(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Models with a tensor too many, about which transformers writes a table."""
+    """Models with a surplus tensor, about which transformers prints a table."""
     folders = tiny.write_trio(tmp_path_factory.mktemp("trio"))
     for folder in folders.values():
         (weights,) = folder.glob("*.safetensors")
@@ -50,7 +50,7 @@ def test_a_solve_prints_nothing_to_standard_error(trio: dict[str, Path]) -> None
 
 
 @pytest.mark.parametrize("level", [logging.INFO, logging.WARNING, logging.CRITICAL])
-def test_settings_of_the_user_are_there_afterwards(trio: dict[str, Path], level: int, tmp_path: Path) -> None:
+def test_settings_of_the_user_are_restored(trio: dict[str, Path], level: int, tmp_path: Path) -> None:
     log, shown = logging.getLogger("transformers"), []
 
     def bar(factory: Any, args: Any, options: Any) -> Any:

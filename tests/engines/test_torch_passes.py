@@ -1,4 +1,4 @@
-"""Recorded passes: what a recording may depend on, and what it leaves alone."""
+"""Recorded passes: what a recording may depend on, and what it must not change."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def unrecorded(work: Any) -> Any:
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> tuple[int, ...]:
-    """Fewer sizes to record, which a trace takes long for."""
+    """Fewer sizes of passes, because recording by traces is slow."""
     monkeypatch.setattr(hf_backend, "SIZES", (1, 2, 4, 8))
     return hf_backend.SIZES
 
@@ -72,22 +72,22 @@ FAMILIES = ["Llama", "Qwen2", "Qwen3", "Qwen3Moe", "Mistral", "Gemma3", "Phi3"]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_recorded_pass_never_reads_what_it_has_computed(family: str) -> None:
-    """On the device `meta` tensors have no numbers, so to read one is an error; so is to mix devices."""
+def test_a_pass_does_not_read_back_what_it_computes(family: str) -> None:
+    """Tensors on the device `meta` have no values, so reading one is an error; so is mixing devices."""
     backend = made(f"{family}ForCausalLM", "meta", torch.bfloat16)
     backend.prepare(unrecorded)
     rows = backend.forward(backend.cache(), np.arange(3), np.arange(3), None, np.array([2]))
     assert (rows.device.type, rows.shape) == ("meta", (1, SHAPE["vocab_size"]))
 
 
-def test_that_test_finds_models_that_read() -> None:
+def test_the_device_meta_detects_models_that_read_back() -> None:
     by_length = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}
     with pytest.raises(RuntimeError, match="meta"):
         made("LlamaForCausalLM", "meta", torch.bfloat16, rope_parameters=by_length)
 
 
 @pytest.mark.slow
-def test_passes_run_with_the_next_size_up() -> None:
+def test_a_pass_runs_in_the_recording_of_the_next_larger_size() -> None:
     backend = made("LlamaForCausalLM")
     backend.prepare(traced := Traced())
     cache, plain = backend.cache(), made("LlamaForCausalLM")
@@ -99,11 +99,11 @@ def test_passes_run_with_the_next_size_up() -> None:
             for one, where in ((backend, cache), (plain, held))
         )
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4)
-    assert (traced.recorded, traced.replayed) == (len(SIZES), 6)  # one pass was larger
+    assert (traced.recorded, traced.replayed) == (len(SIZES), 6)  # one pass was larger than every recording
 
 
 @pytest.mark.parametrize("recorded", [False, True])
-def test_a_tree_that_outgrows_its_memory_goes_on(recorded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tree_that_outgrows_its_buffer_continues(recorded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = made("LlamaForCausalLM")
     cache = backend.cache()
     whole = outputs_of(backend, cache, np.arange(40), np.arange(40), None, np.arange(40))
@@ -120,8 +120,8 @@ def test_a_tree_that_outgrows_its_memory_goes_on(recorded: bool, monkeypatch: py
     assert sorted(capacities) == [8, 16, 32, 64]
 
 
-def test_memory_of_a_tree_that_is_gone_serves_the_next_one(few: Any) -> None:
-    """With the passes recorded over it, and none of its entries: not even one that is no number."""
+def test_the_buffer_of_a_deleted_tree_is_reused(few: Any) -> None:
+    """With the passes recorded over it, but none of its entries, not even NaN."""
     backend = made("LlamaForCausalLM")
     backend.prepare(traced := Traced())
     cache = backend.cache()
@@ -139,8 +139,8 @@ def test_memory_of_a_tree_that_is_gone_serves_the_next_one(few: Any) -> None:
     assert (traced.recorded, traced.replayed) == (len(few), 2)
 
 
-def test_memory_that_only_the_garbage_collector_finds_serves_the_next_one_too() -> None:
-    """As after a solve that failed, whose traceback refers to itself."""
+def test_a_buffer_freed_by_the_garbage_collector_is_reused() -> None:
+    """As after a failed solve, whose traceback refers to itself."""
     backend = made("LlamaForCausalLM")
     cache = backend.cache()
     circle: list[Any] = [cache]
@@ -153,7 +153,7 @@ def test_memory_that_only_the_garbage_collector_finds_serves_the_next_one_too() 
     np.testing.assert_array_equal(first, outputs_of(backend, again, np.array([5]), np.array([0]), None, np.array([0])))
 
 
-def test_memory_that_cannot_grow_stays_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_buffer_that_cannot_grow_is_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     backend = made("LlamaForCausalLM")
     cache = backend.cache()
     first = outputs_of(backend, cache, np.array([5]), np.array([0]), None, np.array([0]))
@@ -171,8 +171,8 @@ def test_memory_that_cannot_grow_stays_as_it_was(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.slow
-def test_memory_of_as_many_trees_is_kept_as_were_there_at_the_same_time(few: Any) -> None:
-    """Else, with more solves at the same time than that, passes were recorded anew in every solve."""
+def test_the_pool_keeps_as_many_buffers_as_were_used_at_once(few: Any) -> None:
+    """Otherwise, with more concurrent solves than spare buffers, passes would be recorded again in every solve."""
     backend = made("LlamaForCausalLM")
     backend.prepare(traced := Traced())
     once = SPARE_BUFFERS + 2
@@ -187,8 +187,8 @@ def test_memory_of_as_many_trees_is_kept_as_were_there_at_the_same_time(few: Any
 
 
 @pytest.mark.slow
-def test_a_tree_that_was_long_does_not_make_later_ones_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Passes over a few entries of a large buffer read few entries."""
+def test_a_long_tree_does_not_slow_down_later_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passes over a few entries of a large buffer read only few entries."""
     monkeypatch.setattr(hf_backend, "RECORDED_CAPACITY", 16)
     backend = made("LlamaForCausalLM")
     backend.prepare(Traced())
@@ -210,8 +210,8 @@ def test_a_tree_that_was_long_does_not_make_later_ones_slow(monkeypatch: pytest.
     assert first.shape == (1, 97)
 
 
-def test_a_model_that_is_called_keeps_its_memory_for_itself(few: Any) -> None:
-    """Else solves took memory over which nothing is recorded, from the probe on."""
+def test_the_unrecorded_backend_takes_no_buffer_from_the_pool(few: Any) -> None:
+    """Otherwise, after the probe, solves would use buffers over which nothing is recorded."""
     backend = made("LlamaForCausalLM")
     backend.prepare(traced := Traced())
     assert tree_error(backend, backend.unrecorded()) < 1e-4
@@ -220,7 +220,7 @@ def test_a_model_that_is_called_keeps_its_memory_for_itself(few: Any) -> None:
     assert traced.recorded == len(few)
 
 
-def test_few_trees_leave_little_memory_behind() -> None:
+def test_spare_buffers_are_released() -> None:
     backend = made("LlamaForCausalLM")
     spare = [backend.cache() for _ in range(2)]
     buffers = [weakref.ref(cache.buffer) for cache in spare]
@@ -231,10 +231,8 @@ def test_few_trees_leave_little_memory_behind() -> None:
 
 
 @pytest.mark.parametrize("first", [False, True])
-def test_memory_that_is_kept_for_later_is_given_up_when_it_is_needed(
-    first: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By any model of the process, for a first buffer or for a larger one."""
+def test_spare_buffers_are_released_when_memory_runs_out(first: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Buffers of any model in the process, for a first buffer as well as for a larger one."""
     other, backend = made("LlamaForCausalLM"), made("LlamaForCausalLM")
     release_spare_buffers()
     cache = None if first else backend.cache()
@@ -257,7 +255,7 @@ def test_memory_that_is_kept_for_later_is_given_up_when_it_is_needed(
     np.testing.assert_array_equal(found, wanted)
 
 
-def test_rows_outlast_later_passes(few: Any) -> None:
+def test_returned_rows_survive_later_passes(few: Any) -> None:
     backend = made("LlamaForCausalLM")
     backend.prepare(Traced())
     cache = backend.cache()
@@ -269,7 +267,7 @@ def test_rows_outlast_later_passes(few: Any) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 48), (2, 48), (MOST_ROWS, 48), (MOST_ROWS + 1, 48), (1, 5, 48), (3, 1, 48)])
 @pytest.mark.parametrize("bias", [False, True])
-def test_few_rows_give_the_same_product(shape: tuple[int, ...], bias: bool) -> None:
+def test_the_product_for_few_rows_equals_the_usual_one(shape: tuple[int, ...], bias: bool) -> None:
     torch.manual_seed(0)
     plain = torch.nn.Linear(48, 33, bias=bias)
     given = torch.randn(shape)
@@ -282,7 +280,7 @@ def test_few_rows_give_the_same_product(shape: tuple[int, ...], bias: bool) -> N
 
 @pytest.mark.parametrize(("heads", "kv_heads"), [(6, 2), (4, 4), (4, 1)])
 @pytest.mark.parametrize("masked", [True, False])
-def test_grouped_attention_is_transformers_own(heads: int, kv_heads: int, masked: bool) -> None:
+def test_grouped_attention_equals_that_of_transformers(heads: int, kv_heads: int, masked: bool) -> None:
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     torch.manual_seed(0)
@@ -302,15 +300,15 @@ BLOCK = 64
 
 
 def blind(query: Any, key: Any, value: Any, attn_mask: Any = None, **others: Any) -> Any:
-    """Attention as a kernel may compute it: NaN for a row that sees none of the first entries, read together."""
+    """Attention as a kernel may compute it: a row that sees no entry in the first block is NaN."""
     found = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=attn_mask, **others)
     if attn_mask is None:
         return found
     return found.masked_fill(~attn_mask[..., :BLOCK].any(-1, keepdim=True), torch.nan)
 
 
-def test_surplus_rows_see_what_a_token_sees(few: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What they leave in the spare entry is masked, which hides any number, but not NaN."""
+def test_surplus_rows_see_entries_as_a_token_does(few: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their output goes into the spare entry, which is masked; a mask hides any number, but not NaN."""
     monkeypatch.setattr(kernels, "scaled_dot_product_attention", blind)
     backend, plain = made("LlamaForCausalLM"), made("LlamaForCausalLM")
     backend.prepare(Traced())
@@ -329,7 +327,7 @@ def test_surplus_rows_see_what_a_token_sees(few: Any, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.slow
-def test_the_probe_finds_passes_that_leave_nan_behind(few: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_probe_detects_passes_that_leave_nan_behind(few: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = made("LlamaForCausalLM")
     backend.prepare(Traced())
     assert tree_error(backend, backend.unrecorded()) < 1e-4
@@ -351,9 +349,9 @@ def test_the_probe_finds_passes_that_leave_nan_behind(few: Any, monkeypatch: pyt
 
 
 class FakeCuda:
-    """`torch.cuda` without a GPU, as far as recording goes, and with its allocator's rule for shared memory.
+    """`torch.cuda` without a GPU, as far as recording needs it, with its allocator's rule for shared memory.
 
-    `streams` are those that work was called on; memory in `pools` counts its recordings.
+    `streams` are those on which work was called; `pools` counts the recordings in each memory pool.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -372,8 +370,8 @@ class FakeCuda:
 
     @contextlib.contextmanager
     def graph(self, graph: Any, pool: int, stream: Any, capture_error_mode: str) -> Iterator[None]:
-        assert self.pools.get(pool) != 0, "all recordings in this memory are gone: torch's allocator fails"
-        assert self.devices, "recorded on torch's current device, not on the model's"
+        assert self.pools.get(pool) != 0, "all recordings in this pool are deleted: torch's allocator would fail"
+        assert self.devices, "recorded on torch's current device instead of the model's"
         assert capture_error_mode == "thread_local"
         self.pools[pool] = self.pools.get(pool, 0) + 1
         weakref.finalize(graph, self._gone, pool)
@@ -405,7 +403,7 @@ class _Graph:
         pass
 
 
-def test_recording_goes_on_when_all_earlier_recordings_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recording_works_after_all_earlier_recordings_are_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
     cuda = FakeCuda(monkeypatch)
     for _ in range(3):
         backend = made("LlamaForCausalLM")
@@ -416,17 +414,17 @@ def test_recording_goes_on_when_all_earlier_recordings_are_gone(monkeypatch: pyt
     assert list(cuda.pools.values()) == [1]
 
 
-def test_a_pass_is_recorded_on_the_stream_on_which_it_was_warm(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pass_is_recorded_on_the_stream_of_its_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
     cuda = FakeCuda(monkeypatch)
     record = cuda_graphs(torch.device("cpu"))
     record(lambda: torch.zeros(1))
-    assert len(cuda.streams) == 3  # the recording that is kept, and the other, once to warm up
-    assert cuda.streams[0] is cuda.streams[1] is cuda.streams[2], "recordings of other streams share no memory"
+    assert len(cuda.streams) == 3  # the recording that always stays, then the warm-up and the new recording
+    assert cuda.streams[0] is cuda.streams[1] is cuda.streams[2], "recordings on different streams cannot share memory"
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_whether_a_model_waits_is_asked_without_a_warning(fails: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """torch warns once; warnings are errors here, as in some programs. The setting is as before afterwards."""
+def test_checking_whether_a_model_synchronises_gives_no_warning(fails: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch warns when the mode is first set, and warnings are errors, as in some programs. The mode is restored."""
     modes: list[Any] = ["warn"]
 
     def change(mode: Any) -> None:
@@ -451,7 +449,7 @@ def test_whether_a_model_waits_is_asked_without_a_warning(fails: bool, monkeypat
 
 
 @pytest.mark.parametrize("waits", [False, True])
-def test_a_model_that_cannot_be_recorded_says_so(
+def test_a_model_that_cannot_be_recorded_is_reported(
     few: Any, waits: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def asked(work: Any) -> Any:
@@ -478,7 +476,7 @@ def test_a_model_that_cannot_be_recorded_says_so(
 
 
 @pytest.mark.parametrize("allowed", [False, True])
-def test_cudnn_attention_is_off_in_passes_only(allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cudnn_attention_is_switched_off_in_passes_only(allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[bool] = []
 
     def watched(*args: Any, **others: Any) -> Any:
@@ -501,8 +499,8 @@ def test_cudnn_attention_is_off_in_passes_only(allowed: bool, monkeypatch: pytes
         torch.backends.cuda.enable_cudnn_sdp(before)
 
 
-def test_passes_in_two_threads_leave_cudnn_attention_as_it_was() -> None:
-    """The first to begin is the first to end."""
+def test_passes_in_two_threads_restore_cudnn_attention() -> None:
+    """The first to begin also ends first."""
     enabled = torch.backends.cuda.cudnn_sdp_enabled
     before = enabled()
     torch.backends.cuda.enable_cudnn_sdp(True)
@@ -516,6 +514,6 @@ def test_passes_in_two_threads_leave_cudnn_attention_as_it_was() -> None:
         torch.backends.cuda.enable_cudnn_sdp(before)
 
 
-def test_passes_over_guesses_are_recorded() -> None:
-    """Of as many candidates, with as many guesses each, as there are unless the user says otherwise."""
+def test_passes_over_guesses_fit_into_a_recording() -> None:
+    """With the default number of candidates and of guesses for each."""
     assert Beam().n * (TOKENS + 1) <= SIZES[-1]

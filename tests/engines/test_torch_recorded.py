@@ -1,4 +1,4 @@
-"""Recorded passes against called ones: with `--device cuda` by CUDA graphs, on a CPU by traces (`traced.py`)."""
+"""Recorded passes equal called ones: by CUDA graphs with `--device cuda`, by traces (`traced.py`) on a CPU."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def recorded(device: str, dtype: str = "fp32") -> HFBackend:
 
 
 class Growing:
-    """Candidates side by side behind a prompt, grown by passes of any size; one of them is kept."""
+    """Candidates side by side behind a prompt, extended by passes of any size; one of them is kept."""
 
     def __init__(self, backend: HFBackend, seed: int) -> None:
         self.backend, self.cache, self.rng = backend, backend.cache(), np.random.default_rng(seed)
@@ -50,7 +50,7 @@ class Growing:
         self.rows.append(self.backend.logits_ops.to_numpy(rows))
 
     def step(self, length: int, candidates: int = CANDIDATES) -> None:
-        """`candidates` paths of `length` tokens in one pass; then the third one (or the last) stays."""
+        """Compute `candidates` paths of `length` tokens in one pass; then keep the third one (or the last)."""
         count = candidates * length
         own = np.kron(np.eye(candidates, dtype=bool), np.tri(length, dtype=bool))
         visible = np.hstack([np.ones((count, self.kept), bool), own])
@@ -70,8 +70,8 @@ def grown(backend: HFBackend, seed: int = 0) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_recorded_passes_are_called_ones(dtype: str, device: str) -> None:
-    """Of all sizes between the recorded ones, with room to spare in them and without, and beyond."""
+def test_recorded_passes_equal_called_ones(dtype: str, device: str) -> None:
+    """For all sizes between those recorded, with and without surplus rows, and for larger ones."""
     backend = recorded(device, dtype)
     for one, other in zip(grown(backend), grown(backend.unrecorded()), strict=True):
         assert np.abs(one - other).max() <= TOLERANCE[dtype] * np.abs(other).max()
@@ -79,7 +79,7 @@ def test_recorded_passes_are_called_ones(dtype: str, device: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_no_pass_leaves_anything_but_numbers_behind(dtype: str, device: str) -> None:
+def test_no_pass_leaves_nan_or_infinity_behind(dtype: str, device: str) -> None:
     backend = recorded(device, dtype)
     tree = Growing(backend, 0)
     for length, candidates in ((1, 3), (1, 5), (5, 5), (9, 8)):
@@ -88,7 +88,7 @@ def test_no_pass_leaves_anything_but_numbers_behind(dtype: str, device: str) -> 
             assert block.isfinite().all()
 
 
-def test_memory_that_grows_is_recorded_anew(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_passes_over_a_grown_buffer_are_recorded_again(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hf_backend, "RECORDED_CAPACITY", 150)
     backend = recorded(device)
     for one, other in zip(grown(backend), grown(backend.unrecorded()), strict=True):
@@ -96,7 +96,7 @@ def test_memory_that_grows_is_recorded_anew(device: str, monkeypatch: pytest.Mon
     assert backend.cache().buffer.capacity > 150
 
 
-def test_models_are_recorded_when_all_earlier_ones_are_gone(device: str) -> None:
+def test_models_are_recorded_after_all_earlier_ones_are_deleted(device: str) -> None:
     found: list[Any] = []
     for _ in range(2):
         backend = recorded(device)
@@ -108,8 +108,8 @@ def test_models_are_recorded_when_all_earlier_ones_are_gone(device: str) -> None
     np.testing.assert_array_equal(*found)
 
 
-def test_solves_in_threads_do_not_disturb_one_another(device: str) -> None:
-    """Recordings share memory; each thread has its own tree. Twice, so that memory is used again."""
+def test_solves_in_threads_are_independent(device: str) -> None:
+    """Recordings share memory, and each thread has its own tree. Twice, so that memory is reused."""
     backend = recorded(device)
     alone = [grown(backend, seed) for seed in range(3)]
     with ThreadPoolExecutor(3) as pool:

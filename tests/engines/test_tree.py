@@ -1,4 +1,4 @@
-"""What a tree keeps in memory."""
+"""Which memory a tree keeps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from specs.engines.local.tree import TokenTree
 
 
 def bytes_held(rows: Any) -> int:
-    """Bytes of all memory that output rows keep alive."""
+    """Bytes of all memory that these output rows keep alive."""
     owners: dict[int, int] = {}
     for row in rows:
         if isinstance(row, np.ndarray):
@@ -39,8 +39,8 @@ def backend(request, tmp_path, device):
 
 
 @pytest.mark.parametrize("speculating", [False, True])
-def test_outputs_that_are_kept_hold_no_others(backend, speculating):
-    """Of 8 candidates scored in one pass one goes on. At 152,064 logits a row the others would be 146 MB a step."""
+def test_kept_output_rows_do_not_keep_others_alive(backend, speculating):
+    """One of 8 candidates scored in a pass continues. At 152,064 logits a row, the others would be 146 MB a step."""
     rng = np.random.default_rng(0)
     paths = rng.integers(3, backend.vocabulary, (8, 12)).tolist()
     tree = TokenTree(backend, [1, 2])

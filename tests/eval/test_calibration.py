@@ -1,7 +1,7 @@
-"""Picking a configuration: what is predicted of it happens, and what is promised is kept.
+"""Picking a configuration: predictions about it hold on other problems, and a goal is declared met only if it is.
 
-Worlds of known accuracies and latencies, without models: problems differ in difficulty and length for
-all configurations alike, as real ones do.
+Simulated worlds of known accuracy and latency, without models: problems differ in difficulty and length for all
+configurations alike, as real ones do.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ STATISTICS = ("accuracy", "latency_ratio", "p95_s")
 
 
 def world(seed, accuracy, ratio, problems):
-    """What configurations of known accuracy and latency ratio did on problems drawn anew; 0 is the reference."""
+    """Outcomes of configurations of known accuracy and latency ratio on newly drawn problems; 0 is the reference."""
     draw = np.random.default_rng(seed)
     shape = len(accuracy), problems
     hard = 0.8 * draw.normal(size=problems) + 0.6 * draw.normal(size=shape)
@@ -48,9 +48,9 @@ def quick(monkeypatch):
     ("accuracy", "problems", "further"), [(TIED, 100, 100), (APART, 60, 150)], ids=["tied", "apart"]
 )
 def test_what_is_predicted_of_the_picked_one_happens(accuracy, problems, further, quick):
-    """120 worlds; an interval of 95% misses more often than counted here 1 time in 10^5, for each statistic.
+    """120 worlds: 95% intervals miss in at most 5% of them; for each statistic a right method fails once in 10^5 runs.
 
-    The picked one is the best of seven that are all alike, or differ by less than the noise.
+    The picked configuration is the best of seven that are all alike, or that differ by less than the noise.
     """
     worlds, missed, widths = 120, dict.fromkeys(STATISTICS, 0), []
     for seed in range(worlds):
@@ -65,8 +65,8 @@ def test_what_is_predicted_of_the_picked_one_happens(accuracy, problems, further
     assert np.mean(widths) < 0.3
 
 
-def test_no_width_is_too_small_for_any_configuration(quick):
-    """100 worlds; the true values of all eight lie in their intervals in 95% of them (fewer 1 time in 10^5)."""
+def test_the_intervals_of_all_configurations_cover_as_stated(quick):
+    """100 worlds: all eight true values lie in their intervals in 95% of them; a right method fails once in 10^5."""
     missed, worlds = 0, 100
     for seed in range(worlds):
         found = estimates(world(seed, APART, RATIOS, 150))
@@ -84,7 +84,7 @@ def test_no_width_is_too_small_for_any_configuration(quick):
     ],
 )
 def test_a_goal_that_is_met_by_a_clear_margin_is_met(goal, accuracy, ratio, wanted, quick):
-    """25 worlds, 150 problems: the right one of three every time, at five standard errors or more."""
+    """25 worlds of 150 problems: the right one of three is picked each time, by 5 standard errors or more."""
     for seed in range(25):
         seen = world(seed, np.array(accuracy), np.array(ratio, float), 150)
         choice = pick(seen, estimates(seen), goal, (1, 2, 3))
@@ -92,7 +92,7 @@ def test_a_goal_that_is_met_by_a_clear_margin_is_met(goal, accuracy, ratio, want
 
 
 def test_what_only_just_misses_a_goal_is_not_said_to_meet_it(quick):
-    """Seven chances at a goal that none meets: one seems to in 2.5% of 120 worlds (more 1 time in 10^5)."""
+    """Seven configurations narrowly miss the goal: one seems to meet it in 2.5% of 120 worlds (more: once in 10^5)."""
     fooled = 0
     for seed in range(120):
         seen = world(seed, TIED, RATIOS, 100)
@@ -101,15 +101,17 @@ def test_what_only_just_misses_a_goal_is_not_said_to_meet_it(quick):
 
 
 def _of(*numbers):
-    """Estimates of (accuracy, ratio), 0.1 wide either way."""
+    """Estimates from pairs (accuracy, latency ratio), each interval 0.1 wide on either side."""
     return [
         {"accuracy": Estimate(a, a - 0.1, a + 0.1), "latency_ratio": Estimate(r, r - 0.1, r + 0.1)} for a, r in numbers
     ]
 
 
-def test_ties_go_to_the_quicker_one_and_reasons_are_given():
-    """Of 40 problems: 1 is right in 36, 2 in 34 of them and another one, 3 in 30 of them. The difference of 1
-    between 1 and 2 has a standard error of 1.7, that of 6 between 1 and 3 one of 2.3."""
+def test_of_tied_configurations_the_fastest_is_picked_with_its_reasons():
+    """Of 40 problems, 1 solves 36; 2 solves 34 of those and one more; 3 solves 30 of those.
+
+    The differences are 1 problem between 1 and 2 (standard error 1.7) and 6 between 1 and 3 (standard error 2.3).
+    """
     right = np.array([[1.0] * k + [0.0] * (40 - k) for k in (40, 36, 34, 30)])
     right[2, 39] = 1.0
     seen = Evidence(right, np.ones((4, 40)), np.ones(40))
@@ -126,7 +128,7 @@ def test_ties_go_to_the_quicker_one_and_reasons_are_given():
     assert (quickest.idx, quickest.why[-30:]) == (2, "and it is the quickest of them")
 
 
-def test_where_nothing_meets_the_goal_the_nearest_is_named():
+def test_where_no_configuration_meets_the_goal_the_nearest_is_named():
     seen = Evidence(np.ones((3, 20)), np.ones((3, 20)), np.ones(20))
     found = _of((1.0, 1.0), (0.9, 0.5), (0.8, 0.4))
     assert pick(seen, found, Goal("latency_ratio", 0.45), (1, 2)) == Choice(
@@ -136,8 +138,8 @@ def test_where_nothing_meets_the_goal_the_nearest_is_named():
     assert pick(seen, found, Goal("accuracy", 0.95), (1, 2)).idx == 1
 
 
-def test_all_right_is_not_taken_for_certain(quick):
-    """20 of 20 right say no more than Wilson's interval does; of 20 others all may be right again."""
+def test_a_perfect_score_is_not_taken_for_certainty(quick):
+    """20 of 20 right bound the accuracy as Wilson's interval does; of 20 further problems all may be right again."""
     seen = replace(world(0, TIED, RATIOS, 20), right=np.ones((8, 20)))
     (one, *_), (further, *_) = estimates(seen), estimates(seen, 20)
     assert one["accuracy"].low < 1 == one["accuracy"].high
@@ -159,7 +161,7 @@ def _row(problem, method, n, correct, latency):
                trail=[], seconds={}, usage={}, flops=0.0, **nothing)  # fmt: skip
 
 
-def test_evidence_is_of_the_problems_that_none_failed():
+def test_problems_with_a_failed_solve_are_dropped():
     points = [GridPoint("beam", Beam(2)), GridPoint("specs", Specs(2))]
     latency = count(1)
     rows = [_row(f"p{k}", name, 2, k % 2 == 0, float(next(latency))) for k in range(22) for name in ("beam", "specs")]
@@ -175,8 +177,8 @@ def test_evidence_is_of_the_problems_that_none_failed():
         Evidence.of(rows[4:20], points)
 
 
-def test_the_taus_of_the_design_spend_rising_shares():
-    """Rewards are on whatever scale a model has; the design is on the scale of what is spent."""
+def test_the_taus_of_the_design_reject_rising_shares_of_steps():
+    """PRMs have different scales, so the design chooses shares of rejected steps and takes tau from their quantiles."""
     pilot = solves(Specs(n=2), range(40))
     points = design(pilot, [4, 2])
     assert [(point.label, point.setting.n) for point in points[:2]] == [("beam", 4), ("beam", 2)]

@@ -1,4 +1,4 @@
-"""Data sets: the same problem for the same seed, files read as they are meant, faults named by line."""
+"""Data sets: a seed gives the same problems, files are read as documented, and errors name the line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DATA = Path(__file__).parents[2].parent / "shared" / "data"
 
 
 @pytest.mark.parametrize("tier", ["easy", "medium", "hard"])
-def test_bundled_problems_are_the_generator_s(tier):
+def test_bundled_problems_are_those_of_the_generator(tier):
     found = load_problems(f"bundled:{tier}", limit=30)
     wanted = list(islice(problems(tier, HELD_OUT_SEED), 30))
     assert [(p.question, p.answer, p.solution) for p in found] == [(p.question, p.answer, p.solution) for p in wanted]
@@ -31,7 +31,7 @@ def test_bundled_problems_are_the_generator_s(tier):
 
 @pytest.mark.parametrize("dataset", MADE)
 def test_generated_problems_are_a_function_of_their_seed(dataset):
-    """A later start leaves out the first problems and changes no other; a limit cuts the same list."""
+    """A later start only leaves out the first problems, and a limit only shortens the list."""
     found = load_problems(dataset)
     assert len(found) == GENERATED
     assert load_problems(dataset, limit=7) == found[:7]
@@ -41,7 +41,7 @@ def test_generated_problems_are_a_function_of_their_seed(dataset):
 
 @pytest.mark.parametrize("dataset", MADE)
 def test_generated_problems_are_distinct_and_solved(dataset):
-    """No question and no id twice; a solution's steps hold text, its last one boxes the answer."""
+    """No question and no id occurs twice; no step of a solution is blank, and the last one boxes the answer."""
     found = load_problems(dataset)
     assert len({p.question for p in found}) == len({p.id for p in found}) == len(found)
     for problem in found:
@@ -52,14 +52,14 @@ def test_generated_problems_are_distinct_and_solved(dataset):
         assert problem.answer == normal(problem.answer)
 
 
-def test_gsm_symbolic_draws_template_and_names_apart():
-    """Were both the first draw of one stream, a template would keep its name."""
+def test_gsm_symbolic_draws_templates_and_names_independently():
+    """If both came from the first draw of the same stream, each template would always have the same name."""
     found = load_problems("gsm-symbolic", limit=1000)
     assert len({p.question.split()[0] for p in found}) > 60
     assert len({p.question.split()[0] for p in found if "a minute and saute" in p.question}) > 3
 
 
-def test_gsm_symbolic_without_its_library(monkeypatch):
+def test_gsm_symbolic_without_its_library_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "reasoning_gym", None)
     with pytest.raises(InputError, match=re.escape(install_command("eval"))):
         load_problems("gsm-symbolic", limit=1)
@@ -71,7 +71,7 @@ def _written(tmp_path, *lines):
     return str(path)
 
 
-def test_a_file_of_printed_problems_is_read_back(tmp_path):
+def test_a_file_of_listed_problems_is_read_back(tmp_path):
     wanted = load_problems("bundled:easy", limit=4)
     found = load_problems(_written(tmp_path, *map(problem_json, wanted)))
     assert list(map(problem_json, found)) == list(map(problem_json, wanted))
@@ -94,7 +94,7 @@ def test_gsm8k_answers_become_steps(tmp_path):
     assert (bare.answer, bare.solution) == ("1,200", None)
 
 
-def test_ids_in_a_file_follow_its_content(tmp_path):
+def test_ids_in_a_file_depend_on_its_content(tmp_path):
     rows = [{"question": "same", "answer": "1"}, {"question": "same", "answer": "1"}]
     first = [p.id for p in load_problems(_written(tmp_path, *rows))]
     assert len(set(first)) == 2
@@ -121,13 +121,13 @@ def test_ids_in_a_file_follow_its_content(tmp_path):
         ({"question": "q", "answer": "1", "solution": 3}, "'solution'"),
     ],
 )
-def test_a_malformed_line_is_named(tmp_path, line, fault):
+def test_a_malformed_line_is_reported(tmp_path, line, fault):
     path = _written(tmp_path, {"question": "q", "answer": "1"}, "", line)
     with pytest.raises(InputError, match=rf"set\.jsonl, line 3: .*{fault}"):
         load_problems(path)
 
 
-def test_what_is_no_data_set(tmp_path):
+def test_sources_that_are_no_data_set_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"no data set 'bundled:simple'.*bundled:easy"):
         load_problems("bundled:simple")
     with pytest.raises(InputError, match="nor a file"):
@@ -146,7 +146,7 @@ def test_what_is_no_data_set(tmp_path):
 
 @pytest.mark.parametrize("key", ["question", "answer", "solution"])
 @pytest.mark.parametrize("half", [chr(0xD83D), chr(0xDFFF), chr(0xDC80)])
-def test_half_of_a_character_is_named_by_its_line(tmp_path, key, half):
+def test_a_lone_surrogate_is_reported_with_its_line(tmp_path, key, half):
     row = {"question": "2 + 2?", "answer": "4", "solution": "So 4."}
     (tmp_path / "set.jsonl").write_text("\n".join(map(json.dumps, [row, {**row, key: f"a{half}"}])))
     with pytest.raises(
@@ -155,7 +155,7 @@ def test_half_of_a_character_is_named_by_its_line(tmp_path, key, half):
         load_problems(str(tmp_path / "set.jsonl"))
 
 
-def test_csv_and_parquet_hold_the_same_problems_as_json_lines(tmp_path):
+def test_csv_and_parquet_are_read_as_json_lines(tmp_path):
     pyarrow, parquet = (pytest.importorskip(name) for name in ("pyarrow", "pyarrow.parquet"))
     rows = [
         {"problem": "1+1?", "answer": "2", "solution": "a\n\nb"},
@@ -176,7 +176,7 @@ def test_csv_and_parquet_hold_the_same_problems_as_json_lines(tmp_path):
         load_problems(str(tmp_path / "bad.parquet"))
 
 
-def test_several_answers_are_one_in_any_order(tmp_path):
+def test_a_list_of_answers_is_one_answer_in_any_order(tmp_path):
     (problem,) = load_problems(
         _written(tmp_path, {"question": "q", "final_answer": ["$2$", "$x=-3$"], "solution": ["s", "t"]})
     )
@@ -186,7 +186,7 @@ def test_several_answers_are_one_in_any_order(tmp_path):
 
 
 @pytest.mark.parametrize("name", HUB)
-def test_public_sets_come_from_the_hub_by_name(name, tmp_path, monkeypatch):
+def test_public_sets_are_fetched_from_the_hub_by_name(name, tmp_path, monkeypatch):
     asked = []
 
     def fetch(repository, file, repo_type):
@@ -208,11 +208,11 @@ def test_public_sets_come_from_the_hub_by_name(name, tmp_path, monkeypatch):
         load_problems(name)
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="the public test sets are not beside this checkout")
+@pytest.mark.skipif(not DATA.is_dir(), reason="needs the public test sets beside this checkout")
 @pytest.mark.parametrize(
     ("name", "problems"), [("math500", 500), ("amc23", 40), ("olympiadbench", 675), ("gsm8k", 1319)]
 )
-def test_public_sets_are_read_whole(name, problems):
+def test_public_sets_are_read_completely(name, problems):
     found = load_problems(str(DATA / f"{name}.jsonl"))
     assert len(found) == len({p.id for p in found}) == problems
     assert all(p.question.strip() and p.answer for p in found)

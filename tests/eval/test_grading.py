@@ -1,4 +1,4 @@
-"""The grader, over pairs of every kind, and over every reference answer of four public sets where they are at hand."""
+"""The grader, on pairs of answers of every kind and on the reference answers of four public sets if present."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def test_predictions_that_are_wrong(kind):
     assert right == []
 
 
-def test_every_answer_is_itself():
+def test_every_answer_equals_itself():
     answers = [answer for table in (SAME, DIFFERENT) for kind in table for answer, _ in pairs(table[kind])]
     assert [answer for answer in answers if correct(answer, answer) is not True] == []
 
 
 @pytest.mark.parametrize("kind", ["white space and case", "mixed numbers", "plus-minus", "units", "intervals"])
-def test_what_is_different_is_so_either_way(kind):
+def test_different_answers_differ_in_either_order(kind):
     ways = [(one, other) for one, other in pairs(DIFFERENT[kind]) if same_answer(one, other, PATIENT_S) is not False]
     assert ways == []
 
@@ -69,7 +69,7 @@ def test_what_is_different_is_so_either_way(kind):
     ("prediction", "answer"),
     [("", ""), ("5", ""), ("", "5"), (" ", "5"), (r"\boxed{}", ""), ("$$", "$$"), (".", "."), (r"\text{}", r"\text{}")],
 )
-def test_nothing_is_never_right(prediction, answer):
+def test_an_empty_answer_is_never_right(prediction, answer):
     assert correct(prediction, answer) is False
     assert correct(None, answer) is False
 
@@ -102,16 +102,16 @@ def test_nothing_is_never_right(prediction, answer):
         ("1235", "1234", False),
     ],
 )
-def test_an_answer_alone(prediction, answer, right):
+def test_a_bare_answer_is_graded(prediction, answer, right):
     assert correct(prediction, answer, PATIENT_S) is right
 
 
-def test_an_endless_comparison_is_undecided_in_time_and_the_next_one_is_not():
+def test_an_endless_comparison_is_given_up_and_the_next_one_works():
     start = time.perf_counter()
     assert correct("2^{9^{9^{9}}}", "3", timeout_s=1.0) is None
     assert time.perf_counter() - start < 60
     assert correct("1, 2^{9^{9^{9}}}", "1, 3", timeout_s=1.0) is None
-    assert correct("(2, 2^{9^{9^{9}}})", "(1, 3)", timeout_s=1.0) is False  # 2 is not 1, whatever the rest is
+    assert correct("(2, 2^{9^{9^{9}}})", "(1, 3)", timeout_s=1.0) is False  # decided by the first entries, 2 and 1
     assert correct(r"\sqrt{8}", r"2\sqrt2", PATIENT_S) is True
 
 
@@ -150,7 +150,7 @@ def test_an_endless_comparison_is_undecided_in_time_and_the_next_one_is_not():
         ("\n\n", None),
     ],
 )
-def test_the_answer_in_a_text(text, answer):
+def test_extract_finds_the_answer_in_a_text(text, answer):
     assert extract(text) == answer
 
 
@@ -167,7 +167,7 @@ def test_the_answer_in_a_text(text, answer):
         ("x = 3\ny = 5", 2, "x = 3, y = 5"),
     ],
 )
-def test_of_several_answers_the_last_ones_are_read(text, count, answer):
+def test_extract_takes_as_many_final_answers_as_the_reference_has(text, count, answer):
     assert extract(text, count) == answer
 
 
@@ -204,16 +204,16 @@ LONG += [
 
 
 @pytest.mark.parametrize("piece", LONG)
-def test_an_answer_is_looked_for_in_little_time(piece):
+def test_extraction_takes_little_time(piece):
     text = "The answer is" + piece * (200_000 // len(piece))
     start = time.perf_counter()
     extract(text)
     stated(text)
-    assert time.perf_counter() - start < 20  # under a second on a machine that does nothing else
+    assert time.perf_counter() - start < 20  # under a second on an idle machine
 
 
 @pytest.mark.parametrize("listed", ['["3", "5"]', "['3', '5']", ' ["5","3"] ', "3, 5"])
-def test_lists_in_json_are_lists(listed):
+def test_lists_in_json_are_read_as_lists(listed):
     assert correct(listed, "3, 5") is True
     assert correct("5, 3", listed) is True
     assert correct(r"\boxed{3} or \boxed{5}", listed) is True
@@ -234,7 +234,7 @@ JUNK = st.lists(st.tuples(st.sampled_from(PIECES), st.sampled_from(COUNTS)), max
 
 @given(JUNK, JUNK)
 @settings(deadline=None, max_examples=60)
-def test_no_text_raises_anything_or_takes_more_than_bounded_work(prediction, answer):
+def test_any_text_is_graded_without_an_exception_in_bounded_work(prediction, answer):
     calls = 0
 
     def count(*_):
@@ -250,10 +250,10 @@ def test_no_text_raises_anything_or_takes_more_than_bounded_work(prediction, ans
             same(read, answer, lambda *_: False)
     finally:
         sys.setprofile(None)
-    assert calls < 2_000_000  # a second or two
+    assert calls < 2_000_000  # takes a second or two
 
 
-def test_what_is_unforeseen_in_one_row_leaves_it_undecided_and_the_others_alone(tmp_path, capsys, monkeypatch):
+def test_an_unforeseen_exception_leaves_only_its_row_undecided(tmp_path, capsys, monkeypatch):
     graded = grading.same_answer
     monkeypatch.setattr(grading, "same_answer", lambda read, *rest: [][1] if read == "7" else graded(read, *rest))
     file = tmp_path / "made.jsonl"
@@ -264,7 +264,7 @@ def test_what_is_unforeseen_in_one_row_leaves_it_undecided_and_the_others_alone(
     assert summary["undecided"] == 1
 
 
-def test_what_math_verify_cannot_read_is_undecided_and_the_next_answer_is_not(monkeypatch, capsys):
+def test_an_answer_that_crashes_math_verify_is_undecided_and_the_next_one_is_graded(monkeypatch, capsys):
     worker = pytest.importorskip("specs.eval.formula_worker")
     asked = [{"prediction": prediction, "answer": "y"} for prediction in ("x", "?", "x")]
     monkeypatch.setattr(worker, "same", lambda prediction, answer: {"x": True, r"2 \sin x \cos x": True}[prediction])
@@ -273,7 +273,7 @@ def test_what_math_verify_cannot_read_is_undecided_and_the_next_answer_is_not(mo
     assert [json.loads(line).get("correct") for line in capsys.readouterr().out.splitlines()[1:]] == [True, None, True]
 
 
-def test_numbers_of_json_lose_no_digit(tmp_path, capsys):
+def test_numbers_in_json_keep_all_digits(tmp_path, capsys):
     long, other = "0.12345678901234567890", "0.12345678901234567891"
     numbers = [("1e400", "1e400"), ("1e400", "1e500"), (long, long), (long, other), ("1e400", '"1e400"')]
     numbers += [("1234567890123456.78", "1234567890123456.79"), ("1e400", r'"\\infty"'), ("0.5", "5e-1")]
@@ -284,7 +284,7 @@ def test_numbers_of_json_lose_no_digit(tmp_path, capsys):
     assert rows[0]["id"] == 1.5
 
 
-def test_half_of_a_pair_is_printed_in_escapes(tmp_path, capsys):
+def test_a_lone_surrogate_is_printed_escaped(tmp_path, capsys):
     file = tmp_path / "made.jsonl"
     file.write_text(_lines([{"id": "\ud83d", "answer": 5, "prediction": "\\boxed{\ud83d5}"}, *ROWS]))
     rows, summary = _graded(capsys, file)
@@ -292,7 +292,7 @@ def test_half_of_a_pair_is_printed_in_escapes(tmp_path, capsys):
     assert summary["rows"] == 1 + len(ROWS)
 
 
-def test_csv_has_fields_of_any_length_and_as_many_in_every_row(tmp_path, capsys, monkeypatch):
+def test_csv_fields_may_be_long_and_rows_must_have_the_same_number_of_fields(tmp_path, capsys, monkeypatch):
     file = tmp_path / "T.CSV"
     file.write_text(f"answer,prediction\n5,{'x ' * 100_000} so 5.\n")
     assert [row["correct"] for row in _graded(capsys, file)[0]] == [True]
@@ -310,7 +310,7 @@ def _command(line):
     return subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
 
 
-def test_rows_come_through_a_process_substitution(tmp_path):
+def test_rows_are_read_from_a_process_substitution(tmp_path):
     (tmp_path / "made.csv").write_text("answer,prediction\n5,5\n")
     (tmp_path / "made.jsonl").write_text(_lines(ROWS[:2]))
     for name, rows in (("made.csv", 1), ("made.jsonl", 2)):
@@ -319,26 +319,26 @@ def test_rows_come_through_a_process_substitution(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_is_one_line(tmp_path):
+def test_a_full_disk_is_an_error_of_one_line(tmp_path):
     (tmp_path / "made.csv").write_text("answer,prediction\n5,5\n")
     done = _command(f"specs grade {tmp_path / 'made.csv'} > /dev/full")
     assert (done.returncode, done.stderr) == (1, "specs: OSError: [Errno 28] No space left on device\n")
 
 
-def test_a_broken_list_is_text():
+def test_a_malformed_list_is_text():
     assert correct("['3', 5", "3, 5") is False
     assert correct("['3', 5]", "['3', 5]") is True
 
 
 def _perturbed(answer):
-    """The answer with its last digit changed; None without one."""
+    """The answer with its last digit changed; None if it has no digit."""
     found = re.search(r"\d(?=\D*$)", answer)
     return found and answer[: found.start()] + str((int(found.group()) + 3) % 10) + answer[found.end() :]
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="the public test sets are not beside this checkout")
+@pytest.mark.skipif(not DATA.is_dir(), reason="needs the public test sets beside this checkout")
 @pytest.mark.parametrize("name", ["math500", "amc23", "gsm8k", "olympiadbench"])
-def test_references_equal_themselves_rewritten_and_differ_when_perturbed(name):
+def test_references_equal_themselves_rewritten_and_differ_when_changed(name):
     answers = [problem.answer for problem in load_problems(str(DATA / f"{name}.jsonl"))]
     same, boxed, rewritten, wrong, perturbed = 0, 0, 0, 0, 0
     for answer in answers:
@@ -406,7 +406,7 @@ def _lines(rows):
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
-def test_grade_prints_a_row_each_and_a_summary(tmp_path, capsys):
+def test_grade_prints_a_line_for_each_row_and_a_summary(tmp_path, capsys):
     file = tmp_path / "made.jsonl"
     file.write_text(_lines(ROWS))
     verdicts, summary = _graded(capsys, file)
@@ -420,7 +420,7 @@ def test_grade_prints_a_row_each_and_a_summary(tmp_path, capsys):
     assert summary["accuracy_interval"] == pytest.approx([0.409, 0.929], abs=1e-3)
 
 
-def test_what_ran_out_of_time_is_neither_wrong_nor_left_out(tmp_path, capsys, monkeypatch):
+def test_a_grading_that_times_out_is_undecided_but_counted(tmp_path, capsys, monkeypatch):
     verdicts = iter([True, None, False, None])
     monkeypatch.setattr(grading, "same_answer", lambda *_: next(verdicts))
     file = tmp_path / "made.jsonl"
@@ -454,7 +454,7 @@ def test_grade_reads_json_lines_from_standard_input(capsys, monkeypatch):
     assert [row["correct"] for row in _graded(capsys, "-")[0]] == VERDICTS
 
 
-def test_grade_prints_any_id(capsys, monkeypatch):
+def test_grade_accepts_any_json_value_as_id(capsys, monkeypatch):
     ids = ["a", 7, 0.5, None, [1.5, {"part": 2.5}], "\ud800", "é"]
     _pipe(monkeypatch, _lines([{"id": name, "prediction": "1", "answer": "1"} for name in ids]).encode())
     assert [row["id"] for row in _graded(capsys, "-")[0]] == ids
@@ -485,14 +485,14 @@ def test_grade_reads_parquet(tmp_path, capsys):
         ("", "holds nothing to grade"),
     ],
 )
-def test_grade_names_what_is_wrong_with_a_file(tmp_path, capsys, line, message):
+def test_grade_reports_errors_in_a_file(tmp_path, capsys, line, message):
     file = tmp_path / "made.jsonl"
     file.write_text(line + "\n")
     assert main(["grade", str(file)]) == 2
     assert message in capsys.readouterr().err
 
 
-def test_grade_names_a_missing_file_and_a_missing_column(tmp_path, capsys):
+def test_grade_reports_a_missing_file_and_a_missing_column(tmp_path, capsys):
     assert main(["grade", str(tmp_path / "none.jsonl")]) == 2
     assert "none.jsonl is no file; give rows with answer and prediction" in capsys.readouterr().err
     file = tmp_path / "made.jsonl"
@@ -501,7 +501,7 @@ def test_grade_names_a_missing_file_and_a_missing_column(tmp_path, capsys):
     assert "line 1: no 'uid'; name another column with --id-column" in capsys.readouterr().err
 
 
-def test_without_the_library_the_mend_is_named_before_anything_is_printed(tmp_path, capsys, monkeypatch):
+def test_without_math_verify_the_error_names_the_extra_before_any_output(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("specs.eval.grading.find_spec", lambda name: None)
     from specs.errors import InputError, install_command
     from specs.eval.grading import FormulaWorker
@@ -516,7 +516,7 @@ def test_without_the_library_the_mend_is_named_before_anything_is_printed(tmp_pa
     assert said.err == f"specs: comparing formulas needs math-verify: {install_command('eval')}\n"
 
 
-def test_numbers_need_no_library(monkeypatch):
+def test_numbers_are_graded_without_math_verify(monkeypatch):
     monkeypatch.setattr(grading, "_WORKER", grading.FormulaWorker())
     monkeypatch.setattr(grading, "find_spec", lambda name: None)
     for prediction, answer, right in [("1/2", "0.5", True), ("3 m", "3 cm", False), ("(1, 2)", "(1,3)", False)]:

@@ -1,4 +1,4 @@
-"""The page and its figures: complete in themselves, labelled, and drawn from the report's own numbers."""
+"""The HTML report and its figures: self-contained, labelled, and drawn from the numbers of the report."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _page(report, tmp_path):
     return page(report, report.to_json(), [run])
 
 
-def test_the_page_needs_nothing_else(tmp_path):
+def test_the_page_is_self_contained(tmp_path):
     text = _page(_report(), tmp_path)
     assert re.findall(r"<(?:script|link|img|iframe)|@import|url\((?!#)|(?:src|href)=\"(?!#)", text) == []
     assert "<h1>&lt;toy&gt; &amp; more: 12 problems, 2 seeds</h1>" in text
@@ -73,7 +73,7 @@ def test_the_page_needs_nothing_else(tmp_path):
     assert "prefers-color-scheme: dark" in text
 
 
-def test_warnings_stand_where_they_belong(tmp_path):
+def test_warnings_are_shown_only_where_needed(tmp_path):
     calm = _page(_report(), tmp_path)
     assert 'class="warn"' not in calm
     assert calm.count("Pareto front") == 2
@@ -102,8 +102,8 @@ def test_every_figure_has_labels_units_and_intervals():
     assert figures(report, report.to_json()) == drawn
 
 
-def test_latency_against_the_number_of_solves_at_the_same_time():
-    """Twice the solves at the same time at the same latency are twice the throughput."""
+def test_latency_against_the_number_of_concurrent_solves():
+    """Twice the concurrent solves at the same latency is twice the throughput."""
     plain = _report(widths=(4,))
     settings, rows = [], []
     for concurrency in (1, 2, 8):
@@ -120,7 +120,7 @@ def test_latency_against_the_number_of_solves_at_the_same_time():
     assert found["specs, 8 at a time"]["reference"] == "beam, 8 at a time"
 
 
-def test_figures_without_matter_are_left_out():
+def test_figures_without_data_are_left_out():
     one_n = _report(widths=(4,))
     assert "Accuracy and latency against n" not in [f.title for f in figures(one_n, one_n.to_json())]
     few = _report(problems=4)
@@ -145,7 +145,7 @@ def test_a_page_of_failures_and_of_one_problem(tmp_path):
     assert "(2 undecided; the first: too long)" in _page(undecided, tmp_path)
 
 
-def test_the_front_is_what_nothing_beats():
+def test_the_pareto_front_holds_the_points_that_no_other_beats():
     assert pareto_front([(2, 50), (1, 40), (3, 50), (2, 45), (4, 60), (5, 55)]) == [1, 0, 4]
 
 
@@ -157,7 +157,7 @@ def test_shares_of_a_step_are_over_the_solves_that_reach_it():
     assert _share_at(rows, 3) is None
 
 
-def test_the_environment_says_where_it_was():
+def test_the_environment_describes_the_machine():
     found = environment()
     assert found["python"].count(".") == 2
     assert found["libraries"]["numpy"]
@@ -175,7 +175,7 @@ def test_an_installed_package_has_no_commit(monkeypatch):
 
 
 @pytest.mark.parametrize("seen", [True, False])
-def test_a_gpu_is_named_if_torch_sees_one(seen, monkeypatch):
+def test_a_gpu_is_named_if_torch_finds_one(seen, monkeypatch):
     cuda = SimpleNamespace(is_available=lambda: seen, get_device_name=lambda: "a gpu")
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
     assert environment()["gpu"] == ("a gpu" if seen else None)

@@ -1,4 +1,4 @@
-"""The report's numbers, worked by hand from rows made by hand."""
+"""The numbers of the report, compared with values worked by hand."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _row(
 
 
 def _report(rows, *names, repeats=1, one_machine=True, **options):
-    """Methods called as named; `name=options` for others than n = 4."""
+    """A report on these methods with n = 4; `name=options` gives a method other options."""
     chosen = [(name, options.get(name, {"n": 4})) for name in names]
     settings = tuple(Setting(name, name, one.get("n"), one) for name, one in chosen)
     configuration = {"dataset": "toy", "models": {"target": "p"}, "law": {}, "limits": {}, "seed": 3}
@@ -105,7 +105,7 @@ def test_against_beam_by_hand():
     assert found["reference"] == "beam"
 
 
-def test_repeats_are_clusters_and_one_ratio_a_problem():
+def test_repeats_of_a_problem_are_a_cluster_with_one_ratio():
     rows = [
         _row(problem, method, problem < "d", latency * (1 + seed), seed=seed)
         for problem in "abcdef"
@@ -126,7 +126,7 @@ def test_without_beam_there_is_no_comparison():
     assert found["accuracy_minus_beam"] is None
 
 
-def test_unknown_is_none_never_zero():
+def test_unknown_values_are_none_and_never_zero():
     rows = [_row("x", "beam", True, 1.0, minimum=None), _row("x", "specs", None, 9.0), _row("x", "target", True, 2.0)]
     text = json.dumps(_report(rows, "specs", "beam", "target").to_json(), allow_nan=False)
     found = json.loads(text)["methods"]
@@ -134,14 +134,14 @@ def test_unknown_is_none_never_zero():
     assert (found["specs"]["failed"], found["specs"]["first_error"]) == (1, "broke")
     assert all(found["specs"][key] is None for key in ("accuracy", "latency_s", "draft_share", "tokens", "flops"))
     assert found["specs"]["latency_ratio_to_beam"] is None
-    # one problem has a ratio, but nothing bounds it
+    # one problem has a ratio, but no interval
     assert found["target"]["latency_ratio_to_beam"] == {"median": 2.0, "low": None, "high": None, "of_means": 2.0}
     assert found["target"]["accuracy_minus_beam"]["lower_bound_one_sided"] is None
     assert found["target"]["accuracy_minus_beam"]["p"] is None
     assert found["target"]["latency_s"]["interval"] is None
 
 
-def test_what_the_run_was():
+def test_the_report_describes_the_run():
     found = _report(ROWS, "specs", "beam").to_json()
     assert (found["dataset"], found["limit"], found["n"], found["seed"], found["repeats"]) == ("toy", 3, 4, 3, 1)
     assert found["models"] == {"target": "p"}
@@ -151,7 +151,7 @@ def test_what_the_run_was():
     assert _report(ROWS[:1], "target", "beam", target={}).to_json()["n"] == 4
 
 
-def test_the_table_lines_up():
+def test_the_columns_of_the_table_are_aligned():
     text = table(_report(ROWS, "specs", "beam").to_json())
     title, head, specs, beam, verdict = text.splitlines()
     assert title == "toy: 3 problems x 1, seed 3"
@@ -159,14 +159,14 @@ def test_the_table_lines_up():
     low, high = wilson(2, 3)
     for cell in (f"66.7 [{100 * low:.1f}, {100 * high:.1f}]", "1833.3", "2900.0", "0.500 [0.500, 1.500]", " 50 "):
         assert cell in specs
-    # right-aligned columns end where their heads end
+    # right-aligned columns end where their headings end
     for column, cell in (("latency ms", "1833.3"), ("p95 ms", "2900.0"), ("latency / beam", "1.500]")):
         assert head.index(column) + len(column) == specs.rindex(cell) + len(cell)
     assert verdict == "specs: too few to tell whether it is worse than beam by 2 points: 2 problems differ, 30 must"
 
 
-def test_not_worse_is_the_one_sided_bound_against_the_margin():
-    """15 problems in favour of either among 60 and among 1,500: a bound below and above -2 points."""
+def test_not_worse_compares_the_one_sided_bound_with_the_margin():
+    """15 problems favour each method. Of 60 problems the bound lies below -2 points, of 1,500 above."""
     for problems, verdict in ((60, False), (1500, True)):
         rows = [
             _row(str(k), method, k >= 30 or (k < 15) is (method == "beam"), 1.0)
@@ -181,7 +181,7 @@ def test_not_worse_is_the_one_sided_bound_against_the_margin():
         assert table(found).splitlines()[-1].startswith("specs: not worse" if verdict else "specs: not shown")
 
 
-def test_none_of_four_right_is_no_proof_of_anything():
+def test_methods_that_both_fail_four_problems_get_no_verdict():
     rows = [_row(str(k), method, False, 1.0) for k in range(4) for method in ("beam", "specs")]
     found = _report(rows, "specs", "beam").to_json()
     difference = found["methods"]["specs"]["accuracy_minus_beam"]
@@ -190,8 +190,8 @@ def test_none_of_four_right_is_no_proof_of_anything():
     assert "not worse than" not in table(found)
 
 
-def test_the_same_steps_by_construction_need_no_number_of_problems():
-    """Speculation changes no token, so what it is beside is said; with other options it is a method like others."""
+def test_methods_with_the_same_steps_need_no_minimum_of_problems():
+    """Token-level speculation changes no token, and the report says so; with other options it is an ordinary method."""
     rows = [_row(str(k), method, k > 0, 1.0) for k in range(4) for method in ("beam", "beam+speculation")]
     options = {"beam": {"n": 4, "width": 1}, "beam+speculation": {"n": 4, "width": 1, "speculate": 8}}
     found = _report(rows, "beam+speculation", "beam", **options).to_json()
@@ -203,8 +203,8 @@ def test_the_same_steps_by_construction_need_no_number_of_problems():
     assert found["methods"]["beam+speculation"]["accuracy_minus_beam"]["verdict"] == "too few to tell"
 
 
-def test_what_is_not_known_is_in_the_denominator_and_neither_right_nor_wrong():
-    """One right, one failed: between 1 of 2 and 2 of 2. One right, one whose grading took too long: the same."""
+def test_unknown_outcomes_count_in_the_denominator_and_make_accuracy_a_range():
+    """One solve right and one failed: between 1 of 2 and 2 of 2. The same if grading, not solving, ran out of time."""
     for failed in (True, False):
         unknown = _row("y", "specs", None, 9.0)
         unknown = unknown if failed else replace(unknown, finish_reason="answer", error="took too long")
@@ -217,13 +217,13 @@ def test_what_is_not_known_is_in_the_denominator_and_neither_right_nor_wrong():
         difference = found["accuracy_minus_beam"]
         assert (difference["mean"], difference["mean_at_most"]) == (0.0, 0.5)
         assert difference["discordant_problems"] == 0
-        # a solve that failed has no latency; one that could not be graded has
+        # a failed solve has no latency; one that could not be graded has
         assert found["latency_s"]["mean"] == (1.0 if failed else 5.0)
         line = next(line for line in table(report.to_json()).splitlines() if line.startswith("specs "))
         assert "50.0 to 100.0 [" in line
 
 
-def test_with_nothing_known_there_is_no_accuracy():
+def test_without_a_known_outcome_there_is_no_accuracy():
     rows = [_row("x", "specs", None, 1.0), _row("x", "beam", True, 1.0)]
     found = _report(rows, "specs", "beam").to_json()["methods"]["specs"]
     assert found["accuracy"] is found["accuracy_at_most"] is found["accuracy_interval"] is None
@@ -231,7 +231,7 @@ def test_with_nothing_known_there_is_no_accuracy():
 
 
 def _widths(*names):
-    """Rows of methods at n = 4 and 8, the wider always right and slower."""
+    """Rows of methods at n = 4 and 8; the larger n is always right, and slower."""
     return [
         _row(problem, name, n == 8 or problem < "c", n / 10 + len(name) / 100, n=n)
         for problem in "abcd"
@@ -240,7 +240,7 @@ def _widths(*names):
     ]
 
 
-def test_the_reference_has_the_same_n():
+def test_a_method_is_compared_with_beam_of_the_same_n():
     rows = [*_widths("specs", "beam"), *(_row(problem, "target", True, 1.0, n=None) for problem in "abcd")]
     settings = tuple(Setting(name, name, n, {"n": n}) for name in ("specs", "beam") for n in (4, 8))
     settings += (Setting("target", "target", None, {}),)
@@ -255,13 +255,13 @@ def test_the_reference_has_the_same_n():
     }
     assert found["methods"]["target"]["accuracy_minus_beam"] is None
     assert found["methods"]["specs n=8"]["latency_ratio_to_beam"]["median"] == pytest.approx(0.85 / 0.84)
-    # beam of one n is what everything is held against
+    # if beam has one n only, every method is compared with it
     alone = Report({"dataset": "toy", "seed": 3}, settings[:3] + settings[4:], 4, 1, tuple(rows[:0])).to_json()
     assert {method["reference"] for method in alone["methods"].values()} == {"beam n=4"}
     assert table(found).splitlines()[-1].startswith("specs n=8: too few to tell whether it is worse than beam n=8")
 
 
-def test_a_reference_of_the_same_run_comes_first():
+def test_a_reference_in_the_same_run_is_preferred():
     settings = tuple(
         Setting(f"{name} ({run})", name, 4, {}, context=run) for run in ("x", "y") for name in ("specs", "beam")
     )
@@ -277,8 +277,8 @@ def test_latencies_of_different_machines_are_not_compared():
     assert table(found).splitlines()[-1].startswith("the solves ran on different machines")
 
 
-def test_what_failed_is_not_the_same_by_construction():
-    """Nor is a method under another law, whatever its options."""
+def test_failed_solves_are_not_the_same_by_construction():
+    """Nor are methods under different laws, whatever their options."""
     options = {"beam": {"n": 4}, "beam+speculation": {"n": 4, "speculate": 8}}
     rows = [_row(str(k), name, True if k or name == "beam" else None, 1.0) for k in range(40) for name in options]
     report = _report(rows, *options, **options)
@@ -292,7 +292,7 @@ def test_what_failed_is_not_the_same_by_construction():
     assert verdict == "too few to tell"
 
 
-def test_differences_stay_within_what_is_possible_and_a_method_differs_from_itself_by_nothing():
+def test_differences_stay_possible_and_a_method_minus_itself_is_zero():
     rows = [_row(str(k), name, None if k else name == "beam", 1.0) for k in range(6) for name in ("specs", "beam")]
     found = _report(rows, "specs", "beam").to_json()["methods"]
     difference = found["specs"]["accuracy_minus_beam"]

@@ -1,4 +1,4 @@
-"""The runner on exact models: turns, growth, failures, and what a method is against itself."""
+"""The runner on exact models: the order of solves, resuming, failures, and a method compared with itself."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _plan(methods, problems=PROBLEMS, seed=5, seeds=1):
 
 
 def _run(methods, problems=PROBLEMS, models=None, seeds=1, progress=None, rows=None):
-    """The report over what was solved."""
+    """Solve what is missing, and return the report."""
     plan, rows = _plan(methods, problems, seeds=seeds), Rows() if rows is None else rows
     interrupted = solve_all(plan, models or _models(), rows, progress)
     configuration = plan.configuration("toy", {"target": "p"})
@@ -69,7 +69,7 @@ class _Twin:
 
 @pytest.fixture
 def solves(monkeypatch):
-    """The solves that a benchmark makes, in order: (question, method, seed)."""
+    """Records the solves that a benchmark makes, in order, as (question, method, seed)."""
     made = []
 
     def recorded(question, models, config, **options):
@@ -81,12 +81,12 @@ def solves(monkeypatch):
 
 
 def _timeless(rows):
-    """Rows without what differs from run to run."""
+    """Rows without times."""
     return [replace(row, latency_s=0.0, time_to_first_step_s=None, seconds={}) for row in rows]
 
 
 def test_methods_take_turns(solves):
-    """Every problem is solved by all methods before the next; each of them goes first equally often."""
+    """All methods solve a problem before the next problem begins; each method goes first equally often."""
     methods = [SPECS, BEAM, Majority(n=3)]
     names = [method.name for method in methods]
     report = _run(methods, seeds=2)
@@ -101,8 +101,8 @@ def test_methods_take_turns(solves):
     assert len(report.rows) == len(counted)
 
 
-def test_rows_are_the_solves(solves):
-    """What is reported of a solve is what the driver says of the same solve by itself."""
+def test_rows_equal_single_solves(solves):
+    """A row holds what the same solve returns by itself."""
     report = _run([SPECS], seeds=2)
     for row in report.rows:
         problem = next(p for p in PROBLEMS if p.id == row.problem_id)
@@ -116,7 +116,7 @@ def test_rows_are_the_solves(solves):
     assert again[0] != again[1]
 
 
-def test_nothing_is_computed_twice():
+def test_no_position_is_computed_twice():
     found = _run([SPECS, Specs(n=3, draft_share=0.5), BEAM, Single(Role.DRAFT)]).to_json()["methods"]
     everything = {"draft": 1.0, "target": 1.0, "prm": 1.0}
     assert found["specs"]["processed_over_minimum"] == everything
@@ -127,7 +127,7 @@ def test_nothing_is_computed_twice():
 
 @pytest.fixture
 def drifting_clock(monkeypatch):
-    """A clock that passes only when it is read, each tick longer than the last; returns the ticks."""
+    """A clock that advances only when it is read, by a longer tick each time; returns the ticks."""
     ticks = []
 
     def perf_counter():
@@ -138,8 +138,8 @@ def drifting_clock(monkeypatch):
     return ticks
 
 
-def test_a_method_against_itself(drifting_clock):
-    """Same draws, so no difference at all; the same time, although the machine slows down tenfold."""
+def test_a_method_compared_with_itself_has_no_difference(drifting_clock):
+    """Equal draws, so exactly no difference; equal latencies although the machine slows down tenfold in between."""
     found = _run([BEAM, _Twin()], seeds=2).to_json()["methods"]
     assert drifting_clock[-1] > 10 * drifting_clock[0]
     difference, ratio = found["twin"]["accuracy_minus_beam"], found["twin"]["latency_ratio_to_beam"]
@@ -161,7 +161,7 @@ def _stopping_after(solves_done):
     return progress
 
 
-def test_going_on_loses_and_repeats_nothing(solves):
+def test_a_resumed_run_loses_and_repeats_no_solve(solves):
     rows = Rows()
     part = _run([SPECS, BEAM], rows=rows, progress=_stopping_after(17))
     assert part.interrupted
@@ -177,8 +177,8 @@ def test_going_on_loses_and_repeats_nothing(solves):
     assert solves == []
 
 
-def test_solves_at_the_same_time_are_the_same_solves():
-    """Never more than asked for, sometimes as many; the rows are those of one after the other."""
+def test_concurrent_solves_equal_consecutive_ones():
+    """At most `concurrency` solves run at once, sometimes as many; the rows are those of consecutive solves."""
     lock, under_way, most = threading.Lock(), 0, 0
 
     def rate(steps):
@@ -193,7 +193,7 @@ def test_solves_at_the_same_time_are_the_same_solves():
 
     plan, rows = _plan([SPECS, BEAM]), Rows()
     assert not solve_all(plan, _models(rate), rows, concurrency=3)
-    # One engine call of a solve asks for several rewards, one after the other.
+    # One engine call asks for several rewards, one after the other.
     assert most == 3
     apart = Rows()
     solve_all(plan, _models(), apart)
@@ -202,7 +202,7 @@ def test_solves_at_the_same_time_are_the_same_solves():
     }
 
 
-def test_a_stop_ends_all_solves_under_way_and_drops_them():
+def test_a_stop_ends_and_drops_all_solves_under_way():
     rows = Rows()
     started = time.perf_counter()
     plan = _plan([SPECS, BEAM])
@@ -213,7 +213,7 @@ def test_a_stop_ends_all_solves_under_way_and_drops_them():
     assert time.perf_counter() - started < 120
 
 
-def test_a_failed_solve_is_made_again_and_the_newer_row_counts(solves):
+def test_a_failed_solve_is_repeated_and_the_newer_row_counts(solves):
     rows = Rows()
     failed = {row.key for row in _run([BEAM, Single()], models=_models(_breaking), rows=rows).rows if row.error}
     assert 4 < len(failed) < 20
@@ -224,7 +224,7 @@ def test_a_failed_solve_is_made_again_and_the_newer_row_counts(solves):
 
 
 def test_one_method_in_two_configurations(solves):
-    """Labels and n tell cells apart; n is named in a report where there are several."""
+    """Label and n identify a configuration; a report states n where a label occurs with several."""
     points = [
         GridPoint("specs", SPECS),
         GridPoint("specs tau=0.5", replace(SPECS, tau=0.5)),
@@ -246,8 +246,8 @@ def _breaking(steps):
     return world.rate(steps)
 
 
-def test_failed_is_not_wrong():
-    """A reward model that breaks on some traces: those solves may be right or wrong, and have no latency."""
+def test_a_failed_solve_is_not_counted_as_wrong():
+    """The PRM fails on some traces: those solves may be right or wrong, and have no latency."""
     models = _models(_breaking)
     report = _run([BEAM, Single()], models=models)
     alone = [stream(p.question, models, SolveConfig(BEAM, LAW, LIMITS, seed=5)).result for p in PROBLEMS]
@@ -263,12 +263,12 @@ def test_failed_is_not_wrong():
     assert high == wilson(sum(good) + failed, len(PROBLEMS)).high
     assert found["beam"]["first_error"] == "the reward model broke"
     assert found["target"]["failed"] == 0
-    # what beam failed may have been right, at worst for its rival, or wrong
+    # a solve that beam failed may have been right, the worst case for its rival, or wrong
     target = sum(row.correct for row in report.rows if row.method == "target")
     minus = found["target"]["accuracy_minus_beam"]
     assert minus["mean"] == pytest.approx((target - sum(good) - failed) / len(PROBLEMS))
     assert minus["mean_at_most"] == pytest.approx((target - sum(good)) / len(PROBLEMS))
-    # latencies of solves that failed are none
+    # failed solves have no latency
     ratios = {row.problem_id for row in report.rows if row.method == "beam" and not row.failed}
     assert len(ratios) == len(good)
     text = table(report.to_json())
@@ -276,8 +276,8 @@ def test_failed_is_not_wrong():
     assert "the first: the reward model broke" in text
 
 
-def test_a_defect_fails_its_solve_and_not_the_run(caplog):
-    """An exception that nobody raised on purpose: logged with its traceback, and a row that says so."""
+def test_an_unforeseen_exception_fails_its_solve_only(caplog):
+    """The traceback is logged, and the row states the exception."""
 
     def rate(steps):
         if len(steps) == 2:
@@ -293,11 +293,11 @@ def test_a_defect_fails_its_solve_and_not_the_run(caplog):
         assert 0 < len(broken) <= 6
         assert all(row.error.startswith("IndexError: list index out of range") for row in broken)
         assert all(row.correct is None for row in broken)
-        assert all(not rows.done(row.key) for row in broken), "the next start makes them again"
+        assert all(not rows.done(row.key) for row in broken), "the next start solves them again"
     assert "Traceback" in caplog.text
 
 
-def test_ctrl_c_reports_what_was_finished():
+def test_ctrl_c_reports_the_finished_solves():
     report = _run([SPECS, BEAM], progress=_stopping_after(9))
     found = report.to_json()
     assert found["interrupted"]
@@ -332,13 +332,13 @@ def test_progress_counts():
         ({"models": Models(target=_models().target)}, "method beam needs a prm model"),
     ],
 )
-def test_what_cannot_be_run_is_refused(change, fault):
+def test_invalid_plans_are_refused(change, fault):
     with pytest.raises(InputError, match=fault):
         _run(**{"methods": [BEAM], **change})
 
 
 class _Panic(BaseException):
-    """What a library in Rust raises when it panics is no `Exception`."""
+    """Not an `Exception`, like the panics of libraries in Rust."""
 
     def __str__(self):
         raise ValueError("not even that")
@@ -346,7 +346,7 @@ class _Panic(BaseException):
 
 @pytest.mark.parametrize("raised", [_Panic, SystemExit, GeneratorExit, ValueError])
 @pytest.mark.parametrize("concurrency", [1, 2])
-def test_whatever_an_engine_raises_fails_its_solve_alone(raised, concurrency):
+def test_any_exception_of_an_engine_fails_its_solve_only(raised, concurrency):
     def rate(steps):
         if len(steps) == 2:
             raise raised
@@ -360,8 +360,8 @@ def test_whatever_an_engine_raises_fails_its_solve_alone(raised, concurrency):
     assert all(row.error.startswith(f"{raised.__name__}: no message") for row in broken)
 
 
-def test_a_solve_that_broke_off_can_be_replayed_like_others(tmp_path):
-    """Its trace has the settings that it ran under; there is nothing to decide again."""
+def test_a_failed_solve_can_be_replayed_up_to_its_end(tmp_path):
+    """Its trace has the settings of the solve and the steps before the failure."""
 
     class Kept(Rows):
         def add(self, row, result):

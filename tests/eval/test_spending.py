@@ -1,4 +1,4 @@
-"""`tau` as a quantile of what was met hands over the share that was asked for."""
+"""`tau` as a quantile of observed merits: the target then writes the share of steps that was asked for."""
 
 import math
 from dataclasses import replace
@@ -21,8 +21,8 @@ def drafted(results):
 @pytest.mark.parametrize(
     "switch_on", ["trace", *(pytest.param(one, marks=pytest.mark.slow) for one in ("step", "tilted"))]
 )
-def test_later_solves_hand_over_the_share_that_was_asked_for(switch_on):
-    """100 solves set tau, 100 others use it; a right quantile leaves 5 standard errors of both 1 time in 10^6."""
+def test_with_the_chosen_tau_the_target_writes_the_wanted_share(switch_on):
+    """100 solves choose tau, 100 others use it; a correct quantile misses by 5 standard errors once in 10^6 runs."""
     share = 0.3
     tau = tau_for_share(solves(Specs(n=2, tau=0.4, switch_on=switch_on), range(100)), share)
     later = solves(Specs(n=2, tau=tau, switch_on=switch_on), range(100, 200))
@@ -32,8 +32,8 @@ def test_later_solves_hand_over_the_share_that_was_asked_for(switch_on):
     assert abs(sum(map(sum, handed)) / drafts - share) < 5 * error
 
 
-def test_the_threshold_is_one_of_the_values_met():
-    """Of rewards 0.9, 0.6, 0.3 in order the steps kept 0.9, 2/3 and 1/2; thrown away ones do not count as before."""
+def test_the_chosen_tau_is_one_of_the_observed_values():
+    """Accepted rewards 0.9, 0.6 and 0.3 have ratios 0.9, 2/3 and 1/2; a ratio is to the last accepted step."""
     (result,) = solves(Specs(n=1, tau=0.0, switch_on="step"), [3])
     first = result.steps[0]
 
@@ -55,13 +55,13 @@ def test_the_threshold_is_one_of_the_values_met():
     assert tau_for_share([good, mixed, good], 0.0) == pytest.approx(0.5)
 
 
-def test_methods_that_hold_tau_against_the_reward_itself():
+def test_methods_that_compare_tau_with_the_reward_itself():
     results = solves(Rsd(tau=0.5), range(20))
     rewards = sorted(record.step.reward for record in drafted(results))
     assert tau_for_share(results, 0.25) == rewards[len(rewards) // 4]
 
 
-def test_nothing_met_and_shares_that_are_none():
+def test_missing_steps_and_invalid_shares_are_refused():
     with pytest.raises(InputError, match="no draft step has a reward"):
         tau_for_share([], 0.1)
     for share in (-0.1, 1.0, math.nan):

@@ -1,4 +1,4 @@
-"""The folder of a run: what a stop at any byte leaves behind, growth, refusals, and reports over several."""
+"""The folder of a run: what a stop at any byte leaves, growth, refusals, and reports over several runs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ENVIRONMENT = {"cpu": "one", "cores": 2, "gpu": None, "threads": "1"}
 
 
 def _evaluate(path, points=POINTS, problems=PROBLEMS, seeds=1, environment=ENVIRONMENT, progress=None, **changes):
-    """What `specs eval` does, on exact models."""
+    """Do what `specs eval` does, on exact models."""
     plan = Plan(problems, points, LAW, LIMITS, seed=5, seeds=seeds)
     models = {"draft": "q", "target": "p", "prm": "r"}
     roles = {role for point in points for role in point.method.roles}
@@ -47,7 +47,7 @@ def _evaluate(path, points=POINTS, problems=PROBLEMS, seeds=1, environment=ENVIR
 
 
 def _timeless(run):
-    """Rows without what differs from run to run."""
+    """Rows without times."""
     return {
         key: replace(row, latency_s=0.0, time_to_first_step_s=None, seconds={}, trace=None)
         for key, row in run.rows.items()
@@ -68,7 +68,7 @@ def test_a_row_and_a_trace_for_every_solve(whole):
         whole.rows
     )
     assert [whole.trace(row) for row in whole.rows.values()] == traces
-    # the same solve by itself, apart from its clock
+    # equals the same solve by itself, except for times
     alone = result_json(
         stream("b", toy.models(), SolveConfig(POINTS[0].method, LAW, LIMITS, seed=5)).result,
         candidates=True,
@@ -79,8 +79,8 @@ def test_a_row_and_a_trace_for_every_solve(whole):
     )
 
 
-def test_a_run_killed_at_any_byte_goes_on(whole, tmp_path):
-    """Whatever prefix of the last trace and of the last row was written: nothing is lost, nothing is twice."""
+def test_a_run_killed_at_any_byte_can_be_resumed(whole, tmp_path):
+    """The last trace and the last row are cut after any prefix: no solve is lost, none is there twice."""
     results, traces = (whole.path / RESULTS).read_bytes(), (whole.path / TRACES).read_bytes()
     *_, last = whole.rows.values()
     *_, before_last = list(whole.rows.values())[:-1]
@@ -105,7 +105,7 @@ def test_a_run_killed_at_any_byte_goes_on(whole, tmp_path):
 
 
 def test_a_run_may_grow(whole, tmp_path):
-    """More problems, seeds, n and methods join what is there; nothing is solved again."""
+    """More problems, seeds, n and methods are added to the run; no solve is repeated."""
     path, solved = tmp_path / "run", []
     small = _evaluate(path, POINTS[1:2], PROBLEMS[:2])
     assert set(small.configuration["models"]) == {"target", "prm"}
@@ -117,15 +117,15 @@ def test_a_run_may_grow(whole, tmp_path):
     assert set(grown.configuration["models"]) == {"draft", "target", "prm"}
     assert {key: grown.rows[key] for key in small.rows} == small.rows
     assert {key: _timeless(grown)[key] for key in whole.rows} == _timeless(whole)
-    # a smaller command afterwards takes nothing away
+    # a smaller command afterwards removes nothing
     assert _evaluate(path, POINTS[1:2], PROBLEMS[:2]).rows == grown.rows
     report, _ = aggregate([path])
     assert list(report.by_name()) == ["beam n=3", "specs n=3", "target", "beam n=2", "specs tau=0.5 n=3"]
     assert (report.limit, report.repeats, report.interrupted) == (3, 2, False)
 
 
-def test_a_run_may_want_less_than_it_began_with(tmp_path):
-    """The first start wants three problems and is killed at once, the second one wants two and solves them."""
+def test_a_later_start_may_ask_for_less(tmp_path):
+    """The first start asks for three problems and is killed at once; the second asks for two and solves them."""
     path = tmp_path / "run"
     _evaluate(path, problems=PROBLEMS[:1])
     record = json.loads((path / "run.json").read_text())
@@ -151,7 +151,7 @@ def test_a_run_may_want_less_than_it_began_with(tmp_path):
         ),
     ],
 )
-def test_another_configuration_is_refused_by_name(whole, change, named):
+def test_a_different_configuration_is_refused_by_name(whole, change, named):
     before = {path.name: path.read_bytes() for path in whole.path.iterdir()}
     with pytest.raises(InputError, match=named):
         _evaluate(whole.path, **change)
@@ -166,7 +166,7 @@ def test_two_runs_cannot_share_a_folder(whole):
     RunFolder(whole.path, configuration, plan.settings).__exit__()
 
 
-def test_other_folders_are_left_alone(tmp_path, whole):
+def test_folders_of_other_content_are_refused_and_unchanged(tmp_path, whole):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="holds other files"):
         _evaluate(tmp_path)
@@ -191,7 +191,7 @@ def test_other_folders_are_left_alone(tmp_path, whole):
         read_run(tmp_path / "nowhere")
 
 
-def test_a_full_disk_is_one_line_and_the_run_goes_on(tmp_path, monkeypatch, whole):
+def test_a_full_disk_is_an_error_of_one_line_and_the_run_can_be_resumed(tmp_path, monkeypatch, whole):
     path, append = tmp_path / "run", RunFolder._append
     left = [5]
 
@@ -212,7 +212,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on(tmp_path, monkeypatch, whol
     assert _timeless(_evaluate(path)) == _timeless(whole)
 
 
-def test_a_stopped_run_says_so(tmp_path, whole):
+def test_a_stopped_run_is_marked_as_interrupted(tmp_path, whole):
     def stop(standing):
         if standing.done == 4:
             raise KeyboardInterrupt
@@ -234,24 +234,24 @@ def test_a_report_does_not_depend_on_the_order_of_the_rows(whole, tmp_path):
     assert aggregate([path])[0].to_json() == aggregate([whole.path])[0].to_json()
 
 
-def test_runs_are_merged_by_what_they_are(tmp_path, whole):
-    """The same methods under the same conditions are one; others are named after their folders."""
+def test_runs_are_merged_by_method_and_conditions(tmp_path, whole):
+    """Equal methods under equal conditions are merged; others are named after their folders."""
     specs, beam = (_evaluate(tmp_path / name, [point]) for name, point in zip(("s", "b"), POINTS, strict=False))
     report, runs = aggregate([specs.path, beam.path])
     assert list(report.by_name()) == ["specs", "beam"]
     assert report.configuration["models"] == {"draft": "q", "target": "p", "prm": "r"}
     assert report.to_json()["methods"]["specs"]["reference"] == "beam"
     assert len(runs) == 2
-    # the same solves twice count once
+    # equal solves count once
     assert len(aggregate([whole.path, specs.path])[0].rows) == 9
-    # other models: both beams stay, each specs with its own
+    # other models: both beams stay, and each specs is compared with its own
     other = _evaluate(tmp_path / "other", POINTS[:2], models={"draft": "q2", "target": "p", "prm": "r"})
     report, _ = aggregate([whole.path, other.path])
     names = [f"{method} ({path})" for path in (whole.path, other.path) for method in ("specs", "beam", "target")][:5]
     assert list(report.by_name()) == [*names[:2], "target", *names[3:]]
     assert report.to_json()["methods"][names[3]]["reference"] == names[4]
     assert report.configuration["models"]["draft"] == "q, q2"
-    # a label that stands for other options
+    # the same label with other options
     tuned = _evaluate(tmp_path / "tuned", [GridPoint("specs", Specs(n=3, beta=2.0, tau=0.5))])
     assert len(aggregate([whole.path, tuned.path])[0].by_name()) == 4
 
@@ -266,7 +266,7 @@ def test_a_failed_row_does_not_hide_a_finished_one(whole, tmp_path):
         assert all(row.correct is not None for row in aggregate(order)[0].rows)
 
 
-def test_what_cannot_be_merged_is_refused(tmp_path, whole):
+def test_runs_that_cannot_be_merged_are_refused(tmp_path, whole):
     other = _evaluate(tmp_path / "other", POINTS[1:2], problem_seed=8)
     with pytest.raises(InputError, match=r"has problem_seed 8, .* has 7"):
         aggregate([whole.path, other.path])

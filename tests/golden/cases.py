@@ -1,4 +1,4 @@
-"""The solves that `v2` holds, as they come out today."""
+"""The solves recorded in `v2`, as the current code computes them."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def deadlines() -> Iterator[dict[str, Any]]:
 
 
 def lasting(result: Any) -> dict[str, Any]:
-    """A result without `LEFT_OUT`, and without positions that were computed ahead in vain."""
+    """A result without `LEFT_OUT` and without positions that were prefetched in vain."""
     found = {name: value for name, value in plain(result_json(result, candidates=True)).items() if name not in LEFT_OUT}
     for step in found["steps"]:
         del step["seconds"]

@@ -1,7 +1,7 @@
-"""What version 0.1 recorded stays readable, and what did not change its draws solves as it did.
+"""Files that version 0.1 recorded are still read, and methods whose draws did not change solve as they did then.
 
-`tests/golden/v1/record.py` says what the files hold. Solves of the bundled models are compared token for token:
-on another kind of processor a rounding error could flip one token in a million.
+`tests/golden/v1/record.py` says what the files hold. Solves of the bundled models are compared token for token;
+on another kind of processor a rounding error could change one token in a million.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def steps(result):
 
 
 @pytest.mark.parametrize(("name", "each"), [("bundled.jsonl.gz", 2), ("tabular.jsonl.gz", 1)])
-def test_every_trace_is_read_and_decided_again_as_it_was(name, each):
+def test_every_trace_is_read_and_its_decisions_are_reproduced(name, each):
     results = recorded(name)
     assert [result.method for result in results] == [name for name in (*NAMES, *SPECULATING) for _ in range(each)]
     for result in results:
@@ -60,12 +60,12 @@ def test_every_trace_is_read_and_decided_again_as_it_was(name, each):
         assert again.ended is ReplayEnd.COMPLETE
         for decision, record in zip(again.decisions, result.steps, strict=True):
             assert decision.probabilities == record.decision.probabilities
-            if record.kept is None:  # else the record's choice is of the answer, the decision's of the leader
+            if record.kept is None:  # the record's choice is the answer; that of the decision is the leading trace
                 assert decision.chosen == record.decision.chosen
 
 
 @pytest.mark.parametrize("method", [name for name in (*NAMES, *SPECULATING) if name.split("+")[0] not in MOVED])
-def test_methods_that_draw_nothing_by_themselves_solve_token_for_token_as_before(method, trio):
+def test_methods_without_draws_of_their_own_solve_token_for_token_as_before(method, trio):
     of_method = [result for result in recorded("bundled.jsonl.gz") if result.method == method]
     assert len(of_method) == 2
     for result in of_method:
@@ -87,8 +87,8 @@ def test_tabular_models_solve_as_before():
         assert steps(again) == steps(result)
 
 
-def test_methods_that_draw_now_draw_otherwise(trio):
-    """The test above would not notice a draw that never moved."""
+def test_methods_with_draws_of_their_own_now_draw_differently(trio):
+    """Otherwise the test above could not notice a changed draw."""
     for result in recorded("bundled.jsonl.gz"):
         if result.method == "soft-best-of-n":
             again = api.solve(result.question, trio, result.method, seed=result.seed, **fitting(result.method, n=4))
@@ -99,7 +99,7 @@ def test_methods_that_draw_now_draw_otherwise(trio):
             assert again.draws == 2
 
 
-def test_prompts_keep_their_ids(tmp_path):
+def test_prompts_have_the_recorded_ids(tmp_path):
     tiny.write_tokenizer(tmp_path / "template")
     (tmp_path / "template" / "config.json").write_text('{"eos_token_id": 2}')
     shutil.copytree(tmp_path / "template", tmp_path / "plain")
@@ -126,7 +126,7 @@ def test_a_run_is_read_reported_and_replayed(tmp_path, capsys):
     assert "(100.0%)" in capsys.readouterr().out
 
 
-def test_a_run_of_the_other_rule_does_not_grow(tmp_path):
+def test_a_run_with_the_first_rule_of_draws_cannot_be_continued(tmp_path):
     shutil.copytree(V1 / "run", tmp_path / "run")
     found = read_run(tmp_path / "run")
     with pytest.raises(InputError, match=r"drawn by rule 1 \(draws\)"):

@@ -1,4 +1,4 @@
-"""Every method solves as when `v2` was recorded: tabular models bit for bit, the bundled ones token for token."""
+"""Every method solves as recorded in `v2`: bit for bit on tabular models, token for token on the bundled ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def recorded(name: str) -> list[dict[str, Any]]:
 
 
 def as_read(found: dict[str, Any]) -> dict[str, Any]:
-    """As JSON gives it back."""
+    """After a round trip through JSON."""
     return json.loads(json.dumps(found))
 
 
@@ -42,7 +42,7 @@ def test_bundled_models_solve_token_for_token_as_before():
 
 
 def same(one: Any, other: Any) -> bool:
-    """Equal, numbers that are no whole ones up to rounding."""
+    """Equal, floating-point numbers up to rounding."""
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(same(one[name], other[name]) for name in one)
     if isinstance(one, list):
@@ -52,8 +52,8 @@ def same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and one == other
 
 
-def test_the_recorded_solves_meet_what_they_are_there_for():
-    """Rewrites, searches, speculation, endings of many kinds; else they would hold nothing."""
+def test_the_recorded_solves_cover_what_they_should():
+    """Rewrites, searches, speculation and several finish reasons occur; otherwise the records would test nothing."""
     results = recorded("tabular")
     assert len(results) == len(cases.VARIANTS)
     assert {result["method"].removesuffix("+speculation") for result in results} >= {

@@ -1,1 +1,1 @@
-"""What several test modules share: exact and tiny models, requests, clocks, servers, pairs of answers."""
+"""Shared by several test modules: exact and tiny models, requests, clocks, servers, pairs of answers."""

@@ -1,6 +1,6 @@
-"""Pairs of a reference answer and a prediction, by kind: which are the same, and which are not.
+"""Pairs of a reference answer and a prediction, by kind: those that are equal and those that differ.
 
-A line is `answer ~ prediction`; `↵` is a new line in it.
+A line is `answer ~ prediction`; `↵` stands for a line break.
 """
 
 from __future__ import annotations

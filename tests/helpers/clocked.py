@@ -1,4 +1,4 @@
-"""Exact models whose passes move a clock, and nothing else does."""
+"""Exact models with a clock that only their passes advance."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COST = {Role.DRAFT: 0.001, Role.TARGET: 0.01, Role.PRM: 0.003}
 
 
 class Clock:
-    """Stands for the module `time`; moves only when a model computes."""
+    """Stands in for the module `time`; advances only when a model computes."""
 
     def __init__(self) -> None:
         self.now, self.lock = 100.0, threading.Lock()
@@ -28,7 +28,7 @@ class Clock:
 
 
 def ticking(clock: Clock, slower: float = 1.0, **options: Any) -> Models:
-    """Exact models of steady speed; their traces are of several steps."""
+    """Exact models with passes of constant time; their traces have several steps."""
     found = toy.models(toy.table(1, end=-6.0), toy.table(2, end=-6.0), **options)
     for role in Role:
         backend = getattr(found, role).backend

@@ -1,4 +1,4 @@
-"""Commands of research in this process, as `python -m MODULE` runs them."""
+"""Runs commands of research in this process, as `python -m MODULE` does."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Tiny random PRMs of every family that reads a language model's head or a value head.
 
-Architectures, tensor names, files and tokenizers are in the manner of the published checkpoints.
+Architectures, tensor names, files and tokenizers imitate the published checkpoints.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ CONTEXT = 448
 
 
 def byte_level(pieces: str, special: list[str]) -> Tokenizer:
-    """Byte-level, as Qwen's and Llama 3's."""
+    """A byte-level tokenizer, like Qwen's and Llama 3's."""
     bpe = Tokenizer(models.BPE())
     split = pre_tokenizers.Split(Regex(pieces), "isolated")
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
@@ -65,7 +65,7 @@ def byte_level(pieces: str, special: list[str]) -> Tokenizer:
 
 
 def spaced() -> Tokenizer:
-    """Words begin with U+2581, put before what stands alone too; line breaks are bytes: Llama 2's and Mistral's."""
+    """A tokenizer like Llama 2's and Mistral's: words and isolated text begin with U+2581; line breaks are bytes."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Metaspace(), pre_tokenizers.Digits(True)])
     trainer = trainers.BpeTrainer(vocab_size=150, min_frequency=1, show_progress=False)
@@ -84,7 +84,7 @@ def spaced() -> Tokenizer:
 
 
 def write(form: str, root: Path, *, seed: int = 0, **sizes: Any) -> Path:
-    """A folder as published PRMs of this format have one, under a name that tells it."""
+    """Write a PRM folder of this format as published, with a name that tells the format; returns its path."""
     special, template, named = {
         "skywork": (["<|endoftext|>", "<|im_start|>", "<|im_end|>"], None, {}),
         "math-shepherd": ([], None, {"bos_token": "<s>", "eos_token": "</s>"}),

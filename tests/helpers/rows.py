@@ -1,4 +1,4 @@
-"""Outputs of backends in memory; rows and steps of two runs that should be the same, clock and rounding apart."""
+"""Outputs of backends as numpy arrays, and comparisons of two runs that must agree except for times and rounding."""
 
 import pytest
 
@@ -8,7 +8,7 @@ TOLERANCE = 1e-4
 
 
 def lasting(row):
-    """A row without what is measured; positions without those that were drafted ahead in vain."""
+    """A row without measured values, and without positions that were prefetched in vain."""
     kept = {name: value for name, value in row.items() if name not in MEASURED}
     kept["usage"] = {
         role: {
@@ -21,7 +21,7 @@ def lasting(row):
 
 
 def check_same(found, wanted):
-    """Two dictionaries of `lasting` rows."""
+    """Compare two dictionaries of `lasting` rows."""
     assert found.keys() == wanted.keys()
     for key, row in found.items():
         other = wanted[key]
@@ -33,7 +33,7 @@ def check_same(found, wanted):
 
 
 def check_same_steps(found, wanted):
-    """Two results: the same tokens, written and chosen the same way, with the same scores."""
+    """Compare two results: equal tokens, writers and choices, and equal scores up to rounding."""
     assert (found.text, found.finish_reason) == (wanted.text, wanted.finish_reason)
     for one, other in zip(found.steps, wanted.steps, strict=True):
         assert one.decision.chosen == other.decision.chosen
@@ -44,5 +44,5 @@ def check_same_steps(found, wanted):
 
 
 def outputs_of(backend, *args):
-    """What `Backend.forward` returns, in memory."""
+    """What `Backend.forward` returns, as a numpy array."""
     return backend.logits_ops.to_numpy(backend.forward(*args))

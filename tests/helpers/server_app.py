@@ -1,4 +1,4 @@
-"""The application on the exact models of `toy` or others, with and without a socket."""
+"""The server application on the exact models of `toy`, or on others, with and without a socket."""
 
 import io
 import json
@@ -33,14 +33,14 @@ def http_client(settings=None, **options):
 
 
 def chat_body(question, **fields):
-    """A chat of few short steps."""
+    """The body of a chat request for a few short steps."""
     body = {"model": "specs", "messages": [{"role": "user", "content": question}], "seed": 1, "max_tokens": 12}
     return body | fields
 
 
 @contextmanager
 def captured_log():
-    """The lines of the log, read back."""
+    """The lines of the log, parsed."""
     stream = io.StringIO()
     loggers = [logging.getLogger(name) for name in ("specs.server", "uvicorn.error")]
     before = [(one.handlers, one.propagate, one.level) for one in loggers]
@@ -55,7 +55,7 @@ def captured_log():
 
 @contextmanager
 def running_server(app):
-    """The application on a port of its own; its address."""
+    """Serves the application on a free port; yields its address."""
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
     listening = bind("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)

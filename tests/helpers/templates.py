@@ -1,4 +1,4 @@
-"""Chat templates in the manner of well-known families, and a byte-level tokenizer to each."""
+"""Chat templates like those of well-known families, each with a byte-level tokenizer."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Family:
     """A template with its control tokens.
 
     Attributes:
-        special, others: control tokens marked as special in the tokenizer, and those that are not.
-        named: what tokenizer_config.json has beside the template.
-        turn_end: the token that ends an answer, where the template writes one; None for none.
+        special, others: control tokens that the tokenizer marks as special, and those that it does not.
+        named: entries of tokenizer_config.json beside the template.
+        turn_end: the token that the template writes at the end of an answer; None if it writes none.
         refuses: kinds of conversations (of `CONVERSATIONS`) that the template refuses.
     """
 
@@ -252,7 +252,7 @@ CONVERSATIONS = {
 
 
 def write(family: Family, folder: Path, *, model: bool = False) -> Path:
-    """A tokenizer folder of a family, with a tiny random Llama (`model`) or just what names its end."""
+    """Write a tokenizer folder of a family, with a tiny random Llama (`model`) or only a config that names its end."""
     folder.mkdir(parents=True, exist_ok=True)
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

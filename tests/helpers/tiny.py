@@ -30,9 +30,9 @@ CORPUS = [
 
 
 def write_tokenizer(folder: Path, extra: int = 0) -> int:
-    """A small byte-level vocabulary: parts of multi-byte characters and '.\\n\\n' are tokens.
+    """Write a small byte-level vocabulary in which parts of multi-byte characters and '.\\n\\n' are tokens.
 
-    `extra` asks for that many more merges, which makes another vocabulary. Returns its size.
+    `extra` adds merges, which makes another vocabulary. Returns the number of tokens.
     """
     folder.mkdir(parents=True, exist_ok=True)
     bpe = Tokenizer(models.BPE())
@@ -62,7 +62,7 @@ def write_llama(
     context: int = 256,
     scale: float = 0.35,
 ) -> Path:
-    """A random Llama; with `labels` a token classification head instead of the language model's."""
+    """Write a random Llama; with `labels` its head classifies tokens instead of predicting the next one."""
     rng = np.random.default_rng(seed)
     inner = 2 * hidden
 
@@ -115,7 +115,7 @@ def write_llama(
 
 
 def write_trio(folder: Path) -> dict[str, Path]:
-    """draft, target and prm of one vocabulary, and `other`: a target of another one."""
+    """Write draft, target and prm with one vocabulary, and `other`: a target with another vocabulary."""
     paths = {}
     for role, seed, options in (
         ("draft", 1, {"hidden": 16, "layers": 1, "heads": 1}),
@@ -129,7 +129,7 @@ def write_trio(folder: Path) -> dict[str, Path]:
 
 
 def untied(folder: Path, out: Path) -> Path:
-    """A copy whose output matrix is one of its own, equal to the embedding."""
+    """A copy with an output matrix of its own that equals the embedding."""
 
     def change(tensors: dict[str, np.ndarray]) -> None:
         tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].copy()
@@ -138,9 +138,9 @@ def untied(folder: Path, out: Path) -> Path:
 
 
 def resized(folder: Path, out: Path, rows: int) -> Path:
-    """A copy of a model with an embedding of so many rows, a language model's tied to its output matrix.
+    """A copy of a model with `rows` rows in its embedding, which for a language model is also the output matrix.
 
-    Rows that only pad come in pairs of opposite sign, so that wherever the model is one of them is likely.
+    Padding rows come in pairs of opposite sign, so that one of them is likely for any hidden state.
     """
 
     def change(tensors: dict[str, np.ndarray]) -> None:
@@ -152,7 +152,7 @@ def resized(folder: Path, out: Path, rows: int) -> Path:
 
 
 def changed(folder: Path, out: Path, change: Callable[[dict[str, np.ndarray]], None], **config: Any) -> Path:
-    """A copy of a model with other numbers: `change` is given its tensors. `config` goes into its config.json."""
+    """A copy of a model with other weights, which `change` edits in place; `config` updates its config.json."""
     shutil.copytree(folder, out)
     tensors = load_file(out / "model.safetensors")
     change(tensors)
@@ -183,7 +183,7 @@ def write_gguf(folder: Path, path: Path) -> Path:
     tokens = sorted(model["vocab"], key=model["vocab"].get)
     padding = [f"[PAD{token}]" for token in range(len(tokens), config["vocab_size"])]
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("superbpe")  # parts the text before digits only
+    writer.add_tokenizer_pre("superbpe")  # its pre-tokenizer splits only before digits
     kinds = dict.fromkeys(tokens, TokenType.NORMAL)
     kinds |= dict.fromkeys(SPECIAL, TokenType.CONTROL) | dict.fromkeys(padding, TokenType.UNUSED)
     writer.add_token_list([*tokens, *padding])
@@ -211,7 +211,7 @@ def write_gguf(folder: Path, path: Path) -> Path:
         part = name.removesuffix(".weight")
         if part.startswith("model.layers."):
             layer, part = part.removeprefix("model.layers.").split(".", 1)
-            if part in ("self_attn.q_proj", "self_attn.k_proj"):  # the rotated pairs stand side by side there
+            if part in ("self_attn.q_proj", "self_attn.k_proj"):  # llama.cpp rotates pairs of adjacent entries
                 tensor = tensor.reshape(heads, 2, hidden // heads // 2, hidden).swapaxes(1, 2).reshape(hidden, hidden)
             writer.add_tensor(f"blk.{layer}.{names[part]}.weight", np.ascontiguousarray(tensor))
         else:
@@ -224,7 +224,7 @@ def write_gguf(folder: Path, path: Path) -> Path:
 
 
 class CountingBackend:
-    """Counts positions by the shapes that reach the model, apart from any ledger."""
+    """Counts the positions that reach the model, independently of the ledger."""
 
     def __init__(self, backend):
         self._backend, self.positions = backend, 0
@@ -238,7 +238,7 @@ class CountingBackend:
 
 
 class SlowBackend(CountingBackend):
-    """Takes a known time for every pass."""
+    """Takes a fixed time for every pass."""
 
     def __init__(self, backend, seconds):
         super().__init__(backend)

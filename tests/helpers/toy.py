@@ -1,4 +1,4 @@
-"""A small exact world: three tabular models over five tokens."""
+"""Exact models: three tabular models over five tokens."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ JUDGED = ("specreason", "ssr")
 
 
 def table(seed, sharp=1.0, end=None):
-    """Random logits for every context; the same context always has the same row.
+    """Random logits as a function of the context.
 
-    `end` is the logit of end-of-text everywhere: low, for traces of several steps.
+    `end` is the logit of end-of-text in every row; a low one makes traces of several steps.
     """
 
     def look_up(ids):
@@ -31,7 +31,7 @@ def table(seed, sharp=1.0, end=None):
 
 
 def reward(steps):
-    """A fixed pseudo-random reward of the steps so far."""
+    """A fixed pseudo-random reward as a function of the steps so far."""
     return float(np.random.default_rng([len(steps), *"|".join(steps).encode()]).random())
 
 
@@ -44,14 +44,14 @@ def models(draft=None, target=None, rate=reward, text=TEXT):
 
 
 def models_for(name, draft=None, target=None):
-    """`models` that can rate steps if the method called `name` asks for it."""
+    """`models`, with the vocabulary `RATED` if the method called `name` asks the target for ratings."""
     if name not in JUDGED:
         return models(draft, target)
     return models(rating(draft or table(1)), rating(target or table(2)), text=RATED)
 
 
 def unsupported(models):
-    """The same models, a reward of 0 being NaN: so an engine of another's making might give it; ours end the solve."""
+    """The same models with NaN for a reward of 0, as a foreign engine might return; our engines end such a solve."""
     plain = models.prm.open
 
     def opened(*args):
@@ -65,7 +65,7 @@ def unsupported(models):
 
 
 def rating(table, rate=None):
-    """The table over `RATED`: after end-of-text a pseudo-random digit is likely, or `rate(tokens before)`."""
+    """The table over `RATED`: after end-of-text a pseudo-random digit, or `rate(tokens before)`, is most likely."""
 
     def look_up(ids):
         row = np.full(len(RATED.pieces), -np.inf)
@@ -81,7 +81,7 @@ def rating(table, rate=None):
 
 
 def chi_square(counts, expected):
-    """Pearson's statistic of counts against expected counts, categories below 5 pooled."""
+    """Pearson's statistic of counts against expected counts, with categories expected below 5 pooled."""
     counts, expected = np.asarray(counts, float), np.asarray(expected, float)
     small = expected < 5
     counts = np.append(counts[~small], counts[small].sum())
@@ -92,5 +92,5 @@ def chi_square(counts, expected):
 
 
 def chi_square_bound(degrees, deviations=5.0):
-    """Upper bound that a right sampler exceeds with probability about 3e-7 (Wilson-Hilferty at 5 sigma)."""
+    """A bound that a correct sampler exceeds with probability 3e-7 (Wilson-Hilferty at 5 sigma)."""
     return degrees * (1 - 2 / (9 * degrees) + deviations * np.sqrt(2 / (9 * degrees))) ** 3

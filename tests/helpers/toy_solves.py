@@ -13,5 +13,5 @@ MODELS = toy.models(toy.table(1, end=-6.0), toy.table(2, end=-6.0))
 
 
 def solves(method, seeds, models=MODELS):
-    """The results of a method, one per seed."""
+    """Results of a method, one for each seed."""
     return [stream("q", models, SolveConfig(method, sampling=LAW, limits=LIMITS, seed=seed)).result for seed in seeds]

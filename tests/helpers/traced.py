@@ -1,4 +1,4 @@
-"""Passes recorded without a GPU: the operators of one run, with the tensors that they read and write."""
+"""Recorded passes without a GPU: the torch operators of one run, with the tensors that they read and write."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 class Traced:
     """A `specs.engines.local.torch.passes.Record`.
 
-    As in a CUDA graph, nothing of Python runs when a recording is replayed: what work reads from
-    anything but its tensors stays what it was. `recorded` and `replayed` count.
+    As with a CUDA graph, no Python runs when a recording is replayed: values that come from anything but its
+    tensors stay as recorded. `recorded` and `replayed` count the calls.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Exact models for whole runs: questions that are one token each, answers that are 1 or 2."""
+"""Exact models for whole runs: each question is one token, each answer is 1 or 2."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BIAS = np.array([0.5, 0.5, 2, 0, 0, 0])
 
 
 class _Text(TabularText):
-    """The prompt is the question's own token, so every problem has draws of its own."""
+    """The prompt is the question's own token, so each problem has its own draws."""
 
     def prompt(self, question, system=None, generation=True, chat=NO_CONTEXT):
         return [PIECES.index(question)]
@@ -43,7 +43,7 @@ def rate(steps):
 
 
 def models(bias=BIAS, rate=rate, **names):
-    """What `load` gives for any names."""
+    """What `load` returns, for any names."""
     return Models(
         TabularPolicy("q", TEXT, _table(1, bias)),
         TabularPolicy("p", TEXT, _table(2, bias)),
@@ -59,7 +59,7 @@ def problems(dataset, problem_seed, limit):
 
 
 def put_in_place(monkeypatch):
-    """Have the study solve these problems with these models."""
+    """Make the study solve these problems with these models."""
     monkeypatch.setattr(api, "load", models)
     monkeypatch.setattr(running, "load_problems", problems)
     monkeypatch.setattr(cost, "load_problems", problems)

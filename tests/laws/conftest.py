@@ -27,15 +27,15 @@ def needs_llama():
     params=["light", "torch", *(pytest.param(name, marks=pytest.mark.slow) for name in ("recorded", "llama"))],
 )
 def load_on(request, tmp_path_factory, device):
-    """`load_on(draft, target, prm)`: models in folders (None for none) on each in-process engine, on torch also with
-    recorded passes; beside llama.cpp the PRM is on the light one. `load_on.engine` is its name.
+    """`load_on(draft, target, prm)` loads folders (None for no model) on each in-process engine in turn, torch also
+    with recorded passes; with llama.cpp the PRM runs on the light engine. `load_on.engine` names the engine.
     """
     if request.param == "llama":
         needs_llama()
     elif request.param != "light":
         pytest.importorskip("torch")
     if request.param == "recorded" and device != "cpu":
-        pytest.skip("there all passes are recorded")
+        pytest.skip("on a GPU the engine torch records its passes anyway")
 
     def load(draft, target, prm):
         writers = [draft, target]
@@ -65,7 +65,7 @@ def models(load_on, trio):
 
 @pytest.fixture
 def clocked(models, device):
-    """Models whose passes take an engine's time, which passes recorded without a GPU do not."""
+    """Models whose passes take a realistic time; passes recorded without a GPU do not, so they are skipped."""
     if device == "cpu" and getattr(models.draft.backend, "record", None):
-        pytest.skip("recordings without a GPU are slow")
+        pytest.skip("passes recorded without a GPU are too slow for tests of time")
     return models

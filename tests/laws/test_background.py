@@ -1,7 +1,7 @@
-"""Models in this process that work side by side: the same solve, nothing twice.
+"""Background work in this process: the solve is the same, and no position is computed twice.
 
-Verifiers read the prompt while another model writes the first step; the draft goes on with the candidate
-that will probably be chosen while the target is not done with it.
+Verifiers prefill the prompt while another model writes the first step. The draft prefetches behind the candidate
+that will probably be chosen while the target still scores.
 """
 
 import threading
@@ -31,7 +31,7 @@ def light(trio):
 
 
 class Seen(tiny.CountingBackend):
-    """Takes a time of its own for every pass, and notes when each one was and how many positions it had."""
+    """Takes `seconds()` for every pass, and records when each one ran and how many positions it had."""
 
     def __init__(self, backend, concurrent_calls=2, seconds=lambda: 0.0):
         super().__init__(backend)
@@ -46,7 +46,7 @@ class Seen(tiny.CountingBackend):
 
 
 def seen(models, concurrent_calls=2, **seconds):
-    """The same models with every role's passes noted."""
+    """The same models, recording the passes of every role."""
     roles = {role: getattr(models, role) for role in Role}
     slow = {role: seconds.get(role, lambda: 0.0) for role in Role}
     return replace(
@@ -64,7 +64,7 @@ def solve(models, name="gsi", seed=0, **options):
     [("specs", {"beta": 1.0}), ("specs", {"start": "target", "switch_on": "trace"}), ("gsi", {}), ("beam", {}),
      ("specreason", {}), ("best-of-n", {})],
 )  # fmt: skip
-def test_it_changes_no_step_and_computes_nothing_twice(light, name, options):
+def test_background_work_changes_no_step_and_computes_nothing_twice(light, name, options):
     for seed in range(3):
         apart = solve(seen(light, 0), name, seed, n=4, **options)
         along = solve(models := seen(light), name, seed, n=4, **options)
@@ -75,7 +75,7 @@ def test_it_changes_no_step_and_computes_nothing_twice(light, name, options):
             assert role is Role.DRAFT or not use.speculated
 
 
-def test_prompts_are_read_while_the_first_step_is_written(light):
+def test_verifiers_prefill_the_prompt_while_the_first_step_is_written(light):
     for name, writer in (("gsi", Role.DRAFT), ("beam", Role.TARGET)):
         models = seen(light, **{writer: lambda: 0.02})
         (first, *_) = solve(models, name, n=4).steps
@@ -87,7 +87,7 @@ def test_prompts_are_read_while_the_first_step_is_written(light):
                 assert first.seconds.draft + first.seconds.target_generate > 0.02
 
 
-def test_a_failure_while_reading_is_the_solves(light):
+def test_an_error_in_prefill_ends_the_solve(light):
     models = seen(light)
 
     def fail():
@@ -99,8 +99,8 @@ def test_a_failure_while_reading_is_the_solves(light):
     assert result.error == "no room to read"
 
 
-def test_the_next_step_is_drafted_while_this_one_is_scored(light):
-    """Right guesses are used and save their time; wrong ones are counted and change nothing."""
+def test_the_next_step_is_prefetched_while_this_one_is_scored(light):
+    """Right guesses are reused and save their time; wrong ones are counted as speculated and change nothing."""
     gained = wasted = 0.0
     for seed in range(4):
         models = seen(light, draft=lambda: 0.004, target=lambda: 0.06)
@@ -116,7 +116,7 @@ def test_the_next_step_is_drafted_while_this_one_is_scored(light):
 
 
 @pytest.mark.parametrize("limits", [Limits(max_steps=1), Limits(max_tokens=5), Limits(deadline_s=0.15)])
-def test_nothing_is_drafted_beyond_the_end_and_nothing_is_left_running(light, limits):
+def test_nothing_is_prefetched_beyond_the_end_and_nothing_keeps_running(light, limits):
     models = seen(light, draft=lambda: 0.004, target=lambda: 0.06)
     result = stream(QUESTION, models, SolveConfig(make("gsi", n=3, threshold=-99.0), LAW, limits, seed=0)).result
     assert result.error is None
@@ -127,8 +127,8 @@ def test_nothing_is_drafted_beyond_the_end_and_nothing_is_left_running(light, li
     assert models.draft.backend.positions == passes == result.usage[Role.DRAFT].processed
 
 
-def test_what_no_thread_has_come_to_is_done_when_it_is_wanted(light, monkeypatch):
-    """As many solves on servers would have it: all threads of the pool wait for something else."""
+def test_work_without_a_free_thread_is_done_when_its_result_is_needed(light, monkeypatch):
+    """All threads of the pool are busy, as with many solves on servers."""
     busy, freed = ThreadPoolExecutor(1), threading.Event()
     busy.submit(freed.wait)
     for module in (prefetch, background):

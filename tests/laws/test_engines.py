@@ -32,7 +32,7 @@ from specs.types import Candidate, End, Finish, Judge, Role, SamplingParams, Ste
 LAW = SamplingParams(0.8, 0.9, StepPolicy(max_tokens=10))
 LIMITS = Limits(max_steps=6, max_tokens=60)
 QUESTION = "a b c"
-JUDGE = Judge("abc", "{", tuple("0123456789"))  # in letters of the tiny vocabulary: one reading on all engines
+JUDGE = Judge("abc", "{", tuple("0123456789"))  # letters of the tiny vocabulary, which all engines tokenise alike
 
 
 def session(policy, question=QUESTION):
@@ -40,7 +40,7 @@ def session(policy, question=QUESTION):
 
 
 def from_scratch(policy, ids, law):
-    """[len(ids) - prompt, V] law of each token after the prompt, by one causal pass over everything."""
+    """Law of each token after the prompt, [len(ids) - prompt, V], by one causal pass over all tokens."""
     ids = np.asarray(ids, np.int64)
     rows = outputs_of(
         policy.backend, policy.backend.cache(), ids, np.arange(len(ids)), None, np.arange(len(ids), dtype=np.int64)
@@ -64,7 +64,7 @@ def solve(models, method, law=LAW, seed=0, limits=LIMITS):
     "law", [SamplingParams(1.0), SamplingParams(0.6), SamplingParams(1.0, 0.7), SamplingParams(0.8, 0.9)]
 )
 def test_first_tokens_follow_the_law(models, law):
-    """Chi-square of 4,000 first tokens against softmax(logits / temperature) with top-p, at 5 sigma."""
+    """Chi-square of 4,000 first tokens against softmax(logits / temperature) with top-p at 5 sigma (odds 3e-7)."""
     policy, law = models.draft, replace(law, steps=StepPolicy.chunks(1))
     prompt = policy.prompt(QUESTION)
     exact = np.exp(from_scratch(policy, prompt, law)[-1])
@@ -75,7 +75,7 @@ def test_first_tokens_follow_the_law(models, law):
 
 
 def test_pairs_of_tokens_follow_the_law(models):
-    """Rows that candidates share must not tie their later draws: chi-square of two tokens, at 5 sigma."""
+    """Candidates share rows, yet their later draws are independent: chi-square of pairs of tokens at 5 sigma (3e-7)."""
     policy, law = models.draft, SamplingParams(0.7, 1.0, StepPolicy.chunks(2))
     prompt = policy.prompt(QUESTION)
     first = np.exp(from_scratch(policy, prompt, law)[-1])
@@ -89,7 +89,7 @@ def test_pairs_of_tokens_follow_the_law(models):
 
 @pytest.mark.parametrize("law", [LAW, SamplingParams(1.0, 1.0, StepPolicy(max_tokens=12))])
 def test_sampled_log_probabilities_are_those_of_scoring_and_of_scratch(models, law):
-    """What the sampler reports = what scoring says = one causal pass over the whole sequence."""
+    """The sampler's log-probability equals that of scoring and of one causal pass over the whole sequence."""
     policy = models.target
     writer, scorer = session(policy), session(policy)
     trace = Trace(QUESTION)
@@ -117,7 +117,7 @@ def test_ratio_is_zero_when_draft_and_target_are_one(models):
 
 
 def test_target_scores_under_the_prompt_it_would_write_under(models):
-    """A system prompt of the target's own changes its scores, to exactly what it would write with."""
+    """A system prompt of the target alone changes its scores to exactly those under the prompt it writes with."""
     own = replace(models.target, system="b a")
     with_own = Models(models.draft, own, models.prm)
     law = SamplingParams(0.9, 1.0, StepPolicy(max_tokens=8))
@@ -131,7 +131,7 @@ def test_target_scores_under_the_prompt_it_would_write_under(models):
 
 @pytest.mark.parametrize("engine", ["torch", pytest.param("llama", marks=pytest.mark.slow)])
 def test_engines_agree(trio, engine, request, device):
-    """The same weights on two engines: log-probabilities and rewards within 1e-4."""
+    """The same weights on two engines give log-probabilities and rewards equal within 1e-4."""
     from specs.engines.loading import Names, load_models
 
     paths = {role: trio[role] for role in Role}
@@ -169,9 +169,9 @@ SWITCHING = [
     "method", SWITCHING, ids=lambda m: f"{m.name}-{getattr(m, 'deferral', getattr(m, 'width', ''))}"
 )
 def test_no_token_twice(models, method):
-    """Over whole solves, writers switching back and forth: positions computed = the minimum, exactly.
+    """Over whole solves in which the writer switches, positions computed equal the minimum exactly.
 
-    What was drafted ahead and thrown away is counted apart.
+    Positions that were prefetched in vain are counted as speculated.
     """
     for seed in range(4):
         counting = {role: tiny.CountingBackend(getattr(models, role).backend) for role in Role}
@@ -188,7 +188,7 @@ def test_no_token_twice(models, method):
 
 
 def test_what_was_scored_is_sampled_for_free(models):
-    """Behind a trace whose candidates were scored: the same tokens as anywhere, and only what is new is run."""
+    """Behind a trace whose candidates were scored, sampling draws the usual tokens and computes only new positions."""
     trace, policy = Trace(QUESTION), models.target
     for seed in range(4):
         samples, others = (session(policy).sample([trace], 6, LAW, [Key.from_seed(k)]) for k in (seed, seed + 100))
@@ -207,7 +207,7 @@ def test_what_was_scored_is_sampled_for_free(models):
 
 
 def test_a_solve_frees_its_memory_when_it_ends(models):
-    """Without waiting for the garbage collector: the next solve needs as much."""
+    """Without waiting for the garbage collector, because the next solve needs as much memory."""
     solve(models, Specs(n=2))
     gc.disable()
     try:
@@ -224,7 +224,7 @@ def test_both_writers_take_part_in_the_switching_solves(models):
 
 
 def test_equal_candidates_are_verified_once(models):
-    """At a low temperature most candidates are equal; verification costs the distinct ones only."""
+    """At a low temperature most candidates are equal; verification computes only the distinct ones."""
     cold = SamplingParams(0.05, 1.0, StepPolicy(max_tokens=6))
     (record,) = solve(models, Specs(n=16, start="draft", deferral="next"), law=cold, limits=Limits(max_steps=1)).steps
     firsts = [c for c in record.candidates if c.duplicates_of is None]
@@ -241,7 +241,7 @@ def test_equal_candidates_are_verified_once(models):
 
 
 def test_ratings_are_those_of_scratch(models):
-    """The most likely token after the whole conversation, for several traces at once, whichever engine."""
+    """The rating is the most likely token after the whole conversation, for several traces at once, on every engine."""
     policy = models.target
     asked, labels = policy.text.judgement(JUDGE)
     rater, trace, ratings = session(policy), Trace(QUESTION), Counter()
@@ -266,7 +266,7 @@ def test_ratings_are_those_of_scratch(models):
 
 @pytest.mark.parametrize("role", ["draft", "target", "prm"])
 def test_tree_equals_scratch(models, role):
-    """Random trees, commits and returns: every output equals one causal pass, to 1e-4."""
+    """Random trees, commits and returns: every output equals that of one causal pass within 1e-4."""
     backend = getattr(models, role).backend
     rng = np.random.default_rng(7)
     vocabulary = len("x" * 30)
@@ -294,7 +294,7 @@ def test_tree_equals_scratch(models, role):
 
 @pytest.mark.parametrize("role", ["draft", "target", "prm"])
 def test_sequences_side_by_side_equal_scratch(models, role):
-    """Traces that part, go on together and fall away: every output equals one causal pass, nothing is run twice."""
+    """Traces branch, continue together and end: every output equals one causal pass, no position is computed twice."""
     counting = tiny.CountingBackend(getattr(models, role).backend)
     rng = np.random.default_rng(8)
     tree = TokenTree(counting, ids := tuple(rng.integers(3, 30, 9).tolist()))
@@ -318,7 +318,7 @@ def test_sequences_side_by_side_equal_scratch(models, role):
         held = {one for one in seen if any(start[: len(one)] == one for start in live)}
         assert counting.positions - before == len(needed - held)
         seen = needed
-        if width < 3:  # the same traces again, with one candidate of before and one that begins like another
+        if width < 3:  # the same traces again, with one candidate as before and one that begins like another
             again = [[group[0], (*group[1][:-1], 31)] for group in paths]
             tails = tree.rebase(*live, logits=True)
             tree.prefix_logits([tail for tail in tails for _ in range(2)], [path for group in again for path in group])
@@ -338,7 +338,7 @@ def test_sequences_side_by_side_equal_scratch(models, role):
 
 
 def test_steps_end_at_the_first_token_that_completes_the_delimiter(models):
-    """By brute force over decoded prefixes; the vocabulary has tokens such as '.\\n\\n' and 'b.\\n'."""
+    """Compared with a search over decoded prefixes; the vocabulary has tokens such as '.\\n\\n' and 'b.\\n'."""
     text = models.draft.text
     ends = Counter()
     law = SamplingParams(1.2, 1.0, StepPolicy(max_tokens=14))
@@ -363,7 +363,7 @@ def test_steps_end_at_the_first_token_that_completes_the_delimiter(models):
 
 
 def test_a_character_that_spans_steps_comes_out_whole(models):
-    """One-token steps cut multi-byte characters; ids travel, so the trace's text is right."""
+    """Steps of one token cut multi-byte characters; joined by ids, the text of the trace is right."""
     law = SamplingParams(3.0, 1.0, StepPolicy.chunks(1))
     seen = 0
     for seed in range(30):
@@ -443,7 +443,7 @@ def test_a_deadline_returns_the_best_trace_so_far(clocked):
     law = SamplingParams(1.0, 1.0, StepPolicy.chunks(4))
     paced = slow(clocked, target=0.01, draft=0.01, prm=0.01)
     results = [solve(paced, Specs(n=3), law=law, limits=limits, seed=seed) for seed in range(8)]
-    result = next(r for r in results if r.finish_reason is Finish.DEADLINE)  # the others met end-of-text
+    result = next(r for r in results if r.finish_reason is Finish.DEADLINE)  # the others met end-of-text before
     assert result.steps
     assert result.text
     assert 0.25 <= result.latency_s < 0.25 + 0.1
@@ -476,7 +476,7 @@ def test_too_long_a_question_is_refused_by_name(models):
 
 
 def test_phases_add_up_and_overlap_is_seen(models):
-    """Target scoring and PRM run at the same time: the wall shows the longer one, the phases both."""
+    """The target scores while the PRM rates: the wall time shows the longer of the two, the phases both."""
     paced = slow(models, target=0.15, prm=0.15)
     law = SamplingParams(1.0, 1.0, StepPolicy(max_tokens=6))
     result = solve(paced, Specs(n=3, tau=0.0, start="draft"), law=law, limits=Limits(max_steps=3))
@@ -484,7 +484,7 @@ def test_phases_add_up_and_overlap_is_seen(models):
         s = record.seconds
         assert s.target_score >= 0.15
         assert s.prm >= 0.15
-        # Busy time overlaps by far more than a thread may take to be woken on a busy machine.
+        # The overlap is much longer than a busy machine may take to wake a thread.
         assert s.wall - s.orchestration < s.draft + s.target_score + s.prm - 0.02
         assert max(s.draft, s.target_score, s.prm) <= s.wall - s.orchestration + 1e-6
         assert s.orchestration >= 0

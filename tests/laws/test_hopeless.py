@@ -1,4 +1,4 @@
-"""Candidates whose reward leaves them no hope are not scored by the target: the others keep the law that they had."""
+"""The target does not score hopeless candidates, those with much lower rewards; the law of the others is unchanged."""
 
 import threading
 from dataclasses import replace
@@ -33,8 +33,8 @@ def solved(models, method, law, seed, steps=32):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("margin", [0.5, 4.0])
-def test_the_others_are_chosen_as_they_would_be_among_themselves(bundled, margin):
-    """First steps, so that the candidates are the same ones."""
+def test_the_other_candidates_are_chosen_as_if_there_were_no_more(bundled, margin):
+    """First steps only, so that both solves have the same candidates."""
     cuts = 0
     for seed in range(12):
         whole = solved(bundled, Specs(), HOT, seed, steps=1).steps[0]
@@ -50,7 +50,7 @@ def test_the_others_are_chosen_as_they_would_be_among_themselves(bundled, margin
 
 
 @pytest.mark.slow
-def test_a_margin_that_nothing_exceeds_changes_nothing(bundled):
+def test_an_unreachable_margin_changes_nothing(bundled):
     for seed in range(4):
         one, other = (solved(bundled, method, LAW, seed) for method in (Specs(), Specs(hopeless=1e6)))
         assert other.text == one.text
@@ -60,7 +60,7 @@ def test_a_margin_that_nothing_exceeds_changes_nothing(bundled):
             assert other.usage[role].processed - other.usage[role].speculated == wanted, role
 
 
-def test_with_hardly_any_margin_the_highest_reward_wins(bundled):
+def test_with_a_margin_near_zero_the_highest_reward_wins(bundled):
     for seed in range(6):
         for step in solved(bundled, Specs(hopeless=1e-12), HOT, seed).steps:
             if step.writer is Role.DRAFT and step.decision.chosen is not None:
@@ -68,7 +68,7 @@ def test_with_hardly_any_margin_the_highest_reward_wins(bundled):
                 assert rewards[step.decision.chosen] == max(rewards)
 
 
-def test_nothing_is_computed_twice_and_the_target_computes_less(bundled):
+def test_no_position_is_computed_twice_and_the_target_computes_less(bundled):
     computed = {None: 0, 1.0: 0}
     for seed in range(8):
         for margin in computed:
@@ -79,7 +79,7 @@ def test_nothing_is_computed_twice_and_the_target_computes_less(bundled):
     assert computed[1.0] < 0.95 * computed[None]
 
 
-def test_whole_solves_keep_their_ledger():
+def test_the_ledger_adds_up_over_whole_solves():
     for seed in range(8):
         models = toy.models_for("specs", toy.table(1, end=-2.0), toy.table(2, end=-2.0))
         law = SamplingParams(0.8, 0.9, StepPolicy(max_tokens=10))
@@ -94,7 +94,7 @@ def test_whole_solves_keep_their_ledger():
 
 
 class Target(tiny.CountingBackend):
-    """Tells when it scores: a pass over a tree, where the prompt is one over a sequence."""
+    """Tells when the target scores: such a pass is over a tree, while one over the prompt is over a sequence."""
 
     def __init__(self, backend):
         super().__init__(backend)
@@ -107,7 +107,7 @@ class Target(tiny.CountingBackend):
 
 
 class Reward(tiny.CountingBackend):
-    """Waits for the target to score before it rates a step itself; `met` says whether it did."""
+    """Waits up to `seconds` for the target to score before it rates a step; `met` says whether the target did."""
 
     def __init__(self, backend, target, seconds):
         super().__init__(backend)
@@ -121,7 +121,7 @@ class Reward(tiny.CountingBackend):
 
 @pytest.mark.parametrize(("margin", "seconds"), [(None, 60.0), (1.0, 0.5)])
 def test_the_target_waits_for_the_rewards(bundled, margin, seconds):
-    """It scores when the PRM is through, and without a margin beside it."""
+    """With a margin the target scores after the PRM; without one both work at the same time."""
     target = Target(bundled.target.backend)
     prm = Reward(bundled.prm.backend, target, seconds)
     models = replace(bundled, target=replace(bundled.target, backend=target), prm=replace(bundled.prm, backend=prm))
@@ -131,6 +131,6 @@ def test_the_target_waits_for_the_rewards(bundled, margin, seconds):
 
 
 @pytest.mark.parametrize("margin", [-1.0, float("nan")])
-def test_a_margin_is_not_negative(margin):
+def test_a_negative_margin_is_refused(margin):
     with pytest.raises(InputError, match=r"hopeless is .*; give a number of at least 0"):
         Specs(hopeless=margin)

@@ -1,6 +1,6 @@
-"""Problems share no draw: under one seed the uniforms of a method are fresh for every prompt.
+"""Problems share no draws: under one seed a method's uniforms are fresh for every prompt.
 
-Each bound below fails a right generator with probability below 1e-6 (`toy.chi_square_bound`: 3e-7 a purpose).
+A correct generator exceeds each bound below with probability under 1e-6 (`toy.chi_square_bound`: 3e-7 a purpose).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PROBLEMS = 1000
 PIECES = ["a", "b", "\n\n", ""]
 LAW, LIMITS = SamplingParams(steps=StepPolicy(max_tokens=2)), Limits(max_steps=2, max_tokens=4)
 METHODS = {
-    # what is drawn besides tokens: which candidate, which one of the rewrite, whether to keep it, who writes next
+    # draws besides tokens: which candidate, which one of a rewrite, whether it is accepted, who writes next
     "specs": ({"n": 3, "tau": 1.0, "switch_on": "trace"}, {"select 0", "select 1"}),
     "gsi": ({"n": 3, "threshold": 9.0}, {"select 0", "select 1"}),
     "random-switch": ({"n": 3}, {"select 0", "switch 0"}),
@@ -35,7 +35,7 @@ METHODS = {
 
 
 class Numbered(TabularText):
-    """The prompt of question k is a token of its own, which is never written."""
+    """The prompt of question k is a token of its own that no model writes."""
 
     def prompt(self, question, system=None, generation=True, chat=None):
         return [len(PIECES) + int(question)]
@@ -45,7 +45,7 @@ TEXT = Numbered(PIECES, end_id=3)
 
 
 def models():
-    """Both writers have the same law behind every prompt, so many problems go through the same traces."""
+    """Both writers have the same law after every prompt, so many problems have the same traces."""
     row = np.array([0.0, 0.0, 0.0, -4.0])
     return Models(
         TabularPolicy("q", TEXT, lambda ids: row),
@@ -55,7 +55,7 @@ def models():
 
 
 class Recorder:
-    """Notes every uniform with its purpose and the trace it is drawn for."""
+    """Records every uniform with its purpose and the trace for which it is drawn."""
 
     def __init__(self, monkeypatch):
         self.purposes = {}
@@ -101,19 +101,19 @@ def test_first_uniforms_of_a_thousand_problems_are_uniform_and_distinct(name, mo
             first[purpose].append(draws[0][1])
     assert wanted <= first.keys()
     for purpose in wanted:
-        # A purpose that only some problems come to still has hundreds.
+        # Even a purpose that only some problems have occurs hundreds of times.
         assert len(first[purpose]) > 300
         uniform_and_distinct(first[purpose])
 
 
 def test_first_uniforms_of_tokens_are_uniform_and_distinct():
-    """Those of candidates have folded the prompt from the start."""
+    """Keys of candidates depend on the prompt from the start."""
     for role in (Role.DRAFT, Role.TARGET):
         keys = [Key.from_seed(0).fold(role, (k,), 0) for k in range(PROBLEMS)]
         uniform_and_distinct([float(key.uniforms(1, 0)[0, 0]) for key in keys])
 
 
-def test_problems_that_go_through_the_same_traces_share_no_draw(monkeypatch):
+def test_problems_with_the_same_traces_share_no_draw(monkeypatch):
     recorder, method, tried = Recorder(monkeypatch), make("specs", n=2), models()
     by_prefix = defaultdict(list)
     for k in range(200):
@@ -122,16 +122,16 @@ def test_problems_that_go_through_the_same_traces_share_no_draw(monkeypatch):
             for prefix, value in dict(draws).items():
                 by_prefix[purpose, prefix].append(value)
     shared = {place: values for place, values in by_prefix.items() if len(values) > 1}
-    assert any(prefix for _, prefix in shared), "some problems go through the same steps"
+    assert any(prefix for _, prefix in shared), "no two problems have the same steps, so nothing is tested"
     assert len(shared[("select 0", ())]) == 200
     for values in shared.values():
         assert len(set(values)) == len(values)
 
 
-def test_the_first_choice_has_the_law_that_is_stated_over_problems(monkeypatch):
-    """Of 1,000 problems the candidate of probability P is chosen in a share P: no seed makes all of them lucky.
+def test_over_problems_the_first_choice_has_the_stated_law(monkeypatch):
+    """Over 1,000 problems a candidate of probability P is chosen in a share P of them, under each seed.
 
-    The number chosen is a sum of independent draws; 5 standard deviations miss with probability 6e-7.
+    The number is a sum of independent draws; it leaves 5 standard deviations with probability 6e-7.
     """
     tried, method = models(), make("soft-best-of-n", n=2, beta=3.0)
     for seed in (0, 1):
@@ -143,7 +143,7 @@ def test_the_first_choice_has_the_law_that_is_stated_over_problems(monkeypatch):
         assert abs(first - p.sum()) < 5 * np.sqrt((p * (1 - p)).sum())
 
 
-def test_the_prompt_is_the_targets_or_else_the_drafts():
+def test_the_key_of_a_method_uses_the_prompt_of_the_target_or_else_of_the_draft():
     draft, target = {Role.DRAFT: (1, 2)}, {Role.TARGET: (3,)}
     assert Key.for_method(0, draft | target | {Role.PRM: (9,)}) == Key.for_method(0, target)
     assert Key.for_method(0, draft) != Key.for_method(0, target)
@@ -159,6 +159,6 @@ def test_the_prompt_is_the_targets_or_else_the_drafts():
         ({Role.PRM: (1,)}, 2, "prompt of a target"),
     ],
 )
-def test_draws_without_a_rule_or_a_prompt_are_refused(prompts, draws, said):
+def test_an_unknown_rule_or_a_missing_prompt_is_refused(prompts, draws, said):
     with pytest.raises(ValueError, match=said):
         Key.for_method(0, prompts, draws)

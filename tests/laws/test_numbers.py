@@ -1,4 +1,4 @@
-"""A solve that meets NaN or infinity ends with an error that names the model; the next solve is unharmed."""
+"""A solve that meets NaN or infinity ends with an error that names the model; the next solve is unaffected."""
 
 import math
 import re
@@ -26,7 +26,7 @@ QUESTION = "b c"
 
 @pytest.fixture(scope="session")
 def broken(trio, tmp_path_factory):
-    """By role, models like those of the trio: whole, and with NaN for what `a` means to them."""
+    """The trio's folders by role: intact copies, and copies whose embedding of `a` is NaN."""
     folder = tmp_path_factory.mktemp("broken")
     (token,) = HubText(trio["draft"]).encode("a")
 
@@ -43,13 +43,13 @@ def solve(models, name, seed):
 
 
 def said(result):
-    """Whether any step, thrown away or not, has an `a` in it."""
+    """Whether `a` occurs in any step, accepted or not."""
     return any("a" in c.text for record in result.steps for c in record.candidates)
 
 
 @pytest.mark.parametrize("role", ["target", *(pytest.param(role, marks=pytest.mark.slow) for role in ("draft", "prm"))])
-def test_a_solve_that_meets_nan_ends_by_name_and_the_others_go_on(load_on, broken, role):
-    """One row of the embedding: whether a solve comes to it is in its draws."""
+def test_a_solve_that_meets_nan_ends_with_the_name_of_the_model_and_others_go_on(load_on, broken, role):
+    """One row of the embedding is NaN, so it depends on the draws whether a solve meets it."""
     whole, spoilt = broken
     sound, models = load_on(*whole.values()), load_on(*(whole | {role: spoilt[role]}).values())
     name = getattr(models, role).name
@@ -60,7 +60,7 @@ def test_a_solve_that_meets_nan_ends_by_name_and_the_others_go_on(load_on, broke
         if result.finish_reason is not Finish.ERROR:
             assert (result.text, result.error) == (other.text, None)
             continue
-        assert said(other) or "specreason" in method or "speculation" in method  # judged, or guessed
+        assert said(other) or "specreason" in method or "speculation" in method  # judged or guessed
         assert other.text.startswith(result.text)
         assert result.error.startswith(f"{name}: ")
         assert "are not finite (NaN); " in result.error
@@ -69,8 +69,8 @@ def test_a_solve_that_meets_nan_ends_by_name_and_the_others_go_on(load_on, broke
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_model_that_says_nothing_at_all_is_named(load_on, trio, tmp_path, value):
-    """In the last norm it reaches every output: engines that try a model out say so when they load it."""
+def test_a_model_whose_outputs_are_all_invalid_is_reported(load_on, trio, tmp_path, value):
+    """A value in the last norm reaches every output. Engines with a probe report it when the model loads."""
 
     def spoil(tensors):
         tensors["model.norm.weight"][0] = value
@@ -86,8 +86,8 @@ def test_a_model_that_says_nothing_at_all_is_named(load_on, trio, tmp_path, valu
 
 
 @pytest.mark.parametrize("dtype", ["fp16", "bf16"])
-def test_an_overflow_names_the_dtypes_that_reach_further(trio, tmp_path, dtype):
-    """Numbers beyond 65,504 in one layer: fp16 cannot hold them, bf16 can."""
+def test_an_overflow_suggests_dtypes_with_a_larger_range(trio, tmp_path, dtype):
+    """One layer exceeds 65,504, which fp16 cannot represent and bf16 can."""
     pytest.importorskip("torch")
 
     def swell(tensors):
@@ -122,8 +122,8 @@ def endless(ids):
     ("logits", "word"), [(nothing, "-infinity for all tokens"), (unknown, "NaN"), (endless, "infinite")]
 )
 @pytest.mark.parametrize("role", ["draft", "target"])
-def test_every_law_and_every_call_refuses_logits_that_are_none(role, logits, word, law):
-    """The draft samples, the target scores, and writes."""
+def test_invalid_logits_are_refused_under_every_law_and_in_every_call(role, logits, word, law):
+    """The draft samples; the target scores and writes."""
     models = toy.models(**{role: logits})
     name = getattr(models, role).name
     for method in ("specs", "gsi", "beam", "target", "specs+speculation"):
@@ -135,7 +135,7 @@ def test_every_law_and_every_call_refuses_logits_that_are_none(role, logits, wor
         assert result.error == f"{name}: logits are not finite ({word}); mend its table"
 
 
-def test_no_rating_is_read_off_logits_that_are_none():
+def test_no_rating_is_read_from_invalid_logits():
     judge = Judge("", "", tuple("0123456789"))
 
     def rate(ids):
@@ -160,8 +160,8 @@ def test_no_rating_is_read_off_logits_that_are_none():
     ],
 )
 @pytest.mark.parametrize("method", ["specs", "beam", "dvts", "gsi", "rsd", "best-of-n", "weighted-majority"])
-def test_a_reward_that_is_none_never_reaches_the_method(method, reward, said):
-    """At the second step: the first one stays."""
+def test_an_invalid_reward_never_reaches_the_method(method, reward, said):
+    """The reward is invalid from the second step on, and the first step stays."""
     models = toy.models(
         toy.table(1, end=-9.0), toy.table(2, end=-9.0), rate=lambda steps: 0.5 if len(steps) < 2 else reward
     )
@@ -180,8 +180,8 @@ def test_a_reward_that_is_none_never_reaches_the_method(method, reward, said):
     assert all(0 <= one <= 1 for one in given)
 
 
-def test_a_label_without_a_finite_output_is_no_reward(load_on, trio, tmp_path):
-    """Of a token minus infinity says that it is impossible; of a label it says nothing."""
+def test_an_infinite_output_for_a_label_gives_no_reward(load_on, trio, tmp_path):
+    """For a token minus infinity means that it is impossible; for a label it means nothing."""
     for idx in (0, 1):
 
         def spoil(tensors, idx=idx):

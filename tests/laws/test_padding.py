@@ -1,4 +1,4 @@
-"""Rows that only pad a vocabulary: the law is what it would be without them, and no model reads beyond its rows."""
+"""Padding rows: the law is the same as without them, and no model reads a token for which it has no row."""
 
 import math
 from collections import Counter
@@ -35,7 +35,7 @@ def size(trio):
 
 @pytest.fixture(scope="session")
 def padded(load_on, trio, size, tmp_path_factory):
-    """The trio over wider tables, whose padding is likelier than all tokens; the PRM's embedding is wider too."""
+    """The trio with wider tables, in which padding is likelier than all tokens; the PRM's embedding is wider too."""
     folder = tmp_path_factory.mktemp("padded")
     folders = {role: tiny.resized(trio[role], folder / role, size + more) for role, more in MORE.items()}
     return load_on(*folders.values(), tiny.resized(trio["prm"], folder / "prm", size + 2))
@@ -51,7 +51,7 @@ def candidates_of(samples):
 
 @pytest.mark.parametrize("law", [SamplingParams(1.0), SamplingParams(0.6, 0.8)])
 def test_the_law_is_normalised_without_padding(padded, size, law):
-    """4,000 first tokens by chi-square at 5 sigma, against a softmax over the tokenizer's own tokens by hand."""
+    """4,000 first tokens by chi-square at 5 sigma (odds 3e-7), against a softmax over the tokenizer's tokens only."""
     policy = padded.draft
     prompt = np.array(policy.prompt(QUESTION))
     assert policy.backend.width == size
@@ -71,8 +71,8 @@ def test_the_law_is_normalised_without_padding(padded, size, law):
     assert scored == pytest.approx([sample.log_probability for sample in samples[:50]], abs=1e-4)
 
 
-def test_much_of_the_mass_would_be_on_padding(trio, size, tmp_path):
-    """So that these tests show anything."""
+def test_padding_rows_would_have_much_probability(trio, size, tmp_path):
+    """Otherwise the tests of this file would show nothing."""
     backend = load_light(tiny.resized(trio["target"], tmp_path / "wide", size + MORE["target"]))
     ids = np.random.default_rng(0).integers(6, size, 40)
     rows = backend.forward(backend.cache(), ids, np.arange(40), None, np.arange(40))
@@ -80,8 +80,8 @@ def test_much_of_the_mass_would_be_on_padding(trio, size, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["specs", "specs+speculation", "dvts", "specreason", "best-of-n"])
-def test_a_solve_over_padded_tables_is_the_solve_without_padding(models, padded, name):
-    """Token by token, whichever model has more rows: what is sampled, scored, rated, guessed and rewarded."""
+def test_a_solve_with_padding_equals_the_solve_without(models, padded, name):
+    """Tokens sampled, scored, rated, guessed and rewarded are the same, whichever model has more rows."""
     found, wanted = (
         stream(QUESTION, one, SolveConfig(make_with(name, {"n": 4}), LAW, LIMITS, seed=2)).result
         for one in (padded, models)
@@ -91,7 +91,7 @@ def test_a_solve_over_padded_tables_is_the_solve_without_padding(models, padded,
     assert [use.minimum for use in found.usage.values()] == [use.minimum for use in wanted.usage.values()]
 
 
-def test_steps_of_one_token(models, padded):
+def test_steps_of_one_token_are_the_same_with_padding(models, padded):
     law = replace(LAW, steps=StepPolicy.chunks(1))
     found, wanted = (
         stream(QUESTION, one, SolveConfig(make("specs", n=4), law, LIMITS, seed=1)).result for one in (padded, models)
@@ -106,15 +106,15 @@ FEWER, SHORT = 40, "b c"
 
 @pytest.fixture(scope="session")
 def short(load_on, trio, tmp_path_factory):
-    """`short(role)`: the trio, one of its writers with too few rows."""
+    """The trio with too few rows in one of the writers, by the role of that writer."""
     if load_on.engine == "llama":
-        pytest.skip("the tokens of a GGUF file are its rows")
+        pytest.skip("a GGUF file has a row for each token")
     folder = tmp_path_factory.mktemp("short")
     cut = {role: tiny.resized(trio[role], folder / role, FEWER) for role in MORE}
     return {role: load_on(*{**{one: trio[one] for one in (*MORE, "prm")}, role: cut[role]}.values()) for role in MORE}
 
 
-def test_a_solve_goes_on_with_the_candidates_that_the_target_can_write(short):
+def test_a_solve_continues_with_the_candidates_that_the_target_can_write(short):
     lost = 0
     for seed in range(3):
         result = stream(SHORT, short["target"], SolveConfig(make("specs", n=6), LAW, LIMITS, seed=seed)).result
@@ -127,8 +127,8 @@ def test_a_solve_goes_on_with_the_candidates_that_the_target_can_write(short):
     assert lost > 0
 
 
-def test_tokens_that_the_target_lacks_are_impossible_and_the_others_have_the_law_of_its_rows(models, short):
-    """Against the whole model, its other logits at minus infinity."""
+def test_tokens_without_a_row_are_impossible_and_the_law_of_the_others_is_normalised(models, short):
+    """Compared with the whole model when its other logits are minus infinity."""
     law, whole = SamplingParams(1.3, 1.0, StepPolicy.chunks(2)), models.target
     candidates = candidates_of(opened(models.draft, SHORT).sample([Trace(SHORT)], 40, law, [Key.from_seed(1)]))
     scores = opened(short["target"].target, SHORT).score([(Trace(SHORT), candidates)], law)
@@ -144,7 +144,7 @@ def test_tokens_that_the_target_lacks_are_impossible_and_the_others_have_the_law
     assert {score == -math.inf for score in scores} == {True, False}
 
 
-def test_where_all_candidates_are_impossible_nothing_is_computed(short):
+def test_if_all_candidates_are_impossible_the_target_computes_nothing(short):
     session = opened(short["target"].target, SHORT)
     session.score([(Trace(SHORT), [Candidate((20,), "", End.CAP)])], LAW)
     before = session.counts.processed
@@ -164,7 +164,7 @@ def test_a_step_that_the_target_cannot_read_has_the_lowest_rating(short):
 
 @pytest.mark.parametrize("role", MORE)
 @pytest.mark.parametrize("name", ["target+speculation", "beam+speculation"])
-def test_speculation_changes_no_token_whichever_model_lacks_some(short, role, name):
+def test_speculation_changes_no_token_if_one_model_lacks_some(short, role, name):
     for seed in range(3):
         plain, guessed = (
             stream(SHORT, short[role], SolveConfig(make(one), LAW, LIMITS, seed=seed)).result
@@ -174,8 +174,8 @@ def test_speculation_changes_no_token_whichever_model_lacks_some(short, role, na
         check_same_steps(guessed, plain)
 
 
-def test_what_a_model_cannot_read_ends_the_solve_by_name(short):
-    """A step that the other model has written, and the question itself."""
+def test_text_that_a_model_cannot_read_ends_the_solve_with_its_name(short):
+    """A step that the other model has written, or the question."""
     name = short["draft"].draft.name
     errors = {
         stream(SHORT, short["draft"], SolveConfig(make("specs", n=4), LAW, LIMITS, seed=seed)).result.error

@@ -1,4 +1,4 @@
-"""The laws of engines for PRMs of every family: whatever is asked, no token twice, and rewards as from scratch."""
+"""The laws of engines for PRMs of every family: no position is computed twice, and rewards equal those from scratch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ POLICIES = {"steps": StepPolicy(max_tokens=10), "chunks": StepPolicy.chunks(4)}
 
 @pytest.fixture(scope="module", params=["light", "torch"])
 def worlds(request, tmp_path_factory):
-    """The tiny writers with a PRM of each family in turn, on each engine."""
+    """By family, the tiny writers with a PRM of that family, on each engine."""
     root = tmp_path_factory.mktemp("prms")
     trio = tiny.write_trio(root / "trio")
     options = {"engine": request.param, "device": "cpu", "dtype": "fp32"}
@@ -60,8 +60,8 @@ def test_a_prm_computes_no_token_twice(worlds, form, method, policy):
 
 @pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
 @pytest.mark.parametrize("form", prms.FORMATS)
-def test_rewards_of_a_solve_are_those_of_scratch(worlds, form, policy):
-    """Steps cut at their cap, blank ones and side by side: each reward is that of a session that saw nothing before."""
+def test_rewards_of_a_solve_equal_those_from_scratch(worlds, form, policy):
+    """With steps cut at their cap, blank steps and traces side by side: each reward equals that of a new session."""
     models: Models = worlds[form]
     read = 0
     for seed in range(3):

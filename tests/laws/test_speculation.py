@@ -1,4 +1,4 @@
-"""Token-level speculation: not a token changes, and what was guessed in vain is counted."""
+"""Token-level speculation: no token changes, and wrong guesses are counted."""
 
 from dataclasses import replace
 
@@ -43,13 +43,13 @@ def test_it_changes_no_token_and_every_position_is_accounted_for(models, name):
             assert use.processed == use.minimum + use.speculated == getattr(along, role).backend.positions
 
 
-def test_all_methods_whose_target_writes_have_it():
+def test_every_method_whose_target_writes_can_speculate():
     assert {name.removesuffix("+speculation") for name in SPECULATING} == set(NAMES) - {"draft", "beam-draft"}
 
 
 @pytest.mark.parametrize("name", ["target", "beam", "best-of-n"])
-def test_a_draft_that_is_the_target_is_always_right(models, name):
-    """Then no position of the target is in vain, and a pass writes `speculate` + 1 tokens."""
+def test_if_draft_and_target_are_the_same_model_every_guess_is_right(models, name):
+    """No position of the target is wasted, and a pass writes `speculate` + 1 tokens."""
     same = Models(models.target, models.target, models.prm)
     for seed in range(3):
         passes = []
@@ -63,16 +63,16 @@ def test_a_draft_that_is_the_target_is_always_right(models, name):
         result = solve(watched, f"{name}+speculation", seed, speculate=4, **({"n": 3} if name != "target" else {}))
         assert result.usage[Role.TARGET].speculated == 0
         longest = [max(len(c.token_ids) for c in record.candidates) for record in result.steps]
-        # Each step: one pass for what is new of the trace, then one for every 5 tokens but the last.
+        # In each step, one pass for the new tokens of the trace, then one for every 5 tokens except the last.
         assert len(passes) <= sum(1 + -(-(length - 1) // 5) for length in longest)
 
 
-def test_greedy_decoding_agrees_too(models):
+def test_greedy_decoding_is_unchanged_too(models):
     cold = SamplingParams(0.0, 1.0, StepPolicy(max_tokens=10))
     assert solve(models, "target+speculation", law=cold).text == solve(models, "target", law=cold).text
 
 
-def test_a_draft_without_room_proposes_nothing(models):
+def test_a_draft_without_room_guesses_nothing(models):
     class Short(tiny.CountingBackend):
         context = len(models.draft.prompt(QUESTION)) + 12
 
@@ -84,7 +84,7 @@ def test_a_draft_without_room_proposes_nothing(models):
         assert use.processed == use.minimum + use.speculated
 
 
-def test_models_that_cannot_are_refused_by_name(models):
+def test_models_without_token_speculation_are_refused(models):
     class Served(type(models.draft)):
         by_token = False
 
@@ -97,7 +97,7 @@ def test_models_that_cannot_are_refused_by_name(models):
         make("beam+speculation", speculate=0)
 
 
-def test_vocabularies_that_differ_are_refused(models):
+def test_different_vocabularies_are_refused(models):
     class Other(type(models.draft)):
         fingerprint = "another"
 
@@ -107,8 +107,8 @@ def test_vocabularies_that_differ_are_refused(models):
 
 
 @pytest.mark.parametrize("name", ["target", "beam", "best-of-n", "specs"])
-def test_guesses_end_where_the_writer_has_no_more_room(models, name):
-    """A draft with more context than the target guesses beyond it, and that changes nothing either."""
+def test_guesses_end_at_the_context_of_the_writer(models, name):
+    """A draft with more context than the target guesses further, which changes nothing."""
     cut = set()
     for room in (4, 7, 12, 19):
 
@@ -120,15 +120,15 @@ def test_guesses_end_where_the_writer_has_no_more_room(models, name):
             plain, along = solve(short, name, seed), solve(short, f"{name}+speculation", seed)
             check_same_steps(along, plain)
             cut.add(plain.finish_reason)
-            if name != "specs":  # whose scoring may break off: a candidate of the draft that the target has no room for
+            if name != "specs":  # there scoring may end the solve: a draft's candidate may exceed the target's context
                 for use in along.usage.values():
                     assert use.processed == use.minimum + use.speculated
     assert Finish.CONTEXT in cut
 
 
 @pytest.mark.parametrize("name", ["beam+speculation", "specs+speculation"])
-def test_in_half_precision_every_position_is_still_accounted_for(trio, name, device):
-    """Passes of other sizes round otherwise, so tokens may differ; what is said about them may not."""
+def test_in_half_precision_every_position_is_accounted_for(trio, name, device):
+    """Passes of other sizes round differently, so tokens may differ, but the counts must add up."""
     pytest.importorskip("torch")
     folders = Names(*(str(trio[role]) for role in ("draft", "target", "prm")))
     models = load_models(folders, engine="torch", device=device, dtype="bf16")

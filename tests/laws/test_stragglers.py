@@ -1,4 +1,4 @@
-"""Candidates longer than enough others are cut: the same ones stay whatever is computed together with what."""
+"""Stragglers are cut, candidates much longer than the others; which ones does not depend on how passes are batched."""
 
 import math
 from dataclasses import replace
@@ -40,8 +40,8 @@ def bundled():
 
 @pytest.mark.parametrize("share", [*SHARES, 0.01])
 @pytest.mark.parametrize("writer", ["draft", "target"])
-def test_those_stay_that_are_no_longer_than_enough_others(bundled, share, writer):
-    """The candidates that are drawn do not depend on the cut: it takes the longer ones from them."""
+def test_candidates_no_longer_than_enough_others_stay(bundled, share, writer):
+    """The cut does not change which candidates are drawn; it only shortens the longer ones."""
     cut_law = replace(BUNDLED, steps=replace(BUNDLED.steps, enough=share))
     cuts = 0
     for seed in range(12):
@@ -65,7 +65,7 @@ def test_those_stay_that_are_no_longer_than_enough_others(bundled, share, writer
 
 
 @pytest.mark.parametrize("name", SEVERAL)
-def test_no_method_goes_on_with_what_was_cut_and_nothing_is_computed_twice(name):
+def test_no_method_continues_a_cut_candidate_and_no_position_is_computed_twice(name):
     cuts = 0
     for seed in range(12):
         result = _toy(name, seed)
@@ -96,8 +96,8 @@ def _toy(name, seed):
 
 @pytest.mark.parametrize("tier", ["medium", "hard"])
 @pytest.mark.parametrize("method", [Specs(), Specs(tau=0.97), Beam(8), Beam(8, 4)], ids=str)
-def test_positions_add_up_where_a_step_is_written_again(bundled, method, tier):
-    """What has been scored is drawn from without a pass, so some are ahead of where they are cut."""
+def test_positions_add_up_when_a_step_is_rewritten(bundled, method, tier):
+    """Scored tokens are drawn without a pass, so some candidates are longer than the length at which they are cut."""
     law = replace(BUNDLED, steps=replace(BUNDLED.steps, enough=0.5))
     for seed in range(3):
         result = stream(generate(tier, 2_462_100 + seed).question, bundled, SolveConfig(method, law, seed=seed)).result
@@ -106,16 +106,16 @@ def test_positions_add_up_where_a_step_is_written_again(bundled, method, tier):
             assert use.processed == use.minimum + use.speculated
 
 
-def test_a_share_of_one_is_no_option_at_all(bundled):
+def test_a_share_of_one_cuts_nothing(bundled):
     one = _first_step(bundled, Specs(), replace(BUNDLED, steps=replace(BUNDLED.steps, enough=1.0)))
     assert all(c.end is not End.CUT for c in one.steps[0].candidates)
 
 
-def test_what_was_cut_has_no_weight():
+def test_a_cut_candidate_has_no_weight():
     assert log_ratio(Candidate((1,), "x", End.CUT)) == -math.inf
 
 
-def test_where_it_cannot_be_done_it_is_refused(capsys):
+def test_engines_that_cannot_cut_refuse_the_option(capsys):
     class Served:
         by_token, raw, name, fingerprint = False, False, "served", "f"
 

@@ -1,4 +1,4 @@
-"""Checkpoints that only servers run: the bundled target in int8, and random models that keep a state."""
+"""Checkpoints that only servers run: the bundled target in int8, and random recurrent and hybrid models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from specs.engines.folders import BUNDLED
 
 VOCABULARY = 799
 
-# W8A8 as llm-compressor writes it: a scale for each row of a weight, one for each token of an input.
+# W8A8 as llm-compressor writes it: one scale for each row of a weight, and one for each input token at run time.
 INT8: dict[str, Any] = {
     "quant_method": "compressed-tensors",
     "format": "int-quantized",
@@ -36,7 +36,7 @@ INT8: dict[str, Any] = {
 
 
 def write_int8(folder: Path) -> str:
-    """The bundled target with int8 weights; returns its name."""
+    """Write the bundled target with int8 weights; returns its folder as a name."""
     shutil.copytree(BUNDLED / "target", folder)
     tensors = {}
     for name, tensor in load_file(folder / "model.safetensors").items():
@@ -54,7 +54,7 @@ def write_int8(folder: Path) -> str:
 
 
 def write_random(folder: Path, config: Any) -> str:
-    """A random model of a configuration of transformers, with the bundled target's tokenizer; returns its name."""
+    """Write a random model of this transformers config with the bundled target's tokenizer; returns its folder."""
     import torch
     from transformers import AutoModelForCausalLM
 

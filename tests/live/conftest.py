@@ -1,4 +1,4 @@
-"""Servers for the live tests, in the environment that scripts/vllm-environment makes."""
+"""Servers for the live tests, run from the environment that scripts/vllm-environment installs."""
 
 import os
 from contextlib import ExitStack
@@ -14,12 +14,12 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.parent == Path(__file__).parent:
             item.add_marker(pytest.mark.live)
-            item.add_marker(pytest.mark.timeout(START_S + 300))  # whoever comes first starts the servers
+            item.add_marker(pytest.mark.timeout(START_S + 300))  # the first test of a server also starts it
 
 
 @pytest.fixture(scope="session")
 def vllm():
-    """Without vLLM live tests are skipped; with SPECS_LIVE=1 they fail."""
+    """Skip live tests without vLLM, or fail them if SPECS_LIVE=1."""
     if not VLLM.is_file():
         missing = f"no vLLM at {VLLM}: run scripts/vllm-environment"
         pytest.fail(missing) if os.environ.get("SPECS_LIVE") == "1" else pytest.skip(missing)
@@ -27,7 +27,7 @@ def vllm():
 
 @pytest.fixture(scope="session")
 def servers(vllm, tmp_path_factory):
-    """The bundled trio by role, one server each for the whole run: leave them as they are."""
+    """The bundled trio by role, one server each, shared by the whole run: do not change or stop them."""
     with serving_trio(tmp_path_factory.mktemp("servers")) as trio:
         yield trio
 
@@ -40,7 +40,7 @@ def local():
 
 @pytest.fixture
 def start(vllm, tmp_path):
-    """`start(model, *flags, **environment)`: a server of this test's own, to be killed or otherwise flagged."""
+    """`start(model, *flags, **environment)`: a server for this test only, which may be killed or have other flags."""
     with ExitStack() as running:
 
         def one(model, *flags, **environment):

@@ -25,22 +25,22 @@ ROOT = Path(__file__).parents[2]
 VLLM = ROOT / os.environ.get("SPECS_VLLM_ENV", ".venv-vllm") / "bin/vllm"
 START_S = 600.0
 
-# Small: about 1 GB a server, most of it code.
+# small: a server takes about 1 GB, most of it code
 FLAGS = (
     "--dtype=float32 --max-model-len=4096 --max-num-seqs=16 --block-size=32 --kv-cache-memory-bytes=128M "
     "--enforce-eager --distributed-executor-backend=uni --enable-prompt-tokens-details --enable-scale-out"
 ).split()
 PROCESSED = "--logprobs-mode=processed_logprobs"  # log-probabilities under temperature and top-p
-PRM_FLAGS = ["--runner=pooling", '--pooler-config={"task": "classify"}']  # a reward is read at the last token
+PRM_FLAGS = ["--runner=pooling", '--pooler-config={"task": "classify"}']  # the reward is read at the last token
 ENVIRONMENT = {
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # on a CPU: the engine computes itself, without a process more
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # on a CPU: the engine computes in the server's process
     "VLLM_NO_USAGE_STATS": "1",
     "OMP_NUM_THREADS": "1",
     "HF_HUB_OFFLINE": "1",
-    "PYTHONPATH": str(ROOT / "src"),  # this checkout's plugins, whichever was installed
+    "PYTHONPATH": str(ROOT / "src"),  # this checkout's plugins, whichever version is installed
 }
-V2 = {  # model runner V2 with Triton's kernels interpreted, without a GPU
+V2 = {  # model runner V2, with Triton's kernels interpreted because there is no GPU
     "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests/live/v2'}",
     "TRITON_INTERPRET": "1",
 }
@@ -48,7 +48,7 @@ V2 = {  # model runner V2 with Triton's kernels interpreted, without a GPU
 
 @contextmanager
 def serving_trio(logs: Path, **environment: dict[str, str]) -> Iterator[dict[str, Server]]:
-    """The bundled trio by role, one server each; `environment` by role."""
+    """Serve the bundled trio, one server for each role; `environment` sets variables by role."""
     with ExitStack() as running:
         trio = {}
         for role in ("draft", "target", "prm"):
@@ -60,20 +60,19 @@ def serving_trio(logs: Path, **environment: dict[str, str]) -> Iterator[dict[str
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Status and body of an answer; the body is read as JSON where it is some."""
+    """Status and body of an answer; the body is parsed if it is JSON."""
 
     status: int
     body: Any
 
 
 class Server:
-    """One `vllm serve` on a free port of this machine; its output goes to `log`.
+    """One `vllm serve` on a free port of this machine, which logs to `log`.
 
-    All its processes are one group, and it is asked to end when this process has ended, however
-    that was.
+    Its processes form one group. It ends when this process has ended, however that happened.
 
     Args:
-        model: a role of the bundled models, or a folder; served under its last part.
+        model: a role of the bundled models, or a folder; the name it is served under is the last part of either.
     """
 
     def __init__(self, model: str, log: Path, *flags: str, **environment: str) -> None:
@@ -91,7 +90,7 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        """Start it, or start it again at the same address once it has ended."""
+        """Start it, or start it again at the same address after it has ended."""
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 self._command,
@@ -103,7 +102,7 @@ class Server:
             )
 
     def wait(self, seconds: float = START_S) -> Server:
-        """Wait until it answers; RuntimeError with the end of its log if it does not."""
+        """Wait until it answers; raises RuntimeError with the end of its log if it does not."""
         deadline = time.monotonic() + seconds
         while self.process.poll() is None and time.monotonic() < deadline:
             if self.healthy():
@@ -122,12 +121,12 @@ class Server:
         return _send(Request(self.url + path), timeout)
 
     def post(self, path: str, body: dict[str, Any] | bytes, timeout: float = 60) -> Reply:
-        """Send JSON, or any bytes as if they were JSON."""
+        """Send an object as JSON, or raw bytes labelled as JSON."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         return _send(Request(self.url + path, data, {"Content-Type": "application/json"}), timeout)
 
     def metrics(self) -> Counter[str]:
-        """Metrics by name without `vllm:`, summed over labels: `prefix_cache_hits_total` and the like."""
+        """Metrics by name without `vllm:`, such as `prefix_cache_hits_total`, summed over labels."""
         totals: Counter[str] = Counter()
         for name, value in re.findall(r"^vllm:(\w+)(?:\{.*\})? (\S+)$", self.get("/metrics").body, re.MULTILINE):
             totals[name] += float(value)
@@ -138,13 +137,13 @@ class Server:
         self.process.terminate()
 
     def kill(self) -> None:
-        """SIGKILL to all its processes at once; nothing if they are gone."""
+        """SIGKILL to all its processes at once; does nothing if they are gone."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def stop(self) -> None:
-        """End it: asked first, killed if it does not go within 20 seconds."""
+        """SIGTERM, then SIGKILL if it has not ended within 20 seconds."""
         self.terminate()
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(20)

@@ -1,4 +1,4 @@
-"""What solves over HTTP are held against: the same models in this process."""
+"""Checks that compare solves over HTTP with the same models in this process."""
 
 from collections import Counter
 
@@ -16,12 +16,12 @@ QUESTION = generate("medium", 2_300_007).question
 
 
 def opened(policy):
-    """A session of a policy on the question."""
+    """A session of a policy on the test's question."""
     return policy.open(policy.prompt(QUESTION), frozenset({policy.fingerprint}), never_stop)
 
 
 def check_first_tokens(policy, own, seeds):
-    """Chi-square of 500 tokens a seed against `own` model's softmax(logits) at temperature 1, false alarms 3e-7."""
+    """Chi-square of 500 first tokens a seed against softmax(logits) of `own` at temperature 1 (false alarms 3e-7)."""
     law = SamplingParams(1.0, 1.0, StepPolicy.chunks(1))
     prompt = np.asarray(own.prompt(QUESTION))
     rows = own.backend.forward(own.backend.cache(), prompt, np.arange(len(prompt)), None, np.array([len(prompt) - 1]))
@@ -33,7 +33,7 @@ def check_first_tokens(policy, own, seeds):
 
 
 def check_records(result, local, law):
-    """Every log-probability and reward of the record, worked out again by `local` on the same candidates."""
+    """Recompute every log-probability and reward of a record with the models `local` on the same candidates."""
     draft, target = opened(local.draft), opened(local.target)
     prm = local.prm.open(local.prm.prompt(QUESTION), never_stop)
     trace = Trace(QUESTION)

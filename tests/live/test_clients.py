@@ -1,4 +1,4 @@
-"""Evaluation tools that people use, pointed at `specs serve` on the bundled models: they need no change."""
+"""Two evaluation tools, inspect-ai and lm-eval, work unchanged with `specs serve` on the bundled models."""
 
 import json
 import os
@@ -69,7 +69,7 @@ def folder(tmp_path):
 
 
 def run(folder, *words, **variables):
-    """The tool's output; it must end well."""
+    """Run the tool and return its output; fails if the tool fails."""
     known = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG")}
     environment = known | {"HOME": str(folder), "HF_HUB_OFFLINE": "1"} | variables
     done = subprocess.run(
@@ -90,7 +90,7 @@ def test_inspect(tools, address, folder):
     for sample in record["samples"]:
         assert sample["output"]["choices"][0]["stop_reason"] == "stop"
         assert sample["output"]["usage"]["output_tokens"] > 0
-    # `easy` problems are nearly always right: fewer than half would be no matter of chance.
+    # Nearly all `easy` problems are solved: fewer than half would not be chance.
     assert sum(sample["scores"]["match"]["value"] == "C" for sample in record["samples"]) >= PROBLEMS / 2
 
 
@@ -111,5 +111,5 @@ def test_lm_eval(tools, address, folder, route):
     answers = [json.loads(line)["resps"][0][0] for line in samples.read_text().splitlines()]
     assert len(answers) == PROBLEMS
     assert all(answers)
-    if chat:  # the bundled models know questions in their template only
+    if chat:  # the bundled models know questions only in their template
         assert score >= 0.5

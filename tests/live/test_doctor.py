@@ -1,4 +1,4 @@
-"""`specs doctor` on real servers: nothing to mend where all is switched on, and the mends where it is not."""
+"""`specs doctor` on real servers: no hints where every feature is on, and the right hints where it is off."""
 
 from specs.deploy.doctor import Severity, diagnose
 from specs.engines.folders import BUNDLED
@@ -9,11 +9,11 @@ def test_servers_with_everything_switched_on_need_nothing(servers):
     found = list(diagnose({Role(role): server.url for role, server in servers.items()}, SamplingParams(0.7)))
     assert {finding.state for finding in found} == {Severity.OK}, found
     cached = [finding.text for finding in found if "from its cache" in finding.text]
-    assert [text.partition("ms, ")[2] for text in cached] == ["64 of them from its cache"] * 2  # two blocks of three
+    assert [text.partition("ms, ")[2] for text in cached] == ["64 of them from its cache"] * 2  # two of three blocks
     assert any("scores candidates after a cached prefix (our plugin)" in finding.text for finding in found)
 
 
-def test_a_bare_server_is_told_what_to_switch_on(servers, start):
+def test_doctor_tells_how_to_start_a_server_without_our_flags(servers, start):
     bare = start("target", "--no-enable-prefix-caching", "--no-enable-scale-out", VLLM_PLUGINS="none")
     found = list(
         diagnose(

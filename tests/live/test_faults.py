@@ -1,4 +1,4 @@
-"""Engines that die, end, hang and come back behind `specs serve`, under load: every request is answered in time."""
+"""Engines die, stop, hang and come back behind `specs serve` under load: every request is answered in time."""
 
 import json
 import os
@@ -25,7 +25,7 @@ FEW = 8
 
 @pytest.fixture
 def engines(vllm, tmp_path):
-    """A trio of this test's own."""
+    """A trio of servers for this test."""
     with serving_trio(tmp_path) as trio:
         yield trio
 
@@ -39,7 +39,7 @@ def served(engines, tmp_path):
 
 
 class Load:
-    """Clients that ask without end, every one with a deadline, whole and streamed in turn."""
+    """Clients that send requests continually, each with a deadline, alternately whole and streamed."""
 
     def __init__(self, server):
         self._server = server
@@ -76,14 +76,14 @@ class Load:
                 thread.join()
 
     def until(self, *verdicts, seconds=START_S):
-        """Wait for a few more answers of one of these kinds; those that came until then."""
+        """Wait for a few more answers of one of these kinds; returns all that came until then."""
         begun = len(self.answers)
         self._server.until(lambda: sum(v in verdicts for v, _ in self.answers[begun:]) >= FEW, seconds)
         return Counter(v for v, _ in self.answers[begun:])
 
 
 def verdict(answer, stream):
-    """`good`, `deadline` (the best there was in time), or the code of an error in OpenAI's form."""
+    """`good`, `deadline` (the best answer in time), or the code of an error in OpenAI's form."""
     if stream and answer.status_code == 200:
         events = answer.text.split("\n\n")
         assert events[-2:] == ["data: [DONE]", ""]
@@ -102,7 +102,7 @@ def verdict(answer, stream):
 
 
 def test_engines_that_die_end_hang_and_come_back(engines, served):
-    """kill -9, SIGTERM and SIGSTOP, one each: errors by name, or answers by the deadline; then all is well again."""
+    """SIGKILL, SIGTERM and SIGSTOP, one server each: errors by name or answers in time, and then good answers again."""
     load, seen = Load(served), {}
     with load.running():
         seen["before"] = load.until("good")
@@ -120,7 +120,7 @@ def test_engines_that_die_end_hang_and_come_back(engines, served):
         os.killpg(engines["prm"].process.pid, signal.SIGSTOP)
         try:
             seen["the PRM hangs"] = load.until("deadline", "engine_error")
-            with served.client() as client:  # one that has no deadline
+            with served.client() as client:  # without a deadline
                 question = {"role": "user", "content": "Tom has 4 nuts. He eats 1. How many nuts has he now?"}
                 answer = client.post(CHAT, json={"model": "specs", "messages": [question], "seed": 1})
             assert answer.status_code == 502

@@ -1,4 +1,4 @@
-"""`specs launch --start` with a real vLLM: the bundled trio comes up, solves a question, and is gone after SIGTERM."""
+"""`specs launch --start` with a real vLLM: the bundled trio starts, solves a question, and ends after SIGTERM."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from live.servers import ENVIRONMENT, START_S, VLLM
 
 
 def groups():
-    """Living processes by process group."""
+    """Living processes, by process group."""
     found = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:

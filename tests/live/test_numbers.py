@@ -1,4 +1,4 @@
-"""Rows that only pad a vocabulary, and numbers that are none, on real servers; random tiny models."""
+"""Padding rows and invalid numbers on real servers with tiny random models."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ PADDING = 7
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """A model, one over a wider table whose padding is likely, and a model and a PRM with NaN for what `a` means."""
+    """A model, one with a wide table whose padding is likely, and it and a PRM with NaN in the embedding of `a`."""
     folder = tmp_path_factory.mktemp("models")
     size = tiny.write_tokenizer(folder / "plain")
     plain = tiny.write_llama(folder / "plain", size, seed=2, hidden=64, heads=1, context=4096)
@@ -59,7 +59,7 @@ def drawn(policy, law, n=60):
 
 @pytest.mark.parametrize("runner", [{}, V2], ids=["v1", "v2"])
 def test_with_the_plugin_the_law_is_normalised_without_padding(start, folders, runner):
-    """Sampled and scored as on the light engine over the same weights, which has no such rows."""
+    """Sampling and scoring equal those of the light engine on the same weights, which cuts padding rows."""
     server = start(str(folders["padded"]), PROCESSED, **runner)
     remote, own = load_models(Names(server.url, server.url, None)), light(folders["plain"], None, None).draft
     assert remote.draft.replicas.facts.rows == own.text.size + PADDING
@@ -76,7 +76,7 @@ def test_with_the_plugin_the_law_is_normalised_without_padding(start, folders, r
 @pytest.mark.parametrize(
     "runner", [{"VLLM_PLUGINS": "none"}, V2 | {"VLLM_PLUGINS": "triton_interpreter"}], ids=["v1", "v2"]
 )
-def test_without_the_plugin_what_is_sampled_is_right_and_scores_are_said_to_count_padding(start, folders, runner):
+def test_without_the_plugin_sampling_is_right_and_scores_are_reported_to_count_padding(start, folders, runner):
     server = start(str(folders["padded"]), PROCESSED, **runner)
     remote, law = load_models(Names(server.url, server.url, None)), SamplingParams(1.0, 1.0, LAW.steps)
     samples, groups = drawn(remote.draft, law)
@@ -90,8 +90,8 @@ def test_without_the_plugin_what_is_sampled_is_right_and_scores_are_said_to_coun
     assert any(f"count {PADDING} rows that only pad its vocabulary: install specs-llm" in hint for hint in hints)
 
 
-def test_solves_that_meet_nan_end_by_name(start, folders):
-    """Solves before are well. Those after may not be: vLLM keeps NaN in blocks of its cache that it gives to others."""
+def test_solves_that_meet_nan_end_with_the_name_of_the_model(start, folders):
+    """Solves before that are unaffected. Later ones may not be: vLLM keeps NaN in cache blocks that it reuses."""
     server = start(str(folders["nan"]), PROCESSED)
     models = load_models(Names(server.url, server.url, None))
     models = Models(models.draft, models.target, light(None, None, folders["rewards"]).prm)
@@ -113,7 +113,7 @@ def test_solves_that_meet_nan_end_by_name(start, folders):
     assert server.healthy()
 
 
-def test_rewards_that_are_nan_end_a_solve_by_name(start, folders):
+def test_nan_rewards_end_a_solve_with_the_name_of_the_model(start, folders):
     server = start(str(folders["nan-rewards"]), *PRM_FLAGS)
     models = light(folders["plain"], folders["plain"], None)
     models = Models(models.draft, models.target, load_models(Names(None, None, server.url)).prm)
@@ -125,8 +125,8 @@ def test_rewards_that_are_nan_end_a_solve_by_name(start, folders):
     assert error.startswith(f"{server.url}/pooling: its model's numbers are not finite; serve it with another dtype")
 
 
-def test_a_model_that_says_nothing_at_all_is_named_when_it_is_connected_to(start, folders, tmp_path):
-    """It is not taken for one that pools."""
+def test_a_model_whose_outputs_are_all_nan_is_reported_at_connection(start, folders, tmp_path):
+    """It is not mistaken for a server for pooling."""
     nothing = tiny.changed(folders["plain"], tmp_path / "nothing", lambda one: one["model.norm.weight"].fill(np.nan))
     server = start(str(nothing), PROCESSED)
     with pytest.raises(EngineError, match=f"^{server.url}.* its model's numbers are not finite"):

@@ -1,4 +1,4 @@
-"""Models that only servers run: quantised ones, and recurrent and hybrid ones, which no tree of tokens can fork."""
+"""Models that only servers run: quantised ones, and recurrent and hybrid ones, whose state cannot branch as a tree."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ FALCON_H1 = dict(
 
 
 def steps(policy, n=6):
-    """Samples of some steps, each behind the one before, as (groups, their log-probabilities)."""
+    """Samples of several steps, each behind the last, as (groups, their log-probabilities)."""
     writer, trace = opened(policy), Trace(QUESTION)
     for step_idx in range(4):
         samples = writer.sample([trace], n, LAW, [Key.from_seed(step_idx)])
@@ -48,7 +48,7 @@ def steps(policy, n=6):
 
 
 def scratch(model, prompt, groups, law):
-    """Log-probability of each candidate by one causal pass of transformers."""
+    """Log-probability of each candidate, by one causal pass of transformers."""
     import torch
 
     ((trace, candidates),) = groups
@@ -69,11 +69,11 @@ def of_transformers(folder):
 
 
 @pytest.mark.skipif(
-    AMX, reason="vLLM 0.32 ends with int8 models on CPUs with AMX: its kernel refuses fp32, crashes with bf16"
+    AMX, reason="vLLM 0.32 fails on int8 models on CPUs with AMX: its kernel refuses fp32 and crashes with bf16"
 )
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", FP32), ("bfloat16", BF16)])
 def test_a_quantised_target_scores_what_it_samples_and_is_another_model(start, tmp_path, local, dtype, tolerance):
-    """Written and scored by the same int8 model; then a whole solve whose record it scores the same again."""
+    """One int8 model writes and scores; then a whole solve is recorded, and it scores the record the same again."""
     server = start(write_int8(tmp_path / "int8"), PROCESSED, f"--dtype={dtype}")
     target = api.load(None, server.url, None).target
     scorer, whole = opened(target), opened(local.target)
@@ -104,12 +104,12 @@ def test_a_quantised_target_scores_what_it_samples_and_is_another_model(start, t
 
 
 @pytest.mark.parametrize("kind", ["mamba2", "falcon_h1"])
-def test_a_model_without_prefix_reuse_is_exact_and_marked(start, tmp_path, local, kind):
-    """A recurrent and a hybrid model: whole prompts computed, scores those of one pass from scratch, and said so."""
+def test_a_model_without_prefix_reuse_is_exact_and_reported_as_such(start, tmp_path, local, kind):
+    """A recurrent and a hybrid model: whole prompts are computed, and scores equal those of one pass from scratch."""
     transformers = pytest.importorskip("transformers")
-    if kind == "mamba2":  # vLLM caches no states of a model without attention
+    if kind == "mamba2":  # vLLM caches no states of models without attention
         config, flags = transformers.Mamba2Config(**SIZES, tie_word_embeddings=True, **MAMBA2), []
-    else:  # with its prefix cache vLLM prefills in parts, where a seed ends a server on a CPU
+    else:  # with a prefix cache vLLM prefills in parts, during which a seed ends a server on a CPU
         config, flags = transformers.FalconH1Config(**SIZES, **FALCON_H1), ["--no-enable-prefix-caching"]
     folder = write_random(tmp_path / kind, config)
     server = start(folder, PROCESSED, "--max-model-len=2048", *flags)

@@ -1,4 +1,4 @@
-"""The plugin class of Qwen2.5-Math-PRM against the torch engine, on random weights."""
+"""The plugin class for Qwen2.5-Math-PRM equals the torch engine, on random weights."""
 
 import json
 
@@ -15,7 +15,7 @@ LAST_STEP = '--hf-overrides={"architectures": ["Qwen2ForLastStepReward"]}'
 
 @pytest.fixture(scope="module")
 def qwen(tmp_path_factory):
-    """A tiny checkpoint as published: a causal model's tensors and the head's under their names."""
+    """A tiny checkpoint as published: tensors of a causal model and of the reward head under their original names."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     safetensors = pytest.importorskip("safetensors.torch")
@@ -45,7 +45,7 @@ def test_last_step_rewards_are_the_torch_engines_and_read_the_cache(qwen, start,
     lengths = [40, 96, 97, 200]
     outputs = outputs_of(backend, backend.cache(), ids, np.arange(len(ids)), None, np.array(lengths) - 1)
     want = 1 / (1 + np.exp(outputs[:, 0] - outputs[:, 1]))
-    assert np.diff(np.sort(want)).min() > 1e-3  # a wrong row shows
+    assert np.diff(np.sort(want)).min() > 1e-3  # reading a wrong row would be noticed
     before = server.metrics()
     for length, reward in zip(lengths, want, strict=True):
         reply = server.post("/classify", {"model": "qwen", "input": [ids[:length].tolist()]})

@@ -1,4 +1,4 @@
-"""What servers compute is what the light engine computes, and what they are asked again comes from their cache."""
+"""Servers compute what the light engine computes, and answer repeated prefixes from their cache."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def models():
 
 
 def rows(model, ids, first):
-    """The light engine's outputs after each token from place `first` on, the last one's apart."""
+    """The light engine's outputs after each token from index `first` on, except after the last token."""
     ids = np.array(ids)
     backend = model.backend
     return backend.forward(backend.cache(), ids, np.arange(len(ids)), None, np.arange(first, len(ids) - 1))
@@ -50,7 +50,7 @@ def test_log_probabilities_of_greedy_tokens_are_the_light_engines(servers, model
 
 
 def test_a_suffix_behind_a_cached_prefix_is_scored_exactly(servers, models):
-    """Random tokens, so that no row can be right by chance; without the plugin the server dies of this."""
+    """Random tokens, so a wrong row cannot be right by chance. Without the plugin the server crashes."""
     server, model = servers["target"], models.target
     ids = [*model.prompt(PROBLEM.question), *model.text.encode(PROBLEM.solution)]
     rng = np.random.default_rng(0)
@@ -64,8 +64,8 @@ def test_a_suffix_behind_a_cached_prefix_is_scored_exactly(servers, models):
             request = {"model": "target", "token_ids": whole, "sampling_params": sampling}
             body = server.post("/inference/v1/generate", request).body
             cached = body["usage"]["prompt_tokens_details"]["cached_tokens"]
-            assert cached >= length // 32 * 32  # whole blocks
-            first = max(cached + 1, length)  # the row of a block's first token belongs to the cached one before it
+            assert cached >= length // 32 * 32  # only whole blocks are cached
+            first = max(cached + 1, length)  # a block's first row belongs to the cached token before
             got = [body["prompt_logprobs"][k][str(whole[k])]["logprob"] for k in range(first, len(whole))]
             want = log_probabilities(model, prefix, suffix)[first - length :]
             np.testing.assert_allclose(got, want, atol=1e-3)

@@ -1,4 +1,4 @@
-"""Whole solves over HTTP on real servers: the same law as in this process, no prefix twice, faults with names."""
+"""Whole solves over HTTP on real servers: same law as in this process, cached prefixes, errors that name the server."""
 
 import threading
 import time
@@ -23,17 +23,17 @@ LAW = SamplingParams(0.7, 0.95, StepPolicy(max_tokens=64))
 
 @pytest.fixture(scope="module")
 def remote(servers):
-    """The same trio on three servers that know the plugin."""
+    """The same trio on three servers with the plugin."""
     return api.load(*(servers[role].url for role in ("draft", "target", "prm")))
 
 
 def test_first_tokens_follow_the_law(remote, local):
-    """Chi-square of 3,000 tokens against softmax(logits) at temperature 1, false alarms 3e-7."""
+    """Chi-square of 3,000 first tokens against softmax(logits) at temperature 1 (false alarms 3e-7)."""
     check_first_tokens(remote.draft, local.draft, seeds=6)
 
 
 def test_log_probabilities_are_those_of_the_law_and_of_this_process(remote, local):
-    """Sampled and scored, under temperature and top-p, step after step behind a cached prefix."""
+    """Sampled and scored under temperature and top-p, step after step behind a cached prefix."""
     writer, scorer = opened(remote.draft), opened(remote.target)
     own_draft, own_target = opened(local.draft), opened(local.target)
     trace = Trace(QUESTION)
@@ -50,7 +50,7 @@ def test_log_probabilities_are_those_of_the_law_and_of_this_process(remote, loca
 
 
 def test_steps_end_where_they_end_in_this_process(remote, local):
-    """At the first delimiter after text, at end-of-text or at the cap; ids and text say the same."""
+    """At the first delimiter after text, at end-of-text or at the cap; ids and text agree."""
     law, ends = SamplingParams(1.3, 1.0, StepPolicy(max_tokens=20)), Counter()
     for sample in opened(remote.draft).sample([Trace(QUESTION)], 200, law, [Key.from_seed(3)]):
         text = b"".join(local.draft.text.piece(token) for token in sample.token_ids).decode()
@@ -68,7 +68,7 @@ def test_steps_end_where_they_end_in_this_process(remote, local):
 
 @pytest.mark.parametrize("name", ["specs", "beam", "gsi", "specreason", "ssr", "best-of-n"])
 def test_what_a_solve_records_is_what_this_process_computes(remote, local, name):
-    """Every log-probability and reward of the record, worked out again on the light engine."""
+    """Every log-probability and reward of the record equals that of the light engine."""
     result = stream(QUESTION, remote, SolveConfig(make_with(name, {"n": 4}), LAW, Limits(max_steps=12), seed=1)).result
     assert result.error is None
     assert not result.raw_scoring
@@ -79,7 +79,7 @@ def test_what_a_solve_records_is_what_this_process_computes(remote, local, name)
 
 
 def test_scoring_reads_the_prefix_from_the_cache(remote, servers):
-    """Eight candidates behind a long prefix cost little more than a block each; the server's own count agrees."""
+    """Eight candidates behind a long prefix cost little more than a block each, also by the server's own count."""
     scorer = opened(remote.target)
     text = remote.target.text
     step = tuple(text.encode("Tom has 12 + 30 = 42 nuts.\n\n"))
@@ -97,8 +97,8 @@ def test_scoring_reads_the_prefix_from_the_cache(remote, servers):
     assert after["prefix_cache_hits_total"] - before["prefix_cache_hits_total"] >= 8 * (whole - 64)
 
 
-def test_candidates_are_verified_while_others_are_written(remote):
-    """The wall is shorter than writing and verifying one after the other."""
+def test_finished_candidates_are_verified_while_others_are_written(remote):
+    """The wall time is shorter than writing and verification in sequence."""
     result = stream(QUESTION, remote, SolveConfig(make("gsi", n=8), LAW, Limits(max_steps=6), seed=4)).result
     assert result.error is None
     seconds = [record.seconds for record in result.steps if record.writer is Role.DRAFT]
@@ -107,7 +107,7 @@ def test_candidates_are_verified_while_others_are_written(remote):
     assert sum(overlap) > 0.1 * sum(s.draft for s in seconds)
 
 
-def test_a_deadline_ends_the_work_on_the_server_too(remote, servers):
+def test_a_deadline_also_ends_the_work_on_the_server(remote, servers):
     start = time.perf_counter()
     result = stream(QUESTION, remote, SolveConfig(make("beam", n=16), LAW, Limits(deadline_s=0.3), seed=1)).result
     assert result.finish_reason is Finish.DEADLINE
@@ -117,11 +117,11 @@ def test_a_deadline_ends_the_work_on_the_server_too(remote, servers):
             break
         time.sleep(0.1)
     else:
-        pytest.fail("the server goes on with what nobody waits for")
+        pytest.fail("the server still computes after the deadline")
 
 
 @pytest.mark.parametrize("way", ["kill", "terminate"])
-def test_a_server_that_goes_ends_the_solve_by_name_and_keeps_the_trace(start, local, way):
+def test_a_server_that_ends_ends_the_solve_with_its_name_and_keeps_the_trace(start, local, way):
     server = start("target", PROCESSED)
     models = Models(local.draft, api.load(None, server.url, None).target, local.prm)
     running = stream(QUESTION, models, SolveConfig(make("beam", n=8), LAW, seed=2))
@@ -138,7 +138,7 @@ def test_a_server_that_goes_ends_the_solve_by_name_and_keeps_the_trace(start, lo
 
 
 def test_an_unmodified_server_is_exact_at_temperature_1_and_says_so_elsewhere(start, local):
-    """Without plugin and flags: raw log-probabilities, whole prompts computed, never mixed with exact ones."""
+    """Without plugin and flags: raw log-probabilities of whole prompts, which no solve mixes with exact ones."""
     server = start("target", VLLM_PLUGINS="none")
     target = api.load(None, server.url, None).target
     facts = target.replicas.facts
@@ -160,13 +160,13 @@ def test_an_unmodified_server_is_exact_at_temperature_1_and_says_so_elsewhere(st
     )
 
 
-def test_a_solve_moves_on_to_the_other_server_and_loses_nothing(start, servers, local):
-    """One of two drafts is killed in mid-solve: the trace is the one of an undisturbed solve."""
+def test_a_solve_moves_to_the_other_replica_and_loses_nothing(start, servers, local):
+    """One of two draft servers is killed during a solve: the trace is that of an undisturbed solve."""
     other = start("draft", PROCESSED)
     draft = api.load(f"{other.url},{servers['draft'].url}", None, None).draft
     models = Models(draft, local.target, local.prm)
     method, limits = make("specs", n=4, start="draft", tau=0.0), Limits(max_steps=6)
-    running = stream(QUESTION, models, SolveConfig(method, LAW, limits, seed=3))  # begins at the first one
+    running = stream(QUESTION, models, SolveConfig(method, LAW, limits, seed=3))  # starts on the first replica
     for idx, _ in enumerate(running):
         if idx == 0:
             other.kill()
@@ -176,6 +176,6 @@ def test_a_solve_moves_on_to_the_other_server_and_loses_nothing(start, servers, 
     assert result.text == stream(QUESTION, alone, SolveConfig(method, LAW, limits, seed=3)).result.text
 
 
-def test_wrong_servers_are_named(servers):
+def test_servers_in_the_wrong_role_are_refused(servers):
     with pytest.raises(InputError, match="serves draft, not nothing"):
         api.load(f"{servers['draft'].url}#nothing", None, None)

@@ -1,4 +1,4 @@
-"""vLLM's model runner V2, its default on GPUs: real servers with Triton's kernels interpreted (tests/live/v2)."""
+"""vLLM's model runner V2, its default on GPUs: real servers with interpreted Triton kernels (tests/live/v2)."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ LAW = SamplingParams(0.7, 0.95, StepPolicy(max_tokens=64))
 
 @pytest.fixture(scope="module")
 def v2(vllm, tmp_path_factory):
-    """The bundled trio by role; the draft's server is without this package's plugins."""
+    """The bundled trio by role; the draft's server runs without this package's plugins."""
     bare = V2 | {"VLLM_PLUGINS": "triton_interpreter"}
     with serving_trio(tmp_path_factory.mktemp("v2"), draft=bare, target=V2, prm=V2) as trio:
         yield trio
@@ -51,7 +51,7 @@ def test_the_servers_run_v2(v2):
     ],
 )
 def test_scores_are_exact_and_read_behind_the_cached_prefix(v2, local, role, law):
-    """Random tokens, where the prefix ends within a block and where it ends with one; the server says what it read."""
+    """Random tokens behind prefixes that end inside a block or with one; the server reports what it reads cached."""
     server = wait(connect(v2[role].url, None, 60.0), never_stop)
     policy = getattr(local, role)
     rng = np.random.default_rng(0)
@@ -70,19 +70,19 @@ def test_scores_are_exact_and_read_behind_the_cached_prefix(v2, local, role, law
             want = log_law(logits.astype(np.float64), law.temperature, law.top_p)[np.arange(len(path)), path]
             np.testing.assert_allclose(scores, want, atol=1e-3)
             finite += int(np.isfinite(want).sum())
-            # An open block of the prefix at most; without the plugin a second request, for the row of a block's end.
+            # At most an open block of the prefix; without the plugin a second request computes the last row of a block.
             assert tally.processed <= len(path) + BLOCK + 1
             assert tally.cached >= 5 * BLOCK
-    assert finite > 5  # of random tokens top-p forbids most
+    assert finite > 5  # top-p gives most random tokens probability 0
 
 
 def test_first_tokens_follow_the_law(remote, local):
-    """Chi-square of 500 tokens against softmax(logits) at temperature 1, false alarms 3e-7."""
+    """Chi-square of 500 first tokens against softmax(logits) at temperature 1 (false alarms 3e-7)."""
     check_first_tokens(remote.draft, local.draft, seeds=1)
 
 
 def test_what_a_solve_records_is_what_this_process_computes(remote, local):
-    """Under temperature and top-p: candidates of both writers, their ratios and rewards."""
+    """Under temperature and top-p: candidates of both writers, their log-ratios and rewards."""
     result = stream(QUESTION, remote, SolveConfig(make("specs", n=4), LAW, Limits(max_steps=6), seed=1)).result
     assert result.error is None
     assert not result.raw_scoring
@@ -91,7 +91,7 @@ def test_what_a_solve_records_is_what_this_process_computes(remote, local):
     assert target.cached > target.processed
 
 
-def test_doctor_finds_nothing_to_mend(v2):
+def test_doctor_has_no_hint(v2):
     found = list(diagnose({Role(role): server.url for role, server in v2.items()}, SamplingParams(0.7)))
     assert {finding.state for finding in found} == {Severity.OK}, found
     assert any("scores candidates after a cached prefix (model runner V2)" in finding.text for finding in found)

@@ -1,4 +1,4 @@
-"""`specs` against the clock, on exact models and a clock that their passes move."""
+"""`specs` with deadlines, on exact models and a clock that only their passes advance."""
 
 import math
 from dataclasses import replace
@@ -44,7 +44,7 @@ def experienced(models, method, solves=12):
 
 
 def written(result):
-    """All of the steps but their times."""
+    """All of each step except its times."""
     return [replace(record, seconds=Seconds()) for record in result.steps]
 
 
@@ -61,7 +61,7 @@ METHODS = {
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_with_time_enough_it_is_the_plain_solve_token_for_token(name, clock):
+def test_with_enough_time_a_deadline_changes_no_token(name, clock):
     for seed in range(6):
         wanted = stream("q", ticking(clock), SolveConfig(METHODS[name], LAW, LIMITS, seed=seed)).result
         found = solve(ticking(clock), METHODS[name], 1e6, seed=seed)
@@ -74,24 +74,24 @@ def test_with_time_enough_it_is_the_plain_solve_token_for_token(name, clock):
         assert found.settings | {"method": expected} == wanted.settings | {"limits": limits}
 
 
-def test_without_a_deadline_it_is_the_plain_solve(clock):
+def test_without_a_deadline_nothing_changes(clock):
     wanted = solve(ticking(clock), Specs(n=3))
     assert written(solve(ticking(clock), Deadline(Specs(n=3)))) == written(wanted)
 
 
 def known(**more):
-    """An estimate that is sure: steps by the draft alone take 10 ms, solutions four steps."""
+    """An estimate without uncertainty: a step by the draft alone takes 10 ms, and solutions have four steps."""
     mean = {"rewarded": math.log(1.5), "verified": math.log(2), "target": math.log(5), "slope": 0.0, "fresh": 0.0}
     exact = (math.log(0.01) - 0.3**2 / 2, *{**mean, **more}.values())
     lengths = (0.0, 0.0, 0.0, 1.0, *[0.0] * 60)
     return Estimate(mean=exact, covariance=((0.0,) * 6,) * 6, lengths=lengths, rewrites=0.125)
 
 
-def test_the_widest_way_that_fits_is_taken_as_worked_out_by_hand():
-    """10 ms alone, 15 with the PRM, 20 with the target too, whatever n; the target writes in 50.
+def test_the_widest_way_that_fits_the_remaining_time_is_taken():
+    """A step takes 10 ms by the draft alone, 15 with the PRM, 20 with the target too, for any n; a rewrite takes 50 ms.
 
-    Overtime is a usual step, 20 ms, and half of it is planned with. Four steps: 40, 60 or 80 ms, and min(1, 2 * 4 / 8)
-    = 1 rewrite. With one step done: 30, 45 or 60, and 3/4 of a rewrite.
+    Overtime is a usual step, 20 ms, and the plan uses half of it. Four steps take 40, 60 or 80 ms, and there are
+    min(1, 2 * 4 / 8) = 1 rewrites. With one step done: 30, 45 or 60 ms, and 3/4 of a rewrite.
     """
     deadline = Deadline(Specs(n=4), deadline_s=1.0, estimate=known())
     verified, few = Way(Kind.VERIFIED, 4, True), Way(Kind.REWARDED, 2, True)
@@ -104,7 +104,7 @@ def test_the_widest_way_that_fits_is_taken_as_worked_out_by_hand():
                 assert deadline.way(now) == wanted
 
 
-def test_fewer_candidates_where_they_take_less():
+def test_there_are_fewer_candidates_where_that_saves_time():
     deadline = Deadline(Specs(n=8), deadline_s=10.0, estimate=known(slope=0.5))
     found = [deadline.way(Moment(ms / 1000, known(slope=0.5)))[:2] for ms in range(1, 800)]
     ways = [way for k, way in enumerate(found) if k == 0 or way != found[k - 1]]
@@ -112,7 +112,7 @@ def test_fewer_candidates_where_they_take_less():
     assert ways[-4:] == [(Kind.VERIFIED, n) for n in (1, 2, 4, 8)]
 
 
-def test_more_time_never_narrows():
+def test_more_time_never_narrows_a_solve():
     for slope in (0.0, 0.2, 0.8):
         for score in ("tilted", "raw"):
             deadline = Deadline(Specs(n=8, score=score), deadline_s=5.0)
@@ -127,14 +127,14 @@ def test_more_time_never_narrows():
                 assert (writes[0], writes[-1]) == (0, 8)
 
 
-def test_the_target_writes_if_the_draft_can_still_close():
-    """50 ms of the target and three steps by the draft alone, 30 ms; with two candidates as many verified ones, 60."""
+def test_the_target_writes_if_the_draft_can_still_finish_the_solution():
+    """50 ms for the target, then three steps: by the draft alone 30 ms, verified with two candidates 60 ms."""
     deadline = Deadline(Specs(n=2), deadline_s=1.0, estimate=known())
     for ms, wanted in ((80.1, 1), (79.9, None), (110.1, 2), (109.9, 1)):
         assert deadline.target_n(Moment((ms - 10) / 1000, known()), 2) == wanted
 
 
-def test_what_a_model_reads_for_the_first_time_takes_longer():
+def test_a_model_that_must_first_read_the_prompt_takes_longer():
     estimate = known(fresh=math.log(3))
     now = Moment(0.2, estimate)
     assert now.needed(Kind.VERIFIED, 1, 2) == pytest.approx(0.02 * (3 + 1))
@@ -144,7 +144,7 @@ def test_what_a_model_reads_for_the_first_time_takes_longer():
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_a_deadline_is_kept_and_the_finish_reason_says_that_it_was_felt(name, clock):
+def test_a_deadline_is_met_and_the_finish_reason_says_whether_it_changed_the_solve(name, clock):
     method = METHODS[name]
     models = ticking(clock)
     latency_model = experienced(models, method)
@@ -160,7 +160,7 @@ def test_a_deadline_is_kept_and_the_finish_reason_says_that_it_was_felt(name, cl
             assert result.finish_reason is not Finish.DEADLINE or written(result) != written(plain[seed])
 
 
-def test_nothing_known_starts_narrow_and_widens(clock):
+def test_without_experience_a_solve_starts_narrow_and_widens(clock):
     result = solve(ticking(clock), Specs(n=8, tau=0.0, switch_on="trace"), 3.0)
     widths = [len(record.candidates) for record in result.accepted]
     assert widths[0] == 1
@@ -168,7 +168,7 @@ def test_nothing_known_starts_narrow_and_widens(clock):
     assert result.latency_s < 1.0
 
 
-def test_a_step_may_take_a_usual_step_of_overtime_but_not_more_than_half_the_deadline(clock):
+def test_overtime_is_a_usual_step_but_at_most_half_the_deadline(clock):
     for deadline_s, overtime_s in ((1.0, 0.02), (0.03, 0.015)):
         deadline = Deadline(Specs(n=8), deadline_s=deadline_s)
         assert deadline.overtime_s(known()) == pytest.approx(overtime_s)
@@ -176,8 +176,8 @@ def test_a_step_may_take_a_usual_step_of_overtime_but_not_more_than_half_the_dea
         assert request.overtime_s == pytest.approx(overtime_s)
 
 
-def test_a_late_rewrite_is_left_out_and_a_late_target_writes_nothing(clock):
-    """No reward is good enough, so every step falls to the target; there is no time for it."""
+def test_without_time_for_the_target_a_rejected_step_is_kept(clock):
+    """No reward reaches `tau`, so every step would be rewritten by the target, for which there is no time."""
     for deferral, start in (("rewrite", "draft"), ("next", "draft"), ("next", "target")):
         method = Specs(n=2, tau=1.0, switch_on="trace", deferral=deferral, start=start)
         models = ticking(clock, rate=lambda steps: 0.5)
@@ -190,8 +190,8 @@ def test_a_late_rewrite_is_left_out_and_a_late_target_writes_nothing(clock):
         assert all(record.writer is Role.TARGET for record in later)
 
 
-def test_where_there_is_no_step_to_keep_the_target_writes_however_late_it_is(clock):
-    """The target cannot write what the draft writes, so nothing has support."""
+def test_without_a_step_to_keep_the_target_writes_however_late_it_is(clock):
+    """The target cannot write any step of the draft, so no candidate has support."""
     only = {name: [0.0 if k == token else -math.inf for k in range(5)] for name, token in (("q", 0), ("p", 1))}
     models = toy.models(lambda ids: only["q"], lambda ids: only["p"])
     deadline = Deadline(Specs(n=2), deadline_s=1.0, estimate=known())
@@ -209,12 +209,12 @@ def test_without_any_support_the_solve_ends(clock):
     assert result.finish_reason is Finish.NO_SUPPORT
 
 
-def test_a_deadline_is_positive():
+def test_a_deadline_must_be_positive():
     with pytest.raises(InputError, match="deadline_s is 0; give a number above 0"):
         Deadline(Specs(), deadline_s=0)
 
 
-def test_pace_leaves_methods_alone_that_cannot_be_hurried():
+def test_methods_without_a_schedule_ignore_the_latency_model():
     latency_model = LatencyModel()
     for name in ("beam", "draft", "gsi", "best-of-n", "majority"):
         method = make(name)
@@ -226,7 +226,7 @@ def test_pace_leaves_methods_alone_that_cannot_be_hurried():
     assert latency_model.timed(timed, LAW, Limits(deadline_s=2.0)) is timed
 
 
-def test_pace_learns_from_all_methods_whose_steps_are_of_its_kinds(clock):
+def test_the_latency_model_learns_from_every_method_with_steps_of_its_kinds(clock):
     models = ticking(clock)
     for name in ("specs", "gsi", "rsd", "beam", "beam-draft", "draft", "random-switch", "specs+speculation"):
         latency_model = LatencyModel()
@@ -238,13 +238,13 @@ def test_pace_learns_from_all_methods_whose_steps_are_of_its_kinds(clock):
         assert latency_model.estimate(LAW.steps) == Estimate()
 
 
-def test_what_is_learned_of_steps_that_end_in_one_way_says_nothing_of_others(clock):
+def test_each_step_policy_has_an_estimate_of_its_own(clock):
     latency_model = experienced(ticking(clock), Specs())
     assert latency_model.estimate(StepPolicy(max_tokens=999)) == Estimate()
     result = solve(ticking(clock), Specs())
     for tokens in range(1, 40):
         latency_model.learn(replace(result, settings={**result.settings, "steps": {"max_tokens": tokens}}))
-    assert latency_model.estimate(LAW.steps) == Estimate()  # forgotten for those
+    assert latency_model.estimate(LAW.steps) == Estimate()  # forgotten, because other policies were used more recently
 
 
 def test_kinds_of_recorded_steps(clock):
@@ -260,8 +260,8 @@ def test_kinds_of_recorded_steps(clock):
     assert kind_of(solve(models, make("beam")).steps[0]) is Kind.TARGET
 
 
-def test_models_that_slow_down_are_noticed_within_the_solve(clock):
-    """The pace is of models that were five times faster."""
+def test_a_slowdown_is_noticed_within_the_solve(clock):
+    """The latency model was learned on models that were five times faster."""
     method = Specs(n=8, tau=0.0, switch_on="trace")
     latency_model = experienced(ticking(clock), method)
     usual_s = solve(ticking(clock), method).latency_s

@@ -51,7 +51,7 @@ def step_law(table, prefix, law):
 
 
 def test_scores_can_be_recomputed_from_the_three_models():
-    """Every recorded number of a draft step equals the one worked out by hand."""
+    """Every recorded number of a draft step equals the value computed by hand."""
     result = run(Specs(n=6, beta=3.0, tau=0.3, start="draft", deferral="next"), LONG, seed=4)
     draft_steps = [record for record in result.steps if record.writer is Role.DRAFT]
     assert draft_steps
@@ -85,8 +85,8 @@ def test_switching_follows_the_reward_of_the_trace():
     assert len(writers) == 2
 
 
-def test_or_the_part_of_it_that_the_step_kept():
-    """A trace that was bad before the step does not bring the target back, a step that made it worse does."""
+def test_switching_may_follow_the_ratio_of_a_step_to_the_one_before():
+    """A trace with a low reward before the step does not bring the target back; a step that lowers the reward does."""
     told_apart = 0
     for seed in range(12):
         steps = run(Specs(n=1, tau=0.7, switch_on="step", deferral="next"), LONG, seed=seed).steps
@@ -97,8 +97,8 @@ def test_or_the_part_of_it_that_the_step_kept():
     assert told_apart > 3
 
 
-def test_or_that_and_what_the_target_makes_of_it():
-    """A step that the target finds unlikely is rewritten though its reward is well, and the other way round."""
+def test_switching_may_follow_that_ratio_and_the_log_ratio():
+    """An unlikely step under the target is rewritten despite a good reward; a likely one stays despite a bad one."""
     told_apart = set()
     for seed in range(12):
         steps = run(Specs(n=2, beta=3.0, tau=0.6, switch_on="tilted", start="draft"), LONG, seed=seed).steps
@@ -116,8 +116,8 @@ def test_or_that_and_what_the_target_makes_of_it():
         Specs(beta=0.0, switch_on="tilted")
 
 
-def test_without_a_ratio_the_tilted_rule_is_that_of_the_step():
-    """Draft and target alike, or no scores of the target: the same trace, token by token."""
+def test_without_log_ratios_the_tilted_rule_equals_the_rule_on_steps():
+    """If draft and target are equal, or the target does not score, the traces are the same token by token."""
     alike = toy.models(LONG_Q, LONG_Q)
     for seed in range(6):
         for models, options in ((alike, {}), (LONG, {"score": "raw"})):
@@ -129,7 +129,7 @@ def test_without_a_ratio_the_tilted_rule_is_that_of_the_step():
             assert [record.accepted for record in one.steps] == [record.accepted for record in other.steps]
 
 
-def test_the_threshold_itself_keeps_the_draft():
+def test_a_reward_equal_to_the_threshold_keeps_the_draft():
     models = toy.models(LONG_Q, LONG_P, rate=lambda steps: 0.5)
     specs = Specs(n=2, tau=0.5, switch_on="trace", deferral="next")
     assert [r.writer for r in run(specs, models).steps[1:]] == [Role.DRAFT] * 4
@@ -144,7 +144,7 @@ def test_extreme_thresholds():
         assert target_only.usage[Role.DRAFT].processed == 0
 
 
-def test_rewrite_throws_a_bad_draft_step_away_and_the_target_writes_it_again():
+def test_a_rewrite_discards_a_bad_draft_step_and_the_target_writes_it_again():
     result = run(Specs(n=3, tau=0.6, switch_on="trace", deferral="rewrite", start="draft"), LONG, seed=2)
     rejected = [r for r in result.steps if not r.accepted]
     assert rejected
@@ -181,14 +181,14 @@ def test_draft_steps_without_support_are_rewritten_by_the_target():
 @pytest.mark.parametrize(
     "name", ["specs", "beam", "beam-draft", "best-of-n", "soft-best-of-n", "weighted-majority", "gsi"]
 )
-def test_rewards_that_are_no_numbers_end_the_solve_by_name(name):
+def test_rewards_that_are_not_numbers_end_the_solve(name):
     result = run(make_with(name, {"n": 3}), toy.unsupported(toy.models(LONG_Q, LONG_P, rate=lambda steps: 0.0)))
     assert result.finish_reason is Finish.NO_SUPPORT
     assert result.text == ""
 
 
 def test_random_switch_drafts_with_the_given_share():
-    """200 solves of 4 later steps; a right coin leaves the bounds with probability below 1e-5."""
+    """200 solves of 4 steps after the first; a correct coin leaves the bounds with probability below 1e-5."""
     writers = Counter(
         record.writer
         for seed in range(200)
@@ -198,7 +198,7 @@ def test_random_switch_drafts_with_the_given_share():
     assert abs(writers[Role.DRAFT] / total - 0.3) < 4.5 * math.sqrt(0.3 * 0.7 / total)
 
 
-def test_random_switch_never_looks_at_the_reward():
+def test_random_switch_ignores_the_reward():
     models = toy.models(LONG_Q, LONG_P, rate=lambda steps: 0.0)
     steps = run(make("random-switch", n=2, draft_share=1.0), models).steps
     assert all(record.accepted for record in steps)
@@ -206,7 +206,7 @@ def test_random_switch_never_looks_at_the_reward():
 
 
 def test_reduction_n_one_beta_zero_is_plain_sampling_of_the_writer():
-    """SPECS with n = 1 draws the very same trace as the writer alone, seed by seed."""
+    """With n = 1 and beta = 0, SPECS draws the same trace as the writer alone, for each seed."""
     by_target = Specs(1, 0.0, 1.0, switch_on="trace", start="target", deferral="next")
     by_draft = Specs(1, 0.0, 0.0, switch_on="trace")
     for seed in range(10):
@@ -217,7 +217,7 @@ def test_reduction_n_one_beta_zero_is_plain_sampling_of_the_writer():
 
 
 def test_reduction_equal_models_and_no_reward_keep_the_law():
-    """q = p, beta = 0: whatever n, the chosen step follows the model's own law. Chi-square at 5 sigma."""
+    """With q = p and beta = 0 the chosen step has the model's own law for any n: chi-square at 5 sigma (odds 3e-7)."""
     models = toy.models(toy.table(5), toy.table(5))
     exact = step_law(toy.table(5), (), LAW)
     counts = Counter(
@@ -231,7 +231,7 @@ def test_reduction_equal_models_and_no_reward_keep_the_law():
 
 
 def test_chosen_draft_step_follows_the_exact_law_for_two_candidates():
-    """Two draws from q, selection by softmax(s): the law of the chosen step, summed over all pairs."""
+    """Two draws from q, selected by softmax(s): the exact law sums over all pairs; chi-square at 5 sigma (3e-7)."""
     law = SamplingParams(0.9, 1.0, StepPolicy(max_tokens=2))
     p, q = step_law(toy.table(2), (), law), step_law(toy.table(1), (), law)
     beta = 2.0
@@ -252,13 +252,13 @@ def test_chosen_draft_step_follows_the_exact_law_for_two_candidates():
     assert statistic < toy.chi_square_bound(degrees)
 
 
-def test_raw_score_asks_the_target_for_nothing():
+def test_raw_scores_need_nothing_of_the_target():
     result = run(Specs(n=4, score="raw", start="draft", tau=0.0), LONG)
     assert result.usage[Role.TARGET].processed == 0
     assert all(c.log_p is None for r in result.steps for c in r.candidates)
 
 
-def test_soft_value_changes_the_scores_as_stated():
+def test_soft_value_changes_the_scores_as_documented():
     method = Specs(4, 5.0, 1.0, switch_on="trace", start="target", deferral="next", reward_as="soft-value")
     result = run(method, LONG)
     for record in result.steps:
@@ -295,7 +295,7 @@ def test_majority_takes_the_most_frequent_answer():
     assert result.finish_reason is Finish.ANSWER
 
 
-# name: what one kept or thrown away proposal may be: writer, samples, PRM pass, target pass
+# name: the kinds of proposals of a method, accepted or not: writer, samples, PRM pass, target pass
 CALLS = {
     "specs": {("draft", 4, True, True), ("target", 4, True, False)},
     "random-switch": {("draft", 4, True, True), ("target", 4, True, False)},
@@ -320,8 +320,8 @@ WHOLE = {"best-of-n", "soft-best-of-n", "majority", "weighted-majority"}
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_model_calls_a_step_are_those_of_the_docstring(name):
-    """Over 20 solves each kind of proposal occurs, and no other; a target step follows what the method says."""
+def test_methods_make_the_model_calls_that_their_docstrings_state(name):
+    """In 20 solves each stated kind of proposal occurs and no other; where stated, target steps are only rewrites."""
     found = set()
     for seed in range(20):
         steps = run(make_with(name, {"n": 4}), toy.models_for(name, LONG_Q, LONG_P), seed=seed).steps
@@ -337,7 +337,7 @@ def test_model_calls_a_step_are_those_of_the_docstring(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_whole_solutions_are_asked_for_as_such(name):
+def test_methods_of_whole_solutions_ask_for_whole_solutions(name):
     from specs.core.keys import Key
 
     flow = make_with(name, {"n": 4}).solve("q", LAW, Key.from_seed(0))
@@ -348,7 +348,7 @@ def test_whole_solutions_are_asked_for_as_such(name):
 
 
 def roomy(context):
-    """Models whose texts rarely end by themselves, with room for so many tokens."""
+    """Models that rarely write end-of-text, with a context of so many tokens."""
     found = toy.models(LONG_Q, LONG_P)
     for policy in (found.draft, found.target):
         policy.backend.context = context
@@ -358,8 +358,8 @@ def roomy(context):
 @pytest.mark.parametrize(
     "name", ["best-of-n", "soft-best-of-n", "majority", "weighted-majority", "target", "beam", "specs"]
 )
-def test_what_is_cut_says_what_cut_it(name):
-    """By the context, though the token cap lies beyond it; by the token cap, though there is room."""
+def test_the_finish_reason_names_the_limit_that_cut_a_solution(name):
+    """The context if it is shorter than the token cap, and the token cap if there is room."""
     law = SamplingParams(steps=StepPolicy(max_tokens=64))
     for seed in range(6):
         by_context = run(make_with(name, {"n": 2}), roomy(12), law, seed, Limits(max_steps=100, max_tokens=100))
@@ -374,8 +374,8 @@ def tokens_of(result):
     return sum(len(record.step.token_ids) for record in result.accepted)
 
 
-def test_a_whole_solution_that_ends_where_the_context_does_is_no_cut_one():
-    """End-of-text in the last place there is room for is an end of the text."""
+def test_a_solution_that_ends_at_the_context_is_not_cut():
+    """End-of-text as the last token for which there is room is a regular end."""
     ends = toy.models(target=lambda ids: [0.0] * 4 + [99.0 if len(ids) == 10 else -99.0])
     ends.target.backend.context = 12
     result = run(make("majority", n=2), ends, SamplingParams(), limits=Limits(max_tokens=100))
@@ -383,7 +383,7 @@ def test_a_whole_solution_that_ends_where_the_context_does_is_no_cut_one():
 
 
 def test_reduction_rsd_is_specs_with_one_candidate_and_raw_scores():
-    """Trace by trace; SPECS also asks the PRM for a reward of target steps, and does nothing with it."""
+    """The same trace for each seed; SPECS also asks the PRM for the reward of target steps, and does not use it."""
     for start, seed in [(start, seed) for start in ("draft", "target") for seed in range(15)]:
         rsd = run(Rsd(tau=0.6, start=start), LONG, seed=seed)
         specs = run(
@@ -394,7 +394,7 @@ def test_reduction_rsd_is_specs_with_one_candidate_and_raw_scores():
         ]
 
 
-def test_rsd_keeps_a_draft_step_from_its_threshold_on():
+def test_rsd_keeps_a_draft_step_whose_reward_reaches_its_threshold():
     records = [r for seed in range(10) for r in run(make("rsd"), LONG, seed=seed).steps if r.writer is Role.DRAFT]
     assert {r.accepted for r in records} == {True, False}
     assert all(r.accepted == (r.step.reward >= 0.7) for r in records)
@@ -402,7 +402,7 @@ def test_rsd_keeps_a_draft_step_from_its_threshold_on():
     assert run(Rsd(tau=0.75), same).draft_share == 1
 
 
-def test_reduction_gsi_without_rejection_is_specs_that_drafts_from_the_start():
+def test_reduction_gsi_without_rejection_is_specs_with_drafted_steps_only():
     for seed in range(15):
         gsi = run(Gsi(n=4, threshold=-math.inf), LONG, seed=seed)
         specs = run(Specs(n=4, beta=20.0, tau=0.0, start="draft", deferral="next"), LONG, seed=seed)
@@ -425,7 +425,7 @@ def test_gsi_accepts_by_the_tilted_reward_of_the_selected_candidate():
 
 
 def test_hard_rejection_follows_its_exact_law():
-    """min(p, q) + (1 - sum min(p, q)) p for the first step, 2,000 solves. Chi-square at 5 sigma."""
+    """First steps of 2,000 solves follow min(p, q) + (1 - sum min(p, q)) p: chi-square at 5 sigma (odds 3e-7)."""
     law = SamplingParams(0.9, 1.0, StepPolicy(max_tokens=2))
     p, q = step_law(toy.table(2), (), law), step_law(toy.table(1), (), law)
     kept = sum(min(p[y], q[y]) for y in p)
@@ -456,7 +456,7 @@ def test_reduction_prm_free_is_specs_at_beta_zero():
         assert Role.PRM not in alone.usage
 
 
-def test_without_support_the_methods_without_a_reward_let_the_target_write():
+def test_without_support_methods_without_a_reward_let_the_target_write():
     def draft(ids):
         return np.array([0.0, -np.inf, -np.inf, -np.inf, -np.inf])
 
@@ -469,7 +469,7 @@ def test_without_support_the_methods_without_a_reward_let_the_target_write():
         assert (second.writer, second.accepted, second.step_idx) == (Role.TARGET, True, 0)
 
 
-def test_soft_best_of_n_sharpens_to_best_of_n():
+def test_soft_best_of_n_tends_to_best_of_n():
     for seed in range(10):
         hard, soft = (run(make_with(name, {"n": 6, **o}), LONG, seed=seed)
                       for name, o in (("best-of-n", {}), ("soft-best-of-n", {"beta": 1e6})))  # fmt: skip
@@ -478,7 +478,7 @@ def test_soft_best_of_n_sharpens_to_best_of_n():
         assert spread.decision.probabilities == pytest.approx([1 / 6] * 6)
 
 
-def test_weighted_majority_counts_rewards():
+def test_weighted_majority_adds_up_rewards():
     from specs.engines.local.tabular import TabularText
 
     text = TabularText(["\\boxed{1}", "\\boxed{2}", ""], end_id=2)
@@ -492,7 +492,7 @@ def test_weighted_majority_counts_rewards():
     assert answer({True: 0.9, False: 0.1}) == "1"
 
 
-def test_specs_asks_for_target_and_prm_at_once_on_draft_steps():
+def test_specs_asks_for_target_and_prm_together_on_draft_steps():
     from specs.core.keys import Key
     from specs.types import Candidate, End, Proposal
 
@@ -530,14 +530,14 @@ def test_names_and_options():
             make(name, beta=beta)
 
 
-def test_a_method_without_its_models_is_refused():
+def test_a_method_without_one_of_its_models_is_refused():
     models = Models(target=toy.models().target)
     with pytest.raises(InputError, match=r"specs needs a \w+ model"):
         run(Specs(), models)
     assert run(make("target"), models).text is not None
 
 
-def test_a_reward_model_sees_stripped_steps_in_order():
+def test_a_reward_model_reads_stripped_steps_in_order():
     seen = []
 
     def rate(steps):
@@ -549,7 +549,7 @@ def test_a_reward_model_sees_stripped_steps_in_order():
     assert isinstance(toy.models().prm, TabularReward)
 
 
-def test_options_are_those_that_a_method_takes():
+def test_options_are_the_arguments_of_a_method():
     for name in NAMES:
         for option in options_of(name):
             value = getattr(make(name), option)
@@ -564,8 +564,8 @@ OF_ALL_KINDS = [None, "4", 4.5, True, math.nan, [4], 10**400, math.inf, -math.in
 
 
 @pytest.mark.parametrize("value", OF_ALL_KINDS, ids=lambda value: repr(value)[:12])
-def test_an_option_takes_what_is_of_its_kind_or_says_its_name(value):
-    """Over every option of every method: made with that value, or refused in one line."""
+def test_an_option_takes_valid_values_and_names_itself_otherwise(value):
+    """For every option of every method and this value: the method is made with it, or refuses it in one line."""
     for name in NAMES:
         for option in options_of(name):
             try:
@@ -573,7 +573,7 @@ def test_an_option_takes_what_is_of_its_kind_or_says_its_name(value):
             except InputError as error:
                 held, refusal = None, str(error)
             if refusal is None:
-                assert held == value  # NaN never is
+                assert held == value  # never holds for NaN
                 assert not isinstance(value, str | list)
             else:
                 assert option in refusal

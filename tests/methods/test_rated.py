@@ -1,4 +1,4 @@
-"""SpecReason and SSR: steps that the target rates in one token, on exact models."""
+"""SpecReason and SSR on exact models: the target rates each step with one token."""
 
 from itertools import pairwise
 
@@ -19,7 +19,7 @@ SEEDS = range(12)
 
 
 def digit(ids):
-    """What the target says of a trace, here."""
+    """A pseudo-random rating as a function of the trace, here for the target to give."""
     return int(np.random.default_rng([5, len(ids), *ids]).integers(10))
 
 
@@ -34,7 +34,7 @@ def run(name, models=None, seed=0, **options):
 
 
 def of_steps(result):
-    """Records by step: the draft's and, if the target wrote, its own."""
+    """Records by step: the draft's, and the target's if it rewrote the step."""
     steps = [[] for _ in range(max(record.step_idx for record in result.steps) + 1)]
     for record in result.steps:
         steps[record.step_idx].append(record)
@@ -42,7 +42,7 @@ def of_steps(result):
 
 
 def tokens(steps, step_idx, candidate_idx):
-    """The tokens of the track that a candidate of a step ends, from the question on."""
+    """Tokens of a track from the question to this candidate of this step."""
     ids: tuple[int, ...] = ()
     while True:
         drawn = [c for record in steps[step_idx] for c in record.candidates]
@@ -53,8 +53,8 @@ def tokens(steps, step_idx, candidate_idx):
         candidate_idx, step_idx = parents[candidate_idx], step_idx - 1
 
 
-def test_a_draft_step_stays_from_the_threshold_on():
-    """The rating is of the whole trace with the step, out of 9; a rejected step is the target's to write."""
+def test_a_draft_step_stays_if_its_rating_reaches_the_threshold():
+    """The rating, out of 9, is of the whole trace including the step; the target rewrites a rejected step."""
     found = set()
     for seed in SEEDS:
         before = ()
@@ -73,7 +73,7 @@ def test_a_draft_step_stays_from_the_threshold_on():
     assert found == set(range(10))
 
 
-def test_an_answer_that_is_no_digit_counts_as_0():
+def test_a_rating_that_is_not_a_digit_counts_as_0():
     def silent(ids):
         row = toy.rating(toy.table(2, end=-2.5))(ids)
         return np.where(np.arange(15) == 2, 0.0, -np.inf) if 4 in ids else row
@@ -84,15 +84,15 @@ def test_an_answer_that_is_no_digit_counts_as_0():
     assert result.draft_share == 0
 
 
-def test_reduction_at_the_lowest_threshold_the_draft_writes_all():
-    """Exactly what it would have written alone."""
+def test_reduction_with_threshold_0_the_draft_writes_all():
+    """Exactly the trace that it writes alone."""
     for seed in SEEDS:
         result, alone = run("specreason", seed=seed, tau=0.0), run("draft", seed=seed)
         assert {r.writer for r in result.accepted} == {Role.DRAFT}
         assert result.text == alone.text
 
 
-def test_at_the_highest_threshold_only_the_highest_rating_keeps_a_draft_step():
+def test_with_threshold_1_only_the_highest_rating_keeps_a_draft_step():
     records = [record for seed in SEEDS for record in run("specreason", seed=seed, tau=1.0).steps]
     drafted = [(record.accepted, record.step.reward == 1) for record in records if record.writer is Role.DRAFT]
     assert set(drafted) == {(True, True), (False, False)}
@@ -112,7 +112,7 @@ def test_reduction_one_track_is_specreason():
         assert other.time_to_first_step_s < other.latency_s or len(other.accepted) == 1
 
 
-def test_every_track_is_rated_and_its_rejected_steps_are_written_again():
+def test_every_track_is_rated_and_its_rejected_steps_are_rewritten():
     for seed in SEEDS:
         steps = of_steps(run("ssr", seed=seed, n=4))
         live = 4
@@ -131,14 +131,14 @@ def test_every_track_is_rated_and_its_rejected_steps_are_written_again():
                 assert (record.writer, len(record.candidates)) == (Role.TARGET, live - len(good))
                 assert record.kept == tuple(range(live - len(good)))
                 ended += sum(candidate.end is End.END_OF_TEXT for candidate in record.candidates)
-                if step_idx:  # each goes on where a rejected one did
+                if step_idx:  # each continues a track whose step was rejected
                     rejected = [drafted.parents[k] for k in range(live) if k not in good]
                     assert list(record.parents) == rejected
             live -= ended
         assert live == 0 or len(steps) == STEPS
 
 
-def test_the_answer_is_a_track_of_which_every_step_is_recorded():
+def test_the_answer_is_a_track_whose_every_step_is_recorded():
     for seed in SEEDS:
         result = run("ssr", seed=seed, n=4)
         assert result.text == "".join(record.step.text for record in result.accepted)
@@ -154,7 +154,7 @@ ANSWERS = TabularText(["\\boxed{1}", "\\boxed{2}", "c", "\n\n", "", *"0123456789
 
 
 def answering(draft, target=(0.5, 0.5), rate=lambda ids: 9):
-    """One-step solutions: a box with 1 or 2, of these probabilities."""
+    """Models of one-step solutions: a box with 1 or 2, with these probabilities."""
 
     def table(law):
         return toy.rating(lambda ids: np.log([*law, 1e-9, 1e-9, 1e-9]), rate)
@@ -167,7 +167,7 @@ def vote(models, n, seed, **options):
     return stream("q", models, SolveConfig(make("ssr", n=n, **options), law, seed=seed)).result
 
 
-def test_tracks_vote():
+def test_tracks_vote_on_the_answer():
     for seed in SEEDS:
         result = vote(answering((0.4, 0.6)), 9, seed)
         ones = sum(c.text == "\\boxed{1}" for c in result.steps[0].candidates)
@@ -175,33 +175,33 @@ def test_tracks_vote():
         assert result.finish_reason is Finish.ANSWER
 
 
-def test_among_equals_the_highest_mean_rating_wins():
-    as_single_question = 0
+def test_a_tied_vote_is_decided_by_the_mean_rating():
+    split_votes = 0
     for better, worse in (("1", "2"), ("2", "1")):
         models = answering((0.5, 0.5), rate=lambda ids, worse=worse: 9 - (ids[-1] == int(worse) - 1))
         for seed in SEEDS:
             result = vote(models, 2, seed)
             if len({c.text for c in result.steps[0].candidates}) == 2:
                 assert result.answer == better
-                as_single_question += 1
-    assert as_single_question > 6
+                split_votes += 1
+    assert split_votes > 6
 
 
-def test_a_step_that_the_target_wrote_counts_as_9():
-    """Draft answers: 1 is rated 8 and stays; 2 is rated 0 and the target writes it again."""
+def test_a_step_that_the_target_wrote_counts_as_rating_9():
+    """Of the draft's answers, 1 is rated 8 and stays; 2 is rated 0 and rewritten by the target."""
     models = answering((0.5, 0.5), target=(1e-9, 1.0), rate=lambda ids: 8 * (ids[-1] == 0))
-    as_single_question = 0
+    split_votes = 0
     for seed in SEEDS:
         result = vote(models, 2, seed)
         if len({c.text for c in result.steps[0].candidates}) == 2:
             assert result.answer == "2"
             assert result.accepted[0].writer is Role.TARGET
-            as_single_question += 1
-    assert as_single_question
+            split_votes += 1
+    assert split_votes
 
 
-def test_fast_modes_end_with_the_first_complete_track_or_with_two_that_agree():
-    """Solutions take one step or more; in each the box comes at random."""
+def test_fast_modes_end_with_the_first_complete_track_or_with_two_equal_answers():
+    """Solutions have one step or more; the box comes at a random one."""
     table = toy.rating(lambda ids: np.log([0.2, 0.2, 0.3, 0.3, 1e-9]), lambda ids: 9)
     models = Models(TabularPolicy("q", ANSWERS, table), TabularPolicy("p", ANSWERS, table))
     law = SamplingParams(1.0, 1.0, StepPolicy(max_tokens=2))

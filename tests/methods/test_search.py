@@ -1,4 +1,4 @@
-"""Searches with several traces side by side, and oracle routing, on exact models."""
+"""Searches with several traces side by side, and oracle-route, on exact models."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def run(method, models=MODELS, seed=0):
 
 
 def path(result, record_idx, candidate_idx):
-    """A candidate's trace, back to the question: indices of candidates, the first step's first."""
+    """The trace that ends in this candidate, as indices of candidates from the first step on."""
     walk = [candidate_idx]
     for record in result.steps[record_idx:0:-1]:
         walk.append(record.parents[walk[-1]])
@@ -36,11 +36,11 @@ def path(result, record_idx, candidate_idx):
 
 
 def over(result, record_idx, candidate_idx):
-    """Whether the trace that this candidate ends is complete."""
+    """Whether the trace that ends in this candidate is complete."""
     return result.steps[record_idx].candidates[candidate_idx].token_ids[-1] == 4 or record_idx == STEPS - 1
 
 
-def test_the_best_different_candidates_go_on():
+def test_the_best_distinct_candidates_continue():
     for seed in SEEDS:
         result = run(Beam(n=6, width=3), seed=seed)
         room = 3
@@ -52,7 +52,7 @@ def test_the_best_different_candidates_go_on():
         assert room == 0 or not any(not over(result, idx, k) for k in record.kept)
 
 
-def test_candidates_continue_the_traces_that_went_on():
+def test_candidates_continue_the_kept_traces():
     for seed in SEEDS:
         result = run(Beam(n=6, width=3), seed=seed)
         assert len(result.steps[0].candidates) == 6
@@ -84,7 +84,7 @@ def test_the_result_is_the_complete_trace_with_the_highest_reward():
     assert ended_early
 
 
-def test_one_trace_is_per_step_best_of_n():
+def test_with_one_trace_the_search_is_best_of_n_in_each_step():
     for seed in SEEDS:
         narrow, tree = (run(method, seed=seed) for method in (Beam(n=4), Dvts(n=4, width=1)))
         assert [r.candidates for r in narrow.steps] == [r.candidates for r in tree.steps]
@@ -95,8 +95,8 @@ def test_one_trace_is_per_step_best_of_n():
     assert run(Beam(n=6, width=3)).time_to_first_step_s == pytest.approx(run(Beam(n=6, width=3)).latency_s, rel=1.0)
 
 
-def test_subtrees_do_not_meet():
-    """Each subtree goes on with its own best candidate, even where another has better ones."""
+def test_subtrees_are_independent():
+    """Each subtree continues with its own best candidate, even if another subtree has better ones."""
     beaten = 0
     for seed in SEEDS:
         result = run(Dvts(n=6, width=3), seed=seed)
@@ -111,13 +111,13 @@ def test_subtrees_do_not_meet():
     assert beaten
 
 
-def test_subtrees_draw_apart_from_the_same_question():
+def test_subtrees_draw_different_candidates_from_the_question():
     first = run(Dvts(n=64, width=2), seed=1).steps[0]
     one, other = ([c.token_ids for c in first.candidates[k : k + 32]] for k in (0, 32))
     assert one != other
 
 
-def test_a_search_that_is_stopped_returns_its_leader():
+def test_an_interrupted_search_returns_its_best_trace():
     def slow(ids):
         if len(ids) > 8:
             raise MemoryError
@@ -133,8 +133,8 @@ def test_a_search_that_is_stopped_returns_its_leader():
         assert result.text == "".join(r.step.text for r in result.accepted)
 
 
-def test_a_search_without_support_ends_by_name():
-    def wordy(ids):  # a blank step would have the reward of no step
+def test_a_search_without_support_ends_with_that_reason():
+    def wordy(ids):  # a blank step would have the reward of an empty trace
         return np.array([0.0, 1.0, 0.0, -np.inf, -np.inf])
 
     models = toy.unsupported(toy.models(wordy, wordy, rate=lambda steps: 0.0))
@@ -144,7 +144,7 @@ def test_a_search_without_support_ends_by_name():
         assert not result.accepted
 
 
-def test_a_search_goes_on_with_what_it_has_if_the_rest_has_no_support():
+def test_a_search_continues_with_finished_traces_if_the_rest_has_no_support():
     def rate(steps):
         return 0.0 if len(steps) > 1 else 0.5
 
@@ -162,7 +162,7 @@ def test_widths_that_do_not_divide_n_are_refused(name, options):
         make(name, **options)
 
 
-def test_the_oracle_takes_the_better_of_both_writers():
+def test_oracle_route_takes_the_step_with_the_higher_reward():
     writers = set()
     for seed in SEEDS:
         steps = run(make("oracle-route", n=2), seed=seed).steps
@@ -178,7 +178,7 @@ def test_the_oracle_takes_the_better_of_both_writers():
     assert len(writers) == 2
 
 
-def test_the_oracle_prefers_the_draft_among_equals():
+def test_oracle_route_takes_the_draft_s_step_if_rewards_are_equal():
     same = Models(
         TabularPolicy("q", toy.TEXT, toy.table(1, end=-2.5)),
         TabularPolicy("p", toy.TEXT, toy.table(2, end=-2.5)),
@@ -188,7 +188,7 @@ def test_the_oracle_prefers_the_draft_among_equals():
 
 
 def answering(context):
-    """Of two traces one has its answer after a step, the other never ends; the target has so much room."""
+    """One kind of trace answers after a step, the other never ends; the target has a context of so many tokens."""
 
     def table(ids):
         row = [-99.0] * len(PIECES)
@@ -214,8 +214,8 @@ PIECES = ["a", "b", "\n\n", "\\boxed{7}", ""]
 
 
 @pytest.mark.parametrize("context", range(6, 14))
-def test_a_search_that_is_cut_keeps_the_answer_it_has(context):
-    """The trace under way, which leads for the moment, must not take its place."""
+def test_a_search_that_reaches_the_context_keeps_its_answer(context):
+    """The unfinished trace, whose reward is higher for the moment, must not replace it."""
     law, limits = SamplingParams(steps=StepPolicy(max_tokens=4)), Limits(max_steps=30, max_tokens=60)
     for seed in range(6):
         result = stream("q", answering(context), SolveConfig(Beam(n=4, width=2), law, limits, seed=seed)).result
@@ -226,14 +226,14 @@ def test_a_search_that_is_cut_keeps_the_answer_it_has(context):
             assert result.finish_reason in (Finish.CONTEXT, Finish.ANSWER)
 
 
-def test_a_trace_is_cut_by_its_own_length_not_by_that_of_the_longest():
-    """Beside a trace that fills the context, a short one goes on to its answer."""
+def test_each_trace_is_cut_by_its_own_length():
+    """Beside a trace that fills the context, a shorter one continues to its answer."""
 
     def table(ids):
         row = [-99.0] * len(PIECES)
         if not ids:
             row[0] = row[1] = 0.0
-        elif ids[0] == 0:  # a, then a step of its own that takes three tokens
+        elif ids[0] == 0:  # a, then a step of three tokens
             row[{1: 2, 2: 0, 3: 0, 4: 3}.get(len(ids), 4)] = 0.0
         else:
             row[1 if len(ids) < 6 else 2] = 0.0

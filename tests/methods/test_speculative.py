@@ -1,4 +1,4 @@
-"""The speculative loop and its threshold rule, apart from any paper's answers."""
+"""The loop of draft and target steps and its threshold rule, apart from any method's policy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LAW, KEY = SamplingParams(), Key.from_seed(0)
 
 @dataclass(frozen=True)
 class Scripted(Policy):
-    """Keeps draft steps whose token is in `kept`; the target writes behind those in `then_target`."""
+    """Accepts draft steps whose token is in `kept`; the target writes after tokens in `then_target`."""
 
     kept: frozenset[int] = frozenset()
     then_target: frozenset[int] = frozenset()
@@ -39,7 +39,7 @@ class Scripted(Policy):
 
 
 def run(policy, drafted, written, ends=100, schedule=None):
-    """What the loop asks for when the models write these tokens: (writer, attempt, kept), and how it ends."""
+    """Proposals of the loop when models write these tokens, as (writer, attempt, accepted), and the finish reason."""
     tokens = {Role.DRAFT: iter(drafted), Role.TARGET: iter(written)}
     flow = speculative_steps(policy, "q", LAW, KEY, schedule or AsPlanned())
     reply, seen, steps = None, [], 0
@@ -62,26 +62,26 @@ def run(policy, drafted, written, ends=100, schedule=None):
 D, T = Role.DRAFT, Role.TARGET
 
 
-def test_a_step_that_is_not_accepted_is_written_again_by_the_target_once():
+def test_a_rejected_step_is_rewritten_by_the_target_once():
     policy = Scripted(kept=frozenset({1}))
     found, finish = run(policy, [1, 2, 1], [3], ends=3)
     assert found == [(D, 0, True), (D, 0, False), (T, 1, True), (D, 0, True)]
     assert finish is Finish.ANSWER
 
 
-def test_the_target_s_own_steps_are_not_judged():
+def test_steps_by_the_target_are_always_accepted():
     policy = Scripted(kept=frozenset({1}), then_target=frozenset({1}))
     assert run(policy, [1, 1], [9], ends=3)[0] == [(D, 0, True), (T, 0, True), (D, 0, True)]
 
 
-def test_without_support_a_draft_step_is_written_again_and_a_target_step_ends_the_solve():
+def test_without_support_a_draft_step_is_rewritten_and_a_target_step_ends_the_solve():
     found, finish = run(Scripted(), [0], [0])
     assert found == [(D, 0, False), (T, 1, False)]
     assert finish is Finish.NO_SUPPORT
 
 
-def test_a_schedule_may_keep_a_step_turn_a_writer_and_rename_the_end():
-    as_single_question = []
+def test_a_schedule_may_keep_a_step_change_the_writer_and_replace_the_finish_reason():
+    replied = []
 
     class Hurry(AsPlanned):
         def plan(self, policy, step):
@@ -91,7 +91,7 @@ def test_a_schedule_may_keep_a_step_turn_a_writer_and_rename_the_end():
             return None
 
         def replied(self, proposal):
-            as_single_question.append(proposal)
+            replied.append(proposal)
 
         def ends(self, finish):
             return Finish.DEADLINE
@@ -99,10 +99,10 @@ def test_a_schedule_may_keep_a_step_turn_a_writer_and_rename_the_end():
     found, finish = run(Scripted(then_target=frozenset({5})), [5, 6], [], ends=2, schedule=Hurry())
     assert found == [(D, 0, True), (D, 0, True)]
     assert finish is Finish.DEADLINE
-    assert len(as_single_question) == 2
+    assert len(replied) == 2
 
 
-def test_attempts_of_a_step_draw_apart_and_purposes_too():
+def test_attempts_and_purposes_of_a_step_draw_independently():
     drawn = []
 
     class Drawing(Scripted):
@@ -119,8 +119,8 @@ rewards = st.floats(0.0, 1.0)
 
 
 @given(rewards, st.floats(0.01, 1.0), st.floats(-1.0, 1.0), st.floats(-1.0, 2.0))
-def test_a_step_is_good_enough_up_to_its_merit(reward, before, evidence, tau):
-    """What calibration reads off recorded steps is the threshold that decides them; rounding apart."""
+def test_a_step_is_good_enough_if_its_merit_reaches_tau(reward, before, evidence, tau):
+    """Calibration takes `merit` of recorded steps as threshold; it agrees with `good_enough` except for rounding."""
     step, value = Candidate((1,), "a", End.DELIMITER, reward=reward), merit(reward, before, evidence)
     if abs(tau - value) > 1e-9:
         assert good_enough(step, before, evidence, tau) == (value >= tau)
@@ -130,12 +130,12 @@ def test_a_step_without_a_reward_is_never_good_enough():
     assert not good_enough(Candidate((1,), "a", End.DELIMITER), 1.0, 0.0, -math.inf)
 
 
-def test_behind_a_reward_of_0_any_step_is_good_enough():
+def test_after_a_reward_of_0_any_step_is_good_enough():
     step = Candidate((1,), "a", End.DELIMITER, reward=0.0)
     assert merit(0.0, 0.0, 0.0) == math.inf
     assert good_enough(step, 0.0, 0.0, 0.99)
 
 
 @pytest.mark.parametrize("tau", [0.0, 0.3, 1.0])
-def test_the_border_itself_is_good_enough(tau):
+def test_a_merit_equal_to_tau_is_good_enough(tau):
     assert good_enough(Candidate((1,), "a", End.DELIMITER, reward=tau), 1.0, 0.0, tau)

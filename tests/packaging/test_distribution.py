@@ -1,4 +1,4 @@
-"""What is built from this checkout: a wheel that works alone, and a source archive that holds what README runs."""
+"""What is built from this checkout: a wheel that works alone, and a source archive with all that the README runs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def installed(built: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that holds what pip would copy into site-packages."""
+    """A folder with what pip would copy into site-packages."""
     folder = tmp_path_factory.mktemp("site-packages")
     with zipfile.ZipFile(built[".whl"]) as wheel:
         wheel.extractall(folder)
@@ -67,7 +67,7 @@ def test_the_wheel_holds_the_package_its_types_and_its_version(installed: Path) 
     assert f"\nVersion: {specs.__version__}\n" in about.read_text()
 
 
-def test_the_wheel_is_small_and_holds_no_research(built: dict[str, Path]) -> None:
+def test_the_wheel_is_small_and_has_no_research(built: dict[str, Path]) -> None:
     assert built[".whl"].stat().st_size <= 22e6
     with zipfile.ZipFile(built[".whl"]) as wheel:
         assert {name.partition("/")[0] for name in wheel.namelist()} == {
@@ -76,7 +76,7 @@ def test_the_wheel_is_small_and_holds_no_research(built: dict[str, Path]) -> Non
         }
 
 
-def test_the_package_needs_no_research() -> None:
+def test_the_package_imports_no_research() -> None:
     using = [
         path for path in PACKAGE.rglob("*.py") if re.search(r"^\s*(from|import) research\b", path.read_text(), re.M)
     ]
@@ -106,14 +106,14 @@ def test_the_source_archive_holds_every_file_of_the_repository(built: dict[str, 
     with tarfile.open(built[".gz"]) as archive:
         held = {name.partition("/")[2]: archive.getmember(name).mode for name in archive.getnames()}
     tracked = run("git", "ls-files").stdout.splitlines() if shutil.which("git") else []
-    # Without git: what the README's commands and CI run.
+    # Without git, check at least the files that the README's commands and CI run.
     for name in tracked or ["scripts/demo", "scripts/test", "scripts/environment", "constraints.txt", ".ci/run"]:
         if (ROOT / name).exists():
             assert name in held, f"{name} is not in the source archive: see pyproject.toml"
             assert bool(held[name] & 0o100) == os.access(ROOT / name, os.X_OK), name
 
 
-def test_messages_and_pages_name_extras_that_there_are() -> None:
+def test_messages_and_pages_name_existing_extras() -> None:
     named: dict[str, set[str]] = {}
     for path in TOLD:
         if path.is_file() and (path.suffix in {".py", ".md", ".sh", ".yml"} or "." not in path.name):
@@ -128,18 +128,18 @@ def test_messages_and_pages_name_extras_that_there_are() -> None:
         assert names <= EXTRAS, path
 
 
-def test_no_message_spells_out_a_command_of_its_own() -> None:
+def test_messages_use_install_command() -> None:
     spelled = re.compile(r"pip install (?!vllm\b)")
     found = [path.name for path in PACKAGE.rglob("*.py") if spelled.search(path.read_text())]
     assert found == []
 
 
-def test_pip_takes_the_command_that_messages_name() -> None:
+def test_pip_accepts_the_command_that_messages_name() -> None:
     extras = ",".join(sorted(EXTRAS))
     command = shlex.split(install_command(extras))
     assert command == [sys.executable, "-m", "pip", "install", "-e", f"{ROOT}[{extras}]"]
     if run(*command[:3], "--version").returncode:
-        pytest.skip("an environment without pip")
+        pytest.skip("this environment has no pip")
     done = run(*command, "--dry-run", "--no-deps", "--no-index", "--no-build-isolation")
     assert done.returncode == 0, done.stderr
     assert "does not provide the extra" not in done.stderr

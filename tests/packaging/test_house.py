@@ -1,4 +1,4 @@
-"""The shape of the package: small modules and classes, few loose modules, and none of the names that were given up."""
+"""The shape of the package: small modules and classes, few top-level modules, and no old names."""
 
 import ast
 from pathlib import Path
@@ -23,7 +23,7 @@ OLD_MODULES = {
 
 
 def names_of(tree):
-    """Everything that a module defines at its top or in a class, imports, or takes as a parameter."""
+    """Every name that a module defines at its top or in a class, imports, or takes as a parameter."""
     for node in ast.walk(tree):
         match node:
             case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
@@ -48,22 +48,22 @@ def test_the_top_of_the_package_holds_few_modules():
     assert len(list(PACKAGE.glob("*.py"))) <= MOST_LOOSE_MODULES
 
 
-def test_every_folder_says_what_lives_there():
+def test_every_folder_has_a_docstring():
     folders = {path.parent for path in PACKAGE.rglob("*.py")} - {PACKAGE}
     assert [
         str(folder) for folder in folders if not ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
     ] == []
 
 
-def test_no_module_definition_import_or_parameter_has_an_old_name():
+def test_no_old_name_is_used():
     found = {(name, given) for name, tree in MODULES.items() for given in names_of(tree)}
     assert sorted((name, given) for name, given in found if given in OLD_NAMES) == []
     modules = {Path(name).stem for name in MODULES} | {part for name in MODULES for part in Path(name).parts[:-1]}
-    assert sorted((modules & OLD_MODULES) - {"models"}) == []  # engines/local/models.py: models in this process
+    assert sorted((modules & OLD_MODULES) - {"models"}) == []  # engines/local/models.py holds models in this process
 
 
 @pytest.mark.parametrize(("old", "new"), [("Law", "SamplingParams"), ("presets", "config.presets")])
-def test_old_names_say_what_they_are_called_now(old, new):
+def test_using_an_old_name_tells_the_new_one(old, new):
     with pytest.raises(ImportError, match=rf"^specs\.{old} is called specs\.{new} now$"):
         getattr(specs, old)
     with pytest.raises(ImportError, match=f"specs.{new}"):

@@ -1,4 +1,4 @@
-"""constraints.txt holds one version of all that pyproject.toml asks for, wherever it is installed."""
+"""constraints.txt has exactly one version of each requirement in pyproject.toml, on every platform."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def place(machine: str, python: str) -> Environment:
 
 
 def asked() -> list[Requirement]:
-    """What builds the package, what it needs, and what its extras need."""
+    """Requirements for building the package, for the package, and for its extras."""
     project = PROJECT["project"]
     lists = [PROJECT["build-system"]["requires"], project["dependencies"], *EXTRAS.values()]
     found = [Requirement(text) for texts in lists for text in texts]
@@ -42,7 +42,7 @@ def asked() -> list[Requirement]:
 
 @pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
 @pytest.mark.parametrize("machine", MACHINES)
-def test_whatever_pyproject_asks_for_has_one_version_within_its_range(machine: str, python: str) -> None:
+def test_every_requirement_has_one_version_within_its_range(machine: str, python: str) -> None:
     here = place(machine, python)
     pins = [pin for pin in PINS if pin.marker is None or pin.marker.evaluate(here)]
     names = [canonicalize_name(pin.name) for pin in pins]
@@ -56,8 +56,8 @@ def test_whatever_pyproject_asks_for_has_one_version_within_its_range(machine: s
         assert requirement.specifier.contains(version.version), f"{pin} is not {requirement}: run scripts/lock"
 
 
-def test_the_lock_names_versions_and_nothing_else() -> None:
-    """An address or a hash would bind it to one index; extras are refused by pip in such a file."""
+def test_the_lock_has_only_names_and_versions() -> None:
+    """An address or a hash would bind it to one index, and pip refuses extras in a constraints file."""
     for line, pin in zip(LINES, PINS, strict=True):
         assert "://" not in line
         assert not pin.extras

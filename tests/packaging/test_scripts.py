@@ -1,6 +1,6 @@
-"""scripts/environment: what it installs, when, with which Python, and what it does about an installation cut short.
+"""scripts/environment: what it installs, when, with which Python, and after an interrupted installation.
 
-Python is a stand-in that writes down what pip is asked for.
+Python is a stand-in that records what pip is asked for.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ALL = "[dev,eval,serve,torch]"
 
 
 class Checkout:
-    """A copy of what the script reads, in a folder with a blank in its name, and Pythons on a PATH of its own."""
+    """A copy of the files that the script reads, in a folder with a space in its name, and stand-ins on a PATH."""
 
     def __init__(self, folder: Path) -> None:
         self.root, self.bin, self.log = folder / "a clone", folder / "bin", folder / "log"
@@ -58,7 +58,7 @@ class Checkout:
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
 
     def installed(self, extras: str = ALL, **variables: str) -> list[str]:
-        """What pip was asked for, one call after the other."""
+        """The calls of pip, in order."""
         self.log.write_text("")
         done = self.use(extras, **variables)
         assert (done.returncode, done.stderr) == (0, "")
@@ -84,8 +84,8 @@ def test_it_installs_from_the_lock_once(checkout: Checkout) -> None:
 
 
 @pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt", "src/specs/__init__.py"])
-def test_it_installs_again_when_what_it_read_has_changed(checkout: Checkout, name: str) -> None:
-    """By content: an older file that comes back counts, too."""
+def test_it_installs_again_when_a_file_that_it_reads_has_changed(checkout: Checkout, name: str) -> None:
+    """It compares contents, so an older file that comes back counts too."""
     checkout.installed()
     path = checkout.root / name
     path.write_text(path.read_text() + "\n# changed\n")
@@ -96,7 +96,7 @@ def test_it_installs_again_when_what_it_read_has_changed(checkout: Checkout, nam
     assert checkout.installed() == []
 
 
-def test_an_installation_that_was_cut_short_begins_anew(checkout: Checkout) -> None:
+def test_an_interrupted_installation_starts_over(checkout: Checkout) -> None:
     checkout.python("python3", fails=1)
     assert checkout.use().returncode == 1
     (checkout.root / ".venv/half").touch()
@@ -106,14 +106,14 @@ def test_an_installation_that_was_cut_short_begins_anew(checkout: Checkout) -> N
     assert checkout.installed() == []
 
 
-def test_a_cut_within_an_upgrade_is_seen_although_the_first_installation_was_whole(checkout: Checkout) -> None:
+def test_an_interrupted_upgrade_starts_over(checkout: Checkout) -> None:
     checkout.installed()
     (checkout.root / ".venv/installing").touch()
     assert len(checkout.installed()) == 1
     assert checkout.installed() == []
 
 
-def test_an_environment_whose_python_is_gone_is_made_anew(checkout: Checkout) -> None:
+def test_an_environment_without_its_python_is_made_again(checkout: Checkout) -> None:
     checkout.installed()
     python = checkout.root / ".venv/bin/python"
     python.unlink()
@@ -123,7 +123,7 @@ def test_an_environment_whose_python_is_gone_is_made_anew(checkout: Checkout) ->
     assert python.exists()
 
 
-def test_a_checkout_that_was_copied_does_not_run_the_one_it_was_copied_from(checkout: Checkout) -> None:
+def test_a_copied_checkout_does_not_use_the_environment_of_the_original(checkout: Checkout) -> None:
     checkout.installed()
     shutil.copytree(checkout.root, checkout.root.parent / "copy")
     checkout.root = checkout.root.parent / "copy"
@@ -133,18 +133,18 @@ def test_a_checkout_that_was_copied_does_not_run_the_one_it_was_copied_from(chec
     assert checkout.installed() == []
 
 
-def test_one_that_is_still_installing_is_waited_for(checkout: Checkout) -> None:
-    """It may have done what was to be done; then nothing is left to do."""
+def test_a_running_installation_is_waited_for(checkout: Checkout) -> None:
+    """If it has installed everything, nothing is left to do."""
     command, environment = [str(checkout.root / "scripts/use"), ALL], {"PATH": str(checkout.bin)}
     with (checkout.root / ".venv.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         waiting = [subprocess.Popen(command, env=environment, **pipes) for _ in range(3)]
         assert [one.stderr.readline() for one in waiting] == ["waiting for another installation into .venv ...\n"] * 3
-        assert not checkout.log.exists(), "nothing was installed while the other ran"
+        assert not checkout.log.exists(), "something was installed while the other installation ran"
     for one in waiting:
-        _, as_single_question = one.communicate(timeout=60)
-        assert (one.returncode, as_single_question) == (0, "")
+        _, errors = one.communicate(timeout=60)
+        assert (one.returncode, errors) == (0, "")
     assert len(checkout.log.read_text().splitlines()) == 1
 
 
@@ -157,14 +157,14 @@ def test_one_that_is_still_installing_is_waited_for(checkout: Checkout) -> None:
         (("python3", "python3.13", "python3.12"), "python3.11"),
     ],
 )
-def test_the_first_python_that_suits_is_taken(checkout: Checkout, unsuited: tuple[str, ...], chosen: str) -> None:
+def test_the_first_suitable_python_is_used(checkout: Checkout, unsuited: tuple[str, ...], chosen: str) -> None:
     for name in ("python3", "python3.13", "python3.12", "python3.11"):
         checkout.python(name, unsuited=int(name in unsuited))
     checkout.installed()
     assert f'echo "{chosen}"' in (checkout.root / ".venv/bin/python").read_text()
 
 
-def test_another_python_makes_another_environment_and_then_stays(checkout: Checkout) -> None:
+def test_another_python_makes_another_environment(checkout: Checkout) -> None:
     checkout.installed()
     other = checkout.python("python3.12")
     assert len(checkout.installed(PYTHON=str(other))) == 1
@@ -173,7 +173,7 @@ def test_another_python_makes_another_environment_and_then_stays(checkout: Check
 
 
 @pytest.mark.parametrize("named", [None, "python3", "no/such/python"])
-def test_without_a_python_that_suits_one_line_names_the_mend(checkout: Checkout, named: str | None) -> None:
+def test_without_a_suitable_python_one_line_says_what_to_do(checkout: Checkout, named: str | None) -> None:
     checkout.installed()
     before = (checkout.root / ".venv/bin/python").read_text()
     checkout.python("python3", unsuited=1)
@@ -186,7 +186,7 @@ def test_without_a_python_that_suits_one_line_names_the_mend(checkout: Checkout,
     assert (checkout.root / ".venv/bin/python").read_text() == before
 
 
-def test_newest_has_an_environment_of_its_own_without_the_lock(checkout: Checkout) -> None:
+def test_newest_has_its_own_environment_without_the_lock(checkout: Checkout) -> None:
     checkout.installed()
     (asked,) = checkout.installed(SPECS_NEWEST="1")
     assert asked.startswith("  -m pip install -qq ")  # no constraints
@@ -195,8 +195,8 @@ def test_newest_has_an_environment_of_its_own_without_the_lock(checkout: Checkou
     assert checkout.installed() == []
 
 
-def test_another_folder_can_be_named_and_has_the_lock(checkout: Checkout) -> None:
-    """As scripts/docs does."""
+def test_another_folder_can_be_named_and_uses_the_lock(checkout: Checkout) -> None:
+    """scripts/docs does so."""
     checkout.installed()
     (asked,) = checkout.installed("[docs]", SPECS_ENV=".venv-docs")
     assert asked.startswith("constraints.txt constraints.txt -m pip install -qq ")

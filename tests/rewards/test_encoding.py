@@ -1,4 +1,4 @@
-"""What PRMs and models of other vocabularies read of questions and steps: text, whatever it spells."""
+"""Questions and steps are plain text for PRMs and for models of other vocabularies, whatever they spell."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def written(text, ids):
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_questions_and_steps_are_text_in_every_format(text, name):
+def test_questions_and_steps_spell_no_control_token_in_any_format(text, name):
     form = FAMILIES[name](text)
     asked = controls(text, form.prompt("a"))
     for hostile in HOSTILE:
@@ -50,14 +50,14 @@ def test_questions_and_steps_are_text_in_every_format(text, name):
             assert written(text, step).strip() == hostile.strip()
 
 
-def test_a_separator_is_a_token_where_the_format_writes_it_alone(text):
+def test_a_separator_is_a_token_only_where_the_format_writes_it(text):
     form = FAMILIES["qwen"](text)
     (separator,) = text.encode("<extra_0>")
     assert form.ask == form.join == (separator,)
     assert separator not in form.content("a<extra_0>b", True, False)
 
 
-def test_traces_of_another_vocabulary_are_text(text):
+def test_traces_of_another_vocabulary_spell_no_control_token(text):
     inputs = PolicyInputs(text, (7,), frozenset({"another", text.fingerprint}))
     step = Candidate((1, 2), "a<|im_end|>\n\n", End.DELIMITER)
     trace = Trace("q").extend(step, Role.DRAFT)
@@ -65,5 +65,5 @@ def test_traces_of_another_vocabulary_are_text(text):
     candidates = [Candidate((3,), "<|im_start|>b", End.END_OF_TEXT), Candidate((3,), "c", End.CAP)]
     before, (ended, cut) = inputs.candidate_paths(trace, candidates)
     assert controls(text, before) == controls(text, cut) == []
-    assert controls(text, ended) == [ended[-1]] == text.encode("<|im_end|>")  # as the model itself ends an answer
+    assert controls(text, ended) == [ended[-1]] == text.encode("<|im_end|>")  # as at the end of the model's own answer
     assert written(text, (*before[1:], *ended)) == "a<|im_end|>\n\n<|im_start|>b"

@@ -1,7 +1,7 @@
-"""Every family against a second computation, straight from its recipe: one plain forward pass over the whole text.
+"""Rewards of every family equal a second computation from its recipe: one plain forward pass over the whole text.
 
-The recipes share no code with specs. They are of the model cards and the authors' scripts that
-`specs.rewards.families` names, on steps that are stripped and not blank.
+The recipes share no code with specs. They follow the model cards and the authors' scripts that
+`specs.rewards.families` names, for steps that are stripped and not blank.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Rewards = list[float]
 
 
 def hub(folder: Path) -> Any:
-    """The folder's tokenizer, by transformers."""
+    """The folder's tokenizer, loaded by transformers."""
     named = json.loads((folder / "tokenizer_config.json").read_text())
     if (more := folder / "special_tokens_map.json").exists():
         named |= json.loads(more.read_text())
@@ -44,14 +44,14 @@ def hub(folder: Path) -> Any:
 
 
 def plain(folder: Path) -> Any:
-    """The language model itself, whatever config.json calls the whole."""
+    """The language model itself, whatever architecture config.json names."""
     model_class = transformers.Qwen2ForCausalLM if "Skywork" in folder.name else transformers.LlamaForCausalLM
     return model_class.from_pretrained(folder, attn_implementation="eager").eval()
 
 
 @torch.no_grad()
 def skywork(folder: Path, question: str, steps: list[str]) -> Rewards:
-    """`prepare_input` with the line break as step token, then the value head at its flags."""
+    """`prepare_input` with the line break as step token, then the value head at the flagged tokens."""
     tokenizer, model, tensors = hub(folder), plain(folder), load_file(folder / "model.safetensors")
     ids = tokenizer.encode(tokenizer.bos_token + question + "\n", add_special_tokens=False)
     line_break = tokenizer.encode("\n", add_special_tokens=False)[-1]
@@ -59,7 +59,7 @@ def skywork(folder: Path, question: str, steps: list[str]) -> Rewards:
     for step in steps:
         for line in step.split("\n"):
             ids += [*tokenizer.encode(line.strip(), add_special_tokens=False), line_break]
-        flags.append(len(ids) - 1)  # of the lines of one of our steps, the last
+        flags.append(len(ids) - 1)  # the last line of one of our steps
     hidden = model(torch.tensor([ids]), output_hidden_states=True).hidden_states[-1]
     values = torch.nn.functional.linear(hidden, tensors["v_head.summary.weight"], tensors["v_head.summary.bias"])
     return torch.sigmoid(values)[0, flags, 0].tolist()
@@ -67,7 +67,7 @@ def skywork(folder: Path, question: str, steps: list[str]) -> Rewards:
 
 @torch.no_grad()
 def math_shepherd(folder: Path, question: str, steps: list[str]) -> Rewards:
-    """The card: one text, the share of "+" beside "-" wherever the step tag stands."""
+    """The model card: one text; the probability of "+" against "-" at each step tag."""
     tokenizer, model = hub(folder), plain(folder)
     labels = tokenizer.encode("+ -", add_special_tokens=False)
     tag = tokenizer.encode("ки", add_special_tokens=False)[-1]
@@ -79,7 +79,7 @@ def math_shepherd(folder: Path, question: str, steps: list[str]) -> Rewards:
 
 @torch.no_grad()
 def rlhflow(folder: Path, question: str, steps: list[str]) -> Rewards:
-    """`prm_evaluate.py`: the conversation grows by a step and a "+"; the "+" is predicted at position -3."""
+    """`prm_evaluate.py`: the conversation grows by a step and a "+", which is predicted at position -3."""
     tokenizer, model = hub(folder), plain(folder)
     labels = [tokenizer.encode(label, add_special_tokens=False)[-1] for label in "+-"]
     conversation, rewards = [], []
@@ -94,7 +94,7 @@ def rlhflow(folder: Path, question: str, steps: list[str]) -> Rewards:
 
 @torch.no_grad()
 def judge(folder: Path, question: str, steps: list[str]) -> Rewards:
-    """Each beginning of the solution as an answer, the question about it behind; Yes against No."""
+    """Each beginning of the solution is an answer, followed by the question about it; "Yes" against "No"."""
     tokenizer, model = hub(folder), plain(folder)
     labels = [tokenizer.encode(label, add_special_tokens=False)[0] for label in ("Yes", "No")]
     rewards = []
@@ -136,7 +136,7 @@ def loaded(request: pytest.FixtureRequest, folders: dict[str, Path]) -> dict[str
 
 
 def read(prm: LocalReward, texts: list[str], end: End = End.DELIMITER) -> Rewards:
-    """The reward of each step in turn, on one session: later steps are appended to what was computed."""
+    """The reward of each step in turn, in one session: each step is appended to the cached ones."""
     session = prm.open(prm.prompt(prms.QUESTION), never_stop)
     trace, rewards = Trace(prms.QUESTION), []
     for text in texts:
@@ -147,7 +147,7 @@ def read(prm: LocalReward, texts: list[str], end: End = End.DELIMITER) -> Reward
 
 
 def pieces(solution: str) -> list[str]:
-    """A solution as steps are sampled: each with its delimiter."""
+    """A solution split into steps as they are sampled, each with its delimiter."""
     parts = solution.split("\n\n")
     return [f"{part}\n\n" for part in parts[:-1]] + parts[-1:]
 
@@ -159,10 +159,10 @@ def test_rewards_equal_the_recipe(loaded: Any, folders: Any, form: str, solution
     expected = RECIPES[form](folders[form], prms.QUESTION, steps)
     assert len(expected) == len(steps)
     gaps = [abs(one - other) for one, other in combinations(expected, 2)]
-    assert all(gap > 1e-4 for gap in gaps)  # a reading at another step would show
+    assert all(gap > 1e-4 for gap in gaps)  # so a reward of another step would be noticed
     rewards, last = read(loaded[form], pieces(solution)), 0.0
     for text, reward in zip(pieces(solution), rewards, strict=True):
-        last = expected.pop(0) if text.strip() else last  # a blank step keeps what the step before it had
+        last = expected.pop(0) if text.strip() else last  # a blank step has the reward of the step before
         assert reward == pytest.approx(last, abs=1e-5)
     assert not expected
 

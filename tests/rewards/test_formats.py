@@ -1,4 +1,4 @@
-"""How PRMs read a trace: the incremental way equals a second computation straight from each recipe."""
+"""How PRMs read a trace: appending step by step equals a second computation from each recipe."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ CHAT_TEMPLATE = (
 
 
 class HubTokens:
-    """`Tokens` over transformers' own tokenizer and template renderer."""
+    """`Tokens` with transformers' own tokenizer and template renderer."""
 
     def __init__(self, pieces: str) -> None:
         tokenizers = pytest.importorskip("tokenizers")
@@ -65,7 +65,7 @@ class HubTokens:
         return self.hub.encode(text, add_special_tokens=False)
 
     def encode_plain(self, text: str, before: str = "", after: str = "") -> list[int]:
-        return self.encode(before + text + after)  # no text here spells a special token
+        return self.encode(before + text + after)  # no text here spells a control token
 
     def prompt(self, question: str, system: str | None, generation: bool) -> list[int]:
         return self.encode(self.render([("system", system), ("user", question)], generation))
@@ -86,23 +86,23 @@ def blank_line() -> HubTokens:
 
 
 def card_ids(tokens: HubTokens, steps: list[str]) -> list[int]:
-    """The card's recipe: the whole conversation through the template, then through the tokenizer."""
+    """The model card's recipe: the template renders the whole conversation, and the tokenizer encodes that text."""
     answer = "<extra_0>".join(steps) + "<extra_0>"
     return tokens.encode(tokens.render([("system", SYSTEM), ("user", QUESTION), ("assistant", answer)]))
 
 
 def split_steps(text: str) -> list[str]:
-    """The steps of a written solution: stripped, blank ones dropped."""
+    """The steps of a written solution, stripped and without blank ones."""
     return [step for part in text.split("\n\n") if (step := part.strip())]
 
 
 def joint_ids(tokens: HubTokens, steps: list[str]) -> list[int]:
-    """A token classifier's recipe: prompt and solution as one text."""
+    """The recipe of token classifiers: prompt and solution as one text."""
     return tokens.encode(tokens.render([("user", QUESTION)], generation=True) + "\n\n".join(steps) + "\n\n")
 
 
 def parts(form: PRMFormat, solution: str) -> list[list[int]]:
-    """What is appended for the prompt and for each step."""
+    """Token ids of the prompt, and those appended for each step."""
     steps = split_steps(solution)
     return [
         form.prompt(QUESTION),
@@ -131,7 +131,7 @@ def test_a_token_classifier_reads_prompt_and_solution_as_one_text(blank_line: Hu
 
 
 @pytest.mark.parametrize("make", [QwenMathPRM, TokenClassification])
-def test_a_step_cut_at_its_cap_goes_on_as_if_it_had_not_been(blank_line: HubTokens, make: Any) -> None:
+def test_a_step_cut_at_its_cap_is_continued_without_a_break(blank_line: HubTokens, make: Any) -> None:
     form = make(blank_line)
     whole = form.content("She buys 41 more apples\n\n", False, False)
     begun, rest = form.content(" She buys", False, False), form.content(" 41 more apples\n\n", False, True)
@@ -140,7 +140,7 @@ def test_a_step_cut_at_its_cap_goes_on_as_if_it_had_not_been(blank_line: HubToke
 
 
 def save_prm(folder: Path, architecture: str, vocabulary: int, context: int) -> dict[str, Any]:
-    """A tiny random PRM as published; returns its head's tensors."""
+    """Write a tiny random PRM as published; returns the tensors of its head."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     safetensors = pytest.importorskip("safetensors.torch")
@@ -170,7 +170,7 @@ def save_prm(folder: Path, architecture: str, vocabulary: int, context: int) -> 
 
 
 def longest(tokens: HubTokens, recipe: Callable[[HubTokens, list[str]], list[int]], separator: int, size: int) -> str:
-    """A solution whose layout has exactly `size` tokens (a digit is a token)."""
+    """A solution that the recipe lays out in exactly `size` tokens (each digit is a token)."""
     steps = [*split_steps(CASES["many steps"]), ""]
     steps[-1] = "1" * (size - len(up_to_last(recipe(tokens, [*steps[:-1], "1"]), separator)) + 1)
     assert len(up_to_last(recipe(tokens, steps), separator)) == size
@@ -182,7 +182,7 @@ def longest(tokens: HubTokens, recipe: Callable[[HubTokens, list[str]], list[int
 def test_rewards_equal_the_recipe(
     qwen: HubTokens, blank_line: HubTokens, tmp_path: Path, architecture: str, solution: str | None
 ) -> None:
-    """Each reward is read before the next step is appended: later steps leave it as it is."""
+    """Each reward is read before the next step is appended, so later steps cannot have changed it."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     from specs.engines.local.torch.loading import load_hf
@@ -195,7 +195,7 @@ def test_rewards_equal_the_recipe(
     if solution is None:
         solution = longest(tokens, recipe, separator, context)
 
-    # The recipe: everything at once, head outputs at all positions, read where the separator stands.
+    # The recipe: one pass over everything, with the head's outputs read at the separators.
     steps = [part.strip() for part in solution.split("\n\n") if part.strip()]
     ids = torch.tensor([recipe(tokens, steps)])
     trunk = transformers.Qwen2ForCausalLM.from_pretrained(tmp_path).model
@@ -210,7 +210,7 @@ def test_rewards_equal_the_recipe(
             probabilities = torch.sigmoid(logits)[..., 0]
     expected = probabilities[ids == separator].numpy()
 
-    # Ours: appended step by step over one cache.
+    # Ours: step by step with one cache.
     form = (QwenMathPRM if is_qwen else TokenClassification)(tokens)
     backend = load_hf(str(tmp_path), "prm", device="cpu")
     cache, done, rewards = backend.cache(), 0, []
@@ -226,7 +226,7 @@ def test_rewards_equal_the_recipe(
 
 
 class Letters:
-    """`Tokens` of one token a character, all of a text's, without a library."""
+    """`Tokens` with one token for each character, without a library."""
 
     def encode(self, text: str) -> list[int]:
         return [ord(character) for character in text.replace("<extra_0>", "\0").replace("\n\n", "\1")]
@@ -243,7 +243,7 @@ class NoSpecials(Letters):
         return [ord(character) for character in text]
 
 
-def test_a_token_classifier_reads_the_steps_as_an_answer() -> None:
+def test_a_token_classifier_reads_steps_as_an_answer() -> None:
     assert TokenClassification(Letters()).prompt("Why?") == Letters().encode("[None|Why?>")
 
 
@@ -269,9 +269,9 @@ def test_a_token_classifier_reads_the_steps_as_an_answer() -> None:
     ],
 )
 def test_each_model_has_its_format(architecture: str, name: str, wanted: Any, family: str, why: str) -> None:
-    found, as_single_question = family_for([architecture], name, wanted)
+    found, reason = family_for([architecture], name, wanted)
     assert found.name == family
-    assert as_single_question.startswith(why)
+    assert reason.startswith(why)
 
 
 @pytest.mark.parametrize(
@@ -292,14 +292,14 @@ def test_each_model_has_its_format(architecture: str, name: str, wanted: Any, fa
         ),
     ],
 )
-def test_models_that_tell_no_format_are_refused_with_the_mend(
+def test_models_without_a_known_format_are_refused_with_advice(
     architectures: list[str], wanted: Any, message: str
 ) -> None:
     with pytest.raises(ModelError, match=message):
         family_for(architectures, "a/math", wanted)
 
 
-def test_a_format_that_is_none_is_named() -> None:
+def test_an_unknown_format_is_refused() -> None:
     with pytest.raises(InputError, match="PRM format 'gwen' is none of auto, qwen, skywork"):
         family_for(["Qwen2ForProcessRewardModel"], "a/b", "gwen")  # type: ignore[arg-type]
 
@@ -316,7 +316,7 @@ def test_a_tokenizer_that_splits_the_separator_is_refused(family: Any, message: 
         family(NoSpecials())
 
 
-def test_rewards_are_probabilities_of_good_even_where_they_underflow() -> None:
+def test_rewards_are_probabilities_of_a_good_step_even_if_logits_are_extreme() -> None:
     form = TokenClassification(Letters())
     one = np.array([[0.0], [np.log(3)], [-1e4], [1e4]], np.float32)
     two = np.array([[5.0, 5.0], [0, np.log(3)], [1e4, 0], [-1e4, 0]], np.float32)

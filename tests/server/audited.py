@@ -1,6 +1,6 @@
-"""`specs` with a note of every file that Python opens, makes, moves or removes and of every process that it starts.
+"""Runs `specs` and records every file that Python opens, creates, moves or removes, and every process it starts.
 
-python audited.py FILE serve ...        a line each goes to FILE: what was done, and to what
+python audited.py FILE serve ...        appends a line for each event and its arguments to FILE
 """
 
 import os

@@ -1,7 +1,7 @@
-"""Requests that nobody means well: seeded, each with the answers that it may get.
+"""Hostile requests, generated from a seed, each with the answers that are allowed.
 
-The statuses of a case are those it may get at all; 0 stands for a connection that is closed without an
-answer. `MARK` stands in nearly everything that a client can say, so that it can be looked for.
+`statuses` of a case are those allowed; 0 stands for a connection that closes without an answer. `MARK` is in nearly
+every text that a client can send, so that tests can look for it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ SHORT = {"max_tokens": 2, "specs": {"method": "draft"}}
 
 @dataclass(frozen=True)
 class Case:
-    """What is sent, and what it may be answered with.
+    """A request, and the answers that are allowed.
 
     Attributes:
-        param: the field that a 400 has to name, or one within it; None where none is at fault.
-        leave: hang up instead of waiting for an answer.
+        param: the field, or a part of it, that a 400 must name; None if no field is wrong.
+        leave: close the connection instead of waiting for the answer.
     """
 
     name: str
@@ -60,7 +60,7 @@ def dumped(body: Any) -> bytes:
 
 
 def broken_json(rng: random.Random, count: int) -> Iterator[Case]:
-    """JSON with bytes cut, dropped, swapped, doubled or put in. Some of it stays JSON."""
+    """JSON with bytes cut, dropped, swapped, doubled or inserted; some of it is still valid."""
     whole = dumped(chat())
     for k in range(count):
         body = bytearray(whole)
@@ -102,7 +102,7 @@ ODD = [
 
 
 def placed(path: str, field: str, value: Any) -> dict[str, Any]:
-    """A good request but for one field."""
+    """A valid request except for one field."""
     body = chat() if path == CHAT else completion()
     if field.startswith("specs."):
         body["specs"] = body["specs"] | {field.removeprefix("specs."): value}
@@ -127,7 +127,7 @@ def wrong_types(rng: random.Random, count: int) -> Iterator[Case]:
 
 
 def numbers(rng: random.Random, count: int) -> Iterator[Case]:
-    """Not what JSON holds, or more than a number holds."""
+    """Numbers that JSON does not allow, or that are too large."""
     spelled = [
         "NaN", "Infinity", "-Infinity", "1e400", "-1e400", "1" * 5000, "-" + "9" * 400, "1e-400", "0x10", "01",
         "--1",
@@ -158,7 +158,7 @@ def content_types(rng: random.Random, count: int) -> Iterator[Case]:
 
 
 def sizes(rng: random.Random) -> Iterator[Case]:
-    """Too much, too deep, and lengths that lie."""
+    """Bodies that are too large or too deep, and false content lengths."""
     large = dumped(chat("x" * (2 << 20)))
     yield Case("large", post(large), (413,))
     yield Case("large, only said", head("POST", CHAT, "Host: localhost", length=1 << 40), (413,))
@@ -220,7 +220,7 @@ def word(rng: random.Random) -> str:
 
 
 def unicode(rng: random.Random, count: int) -> Iterator[Case]:
-    """In questions, prompts, stop strings, labels and names of fields; escaped, or as bytes that may be no UTF-8."""
+    """In questions, prompts, stop strings, labels and field names; escaped, or as bytes that may not be UTF-8."""
     for k in range(count):
         text = "".join(rng.choice([word(rng), rng.choice(SPECIAL), MARK, " "]) for _ in range(rng.randint(1, 6))) + MARK
         where = rng.randrange(6)
@@ -286,7 +286,7 @@ NAMES = [
 
 
 def names(rng: random.Random, count: int) -> Iterator[Case]:
-    """Of models and methods."""
+    """Names of models and methods."""
     for k in range(count):
         name = rng.choice(NAMES).replace("{mark}", MARK) + rng.choice(["", MARK, ".", "/"])
         if k % 3:
@@ -342,7 +342,7 @@ def headers(rng: random.Random, count: int) -> Iterator[Case]:
             case _:
                 lines = ["Host: localhost", *[f"X-{MARK}-{j}: {word(rng)}" for j in range(rng.choice([1, 50, 5000]))]]
         data = head("GET", "/health", *[line.replace("\n", "") if k % 4 == 3 else line for line in lines])
-        yield Case(f"headers {lines!r:.60}", data, (0, 200, 400), "*")  # 0: not all of them were read
+        yield Case(f"headers {lines!r:.60}", data, (0, 200, 400), "*")  # 0: the server stopped reading before the end
 
 
 def methods(rng: random.Random, count: int) -> Iterator[Case]:
@@ -359,7 +359,7 @@ def methods(rng: random.Random, count: int) -> Iterator[Case]:
 
 
 def noise(rng: random.Random, count: int) -> Iterator[Case]:
-    """No HTTP, other HTTP, old HTTP, and requests that stop half-way."""
+    """No HTTP, other versions of HTTP, and requests that stop half-way."""
     known = [
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + rng.randbytes(500), b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"GET /\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\r\n" * 50, b"GET / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.0\r\n\r\n",
@@ -378,7 +378,7 @@ def noise(rng: random.Random, count: int) -> Iterator[Case]:
 
 
 def cases(seed: int) -> list[Case]:
-    """More than 2,000, the same for the same seed, in an order of no kind."""
+    """More than 2,000 cases in random order, the same for the same seed."""
     rng = random.Random(seed)
     found = [
         *broken_json(rng, 300), *wrong_types(rng, 600), *numbers(rng, 120), *content_types(rng, 100), *sizes(rng),

@@ -1,4 +1,4 @@
-"""`specs serve` as a process of its own, for tests of what only a process shows: sockets, signals, memory, files."""
+"""`specs serve` as a process, for tests of sockets, signals, memory and files."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ RUN = ["-m", "specs"]
 
 
 class ServerProcess:
-    """A server on a free port of this machine, in an empty folder that is also its home and holds its temporary files.
+    """A server on a free port of this machine; its working folder is also its home and holds its temporary files.
 
-    It is asked to end when this process has ended, however that was.
+    It ends when this process has ended, however that happened.
 
     Args:
-        folder: an empty one; the log is written beside it.
-        flags: of `specs serve`.
-        run: what python runs.
+        folder: an empty folder; the log is written beside it.
+        flags: flags of `specs serve`.
+        run: what Python runs, a module or script.
     """
 
     def __init__(self, folder: Path, *flags: str, run: list[str] = RUN) -> None:
@@ -60,7 +60,7 @@ class ServerProcess:
         self.url = found[0]
 
     def until(self, holds: Any, seconds: float = WAIT_S) -> None:
-        """Wait until it holds, while the server runs."""
+        """Wait until `holds()` is true; fails if the server ends before."""
         end = time.monotonic() + seconds
         while not holds():
             said = f"\n{self.log.read_text(errors='replace')[-4000:]}"
@@ -69,13 +69,13 @@ class ServerProcess:
             time.sleep(0.02)
 
     def lines(self) -> list[dict[str, Any]]:
-        """The log, every line of which is a JSON object, but for the one that says where the server is."""
+        """Lines of the log as JSON objects, except the one that states the server's address."""
         text = self.log.read_text(encoding="utf-8")
         whole = text[: text.rfind("\n") + 1].splitlines()
         return [json.loads(line) for line in whole if not line.startswith("specs: http")]
 
     def connect(self, narrow: bool = False) -> socket.socket:
-        """A raw connection; a narrow one holds little by itself, so that who writes has to wait for who reads."""
+        """A raw connection; with `narrow` its buffers are small, so the server must wait until the client reads."""
         raw = socket.socket()
         if narrow:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -92,7 +92,7 @@ class ServerProcess:
         return httpx2.Client(base_url=self.url, timeout=WAIT_S)
 
     def metric(self, name: str, **labels: str) -> float:
-        """A metric's value, summed over those labels that are not given."""
+        """A metric's value, summed over all labels that are not given."""
         with self.client() as client:
             text = client.get("/metrics").text
         total = 0.0
@@ -102,7 +102,7 @@ class ServerProcess:
         return total
 
     def memory_kb(self) -> int:
-        """Resident memory."""
+        """Resident memory, in kB."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         found = re.search(r"VmRSS:\s+(\d+)", status)
         assert found
@@ -116,7 +116,7 @@ class ServerProcess:
         self.process.wait()
 
     def stop(self) -> None:
-        """SIGTERM; an error if it does not end well."""
+        """SIGTERM; fails if the server does not exit with 0."""
         self.signal(signal.SIGTERM)
         try:
             assert self.process.wait(WAIT_S) == 0, self.log.read_text(errors="replace")[-4000:]
@@ -131,19 +131,19 @@ class ServerProcess:
 
 
 def chat_body(question: str, **more: Any) -> dict[str, Any]:
-    """A chat's body."""
+    """The body of a chat request."""
     return {"model": "specs", "messages": [{"role": "user", "content": question}], "seed": 1, **more}
 
 
 def post_bytes(path: str, body: dict[str, Any]) -> bytes:
-    """A whole POST, as it goes over a socket."""
+    """A whole POST request as bytes."""
     data = json.dumps(body).encode()
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nConnection: close\r\n"
     return head.encode() + f"Content-Length: {len(data)}\r\n\r\n".encode() + data
 
 
 def read_all(raw: socket.socket) -> bytes:
-    """What comes until the other side closes."""
+    """All bytes until the other side closes."""
     parts = []
     while part := raw.recv(1 << 16):
         parts.append(part)

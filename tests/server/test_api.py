@@ -1,4 +1,4 @@
-"""The API as OpenAI's own client meets it, on the bundled models: what it asks for it gets, or hears why not."""
+"""The API through OpenAI's own client, on the bundled models: it answers what is asked, or says why it cannot."""
 
 import json
 import math
@@ -50,7 +50,7 @@ def ours(answer):
     return answer.choices[0].model_extra["specs"]
 
 
-def test_an_answer_is_the_solve_of_its_seed(client, models):
+def test_an_answer_is_the_solve_with_its_seed(client, models):
     for model, method in (("specs", "specs"), ("beam", "beam"), ("target", "target")):
         answer = chat(client, model, seed=3, max_completion_tokens=300)
         result = api.solve(QUESTION, models, method, seed=3, max_tokens=300)
@@ -85,7 +85,7 @@ def test_a_stream_is_the_same_answer_step_by_step(client, models):
     assert all(chunk.usage is None for chunk in chat(client, seed=3, stream=True))
 
 
-def test_a_trace_is_the_whole_record(client, models):
+def test_a_trace_can_be_returned_with_the_answer(client, models):
     extra = {"specs": {"trace": True}}
     whole = ours(chat(client, seed=3, extra_body=extra))["result"]
     result = api.solve(QUESTION, models, seed=3)
@@ -103,7 +103,7 @@ def test_a_trace_is_the_whole_record(client, models):
     assert chunks[-1].model_extra["specs"]["result"]["text"] == result.text
 
 
-def test_several_answers_have_seeds_in_turn(client):
+def test_several_answers_have_consecutive_seeds(client):
     together = chat(client, n=3, seed=5)
     alone = [chat(client, seed=5 + k).choices[0].message.content for k in range(3)]
     assert [choice.index for choice in together.choices] == [0, 1, 2]
@@ -114,7 +114,7 @@ def test_several_answers_have_seeds_in_turn(client):
     assert [texts[k] for k in range(3)] == alone
 
 
-def test_seeds_are_drawn_where_none_is_given_and_said(client):
+def test_a_seed_is_drawn_and_reported_if_none_is_given(client):
     one, other = chat(client), chat(client)
     assert ours(one)["seed"] != ours(other)["seed"]
     assert chat(client, seed=ours(one)["seed"]).choices[0].message.content == one.choices[0].message.content
@@ -134,14 +134,14 @@ def test_answers_end_before_a_stop(client):
         assert streamed == text[: text.index(word)]
 
 
-def test_answers_end_at_their_tokens(client):
+def test_answers_end_at_their_cap_of_tokens(client):
     for name in ("max_tokens", "max_completion_tokens"):
         answer = chat(client, seed=3, **{name: 20})
         assert answer.choices[0].finish_reason == "length"
         assert answer.usage.completion_tokens == 20
 
 
-def test_temperature_zero_is_the_best_candidate_with_a_fixed_seed_and_says_so(client, models):
+def test_temperature_zero_takes_the_best_candidate_with_a_fixed_seed_and_says_so(client, models):
     answer = chat(client, temperature=0)
     result = api.solve(QUESTION, models, seed=0, select="best")
     assert answer.choices[0].message.content == result.text
@@ -154,12 +154,12 @@ def test_temperature_zero_is_the_best_candidate_with_a_fixed_seed_and_says_so(cl
     )
 
 
-def test_temperature_and_top_p_are_the_law(client, models):
+def test_temperature_and_top_p_set_the_law(client, models):
     answer = chat(client, temperature=1.1, top_p=0.9, seed=2)
     assert answer.choices[0].message.content == api.solve(QUESTION, models, seed=2, temperature=1.1, top_p=0.9).text
 
 
-def test_options_of_the_method(client, models):
+def test_a_request_may_set_options_of_the_method(client, models):
     own = {"n": 3, "beta": 5.0, "tau": 0.9, "max_steps": 2, "max_step_tokens": 40}
     answer = chat(client, seed=2, extra_body={"specs": own})
     assert answer.choices[0].message.content == api.solve(QUESTION, models, seed=2, **own).text
@@ -177,14 +177,14 @@ def test_a_conversation_is_laid_out_by_the_chat_template(client, models):
     turns = Chat((Turn("system", "Think."), Turn("user", "Tom has 4 nuts."), Turn("assistant", "So 4.")))
     result = api.solve(QUESTION, models, seed=2, chat=turns)
     assert answer.choices[0].message.content == result.text
-    as_single_question = models.target.text.encode("Think."), models.target.text.encode("So 4.")
+    turn_ids = models.target.text.encode("Think."), models.target.text.encode("So 4.")
     prompt = result.prompt_token_ids["target"]
-    for ids in as_single_question:
+    for ids in turn_ids:
         assert any(list(prompt[k : k + len(ids)]) == ids for k in range(len(prompt)))
     assert result.prompt_token_ids["prm"] == models.prm.prompt(turns.as_single_question(QUESTION))
 
 
-def test_completions_go_on_with_a_text(client, models):
+def test_completions_continue_a_text(client, models):
     prompts = ["<|user|>" + QUESTION + "<|assistant|>", "Tom has"]
     answer = client.completions.create(model="specs", prompt=prompts, n=2, seed=7, max_tokens=60)
     assert answer.object == "text_completion"
@@ -195,12 +195,12 @@ def test_completions_go_on_with_a_text(client, models):
     ]
     assert [choice.text for choice in answer.choices] == expected
     ids = models.target.prompt(prompts[0], Chat(template=False))
-    assert ids == models.target.prompt(QUESTION)  # laid out by hand as by the template
+    assert ids == models.target.prompt(QUESTION)  # the chat template gives the same ids
     chunks = list(client.completions.create(model="specs", prompt=prompts[0], seed=7, max_tokens=60, stream=True))
     assert "".join(chunk.choices[0].text for chunk in chunks) == expected[0]
 
 
-def test_models_are_named(client):
+def test_models_are_listed_by_name(client):
     names = [model.id for model in client.models.list()]
     assert {"specs", "specs-fast", "beam", "best-of-n", "target", "draft"} <= set(names)
     for name in names:
@@ -210,7 +210,7 @@ def test_models_are_named(client):
 
 
 @pytest.mark.slow
-def test_models_say_what_they_take_and_what_that_is_if_nothing_is_said(client):
+def test_models_list_their_options_and_defaults(client):
     for model in client.models.list():
         said = model.specs["options"]
         extra = {"specs": {"trace": True}}
@@ -225,13 +225,13 @@ def test_models_say_what_they_take_and_what_that_is_if_nothing_is_said(client):
 
 @pytest.mark.slow
 def test_every_model_answers(client):
-    """Those that ask the target for ratings need a vocabulary of whole digits, which the bundled models have."""
+    """Methods with ratings need a target with single digits as tokens, which the bundled target has."""
     for model in client.models.list():
         answer = chat(client, model.id, seed=1, max_tokens=100)
         assert answer.choices[0].finish_reason in ("stop", "length"), model.id
 
 
-def test_an_unknown_model_is_named(client):
+def test_an_unknown_model_is_refused_by_name(client):
     with pytest.raises(openai.NotFoundError) as error:
         chat(client, "gpt-\n4")
     assert error.value.body["code"] == "model_not_found"
@@ -269,7 +269,7 @@ ASKS = {
 
 
 @pytest.mark.parametrize("name", ASKS)
-def test_what_cannot_be_done_is_refused_by_name(client, name):
+def test_unsupported_requests_are_refused_by_name(client, name):
     with pytest.raises(openai.BadRequestError) as error:
         chat(client, extra_body={name: ASKS[name]})
     assert error.value.body["param"].split(".")[0] == name
@@ -278,14 +278,14 @@ def test_what_cannot_be_done_is_refused_by_name(client, name):
 
 
 @pytest.mark.parametrize("name", ["echo", "logprobs", "suffix", "best_of"])
-def test_so_of_completions(client, name):
+def test_unsupported_completions_are_refused_by_name(client, name):
     value = {"echo": True, "logprobs": 1, "suffix": "a", "best_of": 3}[name]
     with pytest.raises(openai.BadRequestError) as error:
         client.completions.create(model="specs", prompt="a", extra_body={name: value})
     assert error.value.body["param"].split(".")[0] == name
 
 
-def test_what_asks_for_nothing_is_taken(client):
+def test_unsupported_fields_with_neutral_values_are_accepted(client):
     neutral = {
         "tools": [], "tool_choice": "none", "frequency_penalty": 0, "presence_penalty": 0.0, "logit_bias": {},
         "logprobs": False, "response_format": {"type": "text"}, "modalities": ["text"], "store": False,
@@ -312,13 +312,13 @@ def test_what_asks_for_nothing_is_taken(client):
         ({"nothing": 1}, "specs.nothing"),
     ],
 )
-def test_options_that_do_not_fit_are_refused_by_name(client, own, param):
+def test_invalid_options_are_refused_by_name(client, own, param):
     with pytest.raises(openai.BadRequestError) as error:
         chat(client, seed=2, extra_body={"specs": own})
     assert error.value.body["param"] == param
 
 
-def test_conversations_that_end_in_nothing_to_solve(client):
+def test_conversations_without_a_question_at_the_end_are_refused(client):
     for messages in (
         [USER, {"role": "assistant", "content": "So"}],
         [{"role": "user", "content": " "}],
@@ -331,7 +331,7 @@ def test_conversations_that_end_in_nothing_to_solve(client):
         assert error.value.body["param"].startswith("messages")
 
 
-def test_a_question_that_no_model_has_room_for(client):
+def test_a_question_beyond_every_context_is_refused(client):
     with pytest.raises(openai.BadRequestError) as error:
         chat(client, messages=[{"role": "user", "content": "nuts " * 20_000}])
     assert error.value.body["code"] == "context_length_exceeded"
@@ -346,7 +346,7 @@ def test_presets_are_models(models):
     assert "quick" in [model["id"] for model in client.get("/v1/models").json()["data"]]
 
 
-def test_caps_of_the_server():
+def test_the_server_caps_tokens_and_candidates():
     client = http_client(ServerSettings(request_limits=RequestLimits(n=4, tokens=10)))
     assert (
         client.post("/v1/chat/completions", json=chat_body("q", max_tokens=11)).json()["error"]["param"] == "max_tokens"
@@ -355,7 +355,7 @@ def test_caps_of_the_server():
     assert client.post("/v1/chat/completions", json=chat_body("q", max_tokens=10, specs={"n": 4})).status_code == 200
 
 
-def test_a_full_queue_is_a_429_with_a_time(models):
+def test_a_full_queue_answers_429_with_a_time_to_wait(models):
     client = http_client(max_waiting=1)
     answer = client.post("/v1/chat/completions", json=chat_body("q", n=3))
     assert answer.status_code == 429
@@ -364,7 +364,7 @@ def test_a_full_queue_is_a_429_with_a_time(models):
     assert client.post("/v1/chat/completions", json=chat_body("q", n=2)).status_code == 200
 
 
-def test_an_engine_that_fails_is_a_502_and_counts_as_failed():
+def test_an_engine_that_fails_answers_502_and_is_counted_as_failed():
     from specs.errors import EngineError
 
     def failing(ids):
@@ -382,8 +382,8 @@ def test_an_engine_that_fails_is_a_502_and_counts_as_failed():
 
 
 @pytest.mark.parametrize(("role", "begun"), [("draft", (1,)), ("target", (1, 1))])
-def test_numbers_that_are_none_are_a_502_and_the_server_goes_on(role, begun):
-    """In a part of the solves: those that come to it."""
+def test_invalid_logits_answer_502_and_the_server_continues(role, begun):
+    """Only some solves meet them."""
 
     def sometimes(ids):
         row = toy.table(3, end=-6.0)(ids)
@@ -401,13 +401,13 @@ def test_numbers_that_are_none_are_a_502_and_the_server_goes_on(role, begun):
     assert set(statuses) == {200, 502}
 
 
-def test_a_reward_that_is_none_is_a_502(models):
+def test_an_invalid_reward_answers_502(models):
     answer = http_client(rate=lambda steps: math.nan).post("/v1/chat/completions", json=chat_body("q"))
     assert answer.status_code == 502
     assert "r: rewards are not finite (NaN)" in answer.json()["error"]["message"]
 
 
-def test_metrics_count_what_happened(models):
+def test_metrics_count_solves_steps_and_tokens(models):
     client = http_client(models=models)
     result = api.solve(QUESTION, models, seed=1)
     answer = client.post("/v1/chat/completions", json=chat_body(QUESTION, max_tokens=2048)).json()
@@ -425,7 +425,7 @@ def test_metrics_count_what_happened(models):
     assert values['specs_requests_total{route="/v1/chat/completions",status="200"}'] == 1
 
 
-def test_the_document_describes_what_is_taken(address):
+def test_the_openapi_document_describes_what_is_accepted(address):
     document = httpx2.get(f"{address}/openapi.json").json()
     assert {"/v1/chat/completions", "/v1/completions", "/v1/models", "/health", "/version"} <= set(document["paths"])
     assert "422" not in json.dumps(document["paths"])
@@ -433,7 +433,7 @@ def test_the_document_describes_what_is_taken(address):
     assert set(fields) == set(ChatRequest.model_fields)
 
 
-def test_every_reason_is_of_a_field():
+def test_every_refusal_belongs_to_a_field():
     fields = {*ChatRequest.model_fields, *CompletionRequest.model_fields, "tool_calls"}
     assert set(UNSUPPORTED) <= fields
     assert all(re.match("^[a-z]", why) for why in UNSUPPORTED.values())

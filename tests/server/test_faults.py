@@ -1,4 +1,4 @@
-"""Clients that read slowly or leave, and a server that is told to stop, on real sockets and a real process."""
+"""Clients that read slowly or disconnect, and servers that are told to stop, with real sockets and processes."""
 
 import json
 import signal
@@ -12,9 +12,9 @@ from specs.bundled.problems import generate
 QUESTION = "Maya has 12 shells. She buys 3 bags with 5 shells in each bag. How many shells does Maya have now?"
 CHAT = "/v1/chat/completions"
 HARD = generate("hard", 1_000_007).question
-# Fourteen steps of a second and more each: nobody waits for its end.
+# Fourteen steps of over a second each: no test waits for the end.
 LONG = {"model": "specs", "temperature": 2, "specs": {"n": 256, "max_steps": 1000}}
-# Half a megabyte: every candidate of every step of twelve answers.
+# Half a megabyte: all candidates of all steps of twelve answers.
 LARGE = {"n": 12, "stream": True, "specs": {"n": 16, "trace": True}}
 
 
@@ -30,7 +30,7 @@ def served(tmp_path_factory):
 
 @pytest.fixture
 def own(tmp_path):
-    """`own(*flags)`: a server of this test's own, to be told to stop."""
+    """`own(*flags)`: a server for this test only, which may be told to stop."""
     servers = []
 
     def start(*flags):
@@ -43,12 +43,12 @@ def own(tmp_path):
 
 
 def streamed(answer):
-    """The parts of a stream that came whole; the last one is [DONE]."""
+    """The complete events of a stream, the last of which is [DONE]."""
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200")
     text = body
     parts = []
-    while True:  # chunked
+    while True:  # chunked encoding
         size, _, text = text.partition(b"\r\n")
         if not (length := int(size, 16)):
             break
@@ -71,13 +71,13 @@ def text_of(events, choice=0):
 
 
 def ended(events):
-    """Finish reasons by choice."""
+    """Finish reason of each choice."""
     said = [one for event in events for one in event.get("choices", ()) if one["finish_reason"] is not None]
     return {one["index"]: one["finish_reason"] for one in said}
 
 
-def test_a_slow_reader_holds_nobody_up_and_gets_its_answer_whole_when_it_reads(served):
-    """Its solves end while it reads nothing, others are served meanwhile, and all of it is there at last."""
+def test_a_slow_reader_delays_nobody_and_gets_its_whole_answer_once_it_reads(served):
+    """Its solves end although it reads nothing, others are served meanwhile, and its answer is complete in the end."""
     before = served.metric("specs_solves_total")
     with served.connect(narrow=True) as slow, served.client() as client:
         slow.sendall(post_bytes(CHAT, chat_body(QUESTION, **LARGE)))
@@ -95,8 +95,8 @@ def test_a_slow_reader_holds_nobody_up_and_gets_its_answer_whole_when_it_reads(s
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_who_leaves_ends_its_solve_within_a_step(served, stream):
-    """Running: counted as cancelled, and the next one goes on at once."""
+def test_a_client_that_disconnects_ends_its_solve_within_a_step(served, stream):
+    """The running solve counts as cancelled, and the next one starts at once."""
     cancelled = served.metric("specs_solves_total", finish="cancelled")
     steps = served.metric("specs_steps_total")
     with served.connect() as raw:
@@ -112,7 +112,7 @@ def test_who_leaves_ends_its_solve_within_a_step(served, stream):
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_who_leaves_the_queue_is_never_solved(served, stream):
+def test_the_solve_of_a_client_that_leaves_the_queue_never_starts(served, stream):
     solves = served.metric("specs_solves_total")
     with served.connect() as first:
         first.sendall(post_bytes(CHAT, chat_body(HARD, **LONG)))
@@ -127,8 +127,8 @@ def test_who_leaves_the_queue_is_never_solved(served, stream):
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_a_deadline_holds_in_the_queue(served, stream):
-    """Who waits longer than that is told so, while the solve before it still runs."""
+def test_a_deadline_also_holds_in_the_queue(served, stream):
+    """A request that waits longer than its deadline is told so, while the solve before it still runs."""
     served.until(lambda: served.metric("specs_running") == 0)
     with served.connect() as first, served.client() as client:
         first.sendall(post_bytes(CHAT, chat_body(HARD, **LONG)))
@@ -144,8 +144,8 @@ def test_a_deadline_holds_in_the_queue(served, stream):
         assert answer.json()["error"]["code"] == "deadline"
 
 
-def test_a_server_that_is_told_to_stop_ends_its_streams_well(own):
-    """Who runs gets what there is, who waits 503, new ones nothing; it exits with 0 within its grace."""
+def test_a_server_that_is_told_to_stop_ends_its_streams_properly(own):
+    """Running solves return what they have, waiting ones get 503, new ones no connection; it exits with 0 in time."""
     server = own("--grace=1")
     with server.connect() as running, server.connect() as waiting, server.connect() as idle:
         running.sendall(post_bytes(CHAT, chat_body(HARD, **LONG, stream=True)))
@@ -169,14 +169,14 @@ def test_a_server_that_is_told_to_stop_ends_its_streams_well(own):
     assert [line["event"] for line in server.lines()][-1] == "stopped"
 
 
-def test_a_solve_that_ends_within_the_grace_is_whole(own):
+def test_a_solve_that_ends_within_the_grace_is_complete(own):
     server = own("--grace=60")
     body = chat_body(QUESTION, stream=True, specs={"n": 64})
     with server.client() as client:
         alone = client.post(CHAT, json=chat_body(QUESTION, specs={"n": 64})).json()["choices"][0]["message"]["content"]
     with server.connect() as running:
         running.sendall(post_bytes(CHAT, body))
-        answer = running.recv(1 << 16)  # the first part comes as soon as it is taken on
+        answer = running.recv(1 << 16)  # the first event is sent when the request is accepted
         server.signal(signal.SIGTERM)
         events = streamed(answer + read_all(running))
         assert server.process.wait(WAIT_S) == 0
@@ -185,8 +185,8 @@ def test_a_solve_that_ends_within_the_grace_is_whole(own):
 
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_signal_ends_it_at_once(own, second):
-    """While a solve of a minute runs and there is an hour of grace."""
+def test_a_second_signal_ends_the_server_at_once(own, second):
+    """Although a solve of a minute runs and the grace is an hour."""
     server = own("--grace=3600")
     with server.connect() as running:
         running.sendall(post_bytes(CHAT, chat_body(HARD, **LONG)))
@@ -200,7 +200,7 @@ def test_a_second_signal_ends_it_at_once(own, second):
         assert server.process.wait(WAIT_S) == 0
 
 
-def test_who_never_reads_does_not_keep_it_from_stopping(own):
+def test_a_client_that_never_reads_does_not_keep_the_server_from_stopping(own):
     server = own("--grace=0")
     with server.connect(narrow=True) as slow:
         slow.sendall(post_bytes(CHAT, chat_body(QUESTION, **LARGE)))

@@ -1,4 +1,4 @@
-"""2,000 requests that nobody means well, against a real process: refused by name, and nothing else happens."""
+"""2,000 hostile requests to a real process: each is refused by name, with no side effects."""
 
 import ast
 import json
@@ -38,9 +38,9 @@ def served(tmp_path_factory):
 
 
 def answer_to(server, case):
-    """Status (0: none), headers and body."""
+    """Status (0: no answer), headers and body."""
     with server.connect() as raw:
-        with suppress(BrokenPipeError, ConnectionResetError):  # it may answer and close before it has read all
+        with suppress(BrokenPipeError, ConnectionResetError):  # the server may answer before it has read everything
             raw.sendall(case.data)
         if case.leave:
             raw.shutdown(socket.SHUT_WR)
@@ -57,10 +57,10 @@ def answer_to(server, case):
 
 
 def check(case, status, headers, body):
-    """The laws of every single answer."""
+    """Conditions on every single answer."""
     assert status in case.statuses, f"{case.name}: {status} {body[:300]}"
     if "x-request-id" not in headers:
-        assert status in (0, 400), case.name  # no HTTP, so the application never saw it
+        assert status in (0, 400), case.name  # no HTTP: the application never saw it
         return
     assert MARK not in str(headers), case.name
     if status < 400 or not body:
@@ -90,11 +90,11 @@ def files(folder):
 
 
 def test_hostile_requests(served):
-    """Each is refused by name or served; then all that a request could have left behind is looked for."""
+    """Each request is refused by name or served; afterwards the test looks for anything that a request left behind."""
     hostile = cases(SEED)
     assert len(hostile) >= 2000
     expected, notes = good(served), served.folder.with_name("notes")
-    # The most that one of them takes is taken now, so that what grows later grows by their number.
+    # Take the largest request's memory now, so that later growth depends on the number of requests.
     assert answer_to(served, next(case for case in hostile if case.name == "long question"))[0] == 400
     before, noted, memory = files(served.folder), notes.stat().st_size, served.memory_kb()
     open_files = len(os.listdir(f"/proc/{served.process.pid}/fd"))
@@ -104,7 +104,7 @@ def test_hostile_requests(served):
             assert good(served) == expected
     assert good(served) == expected
 
-    # Nothing is left under way; nothing was written, started or called, and only Python's own modules were read.
+    # No solve is left; no file was written, no process started, and only Python's own modules were read.
     served.until(lambda: served.metric("specs_running") == served.metric("specs_waiting") == 0)
     served.until(lambda: len(os.listdir(f"/proc/{served.process.pid}/fd")) <= open_files)
     assert served.memory_kb() - memory < GROWTH_KB
@@ -115,15 +115,15 @@ def test_hostile_requests(served):
         assert not flags & WRITES, line
         assert str(path).endswith((".py", ".pyc", ".so")), line
 
-    # The log is JSON line by line, without a word of a client, and knows of no defect.
+    # Every line of the log is JSON, holds no text of a client, and reports no defect.
     assert MARK not in served.log.read_text()
     lines = served.lines()
     assert {line["event"] for line in lines} <= {"started", "request", *UVICORN}
     assert max(line.get("status", 0) for line in lines) < 500
 
 
-def test_long_questions_at_the_same_time_take_the_memory_of_one(served):
-    """Read in as many threads as come at a time, they took 40 MB each, and kept them."""
+def test_concurrent_long_questions_take_the_memory_of_one(served):
+    """When each was read in a thread of its own, each took 40 MB, which was not released."""
     long = next(case for case in cases(SEED) if case.name == "long question")
     assert answer_to(served, long)[0] == 400
     memory = served.memory_kb()
@@ -133,8 +133,8 @@ def test_long_questions_at_the_same_time_take_the_memory_of_one(served):
     assert served.memory_kb() - memory < GROWTH_KB
 
 
-def test_who_hangs_up_hard_or_sends_half_and_stays_does_no_harm(served):
-    """RST in the middle of requests and answers, and 50 connections that say half of something and stay."""
+def test_clients_that_reset_or_stall_a_connection_do_no_harm(served):
+    """RST in the middle of requests and answers, and 50 connections that send half a request and stay open."""
     whole = next(case.data for case in cases(SEED) if case.name.startswith("special"))
     for k in range(100):
         with served.connect() as raw:

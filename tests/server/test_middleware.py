@@ -1,4 +1,4 @@
-"""What stands before every route: ids, keys, rates, sizes, hosts, and a log without a client's words."""
+"""The checks before every route: ids, keys, rates, sizes and hosts; and a log without text of clients."""
 
 import json
 
@@ -23,7 +23,7 @@ def post(client, **headers):
     return client.post("/v1/chat/completions", json=chat_body("q"), headers=headers)
 
 
-def test_without_a_valid_key_nothing_under_v1_is_answered():
+def test_without_a_valid_key_no_route_under_v1_answers():
     client = http_client(ServerSettings(AccessRules(keys=KEYS)))
     wrong = ["", "Bearer", "Bearer one-ke", "Bearer one-keyy", "Basic one-key", "one-key", "Bearer one-key another-key"]
     for sent in wrong:
@@ -37,7 +37,7 @@ def test_without_a_valid_key_nothing_under_v1_is_answered():
     assert b'specs_rejected_total{reason="key"} 14.0' in client.get("/metrics").content
 
 
-def test_keys_of_a_file():
+def test_keys_are_read_from_a_file():
     assert parse_keys("# people\n one \n\ntwo\n") == ("one", "two")
 
 
@@ -45,8 +45,8 @@ def test_keys_of_a_file():
     per_minute=st.floats(0.1, 600),
     gaps=st.lists(st.floats(0, 30), min_size=1, max_size=80),
 )
-def test_no_minute_has_more_than_twice_its_share_and_the_long_run_has_just_it(per_minute, gaps):
-    """A token bucket: what was let in during any time t is at most a minute's worth and t's worth more."""
+def test_the_rate_limit_allows_a_burst_of_one_minute_s_requests_and_no_more(per_minute, gaps):
+    """A token bucket: in any time t, at most the requests of one minute and those of t are accepted."""
     now = 0.0
     rates = RateLimiter(per_minute, lambda: now)
     let_in = []
@@ -63,7 +63,7 @@ def test_no_minute_has_more_than_twice_its_share_and_the_long_run_has_just_it(pe
     assert let_in[0] == gaps[0]
 
 
-def test_who_waits_as_told_is_let_in_and_others_are_not_held_up():
+def test_a_client_that_waits_as_told_is_accepted_and_others_are_not_delayed():
     now = 0.0
     rates = RateLimiter(6, lambda: now)
     assert [rates.wait_s("a") for _ in range(6)] == [0] * 6
@@ -73,7 +73,7 @@ def test_who_waits_as_told_is_let_in_and_others_are_not_held_up():
     assert rates.wait_s("a") == 0
 
 
-def test_too_many_requests_are_told_when_to_come_back():
+def test_the_answer_to_too_many_requests_says_when_to_retry():
     client = http_client(ServerSettings(AccessRules(per_minute=2)))
     assert [post(client).status_code for _ in range(3)] == [200, 200, 429]
     answer = post(client)
@@ -82,7 +82,7 @@ def test_too_many_requests_are_told_when_to_come_back():
     assert client.get("/health").status_code == 200
 
 
-def test_bodies_that_are_too_large_are_refused_whatever_they_say_of_themselves():
+def test_bodies_that_are_too_large_are_refused_whatever_their_content_length():
     client = http_client(ServerSettings(AccessRules(max_bytes=500)))
     assert post(client).status_code == 200
     large = json.dumps(chat_body("q" * 500)).encode()
@@ -96,8 +96,8 @@ def test_bodies_that_are_too_large_are_refused_whatever_they_say_of_themselves()
         assert answer.json()["error"]["code"] == "too_large"
 
 
-def test_pages_of_other_sites_cannot_reach_a_server_on_this_machine():
-    """Neither by a name that they have pointed here, nor by a form, which cannot send JSON as such."""
+def test_pages_of_other_sites_cannot_use_a_local_server():
+    """Neither through a host name that points to this machine, nor through a form, which cannot send a JSON type."""
     client = http_client(ServerSettings(hosts=("localhost",)))
     assert client.get("/health", headers={"host": "evil.example"}).status_code == 400
     assert client.get("/health", headers={"host": "localhost:8080"}).status_code == 200
@@ -108,7 +108,7 @@ def test_pages_of_other_sites_cannot_reach_a_server_on_this_machine():
     assert "access-control-allow-origin" not in client.get("/v1/models", headers={"host": "localhost"}).headers
 
 
-def test_every_answer_has_an_id_its_own_or_the_clients():
+def test_every_answer_has_a_request_id():
     client = http_client()
     assert post(client, **{"x-request-id": "mine-1"}).headers["x-request-id"] == "mine-1"
     for bad in ("a b", "x" * 129, "<script>", "a/../b"):
@@ -116,7 +116,7 @@ def test_every_answer_has_an_id_its_own_or_the_clients():
         assert found.startswith("req-")
 
 
-def test_the_log_has_a_line_a_request_and_no_words_of_a_client():
+def test_the_log_has_a_line_for_each_request_without_text_of_clients():
     with captured_log() as lines:
         client = http_client()
         client.post("/v1/chat/completions", json=chat_body("secret words"), headers={"x-request-id": "id-7"})
@@ -127,7 +127,7 @@ def test_the_log_has_a_line_a_request_and_no_words_of_a_client():
     assert "secret" not in json.dumps([one, other])
 
 
-def test_the_log_has_questions_and_answers_where_that_was_asked_for():
+def test_the_log_has_questions_and_answers_if_so_configured():
     with captured_log() as lines:
         http_client(ServerSettings(log_prompts=True)).post("/v1/chat/completions", json=chat_body("my words"))
     (line,) = lines()
@@ -136,11 +136,11 @@ def test_the_log_has_questions_and_answers_where_that_was_asked_for():
 
 
 class Panic(BaseException):
-    """As a library in Rust raises it: no `Exception`."""
+    """Not an `Exception`, like the panics of libraries in Rust."""
 
 
 @pytest.mark.parametrize("kind", [ZeroDivisionError, Panic])
-def test_a_defect_is_a_500_with_an_error_body_and_a_traceback_in_the_log(kind):
+def test_a_defect_answers_500_with_an_error_body_and_logs_its_traceback(kind):
     def broken(ids):
         raise kind("a defect")
 
@@ -154,7 +154,7 @@ def test_a_defect_is_a_500_with_an_error_body_and_a_traceback_in_the_log(kind):
 
 
 @pytest.mark.parametrize("kind", [ValueError, Panic])
-def test_a_defect_in_the_first_solve_keeps_no_server_from_starting(kind):
+def test_a_defect_in_the_trial_solve_does_not_keep_the_server_from_starting(kind):
     def broken(ids):
         raise kind("a defect\nof two lines")
 

@@ -1,4 +1,4 @@
-"""The parts of an answer join to its text, cut before the first stop string, however its steps are cut."""
+"""Streamed parts join to the answer, cut before the first stop string, however its steps are cut."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -21,7 +21,7 @@ def record(text, accepted=True, kept=None):
 
 
 def parts(texts, stop=()):
-    """What is shown after each step, and at the end."""
+    """The text shown after each step and at the end."""
     output = Output(stop)
     shown = [output.feed(record(text)) for text in texts]
     return [*shown, output.end(replace(RESULT, text=readable("".join(texts))))], output
@@ -45,7 +45,7 @@ def test_the_parts_join_to_the_text_before_the_first_stop(texts, stop):
 
 @settings(max_examples=200)
 @given(st.text(max_size=20), st.lists(st.integers(0, 60), max_size=5))
-def test_characters_that_steps_cut_in_two_are_shown_whole(text, places):
+def test_characters_split_between_steps_are_shown_whole(text, places):
     data = text.encode("utf-8", "replace")
     cuts = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
     texts = [data[a:b].decode("utf-8", "surrogateescape") for a, b in pairwise(cuts)]
@@ -54,24 +54,24 @@ def test_characters_that_steps_cut_in_two_are_shown_whole(text, places):
     assert all("\ufffd" not in part for part in shown) or "\ufffd" in text
 
 
-def test_nothing_is_shown_that_a_later_step_makes_part_of_a_stop():
+def test_text_that_may_begin_a_stop_string_is_held_back():
     shown, output = parts(["ab EN", "D c"], ["END"])
     assert shown == ["ab ", "", ""]
     assert output.stopped
 
 
-def test_what_might_have_been_a_stop_is_shown_in_the_end():
+def test_held_back_text_that_is_no_stop_string_is_shown_at_the_end():
     assert parts(["ab EN"], ["END"])[0] == ["ab ", "EN"]
 
 
-def test_steps_that_were_thrown_away_or_may_be_are_not_shown_before_the_end():
+def test_rejected_steps_and_steps_of_searches_are_not_shown_before_the_end():
     output = Output()
     assert output.feed(record("a", accepted=False)) == ""
     assert output.feed(record("b", kept=(0,))) == ""
     assert output.end(replace(RESULT, text="c")) == "c"
 
 
-def test_streams_of_all_kinds_of_methods_join_to_their_texts():
+def test_streams_of_every_kind_of_method_join_to_their_text():
     for name in ("specs", "beam", "dvts", "best-of-n", "rsd", "target"):
         output = Output()
         running = api.stream("q", toy.models(), name, max_steps=4, max_step_tokens=4, temperature=0.9)

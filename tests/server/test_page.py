@@ -1,4 +1,4 @@
-"""The page, in a browser against the server that `specs serve` starts: what a person sees is what was recorded."""
+"""The web page, in a browser, with a server started by `specs serve`: it shows what the trace records."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HOSTILE = (
 
 @contextmanager
 def served(*options, keys=""):
-    """`specs serve` on the bundled models and a free port: the process and its address."""
+    """Start `specs serve` with the bundled models on a free port; yields the process and its address."""
     command = [sys.executable, "-m", "specs", "serve", "--port", "0", *options]
     environment = {**os.environ, "SPECS_SERVER_KEYS": keys, "HF_HUB_OFFLINE": "1"}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
@@ -62,7 +62,7 @@ def browser():
 
 @pytest.fixture
 def tab(browser):
-    """Opens pages; at the end none of them may have failed, broken its policy or asked anybody else."""
+    """Opens pages; at the end no page may have reported an error, violated its policy or loaded from another origin."""
     contexts, troubles = [], []
 
     def opened(url, **options):
@@ -84,7 +84,7 @@ def tab(browser):
 
 
 def _broken(said):
-    """Whether the console speaks of more than an HTTP status, which the page shows."""
+    """Whether a console message is more than an HTTP status, which the page itself shows."""
     return said.type in ("error", "warning") and "Failed to load resource" not in said.text
 
 
@@ -94,7 +94,7 @@ def _away(url, origin):
 
 @pytest.fixture(scope="module")
 def traces(tmp_path_factory):
-    """A folder with a solve that switches writers, one of beam, and one whose texts are hostile."""
+    """A folder with traces: a solve that switches writers, one of beam, and one whose texts are hostile."""
     folder = tmp_path_factory.mktemp("traces")
     options = ["--seed", "3", "--json", "--trace"]
     rewriting = ["--method", "specs:start=target:tau=0.999:deferral=rewrite"]
@@ -112,14 +112,14 @@ def traces(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def written(traces):
-    """The two first as one page on disk."""
+    """The first two as one page on disk."""
     both = [json.loads((traces / name).read_text()) for name in ("specs.json", "beam.json")]
     (traces / "both.html").write_text(html(both))
     return (traces / "both.html").as_uri()
 
 
 def solve(page, question=SWITCHED, **options):
-    """Ask, and wait for the end."""
+    """Ask a question and wait for the end of the solve."""
     page.get_by_label("Question").fill(question)
     if options:
         page.get_by_role("button", name="Options").click()
@@ -134,14 +134,14 @@ def ended(page):
 
 
 def saved(page):
-    """The traces shown, as the page hands them out."""
+    """The traces on the page, as it exports them."""
     with page.expect_download() as download:
         page.get_by_role("button", name="Save trace").click()
     return [json.loads(line) for line in Path(download.value.path()).read_text().splitlines()]
 
 
 def steps_of(article):
-    """What the table says: for each step its writer, fate and rows [words, times, reward, log p/q, chance]."""
+    """The table on the page: for each step its writer, fate and rows [words, times, reward, log p/q, chance]."""
     return article.locator("tbody[role=rowgroup]").evaluate_all(
         """bodies => bodies.map((body) => ({
             writer: body.querySelector(".head .draft, .head .target").textContent,
@@ -156,7 +156,7 @@ def steps_of(article):
 
 
 def same_as(shown, trace):
-    """Holds what the table says against the record."""
+    """Compare the table with the record."""
     assert [step["writer"] for step in shown] == [step["writer"] for step in trace["steps"]]
     assert [step["thrown"] for step in shown] == [not step["accepted"] for step in trace["steps"]]
     for seen, step in zip(shown, trace["steps"], strict=True):
@@ -179,7 +179,7 @@ def _ratio(step, one):
     return f"{one['log_p'] - one['log_q']:+.2f}".replace("-", "−")
 
 
-def test_a_solve_is_shown_as_it_was_recorded_and_told_step_by_step(address, tab):
+def test_a_solve_is_shown_as_recorded_and_announced_step_by_step(address, tab):
     page = tab(address)
     page.evaluate(
         """() => {
@@ -197,15 +197,15 @@ def test_a_solve_is_shown_as_it_was_recorded_and_told_step_by_step(address, tab)
     value, unit = article.locator("dl.facts dd").nth(1).inner_text().splitlines()[0].split()
     assert float(value) * {"ms": 1e-3, "s": 1}[unit] == pytest.approx(trace["latency_s"], rel=0.01)
     heard = page.evaluate("heard")
-    as_single_question = [one["text"].strip() for one in trace["steps"]]
-    assert [line.partition(": ")[2] for line in heard[:-1]] == as_single_question
+    step_texts = [one["text"].strip() for one in trace["steps"]]
+    assert [line.partition(": ")[2] for line in heard[:-1]] == step_texts
     assert heard[-1].startswith(f"specs: answer {trace['answer']}")
     for role, use in trace["usage"].items():
         row = article.locator(".tokens tbody tr", has=page.locator(f"th.{role}"))
         assert row.locator("td").first.inner_text() == f"{use['processed']:,}"
 
 
-def test_another_method_writes_otherwise_and_beam_is_not_compared_with_itself(address, tab):
+def test_another_method_writes_differently_and_beam_is_not_compared_with_itself(address, tab):
     page = tab(address)
     page.get_by_label("Method").select_option("target")
     assert page.locator("#hint").inner_text() == "one sample of the target"
@@ -237,7 +237,7 @@ def test_only_options_that_the_method_has_are_shown_and_sent(address, tab):
     assert (trace["method"], trace["settings"]["method"]["n"]) == ("beam", 3)
 
 
-def test_beside_beam_on_one_axis_with_the_same_seed(address, tab):
+def test_a_method_and_beam_are_shown_on_one_axis_with_the_same_seed(address, tab):
     page = tab(address)
     page.get_by_label("Method").select_option("specs-fast")
     page.get_by_label("compare with beam").check()
@@ -255,7 +255,7 @@ def test_beside_beam_on_one_axis_with_the_same_seed(address, tab):
     assert ("the answer is the same" in page.locator("#verdict").inner_text()) == (first["answer"] == second["answer"])
 
 
-def test_what_the_server_refuses_is_shown_in_its_words(address, tab):
+def test_a_refusal_of_the_server_is_shown_with_its_message(address, tab):
     page = tab(address)
     solve(page, n=1000)
     assert re.match(r"400: .*\bn\b", page.get_by_role("article").locator(".trouble").inner_text())
@@ -265,7 +265,7 @@ def test_what_the_server_refuses_is_shown_in_its_words(address, tab):
     assert {len(step["candidates"]) for step in saved(page)[0]["steps"]} <= {2}
 
 
-def test_who_asks_too_often_is_told_when_to_come_back(tab):
+def test_a_client_that_asks_too_often_is_told_when_to_retry(tab):
     with served("--rate", "1") as (_, url):
         page = tab(url)
         page.locator("#method option").first.wait_for(state="attached")
@@ -275,7 +275,7 @@ def test_who_asks_too_often_is_told_when_to_come_back(tab):
         assert page.locator("#said").inner_text() == f"specs: {shown}"
 
 
-def test_stop_ends_the_solve_on_the_server_too(address, tab):
+def test_stop_also_ends_the_solve_on_the_server(address, tab):
     page = tab(address)
     page.get_by_label("Method").select_option("best-of-n")
     page.get_by_label("Question").fill(SWITCHED)
@@ -293,7 +293,7 @@ def test_stop_ends_the_solve_on_the_server_too(address, tab):
         assert json.load(reply)["running"] == 0
 
 
-def test_a_key_is_asked_for_until_the_server_takes_it(tab):
+def test_the_page_asks_for_a_key_until_the_server_accepts_it(tab):
     with served(keys="open sesame") as (_, url):
         page = tab(url)
         dialog = page.get_by_role("dialog")
@@ -310,7 +310,7 @@ def test_a_key_is_asked_for_until_the_server_takes_it(tab):
         assert "401" in other.locator("#trouble").inner_text()
 
 
-def test_a_server_that_is_gone_is_named(tab):
+def test_a_server_that_does_not_answer_is_named(tab):
     with served() as (process, url):
         page = tab(url)
         page.locator("#method option").first.wait_for(state="attached")
@@ -320,7 +320,7 @@ def test_a_server_that_is_gone_is_named(tab):
         assert "cannot be reached" in page.get_by_role("article").locator(".trouble").inner_text()
 
 
-def test_traces_are_opened_by_picker_and_drop_and_chosen_from(address, traces, tmp_path, tab):
+def test_traces_are_opened_by_picker_and_drop_and_one_is_chosen(address, traces, tmp_path, tab):
     page = tab(address)
     both = [json.loads((traces / name).read_text()) for name in ("specs.json", "beam.json")]
     with gzip.open(tmp_path / "both.jsonl.gz", "wt") as file:
@@ -369,7 +369,7 @@ def test_a_file_that_is_no_trace_is_refused_by_name(change, message, written, tr
     assert page.get_by_role("article").count() == 2
 
 
-def test_what_a_model_wrote_stays_text(address, traces, tab):
+def test_text_that_a_model_wrote_is_not_interpreted(address, traces, tab):
     trace = json.loads((traces / "hostile.json").read_text())
     (traces / "hostile.html").write_text(html([trace]))
     live = tab(address)
@@ -387,7 +387,7 @@ def test_what_a_model_wrote_stays_text(address, traces, tab):
 
 
 @pytest.mark.parametrize("value", ["inf", "-inf", "nan", 1e308, -1.0, 0])
-def test_numbers_beyond_sense_do_not_stop_the_page(value, written, traces, tab):
+def test_extreme_numbers_do_not_break_the_page(value, written, traces, tab):
     trace = json.loads((traces / "specs.json").read_text())
     for step in trace["steps"]:
         step["seconds"] = dict.fromkeys(step["seconds"], value)
@@ -398,14 +398,14 @@ def test_numbers_beyond_sense_do_not_stop_the_page(value, written, traces, tab):
     page = tab(written)
     settings = {**trace["settings"], "method": {**trace["settings"]["method"], "tau": value, "switch_on": "trace"}}
     strange = {**trace, "latency_s": value, "settings": settings}
-    flat = {**settings["limits"], **settings["sampling"], **settings["method"]}  # as version 1 wrote them
+    flat = {**settings["limits"], **settings["sampling"], **settings["method"]}  # the flat settings of version 1
     text = json.dumps(strange) + "\n" + json.dumps({**strange, "method": "beam", "settings": flat})
     page.locator("#file").set_input_files({"name": "t.jsonl", "mimeType": "", "buffer": text.encode()})
     page.locator("#first option").nth(3).wait_for(state="attached")
     assert [len(steps_of(article)) for article in page.get_by_role("article").all()] == [len(trace["steps"])] * 2
 
 
-def test_solves_that_came_to_nothing_are_shown(written, traces, tab):
+def test_solves_without_an_answer_are_shown(written, traces, tab):
     trace = json.loads((traces / "specs.json").read_text()) | {"answer": None, "time_to_first_step_s": None}
     page = tab(written)
     for change in (
@@ -426,7 +426,7 @@ def test_solves_that_came_to_nothing_are_shown(written, traces, tab):
         assert article.locator(".state").inner_text() == f"ended by: {ended_by}"
 
 
-def test_the_policy_is_sent_and_stops_what_is_not_the_pages_own(address, written, browser):
+def test_the_content_security_policy_is_sent_and_blocks_foreign_scripts(address, written, browser):
     with urlopen(address) as reply:
         assert reply.headers["Content-Security-Policy"] == POLICY
     for url in (address, written):
@@ -443,7 +443,7 @@ def test_the_policy_is_sent_and_stops_what_is_not_the_pages_own(address, written
         page.close()
 
 
-def test_nothing_moves_sideways_on_a_narrow_window(address, written, traces, tab):
+def test_a_narrow_window_does_not_scroll_sideways(address, written, traces, tab):
     narrow = {"viewport": {"width": 360, "height": 700}}
     live = tab(address, **narrow)
     solve(live, "x" * 400, n=3)
@@ -459,7 +459,7 @@ def test_nothing_moves_sideways_on_a_narrow_window(address, written, traces, tab
         assert outside == []
 
 
-def test_all_of_it_by_keyboard(address, tab):
+def test_everything_works_by_keyboard(address, tab):
     page = tab(address)
     page.locator("#method option").first.wait_for(state="attached")
 
@@ -536,7 +536,7 @@ CONTRASTS = """() => {
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_text_stands_out_from_its_ground(scheme, address, traces, written, tab):
+def test_every_text_has_enough_contrast(scheme, address, traces, written, tab):
     live = tab(address, color_scheme=scheme)
     solve(live)
     live.locator("#file").set_input_files({"name": "bad.json", "mimeType": "", "buffer": b"{"})
@@ -553,7 +553,7 @@ def test_every_text_stands_out_from_its_ground(scheme, address, traces, written,
     assert (max(map(int, re.findall(r"\d+", grounds.pop()))) < 60) == (scheme == "dark")
 
 
-def test_colours_of_bars_and_dots_stand_out_too(written, tab):
+def test_colours_of_bars_and_dots_have_enough_contrast(written, tab):
     for scheme in ("light", "dark"):
         page = tab(written, color_scheme=scheme)
         found = page.evaluate(
@@ -575,7 +575,7 @@ def _luminance(colour):
     return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
-def test_who_wants_no_motion_gets_none(address, tab):
+def test_there_is_no_animation_if_the_user_wants_none(address, tab):
     page = tab(address, reduced_motion="reduce")
     page.evaluate(
         """() => {

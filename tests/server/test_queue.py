@@ -1,4 +1,4 @@
-"""The line of solves: never too many, nobody forgotten, clients in turn."""
+"""The queue of solves: its limits hold, every client gets its turn, and clients alternate."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ def on_loop(work):
     return asyncio.run(work())
 
 
-def test_clients_take_turns_whoever_came_first_with_however_much():
+def test_clients_take_turns_however_many_solves_each_asks_for():
     async def work():
         queue, order = SolveQueue(1, 20), []
 
@@ -31,7 +31,7 @@ def test_clients_take_turns_whoever_came_first_with_however_much():
         await asyncio.gather(*(solve(client, place) for client, place in places))
         return order
 
-    # The first of a's goes at once, before anyone else is there.
+    # The first solve of a starts at once, before any other client is there.
     assert on_loop(work) == ["a", "a", "b", "c", "a", "b", "a", "a"]
 
 
@@ -41,7 +41,7 @@ def test_clients_take_turns_whoever_came_first_with_however_much():
     max_waiting=st.integers(0, 4),
     moves=st.lists(st.tuples(st.sampled_from(["take", "leave"]), st.integers(0, 3), st.integers(1, 3)), max_size=40),
 )
-def test_never_more_run_or_wait_than_may_and_no_free_slot_while_someone_waits(max_running, max_waiting, moves):
+def test_limits_hold_and_no_slot_is_free_while_a_solve_waits(max_running, max_waiting, moves):
     async def work():
         queue, held = SolveQueue(max_running, max_waiting), []
         for move, which, wanted in moves:
@@ -56,7 +56,7 @@ def test_never_more_run_or_wait_than_may_and_no_free_slot_while_someone_waits(ma
             elif held:
                 place = held.pop(which % len(held))
                 place.leave()
-                place.leave()  # again is nothing
+                place.leave()  # idempotent
             assert 0 <= queue.running <= max_running
             assert 0 <= queue.waiting <= max_waiting
             assert queue.waiting == 0 or queue.running == max_running
@@ -68,7 +68,7 @@ def test_never_more_run_or_wait_than_may_and_no_free_slot_while_someone_waits(ma
     on_loop(work)
 
 
-def test_who_leaves_while_waiting_is_cancelled_and_takes_nobodys_turn():
+def test_a_client_that_leaves_while_waiting_is_cancelled_and_delays_nobody():
     async def work():
         queue = SolveQueue(1, 5)
         first, second, third = (queue.reserve("a", 1)[0] for _ in range(3))
@@ -83,7 +83,7 @@ def test_who_leaves_while_waiting_is_cancelled_and_takes_nobodys_turn():
     on_loop(work)
 
 
-def test_closing_sends_away_who_waits_and_lets_go_on_who_runs():
+def test_closing_refuses_waiting_solves_and_lets_running_ones_finish():
     async def work():
         queue = SolveQueue(1, 5)
         running, waiting = queue.reserve("a", 2)
@@ -100,7 +100,7 @@ def test_closing_sends_away_who_waits_and_lets_go_on_who_runs():
     on_loop(work)
 
 
-def test_all_or_none():
+def test_a_client_gets_all_of_its_slots_or_none():
     async def work():
         queue = SolveQueue(1, 2)
         with pytest.raises(QueueFull):

@@ -1,4 +1,4 @@
-"""The OpenAPI document holds: schemathesis asks what it allows, and what it does not, and reads the answers by it."""
+"""The OpenAPI document is right: schemathesis sends valid and invalid requests and checks the answers against it."""
 
 from collections import Counter
 
@@ -16,10 +16,10 @@ from specs.server.request_parsing import RequestLimits
 pytestmark = pytest.mark.slow
 SETTINGS = ServerSettings(request_limits=RequestLimits(n=16, tokens=8, step_tokens=8))
 schema = schemathesis.openapi.from_asgi("/openapi.json", app_of(SETTINGS, models=load(), max_waiting=64))
-# What no document can say (who has spoken last, how long a prompt may be) is refused with 400, as this one says;
-# and 503 is the answer to a deadline that has passed.
+# A document cannot express who must have spoken last or how long a prompt may be: such requests get 400, as the
+# document says. 503 answers a deadline that has passed.
 OWN = {"positive_data_acceptance", "not_a_server_error"}
-# Not schemathesis' own parametrisation: it calls all routes by one name, of which pytest-xdist runs one.
+# schemathesis' own parametrisation calls all routes by one name, of which pytest-xdist runs only one.
 OPERATIONS = {result.ok().label: result.ok() for result in schema.get_all_operations()}
 ROUTES = [
     (label, mode) for label in OPERATIONS for mode in GenerationMode if mode.is_positive or label.startswith("POST")
@@ -28,7 +28,7 @@ seen = Counter()
 
 
 def lively(body):
-    """Nearly all that is drawn asks for no stream, ends with no question, or says two things at once."""
+    """Most generated bodies ask for no stream, end without a question, or contradict themselves: change that."""
     body["stream"] = len(str(body)) % 2 == 0
     for name in ("max_completion_tokens", "specs")[: 1 + len(str(body)) // 2 % 2]:
         body.pop(name, None)
@@ -37,7 +37,7 @@ def lively(body):
 
 
 @pytest.mark.parametrize(("label", "mode"), ROUTES)
-def test_the_document_holds(label, mode):
+def test_answers_agree_with_the_document(label, mode):
     @settings(
         max_examples=40,
         derandomize=True,
@@ -58,8 +58,8 @@ def test_the_document_holds(label, mode):
     check()
 
 
-def test_it_has_asked_for_answers():
-    """Whole ones, streams, and refusals of both routes."""
+def test_the_requests_had_answers_of_every_kind():
+    """Complete answers, streams and refusals from both routes."""
     for path in ("/v1/chat/completions", "/v1/completions"):
         assert seen[path, 200] > 5
         assert seen[path, 400] > 30

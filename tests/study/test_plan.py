@@ -1,4 +1,4 @@
-"""The plan of the study: what is compared with what, on which problems, and what is tuned how."""
+"""The plan of the study: which methods are compared on which problems, and which are tuned how."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ def _runs(known, scale=1.0, parts="abcdefgh"):
 
 
 @pytest.mark.parametrize("known", [Known(), OTHER])
-def test_every_run_is_a_plan_and_a_folder_of_its_own(known):
+def test_every_run_is_a_valid_plan_with_a_folder_of_its_own(known):
     runs = _runs(known)
     assert len({run.path for run in runs}) == len(runs)
     assert {run.part for run in runs} == {"tuning", *TITLES}
     for run in runs:
-        Plan(load_problems("bundled:easy", limit=2), run.points, run.law, LIMITS)  # refuses cells that are alike
+        Plan(load_problems("bundled:easy", limit=2), run.points, run.law, LIMITS)  # refuses equal configurations
         assert all(point.method.name in SECONDS for point in run.points)
 
 
 @pytest.mark.parametrize("known", [Known(), OTHER])
 def test_a_label_means_the_same_in_every_run_of_a_law_and_tier(known):
-    """Otherwise rows of two parts could not be put into one table."""
+    """Otherwise rows of two parts could not go into one table."""
     seen: dict = {}
     for run in _runs(known):
         for point in run.points:
@@ -70,13 +70,13 @@ def test_the_main_table_has_every_method_n_and_tier():
             assert found == {("draft", None), ("target", None), ("rsd", None)} | {(m, n) for m in wide for n in WIDTHS}
 
 
-def test_defaults_stand_beside_where_tuning_chose_something_else():
+def test_defaults_are_compared_where_tuning_chose_something_else():
     labels = {point.label for run in _runs(OTHER) for point in run.points if run.part == "a"}
     assert labels >= {"specs default", "gsi default", "rsd default"}
     assert not any("default" in point.label for run in _runs(Known()) for point in run.points)
 
 
-def test_tuning_and_test_problems_have_nothing_in_common():
+def test_tuning_and_test_problems_are_disjoint():
     runs = _runs(Known())
     seeds = {
         name: {(run.tier, k) for run in runs if (run.part == "tuning") == tuned
@@ -86,13 +86,13 @@ def test_tuning_and_test_problems_have_nothing_in_common():
     assert not seeds["tuning"] & seeds["test"]
     tested = sorted(seed for _, seed in seeds["test"])
     assert HELD_OUT_SEED <= TEST_SEED == tested[0]
-    assert tested[-1] < HELD_OUT_SEED + 20_000  # training left them out (research/training/corpus.py)
+    assert tested[-1] < HELD_OUT_SEED + 20_000  # training left these seeds out (research/training/corpus.py)
     assert min(seed for _, seed in seeds["tuning"]) == TUNING_SEED
     tune = {one.question for one in load_problems("bundled:medium", TUNING_SEED, 100)}
     assert not tune & {one.question for one in load_problems("bundled:medium", TEST_SEED, 1100)}
 
 
-def test_every_method_is_tuned_on_the_same_budget_and_may_keep_its_default():
+def test_every_method_has_the_same_tuning_budget_and_may_keep_its_default():
     assert {len(grid) for grid in GRIDS.values()} == {8}
     assert all(DEFAULTS[label] in grid for label, grid in GRIDS.items())
     by_label = {label: [(run.tier, run.problems) for run in tuning(Known()) if run.name.endswith(label)]
@@ -100,11 +100,11 @@ def test_every_method_is_tuned_on_the_same_budget_and_may_keep_its_default():
     assert by_label["rsd"] == by_label["gsi"] == by_label["specs"]
 
 
-def test_only_runs_that_time_are_alone_and_they_come_last():
+def test_only_runs_that_measure_time_are_alone_and_they_come_last():
     assert [run.alone for run in _runs(Known())] == sorted(run.alone for run in _runs(Known()))
 
 
-def test_scale_shrinks_all_runs_alike_and_leaves_two_problems():
+def test_scale_shrinks_all_runs_alike_to_at_least_two_problems():
     small = _runs(Known(), 0.1)
     assert [run.problems for run in small] == [max(2, round(run.problems / 10)) for run in _runs(Known())]
     assert {run.problems for run in _runs(Known(), 1e-9)} == {2}
@@ -120,18 +120,18 @@ def _rows(right, flops):
     return made
 
 
-def test_the_cheapest_of_what_is_not_told_apart_from_the_best_is_chosen():
+def test_the_cheapest_configuration_that_is_not_clearly_worse_is_chosen():
     best = [1] * 90 + [0] * 10
-    close = [1] * 89 + [0] * 10 + [1]  # two discordant problems, the same accuracy
+    close = [1] * 89 + [0] * 10 + [1]  # two discordant problems, equal accuracy
     far = [1] * 70 + [0] * 30
     assert choose([_rows(best, 9), _rows(close, 5), _rows(far, 1)]) == 1
     assert choose([_rows(best, 5), _rows(close, 9), _rows(far, 1)]) == 0
     assert choose([_rows(far, 1), _rows(best, 9)]) == 1
-    one_behind = [1] * 87 + [0] * 3 + [1] * 2 + [0] * 8  # a point behind, standard error 2.2 points
+    one_behind = [1] * 87 + [0] * 3 + [1] * 2 + [0] * 8  # one point worse, standard error 2.2 points
     assert choose([_rows(best, 9), _rows(one_behind, 1)]) == 1
 
 
-def test_what_was_drafted_ahead_in_vain_decides_nothing():
+def test_prefetched_positions_do_not_affect_the_choice():
     def row(speculated):
         usage = {"draft": {"processed": 40 + speculated, "speculated": speculated},
                  "target": {"processed": 30, "speculated": 0}}  # fmt: skip
@@ -142,7 +142,7 @@ def test_what_was_drafted_ahead_in_vain_decides_nothing():
     assert without_speculated(row(9), parameters).flops == without_speculated(row(0), parameters).flops == row(0).flops
 
 
-def test_the_estimate_falls_to_nothing_as_solves_are_made():
+def test_the_estimate_of_time_left_falls_to_zero():
     runs = _runs(Known(), 0.1)
     board = Board(jobs=2, unit_s=0.5)
     left = {run.path: run.problems * len(run.points) for run in runs}
@@ -156,7 +156,7 @@ def test_the_estimate_falls_to_nothing_as_solves_are_made():
     assert (standing.done, standing.seconds_left, standing.title) == (standing.total, 0.0, "tuning/medium-rsd")
 
 
-def test_wider_and_harder_costs_more():
+def test_more_candidates_and_harder_tiers_cost_more():
     one = _runs(Known())[0]
     points = {n: (Known().at("specs", n),) for n in (4, 8)}
     assert units(replace(one, tier="medium", points=points[8])) == 1

@@ -1,4 +1,4 @@
-"""The whole study on exact models: made, stopped and gone on with, and its tables against its rows."""
+"""The whole study on exact models: run, stopped and continued; its tables agree with its rows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """All parts, two problems or three a run."""
+    """All parts, with two or three problems a run."""
     out = tmp_path_factory.mktemp("study")
     with pytest.MonkeyPatch.context() as patch:
         world.put_in_place(patch)
@@ -46,7 +46,7 @@ def _world(monkeypatch):
 
 
 def _rows(out: Path) -> dict:
-    """All rows of a study by run and key, without what is measured; fails on a solve made twice."""
+    """All rows of a study by run and key, without measured values; fails if a solve was made twice."""
     found = {}
     for path in sorted(out.rglob("results.jsonl")):
         for text in path.read_text().splitlines():
@@ -73,19 +73,19 @@ def test_every_planned_solve_is_made_once(made):
         assert (made / f"{part}.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_record_says_which_runs_time(made):
+def test_the_record_says_which_runs_measure_time(made):
     _, runs = _study(made)
     for run in runs:
         assert read_run(made / run.path).configuration["measures"] == ("latency" if run.alone else "accuracy")
 
 
 @pytest.mark.usefixtures("_world")
-def test_any_run_has_a_report_of_its_own(made, tmp_path, capsys):
+def test_every_run_has_a_report_of_its_own(made, tmp_path, capsys):
     assert main(["report", str(made / "a/medium"), str(made / "b/medium"), "--out", str(tmp_path)]) == 0
     assert "specs start=draft" in capsys.readouterr().out
 
 
-def test_tables_say_what_the_rows_say(made):
+def test_the_tables_agree_with_the_rows(made):
     found = json.loads((made / "study.json").read_text())
     right: dict = {}
     seconds: dict = {}
@@ -122,7 +122,7 @@ def test_tables_say_what_the_rows_say(made):
     assert shown > 50
 
 
-def test_the_coin_falls_as_often_as_specs_drafted(made):
+def test_random_switch_drafts_as_often_as_specs_did(made):
     study, _ = _study(made)
     later_steps = {}
     for tier in ("medium", "hard"):
@@ -137,7 +137,7 @@ def test_the_coin_falls_as_often_as_specs_drafted(made):
     assert max(later_steps.values()) > 0
 
 
-def test_weights_and_lengths_are_those_of_the_traces(made):
+def test_weights_and_lengths_agree_with_the_traces(made):
     steps = json.loads((made / "study.json").read_text())["parts"]["h"]["steps"]
     assert list(steps) == ["10 tokens", "20 tokens", "50 tokens", "100 tokens", "200 tokens", "a line"]
     recorded = read_run(made / "h/chunks-10")
@@ -153,7 +153,7 @@ def test_weights_and_lengths_are_those_of_the_traces(made):
     assert steps["10 tokens"]["chosen"]["mean"] == pytest.approx(np.mean(lengths))
 
 
-def test_ratios_of_proposals_are_of_distinct_candidates_and_finite():
+def test_ratios_of_proposals_use_distinct_candidates_and_are_finite():
     def candidate(log_p, duplicates_of=None):
         return {"token_ids": [1, 2], "log_p": log_p, "log_q": -1.0, "duplicates_of": duplicates_of}
 
@@ -171,19 +171,19 @@ def _solve(latency, drafting):
     return Row("p", "specs", 8, 0, True, "1", "1", "answer", None, latency, 0.1, 4, 3, [], {"draft": drafting}, {}, 1.0)
 
 
-def test_a_dearer_draft_adds_its_own_seconds_and_nothing_else():
+def test_a_slower_draft_adds_only_its_own_seconds():
     row = _solve(1.0, 0.2)
     assert slowed(row, 1.0) == 1.0
     assert slowed(row, 2.0) == pytest.approx(1.2)
     assert slowed(row, 0.5) == pytest.approx(0.9)
-    # at 0.1 drafting takes 0.2 s; 1.5 s are reached with 0.7 s of it
+    # at a cost ratio of 0.1 drafting takes 0.2 s; latency is 1.5 s when it takes 0.7 s
     assert break_even([row], [1.5], 0.1) == pytest.approx(0.35)
     assert slowed(row, 0.35 / 0.1) == pytest.approx(1.5)
     assert break_even([_solve(1.0, 0.0)], [1.5], 0.1) is None
-    assert break_even([row], [0.5], 0.1) is None, "too slow with a draft that costs nothing"
+    assert break_even([row], [0.5], 0.1) is None, "too slow even with a draft that costs nothing"
 
 
-def test_cost_ratios_are_those_of_the_timed_rows(made):
+def test_cost_ratios_agree_with_the_timed_rows(made):
     cost = json.loads((made / "study.json").read_text())["parts"]["g"]["cost_ratio"]["medium"]
     rows = read_run(made / "a/medium-timed").rows.values()
     specs, beam = ([row for row in rows if (row.method, row.n) == (label, N)] for label in ("specs", "beam"))
@@ -201,7 +201,7 @@ def test_cost_ratios_are_those_of_the_timed_rows(made):
 
 
 @pytest.mark.usefixtures("_world")
-def test_a_study_that_is_stopped_goes_on_and_ends_the_same(made, tmp_path):
+def test_a_stopped_study_is_continued_and_ends_the_same(made, tmp_path):
     calls = 0
 
     def stop_after(limit):
@@ -217,7 +217,7 @@ def test_a_study_that_is_stopped_goes_on_and_ends_the_same(made, tmp_path):
         assert 0 < wall <= cpu * 1.01
 
     study = Study(tmp_path, "d", 0.004)
-    for limit in (30, 75):  # while tuning, and while part d is made
+    for limit in (30, 75):  # during tuning, and during part d
         calls = 0
         assert study.make("test", stop_after(limit), say)
     assert not study.make("test", lambda standing: None, say)
@@ -229,22 +229,22 @@ def test_a_study_that_is_stopped_goes_on_and_ends_the_same(made, tmp_path):
 
 
 @pytest.mark.timeout(1800)
-def test_a_study_that_is_killed_goes_on_and_ends_the_same(tmp_path):
-    """Two processes, the bundled trio, killed while both are at work."""
+def test_a_killed_study_is_continued_and_ends_the_same(tmp_path):
+    """Two processes on the bundled trio are killed while both work."""
     words = [sys.executable, "-m", "research.study", "--scale", "1e-9", "--parts", "h", "--jobs", "2", "--out"]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     with subprocess.Popen([*words, str(killed)], stderr=subprocess.DEVNULL) as process:
         while len(list(killed.rglob("results.jsonl"))) < 2 or len(_rows(killed)) < 6:
             time.sleep(0.2)
         os.kill(process.pid, signal.SIGKILL)
-    time.sleep(1)  # its processes end with it
+    time.sleep(1)  # until its child processes have ended
     subprocess.run([*words, str(killed)], check=True, capture_output=True)
     subprocess.run([*words, str(whole)], check=True, capture_output=True)
     check_same(_rows(killed), _rows(whole))
 
 
 @pytest.mark.usefixtures("_world")
-def test_a_folder_keeps_to_its_scale_and_to_studies(made, tmp_path, capsys):
+def test_a_folder_keeps_its_scale_and_holds_only_a_study(made, tmp_path, capsys):
     assert run_command(STUDY, ["--out", str(made), "--scale", "0.5"]) == 2
     assert "holds a study of scale 0.004" in capsys.readouterr().err
     (tmp_path / "mine.txt").write_text("")
@@ -255,17 +255,17 @@ def test_a_folder_keeps_to_its_scale_and_to_studies(made, tmp_path, capsys):
 
 
 @pytest.mark.usefixtures("_world")
-def test_the_coin_needs_the_main_table(tmp_path, capsys):
+def test_random_switch_needs_the_main_table(tmp_path, capsys):
     assert run_command(STUDY, ["--out", str(tmp_path), "--parts", "c"]) == 2
     assert "add a to --parts" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["--parts", "a,z"], ["--scale", "0"], ["--jobs", "0"]])
-def test_bad_input_is_one_line(words, tmp_path, capsys):
+def test_bad_input_is_an_error_of_one_line(words, tmp_path, capsys):
     assert run_command(STUDY, ["--out", str(tmp_path / "new"), *words]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert not (tmp_path / "new").exists()
 
 
-def test_without_any_run_nothing_is_known():
+def test_without_runs_nothing_is_known():
     assert Study(Path("nowhere")).known() == Known()

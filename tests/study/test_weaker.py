@@ -1,4 +1,4 @@
-"""Weaker models: worse by a known amount, and still functions of what they are given."""
+"""Weakened models: worse by a known amount, and still functions of their input."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def test_noise_is_a_function_of_the_text():
     assert not np.allclose(other, first)
 
 
-def test_noise_has_the_spread_that_it_says():
-    """On 729 rewards of 0.5: mean and variance of a normal sample leave these bounds with probability 1e-6."""
+def test_noise_has_the_stated_spread():
+    """729 rewards of 0.5: the mean and variance of normal noise leave these bounds with probability 1e-6."""
     session = _session(2.0, rate=lambda steps: 0.5)
     noise = []
     for before in STEPS:
@@ -53,7 +53,7 @@ def test_noise_has_the_spread_that_it_says():
     assert abs(np.var(noise) / 4.0 - 1) < 5 * math.sqrt(2 / len(noise))
 
 
-def test_no_noise_and_blank_steps_leave_the_reward():
+def test_without_noise_and_for_blank_steps_the_reward_is_unchanged():
     exact = toy.models()
     assert exact.prm is not None
     plain = exact.prm.open(exact.prm.prompt("q"), never_stop)
@@ -64,7 +64,7 @@ def test_no_noise_and_blank_steps_leave_the_reward():
     assert _session(2.0).score(blank, "\n\n") == plain.score(blank, "\n\n")
 
 
-def test_solves_with_a_noisy_prm_can_be_made_again():
+def test_solves_with_a_noisy_prm_are_reproducible():
     models = toy.models()
     assert models.prm is not None
     noisy = type(models)(models.draft, models.target, NoisyReward(models.prm, 4.0))
@@ -80,7 +80,7 @@ def test_solves_with_a_noisy_prm_can_be_made_again():
     assert steps(noisy) != steps(models)
 
 
-def test_a_noisy_draft_is_the_same_every_time_and_not_the_bundled_one(tmp_path):
+def test_a_noisy_draft_is_reproducible_and_not_the_bundled_one(tmp_path):
     weights = "model.safetensors"
     one = (noisy_draft(0.07, tmp_path / "one") / weights).read_bytes()
     assert one == (noisy_draft(0.07, tmp_path / "two") / weights).read_bytes()
@@ -89,7 +89,7 @@ def test_a_noisy_draft_is_the_same_every_time_and_not_the_bundled_one(tmp_path):
     assert not list(tmp_path.glob(".*"))
 
 
-def test_what_is_weaker_is_named_and_the_rest_is_the_trio(tmp_path):
+def test_the_weakened_model_is_named_and_the_others_are_the_trio(tmp_path):
     prm = models_for(Weaker("prm", 2.0), tmp_path)
     assert prm.prm is not None
     assert prm.prm.name == "bundled:prm noise=2"

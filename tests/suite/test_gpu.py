@@ -1,6 +1,6 @@
-"""The act on a GPU, as far as it runs without one: its records, its time box, and its tables.
+"""The GPU measurements as far as they run without a GPU: records, time limits and tables.
 
-`scripts/gpu all --dry-run` runs all of it; CI does.
+`scripts/gpu all --dry-run` runs all of it, as CI does.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ COMMITTED = sorted(RESULTS.glob("gpu-*.json"))
 
 
 def check(record: dict[str, Any]) -> None:
-    """The form of a record."""
+    """Check the form of a record."""
     assert set(record) == {"format", "part", "dry_run", "points"}
     assert record["format"] == FORMAT
     assert record["part"] in PARTS
@@ -49,7 +49,7 @@ def act(folder: Path, seconds: float = 60.0, *more: Path) -> Act:
     return Act((folder, *more), "cpu", True, time.monotonic() + seconds, say=lambda line: None)
 
 
-def test_what_is_found_is_kept_and_what_failed_is_tried_again(tmp_path):
+def test_results_are_kept_and_failed_points_are_tried_again(tmp_path):
     calls: list[str] = []
     works = False
 
@@ -71,15 +71,15 @@ def test_what_is_found_is_kept_and_what_failed_is_tried_again(tmp_path):
     works = True
     more = [points[0], points[1], Point("four", lambda: measure("four"), 0)]
     assert act(tmp_path / "a").run("facts", more) is True
-    assert calls[3:] == ["four", "two"], "points that were never begun come first"
+    assert calls[3:] == ["four", "two"], "points that were never begun should come first"
     assert set(read(tmp_path / "a")["facts"]) == {"one", "two", "three", "four"}
 
 
-def test_a_point_that_ends_the_process_is_not_met_first_again(tmp_path):
-    """As after a hang, or a fault in a kernel."""
+def test_a_point_that_ends_the_process_is_not_tried_first_again(tmp_path):
+    """As after a hang or a fault in a kernel."""
 
     def dies() -> dict[str, Any]:
-        raise KeyboardInterrupt  # for the process that was killed
+        raise KeyboardInterrupt  # stands for a process that was killed
 
     points = [Point("one", dies, 0), Point("two", dict, 0)]
     with pytest.raises(KeyboardInterrupt):
@@ -92,7 +92,7 @@ def test_a_point_that_ends_the_process_is_not_met_first_again(tmp_path):
     assert list(read(tmp_path)["facts"]) == ["two"]
 
 
-def test_a_solve_that_ends_a_benchmark_ends_its_point_alone(tmp_path):
+def test_a_solve_that_exits_fails_its_point_only(tmp_path):
     def ends() -> dict[str, Any]:
         raise SystemExit("a solve failed: no support")
 
@@ -102,7 +102,7 @@ def test_a_solve_that_ends_a_benchmark_ends_its_point_alone(tmp_path):
     assert "found" in record["points"]["two"]
 
 
-def test_nothing_is_measured_behind_an_error_of_cuda(tmp_path):
+def test_nothing_is_measured_after_a_cuda_error(tmp_path):
     def breaks() -> dict[str, Any]:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
@@ -115,7 +115,7 @@ def test_nothing_is_measured_behind_an_error_of_cuda(tmp_path):
     assert list(read(tmp_path)["facts"]) == ["two"]
 
 
-def test_a_point_that_may_take_too_long_is_not_begun(tmp_path):
+def test_a_point_that_may_exceed_the_time_is_not_begun(tmp_path):
     begun = []
     points = [Point("short", lambda: begun.append("short") or {}, 1), Point("long", lambda: begun.append("long"), 100)]
     with pytest.raises(Late, match="long takes about 100 s"):
@@ -124,7 +124,7 @@ def test_a_point_that_may_take_too_long_is_not_begun(tmp_path):
     assert list(read(tmp_path)["facts"]) == ["short"]
 
 
-def test_an_interrupted_point_leaves_those_before_it(tmp_path):
+def test_an_interrupted_point_keeps_the_points_before_it(tmp_path):
     def stop() -> dict[str, Any]:
         raise KeyboardInterrupt
 
@@ -134,7 +134,7 @@ def test_an_interrupted_point_leaves_those_before_it(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"format": 1, "part": "laws", "dry_run": true, "points": {}}'])
-def test_records_of_another_kind_are_refused(tmp_path, text):
+def test_records_of_another_form_are_refused(tmp_path, text):
     (tmp_path / "facts.json").write_text(text)
     with pytest.raises(InputError, match=r"facts\.json is not a record of this part"):
         act(tmp_path).run("facts", [])
@@ -164,7 +164,7 @@ def test_without_a_gpu_only_a_dry_run_is_possible(monkeypatch, capsys):
 
 
 def whole() -> dict[str, dict[str, Any]]:
-    """Records in which everything was measured."""
+    """Records in which every point was measured."""
     took = {"device_ms": [2.0, 1.9, 2.1], "wall_ms": [2.0, 1.9, 2.1], "first_ms": 30.0}
     passes: dict[str, Any] = {
         f"{role} behind 1024": {
@@ -187,7 +187,7 @@ def whole() -> dict[str, dict[str, Any]]:
     }  # fmt: skip
 
 
-def test_every_measured_value_finds_its_place():
+def test_every_measured_value_appears_in_the_tables():
     shown = [line for line in lines(whole()) if line.startswith("| ") and "---" not in line]
     assert len(shown) == len(TIMES) + len(CLAIMS) + len(GOALS) + 3
     assert all(not line.endswith("| |") for line in shown)
@@ -213,7 +213,7 @@ def test_committed_records_have_this_form(path):
     assert f"gpu-{record['part']}.json" == path.name
 
 
-def test_points_of_the_suite_are_those_of_its_own_record():
+def test_points_of_the_suite_are_those_of_its_record():
     record = {"points": {"scale": {"found": {"n": 2}}, "steps": {"found": {"ways": {}}}, "shares": {"failed": "no"}}}
     assert suite_of(record) == {"scale": {"n": 2}, "points": {"steps": {"ways": {}}}}
     assert TINY.engine == "torch"

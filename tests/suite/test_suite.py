@@ -1,4 +1,4 @@
-"""The benchmark suite at the size of a toy: what it measures, what it keeps, what it refuses."""
+"""The benchmark suite with toy sizes: what it measures, keeps and refuses."""
 
 import json
 import weakref
@@ -41,7 +41,7 @@ def backends():
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A whole suite, by the command."""
+    """A complete suite, run by its command."""
     out = tmp_path_factory.mktemp("suite")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(SCALES, "cpu", TINY)
@@ -67,7 +67,7 @@ def test_every_point_is_measured(made):
 
 
 @pytest.mark.slow
-def test_ways_ask_the_models_that_their_methods_ask(made):
+def test_each_method_calls_the_models_that_it_needs(made):
     ways = json.loads((made / "suite.json").read_text())["points"]["steps"]["ways"]
     busy = {way: {phase for phase, ms in one["phases_ms"].items() if ms} - {"wall"} for way, one in ways.items()}
     assert busy == {
@@ -94,7 +94,7 @@ def test_tables_and_figures_are_there(made):
 
 
 @pytest.mark.slow
-def test_a_suite_goes_on_where_it_stopped(made, tmp_path, monkeypatch, capsys):
+def test_a_stopped_suite_is_continued(made, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(SCALES, "cpu", TINY)
     whole = json.loads((made / "suite.json").read_text())
     asked = []
@@ -116,7 +116,7 @@ def test_a_suite_goes_on_where_it_stopped(made, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_a_folder_keeps_to_its_scale_and_to_suites(made, tmp_path, monkeypatch, capsys):
+def test_a_folder_keeps_its_scale_and_holds_only_a_suite(made, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(SCALES, "cpu", replace(TINY, n=2))
     assert run_command(SUITE, ["--out", str(made)]) == 2
     assert "another scale or machine" in capsys.readouterr().err
@@ -127,18 +127,18 @@ def test_a_folder_keeps_to_its_scale_and_to_suites(made, tmp_path, monkeypatch, 
     assert "cannot hold a suite" in capsys.readouterr().err
 
 
-def test_a_scale_without_its_device_is_refused_before_anything_is_made(tmp_path, capsys):
+def test_a_scale_without_its_device_is_refused_first(tmp_path, capsys):
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
-        pytest.skip("there is such a device")
+        pytest.skip("this machine has such a device")
     assert run_command(SUITE, ["--out", str(tmp_path / "new"), "--scale", "cuda"]) == 2
     assert "device 'cuda'" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("method", [Specs(), Beam(4)], ids=lambda method: method.name)
-def test_a_replayed_solve_is_the_recorded_one(backends, method):
-    """Not a token, score or choice differs, though the models that compute are others."""
+def test_a_replayed_solve_equals_the_recorded_one(backends, method):
+    """Every token, score and choice is the same, although other models compute."""
     asked, models = generate("medium", 2_461_000).question, api.load()
     recorded, kept = record(asked, models, method, LAW)
     plain = stream(asked, models, SolveConfig(method, LAW)).result
@@ -151,7 +151,7 @@ def test_a_replayed_solve_is_the_recorded_one(backends, method):
     assert sum(map(len, kept.values())) > 10
 
 
-def test_replaying_another_question_is_noticed(backends):
+def test_a_replay_of_another_question_is_an_error(backends):
     models, method = api.load(), Beam(4)
     _, kept = record(generate("medium", 2_461_000).question, models, method, LAW)
     result = replay(generate("medium", 2_461_001).question, models, method, LAW, kept, backends)
@@ -159,7 +159,7 @@ def test_replaying_another_question_is_noticed(backends):
 
 
 @pytest.mark.parametrize("engine", ["light", "torch"])
-def test_models_have_the_size_that_is_said_and_steps_their_length(engine):
+def test_models_and_steps_have_the_stated_sizes(engine):
     if engine == "torch":
         pytest.importorskip("torch")
     models = _models(engine)
@@ -175,14 +175,14 @@ def test_models_have_the_size_that_is_said_and_steps_their_length(engine):
     assert all(use.processed == use.minimum for use in result.usage.values())
 
 
-def test_the_paper_s_models_have_their_sizes():
-    """https://huggingface.co/Qwen/Qwen2.5-1.5B: 1.54 B; Qwen2.5-7B: 7.61 B (with biases and norms)."""
+def test_the_models_of_the_paper_have_their_sizes():
+    """https://huggingface.co/Qwen/Qwen2.5-1.5B: 1.54 billion; Qwen2.5-7B: 7.61 billion (with biases and norms)."""
     trio = TRIOS["Qwen2.5 1.5B, 7B, 7B"]
     assert trio[Role.DRAFT].parameters == pytest.approx(1.54e9, rel=0.01)
     assert trio[Role.TARGET].parameters == pytest.approx(7.61e9, rel=0.01)
 
 
-def test_text_and_tokens_of_the_blank_vocabulary_are_each_other():
+def test_the_blank_vocabulary_encodes_its_own_text():
     text = Blank()
     ids = np.random.default_rng(1).integers(0, 152_064, 200).tolist()
     assert text.encode(b"".join(map(text.piece, ids)).decode()) == ids
@@ -191,7 +191,7 @@ def test_text_and_tokens_of_the_blank_vocabulary_are_each_other():
 
 
 def test_a_naive_step_computes_the_prefix_of_every_candidate(backends, monkeypatch):
-    """What it computes is counted: n prefixes for the writer, n whole paths for each scorer."""
+    """By counted positions: n prefixes for the writer, n whole paths for each scorer."""
     computed = dict.fromkeys(Role, 0)
 
     class Counting:
@@ -211,8 +211,8 @@ def test_a_naive_step_computes_the_prefix_of_every_candidate(backends, monkeypat
     assert found.wall == pytest.approx(found.draft + found.target_score + found.prm)
 
 
-def test_floors_are_those_of_the_model_of_the_cost():
-    """One layer, one number a row: reading bounds few tokens, computing many."""
+def test_floors_equal_those_of_the_cost_model():
+    """One layer, one number a row: the floor is set by reading weights for few tokens, by computing for many."""
     size = Size(Shape(1, 16, 32, 1, 1, 16, 10, 100, 1e-6, 1e4), 10, tied=True)
     before, after, head = 16 * 16 * 3, 16 * (16 + 3 * 32), 160
     assert size.parameters == before + after + head
@@ -227,8 +227,8 @@ def test_floors_are_those_of_the_model_of_the_cost():
 
 
 @pytest.mark.slow
-def test_models_of_one_trio_are_gone_before_the_next_are_made(monkeypatch):
-    """A GPU may have no room for both."""
+def test_models_of_one_trio_are_released_before_the_next_are_made(monkeypatch):
+    """A GPU may not have memory for both."""
     made, left = [], []
 
     def watched(*args):

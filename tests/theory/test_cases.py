@@ -1,4 +1,4 @@
-"""Decoders over blocks, and the statements of docs/theory.md on worlds of other seeds than the record's."""
+"""Decoders over blocks, and the statements of docs/theory.md for seeds other than the record's."""
 
 import math
 from itertools import product
@@ -19,7 +19,7 @@ def world():
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_every_statement_holds_on_other_worlds(seed):
+def test_every_statement_holds_for_other_seeds(seed):
     for case in cases(seed):
         found = case.found()
         assert [check for check in found["checks"] if not check["passed"]] == [], case.name
@@ -35,7 +35,7 @@ def test_both_writers_take_part_in_the_switching_case():
     assert drafted == {True, False}
 
 
-def test_a_block_of_several_tokens_is_the_product_of_its_tokens():
+def test_the_law_of_a_block_is_the_product_over_its_tokens():
     world = World.random(np.random.default_rng(0), 3, length=2, blocks=2)
     law = world.law(world.target, (1, 2))
     assert law.sum() == pytest.approx(1)
@@ -44,7 +44,7 @@ def test_a_block_of_several_tokens_is_the_product_of_its_tokens():
 
 
 def test_optimum_maximises_reward_less_divergence(world):
-    """E[outcome] - KL(. || p) / beta is log Z / beta at pi*, and less at p and half-way to it."""
+    """E[outcome] - KL(. || p) / beta equals log Z / beta at pi*, and is less at p and half-way between."""
     p, pi = world.answers(), world.answers(BETA)
     outcome = np.array([world.outcome[answer] for answer in world.contexts(3)])
 
@@ -62,7 +62,7 @@ def test_the_soft_value_factorises_the_optimum_and_raw_rewards_do_not(world):
         assert Decoder(world, choose).limit == pytest.approx(pi)
     product_law = Decoder(world, Chooser(world, raw).target).limit
     assert divergence(pi, product_law) > 0.01
-    # The law that raw rewards lead to: the product over steps of p exp(beta r) / Z.
+    # The law to which raw rewards lead: the product over steps of p exp(beta r) / Z.
     expected = []
     for answer in world.contexts(3):
         probability = 1.0
@@ -73,14 +73,14 @@ def test_the_soft_value_factorises_the_optimum_and_raw_rewards_do_not(world):
     assert product_law == pytest.approx(expected)
 
 
-def test_the_soft_value_of_the_decoder_is_that_of_the_worlds(world):
+def test_the_decoder_s_soft_value_equals_that_of_the_world(world):
     tilts = world.tilts(BETA)
     for context, reward in world.values().items():
         assert math.exp(tilt(reward, BETA, "soft-value")) == pytest.approx(tilts[context])
 
 
-def test_law_of_answers_is_that_of_all_candidates_of_all_steps():
-    """Two blocks, two candidates, switching: summed over every pair of every step."""
+def test_the_law_of_answers_equals_enumeration_over_candidates():
+    """Two blocks, two candidates and switching: the sum over all pairs in every step."""
     world = World.random(np.random.default_rng(2), 3, blocks=2)
     rewards, tilts, n = world.values(), world.tilts(BETA), 2
     writers = {context: "draft" if context and rewards[context] >= 0.5 else "target"
@@ -105,12 +105,12 @@ def test_law_of_answers_is_that_of_all_candidates_of_all_steps():
 
 
 def test_a_false_statement_fails(world):
-    """Raw rewards said to converge to pi*; a soft value said to converge elsewhere."""
+    """Raw rewards do not converge to pi*, and a soft value does not have the other writer's constant."""
     raw = Chooser(world, {context: math.exp(BETA * reward) for context, reward in world.values().items()})
     failed = [check for check in Case("raw", Decoder(world, raw.draft), world.answers(BETA)).found()["checks"]
               if not check["passed"]]  # fmt: skip
     assert [check["name"] for check in failed] == ["limit minus pi*"]
-    # A constant taken from the wrong writer is off by far more than 2%.
+    # The constant of the wrong writer is off by far more than the tolerance of 2%.
     soft = Chooser(world, world.tilts(BETA))
     draft, target = Decoder(world, soft.draft), Decoder(world, soft.target)
     assert abs(16384**2 * draft.kl(16384) / target.half_variance - 1) > 0.1

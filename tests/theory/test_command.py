@@ -1,4 +1,4 @@
-"""`python -m research.theory`, run as a person would."""
+"""`python -m research.theory`, run as a command."""
 
 import json
 
@@ -11,7 +11,7 @@ from specs.errors import install_command
 
 @pytest.mark.slow
 def test_theory_writes_a_record_and_a_figure(capsys, tmp_path):
-    """A right decoder fails one of three comparisons with probability 3e-6 (fixed seed)."""
+    """A correct decoder fails one of three comparisons with probability 3e-6 (fixed seed)."""
     out = tmp_path / "new" / "theory"
     assert run_command(THEORY, ["--out", str(out), "--samples", "1000", "--seed", "1"]) == 0
     printed = capsys.readouterr().out
@@ -33,8 +33,8 @@ def test_theory_writes_a_record_and_a_figure(capsys, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_check_that_fails_is_named_and_ends_with_one(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr(decoder, "ODDS", 2.0)  # no p-value is that large
+def test_a_failed_check_is_named_and_exits_with_1(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(decoder, "ODDS", 2.0)  # exceeds any p-value
     assert run_command(THEORY, ["--out", str(tmp_path), "--samples", "1000"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert "FAILED switching: the decoder does not follow its law" in lines

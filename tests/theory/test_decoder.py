@@ -1,4 +1,4 @@
-"""The running decoder follows its exact law, and the same test tells wrong laws from it."""
+"""The running decoder follows its exact law, and the same test rejects wrong laws."""
 
 import json
 from pathlib import Path
@@ -23,14 +23,14 @@ RUNS = {run.name: run for run in runs(RECORD["seed"])}
     ],
 )
 def test_answers_follow_their_law(name, samples, evidence):
-    """A right decoder fails with probability 1e-6."""
+    """A correct decoder fails with probability 1e-6."""
     found = count(RUNS[name], samples, seed=5)
     assert found["passed"], found["p_value"]
     assert {**found, "rewritten": found["proposals"] - found["steps"]}[evidence] > 50
 
 
 def forgetting_duplicates(run):
-    """The law if equal candidates were merged and their weights not added."""
+    """The law if equal candidates were merged without adding up their weights."""
     ((one,),) = run.exact._levels
     law = np.zeros(len(one.writer))
     for drawn in np.ndindex(*[len(law)] * run.method.n):
@@ -56,20 +56,20 @@ def wrong_laws():
 
 @pytest.mark.parametrize(("name", "law"), wrong_laws().items())
 def test_a_wrong_law_is_rejected(name, law):
-    """By the same test on the same 200,000 solves that the right law passes."""
+    """By the test that the right law passes, on the same 200,000 solves."""
     counts = RECORD["decoder"][0]["counts"]
     assert chi_square(counts, RUNS["draft"].exact.law(RUNS["draft"].method.n)).p_value >= ODDS
     assert law.sum() == pytest.approx(1)
     assert chi_square(counts, law).p_value < ODDS
 
 
-# degrees: statistics that the chi-square law exceeds with probability 0.5, 0.05 and 0.001 (printed tables)
+# degrees of freedom: statistics that the chi-square law exceeds with probability 0.5, 0.05 and 0.001 (printed tables)
 TABLE = {1: (0.455, 3.841, 10.828), 2: (1.386, 5.991, 13.816), 7: (6.346, 14.067, 24.322), 30: (29.336, 43.773, 59.703)}
 
 
-def test_p_values_are_those_of_the_tables():
+def test_p_values_equal_those_of_printed_tables():
     for degrees, statistics in TABLE.items():
-        # Counts that have this statistic: even expectations, one up and one down.
+        # Counts with this statistic: equal expectations, one count above and one below.
         for statistic, p_value in zip(statistics, (0.5, 0.05, 0.001), strict=True):
             counts = np.full(degrees + 1, 1000.0)
             counts[:2] += np.array([1, -1]) * np.sqrt(statistic * 500)
@@ -79,7 +79,7 @@ def test_p_values_are_those_of_the_tables():
 
 
 def test_rare_answers_are_pooled():
-    """Of 100: 1, 4, 10 and 12 are expected together 27 times; 24 is too few and takes 25 with it."""
+    """Of 100 answers: those expected 1, 4, 10 and 12 times are pooled to 27; 24 is too few and is pooled with 25."""
     assert chi_square([0, 5, 11, 11, 73], np.array([0.01, 0.04, 0.10, 0.12, 0.73])) == pytest.approx((0, 1, 1.0))
     assert chi_square([24, 25, 51], np.array([0.24, 0.25, 0.51])).degrees == 1
     assert chi_square([1, 2], np.array([0.5, 0.5])).degrees == 0

@@ -1,4 +1,4 @@
-"""The law of one chosen step: quadrature against enumeration, limits and bounds."""
+"""The law of one chosen step: quadrature equals enumeration, and limits and bounds hold."""
 
 import math
 from itertools import product
@@ -23,7 +23,7 @@ def law(selection, n):
 
 
 def enumerated(one, n):
-    """The law of the kept step, summed over all n-tuples of draws."""
+    """The law of the chosen step, summed over all n-tuples of draws."""
     total = np.zeros(len(one.writer))
     for drawn in product(range(len(total)), repeat=n):
         drawn = list(drawn)
@@ -46,7 +46,7 @@ def test_quadrature_is_enumeration(n, steep):
 
 @pytest.mark.parametrize("n", [10, 300, 10_000])
 def test_of_two_steps_the_number_of_draws_is_binomial(n):
-    """An independent exact law for any n: the first step is drawn k times with binomial probability."""
+    """For two steps there is an independent exact law for any n: the first is drawn a binomial number of times."""
     one = draws(3, size=2)
     k = np.arange(n + 1)
     share = k * one.weights[0] / (k * one.weights[0] + (n - k) * one.weights[1])
@@ -55,14 +55,14 @@ def test_of_two_steps_the_number_of_draws_is_binomial(n):
     assert law(one, n)[0] == pytest.approx(chance @ share, rel=1e-9)
 
 
-def test_a_poisson_number_of_draws_is_the_mixture_of_fixed_ones():
+def test_a_poisson_number_of_draws_mixes_the_laws_of_fixed_numbers():
     one, mixed, mean = draws(0), draws(0, kind=PoissonDraws), 3
     chances = {n: mean**n / math.factorial(n) for n in range(1, 60)}
     mixture = sum(chance * law(one, n) for n, chance in chances.items()) / sum(chances.values())
     assert law(mixed, mean) == pytest.approx(mixture, rel=1e-11)
 
 
-def test_rewriting_is_two_choices_one_after_the_other():
+def test_rewriting_is_two_choices_in_sequence():
     rng = np.random.default_rng(1)
     q, p = (rng.dirichlet(np.ones(5)) for _ in range(2))
     weights, kept = np.exp(3 * rng.random(5)), np.array([True, False, True, False, False])
@@ -78,7 +78,7 @@ def test_rewriting_is_two_choices_one_after_the_other():
 
 
 @pytest.mark.parametrize(("kept", "writer"), [(True, "draft"), (False, "target")])
-def test_a_threshold_that_keeps_all_or_nothing_leaves_one_writer(kept, writer):
+def test_a_threshold_that_accepts_all_or_nothing_leaves_one_writer(kept, writer):
     target = draws(2)
     draft = Draws(np.full(4, 0.25), target.limit * 4)
     both = Rewritten(draft, target, np.full(4, kept))
@@ -86,7 +86,7 @@ def test_a_threshold_that_keeps_all_or_nothing_leaves_one_writer(kept, writer):
     assert law(both, 5) == pytest.approx(law(getattr(both, writer), 5))
 
 
-def test_finer_nodes_move_no_excess_by_more_than_rounding(monkeypatch):
+def test_finer_nodes_change_the_excess_only_by_rounding(monkeypatch):
     grid = product(range(3), (1.0, 30.0), (Draws, PoissonDraws), (1, 8, 10_000))
     cases = [(draws(seed, steep=steep, kind=kind), n) for seed, steep, kind, n in grid]
     coarse = [one.excess(n) for one, n in cases]
@@ -95,21 +95,21 @@ def test_finer_nodes_move_no_excess_by_more_than_rounding(monkeypatch):
         assert one.excess(n) == pytest.approx(before, rel=1e-10, abs=1e-14)
 
 
-def test_drift_is_what_n_times_the_excess_tends_to():
+def test_drift_is_the_limit_of_n_times_the_excess():
     draft, target = draws(0), draws(0)
     for selection in (draft, draws(0, kind=PoissonDraws), Rewritten(draft, target, np.array([1, 0, 1, 0], bool))):
         assert 1e6 * selection.excess(10**6) == pytest.approx(selection.drift, rel=1e-4, abs=1e-4)
         assert float(selection.limit @ selection.drift) == pytest.approx(0, abs=1e-12)
 
 
-def test_equal_weights_choose_as_the_writer_writes():
+def test_with_equal_weights_the_choice_has_the_writer_s_law():
     one = Draws(np.array([0.2, 0.3, 0.5]), np.full(3, 7.0))
     for n in (1, 8, 1000):
         assert one.excess(n) == pytest.approx(0, abs=1e-13)
     assert one.bound(8) == pytest.approx(0, abs=1e-15)
 
 
-def test_one_draw_is_the_writer_itself():
+def test_one_draw_has_the_writer_s_law():
     one = draws(4, steep=20.0)
     assert law(one, 1) == pytest.approx(one.writer)
 

@@ -1,4 +1,4 @@
-"""docs/theory.md quotes research/records/theory.json, and the record is what the code computes today."""
+"""docs/theory.md quotes research/records/theory.json, which the current code reproduces."""
 
 import json
 from pathlib import Path
@@ -36,7 +36,7 @@ def run_rows():
 
 
 def quoted():
-    """Figures in the text."""
+    """Figures that the text quotes."""
     by_name = {case["name"]: case for case in FOUND["cases"]}
     checks = {(case["name"], check["name"]): check["value"] for case in FOUND["cases"] for check in case["checks"]}
     draft, poisson, steep = (by_name[name] for name in
@@ -65,14 +65,14 @@ def test_the_page_quotes_the_record():
     assert [text for text in quoted() if text not in PAGE] == []
 
 
-def test_the_record_is_of_a_whole_run_that_passed():
+def test_the_record_is_of_a_complete_run_that_passed():
     assert FOUND["passed"]
     assert (FOUND["samples"], FOUND["seed"]) == (200_000, 0)
     assert max(check["value"] for case in FOUND["cases"] for check in case["checks"]
                if check["name"] == "largest miss of a total of 1") < 1e-15  # fmt: skip
 
 
-def test_the_record_is_what_the_code_computes_today():
+def test_the_current_code_reproduces_the_record():
     for case, recorded in zip(cases(0), FOUND["cases"], strict=True):
         found = case.found()
         for name in ("name", "n", "kl", "tv", "bound", "kl_from_optimum", "floor"):

@@ -1,4 +1,4 @@
-"""What `specs.traces.schema` writes is read back whole, and what is wrong with a file is said by its place."""
+"""A trace that `specs.traces.schema` wrote is read back completely; errors in a file name their place."""
 
 import gzip
 import json
@@ -23,7 +23,7 @@ OPTIONS = dict(n=4, max_steps=4, max_step_tokens=4, temperature=0.9)
 
 
 def only_a(ids):
-    """The target of a trace in which -inf occurs: it cannot write what the draft writes."""
+    """The target of a trace with log-probabilities of -inf: it cannot write what the draft writes."""
     return [0.0, -math.inf, -math.inf, -math.inf, -math.inf]
 
 
@@ -36,13 +36,13 @@ def written(result):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_trace_read_back_is_the_result(name):
+def test_a_trace_read_back_equals_the_result(name):
     for seed in range(5):
         result = solve(name, seed)
         assert result_from(written(result), "file") == result
 
 
-def test_the_rule_of_the_draws_comes_back_and_was_the_first_one_where_none_is_named():
+def test_the_rule_of_draws_is_read_back_and_defaults_to_the_first():
     result = solve()
     value = written(result)
     assert value["draws"] == result.draws == 2
@@ -50,7 +50,7 @@ def test_the_rule_of_the_draws_comes_back_and_was_the_first_one_where_none_is_na
     assert result_from(value, "file").draws == 1
 
 
-def test_numbers_that_json_cannot_hold_come_back():
+def test_numbers_that_json_lacks_are_read_back():
     result = api.solve("q", toy.models(target=only_a), start="draft", **OPTIONS)
     assert any(c.log_p == -math.inf for step in result.steps for c in step.candidates)
     assert result_from(written(result), "file") == result
@@ -59,7 +59,7 @@ def test_numbers_that_json_cannot_hold_come_back():
     assert written(result_from(written(unsupported), "file")) == written(unsupported)
 
 
-def test_files_are_one_solve_a_line_and_may_be_gzipped(tmp_path):
+def test_a_file_has_one_solve_a_line_and_may_be_gzipped(tmp_path):
     results = [solve(seed=seed) for seed in range(3)]
     lines = "\n\n".join(json.dumps({**written(result), "correct": True}) for result in results)
     plain, zipped, single = tmp_path / "t.jsonl", tmp_path / "t.jsonl.gz", tmp_path / "t.json"
@@ -111,7 +111,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("message", WRONG)
-def test_a_field_that_is_wrong_is_named(message):
+def test_a_wrong_field_is_named(message):
     value = written(solve())
     WRONG[message](value)
     with pytest.raises(InputError) as caught:
@@ -119,7 +119,7 @@ def test_a_field_that_is_wrong_is_named(message):
     assert str(caught.value).startswith(message)
 
 
-def test_files_that_are_none(tmp_path):
+def test_files_without_traces_are_refused(tmp_path):
     file = tmp_path / "t.jsonl"
     for content, message in (
         (b"", "holds no traces; give what 'specs solve --trace' writes"),
@@ -138,8 +138,8 @@ def test_files_that_are_none(tmp_path):
             list(read_traces(tmp_path / "t.gz"))
 
 
-def test_what_is_written_is_json_that_every_parser_takes(tmp_path):
-    """NaN and Infinity are none of JSON's words, half a character none of UTF-8's."""
+def test_written_files_are_json_that_every_parser_accepts(tmp_path):
+    """JSON has no NaN or Infinity, and UTF-8 has no lone surrogates."""
     value = {"a": [math.nan, math.inf, {"b": -math.inf}], "c": (1, 2.5), "d": "half \ud83d of one", "e": "ü\u2028"}
     write_json(tmp_path / "file", value)
 
@@ -150,15 +150,15 @@ def test_what_is_written_is_json_that_every_parser_takes(tmp_path):
     assert read == {"a": ["nan", "inf", {"b": "-inf"}], "c": [1, 2.5], "d": "half \ud83d of one", "e": "ü\u2028"}
 
 
-def test_settings_that_are_infinite_come_back():
+def test_infinite_settings_are_read_back():
     result = api.solve("q", toy.models(), "specs", beta=20.0, seed=0, **OPTIONS)
     settings = result.settings | {"method": result.settings["method"] | {"beta": math.inf, "tau": -math.inf}}
     again = result_from(written(replace(result, settings=settings)), "file")
     assert again.settings == settings
 
 
-def test_a_file_is_written_where_it_is(tmp_path):
-    """Through a link, with the mode that it had, into a pipe or a device; and whole or not at all."""
+def test_a_file_is_written_in_place(tmp_path):
+    """Through a link, with its former mode, into a pipe or a device; completely or not at all."""
     file, link, pipe = tmp_path / "file", tmp_path / "link", tmp_path / "pipe"
     file.write_text("before")
     file.chmod(0o640)
@@ -180,7 +180,7 @@ def test_a_file_is_written_where_it_is(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link", "pipe"]
 
 
-def test_a_question_with_half_of_a_character_solves_and_is_written(tmp_path):
+def test_a_question_with_a_lone_surrogate_is_solved_and_written(tmp_path):
     half, marked = "q" + chr(0xD83D), "q\ufffd"
     chats = [Chat((Turn("user", text), Turn("assistant", "b"))) for text in (half, marked)]
     one, other = (

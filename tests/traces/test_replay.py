@@ -1,4 +1,4 @@
-"""Replays are exact: what they say a solve would do is what the solve does."""
+"""Replays are exact: they say what a solve with the changed options does."""
 
 import json
 from dataclasses import replace
@@ -41,7 +41,7 @@ def from_file(result):
 
 
 def steps(result):
-    """What happened in each step, apart from its clock, its scores and what only one method asked for."""
+    """The events of each step, without times, scores, and what only one of the methods asked for."""
     return [
         (r.writer, r.accepted, tuple(c.token_ids for c in r.candidates), r.step.token_ids if r.accepted else None)
         for r in result.steps
@@ -49,7 +49,7 @@ def steps(result):
 
 
 def assert_reproduced(again, result):
-    """Decided as it was; in a search the result's choice is of the answer, a decision's of the leader."""
+    """Every decision is the recorded one; in a search the record's choice is the answer, the replay's the leader."""
     assert again.ended is ReplayEnd.COMPLETE
     assert again.replayed == again.recorded == len(again.decisions) == len(result.steps)
     for decision, record in zip(again.decisions, result.steps, strict=True):
@@ -62,7 +62,7 @@ def assert_reproduced(again, result):
     ("name", "options"), [*((name, {}) for name in NAMES), ("beam", {"width": 2}), ("dvts", {"width": 4})]
 )
 def test_recorded_settings_reproduce_every_decision_bit_for_bit(name, options):
-    """Scores, probabilities and choices of 20 solves, from memory and through JSON."""
+    """Scores, probabilities and choices of 20 solves, read from memory and from JSON."""
     for seed in range(20):
         result = solve(name, seed, n=4, **options)
         for record in (result, from_file(result)):
@@ -101,7 +101,7 @@ OPTIONS = st.fixed_dictionaries(
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(recorded=OPTIONS, options=OPTIONS, seed=st.integers(0, 9), name=st.sampled_from(["specs", "specs", "gsi"]))
 def test_a_replay_says_what_a_solve_with_these_options_does(recorded, options, seed, name):
-    """Up to the end of the replay both solves are one; there they part, or the record has no more to say."""
+    """Both solves agree up to the end of the replay; then they differ, or the record has no more information."""
     recorded, options = (fitting(name, **given) for given in (recorded, options))
     usual = fitting(name, n=4, beta=3.0, tau=0.5)
     result = solve(name, seed, **{**usual, **recorded})
@@ -124,7 +124,7 @@ def test_a_replay_says_what_a_solve_with_these_options_does(recorded, options, s
         assert found.ended in (ReplayEnd.MORE_CANDIDATES, ReplayEnd.NO_LOG_P)
 
 
-def test_every_way_to_part_occurs_and_is_called_by_its_name():
+def test_every_kind_of_difference_occurs_under_its_name():
     solves = [solve("specs", seed, n=4, beta=3.0, tau=0.5, switch_on="step", start="target") for seed in range(10)]
     for change, ways in (
         ({}, set()),
@@ -141,8 +141,8 @@ def test_every_way_to_part_occurs_and_is_called_by_its_name():
     assert (replay(raw, score="tilted").ended, replay(raw, score="tilted").replayed) == (ReplayEnd.NO_LOG_P, 1)
 
 
-def test_searches_are_replayed_as_far_as_their_traces_are_the_same():
-    """One candidate fewer leaves the first step, where nothing is side by side yet, or changes who goes on."""
+def test_a_search_is_replayed_as_long_as_its_traces_are_the_same():
+    """With fewer candidates only the first step, which has one trace, is decided, or other traces are kept."""
     solves = [solve("beam", seed, n=4, width=2) for seed in range(20)]
     ways = {replay(result, n=2).ended for result in solves}
     assert ways - {ReplayEnd.COMPLETE} == {ReplayEnd.TRACES, ReplayEnd.CANDIDATE}
@@ -153,14 +153,14 @@ def test_searches_are_replayed_as_far_as_their_traces_are_the_same():
     assert replay(replace(result, steps=(first, *result.steps[1:]))).ended is ReplayEnd.CANDIDATE
 
 
-def test_a_method_sees_no_more_than_it_asked_for():
-    """A tilted record, replayed raw, is decided without the log-probabilities that stand in it."""
+def test_a_method_sees_only_what_it_asked_for():
+    """A tilted record that is replayed with raw scores is decided without the recorded log-probabilities."""
     result = solve("specs", n=4, start="draft", beta=3.0)
     decision = replay(result, score="raw").decisions[0]
     assert decision.scores == tuple(3.0 * c.reward for c in result.steps[0].candidates)
 
 
-def test_equal_candidates_are_one_and_choices_in_a_step_thrown_away_do_not_last():
+def test_equal_candidates_are_one_and_choices_in_a_rejected_step_have_no_effect():
     result = solve("beam", n=4, models=toy.models(target=only_a))
     first = result.steps[0]
     other = replace(first, decision=replace(first.decision, chosen=3))
@@ -172,7 +172,7 @@ def test_equal_candidates_are_one_and_choices_in_a_step_thrown_away_do_not_last(
         assert replay(replace(thrown, steps=(step, *thrown.steps[1:]))).ended is ReplayEnd.COMPLETE
 
 
-def test_a_cut_solve_is_replayed_to_its_cut_and_not_called_complete():
+def test_a_cancelled_solve_is_replayed_to_its_end_and_called_cut():
     running = stream("q", MODELS, SolveConfig(make("specs", n=3), LAW, LIMITS, seed=1))
     next(iter(running))
     running.cancel()
@@ -182,8 +182,8 @@ def test_a_cut_solve_is_replayed_to_its_cut_and_not_called_complete():
     assert (again.ended, again.replayed) == (ReplayEnd.CUT, len(result.steps))
 
 
-def test_what_a_record_cannot_answer_ends_the_replay():
-    """Records that no solve has made: without rewards, and with a finish that its steps do not lead to."""
+def test_missing_information_in_a_record_ends_the_replay():
+    """Records that no solve has made: one without rewards, one with a finish reason that its steps do not lead to."""
     result = solve("specs", n=3, beta=3.0)
     first = result.steps[0]
     bare = replace(first, candidates=tuple(replace(c, reward=None) for c in first.candidates))
@@ -193,7 +193,7 @@ def test_what_a_record_cannot_answer_ends_the_replay():
     assert replay(replace(unsupported, finish_reason=Finish.ANSWER)).ended is ReplayEnd.PROPOSAL
 
 
-def test_options_and_records_that_make_no_sense_are_refused_by_name():
+def test_invalid_options_and_records_are_refused():
     result = solve("specs", n=3)
     for options, message in (
         ({"taw": 1}, "method specs has no option 'taw'; did you mean 'tau'"),
@@ -226,8 +226,8 @@ def test_options_and_records_that_make_no_sense_are_refused_by_name():
         replay(replace(result, method="mine"))
 
 
-def test_a_replay_draws_by_the_rule_of_its_record():
-    """Read as one of the first rule, a record of the second comes out otherwise in some of 20 solves."""
+def test_a_replay_uses_the_rule_of_draws_in_its_record():
+    """Read with the first rule, a record of the second rule gives different choices in some of 20 solves."""
     parted = 0
     for seed in range(20):
         result = solve("specs", seed, n=4)
@@ -241,7 +241,7 @@ def test_an_unknown_rule_of_draws_is_refused():
         replay(replace(solve("specs", n=2), draws=3))
 
 
-def test_a_record_without_a_writers_prompt_is_refused():
+def test_a_record_without_the_prompt_of_a_writer_is_refused():
     result = solve("specs", n=2)
     with pytest.raises(InputError, match="prompt of a target or a draft"):
         replay(replace(result, prompt_token_ids={}))
@@ -250,7 +250,7 @@ def test_a_record_without_a_writers_prompt_is_refused():
 
 @pytest.mark.parametrize("name", ["specs", "beam", "gsi", "prm-free", "oracle-route"])
 def test_solves_whose_stragglers_were_cut_are_replayed(name):
-    """Those that were cut have no scores, and need none."""
+    """Candidates that were cut have no scores, and need none."""
     law = replace(LAW, steps=replace(LAW.steps, enough=0.5))
     cut = 0
     for seed in range(12):

@@ -1,12 +1,12 @@
-"""The script that made the files beside it: solves that have to stay as they are while the code around them changes.
+"""Records the files beside this script: solves that must stay the same while the code changes.
 
     python tests/golden/v2/record.py
 
     tabular.jsonl.gz    every method, and `specs` with each of its options, on exact models (tests/helpers/toy.py)
-    bundled.jsonl.gz    the same on a question of bundled:hard, the bundled models
-    deadlines.jsonl.gz  `specs` against a clock that only passes of tabular models move
+    bundled.jsonl.gz    the same methods on a question of bundled:hard, with the bundled models
+    deadlines.jsonl.gz  `specs` with deadlines, on a clock that advances only with passes of tabular models
 
-Results are without what is measured. `test_v2.py` solves all of it again.
+Measured values are left out. `test_v2.py` solves everything again.
 """
 
 import gzip

@@ -1,4 +1,4 @@
-"""The half of a backend that compiles: never asked to."""
+"""The compiling half of the backend, which is never called."""
 
 from triton.backends.compiler import BaseBackend
 

@@ -1,4 +1,4 @@
-"""The half of a backend that knows the device: the CPU, of which there is one."""
+"""The device half of the backend: one CPU."""
 
 import torch
 from triton.backends.compiler import GPUTarget
