@@ -156,4 +156,4 @@ def test_bad_input_is_one_line_that_names_it(case, capsys):
 def test_a_reward_model_that_vllm_does_not_serve_is_refused_by_name(tmp_path, capsys):
     name = write_checkpoint(tmp_path / "prm", QWEN_7B | {"architectures": ["Qwen2ForPrmModel"]}, {})
     assert main(["launch", "--draft", "bundled", "--target", "bundled", "--prm", name, "--gpus", "80"]) == 2
-    assert f"--prm {name} is Qwen2ForPrmModel, which vLLM does not serve" in capsys.readouterr().err
+    assert f"prm {name} is Qwen2ForPrmModel, which vLLM does not serve" in capsys.readouterr().err

@@ -132,7 +132,7 @@ def test_every_law_and_every_call_refuses_logits_that_are_none(role, logits, wor
             continue
         result = stream("q", models, SolveConfig(found, law, LIMITS, seed=1)).result
         assert result.finish_reason is Finish.ERROR
-        assert result.error == f"{name}: logits are not finite ({word}); mend its table"
+        assert result.error == f"{name}: logits are not finite ({word}); correct its table"
 
 
 def test_no_rating_is_read_off_logits_that_are_none():

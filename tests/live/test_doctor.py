@@ -10,7 +10,7 @@ def test_servers_with_everything_switched_on_need_nothing(servers):
     assert {finding.state for finding in found} == {Severity.OK}, found
     cached = [finding.text for finding in found if "from its cache" in finding.text]
     assert [text.partition("ms, ")[2] for text in cached] == ["64 of them from its cache"] * 2  # two blocks of three
-    assert any("scores candidates after a cached prefix (our plugin)" in finding.text for finding in found)
+    assert any("scores candidates after a cached prefix (the plugin of specs-llm)" in finding.text for finding in found)
 
 
 def test_a_bare_server_is_told_what_to_switch_on(servers, start):

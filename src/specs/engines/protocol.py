@@ -135,7 +135,7 @@ class PolicyOverlap(Protocol):
     def prefetch(
         self, trace: Trace, alternatives: Sequence[Trace], n: int, sampling: SamplingParams, key: Key
     ) -> PrefetchedStep | None:
-        """Start to sample a step of `trace`; the method may still choose one of `alternatives`."""
+        """Start to sample the step after `trace`; the method may still continue one of `alternatives` instead."""
         ...
 
     def token_proposer(
@@ -283,20 +283,20 @@ class Models:
         if role is Role.PRM and self.prm is not None:
             return self.prm.prompt(chat.as_single_question(question))
         if (writer := self.writer(role)) is None:
-            raise InputError(f"there is no {role} model; give one (--{role})")
+            raise InputError(f"there is no {role} model; give one as {role}")
         return writer.prompt(question, chat)
 
     def require(self, method: Method, sampling: SamplingParams) -> None:
         """Raise `InputError` unless every role of the method has a model and `check_law` passes."""
         for role in method.roles:
             if (self.prm if role is Role.PRM else self.writer(role)) is None:
-                raise InputError(f"method {method.name} needs a {role} model; give one (--{role})")
+                raise InputError(f"method {method.name} needs a {role} model; give one as {role}")
         if method.roles >= {Role.DRAFT, Role.TARGET}:
             self.check_law(sampling)
         speculates = isinstance(method, WithSpeculation)
         if sampling.steps.enough < 1:
             if speculates:
-                raise InputError("stragglers are cut without +speculation only; leave one of them out")
+                raise InputError("enough below 1 does not go with +speculation; leave one of them out")
             self._check_cuts(method)
         if speculates:
             self._check_speculation()

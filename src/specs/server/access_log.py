@@ -1,4 +1,4 @@
-"""The server's log: one JSON object per line, with the request's id; clients' words only where asked for."""
+"""The server's log: one JSON object per line. Clients' texts are in it only with `ServerSettings.log_prompts`."""
 
 from __future__ import annotations
 

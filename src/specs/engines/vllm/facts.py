@@ -1,4 +1,4 @@
-"""What a vLLM server can do. The client finds out once, at the first contact."""
+"""What a vLLM server can do. The client asks once, when it connects."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Facts:
         return self.rows or math.inf
 
     def padding(self, tokens: int) -> range:
-        """The ids from `tokens` on of padding rows that may have a probability above 0."""
+        """Ids of the padding rows, which begin at `tokens`, that may have a probability above 0."""
         return range(tokens, tokens if self.cuts_padding else max(self.rows, tokens))
 
     @property
