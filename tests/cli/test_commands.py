@@ -71,7 +71,7 @@ def test_what_the_errors_say_is_read(capsys):
 
 @pytest.mark.parametrize("command", ["solve", "eval", "calibrate", "serve", "doctor"])
 def test_the_set_of_bundled_models_has_no_flag(command, capsys):
-    assert "--models is gone: the bundled models are used unless" in refused(capsys, command, "--models", "bundled")
+    assert "--models was removed: the bundled models are used unless" in refused(capsys, command, "--models", "bundled")
 
 
 @pytest.mark.parametrize(

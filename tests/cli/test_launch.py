@@ -135,7 +135,7 @@ def test_the_api_key_is_named_and_never_printed(printed, monkeypatch):
 
 BAD = {
     "JSON of what": (["--json"], "--json is for --dry-run"),
-    "port": (["--port", "65534"], "'65534' is no port"),
+    "port": (["--port", "65534"], "'65534' is not a port"),
     "GPUs and none": (["--cpu", "--gpus", "80"], "leave out --gpus, or --cpu"),
     "no room": (["--gpus", "4"], "the models do not fit on 1 GPU of 4 GB"),
     "context": (["--cpu", "--context", "9999"], "reads at most 4096 tokens"),
