@@ -57,7 +57,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="solves that may wait; further requests get 429 (default: %(default)s)",
     )
     line.add_argument(
-        "--rate", type=above_zero, metavar="REQUESTS", help="most per client and minute (default: no limit)"
+        "--rate", type=above_zero, metavar="REQUESTS", help="most requests per client and minute (default: no limit)"
     )
     line.add_argument(
         "--grace", type=not_negative, default=30.0, metavar="SECONDS",
@@ -66,14 +66,18 @@ def add(commands: argparse._SubParsersAction) -> None:
     caps = parser.add_argument_group("defaults and limits of a request")
     add_temperature(caps)
     caps.add_argument(
-        "--max-tokens", type=count, default=2048, metavar="TOKENS", help="most of an answer (default: %(default)s)"
+        "--max-tokens",
+        type=count,
+        default=2048,
+        metavar="TOKENS",
+        help="most tokens of an answer (default: %(default)s)",
     )
     caps.add_argument(
         "--max-n", type=count, default=64, metavar="N", help="most candidates a step (default: %(default)s)"
     )
     caps.add_argument(
         "--max-bytes", type=count, default=1 << 20, metavar="BYTES",
-        help="most of a request's body (default: %(default)s)",
+        help="most bytes of a request's body (default: %(default)s)",
     )  # fmt: skip
     add_settings(caps, ("top_p", "max_step_tokens", *LOADING))
     guard = parser.add_argument_group("access and log")

@@ -44,7 +44,7 @@ def _failure(work: Callable[[], Iterator[str]]) -> str | None:
 
 
 def reason(error: Exception) -> str:
-    """An error in one line, with its type unless it is one of ours."""
+    """An error in one line, with its type unless it is a `SpecsError`."""
     return str(error) if isinstance(error, SpecsError) else described(error)
 
 

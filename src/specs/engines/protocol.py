@@ -119,7 +119,7 @@ class TokenProposer(Protocol):
 class PolicyOverlap(Protocol):
     """Work of a language model that overlaps with other calls of the solve.
 
-    Methods return None where the engine cannot do this work now, or need not.
+    A method returns None if the engine cannot or need not do this work now.
     """
 
     def prefill(self, trace: Trace) -> PendingWork | None:
@@ -193,7 +193,7 @@ class PolicySession(Protocol):
         ...
 
     def score(self, groups: Sequence[CandidateGroup], sampling: SamplingParams) -> list[float]:
-        """Return each candidate's log-probability in nats."""
+        """Return each candidate's log-probability in nats, end-of-text included; -inf if it is impossible."""
         ...
 
     def judge(self, groups: Sequence[CandidateGroup], judge: Judge) -> list[float]:
@@ -274,7 +274,7 @@ class Models:
         return {Role.DRAFT: self.draft, Role.TARGET: self.target, Role.PRM: None}[role]
 
     def prompt(self, role: Role, question: str, chat: Chat = NO_CONTEXT) -> tuple[int, ...]:
-        """What the model of a role reads before the first step.
+        """Token ids that the model of a role reads before the first step.
 
         Raises:
             InputError: the prompt is longer than the model's context, or there is no such model.

@@ -67,7 +67,7 @@ OnEvent = Callable[[SolveEvent], None]
 
 
 class SolveJob:
-    """One solve of a request; calls `on_event` on the event loop, with `SolveEnded` or `SolveFailed` last."""
+    """One solve of a request. It calls `on_event` on the event loop, at the end with `SolveEnded` or `SolveFailed`."""
 
     def __init__(self, request: SolveRequest, place: QueuePlace, on_event: OnEvent, runner: JobRunner) -> None:
         self.request = request

@@ -113,7 +113,7 @@ class AccessMiddleware:
                 await JSONResponse(refusal.body, refusal.status, refusal.headers)(scope, receive, answer)
         except ClientDisconnect:
             status = status or 499
-        except Exception:  # a bug of ours
+        except Exception:  # a bug in the server
             log.exception("defect", extra={"fields": {"id": request_id}})
             if status:
                 raise

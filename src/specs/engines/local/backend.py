@@ -35,7 +35,7 @@ class Backend(Protocol):
         concurrent_calls: how many calls of other models can run at the same time as one of its calls.
         tolerance: the largest difference, in nats of a step's summed log-probability, between cached and from-scratch
             evaluation that counts as equal (1e-4 in fp32).
-        if_not_finite: what to do if its outputs are not finite, for an error message.
+        if_not_finite: advice for the error message if its outputs are not finite.
         logits_ops: what sessions do with the rows that `forward` returns, where they are.
     """
 

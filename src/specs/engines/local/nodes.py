@@ -164,7 +164,7 @@ class KeptLogits:
 
     Attributes:
         rows: one row [width] for each node.
-        open: the nodes among these behind which candidates may continue (`TokenTree.prefix_logits`).
+        open: the nodes among these after which candidates may continue (`TokenTree.prefix_logits`).
     """
 
     def __init__(self, ops: LogitsOps) -> None:

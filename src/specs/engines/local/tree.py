@@ -193,7 +193,7 @@ class TokenTree:
         return self.backend.logits_ops.concatenate(self.logits(known), rows) if known else rows
 
     def _renumber(self, nodes: Sequence[int], path: Sequence[int]) -> dict[int, int]:
-        """Number the kept nodes anew; those on `path` have become part of the trunk. Returns the new numbers."""
+        """Give the kept nodes new numbers; those on `path` have become part of the trunk. Returns the new numbers."""
         number = {path[-1] if path else ROOT: ROOT, **{node: new for new, node in enumerate(nodes)}}
         self._kept.renumber(number)
         self._nodes.keep(nodes, number, len(path))

@@ -64,11 +64,14 @@ class Facts:
 
     @property
     def raw_scores(self) -> bool:
-        """Whether log-probabilities of given tokens are at temperature 1 whatever the law."""
+        """Whether log-probabilities of given tokens ignore the request's temperature and top-p (temperature 1)."""
         return not (self.processed and self.plugin)
 
     def raw(self, role: str) -> bool:
-        """Whether the log-probabilities that a draft or a target needs are at temperature 1 whatever the law."""
+        """Whether the log-probabilities that a role needs ignore the request's temperature and top-p (temperature 1).
+
+        A target needs those of given tokens, a draft those of sampled tokens.
+        """
         return self.raw_scores if role == "target" else not self.processed
 
     @property

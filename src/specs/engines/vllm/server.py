@@ -114,7 +114,7 @@ class Server:
     async def _score_rows(
         self, prompt: Sequence[int], path: Sequence[int], sampling: SamplingParams
     ) -> tuple[list[float], Tally]:
-        """`score` on model runner V2, which returns exactly the wanted rows behind the cached prefix.
+        """`score` on model runner V2, which returns exactly the wanted rows after the cached prefix.
 
         It returns no rows of cached blocks. Without the plugin, the server may have cached all of a prefix that ends
         at the end of a block, and with it the row that scores the first token of `path`. Another request then scores

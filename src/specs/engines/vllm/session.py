@@ -54,7 +54,7 @@ class RemotePolicy:
     """A language model on a server.
 
     Attributes:
-        raw: whether the server gives this role log-probabilities at temperature 1, whatever it samples under.
+        raw: whether the server gives this role log-probabilities at temperature 1, whatever it samples at.
         system: the system prompt under which the model writes and scores; None for none.
         parameters: 0, because a server does not say.
     """

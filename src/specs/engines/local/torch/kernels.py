@@ -20,7 +20,7 @@ from transformers.masking_utils import sdpa_mask
 NAME = "specs_grouped"
 
 MOST_ROWS = 32
-"""The most rows of a product that `FewRows` turns around."""
+"""The most rows of a product that `FewRows` computes in its own way."""
 
 
 def suited(model: Any) -> Any:

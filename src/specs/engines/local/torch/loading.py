@@ -186,7 +186,12 @@ def _context(name: str, config: Any, model_class: Any) -> int:
 
 
 def _opened(name: str, kind: Kind, model: Any, context: int, dtype: str, vocabulary: int | None) -> HFBackend:
-    """The backend; refuses models that read the mask, the positions or the cache in their own way (ALiBi, encoders)."""
+    """The backend of a loaded model.
+
+    Raises:
+        ModelError: the model reads the mask, the positions or the cache in its own way (ALiBi, encoders), its outputs
+            are not finite, or memory runs out.
+    """
     from specs.engines.local.torch.backend import HFBackend, within_memory
 
     try:
