@@ -296,7 +296,7 @@ class Models:
         speculates = isinstance(method, WithSpeculation)
         if sampling.steps.enough < 1:
             if speculates:
-                raise InputError("enough below 1 does not go with +speculation; leave one of them out")
+                raise InputError("stragglers are cut (enough below 1) only without +speculation; leave one of them out")
             self._check_cuts(method)
         if speculates:
             self._check_speculation()
