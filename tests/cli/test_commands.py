@@ -71,7 +71,7 @@ def test_commands_accept_the_spellings_that_the_errors_suggest(capsys):
 
 @pytest.mark.parametrize("command", ["solve", "eval", "calibrate", "serve", "doctor"])
 def test_the_old_flag_models_is_refused_with_an_explanation(command, capsys):
-    assert "--models is gone: the bundled models are used unless" in refused(capsys, command, "--models", "bundled")
+    assert "--models was removed: the bundled models are used unless" in refused(capsys, command, "--models", "bundled")
 
 
 @pytest.mark.parametrize(

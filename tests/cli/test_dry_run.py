@@ -55,7 +55,7 @@ def test_too_little_memory_is_an_error_of_one_line(qwen, capsys):
 
 
 BAD = {
-    "no such model": (["--draft", "./x", "--target", "./y", "--prm", "./z"], "--draft ./x: no such model folder"),
+    "no such model": (["--draft", "./x", "--target", "./y", "--prm", "./z"], "specs: draft ./x: no such model folder"),
     "one model": (["--draft", "./x"], "give --target and --prm too"),
     "no GPUs": (["--gpus", "0"], "'0' is not the size of a GPU"),
     "context beyond the model's": (["--context", "4097"], "reads at most 4096 tokens; give at most that"),

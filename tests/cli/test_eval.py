@@ -255,7 +255,7 @@ def test_ctrl_c_reports_the_finished_solves(tmp_path):
     process.send_signal(signal.SIGINT)
     out, errors = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert errors.endswith("specs: interrupted; the same command goes on from there\n")
+    assert errors.endswith("specs: interrupted; the same command continues from there\n")
     assert "stopped early" in out
     assert json.loads((folder / "summary.json").read_text())["interrupted"]
     assert "stopped early" in (folder / "report.html").read_text()

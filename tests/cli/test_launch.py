@@ -135,7 +135,7 @@ def test_the_api_key_is_named_and_never_printed(printed, monkeypatch):
 
 BAD = {
     "JSON of what": (["--json"], "--json is for --dry-run"),
-    "port": (["--port", "65534"], "'65534' is no port"),
+    "port": (["--port", "65534"], "'65534' is not a port"),
     "GPUs and none": (["--cpu", "--gpus", "80"], "leave out --gpus, or --cpu"),
     "no room": (["--gpus", "4"], "the models do not fit on 1 GPU of 4 GB"),
     "context": (["--cpu", "--context", "9999"], "reads at most 4096 tokens"),
@@ -156,4 +156,4 @@ def test_bad_input_is_one_line_that_names_it(case, capsys):
 def test_a_reward_model_that_vllm_does_not_serve_is_refused_by_name(tmp_path, capsys):
     name = write_checkpoint(tmp_path / "prm", QWEN_7B | {"architectures": ["Qwen2ForPrmModel"]}, {})
     assert main(["launch", "--draft", "bundled", "--target", "bundled", "--prm", name, "--gpus", "80"]) == 2
-    assert f"--prm {name} is Qwen2ForPrmModel, which vLLM does not serve" in capsys.readouterr().err
+    assert f"prm {name} is Qwen2ForPrmModel, which vLLM does not serve" in capsys.readouterr().err

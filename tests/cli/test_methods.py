@@ -19,7 +19,7 @@ def test_all_methods_are_listed_one_a_line(capsys):
     assert [line.split()[0] for line in lines[: len(NAMES)]] == list(NAMES)
     assert max(map(len, lines)) <= 100
     assert all(len(line.split()) > 3 for line in lines[: len(NAMES)])
-    assert "NAME+speculation, where NAME is any of them but beam-draft and draft" in " ".join(lines)
+    assert "NAME+speculation, where NAME is any of them except beam-draft and draft" in " ".join(lines)
 
 
 @pytest.mark.parametrize("name", [*NAMES, *SPECULATING])

@@ -23,8 +23,8 @@ def words_of(tmp_path):
     Preset("beam", {"n": 8}, LAW, {}).write(tmp_path / "beam.json")
     Preset("specs", {"n": 8}, LAW, {}).write(tmp_path / "mine.json")
     return {
-        "--port 70000": "no port",
-        "--port x": "no port",
+        "--port 70000": "is not a port",
+        "--port x": "is not a port",
         "--queue -1": "expected one argument|whole number",
         "--concurrency 0": "at least 1",
         "--rate 0": "above 0",

@@ -195,7 +195,7 @@ BAD = {
     "timeout": (["--set", "timeout=0"], "timeout is 0.0; give a number above 0"),
     "unknown PRM format": (["--set", "prm_format=jugde"], "prm_format is 'jugde'; give 'auto', 'qwen',"),
     "no switch": (["--set", "allow_text_scoring=maybe"], "allow_text_scoring is 'maybe'; give True or False"),
-    "no such folder": (["--draft", "./nowhere", "--target", "./x", "--prm", "./y"], "--draft ./nowhere: no such model"),
+    "no such folder": (["--draft", "./nowhere", "--target", "./x", "--prm", "./y"], "specs: draft ./nowhere: no such"),
     "missing role": (["--draft", "."], "also needs --target and --prm"),
     "not a model folder": (["--draft", ".", "--target", ".", "--prm", "."], ". is not a model folder"),
     "trace into nowhere": (["--trace", "/nowhere/at/all.json"], "is not a folder; make it first"),

@@ -97,7 +97,7 @@ def test_a_single_model_is_checked_alone(folders):
 @pytest.mark.parametrize(
     ("changes", "state", "words"),
     [
-        ({}, Severity.OK, "our plugin"),
+        ({}, Severity.OK, "the plugin of specs-llm"),
         ({"v2": True, "plugin": False}, Severity.OK, "model runner V2"),
         ({"plugin": False}, Severity.HINT, "install specs-llm beside vLLM"),
         ({"scale_out": False}, Severity.HINT, "--enable-scale-out"),
@@ -105,7 +105,7 @@ def test_a_single_model_is_checked_alone(folders):
         ({"prefix_cache": False}, Severity.HINT, "score: start it without --no-enable-prefix-caching"),
         ({"prefix_cache": False, "v2": True, "plugin": False}, Severity.HINT, "without --no-enable-prefix-caching"),
         ({"prefix_cache": False, "recurrent": True}, Severity.HINT, "no prefix reuse, because the model is recurrent"),
-        ({"recurrent": True}, Severity.OK, "our plugin"),
+        ({"recurrent": True}, Severity.OK, "the plugin of specs-llm"),
     ],
 )
 def test_a_target_that_scores_whole_prompts_is_told_how_to_score_from_its_cache(changes, state, words):
@@ -119,11 +119,11 @@ def test_a_target_that_scores_whole_prompts_is_told_how_to_score_from_its_cache(
 @pytest.mark.parametrize(
     ("role", "changes", "words"),
     [
-        ("target", {"rows": 110}, "its log-probabilities count 10 rows that only pad its vocabulary"),
+        ("target", {"rows": 110}, "its log-probabilities count 10 padding rows"),
         ("draft", {"rows": 110}, ""),  # the draft forbids them, and its log-probabilities are processed
-        ("draft", {"rows": 110, "processed": False}, "its log-probabilities count 10 rows"),
+        ("draft", {"rows": 110, "processed": False}, "its log-probabilities count 10 padding rows"),
         ("target", {"rows": 110, "cuts_padding": True}, ""),
-        ("draft", {"rows": 2000}, "1900 rows only pad its vocabulary, too many to forbid"),
+        ("draft", {"rows": 2000}, "it has 1900 padding rows, too many to forbid"),
         ("draft", {"rows": 2000, "cuts_padding": True}, ""),
         ("target", {"rows": 100}, ""),
         ("target", {"rows": 90}, ""),

@@ -163,14 +163,20 @@ def test_the_error_for_too_little_memory_says_how_much_is_needed():
     with pytest.raises(NoRoom) as shortage:
         plan(QWEN, gpus(24, 24), LOAD)
     said = str(shortage.value)
-    for part in ("2 GPUs of 24 GB", "draft 3.1, target 15.2, prm 14.1", "44.9 GB", "quantised", "--context", "--n"):
+    for part in (
+        "2 GPUs of 24 GB",
+        "draft 3.1, target 15.2, prm 14.1",
+        "44.9 GB",
+        "quantised",
+        "a smaller context or n",
+    ):
         assert part in said
     assert "\n" not in said
 
 
 def test_a_context_beyond_that_of_a_model_is_refused_by_name():
     Workload(4096, 512, 8).check(Role.PRM, replace(PRM, context=4096))
-    with pytest.raises(InputError, match="--context 8192: prm PRM reads at most 4096 tokens"):
+    with pytest.raises(InputError, match="context 8192: prm PRM reads at most 4096 tokens"):
         Workload(8192, 512, 8).check(Role.PRM, replace(PRM, context=4096))
     with pytest.raises(InputError, match="steps of 512 tokens leave no room in a context of 512"):
         Workload(512, 512, 8)

@@ -86,7 +86,7 @@ def test_models_that_cannot_be_planned_are_refused_by_name(case, tmp_path):
     with pytest.raises(ModelError) as refusal:
         read_model(name, Role.TARGET)
     assert message in str(refusal.value)
-    assert f"--target {name}" in str(refusal.value)
+    assert f"target {name}" in str(refusal.value)
 
 
 def test_broken_folders_are_refused_by_name(tmp_path):
@@ -114,7 +114,7 @@ def test_hub_models_are_read_from_the_local_cache(tmp_path, monkeypatch):
     (cached / "refs/main").write_text("abc")
     assert read_model("someone/small", Role.DRAFT).weights == 2 * 1_543_714_304
     (cached / "snapshots/abc/model-1.safetensors").unlink()  # only part of the model is cached
-    with pytest.raises(ModelError, match="--draft someone/small: neither a folder nor reachable on the hub"):
+    with pytest.raises(ModelError, match="draft someone/small: neither a folder nor reachable on the hub"):
         read_model("someone/small", Role.DRAFT)
 
 
@@ -186,7 +186,7 @@ def test_only_headers_are_fetched_of_models_on_the_hub(tmp_path):
     assert found.returncode == 0, found.stderr
     assert json.loads(found.stdout)["servers"][0]["weights_bytes"] == 2 * 1_543_714_304
     assert bare.returncode == 2
-    assert bare.stderr.startswith("specs: --draft someone/bare has no safetensors weights on the hub")
+    assert bare.stderr.startswith("specs: draft someone/bare has no safetensors weights on the hub")
 
 
 def nvidia_smi(folder, text):

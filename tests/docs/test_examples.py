@@ -64,7 +64,7 @@ def test_an_example_runs_and_shows_its_answer(name: str) -> None:
 def test_a_missing_model_is_an_error_of_one_line() -> None:
     done = run(EXAMPLES / "04_own_models.py", "--draft", "./nowhere")
     assert done.returncode == 1
-    assert re.fullmatch(r"--draft \./nowhere: no such model folder; .*\n", done.stderr)
+    assert re.fullmatch(r"draft \./nowhere: no such model folder; .*\n", done.stderr)
 
 
 def test_the_client_talks_to_a_server_and_says_how_to_start_one() -> None:

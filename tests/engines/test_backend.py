@@ -43,7 +43,7 @@ def test_the_error_of_a_tree_is_relative():
 )
 def test_outputs_that_are_not_finite_are_not_reported_as_a_wrong_tree(value, word):
     broken = backend(lambda ids, row: np.full(WIDTH, value))
-    said = rf"^m: outputs are not finite \({word}\); mend its table$"
+    said = rf"^m: outputs are not finite \({word}\); correct its table$"
     with pytest.raises(ModelError, match=said), finite(broken, "outputs", ModelError):
         tree_error(broken, broken)
     with pytest.raises(EngineError, match=r"^m: logits are"), finite(broken, "logits"):

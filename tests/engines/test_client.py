@@ -154,7 +154,7 @@ def test_an_unhealthy_server_is_given_up_before_the_timeout(monkeypatch):
         return well(path, body, times)
 
     with serving(ill) as (url, _):
-        with pytest.raises(EngineError, match=r"is no longer well \(health 500\)"):
+        with pytest.raises(EngineError, match=r"fails its health checks \(health 500\)"):
             post(url)
         gone.set()
 

@@ -112,7 +112,7 @@ def test_a_label_is_a_single_token_behind_its_context(tmp_path):
     before, labels = text.labelled("a b.\n\n", ("3", "4"))
     assert [[*before, label] for label in labels] == [text.encode("a b.\n\n3"), text.encode("a b.\n\n4")]
     for labels in (("3", "3"), ("3", "4 5")):
-        with pytest.raises(ModelError, match=r"as one token behind 'a b\.\\n\\n': use a model whose vocabulary does"):
+        with pytest.raises(ModelError, match=r"as one token after 'a b\.\\n\\n': use a model whose vocabulary does"):
             text.labelled("a b.\n\n", labels)
 
 

@@ -472,16 +472,16 @@ def test_grade_reads_parquet(tmp_path, capsys):
     ("line", "message"),
     [
         ("{", "line 1: not JSON"),
-        ("[]", "line 1: no object; give one with 'answer' and 'prediction'"),
+        ("[]", "line 1: not an object; give one with 'answer' and 'prediction'"),
         ('{"answer": "1"}', "line 1: no 'prediction'; give an object with 'answer' and 'prediction'"),
         ("{}", "line 1: no 'answer' and no 'prediction'; give an object"),
-        ('{"answer": NaN, "prediction": "1"}', "'answer' is no text or number"),
+        ('{"answer": NaN, "prediction": "1"}', "'answer' is not a text, a number"),
         ("[" * 100_000, "line 1: not JSON"),
         ('{"answer": null, "prediction": "1"}', "'answer' is null"),
-        ('{"answer": "1", "prediction": []}', "'prediction' is no text or number"),
-        ('{"answer": "1", "prediction": [["1"]]}', "'prediction' is no text or number"),
-        ('{"answer": true, "prediction": "1"}', "'answer' is no text or number"),
-        ('{"answer": {}, "prediction": "1"}', "'answer' is no text or number"),
+        ('{"answer": "1", "prediction": []}', "'prediction' is not a text, a number"),
+        ('{"answer": "1", "prediction": [["1"]]}', "'prediction' is not a text, a number"),
+        ('{"answer": true, "prediction": "1"}', "'answer' is not a text, a number"),
+        ('{"answer": {}, "prediction": "1"}', "'answer' is not a text, a number"),
         ("", "holds nothing to grade"),
     ],
 )
@@ -494,7 +494,7 @@ def test_grade_reports_errors_in_a_file(tmp_path, capsys, line, message):
 
 def test_grade_reports_a_missing_file_and_a_missing_column(tmp_path, capsys):
     assert main(["grade", str(tmp_path / "none.jsonl")]) == 2
-    assert "none.jsonl is no file; give rows with answer and prediction" in capsys.readouterr().err
+    assert "none.jsonl is not a file; give rows with answer and prediction" in capsys.readouterr().err
     file = tmp_path / "made.jsonl"
     file.write_text(_lines(ROWS))
     assert main(["grade", str(file), "--id-column", "uid"]) == 2

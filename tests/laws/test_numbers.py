@@ -132,7 +132,7 @@ def test_invalid_logits_are_refused_under_every_law_and_in_every_call(role, logi
             continue
         result = stream("q", models, SolveConfig(found, law, LIMITS, seed=1)).result
         assert result.finish_reason is Finish.ERROR
-        assert result.error == f"{name}: logits are not finite ({word}); mend its table"
+        assert result.error == f"{name}: logits are not finite ({word}); correct its table"
 
 
 def test_no_rating_is_read_from_invalid_logits():

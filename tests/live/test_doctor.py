@@ -9,8 +9,8 @@ def test_servers_with_everything_switched_on_need_nothing(servers):
     found = list(diagnose({Role(role): server.url for role, server in servers.items()}, SamplingParams(0.7)))
     assert {finding.state for finding in found} == {Severity.OK}, found
     cached = [finding.text for finding in found if "from its cache" in finding.text]
-    assert [text.partition("ms, ")[2] for text in cached] == ["64 of them from its cache"] * 2  # two of three blocks
-    assert any("scores candidates after a cached prefix (our plugin)" in finding.text for finding in found)
+    assert [text.partition("ms, ")[2] for text in cached] == ["64 of them from its cache"] * 2  # two blocks of three
+    assert any("scores candidates after a cached prefix (the plugin of specs-llm)" in finding.text for finding in found)
 
 
 def test_doctor_tells_how_to_start_a_server_without_our_flags(servers, start):

@@ -125,7 +125,7 @@ def test_engines_that_die_end_hang_and_come_back(engines, served):
                 answer = client.post(CHAT, json={"model": "specs", "messages": [question], "seed": 1})
             assert answer.status_code == 502
             assert answer.json()["error"]["code"] == "engine_error"
-            assert "no longer well" in answer.json()["error"]["message"]
+            assert "fails its health checks" in answer.json()["error"]["message"]
         finally:
             os.killpg(engines["prm"].process.pid, signal.SIGCONT)
         seen["the PRM goes on"] = load.until("good")

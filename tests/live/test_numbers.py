@@ -87,7 +87,7 @@ def test_without_the_plugin_sampling_is_right_and_scores_are_reported_to_count_p
     assert max(np.subtract(wanted, scored)) > 1
     assert min(np.subtract(wanted, scored)) > -1e-3
     hints = [one.text for one in diagnose({Role.TARGET: server.url}, law) if one.state is Severity.HINT]
-    assert any(f"count {PADDING} rows that only pad its vocabulary: install specs-llm" in hint for hint in hints)
+    assert any(f"count {PADDING} padding rows: install specs-llm" in hint for hint in hints)
 
 
 def test_solves_that_meet_nan_end_with_the_name_of_the_model(start, folders):

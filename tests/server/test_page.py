@@ -271,7 +271,7 @@ def test_a_client_that_asks_too_often_is_told_when_to_retry(tab):
         page.locator("#method option").first.wait_for(state="attached")
         solve(page)
         shown = page.get_by_role("article").locator(".trouble").inner_text()
-        assert re.match(r"429: .* \(again in \d+ s\)$", shown)
+        assert re.match(r"429: .* \(try again in \d+ s\)$", shown)
         assert page.locator("#said").inner_text() == f"specs: {shown}"
 
 
@@ -297,9 +297,9 @@ def test_the_page_asks_for_a_key_until_the_server_accepts_it(tab):
     with served(keys="open sesame") as (_, url):
         page = tab(url)
         dialog = page.get_by_role("dialog")
-        page.get_by_label("This server asks for an API key:").fill("wrong")
+        page.get_by_label("This server needs an API key:").fill("wrong")
         page.keyboard.press("Enter")
-        page.get_by_label("The server does not take this API key. Another one:").fill("open sesame")
+        page.get_by_label("The server refuses this API key. Enter another one:").fill("open sesame")
         dialog.get_by_role("button", name="Use it").click()
         solve(page)
         assert len(steps_of(page.get_by_role("article"))) == len(saved(page)[0]["steps"])
@@ -351,7 +351,7 @@ def test_traces_are_opened_by_picker_and_drop_and_one_is_chosen(address, traces,
     [
         (lambda trace: "{", "bad.json, line 1: not JSON"),
         (lambda trace: "\n", "bad.json holds no trace"),
-        (lambda trace: "[]", "bad.json, line 1 is no object"),
+        (lambda trace: "[]", "bad.json, line 1 is not an object"),
         (lambda trace: {**trace, "question": 1}, "bad.json, line 1: 'question' is not text"),
         (lambda trace: {**trace, "steps": None}, "bad.json, line 1: 'steps' is not a list"),
         (lambda trace: {**trace, "latency_s": "constructor"}, "bad.json, line 1: 'latency_s' is not a number"),

@@ -1,4 +1,4 @@
-"""The command line, thin: a module a command."""
+"""The command line: one thin module for each command."""
 
 from specs.cli.main import main
 

@@ -1,4 +1,4 @@
-"""Options that name a data set, and its problems."""
+"""Options that name a data set, and the problems that they select."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def add_dataset(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(NAMES)}, or a JSONL, CSV or parquet file (default: %(default)s)",
     )
     parser.add_argument(
-        "--problem-seed", type=int, default=HELD_OUT_SEED, help="picks generated problems (default: %(default)s)"
+        "--problem-seed", type=int, default=HELD_OUT_SEED, help="seed of generated problems (default: %(default)s)"
     )
-    parser.add_argument("--question-column", metavar="NAME", help="of a file (default: question, or problem)")
-    parser.add_argument("--answer-column", metavar="NAME", help="of a file (default: answer, or final_answer)")
+    parser.add_argument("--question-column", metavar="NAME", help="column of a file (default: question, or problem)")
+    parser.add_argument("--answer-column", metavar="NAME", help="column of a file (default: answer, or final_answer)")
     parser.add_argument("--limit", type=count, default=10, help="how many problems (default: %(default)s)")
 
 

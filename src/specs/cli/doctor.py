@@ -1,9 +1,9 @@
-"""`specs doctor`: are the models there, do they fit together, and what would make them faster?
+"""`specs doctor`: check that models load and fit together, and say what would make them faster.
 
 Loads each model, or asks its server, as `specs solve` would with the same options, and solves one step with
-them. Exit code 1 if something is wrong; a hint is not. With `--prm MODEL` alone, in this process, it checks that
-model closely: how it reads a trace, its rewards of known solutions, and whether the laws of its format hold.
-`specs launch --dry-run` says which GPUs models fit on.
+them. Exit code 1 if there is a problem; hints do not count. If `--prm MODEL` is the only model and runs in this
+process, it checks that model closely: how it reads a trace, its rewards for known solutions, and whether the laws
+of its format hold. `specs launch --dry-run` says which GPUs models fit on.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MARKS = {Severity.OK: "ok     ", Severity.HINT: "hint   ", Severity.PROBLEM: "PR
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("doctor", help="are the models there, and well set up", description=__doc__)
+    parser = commands.add_parser("doctor", help="check that models load and are set up well", description=__doc__)
     add_models(parser)
     add_temperature(parser)
     add_settings(parser, ("top_p", *LOADING))

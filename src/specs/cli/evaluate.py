@@ -1,6 +1,6 @@
 """`specs eval`: compare methods on a data set and keep every solve.
 
-The same command goes on after a stop. With `--list` it only prints the problems, as JSON lines.
+After an interruption, the same command continues the run. With `--list` it only prints the problems, as JSON lines.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from specs.eval.store import RunFolder
 
 
 def add(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("eval", help="compare methods on a data set, and keep it", description=__doc__)
+    parser = commands.add_parser("eval", help="compare methods on a data set", description=__doc__)
     add_cells(parser)
     add_n(parser, several=True)
     add_dataset(parser)
@@ -51,7 +51,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--concurrency",
         type=count,
         default=1,
-        help="solves at the same time, for models on servers; part of what latencies mean (default: %(default)s)",
+        help="solves at the same time, for models on servers; it changes latencies (default: %(default)s)",
     )
     parser.add_argument(
         "--extract",
@@ -72,9 +72,9 @@ def run(args: argparse.Namespace) -> int:
             print(json.dumps(problem_json(problem), ensure_ascii=False))
         return 0
     if args.out is None:
-        raise InputError("give --out DIR, a folder for what is found, or --list to print the problems alone")
+        raise InputError("give --out DIR, a folder for the results, or --list to print only the problems")
     require_matplotlib()
-    require_math_verify()  # now, and not in the middle of a run at the first formula
+    require_math_verify()  # fail now, not in the middle of a run at the first formula
     cells, sampling, limits = cells_of(args)
     plan = Plan(problems_of(args), cells, sampling, limits, args.seed, args.seeds, extract=args.extract)
     configuration = {**configuration_of(args, plan), "concurrency": args.concurrency}
@@ -85,12 +85,12 @@ def run(args: argparse.Namespace) -> int:
         folder.end(interrupted)
         found = publish([args.out], args.out) if not interrupted or folder.by_key else None
     if interrupted:
-        print("specs: interrupted; the same command goes on from there", file=sys.stderr)
+        print("specs: interrupted; the same command continues from there", file=sys.stderr)
     return 1 if interrupted or (found and report_unsolved(found)) else 0
 
 
 def report_unsolved(found: dict[str, Any]) -> bool:
-    """Whether all solves of some method failed; standard error says of which."""
+    """Whether all solves of some method failed; then also print those methods on standard error."""
     unsolved = [name for name, method in found["methods"].items() if method["failed"] == method["solves"] > 0]
     if unsolved:
         first = found["methods"][unsolved[0]]["first_error"]
@@ -99,7 +99,7 @@ def report_unsolved(found: dict[str, Any]) -> bool:
 
 
 def configuration_of(args: argparse.Namespace, plan: Plan) -> dict[str, Any]:
-    """What all starts of a run share: data set, models and how they are loaded, sampling parameters, limits, seeds."""
+    """Settings that all starts of a run share: data set, models and how they are loaded, sampling parameters, limits, seeds."""
     return {
         **plan.configuration(args.dataset, names_of(args, plan.methods)),
         "problem_seed": args.problem_seed,
@@ -108,7 +108,7 @@ def configuration_of(args: argparse.Namespace, plan: Plan) -> dict[str, Any]:
 
 
 def start_of(args: argparse.Namespace, plan: Plan) -> dict[str, Any]:
-    """What one start of a run is."""
+    """The record of one start of a run: its size, command, options and environment."""
     options = {name: value for name, value in vars(args).items() if name not in ("run", "command", "list")}
     return {
         "limit": len(plan.problems),

@@ -1,8 +1,8 @@
 """`specs grade`: grade answers made elsewhere.
 
 Each row of the file has a reference answer and a prediction: an answer, or a text that gives one. Prints
-one JSON object a row: `correct` (null if it could not be decided, for the `reason`), `extracted`, the answer
-that was read, and `id` if rows have one; and at last one with `summary`, where undecided rows count as rows.
+one JSON object per row: `correct` (null if undecided; `reason` says why), `extracted` (the answer found in the
+prediction), and `id` if the row has one. The last object is `summary`; its `rows` include the undecided ones.
 """
 
 from __future__ import annotations
@@ -28,10 +28,12 @@ def add(commands: argparse._SubParsersAction) -> None:
         "file", type=Path, metavar="FILE", help="JSON lines, CSV or parquet; - for standard input, JSON lines or CSV"
     )
     parser.add_argument(
-        "--prediction-column", default="prediction", metavar="NAME", help="of the file (default: %(default)s)"
+        "--prediction-column", default="prediction", metavar="NAME", help="column of the file (default: %(default)s)"
     )
-    parser.add_argument("--answer-column", default="answer", metavar="NAME", help="of the file (default: %(default)s)")
-    parser.add_argument("--id-column", metavar="NAME", help="of the file (default: id, where rows have it)")
+    parser.add_argument(
+        "--answer-column", default="answer", metavar="NAME", help="column of the file (default: %(default)s)"
+    )
+    parser.add_argument("--id-column", metavar="NAME", help="column of the file (default: id, if rows have it)")
     parser.set_defaults(run=run)
 
 
@@ -71,7 +73,7 @@ def _pairs(args: argparse.Namespace) -> list[tuple[dict[str, Any], str | None, s
     """For each row: the fields to print, the prediction and the answer."""
     names = f"{args.answer_column} and {args.prediction_column}"
     if args.file != STANDARD_INPUT and not (args.file.is_file() or args.file.is_fifo()):
-        raise InputError(f"{args.file} is no file; give rows with {names}")
+        raise InputError(f"{args.file} is not a file; give rows with {names}")
     pairs = [_pair(row, where, args) for _, where, row in rows_of(args.file)]
     if not pairs:
         name = "standard input" if args.file == STANDARD_INPUT else args.file
@@ -82,7 +84,7 @@ def _pairs(args: argparse.Namespace) -> list[tuple[dict[str, Any], str | None, s
 def _pair(row: Any, where: str, args: argparse.Namespace) -> tuple[dict[str, Any], str | None, str]:
     columns = (args.answer_column, args.prediction_column)
     if not isinstance(row, dict):
-        raise InputError(f"{where}: no object; give one with {columns[0]!r} and {columns[1]!r}")
+        raise InputError(f"{where}: not an object; give one with {columns[0]!r} and {columns[1]!r}")
     if missing := [repr(column) for column in columns if column not in row]:
         raise InputError(
             f"{where}: no {' and no '.join(missing)}; give an object with {columns[0]!r} and {columns[1]!r}"
@@ -91,7 +93,7 @@ def _pair(row: Any, where: str, args: argparse.Namespace) -> tuple[dict[str, Any
     if row[columns[0]] is None:
         raise InputError(f"{where}: {columns[0]!r} is null; give the reference answer")
     if answer is None or (prediction is None and row[columns[1]] is not None):
-        raise InputError(f"{where}: {columns[answer is not None]!r} is no text or number, and no list of them")
+        raise InputError(f"{where}: {columns[answer is not None]!r} is not a text, a number, or a list of them")
     if args.id_column and args.id_column not in row:
         raise InputError(f"{where}: no {args.id_column!r}; name another column with --id-column")
     column = args.id_column or "id"
@@ -99,7 +101,7 @@ def _pair(row: Any, where: str, args: argparse.Namespace) -> tuple[dict[str, Any
 
 
 def _plain(value: Any) -> Any:
-    """An id as JSON can hold it: a parquet file may have decimals, dates and more."""
+    """An id as a value that JSON can hold: a parquet file may have decimals, dates and more."""
     if isinstance(value, (str, int, float, NoneType)):
         return value
     if isinstance(value, list):

@@ -1,10 +1,10 @@
 """`specs launch`: serve draft, target and PRM with vLLM.
 
-Prints a command for each server, and the line that solves a question on them. With `--start` it runs the
-servers itself: starts those that share a GPU one after another, waits until all answer, and ends all on
+Prints a command for each server, and the command that solves a question on them. With `--start` it runs the
+servers itself: it starts those that share a GPU one after another, waits until all answer, and ends all on
 Ctrl-C, SIGTERM, or when one ends. With `--dry-run` it only says which model fits on which GPU, with what
-share of its memory, and how many solves fit at a time; exit code 1 if there is no room. It reads sizes from
-a model's folder or from headers on the hub. The API key comes from SPECS_API_KEY.
+share of its memory, and how many solves fit at the same time; exit code 1 if the models do not fit. It reads
+sizes from a model's folder or from headers on the hub. The API key comes from SPECS_API_KEY.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from specs.methods.specs import Specs
 from specs.types import Role
 
 LAW = (
-    "The target scores at temperature 1, so steps have to be sampled there. For another --temperature, or --top-p,",
+    "The target scores at temperature 1, so steps must be sampled at temperature 1. For another temperature or top_p,",
     "install this package in vLLM's environment as well and give --plugins.",
 )
-"""What scores are without the plugin."""
+"""A note about scores without the plugin."""
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -50,19 +50,20 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="most tokens of prompt and solution (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--max-step-tokens", type=count, default=512, metavar="TOKENS", help="of one step (default: %(default)s)"
-    )
+        "--max-step-tokens", type=count, default=512, metavar="TOKENS",
+        help="most tokens of one step (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--n", type=count, default=Specs().n, help="candidates a step (default: %(default)s)")
     parser.add_argument("--dry-run", action="store_true", help="only show which model fits where")
     parser.add_argument("--json", action="store_true", help="with --dry-run: print the plan as one JSON object")
     parser.add_argument("--cpu", action="store_true", help="without GPUs: small models, in float32")
     parser.add_argument(
         "--plugins", action="store_true",
-        help="this package is installed beside vLLM: scores at any temperature, rewards behind a cached prefix",
+        help="this package is installed beside vLLM: scores at any temperature, rewards after a cached prefix",
     )  # fmt: skip
     parser.add_argument("--host", default="127.0.0.1", help="address to serve at (default: %(default)s)")
     parser.add_argument(
-        "--port", type=_port, default=8000, help="of the draft; the others follow (default: %(default)s)"
+        "--port", type=_port, default=8000, help="the draft's port; the others follow (default: %(default)s)"
     )
     parser.add_argument("--start", action="store_true", help="run the servers until this command ends")
     parser.add_argument(
@@ -74,15 +75,15 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--wait", type=above_zero, default=1800.0, metavar="SECONDS",
-        help="with --start: until all answer, downloads included (default: %(default)g)",
+        help="with --start: longest wait until all answer, downloads included (default: %(default)g)",
     )  # fmt: skip
     parser.set_defaults(run=run)
 
 
 def _port(text: str) -> int:
-    """A port with two more behind it."""
+    """A port with two more after it."""
     if not text.isdecimal() or not 1 <= int(text) <= 65533:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port; give one from 1 to 65533")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; give one from 1 to 65533")
     return int(text)
 
 
@@ -104,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _start(args: argparse.Namespace, commands: list[Command]) -> int:
-    """Servers until a signal comes: the ordinary end, unless they are still starting."""
+    """Run the servers until a signal comes; while they are still starting, a signal is an interruption."""
     for one in SIGNALS:
         signal.signal(one, signal.default_int_handler)
     key = os.environ.get("SPECS_API_KEY")
@@ -115,7 +116,7 @@ def _start(args: argparse.Namespace, commands: list[Command]) -> int:
         with suppress(KeyboardInterrupt):
             for note in (*_openness(commands, bool(key)), *(LAW if raw else ())):
                 _say(note)
-            print(solve_command(commands, load_of(args), raw), flush=True)  # last: who reads it may go on
+            print(solve_command(commands, load_of(args), raw), flush=True)  # last: whoever reads it may use the servers
             servers.watch()
     _say("all servers have ended")
     return 0
@@ -135,7 +136,7 @@ def models_of(args: argparse.Namespace, load: Workload) -> dict[Role, Model]:
     if not any(given.values()):
         given = dict.fromkeys(Role, "bundled")
     if missing := [f"--{role}" for role, name in given.items() if not name]:
-        raise InputError(f"give {' and '.join(missing)} too: a plan is for three models")
+        raise InputError(f"give {' and '.join(missing)} too: a plan needs three models")
     models = {role: read_model(name, role) for role, name in given.items()}
     for role, model in models.items():
         load.check(role, model)
@@ -143,7 +144,7 @@ def models_of(args: argparse.Namespace, load: Workload) -> dict[Role, Model]:
 
 
 def plan_of(args: argparse.Namespace) -> Plan:
-    load, gpus = load_of(args), parse_gpus(args.gpus)  # report bad values before the hub is asked
+    load, gpus = load_of(args), parse_gpus(args.gpus)  # report bad values before asking the hub
     return plan(models_of(args, load), gpus, load)
 
 
@@ -157,7 +158,7 @@ def commands_of(args: argparse.Namespace) -> list[Command]:
 
 
 def script(commands: list[Command], load: Workload, plugins: bool) -> str:
-    """Lines for a shell, and comments."""
+    """The commands as lines for a shell, with comments."""
     secret = "SPECS_API_KEY" in os.environ
     lines = []
     for command in commands:
@@ -172,4 +173,4 @@ def script(commands: list[Command], load: Workload, plugins: bool) -> str:
 def _openness(commands: list[Command], secret: bool) -> list[str]:
     if secret or commands[0].host == "127.0.0.1":
         return []
-    return ["Whoever reaches this host may use the servers: set SPECS_API_KEY, here and where specs runs."]
+    return ["Whoever reaches this host can use the servers: set SPECS_API_KEY here and where specs runs."]

@@ -44,9 +44,9 @@ def reported(command: Callable[[], int]) -> int:
         print("specs: interrupted", file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the last flush fails once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit fails again
         return 1
-    except OSError as error:  # a full disk, say
+    except OSError as error:  # for example a full disk
         print(f"specs: {described(error)}", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -61,7 +61,7 @@ MOVED = {
     "study": "python -m research.study",
     "theory": "python -m research.theory",
 }
-"""Commands of version 0.1 that have another name now; those of research are run from a clone of the repository."""
+"""The new names of commands of version 0.1; those of `research` run from a clone of the repository."""
 COMMANDS = {
     "solve": solve,
     "methods": methods,

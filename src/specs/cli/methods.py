@@ -1,4 +1,4 @@
-"""`specs methods`: which methods there are, and what the options of one do."""
+"""`specs methods`: list the methods, or the options of one method."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def listing() -> str:
     width = max(map(len, NAMES)) + 2
     without = [name for name in NAMES if describe(name).speculating is None]
     notes = [
-        f"NAME{SUFFIX}, where NAME is any of them but {' and '.join(without)}. {SPECULATION}",
+        f"NAME{SUFFIX}, where NAME is any of them except {' and '.join(without)}. {SPECULATION}",
         "Options follow the name: specs solve --example --method specs:n=16:tau=0.8",
         "'specs methods NAME' lists those of a method.",
     ]

@@ -1,4 +1,4 @@
-"""How words become arguments: the parser, its one-line errors, and the spellings of version 0.1."""
+"""Parses the command line: one-line errors, types of values, and hints for flags of version 0.1."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ METHOD_OPTIONS = {
     "speculate": "target+speculation:speculate=4",
     "draft-share": "random-switch:draft_share=0.3",
 }
-"""Flags of version 0.1 that are options of a method now, and how they are written."""
+"""Flags of version 0.1 that are now options of a method, each with an example of how to write it."""
 SETTINGS = {
     "top-p": "top_p=0.9",
     "max-steps": "max_steps=16",
@@ -39,7 +39,7 @@ SETTINGS = {
     "allow-text-scoring": "allow_text_scoring=true",
     "prm-format": "prm_format=judge",
 }
-"""Flags of version 0.1 that are settings now, and how they are written."""
+"""Flags of version 0.1 that are now settings, each with an example of how to write it."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -52,15 +52,15 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message}; see '{self.prog} --help'")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        if self._subparsers is None and args is not None:  # else they are for the parser of a command
+        if self._subparsers is None and args is not None:  # with subparsers, the flags belong to a command's parser
             self._check_flags(args)
         return super().parse_known_args(args, namespace)
 
     def _check_flags(self, words: Sequence[str]) -> None:
-        """Before values are read: behind a flag that does not exist, its value would be taken for something else.
+        """Refuse unknown flags before argparse, which would take the value of an unknown flag for another argument.
 
         Raises:
-            InputError: a flag that there is not, with what it is now or may have been meant.
+            InputError: a flag is unknown; the error gives its new form or a similar flag.
         """
         known = self._option_string_actions
         for word in words:
@@ -79,7 +79,7 @@ class Parser(argparse.ArgumentParser):
         if name in SETTINGS and "--set" in known:
             return f"{flag}: --set {SETTINGS[name]}"
         if name == "models" and "--draft" in known:
-            return "--models is gone: the bundled models are used unless --draft, --target or --prm name others"
+            return "--models was removed: the bundled models are used unless --draft, --target or --prm name others"
         flags = sorted(one for one in known if one.startswith("--"))
         flags = [one for one in flags if one.startswith(flag)] or flags
         return f"{self.prog} has no option {flag}; {suggestion(flag, flags)}"

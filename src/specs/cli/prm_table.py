@@ -1,4 +1,4 @@
-"""What the check of a PRM found, on one screen, and as JSON."""
+"""The findings of a PRM check, on one screen and as JSON."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def screen(prm: LocalReward, found: Findings) -> str:
         f"format   {prm.prm_format.name}: {prm.why}",
         *(f"{name:<9}{len(ids):<4} {_spelled(prm, ids, 4, 5)}" for name, ids in sequences.items()),
         "",
-        "case                step  reward  tokens around the one at which it is read, [in brackets]",
+        "case                step  reward  tokens around the [token] at which the reward is read",
     ]
     for name, readings in found.cases.items():
         for step_idx, one in enumerate(readings):
@@ -61,7 +61,7 @@ def screen(prm: LocalReward, found: Findings) -> str:
 
 
 def _around(prm: LocalReward, one: Reading, later: list[Reading]) -> str:
-    """The last tokens of a step, those that ask (the last in brackets) and the first ones behind."""
+    """The last tokens of a step, the tokens of `ask` (the last one in brackets), and the first tokens after them."""
     if not one.ids:
         return "(blank: keeps the reward before it)"
     asked = len(prm.prm_format.ask)

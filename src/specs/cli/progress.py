@@ -1,4 +1,4 @@
-"""How far a run is, on standard error: one line that is rewritten on a terminal, else one every 30 seconds."""
+"""Shows the progress of a run on standard error: on a terminal in one line, elsewhere in a line every 30 seconds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _EVERY_S = {True: 0.2, False: 30.0}
 
 
 class Shown:
-    """Shows the standing of a run whenever it is called with it, if it is time."""
+    """Shows the progress that it is called with, unless it showed some less than `_EVERY_S` ago."""
 
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty()

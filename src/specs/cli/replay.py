@@ -1,4 +1,4 @@
-"""Decide the steps of recorded solves anew: what `specs report --replay` does and prints."""
+"""`specs report --replay`: decide the steps of recorded solves again, and print how far they come out the same."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from specs.types import Result
 
 
 def show(files: Sequence[Path], options: dict[str, Any], target_share: float | None, as_json: bool) -> None:
-    """Replay all traces of `files` with other `options`, and print what came of it."""
+    """Replay all traces of `files` with other `options`, and print the outcome.
+
+    With `target_share`, `tau` is the value that this share of the recorded draft steps fell below.
+    """
     if target_share is not None:
         if "tau" in options:
             raise InputError("give --set tau=... or --target-share, not both")
@@ -38,7 +41,7 @@ def show(files: Sequence[Path], options: dict[str, Any], target_share: float | N
                 raise InputError(f"{place}: {error}") from None
             rows.append({"trace": place, **_row(result, replays[-1])})
     if unused := [name for name in options if name not in used]:
-        raise InputError(f"--set {unused[0]}: no trace here is of a method with that option; leave it out")
+        raise InputError(f"--set {unused[0]}: no trace is of a method with that option; leave it out")
     if as_json:
         for row in (*rows, {"summary": {**_summary(replays), "options": options}}):
             print(json.dumps(row, ensure_ascii=False))

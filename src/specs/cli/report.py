@@ -1,4 +1,4 @@
-"""`specs report`: rebuild summary and report of one or several runs from their records.
+"""`specs report`: rebuild the summary and report of one or several runs from their records.
 
 With `--replay` it reads traces instead, which `specs solve --trace` or `specs eval` wrote, and lets the method
 decide their steps again, without models, with the options that `--set` changes. A replay ends at the first step
@@ -37,16 +37,16 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--out", type=Path, metavar="DIR", help="folder for summary and report (default: that of a single run)"
     )
     group = parser.add_argument_group("replay", "Temperature, limits and seed belong to the samples and stay.")
-    group.add_argument("--replay", action="store_true", help="decide recorded steps anew")
+    group.add_argument("--replay", action="store_true", help="decide recorded steps again")
     group.add_argument(
         "--set", type=option_from_text, action="append", default=[], dest="changes", metavar="OPTION=VALUE",
-        help="repeatable: an option of the method; what is not given stays as it was recorded",
+        help="repeatable: an option of the method; other options stay as recorded",
     )  # fmt: skip
     group.add_argument(
         "--target-share", type=share, metavar="SHARE",
-        help="instead of tau: the tau that this share of the draft steps fell below",
+        help="instead of tau: take the tau that this share of the draft steps fell below",
     )  # fmt: skip
-    group.add_argument("--json", action="store_true", help="print one JSON object a trace, and at last a summary")
+    group.add_argument("--json", action="store_true", help="print one JSON object per trace, then a summary")
     parser.set_defaults(run=run)
 
 

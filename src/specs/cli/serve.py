@@ -1,4 +1,4 @@
-"""`specs serve`: an OpenAI-compatible server and a page to watch it.
+"""`specs serve`: an OpenAI-compatible server, and a page to watch solves.
 
 Every method is a model name: `specs`, `specs-fast`, `beam`, `best-of-n`, ... API keys come from
 SPECS_SERVER_KEYS (separated by commas) or a file.
@@ -39,10 +39,10 @@ IN_PROCESS, ON_SERVERS = 1, 64
 def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("serve", help="serve an OpenAI-compatible API and a page", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=_port, default=8080, help="0 takes a free one (default: %(default)s)")
+    parser.add_argument("--port", type=_port, default=8080, help="port; 0 takes a free one (default: %(default)s)")
     parser.add_argument(
         "--preset", type=Path, action="append", default=[], metavar="FILE",
-        help="what 'specs calibrate' wrote, served under the file's name; may be given several times",
+        help="repeatable: a file from 'specs calibrate', served under the file's name",
     )  # fmt: skip
     line = parser.add_argument_group("load")
     line.add_argument(
@@ -56,26 +56,35 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="SOLVES",
         help="solves that may wait; further requests get 429 (default: %(default)s)",
     )
-    line.add_argument("--rate", type=above_zero, metavar="REQUESTS", help="per client and minute (default: no limit)")
+    line.add_argument(
+        "--rate", type=above_zero, metavar="REQUESTS", help="most requests per client and minute (default: no limit)"
+    )
     line.add_argument(
         "--grace", type=not_negative, default=30.0, metavar="SECONDS",
-        help="for solves under way when the server is told to stop (default: %(default)g)",
+        help="time for running solves to end when the server stops (default: %(default)g)",
     )  # fmt: skip
-    caps = parser.add_argument_group("what a request gets, and may ask for at most")
+    caps = parser.add_argument_group("defaults and limits of a request")
     add_temperature(caps)
     caps.add_argument(
-        "--max-tokens", type=count, default=2048, metavar="TOKENS", help="of an answer (default: %(default)s)"
+        "--max-tokens",
+        type=count,
+        default=2048,
+        metavar="TOKENS",
+        help="most tokens of an answer (default: %(default)s)",
     )
-    caps.add_argument("--max-n", type=count, default=64, metavar="N", help="candidates a step (default: %(default)s)")
     caps.add_argument(
-        "--max-bytes", type=count, default=1 << 20, metavar="BYTES", help="of a request's body (default: %(default)s)"
+        "--max-n", type=count, default=64, metavar="N", help="most candidates a step (default: %(default)s)"
     )
+    caps.add_argument(
+        "--max-bytes", type=count, default=1 << 20, metavar="BYTES",
+        help="most bytes of a request's body (default: %(default)s)",
+    )  # fmt: skip
     add_settings(caps, ("top_p", "max_step_tokens", *LOADING))
     guard = parser.add_argument_group("access and log")
     guard.add_argument("--api-key-file", type=Path, metavar="FILE", help="API keys, one per line")
     guard.add_argument(
         "--allow-host", action="append", default=[], metavar="NAME",
-        help="a name that clients may call this server by (default: its address; * for any)",
+        help="repeatable: a host name that clients may use for this server (default: its address; * for any)",
     )  # fmt: skip
     guard.add_argument("--log-prompts", action="store_true", help="write questions and answers to the log")
     add_models(parser)
@@ -84,7 +93,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def _port(text: str) -> int:
     if not text.isdecimal() or not 0 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port; give one from 0 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; give one from 0 to 65535")
     return int(text)
 
 
@@ -128,7 +137,7 @@ def run(args: argparse.Namespace) -> int:
         host, port = listening.getsockname()[:2]
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         if args.host not in LOOPBACK and not rules.keys:
-            print(f"specs: {args.host} is open to others, and no key is asked for; see --api-key-file", file=sys.stderr)
+            print(f"specs: others can use {args.host} without an API key; see --api-key-file", file=sys.stderr)
         print(f"specs: {url} is the page, {url}/v1 the API (models: {', '.join(offered)})", file=sys.stderr)
         log_event("started", url=url, concurrency=queue.max_running, queue=queue.max_waiting)
         serve(app, runner, listening, args.grace)
@@ -136,7 +145,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _keys(path: Path | None) -> tuple[str, ...]:
-    """From the file, else from the environment."""
+    """The API keys from the file, or without one from SPECS_SERVER_KEYS."""
     from specs.server.middleware import parse_keys
 
     if path is None:
@@ -146,12 +155,12 @@ def _keys(path: Path | None) -> tuple[str, ...]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--api-key-file {path} cannot be read ({error})") from None
     if not keys:
-        raise InputError(f"--api-key-file {path} holds no key; write one a line")
+        raise InputError(f"--api-key-file {path} holds no key; write one per line")
     return keys
 
 
 def _models(args: argparse.Namespace) -> Models:
-    """Those that were named, or the bundled ones; a server without a PRM, say, serves what needs none."""
+    """The named models, or the bundled ones if none is named. Without a PRM, for example, some methods are missing."""
     given = given_models(args)
     names: dict[str, Any] = {str(role): given.get(role) if given else "bundled" for role in Role}
     return api.load(**names, **loading_of(args))
@@ -163,7 +172,7 @@ def _in_process(models: Models) -> bool:
 
 
 def _hosts(args: argparse.Namespace) -> tuple[str, ...]:
-    """What the Host header may say: guards a server on this machine against pages of other sites."""
+    """Host names that the Host header may have; this protects a server on this machine from pages of other sites."""
     if args.allow_host:
         return tuple(args.allow_host)
     return ("localhost", "127.0.0.1", "[::1]") if args.host in LOOPBACK else ("*",)

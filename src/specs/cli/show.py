@@ -81,8 +81,8 @@ class Screen:
         self.line()
         self.line(self._paint(f"answer   {result.answer if result.answer is not None else '(none)'}", "bold"))
         if right not in (None, result.answer):
-            self.line(f"right    {right} would be the right answer: the bundled models err, too")
-        if any(len(record.kept or ()) > 1 for record in accepted):  # the leaders shown were not all part of it
+            self.line(f"right    {right} is the right answer: the bundled models make mistakes")
+        if any(len(record.kept or ()) > 1 for record in accepted):  # not all leaders shown are part of the trace
             self.line("trace    " + " ".join(result.text.split()))
         self.line(f"finish   {result.finish_reason}" + (f": {result.error}" if result.error else ""))
         first = (
@@ -105,7 +105,9 @@ class Screen:
         if result.raw_scoring:
             self.line("note     log-probabilities are at temperature 1, steps are not: log-ratios are inexact")
         if result.text_scoring:
-            self.line("note     models of different vocabularies met through text: log-ratios are inexact")
+            self.line(
+                "note     draft and target read each other's text (different vocabularies): log-ratios are inexact"
+            )
 
 
 def _tokens(use: Usage) -> str:

@@ -26,7 +26,7 @@ EXAMPLE_SEED = 1_000_004
 def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("solve", help="solve one question, step by step", description=__doc__)
     parser.add_argument("question", nargs="?", help="the question; - reads it from standard input")
-    parser.add_argument("--example", action="store_true", help="a built-in question instead")
+    parser.add_argument("--example", action="store_true", help="use a built-in question")
     parser.add_argument(
         "--method", type=method_from_text, metavar="NAME",
         help="a method with its options: specs:n=16:tau=0.8 (default: specs); 'specs methods' lists them",
@@ -89,13 +89,13 @@ def _question(args: argparse.Namespace) -> tuple[str, str | None]:
     except UnicodeDecodeError:
         raise InputError("standard input is not UTF-8 text") from None
     if not question.strip():
-        raise InputError("question is empty; say what is to be solved")
+        raise InputError("the question is empty; write what to solve")
     return question.strip(), None
 
 
 @contextmanager
 def _interruptible(running: Stream) -> Iterator[None]:
-    """Ctrl-C ends the solve within a token and keeps its trace; a second one ends the program."""
+    """While inside, Ctrl-C ends the solve within a token and keeps its trace; a second one ends the program."""
 
     def stop(signum: int, frame: object) -> None:
         running.cancel()

@@ -2,7 +2,7 @@
 
 Reads what `specs solve --trace` wrote, or many such objects as JSON lines (.gz too). The page shows each
 step's candidates with their rewards, log-ratios and chances, when each model was at work, and two
-solves beside each other. It holds the traces whole, questions and texts included.
+solves side by side. It contains the complete traces, including questions and texts.
 """
 
 from __future__ import annotations
@@ -39,5 +39,5 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _beside(trace: Path) -> Path:
-    """trace.json, traces.jsonl.gz -> trace.html, traces.html"""
+    """`trace.json` becomes `trace.html`, and `traces.jsonl.gz` becomes `traces.html`."""
     return trace.with_name(trace.name.removesuffix(".gz")).with_suffix(".html")

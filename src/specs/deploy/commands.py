@@ -89,7 +89,7 @@ def cpu_commands(models: Mapping[Role, Model], load: Workload, host: str, port: 
 def solve_command(commands: list[Command], load: Workload, raw: bool) -> str:
     """The command that solves a built-in question on the servers.
 
-    If the target can score only at temperature 1 (`raw`), the draft must sample at temperature 1.
+    With `raw`, the target can score only at temperature 1, so the command samples at temperature 1.
     """
     servers = [word for command in commands for word in (f"--{command.role}", command.url)]
     sampling = ["--temperature", "1"] if raw else []
@@ -115,10 +115,10 @@ def _prm_flags(model: Model, plugins: bool) -> list[str]:
     if model.architecture == QWEN_PRM and plugins:
         return [*last, "--hf-overrides", json.dumps({"architectures": ["Qwen2ForLastStepReward"]})]
     if model.architecture == QWEN_PRM:
-        # Rewards every token: the default, step pooling, cannot take prompts longer than a batch.
+        # Reward every token: the default, step pooling, cannot take prompts longer than a batch.
         pooler = {"task": "token_classify", "tok_pooling_type": "ALL"}
         return ["--runner", "pooling", "--pooler-config", json.dumps(pooler)]
     raise ModelError(
-        f"--prm {model.name} is {model.architecture}, which vLLM does not serve as a reward model: choose a "
+        f"prm {model.name} is {model.architecture}, which vLLM does not serve as a reward model: choose a "
         "...ForTokenClassification model, Qwen2.5-Math-PRM or a language model"
     )

@@ -44,10 +44,10 @@ class Finding:
 
 
 def diagnose(names: Mapping[Role, str], sampling: SamplingParams, **loading: Any) -> Iterator[Finding]:
-    """Check the models of `names`, and yield findings as they come.
+    """Check the models of `names` and yield each finding at once.
 
     Args:
-        law: the sampling law of steps.
+        sampling: the sampling parameters of steps.
         loading: options of `specs.api.load`.
     """
     loaded: dict[Role, Any] = {}
@@ -81,7 +81,7 @@ def diagnose(names: Mapping[Role, str], sampling: SamplingParams, **loading: Any
 
 
 def _joint_finding(loaded: Mapping[Role, Any], sampling: SamplingParams) -> Finding:
-    """Try a step with all models together; each can do its part alone."""
+    """Try a step with all models together, after each has done its part alone."""
     if len(loaded) == 1:
         return Finding(next(iter(loaded)), Severity.OK, "does its part of a step")
     if failure := trial.try_together(loaded, sampling):
@@ -157,7 +157,7 @@ def _why_no_cache(facts: Facts) -> str:
 
 def _scoring_finding(facts: Facts) -> Finding:
     if facts.suffix:
-        how = "model runner V2" if facts.v2 else "our plugin"
+        how = "model runner V2" if facts.v2 else "the plugin of specs-llm"
         return Finding(Role.TARGET, Severity.OK, f"scores candidates after a cached prefix ({how})")
     missing = [why] if (why := _why_no_cache(facts)) else []
     missing += [] if facts.scale_out else ["start it with --enable-scale-out"]
@@ -167,24 +167,24 @@ def _scoring_finding(facts: Facts) -> Finding:
 
 
 def _sampling_hint(role: Role, facts: Facts, sampling: SamplingParams) -> str:
-    """How to make log-probabilities exact under this law; empty if they are exact."""
+    """How to make log-probabilities exact under `sampling`; empty if they are exact."""
     if sampling.neutral or not facts.raw(role):
         return ""
     plugin = ", with specs-llm beside vLLM" if role is Role.TARGET else ""
     flag = f"start it with --logprobs-mode processed_logprobs{plugin}"
-    return f"log-probabilities are at temperature 1, steps are not: {flag}, or sample at --temperature 1"
+    return f"log-probabilities are at temperature 1, steps are not: {flag}, or sample at temperature 1"
 
 
 def _padding_hint(role: Role, facts: Facts, tokens: int) -> str:
     """A hint about padding rows that have a probability; empty if there are none."""
     mend = "install specs-llm beside vLLM, whose plugin gives them probability 0"
     if not facts.rows and not facts.cuts_padding:
-        return f"does not report how many rows its model has; if some only pad its vocabulary, {mend}"
+        return f"does not report how many rows its model has; if some are padding rows, {mend}"
     padding = len(facts.padding(tokens))
     if padding > MOST_BIASES:
-        return f"{padding} rows only pad its vocabulary, too many to forbid: a step that samples one fails; {mend}"
+        return f"it has {padding} padding rows, too many to forbid: a step that samples one fails; {mend}"
     if padding and (role is Role.TARGET or not facts.processed):
-        return f"its log-probabilities count {padding} rows that only pad its vocabulary: {mend}"
+        return f"its log-probabilities count {padding} padding rows: {mend}"
     return ""
 
 

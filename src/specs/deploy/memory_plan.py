@@ -23,9 +23,9 @@ GB = 10**9
 CEILING = 0.95
 """Share of a GPU that the plan uses; the rest is for the driver and fragmentation."""
 OUTSIDE = 0.75 * GB
-"""CUDA context and communication buffers of one server on one GPU."""
+"""Bytes for the CUDA context and communication buffers of one server on one GPU."""
 OVERHEAD = 2 * GB
-"""CUDA graphs, activations and sampling of one server on one GPU, for the two limits below."""
+"""Bytes for CUDA graphs, activations and sampling of one server on one GPU, under the next two limits."""
 BATCH_TOKENS = 2048
 """Tokens that a server computes in one pass: --max-num-batched-tokens."""
 SEQUENCES = 256
@@ -45,7 +45,7 @@ class Model:
         weights: bytes on a GPU.
         heads: query heads.
         kv_heads: heads that store keys and values.
-        context: most tokens of a sequence.
+        context: the most tokens of a sequence.
         windowed: whether some layers attend only to a window, so that KV takes less than planned.
     """
 
@@ -88,7 +88,7 @@ class Workload:
 
     Attributes:
         context: tokens of prompt, trace and current step together.
-        step_tokens: most tokens of one step.
+        step_tokens: the most tokens of one step.
         n: candidates per step.
     """
 
@@ -100,7 +100,7 @@ class Workload:
         if self.step_tokens >= self.context:
             raise InputError(
                 f"steps of {self.step_tokens} tokens leave no room in a context of {self.context}; "
-                "give a smaller --max-step-tokens or a larger --context"
+                "give a smaller max_step_tokens or a larger context"
             )
 
     def kv_tokens(self, block: int = BLOCK) -> int:
@@ -114,10 +114,10 @@ class Workload:
         return (shared + self.n * own) * block
 
     def check(self, role: Role, model: Model) -> None:
-        """Raise InputError if the model's context is shorter than this one."""
+        """Raise InputError if the model's context is shorter than the workload's."""
         if self.context > model.context:
             raise InputError(
-                f"--context {self.context}: {role} {model.name} reads at most {model.context} tokens; give at most that"
+                f"context {self.context}: {role} {model.name} reads at most {model.context} tokens; give at most that"
             )
 
     @property
@@ -165,7 +165,7 @@ Placement = Mapping[Role, tuple[Gpu, ...]]
 
 
 def plan(models: Mapping[Role, Model], gpus: Sequence[Gpu], load: Workload) -> Plan:
-    """The best placement: the least splitting of models, then the most solves, then the target most alone on its GPUs.
+    """The best placement: it splits models the least; then the most solves fit; then the target shares the fewest GPUs.
 
     Args:
         models: one per role.
@@ -204,7 +204,10 @@ def _placements(gpus: Sequence[Gpu], splits: Iterable[Mapping[Role, int]]) -> It
 
 
 def _fit(models: Mapping[Role, Model], placed: Placement, load: Workload) -> Plan | None:
-    """The plan of a placement, with each GPU's KV memory divided as a solve fills it; None if no solve fits."""
+    """The plan of a placement; None if no solve fits.
+
+    The servers of a GPU divide its KV memory in proportion to their bytes per token, as a solve fills it.
+    """
     tp = {role: len(gpus) for role, gpus in placed.items()}
     held = {role: _counted_bytes(model, tp[role]) for role, model in models.items()}
     taken = {role: _bytes_without_kv(role, model, tp[role]) for role, model in models.items()}
@@ -257,8 +260,8 @@ def _shortage_message(models: Mapping[Role, Model], gpus: Sequence[Gpu], load: W
         f"the models do not fit on {len(gpus)} GPU{'s'[: len(gpus) != 1]} of {' and '.join(sizes)} GB: weights "
         f"({', '.join(f'{role} {gigabytes(model.weights)}' for role, model in models.items())}), buffers "
         f"({gigabytes(around)}) and KV of one solve ({gigabytes(kv)}) make {gigabytes(weights + around + kv)} GB, "
-        f"and no GPU takes more than {CEILING:.0%}; choose smaller or quantised models, a smaller --context or --n, "
-        "or more GPUs"
+        f"and the plan fills at most {CEILING:.0%} of a GPU; choose smaller or quantised models, a smaller context or "
+        "n, or more GPUs"
     )
 
 

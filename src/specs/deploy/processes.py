@@ -1,4 +1,4 @@
-"""Runs servers as child processes: starts them in order, waits for them, watches them, and ends all when one ends."""
+"""Runs servers as child processes: starts them in order, waits until they answer, and ends all when one ends."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ServerProcesses:
     """
 
     def __init__(self, commands: Sequence[Command], logs: Path, report: Report) -> None:
-        """Raise InputError if a port is in use, vLLM is not installed, or the log folder cannot be made."""
+        """Raise InputError if a port is in use, vLLM is not installed, or the log folder cannot be created."""
         if shutil.which("vllm") is None:
             raise InputError("the command vllm was not found; pip install vllm, or put its environment's bin on PATH")
         import httpx2
@@ -47,7 +47,7 @@ class ServerProcesses:
         try:
             logs.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"--logs {logs} is not a folder and cannot be made: {error.strerror}") from None
+            raise InputError(f"cannot create the folder {logs} for logs ({error.strerror}); give another") from None
         self._commands = commands
         self._logs = logs
         self._report = report
@@ -55,7 +55,7 @@ class ServerProcesses:
         self._http = httpx2.Client(timeout=5.0, trust_env=False)  # no proxy for local addresses
 
     def start(self, wait_s: float, environment: Mapping[str, str]) -> None:
-        """Start each server once those before it answer; returns when all answer.
+        """Start each server once the servers in its `Command.after` answer; return when all answer.
 
         Raises:
             EngineError: a server ended, or not all answered within `wait_s` seconds.
@@ -74,7 +74,7 @@ class ServerProcesses:
             waiting = ", ".join(command.role for command in self._commands if command.role not in up)
             now = time.monotonic()
             if waiting and now - began > wait_s:
-                raise EngineError(f"no answer from {waiting} after {wait_s:g} s; raise --wait, or see {self._logs}")
+                raise EngineError(f"no answer from {waiting} after {wait_s:g} s; wait longer, or see {self._logs}")
             if waiting and now - reported > REPORT_S:
                 self._report(f"waiting for {waiting} ({now - began:.0f} s)")
                 reported = now
@@ -146,6 +146,6 @@ def _check_free(command: Command) -> None:
             pass
     except OSError as error:
         raise InputError(
-            f"{command.role} cannot listen at {command.host}:{command.port} ({error.strerror}); give another --port "
-            "(three in a row are needed) or --host"
+            f"{command.role} cannot listen at {command.host}:{command.port} ({error.strerror}); give another port "
+            "(three in a row are needed) or host"
         ) from None

@@ -29,7 +29,7 @@ _RECURRENT = (
 )
 """Entries of config.json that mark recurrent and hybrid models."""
 _MAX_HEADER_BYTES = 100_000_000
-"""Largest header that the format allows."""
+"""The largest header that safetensors allows."""
 
 
 def read_model(name: str, role: Role) -> Model:
@@ -40,7 +40,7 @@ def read_model(name: str, role: Role) -> Model:
     """
     if is_gguf(Path(name)):
         raise ModelError(
-            f"--{role} {name}: a GGUF file runs in process with llama.cpp; to serve a model, give a folder or a hub id"
+            f"{role} {name}: a GGUF file runs in process with llama.cpp; to serve a model, give a folder or a hub id"
         )
     folder = local_folder(name, role) or _cached_folder(name)
     config, tensors = _from_hub(name, role) if folder is None else (_config(folder), _tensors_of_folder(folder, name))
@@ -51,15 +51,15 @@ def model_from_config(name: str, role: Role, config: dict[str, Any], tensors: It
     """The sizes of a model, from its config.json and its stored tensors."""
     kind = config.get("model_type", "unknown type")
     if set(config.get("layer_types") or ()) - _ATTENTION or any(key in config for key in _RECURRENT):
-        raise ModelError(f"--{role} {name} ({kind}) has recurrent layers, which cannot be forked; choose another model")
+        raise ModelError(f"{role} {name} ({kind}) has recurrent layers, which cannot be forked; choose another model")
     if config.get("kv_lora_rank"):
         raise ModelError(
-            f"--{role} {name} ({kind}) compresses its KV (MLA), which has no plan yet; choose another model"
+            f"{role} {name} ({kind}) compresses its KV (MLA), which the plan does not support; choose another model"
         )
     architecture = (config.get("architectures") or ["no architecture"])[0]
     writes = architecture.endswith("ForCausalLM")
     if role is not Role.PRM and not writes:
-        raise ModelError(f"--{role} {name} is {architecture}; give a causal language model (...ForCausalLM)")
+        raise ModelError(f"{role} {name} is {architecture}; give a causal language model (...ForCausalLM)")
     try:
         heads = config["num_attention_heads"]
         return Model(
@@ -76,7 +76,7 @@ def model_from_config(name: str, role: Role, config: dict[str, Any], tensors: It
         )
     except KeyError as error:
         raise ModelError(
-            f"--{role} {name} ({kind}): its config.json does not say {error.args[0]}; choose a text-only model"
+            f"{role} {name} ({kind}): its config.json does not say {error.args[0]}; choose a text-only model"
         ) from None
 
 
@@ -152,10 +152,10 @@ def _from_hub(name: str, role: Role) -> tuple[dict[str, Any], list[Tensor]]:
         config = json.loads(Path(hf_hub_download(name, "config.json")).read_text())
         found = get_safetensors_metadata(name)
     except (NotASafetensorsRepoError, SafetensorsParsingError):
-        raise ModelError(f"--{role} {name} has no safetensors weights on the hub; choose a model that has") from None
+        raise ModelError(f"{role} {name} has no safetensors weights on the hub; choose a model that has") from None
     except (OSError, HFValidationError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise ModelError(f"--{role} {name}: neither a folder nor reachable on the hub ({reason})") from None
+        raise ModelError(f"{role} {name}: neither a folder nor reachable on the hub ({reason})") from None
     return config, [
         (tensor, info.dtype, info.data_offsets[1] - info.data_offsets[0])
         for file in found.files_metadata.values()
@@ -164,10 +164,10 @@ def _from_hub(name: str, role: Role) -> tuple[dict[str, Any], list[Tensor]]:
 
 
 def parse_gpus(text: str) -> list[Gpu]:
-    """The GPUs of the option `--gpus`: the gigabytes of each, separated by commas, or `auto`.
+    """The GPUs that a text describes: the gigabytes (10^9 bytes) of each, separated by commas; `auto` asks nvidia-smi.
 
     Raises:
-        InputError: no GPU, or not a size.
+        InputError: there is no GPU, or a size is not from 1 to 10,000.
     """
     return (
         _detected_gpus()
@@ -184,7 +184,7 @@ def _sizes(text: str) -> Iterator[tuple[int, str]]:
             fits = False
         if not fits:
             raise InputError(
-                f"--gpus {text}: {size!r} is not the size of a GPU; give the gigabytes of each, such as 80,80, or auto"
+                f"gpus {text}: {size!r} is not the size of a GPU; give the gigabytes of each, such as 80,80, or auto"
             )
         yield gpu_idx, size
 
@@ -195,7 +195,7 @@ def _detected_gpus() -> list[Gpu]:
     try:
         printed = subprocess.run(query, capture_output=True, text=True, check=True, timeout=30).stdout
     except (OSError, subprocess.SubprocessError):
-        raise InputError("nvidia-smi reports no GPU; describe the GPUs, such as --gpus 80,80") from None
+        raise InputError("nvidia-smi reports no GPU; give the gigabytes of each GPU as gpus, such as 80,80") from None
     rows = [[field.strip() for field in line.split(",")] for line in printed.splitlines()]
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     gpus = [
@@ -204,5 +204,5 @@ def _detected_gpus() -> list[Gpu]:
         if visible is None or {index, uuid} & set(visible.split(","))
     ]
     if not gpus:
-        raise InputError("CUDA_VISIBLE_DEVICES hides all GPUs; unset it, or describe the GPUs, such as --gpus 80")
+        raise InputError("CUDA_VISIBLE_DEVICES hides all GPUs; unset it, or give the gigabytes of each GPU as gpus")
     return gpus

@@ -1,4 +1,4 @@
-"""Trial steps, by each model alone and by all together, which show faults that would fail every solve."""
+"""Trial steps, by each model alone and by all together: they show faults that would make every solve fail."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from specs.types import Candidate, End, Result, Role, SamplingParams, Trace
 QUESTION = "What is 2 + 2?"
 STEPS = ("2 + 2 is 4.\n\n", "So the answer is \\boxed{4}.")
 TOKENS = 16
-"""Most tokens of a trial step."""
+"""The most tokens of a trial step."""
 _METHODS: dict[frozenset[Role], tuple[str, dict[str, Any]]] = {
     frozenset(Role): ("specs", {"start": "draft"}),
     frozenset({Role.DRAFT, Role.TARGET}): ("prm-free", {}),
@@ -24,7 +24,7 @@ _METHODS: dict[frozenset[Role], tuple[str, dict[str, Any]]] = {
 
 
 def try_alone(role: Role, model: Policy | RewardModel, sampling: SamplingParams) -> str | None:
-    """Why a model cannot do its part of a step (a policy writes one, a PRM scores two); None if it can."""
+    """Why a model cannot do its part of a step (a policy writes one, a PRM rewards two); None if it can."""
     if role is Role.PRM:
         return _failure(lambda: _reward_two_steps(model))
     return _failure(lambda: _solve({role: model}, role.value, sampling, {}))
@@ -44,7 +44,7 @@ def _failure(work: Callable[[], Iterator[str]]) -> str | None:
 
 
 def reason(error: Exception) -> str:
-    """An error in one line, with its type unless it is one of ours."""
+    """An error in one line, with its type unless it is a `SpecsError`."""
     return str(error) if isinstance(error, SpecsError) else described(error)
 
 

@@ -28,23 +28,23 @@ def local_folder(name: str, role: str) -> Path | None:
         if path.is_file():
             return path
         if elsewhere or name.count("/") < 2:
-            raise ModelError(
-                f"--{role} {name}: no such file; give a GGUF file, or one on the hub (owner/name/file.gguf)"
-            )
+            raise ModelError(f"{role} {name}: no such file; give a GGUF file, or one on the hub (owner/name/file.gguf)")
         return None
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise ModelError(f"{name} is not a model folder: it has no config.json; give --{role} a saved model")
+            raise ModelError(f"{role} {name} is not a model folder: it has no config.json; give a saved model")
         return path
     if elsewhere or name.count("/") != 1:
         raise ModelError(
-            f"--{role} {name}: no such model folder; give a folder, a GGUF file, a hub id (owner/name) or 'bundled'"
+            f"{role} {name}: no such model folder; give a folder, a GGUF file, a hub id (owner/name) or 'bundled'"
         )
     return None
 
 
 def folder_of(name: str, role: str, weights: bool = True) -> Path:
-    """The folder or GGUF file of a model, downloaded from the hub if it is not in the cache; with `weights` or without.
+    """The folder or GGUF file of a model, downloaded from the hub if it is not in the cache.
+
+    Without `weights`, only the configuration and the tokenizer of a hub id are downloaded.
 
     Raises:
         ModelError: there is no such model.
@@ -61,7 +61,7 @@ def folder_of(name: str, role: str, weights: bool = True) -> Path:
     files = ["*.json", "*.jinja", "*.model", *(["*.safetensors"] if weights else [])]
     folder = _fetched(lambda: snapshot_download(name, allow_patterns=files), name, role)
     if weights and not any(folder.glob("*.safetensors")):
-        # An older format; torch reads its tensors but runs none of its code.
+        # An older, pickled format; torch reads its tensors but runs none of its code.
         files.append("pytorch_model*.bin")
         folder = _fetched(lambda: snapshot_download(name, allow_patterns=files), name, role)
     return folder
@@ -74,4 +74,4 @@ def _fetched(fetch: Callable[[], str], name: str, role: str) -> Path:
         return Path(fetch())
     except (OSError, HFValidationError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise ModelError(f"--{role} {name}: neither here nor reachable on the hub ({reason})") from None
+        raise ModelError(f"{role} {name}: not on this machine, and the hub did not send it ({reason})") from None

@@ -1,7 +1,7 @@
-"""What a model reads for the traces of a solve, and for a PRM also what is read out of it.
+"""What a model reads for the traces of a solve, and how rewards are read from a PRM.
 
-`PolicyInputs` and `RewardInputs` are the bases of all sessions: token ids of traces and candidates, and in
-`RewardInputs.score` the rewards, which `specs.rewards.format` computes from the rows of each engine's
+All sessions derive from `PolicyInputs` or `RewardInputs`, which make the token ids of traces and candidates.
+`RewardInputs.score` also returns the rewards, which `specs.rewards.format` computes from the rows of each engine's
 `head_outputs`.
 """
 
@@ -41,8 +41,8 @@ class PolicyInputs:
     def candidate_paths(self, trace: Trace, candidates: Sequence[Candidate]) -> tuple[Ids, list[Ids]]:
         """The tokens common to all candidates, prompt included, and the remaining tokens of each.
 
-        The model re-tokenises candidates of another vocabulary; that is inexact, and the result says so. It tokenises
-        the trace and a candidate together. A candidate's own tokens begin where any candidate first differs from the
+        If the vocabularies differ, this model tokenises the text of the trace and a candidate together; that is
+        inexact, and the result says so. A candidate's own tokens begin where any candidate first differs from the
         trace alone; the common part cancels. A candidate that adds no text (a single special token) has no tokens:
         this model cannot read it.
         """
@@ -90,13 +90,13 @@ def checked_prompt(ids: Sequence[int], name: str, context: int, vocabulary: floa
     """
     if len(ids) >= context:
         raise InputError(
-            f"the question takes {len(ids)} tokens and {name} has room for {context}; shorten it, or its chat template"
+            f"the question takes {len(ids)} tokens and {name} has room for {context}; shorten it or the chat template"
         )
     return checked_ids(ids, name, vocabulary)
 
 
 ROUNDING = 1e-6
-"""How far a reward may lie outside [0, 1]."""
+"""How far rounding may put a reward outside [0, 1]."""
 
 
 class RewardInputs(ABC):
@@ -135,7 +135,7 @@ class RewardInputs(ABC):
                 if not -ROUNDING <= reward <= 1 + ROUNDING:
                     raise EngineError(
                         f"{self._name} gives a reward of {reward:g}, and rewards lie in [0, 1]; "
-                        "see whether prm_format is the one that it was trained for"
+                        "check that prm_format is the one that it was trained for"
                     )
                 rewards[candidate_idx] = reward
         return rewards

@@ -35,7 +35,7 @@ class Names:
     Attributes:
         draft_system, target_system: the writers' system prompts.
         tokenizer: folder or hub id with the tokenizer of draft and target if they run on servers; None for the names
-            from which the servers have loaded them.
+            from which the servers loaded their models.
         prm_format: how the PRM reads a trace (`specs.rewards.families`); `auto` to choose by architecture and name.
     """
 
@@ -99,9 +99,7 @@ def load_models(
             if writes and any(
                 HEADS.get(architecture, "lm_head") != "lm_head" for architecture in _architectures(folders[role])
             ):
-                raise ModelError(
-                    f"{name} is a reward model, not a language model; give --{role} a causal language model"
-                )
+                raise ModelError(f"{role} {name} is a reward model, not a language model; give a causal language model")
             loaded = load_light(folders[role], labels=labels, vocabulary=texts[role].size)
         else:
             from specs.engines.local.torch.loading import load_hf
@@ -142,7 +140,7 @@ def _is_url(name: str) -> bool:
 
 
 def _connected(urls: dict[str, str], timeout_s: float) -> dict[str, Replicas]:
-    """The servers of each role; the client finds out their properties at the same time."""
+    """Connect to the servers of each role, to all at the same time."""
     key = os.environ.get("SPECS_API_KEY")
     each = {role: [url.strip() for url in text.split(",")] for role, text in urls.items()}
     work = [connect(url, key, timeout_s) for several in each.values() for url in several]
@@ -152,8 +150,9 @@ def _connected(urls: dict[str, str], timeout_s: float) -> dict[str, Replicas]:
 
 def _check_kind(role: str, server: Replicas, generates: bool) -> None:
     if server.facts.generates is not generates:
-        kind, fix = ("pools", "without --runner pooling") if generates else ("generates", "with --runner pooling")
-        raise ModelError(f"--{role} {server.name} {kind}, which is not what this role needs; serve it {fix}")
+        kind, needed = ("pools", "generate") if generates else ("generates", "pool")
+        fix = f"serve it {'without' if generates else 'with'} --runner pooling"
+        raise ModelError(f"{role} {server.name} {kind}, but a model in this role must {needed}; {fix}")
 
 
 def _tokenizer(names: Names, role: str, server: Replicas) -> Path:
@@ -163,8 +162,8 @@ def _tokenizer(names: Names, role: str, server: Replicas) -> Path:
         return folder_of(name, role, weights=False)
     except ModelError:
         raise ModelError(
-            f"--{role} {server.name} has its tokenizer at {name}, which is not here; "
-            "give tokenizer a folder or a hub id that has it"
+            f"{role} {server.name}: its tokenizer {name} is not on this machine; "
+            "set tokenizer to a folder or a hub id that has it"
         ) from None
 
 

@@ -119,7 +119,7 @@ class TokenProposer(Protocol):
 class PolicyOverlap(Protocol):
     """Work of a language model that overlaps with other calls of the solve.
 
-    Methods return None where the engine cannot do this work now, or need not.
+    A method returns None if the engine cannot or need not do this work now.
     """
 
     def prefill(self, trace: Trace) -> PendingWork | None:
@@ -135,7 +135,7 @@ class PolicyOverlap(Protocol):
     def prefetch(
         self, trace: Trace, alternatives: Sequence[Trace], n: int, sampling: SamplingParams, key: Key
     ) -> PrefetchedStep | None:
-        """Start to sample a step of `trace`; the method may still choose one of `alternatives`."""
+        """Start to sample the step after `trace`; the method may still continue one of `alternatives` instead."""
         ...
 
     def token_proposer(
@@ -193,7 +193,7 @@ class PolicySession(Protocol):
         ...
 
     def score(self, groups: Sequence[CandidateGroup], sampling: SamplingParams) -> list[float]:
-        """Return each candidate's log-probability in nats."""
+        """Return each candidate's log-probability in nats, end-of-text included; -inf if it is impossible."""
         ...
 
     def judge(self, groups: Sequence[CandidateGroup], judge: Judge) -> list[float]:
@@ -274,7 +274,7 @@ class Models:
         return {Role.DRAFT: self.draft, Role.TARGET: self.target, Role.PRM: None}[role]
 
     def prompt(self, role: Role, question: str, chat: Chat = NO_CONTEXT) -> tuple[int, ...]:
-        """What the model of a role reads before the first step.
+        """Token ids that the model of a role reads before the first step.
 
         Raises:
             InputError: the prompt is longer than the model's context, or there is no such model.
@@ -283,20 +283,20 @@ class Models:
         if role is Role.PRM and self.prm is not None:
             return self.prm.prompt(chat.as_single_question(question))
         if (writer := self.writer(role)) is None:
-            raise InputError(f"there is no {role} model; give one (--{role})")
+            raise InputError(f"there is no {role} model; give one as {role}")
         return writer.prompt(question, chat)
 
     def require(self, method: Method, sampling: SamplingParams) -> None:
         """Raise `InputError` unless every role of the method has a model and `check_law` passes."""
         for role in method.roles:
             if (self.prm if role is Role.PRM else self.writer(role)) is None:
-                raise InputError(f"method {method.name} needs a {role} model; give one (--{role})")
+                raise InputError(f"method {method.name} needs a {role} model; give one as {role}")
         if method.roles >= {Role.DRAFT, Role.TARGET}:
             self.check_law(sampling)
         speculates = isinstance(method, WithSpeculation)
         if sampling.steps.enough < 1:
             if speculates:
-                raise InputError("stragglers are cut without +speculation only; leave one of them out")
+                raise InputError("stragglers are cut (enough below 1) only without +speculation; leave one of them out")
             self._check_cuts(method)
         if speculates:
             self._check_speculation()

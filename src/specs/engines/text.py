@@ -51,7 +51,7 @@ class Text(Protocol):
         ...
 
     def judgement(self, judge: Judge) -> tuple[list[int], list[int]]:
-        """Ids of the question about a trace that follow it, up to the label; and the id of each label."""
+        """Ids of the question that follows a trace, up to the label, and the id of each label."""
         ...
 
 
@@ -82,7 +82,7 @@ class HubText(Templated):
         source = source_of(folder, config)
         super().__init__(str(folder), source, tokens)
         if self.bos is not None and self._tokenizer.token_to_id(self.bos) is None:
-            self.bos = None  # letters, not a token
+            self.bos = None  # the vocabulary has no such token
         self._byte_level = "ByteLevel" in json.dumps([model.get("decoder"), model.get("pre_tokenizer")])
         added = self._tokenizer.get_added_tokens_decoder()
         self._special = {token for token, entry in added.items() if entry.special}
@@ -167,7 +167,7 @@ def _byte_table() -> dict[str, int]:
 
 
 def to_text(pieces: Sequence[bytes]) -> str:
-    """The bytes of consecutive tokens as text; stray bytes become surrogates (see `specs.core.text.readable`)."""
+    """The bytes of consecutive tokens as text; bytes that are not UTF-8 become surrogates (`core.text.readable`)."""
     return b"".join(pieces).decode("utf-8", "surrogateescape")
 
 

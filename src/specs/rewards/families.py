@@ -1,6 +1,6 @@
 """The formats of published PRMs, one class each, and the choice of a model's format.
 
-| format | head | prompt | after a step, to ask | between steps |
+| format | head | prompt | `ask`: after the last step | `join`: between steps |
 | --- | --- | --- | --- | --- |
 | qwen | reward head | chat: system, question; assistant opened | `<extra_0>` | the same |
 | skywork | value head | bos, question, line break | line break | the same |
@@ -55,8 +55,8 @@ class Skywork(PRMFamily):
 
     The authors' code (https://github.com/SkyworkAI/skywork-o1-prm-inference, `prepare_input`) splits
     a solution at line breaks, tokenises each line alone and adds the token of a line break, where a sigmoid turns the
-    value head's output into a reward. One of our steps with several lines is several of its steps; the last one's
-    reward counts.
+    value head's output into a reward. A step of the solve with several lines is several steps to this PRM; the reward
+    of the last line counts.
 
     Raises:
         ModelError: the tokenizer splits a line break or names no bos token.
@@ -102,8 +102,8 @@ class MathShepherd(PRMFamily):
     """Math-Shepherd (https://huggingface.co/peiyi9979/math-shepherd-mistral-7b-prm, arXiv 2312.08935).
 
     The card's recipe is one text: the question, a space, and the steps on one line each, every one followed by " ки".
-    After that tag the language model writes "+" or "-", and the reward is the share of "+" in the two. The published
-    steps begin with "Step 1: " and so on; this class adds no such words.
+    After that tag the language model writes "+" or "-", and the reward is P(+) / (P(+) + P(-)). The published steps
+    begin with "Step 1: " and so on; this class adds no such words.
 
     Raises:
         ModelError: the tag or a label is more than one token, or the tokenizer names no bos token.
@@ -131,8 +131,8 @@ class RLHFlow(PRMFamily):
 
     The authors' code (https://github.com/RLHFlow/RLHF-Reward-Modeling, `math-rm/prm_evaluate.py`)
     makes a conversation of the steps: each is a turn of the user, the first one after the question and a space, and the
-    assistant answers every one with "+". The reward is the share of "+" in "+" and "-" where the model predicts that
-    answer, one token before the "+".
+    assistant answers every one with "+". The reward is P(+) / (P(+) + P(-)) where the model predicts that answer, one
+    token before the "+".
 
     Raises:
         ModelError: no chat template keeps such turns, or "+" or "-" is more than one token.

@@ -67,7 +67,7 @@ class Tokens(Protocol):
         ...
 
     def judgement(self, judge: Judge) -> tuple[list[int], list[int]]:
-        """Ids of the question about a trace that follow it, up to the label; and the id of each label."""
+        """Ids of the question that follows a trace, up to the label, and the id of each label."""
         ...
 
     def spelling(self, token: int) -> str:
@@ -81,7 +81,8 @@ class PRMFormat(Protocol):
     Attributes:
         ask: tokens after a step at whose end the model gives its reward; at least one.
         join: tokens after a step that is not the last one.
-        breaks: text that separates steps in this format, even within one of ours; None if only our delimiter does.
+        breaks: text that separates steps in this format, even within a step of the solve; None if only the solve's
+            delimiter does.
     """
 
     ask: tuple[int, ...]
@@ -144,7 +145,7 @@ class PRMFamily(ABC):
         return probability(rows)
 
     def _behind(self, ours: str, written: str = "") -> list[int]:
-        """Ids of our text and a step after other text: some vocabularies put a space before a lone text."""
+        """Ids of `ours + written` after other text: some vocabularies put a space before a text that stands alone."""
         ids, lead = self.text.encode_plain(written, "\n" + ours), self._before
         # Only byte-level vocabularies join line breaks, and they add no space.
         return ids[len(lead) :] if ids[: len(lead)] == lead else self.text.encode_plain(written, ours)

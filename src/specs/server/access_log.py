@@ -1,4 +1,7 @@
-"""The server's log: one JSON object per line, with the request's id; clients' words only where asked for."""
+"""The server's log: one JSON object per line, with the request's id.
+
+Clients' texts are in the log only with `ServerSettings.log_prompts`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Responses in OpenAI's format, whole or in chunks; everything of ours is under the key `specs`."""
+"""Responses in OpenAI's format, whole or in chunks; what OpenAI's format lacks is under the key `specs`."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def openai_finish_reason(ended: SolveEnded) -> str:
 
 
 def usage(ended: Sequence[SolveEnded]) -> dict[str, Any]:
-    """Token counts of a response: each distinct prompt once, all answers, and everything that each role computed."""
+    """Token counts of a response: of each distinct prompt once, of all answers, and under `by_role` all of `Usage`."""
     results = [solve.result for solve in ended]
     prompts = {result.question: _prompt_tokens(result) for result in results}
     answers = sum(
@@ -153,6 +153,6 @@ def usage(ended: Sequence[SolveEnded]) -> dict[str, Any]:
 
 
 def _prompt_tokens(result: Result) -> int:
-    """Length of the prompt as the target reads it, or as the draft does where no target takes part."""
+    """Tokens of the prompt as the target reads it, or as the draft reads it if the method has no target."""
     role = Role.TARGET if Role.TARGET in result.prompt_token_ids else Role.DRAFT
     return len(result.prompt_token_ids.get(role, ()))

@@ -68,7 +68,7 @@ def openapi_document(app: FastAPI, names: Collection[str], limits: RequestLimits
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         for path in document["paths"].values():
             for operation in path.values():
-                operation["responses"].pop("422", None)  # FastAPI's own answer to bad input, which the server replaces
+                operation["responses"].pop("422", None)  # FastAPI's answer to bad input; this server answers 400
         schemas = document["components"]["schemas"]
         for request in ("ChatRequest", "CompletionRequest"):
             fields = schemas[request]["properties"]

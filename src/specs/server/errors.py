@@ -6,7 +6,7 @@ from typing import Any
 
 DEFECT = "the server failed on this request; its log has the details"
 MAX_QUOTED = 300
-"""Most characters of a client's own words that a message repeats."""
+"""The most characters of a client's own words that a message repeats."""
 
 
 class Refused(Exception):

@@ -67,7 +67,7 @@ OnEvent = Callable[[SolveEvent], None]
 
 
 class SolveJob:
-    """One solve of a request; calls `on_event` on the event loop, with `SolveEnded` or `SolveFailed` last."""
+    """One solve of a request. It calls `on_event` on the event loop, at the end with `SolveEnded` or `SolveFailed`."""
 
     def __init__(self, request: SolveRequest, place: QueuePlace, on_event: OnEvent, runner: JobRunner) -> None:
         self.request = request
@@ -97,7 +97,7 @@ class SolveJob:
         except KeyboardInterrupt:
             raise
         except BaseException:
-            # A bug of ours or of a library (a panic in Rust is not an Exception): the client gets an error, the log
+            # A bug here or in a library (a panic in Rust is not an Exception): the client gets an error, the log
             # gets the traceback, and other solves continue.
             log.exception("defect", extra={"fields": {"model": self.request.model}})
             self._on_event(SolveFailed(Refused(500, DEFECT)))

@@ -19,7 +19,7 @@ from specs.server.access_log import log_event
 from specs.server.jobs import JobRunner
 
 ANSWER_GRACE_S = 5.0
-"""Seconds in which cancelled solves can be answered and their clients can read the answers."""
+"""Seconds for sending the answers of cancelled solves to their clients."""
 MAX_CONNECTIONS = 1000
 """Connections at the same time; the server answers further ones with 503."""
 

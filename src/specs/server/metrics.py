@@ -20,21 +20,31 @@ class Metrics:
         self.requests = Counter(
             "specs_requests", "Requests by route and status", ["route", "status"], registry=registry
         )
-        self.rejected = Counter("specs_rejected", "Requests sent away, by reason", ["reason"], registry=registry)
+        self.rejected = Counter("specs_rejected", "Refused requests, by reason", ["reason"], registry=registry)
         self.solves = Counter(
             "specs_solves", "Solves by model and finish reason", ["model", "finish"], registry=registry
         )
-        self.failed = Counter("specs_failed", "Solves that an engine failed", ["model"], registry=registry)
+        self.failed = Counter("specs_failed", "Solves that failed with an engine error", ["model"], registry=registry)
         self.steps = Counter(
-            "specs_steps", "Steps by writer; rewritten ones were thrown away", ["writer", "outcome"], registry=registry
+            "specs_steps",
+            "Steps by writer and outcome; rewritten steps are thrown away",
+            ["writer", "outcome"],
+            registry=registry,
         )
         self.tokens = Counter("specs_tokens", "Token positions by role", ["role", "kind"], registry=registry)
         self.seconds = Histogram(
-            "specs_solve_seconds", "Seconds of a solve, queue apart", ["model"], buckets=SECONDS, registry=registry
+            "specs_solve_seconds",
+            "Seconds of a solve, without the queue",
+            ["model"],
+            buckets=SECONDS,
+            registry=registry,
         )
         self.queued = Histogram("specs_queue_seconds", "Seconds in the queue", buckets=SECONDS, registry=registry)
         self.first = Histogram(
-            "specs_first_step_seconds", "Seconds to the first step, queue apart", buckets=SECONDS, registry=registry
+            "specs_first_step_seconds",
+            "Seconds to the first step, without the queue",
+            buckets=SECONDS,
+            registry=registry,
         )
         self.phases = Histogram(
             "specs_step_seconds",
@@ -44,7 +54,7 @@ class Metrics:
             registry=registry,
         )
         Gauge("specs_waiting", "Solves in the queue", registry=registry).set_function(lambda: queue.waiting)
-        Gauge("specs_running", "Solves under way", registry=registry).set_function(lambda: queue.running)
+        Gauge("specs_running", "Running solves", registry=registry).set_function(lambda: queue.running)
 
     def record_solve(self, model: str, result: Result, queue_s: float) -> None:
         """Add an ended solve to all metrics."""

@@ -56,7 +56,7 @@ class AccessRules:
 
 
 class RateLimiter:
-    """Limits requests per client: a minute's worth at once, then as many as the rate allows (a token bucket)."""
+    """Limits requests per client by a token bucket: it allows the requests of a minute at once, then the rate."""
 
     def __init__(self, per_minute: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._each_s = 60 / per_minute
@@ -113,7 +113,7 @@ class AccessMiddleware:
                 await JSONResponse(refusal.body, refusal.status, refusal.headers)(scope, receive, answer)
         except ClientDisconnect:
             status = status or 499
-        except Exception:  # a bug of ours
+        except Exception:  # a bug in the server
             log.exception("defect", extra={"fields": {"id": request_id}})
             if status:
                 raise
@@ -198,7 +198,10 @@ class HostMiddleware:
         if scope["type"] == "http" and "*" not in self._names:
             called = _HOST.fullmatch(Headers(scope=scope).get("host", ""))
             if called is None or called[1].lower() not in self._names:
-                raise Refused(400, "the Host header names another server; see --allow-host", code="unknown_host")
+                raise Refused(
+                    400, "the Host header names another server; 'specs serve --allow-host NAME' allows it",
+                    code="unknown_host",
+                )  # fmt: skip
         await self._app(scope, receive, send)
 
 

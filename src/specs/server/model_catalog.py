@@ -70,5 +70,5 @@ def build_catalog(models: Models, presets: Mapping[str, Preset] = MappingProxyTy
             raise InputError(f"preset {name} is for {preset.method}, which needs a {missing[0]} model; give one")
         catalog[name] = ServedModel(name, preset.method, f"{preset.method}, from a preset", preset.options, preset.law)
     if not catalog:
-        raise InputError("no method can be served with these models; give at least --target or --draft")
+        raise InputError("no method can be served with these models; give at least a target or a draft")
     return catalog

@@ -11,8 +11,8 @@ from specs.types import Result, StepRecord
 class Output:
     """Turns the steps of one solve into pieces of text, which together are the answer.
 
-    In a search over several traces no step is final before the end, so the whole text comes at the end. Text
-    that may be the start of a stop string is held back until that is decided.
+    In a search over several traces no step is final before the end, so the whole text comes at the end. `Output`
+    holds back text that may be the start of a stop string until more text decides it.
 
     Attributes:
         stopped: whether a stop string has appeared; no text follows it.

@@ -1,6 +1,6 @@
 """The queue of solves: a few run at a time, a limited number wait, and clients take turns.
 
-All of this runs on one event loop, so it needs no locks.
+All methods run on one event loop, so the queue needs no locks.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class QueuePlace:
     def refuse(self) -> None:
         """End the wait with `QueueClosed`."""
         self._turn.set_exception(QueueClosed())
-        self._turn.exception()  # marks it as retrieved: asyncio must not complain if nobody waits
+        self._turn.exception()  # mark it as retrieved, or asyncio logs an error if nobody waits
         self._released = True
 
     def leave(self) -> None:

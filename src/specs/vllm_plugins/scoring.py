@@ -6,8 +6,8 @@ cache, as far as whole blocks allow. The server then computes every row from P o
 `--logprobs-mode processed_logprobs` the rows follow the request's temperature and top-p, as those of sampled tokens
 do; vLLM itself leaves the rows of prompts raw.
 
-Model runner V2 can score from a given row on (`prompt_logprob_start`), but not if the cache holds that row as well,
-and not under a sampling law. This plugin adds both.
+Model runner V2 can score from a given row on (`prompt_logprob_start`), but neither if the cache holds that row as well
+nor under a sampling law. This plugin makes both possible.
 """
 
 # pyright: reportMissingImports=false

@@ -1,1 +1,1 @@
-"""Chat templates: what a model reads before and after an answer, and which of it users wrote; import `prompts`."""
+"""Chat templates: the text around an answer, and which parts of it users wrote; import `prompts`."""

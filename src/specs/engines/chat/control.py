@@ -1,6 +1,6 @@
-"""Control tokens: the added tokens that structure a model's input, and that users' text must never become.
+"""Control tokens: the added tokens that structure a model's input. Users' text must never become one.
 
-They are tokens where a template, a PRM format or specs itself writes them. Elsewhere their spelling is ordinary text.
+Only a template, a PRM format or specs itself writes control tokens. In any other text, their spelling is ordinary text.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def is_control(spelling: str, special: bool, template: str | None) -> bool:
     """Whether an added token is a control token.
 
     Vocabularies also add tokens for what people write: runs of white space, single characters, digits,
-    words. Those are ordinary tokens everywhere. Control tokens are the special ones among the others, those
-    that look like tags (`<think>`, `[INST]`, `<| end |>`), and those that the source of the chat template
+    words. Those are ordinary tokens everywhere. Of the others, these are control tokens: special tokens, tokens
+    that look like tags (`<think>`, `[INST]`, `<| end |>`), and tokens that the source of the chat template
     spells (`USER:`). U+2581 means a space or itself.
     """
     core = _ENDS.sub("", spelling)
@@ -104,8 +104,8 @@ def outside(found: Sequence[tuple[int, Span]], written: Sequence[Span]) -> list[
 class Guarded:
     """A tokenizer that encodes like the original, except that no text can spell its control tokens.
 
-    Its control tokens have secret names, and the text contains the secret name wherever it means a control token. So
-    the tokenizer itself still splits and normalises the text and chooses its tokens.
+    It gives the control tokens secret names, and `encode` writes the secret name wherever the text means a control
+    token. So the tokenizer itself still splits and normalises the text and chooses its tokens.
     """
 
     def __init__(self, path: Path, tokenizer: Tokenizer, control: Mapping[int, str], unknown: int | None) -> None:
@@ -163,7 +163,7 @@ class Guarded:
         renamed = [
             AddedToken(
                 names[token],
-                # Its place is known already: an adjacent letter must not hide the name.
+                # `encode` already knows where the token is: an adjacent letter must not hide its name.
                 single_word=one.single_word and token not in self._control,
                 lstrip=one.lstrip,
                 rstrip=one.rstrip,
@@ -175,7 +175,7 @@ class Guarded:
         return shared, _known_by(names, shared)
 
     def _renaming(self) -> tuple[Tokenizer, dict[int, int]]:
-        """Like `_sharing`, with a copy of the model that has secret names for spellings; a large one takes seconds."""
+        """Like `_sharing`, but with a copy of the model that has the secret names; a large model takes seconds."""
         from tokenizers import Tokenizer
 
         parts: dict[str, Any] = json.loads(self._path.read_text(encoding="utf-8"))

@@ -107,7 +107,7 @@ def _rendered(template: ChatTemplate, turns: Sequence[Turn], generation: bool, t
         if all(wanted) and not any(form in squeezed(part) for form in wanted for part in shown):
             raise ModelError(_harm(turn, turn is turns[-1], bool(shown)))
     if runs is None:
-        raise ModelError("the chat template changes turns in a way that cannot be followed; use one that keeps them")
+        raise ModelError("the chat template changes turns in a way that specs cannot follow; use one that keeps them")
     return Layout(text, tuple(span for _, span in runs))
 
 

@@ -182,7 +182,7 @@ class Templated(ABC):
         ids = [sequence[-1] for sequence in whole]
         if any(sequence[:-1] != whole[0][:-1] for sequence in whole) or len(set(ids)) < len(ids):
             raise ModelError(
-                f"this vocabulary does not write each of {', '.join(labels)} as one token behind {before[-20:]!r}: "
+                f"this vocabulary does not write each of {', '.join(labels)} as one token after {before[-20:]!r}: "
                 "use a model whose vocabulary does, or a method or PRM format that needs no labels"
             )
         return whole[0][:-1], ids

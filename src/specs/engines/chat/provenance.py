@@ -1,9 +1,9 @@
 """Strings that record which characters of a rendered chat template come from turns.
 
-A template is foreign code: it may trim, join, split, inspect or drop a turn's text. It gets a text that consists of
-marks, one for each character, whose methods answer for the real text. So the marks in the result show, character by
-character, which text arrived. If a template passes the text to a function that sees the marks themselves (such as an
-escape), the result differs from the rendering of plain text, and `specs.engines.chat.layout` notices.
+A template is foreign code: it may trim, join, split, inspect or drop a turn's text. Instead of the text it gets a
+string of marks, one for each character, whose methods inspect the real text. So the marks in the result show, character
+by character, which text arrived. If a template passes the string to a function that sees the marks themselves (such as
+an escape), the result differs from the rendering of plain text, and `specs.engines.chat.layout` notices.
 """
 
 from __future__ import annotations

@@ -30,8 +30,9 @@ from specs.types import Turn
 def source_of(folder: Path, config: Mapping[str, Any]) -> str | None:
     """The chat template of a tokenizer folder; None if it has none.
 
-    It is `chat_template.jinja`; of several templates it is the one called `default`. If there are no such files,
-    it is `chat_template` in `config` (tokenizer_config.json): a text, or a list of named texts.
+    The template is in `chat_template.jinja`. If there is none, it is `chat_template` in `config`
+    (tokenizer_config.json): a text, or a list of named texts. If there are several templates, the one called `default`
+    counts. `chat_template.jinja` is called `default`, a file in `additional_chat_templates` by its own name.
 
     Raises:
         ModelError: there are several templates and none is called `default`, `chat_template` is neither a text
@@ -67,7 +68,7 @@ def named_tokens(config: Mapping[str, Any], special_map: Mapping[str, Any]) -> d
     """Spelling by name (`bos_token`, ...) of the special tokens that tokenizer files name.
 
     special_tokens_map.json is an older format. It counts only if tokenizer_config.json has no
-    `added_tokens_decoder`, and then its null removes a name.
+    `added_tokens_decoder`; then a null in it removes a name.
     """
     if "added_tokens_decoder" in config:
         special_map = {}

@@ -35,7 +35,7 @@ class Backend(Protocol):
         concurrent_calls: how many calls of other models can run at the same time as one of its calls.
         tolerance: the largest difference, in nats of a step's summed log-probability, between cached and from-scratch
             evaluation that counts as equal (1e-4 in fp32).
-        if_not_finite: what to do if its outputs are not finite, for an error message.
+        if_not_finite: advice for the error message if its outputs are not finite.
         logits_ops: what sessions do with the rows that `forward` returns, where they are.
     """
 
@@ -90,10 +90,11 @@ def finite(backend: Backend, what: str, error: type[SpecsError] = EngineError) -
 
 
 def tree_error(backend: Backend, plain: Backend) -> float:
-    """How far a tree of five tokens is from its paths, relative to the largest output. `plain` computes the paths.
+    """The largest difference between a tree's outputs and those of its path alone, relative to the largest output.
 
-    This finds models that read masks, positions or caches in their own way, and passes that leave something behind:
-    three tokens do not fill a recorded pass, and one more token comes after them.
+    `backend` computes a tree of five tokens in three passes, and `plain` a path of three of them in one pass. A
+    difference shows a model that reads masks, positions or caches in its own way, or a recorded pass that disturbs
+    later ones: three tokens do not fill a recorded pass, and another pass follows.
 
     Raises:
         FloatingPointError: outputs are not finite (`specs.engines.local.logits`).

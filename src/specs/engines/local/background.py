@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 POOL = ThreadPoolExecutor(64, thread_name_prefix="specs")
-"""The threads of all solves. If no thread has started some work when a session needs it, the session does it itself."""
+"""The threads of all solves. A session that needs work which no thread has started does the work itself."""
 
 
 class BackgroundTask:

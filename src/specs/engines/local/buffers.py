@@ -1,4 +1,4 @@
-"""Memory of caches, which one cache after another uses."""
+"""Buffers of deleted caches, which new caches use again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SPARE_BUFFERS = 4
 class BufferPool(Generic[Buffer]):
     """The spare buffers of one model: `SPARE_BUFFERS` of them, or as many as caches ever used at the same time.
 
-    It is safe in threads, and when the garbage collector returns a buffer in the middle of another call.
+    Threads may use it at the same time, and the garbage collector may return a buffer in the middle of another call.
     """
 
     def __init__(self) -> None:

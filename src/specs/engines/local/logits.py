@@ -1,7 +1,7 @@
-"""Logits where a backend keeps them: in memory, or on a device that they need not leave.
+"""Sampling and scoring where a backend keeps its logits: in memory, or on a device.
 
 A row of logits has an entry for every token of the vocabulary. With 150,000 entries, copying the rows of one pass to
-the processor and sampling there takes longer than a GPU takes for the pass. So sampling runs where the logits live.
+the processor and sampling there takes longer than a GPU takes for the pass. So sampling runs where the logits are.
 """
 
 from __future__ import annotations

@@ -52,11 +52,11 @@ class TreeNodes:
     def reachable(
         self, root: int, tails: Sequence[Sequence[int]], logits: KeptLogits | None, descendants: bool
     ) -> list[int]:
-        """The nodes along the tails below `root`, and below the complete ones; they ascend.
+        """The nodes along the tails below `root` and the nodes below complete tails, in ascending order.
 
         Args:
-            logits: leaves out the last node of a tail if its logits are not kept, and descendants that are not open;
-                None for neither.
+            logits: if given, the last node of a tail counts only if it has logits here, and a node below a tail only
+                if it is open.
             descendants: whether nodes below the tails count.
         """
         walks = [self.walk(root, tail) for tail in tails]
@@ -71,7 +71,7 @@ class TreeNodes:
         return sorted(found)
 
     def _below(self, ends: Container[int], among: Container[int] | None) -> set[int]:
-        """All nodes below `ends`; with `among` only those that nodes of this set alone connect to `ends`."""
+        """All nodes below `ends`; with `among` only those whose path up to `ends` consists of nodes in `among`."""
         found: set[int] = set()
         for (parent, _), node in self._children.items():  # parents first
             if (parent in ends or parent in found) and (among is None or node in among):
@@ -84,7 +84,7 @@ class TreeNodes:
         starts: Sequence[int] | None = None,
         usable: Container[int] | None = None,
     ) -> tuple[list[int], list[int], list[list[int]]]:
-        """What the paths lack.
+        """The nodes that must be added so that all paths exist.
 
         Args:
             starts: the node below which each path lies; None for `ROOT`.
@@ -164,7 +164,7 @@ class KeptLogits:
 
     Attributes:
         rows: one row [width] for each node.
-        open: the nodes among these behind which candidates may continue (`TokenTree.prefix_logits`).
+        open: the nodes among these after which candidates may continue (`TokenTree.prefix_logits`).
     """
 
     def __init__(self, ops: LogitsOps) -> None:
@@ -190,7 +190,7 @@ class KeptLogits:
     def renumber(self, number: Mapping[int, int]) -> None:
         """Give nodes their new numbers, and drop the logits of nodes that have none."""
         kept = {number[node]: row for node, row in self.rows.items() if node in number}
-        if kept and len(kept) < len(self.rows):  # a copy: a row of a pass holds all rows of the pass
+        if kept and len(kept) < len(self.rows):  # copy, because a view of one row keeps all rows of its pass in memory
             kept = dict(zip(kept, self._ops.stack(list(kept.values())), strict=True))
         self.rows = kept
         self.open = {number[node] for node in self.open if node in number}

@@ -1,4 +1,4 @@
-"""A step that a session samples in the background before the method requests it."""
+"""Prefetch: a session samples a step in the background before the method requests it."""
 
 from __future__ import annotations
 

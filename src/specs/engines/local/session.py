@@ -77,7 +77,7 @@ class LocalPolicySession(PolicyInputs):
         on_candidate: OnCandidate = ignore_candidate,
         proposer: TokenProposer | None = None,
     ) -> list[Sample]:
-        """Draw `n` independent candidate steps of each trace, trace by trace, each with its own key.
+        """Draw `n` independent candidate steps of each trace, trace by trace; each trace has its own key.
 
         A pass has a row for each distinct beginning, not for each candidate: candidates that have drawn the same tokens
         so far share a row, and a finished candidate costs nothing more. Known logits cost nothing either: a candidate
@@ -124,7 +124,7 @@ class LocalPolicySession(PolicyInputs):
         return scores
 
     def judge(self, groups: Sequence[CandidateGroup], judge: Judge) -> list[float]:
-        """Rating in [0, 1] of each trace extended by one candidate, in passes as for `score`.
+        """Rating in [0, 1] of each trace extended by one candidate, in as few passes as `score`.
 
         The rating is the rank of the label that is the most likely next token. It is 0 if another token is the most
         likely one, or if the model cannot read the candidate.
@@ -188,7 +188,7 @@ class LocalPolicyOverlap:
     def prefetch(
         self, trace: Trace, alternatives: Sequence[Trace], n: int, sampling: SamplingParams, key: Key
     ) -> BackgroundPrefetch | None:
-        """See `PolicyOverlap`. The tree keeps what it knows of the alternatives."""
+        """See `PolicyOverlap`. The tree keeps what it has computed of the alternatives."""
         session = self._session
         if not session.tree.backend.concurrent_calls or session.through_text:
             return None
@@ -196,7 +196,7 @@ class LocalPolicyOverlap:
         def sample(check_stop: CheckStop, on_candidate: OnCandidate) -> list[Sample]:
             return session.sample_with([trace], n, sampling, [key], alternatives, on_candidate, check_stop)
 
-        def forget() -> None:  # all but what was there before: candidates without their last tokens
+        def forget() -> None:  # keep only what was there before: candidates without their last tokens
             session.tree.rebase(*(session.trace_ids(one)[:-1] for one in (trace, *alternatives)), descendants=False)
 
         return BackgroundPrefetch(sample, session.check_stop, session.counts, forget)

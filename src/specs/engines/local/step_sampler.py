@@ -16,7 +16,10 @@ from specs.types import End, Finish, SamplingParams
 
 
 class StepSampler:
-    """Draws `n` candidates of each trace, on a tree that is rebased on the traces. Candidate indices count over all."""
+    """Draws `n` candidates of each trace, on a tree that is rebased on the traces.
+
+    Candidate indices run over all traces: candidate `i` continues trace `i // n`.
+    """
 
     def __init__(
         self,
@@ -28,7 +31,7 @@ class StepSampler:
         keys: Sequence[Key],
         on_candidate: OnCandidate,
     ) -> None:
-        """`lengths` are the tokens of each prompt and trace.
+        """`lengths` holds, for each trace, the number of tokens of prompt and trace.
 
         Raises:
             Stopped: the context is full.
@@ -120,7 +123,10 @@ class StepSampler:
         self._on_candidate(candidate_idx // self._n, sample)
 
     def _cut(self, roots: Sequence[int], held: int) -> None:
-        """Cut the stragglers, and count the nodes that they alone needed as speculated; the tree had `held` before."""
+        """Cut the stragglers, and count the nodes that they alone needed as speculated.
+
+        `held` is the number of nodes that the tree had before the step.
+        """
         tree, samples = self._tree, self._samples
         for candidate_idx, drawn in enumerate(self._drawn):
             room = self._stragglers.room(candidate_idx)

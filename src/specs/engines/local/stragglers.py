@@ -15,10 +15,10 @@ Place = TypeVar("Place", bound=Hashable)
 
 
 class Stragglers:
-    """Lengths of the candidates that have ended, trace by trace. Candidate indices count over all traces."""
+    """Lengths of the candidates that have ended, by trace. Candidate `i` continues trace `i // n`."""
 
     def __init__(self, n: int, traces: int, share: float) -> None:
-        """There are `n` candidates a trace; the share (in (0, 1]) of them, rounded up, is enough."""
+        """Of the `n` candidates of a trace, `share` (in (0, 1]) of them, rounded up, are enough."""
         self._n, self._enough = n, math.ceil(share * n)
         self._lengths: list[list[int]] = [[] for _ in range(traces)]
 

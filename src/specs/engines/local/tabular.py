@@ -66,7 +66,7 @@ class TabularText:
         return [self.end_id]
 
     def judgement(self, judge: Judge) -> tuple[list[int], list[int]]:
-        """End-of-text queries about a trace; the table then says the label."""
+        """The question about a trace is one end-of-text token, after which the table gives the label's logits."""
         return [self.end_id], [self.pieces.index(label) for label in judge.labels]
 
 
@@ -83,7 +83,7 @@ class TabularBackend:
     device: str = "cpu"
     concurrent_calls: int = 0
     tolerance: float = 0.0
-    if_not_finite: str = "mend its table"
+    if_not_finite: str = "correct its table"
     logits_ops: LogitsOps = NUMPY_LOGITS_OPS
 
     @dataclass
@@ -134,7 +134,7 @@ class TabularPolicy:
 
 
 class _StepsFormat:
-    """Steps as their own tokens, each followed by one separator that no text contains."""
+    """Each step as the tokens of its text, followed by one separator that no text contains."""
 
     def __init__(self, text: TabularText) -> None:
         self.text = text

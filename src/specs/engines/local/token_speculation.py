@@ -17,11 +17,11 @@ from specs.engines.text import Text
 from specs.types import SamplingParams
 
 MOST_UNREACHED = 64
-"""Nodes that no candidate can reach any more; with more of them, a tree drops them while a step is being written."""
+"""Once a step has added more nodes than this, the tree drops those that no candidate can reach any more."""
 
 
 class DraftTokenProposer:
-    """Proposes what the draft would write in place of another model's candidates.
+    """Proposes, for another model's candidates, the tokens that the draft would write.
 
     The draft samples with the candidates' own uniforms from its own distribution. When the step is done, it drops what
     it computed and counts it as speculated.
@@ -125,7 +125,7 @@ class TokenVerifier:
     def __init__(
         self, tree: TokenTree, proposer: TokenProposer, roots: Sequence[int], drawn: Sequence[Sequence[int]]
     ) -> None:
-        """`drawn` holds the tokens of each candidate after its node in `roots`; the lists grow meanwhile."""
+        """`drawn` holds the tokens of each candidate after its node in `roots`; the caller appends to these lists."""
         self._tree, self._proposer, self._roots, self._drawn = tree, proposer, roots, drawn
         self._first = tree.size
 
@@ -167,6 +167,6 @@ class TokenVerifier:
 
 
 def _reached(tree: TokenTree, first: int, roots: Sequence[int], paths: Sequence[Sequence[int]]) -> list[int]:
-    """The `first` nodes, and the nodes along the paths behind `roots` without the last token of each path."""
+    """The first `first` nodes, and the nodes along the paths below `roots` without the last token of each path."""
     walks = (tree.walk(root, path[:-1]) for root, path in zip(roots, paths, strict=True))
     return sorted({*range(first), *(node for walk in walks for node in walk)})

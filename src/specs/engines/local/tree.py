@@ -1,10 +1,10 @@
 """The accepted prefix and its candidates as one tree of tokens over one KV cache.
 
 The tree computes no position twice. It holds the prefix once for all candidates, and candidates that begin alike
-share their beginning too: a fork is a new row in a mask. When the solve accepts a step, its nodes move behind the
-prefix and the tree drops the others. As long as a sequence stays, so does what the tree has computed behind it: a
-step that the target writes again costs nothing as far as it begins like a scored one. A search has several sequences
-side by side. Their common beginning is the trunk; the rest of each, its tail, stays in the tree as nodes.
+share their beginning too: a fork is a new row in a mask. When the solve accepts a step, its nodes become part of the
+prefix and the tree drops the others. While the prefix stays the same, the tree keeps what it has computed below it:
+when the target rewrites a step, tokens with which a scored candidate began cost nothing. A search has several
+sequences side by side. Their common beginning is the trunk; the rest of each, its tail, stays in the tree as nodes.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class TokenTree:
     def rebase(
         self, *sequences: Sequence[int], logits: bool = False, descendants: bool = True
     ) -> list[tuple[int, ...]]:
-        """Continue with these sequences: keep what is computed of them and below them, and drop the rest.
+        """Continue with these sequences: keep what the tree has computed of them and below them, and drop the rest.
 
         Args:
             logits: whether the caller needs the logits after the sequences and of the kept descendants. The tree
@@ -116,7 +116,10 @@ class TokenTree:
         return self.backend.context - len(self._ids) - self._nodes.depth(node)
 
     def prune(self, nodes: Sequence[int]) -> dict[int, int]:
-        """Drop all nodes but these, which ascend and include their parents. Returns the new numbers, with `ROOT`."""
+        """Drop all nodes but `nodes`, which ascend and include their parents.
+
+        Returns the new number of each of them, and of `ROOT`.
+        """
         self.backend.keep(self._cache, self._computed, np.array(nodes, np.int64) + self._computed)
         return self._renumber(nodes, [])
 
@@ -132,7 +135,7 @@ class TokenTree:
     def prefix_logits(
         self, tails: Sequence[Sequence[int]], paths: Sequence[Sequence[int]]
     ) -> tuple[Logits, list[list[int]]]:
-        """The logits after every prefix of each path behind its tail, in one pass; the tree keeps all of them.
+        """The logits after every prefix of each path that follows its tail, in one pass; the tree keeps all of them.
 
         The pass computes shared beginnings once. The tails come from `rebase` with `logits`, one for each path.
 
@@ -149,14 +152,14 @@ class TokenTree:
         return rows, [[place[node] for node in walk] for walk in wanted]
 
     def compute_trunk(self) -> None:
-        """Compute what is missing of the trunk, and keep the logits after it. There are no nodes yet."""
+        """Compute the missing part of the trunk, and keep the logits after it. There must be no nodes yet."""
         if len(self._ids) > self._computed:
             self._kept.add([ROOT], self._forward((), (), [ROOT]))
 
     def end_logits(self, paths: Sequence[Sequence[int]], keep: Sequence[Sequence[int]] = ()) -> Logits:
         """The logits [len(paths), width] after each whole path, in one pass.
 
-        `keep` has for each path the lengths of the beginnings whose logits the tree keeps for later paths.
+        `keep` holds, for each path, the lengths of the beginnings whose logits the tree keeps for later paths.
         """
         parents, tokens, walks = self._nodes.plan(paths)
         last = [walk[-1] for walk in walks]
@@ -176,7 +179,8 @@ class TokenTree:
     def _node_logits(self, parents: Sequence[int], tokens: Sequence[int], nodes: Sequence[int]) -> Logits:
         """Add new nodes and return the logits [len(nodes), width] after `nodes`, which ascend.
 
-        The tree must keep the logits of old nodes. Those of the trunk's end may be missing along with the trunk.
+        The tree must have kept the logits of old nodes. Those of the trunk's end may be missing if the end of the
+        trunk is not computed yet.
         """
         held = len(self._nodes)
         known = [node for node in nodes if node in self._kept]
@@ -189,7 +193,7 @@ class TokenTree:
         return self.backend.logits_ops.concatenate(self.logits(known), rows) if known else rows
 
     def _renumber(self, nodes: Sequence[int], path: Sequence[int]) -> dict[int, int]:
-        """Number the kept nodes anew; those on `path` have become part of the trunk. Returns the new numbers."""
+        """Give the kept nodes new numbers; those on `path` have become part of the trunk. Returns the new numbers."""
         number = {path[-1] if path else ROOT: ROOT, **{node: new for new, node in enumerate(nodes)}}
         self._kept.renumber(number)
         self._nodes.keep(nodes, number, len(path))

@@ -23,15 +23,15 @@ if TYPE_CHECKING:  # engines in this process need no HTTP
 T = TypeVar("T")
 
 POLL_S = 0.05
-"""How often a waiting session calls `check_stop`."""
+"""Seconds between two calls of `check_stop` while a session waits."""
 HEALTH_S = 2.0
-"""How often the client checks the health of a server that owes an answer."""
+"""Seconds between two health checks of a server that owes an answer."""
 MISSES = 3
 """Consecutive health checks that must fail before a server counts as dead."""
 AT_A_TIME = 256
-"""The most requests that a server gets at the same time: the sequences that vLLM runs by default. More wait here."""
+"""The most requests that a server gets at the same time: as many as vLLM runs by default. Others wait in the client."""
 PAUSES_S = (0.2, 1.0)
-"""Pauses before a request without an answer is sent again; each is scaled by a random factor from 0.5 to 1.5."""
+"""Seconds before a request without an answer is sent again; each pause is scaled by a random factor in [0.5, 1.5]."""
 ANOTHER_DTYPE = "serve it with another dtype (vllm serve --dtype float32), or see its log"
 """What to do about a served model that overflows."""
 _NOT_FINITE = "Out of range float values are not JSON compliant"
@@ -166,7 +166,7 @@ class Client:
             if request.done():
                 return request.result()
             if health_task.done():
-                raise EngineError(f"{self.url} is no longer well ({health_task.result()}); see its log")
+                raise EngineError(f"{self.url} fails its health checks ({health_task.result()}); see its log")
             raise EngineError(f"{self.url} gave no answer within {self._timeout_s:g} s; raise timeout or see its log")
         finally:
             request.cancel()

@@ -1,4 +1,4 @@
-"""What a vLLM server can do. The client finds out once, at the first contact."""
+"""What a vLLM server can do. The client asks once, when it connects."""
 
 from __future__ import annotations
 
@@ -59,16 +59,19 @@ class Facts:
         return self.rows or math.inf
 
     def padding(self, tokens: int) -> range:
-        """The ids from `tokens` on of padding rows that may have a probability above 0."""
+        """Ids of the padding rows, which begin at `tokens`, that may have a probability above 0."""
         return range(tokens, tokens if self.cuts_padding else max(self.rows, tokens))
 
     @property
     def raw_scores(self) -> bool:
-        """Whether log-probabilities of given tokens are at temperature 1 whatever the law."""
+        """Whether log-probabilities of given tokens ignore the request's temperature and top-p (temperature 1)."""
         return not (self.processed and self.plugin)
 
     def raw(self, role: str) -> bool:
-        """Whether the log-probabilities that a draft or a target needs are at temperature 1 whatever the law."""
+        """Whether the log-probabilities that a role needs ignore the request's temperature and top-p (temperature 1).
+
+        A target needs those of given tokens, a draft those of sampled tokens.
+        """
         return self.raw_scores if role == "target" else not self.processed
 
     @property

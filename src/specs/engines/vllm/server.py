@@ -53,7 +53,7 @@ class Server:
         The server adds `bias` to the logits of tokens, by id.
 
         `n` continuations are `n` requests: the session can use each one as it ends, and each reports its own cached
-        tokens. One request with `n` continuations gives the same ones, seeds included.
+        tokens. One request for `n` continuations would give the same tokens from the same seeds.
         """
         stop = sampling.steps.delimiter if sampling.steps.pattern is None else None
         body: dict[str, Any] = {
@@ -114,11 +114,11 @@ class Server:
     async def _score_rows(
         self, prompt: Sequence[int], path: Sequence[int], sampling: SamplingParams
     ) -> tuple[list[float], Tally]:
-        """`score` on model runner V2, which returns exactly the wanted rows behind the cached prefix.
+        """`score` on model runner V2, which returns exactly the wanted rows after the cached prefix.
 
-        It has no rows of cached blocks. Without the plugin, the server may have cached all of a prefix that ends with
-        a block, and with it the row that scores the first token. A second request then scores this token as the next
-        one.
+        It returns no rows of cached blocks. Without the plugin, the server may have cached all of a prefix that ends
+        at the end of a block, and with it the row that scores the first token of `path`. Another request then scores
+        that token, as the next one after the prefix.
         """
         block = 0 if self.facts.plugin else self.facts.block_size
         at = int(block > 0 and len(prompt) % block == 0)
@@ -155,9 +155,9 @@ class Server:
     async def pooled(self, sequence: Sequence[int]) -> tuple[list[float], Tally]:
         """Probability of each label after a whole sequence, on a pooling server.
 
-        Servers that pool the last token (`--pooler-config '{"task": "classify"}'`) read beginnings from their cache.
-        Those that pool every token compute all of it, and their last row counts. Neither reports its cached tokens, so
-        all count as computed.
+        Servers that pool the last token (`--pooler-config '{"task": "classify"}'`) reuse cached prefixes. Servers that
+        pool every token compute the whole sequence, and the last row of their answer counts. Neither reports its cached
+        tokens, so all tokens count as computed.
         """
         answer = await self._post("/pooling", {"model": self.facts.model, "input": [list(sequence)]})
         row = answer["data"][0]["data"]

@@ -54,7 +54,7 @@ class RemotePolicy:
     """A language model on a server.
 
     Attributes:
-        raw: whether the server gives this role log-probabilities at temperature 1, whatever it samples under.
+        raw: whether the server gives this role log-probabilities at temperature 1, whatever it samples at.
         system: the system prompt under which the model writes and scores; None for none.
         parameters: 0, because a server does not say.
     """
@@ -162,8 +162,8 @@ class RemotePolicySession(PolicyInputs):
             for token, log_probability in zip(drawn.token_ids, drawn.log_probabilities, strict=True):
                 if token >= self.text.size:
                     raise EngineError(
-                        f"{self._name} sampled {token}, a row that only pads its vocabulary: "
-                        "install specs-llm beside vLLM, whose plugin forbids that"
+                        f"{self._name} sampled token {token}, a padding row: "
+                        "install specs-llm beside vLLM, whose plugin gives padding rows probability 0"
                     )
                 tokens.append(token)
                 total += log_probability
@@ -339,7 +339,7 @@ class Requests:
         return [found[question] for question in questions]
 
     def counted(self, answer: tuple[T, Tally]) -> T:
-        """The answer itself; its positions are counted."""
+        """Count the positions of an answer and return its value."""
         value, tally = answer
         self._counts.processed += tally.processed
         self._counts.cached += tally.cached

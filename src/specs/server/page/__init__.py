@@ -1,4 +1,4 @@
-"""The server's page, also as a file around recorded solves; import `html` and `POLICY`.
+"""The server's page, which `specs view` also writes as a file with recorded solves; import `html` and `POLICY`.
 
 The page is one string of plain HTML, CSS and JavaScript: there is no build step, and it loads nothing from
 elsewhere. A model's text reaches the page as JSON and is shown as text, never as markup.

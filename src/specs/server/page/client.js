@@ -1,8 +1,8 @@
-// What the page asks of its server: the names of the methods, and solves as they happen.
+// Requests to the server: the list of methods, and solves that are streamed step by step.
 
 const KEY = "specs-api-key";
 
-/** The server said no, or cannot be reached; `status` 401 asks for a key. */
+/** The server refused a request or cannot be reached; with `status` 401 it wants an API key. */
 class Refused extends Error {
   constructor(message, status = null) {
     super(message);
@@ -24,18 +24,18 @@ async function ask(path, options = {}) {
   const said = await reply.json().catch(() => null);
   const wait = reply.headers.get("Retry-After");
   const message = said?.error?.message ?? reply.statusText ?? "";
-  throw new Refused(`${reply.status}: ${message}${wait ? ` (again in ${wait} s)` : ""}`, reply.status);
+  throw new Refused(`${reply.status}: ${message}${wait ? ` (try again in ${wait} s)` : ""}`, reply.status);
 }
 
-/** The methods that the server offers: [{ id, description, options }], options with what they are if nothing is said. */
+/** The methods that the server offers: [{ id, description, options }]; `options` are their defaults by name. */
 async function methods() {
   const { data } = await (await ask("v1/models")).json();
   return data.map(({ id, specs }) => ({ id, description: specs?.description ?? "", options: specs?.options ?? {} }));
 }
 
 /**
- * Run `solve` on the server and tell `changed` of all that becomes of it; resolves when it is over, one way or another.
- * Throws `Refused` only if the server asks for a key.
+ * Run `solve` on the server and call `changed` after every change; resolves when the solve is done, stopped or failed.
+ * Throws `Refused` only if the server wants an API key.
  */
 async function run(solve, options, signal, changed) {
   const body = {
@@ -51,7 +51,7 @@ async function run(solve, options, signal, changed) {
       if (data !== "[DONE]") take(solve, JSON.parse(data));
       changed(solve);
     }
-    if (solve.state !== "done") throw new Refused("The server closed the connection before the solve was over.");
+    if (solve.state !== "done") throw new Refused("The server closed the connection before the solve ended.");
   } catch (error) {
     if (error.name === "AbortError") solve.state = "stopped";
     else if (error.status === 401) throw error;
@@ -60,7 +60,7 @@ async function run(solve, options, signal, changed) {
   }
 }
 
-/** One chunk of the reply. */
+/** Add one chunk of the reply to `solve`. */
 function take(solve, chunk) {
   if (chunk.error) throw new Refused(`The solve failed: ${chunk.error.message}`);
   const { step, result, notes, queue_s: queued } = chunk.specs ?? {};
@@ -77,7 +77,7 @@ function take(solve, chunk) {
 
 const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 
-/** The data of a body's server-sent events. */
+/** The data of each server-sent event in a body. */
 async function* events(stream) {
   const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";

@@ -1,14 +1,14 @@
-// Nodes are made of names and of text, never of markup: nothing that a model wrote can become part of the page.
+// Builds elements from names and text, never from markup: what a model wrote cannot become markup of the page.
 
 const $ = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
 
-/** An element. A name that begins with "--" is a CSS property, "on..." a listener; children are nodes or text. */
+/** An HTML element. Attributes "--..." set CSS properties, "on..." add listeners; children are nodes or text. */
 function h(name, attributes = {}, ...children) {
   return filled(document.createElement(name), attributes, children);
 }
 
-/** The same for drawings. */
+/** The same for SVG elements. */
 function s(name, attributes = {}, ...children) {
   return filled(document.createElementNS(SVG, name), attributes, children);
 }
@@ -24,12 +24,12 @@ function filled(element, attributes, children) {
   return element;
 }
 
-// Numbers as people read them; a dash where there is none. `value` may be "-inf", as traces hold it.
+// Numbers as people read them, and a dash for a missing one. Traces write "inf", "-inf" and "nan" as text.
 
 const NONE = "–";
 const BEYOND = new Map([["inf", Infinity], ["-inf", -Infinity], ["nan", NaN]]);
 const number = (value) => (typeof value === "number" ? value : (BEYOND.get(value) ?? null));
-/** The number in these bounds, for drawing; 0 if it is none. */
+/** The number limited to [low, high], for drawing; anything but a number counts as 0. */
 const within = (value, low, high) => Math.min(high, Math.max(low, number(value) || 0));
 const minus = (text) => text.replace("-", "−").replace("Infinity", "∞");
 

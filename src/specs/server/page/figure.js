@@ -1,4 +1,4 @@
-// The figure of a solve: rewards of all candidates above, phases below, on one axis of time.
+// The figure of a solve: rewards of all candidates above, phases below, on one time axis.
 
 const LANES = [
   ["draft", "draft"],
@@ -9,9 +9,9 @@ const LANES = [
 const SHORT = { target_generate: "t. writes", target_score: "t. scores" };
 const REWARDS = 66; // heights, px
 const LANE = 17;
-const LONG = 1e9; // seconds
+const LONG = 1e9; // the longest time that is drawn, in seconds
 
-/** Where each step lies: [{ step, start, end }], seconds since the solve began. */
+/** When each step ran: [{ step, start, end }], in seconds since the start of the solve. */
 function spans(steps) {
   let end = 0;
   return steps.map((step) => {
@@ -21,7 +21,7 @@ function spans(steps) {
   });
 }
 
-/** Seconds that a solve reaches: what its axis has to hold, whatever a file says. */
+/** The end of a solve in seconds: its latency, or the end of its last step if a file puts that later. */
 function reach(solve) {
   return Math.max(within(solve.latency_s, 0, LONG), spans(solve.steps).at(-1)?.end ?? 0);
 }
@@ -34,7 +34,10 @@ function round(value) {
 
 const tidy = (value) => Number(value.toPrecision(6));
 
-/** The drawing, `width` px wide; its axis ends at `domain` seconds. `point` is told which step the pointer is at. */
+/**
+ * The drawing, `width` px wide; its axis ends at `domain` seconds. It calls `point(idx, clicked)` when the pointer
+ * enters, leaves (`idx` null) or clicks a step.
+ */
 function figure(solve, width, domain, point) {
   const narrow = width < 460;
   const [left, right, top] = [narrow ? 62 : 104, narrow ? 52 : 62, 16];
@@ -111,7 +114,7 @@ function figure(solve, width, domain, point) {
   return canvas;
 }
 
-/** Candidates at the end of their step, the chosen one filled; an area in proportion to the chance. */
+/** Circles for a step's candidates at the end of the step; the chosen one is filled, a larger area means more chance. */
 function dots(step, at, y) {
   return distinct(step)
     .filter((group) => number(group.lead.reward) !== null)
@@ -136,7 +139,7 @@ function way(all, x, y) {
   return points.length ? `M${points.join("L")}` : "";
 }
 
-/** What a step took, in a line. */
+/** The seconds of a step and its phases, in one line. */
 function summary(step) {
   const busy = LANES.filter(([phase]) => number(step.seconds[phase]) > 0);
   const parts = busy.map(([phase, name]) => `${name} ${time(step.seconds[phase])}`);
@@ -144,7 +147,7 @@ function summary(step) {
   return `step ${step.step_idx + 1}, ${step.writer}${fate}: ${time(step.seconds.wall)} (${parts.join(", ")})`;
 }
 
-/** The figure in words. */
+/** The figure in words, for screen readers. */
 function said(solve) {
   const parts = LANES.map(([phase, name]) => `${name} ${time(total(solve.steps.map((step) => step.seconds[phase])))}`);
   return `Time line of ${many(solve.steps.length, "step")}: ${parts.join(", ")} at work.`;

@@ -1,4 +1,4 @@
-// The page: what is asked, what is shown, and what a person does.
+// The page: shows solves, sends questions to the server, and handles what the user does.
 
 const LIVE = document.documentElement.dataset.mode === "live";
 const REFERENCE = "beam";
@@ -8,9 +8,9 @@ const EXAMPLES = [
   "Maya has 12 shells. She buys 3 bags with 5 shells each. How many shells does Maya have now?",
 ];
 
-const solves = []; // all that this page knows, in the order in which they came
+const solves = []; // all solves of this page, oldest first
 let panels = [];
-let offered = new Map(); // what the server says of its methods, by name
+let offered = new Map(); // the server's methods by name
 let running = null; // AbortController of the solve that is running
 let example = 0;
 
@@ -22,7 +22,7 @@ function shown() {
   return first && second && first !== second ? [first, second] : [first].filter(Boolean);
 }
 
-/** Put these solves on the page. */
+/** List all solves, and show one or two of them. */
 function show(first, second = null) {
   const choices = () => solves.map((solve, idx) => h("option", { value: idx }));
   $("first").replaceChildren(...choices());
@@ -32,13 +32,13 @@ function show(first, second = null) {
   arrange();
 }
 
-/** A solve in a list. */
+/** A solve's entry in the lists. */
 function name(solve, idx) {
   const parts = [`${idx + 1} ${solve.method}`, solve.answer, solve.latency_s === null ? null : time(solve.latency_s)];
   return [...parts.filter(Boolean), short(solve.question)].join(" · ");
 }
 
-/** Panels for what is chosen. */
+/** Make panels for the solves that the lists choose. */
 function arrange() {
   const now = shown();
   for (const panel of panels) panel.close();
@@ -52,7 +52,7 @@ function arrange() {
   refresh();
 }
 
-/** Tell the panels that a solve has changed. */
+/** Update lists, verdict and panels after a solve has changed. */
 function refresh() {
   const now = shown();
   for (const option of $("choose").querySelectorAll("option[value]:not([value=''])"))
@@ -64,14 +64,14 @@ function refresh() {
   $("save").disabled = !now.some((solve) => solve.trace);
 }
 
-/** Seconds that the axes of all panels have to hold; while a solve runs, in steps, so that they stay calm. */
+/** The end of all panels' time axes in seconds; rounded up while a solve runs, so that the axes rarely change. */
 function domain() {
   const now = shown();
   const longest = Math.max(0.001, ...now.map(reach));
   return now.some((solve) => solve.state === "running") ? round(longest) : longest;
 }
 
-/** Two solves of a question, beside each other. */
+/** The comparison of two solves of one question; empty for anything else. */
 function verdict(now) {
   if (now.length < 2 || now[0].question !== now[1].question) return [];
   const seconds = now.map((solve) => number(solve.latency_s));
@@ -100,12 +100,12 @@ function short(text) {
   return text.length > 40 ? `${text.slice(0, 39)}…` : text;
 }
 
-/** Say it to those who listen. */
+/** Announce a text to screen readers. */
 function say(text) {
   $("said").textContent = text;
 }
 
-/** Say that something went wrong; nothing takes it back. */
+/** Show an error; without a text, hide it. */
 function trouble(text = "") {
   $("trouble").textContent = text;
   $("trouble").hidden = !text;
@@ -113,7 +113,7 @@ function trouble(text = "") {
 
 // Traces
 
-/** Add solves that were recorded, and show the first; two of one question stand beside each other. */
+/** Add recorded solves and show the first one, or both if they are two solves of one question. */
 function add(traces) {
   const found = traces.map((trace) => ({ ...trace, state: trace.finish_reason === "error" ? "failed" : "done", trace }));
   solves.push(...found);
@@ -135,7 +135,7 @@ async function open(files) {
   }
 }
 
-/** Hand the traces shown to the person as a file. */
+/** Download the shown traces as a file. */
 function save() {
   const traces = shown().flatMap((solve) => (solve.trace ? [solve.trace] : []));
   const text = traces.map((trace) => `${JSON.stringify(trace)}\n`).join("");
@@ -146,7 +146,7 @@ function save() {
 
 // Asking
 
-/** One button in place of the other; who stands on it stays there. */
+/** Swap the Solve and Stop buttons and keep the keyboard focus. */
 function busy(is) {
   const [to, from] = is ? [$("stop"), $("go")] : [$("go"), $("stop")];
   const stood = document.activeElement === from;
@@ -155,7 +155,7 @@ function busy(is) {
   if (stood) to.focus();
 }
 
-/** What was typed; empty fields are left to the method, and it is not asked for what it has not. */
+/** The options that the user typed, without empty fields and fields that the method does not have. */
 function options() {
   const fields = [...$("options").querySelectorAll("input")].filter((field) => field.value !== "" && !field.disabled);
   return Object.fromEntries(fields.map((field) => [field.name, Number(field.value)]));
@@ -186,9 +186,9 @@ async function start() {
   }
 }
 
-/** One solve, to its end; asks for a key as often as the server does. */
+/** Run one solve to its end, and ask the user for an API key whenever the server wants one. */
 async function follow(solve, chosen) {
-  solve.status = "asked, waiting for the first step";
+  solve.status = "sent, waiting for the first step";
   solve.since = performance.now();
   let told = 0;
   const changed = () => {
@@ -207,13 +207,13 @@ async function follow(solve, chosen) {
   else if (solve.state === "done") say(`${solve.method}: answer ${solve.answer ?? "none"}, ${time(solve.latency_s)}`);
 }
 
-/** A step as it is read out. */
+/** A step as screen readers announce it. */
 function heard(step) {
   const text = step.text?.trim() ?? "no candidate had support";
   return `Step ${step.step_idx + 1} by the ${step.writer}${step.accepted ? "" : ", thrown away"}: ${text}`;
 }
 
-/** Do it; where the server asks for a key, ask the person and do it again. */
+/** Call `act`; if the server wants an API key, ask the user for one and call it again. */
 async function withKey(act) {
   for (;;) {
     try {
@@ -221,14 +221,14 @@ async function withKey(act) {
     } catch (error) {
       if (error.status !== 401) throw error;
       const had = sessionStorage.getItem(KEY);
-      const key = await secret(had ? "The server does not take this API key. Another one:" : "This server asks for an API key:");
+      const key = await secret(had ? "The server refuses this API key. Enter another one:" : "This server needs an API key:");
       if (!key) throw error;
       sessionStorage.setItem(KEY, key);
     }
   }
 }
 
-/** The key that the person gives; "" for none. */
+/** The key that the user enters; "" for none. */
 function secret(why) {
   $("why").textContent = why;
   $("secret").value = "";
@@ -239,7 +239,7 @@ function secret(why) {
   });
 }
 
-/** Say what the chosen method is, and show the options that it has. */
+/** Show the description and the options of the chosen method. */
 function describe() {
   const method = $("method").value;
   const { description, options } = offered.get(method);
@@ -260,11 +260,11 @@ async function connect() {
     describe();
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
-    trouble(`The methods are unknown. ${error.message}`);
+    trouble(`The server did not list its methods. ${error.message}`);
   }
 }
 
-// What a person does
+// User input
 
 $("ask").addEventListener("submit", (event) => {
   event.preventDefault();

@@ -22,7 +22,7 @@ function begun(method, question) {
 }
 
 class Panel {
-  /** `domain()` gives the seconds that the axis has to hold. */
+  /** `domain()` gives the end of the time axis in seconds. */
   constructor(solve, domain) {
     this.solve = solve;
     this.domain = domain;
@@ -54,7 +54,7 @@ class Panel {
     this.update();
   }
 
-  /** Show what has become of the solve. */
+  /** Show the current state of the solve. */
   update() {
     const { solve } = this;
     this.head.replaceChildren(...totals(solve));
@@ -80,7 +80,7 @@ class Panel {
     this.draw();
   }
 
-  /** Draw the figure anew: something came to it, or there is another width. */
+  /** Draw the figure again, for new steps or another width. */
   draw() {
     const width = Math.floor(this.canvas.clientWidth);
     if (width < 100) return;
@@ -99,13 +99,13 @@ class Panel {
     this.update();
   }
 
-  /** Let the clock of a running solve go on. */
+  /** Advance the clock of a running solve. */
   tick() {
     const clock = this.head.querySelector(".clock");
     if (clock && this.solve.since) clock.textContent = time((performance.now() - this.solve.since) / 1e3);
   }
 
-  /** The pointer is at a step of the figure; `go` there. */
+  /** Highlight a step (null for none); with `go`, also scroll to it. */
   point(idx, go) {
     this.drawn.forEach(({ element }, at) => element.classList.toggle("pointed", at === idx));
     if (go && idx !== null) this.drawn[idx].element.scrollIntoView({ block: "center" });
@@ -117,13 +117,13 @@ class Panel {
   }
 }
 
-/** How far the log-ratios lie from 0 of those candidates of a step that had a chance. */
+/** The absolute log-ratios of a step's candidates with a probability above 1%. */
 function ratios(step) {
   const likely = step.candidates.filter((one) => number(one.probability) > 0.01);
   return likely.map((one) => Math.abs(ratio(step, one) ?? 0)).filter(Number.isFinite);
 }
 
-/** The first lines of a solve. */
+/** The heading, totals and notes of a solve. */
 function totals(solve) {
   const accepted = solve.steps.filter((step) => step.accepted);
   const drafted = accepted.filter((step) => step.writer === "draft").length;
@@ -158,7 +158,7 @@ function totals(solve) {
     solve.error ? h("p", { class: "trouble" }, solve.error) : null,
     ...(solve.notes ?? []).map((note) => h("p", { class: "note" }, note)),
     solve.text_scoring
-      ? h("p", { class: "note" }, "Models of different vocabularies met through text: log-ratios are inexact.")
+      ? h("p", { class: "note" }, "Draft and target have different vocabularies and read each other's text: log-ratios are inexact.")
       : null,
     solve.raw_scoring
       ? h("p", { class: "note" }, "Log-probabilities are at temperature 1, steps are not: log-ratios are inexact.")
@@ -166,7 +166,7 @@ function totals(solve) {
   ].filter(Boolean);
 }
 
-/** Tokens by role, and what the solve was made with. */
+/** Token counts by role, and the settings of the solve. */
 function work(solve) {
   const roles = ROLES.filter((role) => solve.usage[role]);
   if (!roles.length) return [];
@@ -191,7 +191,7 @@ function work(solve) {
         ),
       ),
     ),
-    guesses ? h("p", { class: "note" }, `${count(guesses)} of the computed were guesses ahead that were not needed.`) : null,
+    guesses ? h("p", { class: "note" }, `${count(guesses)} of the computed positions were guessed ahead and not needed.`) : null,
     settings.length
       ? h("p", { class: "note" }, [...settings, ["seed", solve.seed]].map(([name, value]) => `${name} ${value}`).join(" · "))
       : null,

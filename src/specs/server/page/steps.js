@@ -1,6 +1,6 @@
 // The table of steps: a body for each step, a row for each distinct candidate.
 
-/** A table body. `scale`: log-ratio that fills half a cell; `open`: every figure is shown. */
+/** A table body. `scale`: the log-ratio that fills half a cell; `open`: whether all numbers are shown. */
 function body(step, scale, open, toggle) {
   const kept = step.kept && step.kept.length > 1 ? `leads ${step.kept.length} traces` : null;
   const n = step.candidates.length;
@@ -55,12 +55,12 @@ function row(step, group, scale) {
   );
 }
 
-/** A figure with a bar; its name is shown where there is no room for columns. */
+/** A cell with a number and a bar; its name is shown only where there is no room for columns. */
 function bar(name, text, attributes) {
   return cell({ class: "share", ...attributes }, h("b", {}, name), text);
 }
 
-/** What else is known of a candidate. */
+/** The remaining numbers of a candidate. */
 function details({ lead, idxs }) {
   const tokens = lead.token_ids?.length;
   const facts = [

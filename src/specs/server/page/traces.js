@@ -1,11 +1,11 @@
-// Trace files: one solve a line, as `specs solve --trace` writes it; gzip too.
+// Trace files: one solve per line, as `specs solve --trace` writes it; also gzipped.
 
 const PHASES = ["draft", "target_generate", "target_score", "prm"];
 const WRITERS = ["draft", "target"];
 
 class BadTrace extends Error {}
 
-/** The solves of a file that a person chose. */
+/** The solves in a file that the user chose. */
 async function tracesOf(file) {
   let stream = file.stream();
   if (file.name.endsWith(".gz")) stream = stream.pipeThrough(new DecompressionStream("gzip"));
@@ -25,11 +25,11 @@ function parsed(line, where) {
   try {
     return JSON.parse(line);
   } catch {
-    throw new BadTrace(`${where}: not JSON; give one solve a line, as 'specs solve --trace' writes it`);
+    throw new BadTrace(`${where}: not JSON; give one solve per line, as 'specs solve --trace' writes it`);
   }
 }
 
-/** The trace, if the page can show it: what is drawn is there, and of its kind. */
+/** The trace unchanged; throws `BadTrace` if a field that the page draws is missing or has a wrong type. */
 function checked(trace, where) {
   const need = (object, name, fits, kind) => {
     if (!fits(object?.[name])) throw new BadTrace(`${where}: '${name}' is not ${kind}; give a whole trace`);
@@ -37,7 +37,7 @@ function checked(trace, where) {
   const text = (value) => typeof value === "string";
   const figure = (value) => value === null || number(value) !== null;
   const object = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
-  if (!object(trace)) throw new BadTrace(`${where} is no object; give what 'specs solve --trace' writes`);
+  if (!object(trace)) throw new BadTrace(`${where} is not an object; give what 'specs solve --trace' writes`);
   for (const name of ["question", "method", "finish_reason"]) need(trace, name, text, "text");
   for (const name of ["usage", "models", "settings"]) need(trace, name, object, "an object");
   for (const name of ["latency_s", "time_to_first_step_s"]) need(trace, name, figure, "a number");
@@ -55,7 +55,10 @@ function checked(trace, where) {
   return trace;
 }
 
-/** Candidates of a step that are the same tokens, as one: { lead, idxs, probability, chosen, kept }, the likeliest first. */
+/**
+ * The distinct candidates of a step: [{ lead, idxs, probability, chosen, kept }], the chosen one first, then by
+ * probability. Candidates with the same tokens are one entry; their probabilities are added.
+ */
 function distinct(step) {
   const groups = new Map();
   step.candidates.forEach((candidate, idx) => {
@@ -73,7 +76,7 @@ function distinct(step) {
   return found.sort((a, b) => b.chosen - a.chosen || b.probability - a.probability);
 }
 
-/** log p − log q of a draft's candidate; null where the target wrote it or was not asked. */
+/** log p − log q of a draft's candidate; null if the target wrote it or did not score it. */
 function ratio(step, candidate) {
   if (step.writer !== "draft") return null;
   const [p, q] = [number(candidate.log_p), number(candidate.log_q)];

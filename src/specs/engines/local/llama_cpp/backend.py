@@ -1,9 +1,9 @@
 """The `Backend` of GGUF models, over llama.cpp.
 
 llama.cpp accepts no mask: a token sees the cells of the cache that carry the number of its sequence, up to its own
-position. A cell may carry many numbers, and that is enough for a tree: every tip has a sequence, and each cell carries
-the sequences of all tips behind it. So a token sees its ancestors and nothing else. A fork adds a number to the cells
-that it shares and copies nothing.
+position. A cell may carry many numbers, and that is enough for a tree: every tip (an entry without children) has a
+sequence, and each cell carries the sequences of all tips below it. So a token sees its ancestors and nothing else. A
+fork adds a number to the cells that it shares and copies nothing.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ FIRST_CELLS = 1024
 _F32, _ALL_F32 = 0, "0"
 """llama.cpp's code for fp32 numbers, and for files whose weights are all fp32."""
 
-# Nats of a step's summed log-probability, by whether all weights are F32. Products of one row and of many rows round
-# differently, and more so with few bits: sums over 40 tokens of SmolLM2-135M in 4 bits differ by up to 1.3.
+# `Backend.tolerance` in nats, by whether all weights are F32. Products of one row and of many rows round differently,
+# and more so with few bits: sums over 40 tokens of SmolLM2-135M in 4 bits differ by up to 1.3 nats.
 _TOLERANCE = {True: 1e-4, False: 2.0}
 
-# Relative to the largest output: the rounding of one short pass stays below, a wrong tree above.
+# The largest accepted `tree_error`: the rounding of one short pass stays below it, a wrong tree above it.
 _PROBE = 0.1
 
-# Their rotations change with the size of the whole cache, not with the length of a sequence.
+# Architectures whose longrope rotations change with the size of the whole cache, not with the length of a sequence.
 _LONGROPE = ("phi3", "minicpm", "minicpm3")
 
 
@@ -142,7 +142,7 @@ class LlamaCache:
     def _fork(self, entry: int) -> int:
         """A new sequence that ends with a computed entry."""
         if not self.free:
-            raise EngineError(f"llama.cpp tells only {len(self.tips)} branches apart; use fewer candidates")
+            raise EngineError(f"llama.cpp can hold only {len(self.tips)} branches; use fewer candidates")
         sequence = self.free.pop()
         if entry != NONE:
             position = self.positions[entry]
@@ -151,7 +151,7 @@ class LlamaCache:
         return sequence
 
     def _up(self, entry: int, position: int) -> int:
-        """The ancestor of an entry at a position, or the entry itself if it does not lie behind that position."""
+        """The ancestor of an entry at a position, or the entry itself if it does not lie after that position."""
         while self.positions[entry] > position:
             entry = self.parents[entry]
         return entry
@@ -253,7 +253,7 @@ def load_llama(
     lib = library()
     if device == "cuda" and not lib.llama_supports_gpu_offload():
         raise InputError(
-            f"device 'cuda': llama.cpp was built without it; use cpu, or build llama-cpp-python for {name}"
+            f"{name}: llama.cpp was built without device 'cuda'; use cpu, or build llama-cpp-python with CUDA"
         )
     place = "gpu" if device != "cpu" and lib.llama_supports_gpu_offload() else "cpu"
     file = Gguf(path, gpu=place == "gpu")
@@ -273,7 +273,7 @@ def load_llama(
             f"{name} has rotations (longrope) that depend on the size of the cache: serve it over HTTP instead"
         )
     if window := lib.llama_model_n_swa(model):
-        # Within its window a sliding layer is an ordinary one; behind the window, llama.cpp reuses cells.
+        # Within its window a sliding layer is an ordinary one; beyond the window, llama.cpp reuses cells.
         context = min(context, window - 1)
     backend = LlamaBackend(name, file, place, context, labels, vocabulary)
     with finite(backend, "outputs", ModelError):
@@ -289,7 +289,7 @@ def _threads() -> int:
 
 
 def _parents(visible: Bools | None, held: int, new: int) -> list[int]:
-    """The last entry that each new token sees apart from itself; `NONE` if there is none."""
+    """The parent of each new token: the last entry that it sees apart from itself, or `NONE`."""
     if visible is None:
         return list(range(held - 1, held + new - 1))
     before = visible.copy()

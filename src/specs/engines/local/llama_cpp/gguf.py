@@ -26,7 +26,7 @@ _ERROR = 4
 _NAMED = {"bos": "bos", "eos": "eos", "sep": "seperator", "pad": "padding", "mask": "mask"}
 """The names in metadata (`tokenizer.ggml.bos_token_id`) of the tokens that templates may use."""
 _PADDING = re.compile(r"\[PAD\d+\]")
-"""The names that converters give to embedding rows without a token."""
+"""The names that converters give to padding rows."""
 
 _log_errors: list[str] = []
 """Errors in llama.cpp's log since the last file was opened."""
@@ -180,7 +180,7 @@ class GgufText(Templated):
         ids = self._tokens(text, False)
         if self._control.keys().isdisjoint(map(self._content, ids)):
             return ids
-        # llama.cpp recognises user-defined tokens in any text, so this splits their spellings.
+        # llama.cpp recognises user-defined tokens in any text, so split the text after the first letter of each.
         cuts = [found.start() + 1 for found in self._spelled.finditer(text)]
         first, *others = (text[start:end] for start, end in pairwise((0, *cuts, len(text))))
         return [*self._tokens(first, False), *(token for other in others for token in self._behind(other))]

@@ -58,8 +58,8 @@ def load_light(
 class LightCache(PooledBuffer["_KVBuffer"]):
     """Keys and values of one token tree.
 
-    Entry 0 is one that no token sees, so that every call continues something: on an empty cache the attention kernel
-    assumes consecutive positions, which a tree does not have.
+    No token sees entry 0. It is there so that no call starts with an empty cache: on one, the attention kernel assumes
+    consecutive positions, which a tree does not have.
     """
 
     __slots__ = ("used",)
@@ -287,7 +287,7 @@ def _session(shape: Shape, weights: Weights, threads: int) -> Any:
     options.inter_op_num_threads = 1
     # Waiting threads sleep, because several models of a solve share few cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.enable_mem_pattern = False  # a plan is for one input shape, and each call has a new one
+    options.enable_mem_pattern = False  # a memory plan fits one input shape, and each call has a new one
     arrays = weights.arrays
     options.add_external_initializers(list(arrays), [ort.OrtValue.ortvalue_from_numpy(a) for a in arrays.values()])
     graph = build_graph(shape, {name: array.shape for name, array in arrays.items()})

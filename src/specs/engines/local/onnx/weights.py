@@ -27,14 +27,18 @@ HEADS = {
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The fp32 arrays by the graph's names, and how many numbers the used tensors of the file contain."""
+    """The fp32 arrays by the graph's names, and the number of weights (a tied matrix counts once)."""
 
     arrays: dict[str, Floats]
     parameters: int
 
 
 def read_shape(path: Path) -> Shape:
-    """Sizes from `config.json`; raises ModelError if the light backend cannot run the model."""
+    """The sizes in `config.json`.
+
+    Raises:
+        ModelError: the light backend cannot run the model, or `config.json` lacks a size.
+    """
     config = _config(path)
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     kind = rope.get("rope_type", rope.get("type", "default"))
@@ -68,9 +72,12 @@ def read_shape(path: Path) -> Shape:
 
 
 def read_weights(path: Path, shape: Shape, labels: Sequence[int] | None, vocabulary: int | None) -> Weights:
-    """The graph's arrays from `model.safetensors`; refuses files with tensors that the graph does not use.
+    """The graph's arrays from `model.safetensors`.
 
     For `labels` and `vocabulary` see `specs.engines.local.onnx.backend.load_light`.
+
+    Raises:
+        ModelError: the file is damaged, lacks a tensor or has one of a wrong shape, or has one that the graph ignores.
     """
     config = _config(path)
     tensors = _Tensors(path / "model.safetensors")

@@ -52,7 +52,7 @@ FIRST_CAPACITY = 512
 """Entries of a new cache; it doubles when it is full."""
 
 RECORDED_CAPACITY = 2048
-"""The same if passes are recorded: a recording is lost when its memory moves."""
+"""Entries of a new cache if the backend records passes: a recording is lost when its memory moves."""
 
 _FEWER = "use fewer candidates or a shorter context"
 
@@ -149,7 +149,10 @@ class HFBackend:
     def _compute(
         self, cache: Any, ids: Tensor, positions: Tensor, visible: Tensor | None, want: Tensor | None = None
     ) -> Tensor:
-        """Outputs [wanted, width], in fp32 for a reward head and else in the model's dtype; for None, of all tokens."""
+        """Outputs [wanted, width] after the tokens in `want` (None: all).
+
+        A reward head returns fp32, a language model its own dtype.
+        """
         inputs = {
             "input_ids": ids,
             "position_ids": positions,
@@ -192,9 +195,10 @@ class HFBackend:
         return KVBuffer(self._shapes, self._like, RECORDED_CAPACITY if self.record else FIRST_CAPACITY)
 
     def _recorded(self, buffer: KVBuffer, size: int, entries: int, record: Record) -> Pass:
-        """The recorded pass for `size` tokens over this buffer, which reads few more than `entries` entries.
+        """The recorded pass for `size` tokens over this buffer.
 
-        A buffer that a long solve has enlarged must not make short solves slow.
+        It reads `entries` entries, rounded up, but not the whole buffer: a buffer that a long solve has enlarged must
+        not make short solves slow.
         """
         span = RECORDED_CAPACITY
         while span < entries:

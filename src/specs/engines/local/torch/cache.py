@@ -1,7 +1,7 @@
 """Memory for the keys and values of a tree of tokens, in the shape that transformers' models read and write.
 
-The memory is allocated once and moves only when it is full: a pass writes behind the existing entries and copies
-nothing. Models read either the entries so far, or (`Use.slots`) a fixed number of entries, of which a mask hides the
+The memory is allocated once and moves only when it is full: a pass writes after the existing entries and copies
+nothing. Models read either the entries so far, or (`Use.slots`) a fixed number of entries, where a mask hides the
 unused ones. Then every address and every shape is the same from pass to pass, as recorded passes need
 (`specs.engines.local.torch.passes`).
 """

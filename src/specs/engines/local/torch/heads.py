@@ -1,8 +1,8 @@
 """Reward heads that transformers lacks, and the rows of a language model's output matrix.
 
-The published checkpoints bring their own Python file, made for an older transformers. Running
-code out of a checkpoint is not needed for a few layers, so they are written here, under the
-checkpoints' tensor names. Each class has the trunk as `model` and the head as `score`.
+The published checkpoints contain a Python file for an older transformers. This module defines their few
+layers itself, under the checkpoints' tensor names, so code out of a checkpoint need not run. Each class has
+the trunk as `model` and the head as `score`.
 
 Sources: the model cards (https://huggingface.co/Qwen/Qwen2.5-Math-PRM-7B, arXiv 2501.07301;
 https://huggingface.co/Skywork/Skywork-o1-Open-PRM-Qwen-2.5-7B) and, for Skywork's tensors,

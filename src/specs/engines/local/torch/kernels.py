@@ -20,7 +20,7 @@ from transformers.masking_utils import sdpa_mask
 NAME = "specs_grouped"
 
 MOST_ROWS = 32
-"""The most rows of a product on a CPU for which the matrix comes first."""
+"""The most rows of a product that `FewRows` computes in its own way."""
 
 
 def suited(model: Any) -> Any:
@@ -59,7 +59,7 @@ _before = True
 def without_cudnn() -> Iterator[None]:
     """Switch cuDNN's attention off in torch, in all threads, until the last context is left.
 
-    On recent GPUs torch prefers it, but it makes a plan for every new shape and thread. That takes tens of
+    On recent GPUs torch prefers cuDNN, but cuDNN makes a plan for every new shape and thread. That takes tens of
     milliseconds, and every pass that scores candidates has a new shape.
     """
     global _inside, _before

@@ -27,7 +27,7 @@ DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 _SMALLER = "choose a smaller model, another device or dtype bf16"
 
-# Relative to the largest output: the rounding of one short pass stays below, a wrong mask above.
+# The largest accepted `tree_error` by dtype: the rounding of one short pass stays below it, a wrong mask above it.
 _PROBE = {"fp32": 1e-4, "bf16": 0.1, "fp16": 0.02}
 
 # Held while transformers' settings, which all threads share, differ from the user's.
@@ -177,7 +177,7 @@ def _context(name: str, config: Any, model_class: Any) -> int:
     limits += [layer.sliding_window for layer in layers if isinstance(layer, DynamicSlidingWindowLayer)]
     rope = getattr(config, "rope_parameters", None) or {}
     if rope.get("rope_type") == "longrope":
-        # Beyond it all rotations change, even those of cached keys.
+        # Beyond this length all rotations change, even those of cached keys.
         limits.append(rope["original_max_position_embeddings"])
     known = [limit for limit in limits if limit is not None]
     if not known:
@@ -186,7 +186,12 @@ def _context(name: str, config: Any, model_class: Any) -> int:
 
 
 def _opened(name: str, kind: Kind, model: Any, context: int, dtype: str, vocabulary: int | None) -> HFBackend:
-    """The backend; refuses models that read the mask, the positions or the cache in their own way (ALiBi, encoders)."""
+    """The backend of a loaded model.
+
+    Raises:
+        ModelError: the model reads the mask, the positions or the cache in its own way (ALiBi, encoders), its outputs
+            are not finite, or memory runs out.
+    """
     from specs.engines.local.torch.backend import HFBackend, within_memory
 
     try:

@@ -14,10 +14,10 @@ from specs.core.sampling import COLD, highest
 from specs.engines.arrays import Floats
 
 AT_ONCE = 1 << 23
-"""Logits in one softmax: 32 MB in fp32, whatever the number of rows."""
+"""The most logits in one softmax, 32 MB in fp32; more rows are split."""
 
 BLOCK = 256
-"""Tokens whose probabilities are summed before sampling looks for the token among them."""
+"""Tokens of a block: sampling first finds the block of a draw by the blocks' sums, then the token in the block."""
 
 
 class TorchLogitsOps:

@@ -26,7 +26,8 @@ Record = Callable[[Callable[[], Tensor]], Callable[[], Tensor]]
 """Records work; calling the recording does the work again and returns the same tensor every time."""
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
-"""New tokens of recorded passes; a pass uses the next larger size. Larger passes compute longer than their calls take.
+"""New tokens of recorded passes; a pass uses the next larger size. A pass of more tokens is not recorded, because it
+computes for longer than the calls of its kernels take.
 
 Token-level speculation (`specs.methods.token_speculation`) needs the last size: 8 candidates with 8 proposed tokens
 each are 72 tokens."""
@@ -37,9 +38,9 @@ _ONE_AT_A_TIME = threading.Lock()
 class Pass:
     """A pass of up to `size` new tokens over the first `span` entries of a buffer.
 
-    Surplus tokens write to the last of these entries; the entries in use end before it. Surplus tokens repeat the first
-    token, so that each of their rows sees what a token sees. Kernels that see nothing in the first entries that they
-    read may return NaN, which a mask does not hide from later passes.
+    If there are fewer than `size` new tokens, copies of the first one fill the pass. They write to the last of the
+    `span` entries, which is never in use. As copies, they see what a token sees: for a row that sees none of the first
+    entries that a kernel reads, the kernel may return NaN, and a mask does not hide NaN from later passes.
     """
 
     def __init__(
