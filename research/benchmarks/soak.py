@@ -326,7 +326,7 @@ async def soak(url: str, pid: int, keys: list[str], seconds: float, seed: int) -
     return minutes
 
 
-def as_single_question(minute: Minute) -> dict[str, Any]:
+def summary(minute: Minute) -> dict[str, Any]:
     """Summary of a minute for the record."""
     seconds = [one.seconds for one in minute.outcomes if one.verdict == "good" and one.kind in ("whole", "stream")]
     samples = minute.samples
@@ -411,7 +411,7 @@ def main() -> None:
         "pss": pss,
         "fresh": fresh,
         "after": after,
-        "by_minute": [as_single_question(minute) for minute in minutes],
+        "by_minute": [summary(minute) for minute in minutes],
         "wrong": wrong[:20],
         "verdicts": verdicts,
         "environment": environment(),

@@ -91,7 +91,7 @@ def _solve(
         interrupted = solve_all(plan, models, folder, Shown())
         folder.end(interrupted)
         if interrupted:
-            raise SystemExit("interrupted; the same command goes on from there")
+            raise SystemExit("interrupted; the same command continues from there")
     return {
         name: [folder.by_key[problem.id, name, method.n, plan.seed] for problem in problems]
         for name, method in methods.items()

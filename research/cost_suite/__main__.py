@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         found = Suite(SCALES[args.scale], args.out).make(_say)
     except KeyboardInterrupt:
-        print("specs: interrupted; the same command goes on from there", file=sys.stderr)
+        print("specs: interrupted; the same command continues from there", file=sys.stderr)
         return 1
     write_text(args.out / "suite.md", tables(found))
     drawn = draw(found, args.out)

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     require_matplotlib()
     study = Study(args.out, args.parts, args.scale, args.jobs)
     if study.make(args.command, Shown(), _say):
-        print("specs: interrupted; the same command goes on from there", file=sys.stderr)
+        print("specs: interrupted; the same command continues from there", file=sys.stderr)
         return 1
     found = study.findings()
     write_json(args.out / "study.json", found)

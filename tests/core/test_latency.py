@@ -14,7 +14,7 @@ def test_the_first_step_moves_the_level_as_worked_out_by_hand():
     seconds = math.exp(-1.6 - 1.5)
     variance = 2.0**2 + 0.08**2
     gain = variance / (variance + 0.3**2)
-    after = Estimate().seen(Kind.NO_CONTEXT, 1, False, seconds)
+    after = Estimate().seen(Kind.UNVERIFIED, 1, False, seconds)
     assert after.mean[0] == pytest.approx(-1.6 - 1.5 * gain)
     assert after.covariance[0][0] == pytest.approx(variance * (1 - gain))
     assert after.mean[1:] == Estimate().mean[1:]
@@ -23,15 +23,15 @@ def test_the_first_step_moves_the_level_as_worked_out_by_hand():
 def test_the_expected_latency_is_the_mean_of_a_log_normal_law():
     estimate = replace(Estimate(), mean=(-3.0, 0.5, 1.0, 2.0, 0.2, 0.4), covariance=((0.0,) * 6,) * 6)
     half = 0.3**2 / 2
-    assert estimate.seconds(Kind.NO_CONTEXT, 1) == pytest.approx(math.exp(-3.0 + half))
+    assert estimate.seconds(Kind.UNVERIFIED, 1) == pytest.approx(math.exp(-3.0 + half))
     assert estimate.seconds(Kind.REWARDED, 2) == pytest.approx(math.exp(-2.5 + half) * 2**0.2)
     assert estimate.seconds(Kind.VERIFIED, 8, 5) == pytest.approx(5 * math.exp(-2.0 + half) * 8**0.2)
     assert estimate.seconds(Kind.TARGET, 1, 3, True) == pytest.approx((2 + math.exp(0.4)) * math.exp(-1.0 + half))
     doubtful = replace(estimate, covariance=np.diag([0.5, 0, 0, 0, 0, 0]).tolist())
-    assert doubtful.seconds(Kind.NO_CONTEXT, 1) == pytest.approx(math.exp(-3.0 + half + 0.25))
+    assert doubtful.seconds(Kind.UNVERIFIED, 1) == pytest.approx(math.exp(-3.0 + half + 0.25))
 
 
-COST = {Kind.NO_CONTEXT: 0.02, Kind.REWARDED: 0.03, Kind.VERIFIED: 0.05, Kind.TARGET: 0.2}
+COST = {Kind.UNVERIFIED: 0.02, Kind.REWARDED: 0.03, Kind.VERIFIED: 0.05, Kind.TARGET: 0.2}
 
 
 def learned(rng, rounds, factor=1.0, kinds=tuple(Kind), estimate=None):
@@ -39,7 +39,7 @@ def learned(rng, rounds, factor=1.0, kinds=tuple(Kind), estimate=None):
     estimate = estimate or Estimate()
     for _ in range(rounds):
         for kind in kinds:
-            n = 1 if kind is Kind.NO_CONTEXT else int(rng.choice([1, 2, 4, 8]))
+            n = 1 if kind is Kind.UNVERIFIED else int(rng.choice([1, 2, 4, 8]))
             fresh = bool(rng.random() < 0.2)
             seconds = factor * COST[kind] * n**0.15 * math.exp(0.4 * fresh + 0.2 * rng.normal())
             estimate = estimate.seen(kind, n, fresh, seconds)
@@ -51,7 +51,7 @@ def test_costs_are_learned_from_steps_of_all_kinds():
         estimate = learned(np.random.default_rng(seed), 100)
         for kind, cost in COST.items():
             assert estimate.seconds(kind, 1) == pytest.approx(cost * math.exp(0.3**2 / 2), rel=0.35)
-            if kind is not Kind.NO_CONTEXT:
+            if kind is not Kind.UNVERIFIED:
                 assert estimate.seconds(kind, 8) == pytest.approx(cost * 8**0.15, rel=0.35)
 
 

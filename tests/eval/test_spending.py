@@ -67,3 +67,11 @@ def test_missing_steps_and_invalid_shares_are_refused():
     for share in (-0.1, 1.0, math.nan):
         with pytest.raises(InputError, match=r"must be in \[0, 1\)"):
             tau_for_share([], share)
+
+
+def test_a_given_beta_is_not_replaced_by_the_recorded_one():
+    """Neither a larger one nor 0, by which the log-ratio cannot be divided."""
+    found = solves(Specs(n=2, tau=0.4), range(5))
+    assert tau_for_share(found, 0.5, "tilted", 2.0) != tau_for_share(found, 0.5, "tilted", 20.0)
+    with pytest.raises(InputError, match="beta is 0; give a number above 0"):
+        tau_for_share(found, 0.5, "tilted", 0)

@@ -95,7 +95,7 @@ def test_the_widest_way_that_fits_the_remaining_time_is_taken():
     """
     deadline = Deadline(Specs(n=4), deadline_s=1.0, estimate=known())
     verified, few = Way(Kind.VERIFIED, 4, True), Way(Kind.REWARDED, 2, True)
-    rewarded, alone = Way(Kind.REWARDED, 4, False), Way(Kind.NO_CONTEXT, 1, False)
+    rewarded, alone = Way(Kind.REWARDED, 4, False), Way(Kind.UNVERIFIED, 1, False)
     table = {0: (80 + 50, 60 + 50, 60), 1: (60 + 37.5, 45 + 37.5, 45), 3: (20 + 12.5, 15 + 12.5, 15)}
     for done, needed in table.items():
         for way, below, ms in zip((verified, few, rewarded), (few, rewarded, alone), needed, strict=True):
@@ -108,7 +108,7 @@ def test_there_are_fewer_candidates_where_that_saves_time():
     deadline = Deadline(Specs(n=8), deadline_s=10.0, estimate=known(slope=0.5))
     found = [deadline.way(Moment(ms / 1000, known(slope=0.5)))[:2] for ms in range(1, 800)]
     ways = [way for k, way in enumerate(found) if k == 0 or way != found[k - 1]]
-    assert ways[0] == (Kind.NO_CONTEXT, 1)
+    assert ways[0] == (Kind.UNVERIFIED, 1)
     assert ways[-4:] == [(Kind.VERIFIED, n) for n in (1, 2, 4, 8)]
 
 
@@ -140,7 +140,7 @@ def test_a_model_that_must_first_read_the_prompt_takes_longer():
     assert now.needed(Kind.VERIFIED, 1, 2) == pytest.approx(0.02 * (3 + 1))
     now = now.after(Kind.REWARDED, 1, 0.185)
     assert now.used == {Role.DRAFT, Role.PRM}
-    assert now.needed(Kind.VERIFIED, 1) == pytest.approx(3 * now.needed(Kind.NO_CONTEXT, 1) * 2, rel=0.01)
+    assert now.needed(Kind.VERIFIED, 1) == pytest.approx(3 * now.needed(Kind.UNVERIFIED, 1) * 2, rel=0.01)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -250,7 +250,7 @@ def test_each_step_policy_has_an_estimate_of_its_own(clock):
 def test_kinds_of_recorded_steps(clock):
     models = ticking(clock)
     for name, kind in (
-        ("draft", Kind.NO_CONTEXT),
+        ("draft", Kind.UNVERIFIED),
         ("beam-draft", Kind.REWARDED),
         ("gsi", Kind.VERIFIED),
         ("target", None),
@@ -267,4 +267,4 @@ def test_a_slowdown_is_noticed_within_the_solve(clock):
     usual_s = solve(ticking(clock), method).latency_s
     found = [solve(ticking(clock, 5.0), method, 2 * usual_s, latency_model, seed) for seed in range(10)]
     assert all(result.latency_s <= 2.5 * usual_s + 5 * max(COST.values()) for result in found)
-    assert any(kind_of(record) is Kind.NO_CONTEXT for result in found for record in result.steps)
+    assert any(kind_of(record) is Kind.UNVERIFIED for result in found for record in result.steps)

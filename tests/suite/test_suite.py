@@ -107,7 +107,7 @@ def test_a_stopped_suite_is_continued(made, tmp_path, monkeypatch, capsys):
     (tmp_path / "suite.json").write_text(json.dumps({**whole, "points": kept}))
     monkeypatch.setattr(suite, "replays", stop)
     assert run_command(SUITE, ["--out", str(tmp_path)]) == 1
-    assert "goes on from there" in capsys.readouterr().err
+    assert "continues from there" in capsys.readouterr().err
     monkeypatch.setattr(suite, "replays", lambda scale, tier: whole["points"][f"replayed {tier}"])
     assert run_command(SUITE, ["--out", str(tmp_path)]) == 0
     assert asked == ["medium"]

@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         return _run(args, goal, runs, problems, further)
     except Interrupted:
-        print("specs: interrupted; the same command goes on from there", file=sys.stderr)
+        print("specs: interrupted; the same command continues from there", file=sys.stderr)
         return 1
 
 

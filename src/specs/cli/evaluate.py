@@ -99,7 +99,7 @@ def report_unsolved(found: dict[str, Any]) -> bool:
 
 
 def configuration_of(args: argparse.Namespace, plan: Plan) -> dict[str, Any]:
-    """Settings that all starts of a run share: data set, models and how they are loaded, sampling parameters, limits, seeds."""
+    """What all starts of a run share: data set, models and how they are loaded, sampling, limits, seeds."""
     return {
         **plan.configuration(args.dataset, names_of(args, plan.methods)),
         "problem_seed": args.problem_seed,

@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 class Kind(StrEnum):
     """Who writes and who verifies a step."""
 
-    NO_CONTEXT = "alone"
+    UNVERIFIED = "alone"
     """The draft writes, nobody verifies."""
     REWARDED = "rewarded"
     """The draft writes, the PRM verifies."""
@@ -42,7 +42,7 @@ class Kind(StrEnum):
 
 
 ROLES = {
-    Kind.NO_CONTEXT: frozenset({Role.DRAFT}),
+    Kind.UNVERIFIED: frozenset({Role.DRAFT}),
     Kind.REWARDED: frozenset({Role.DRAFT, Role.PRM}),
     Kind.VERIFIED: frozenset(Role),
     Kind.TARGET: frozenset({Role.TARGET, Role.PRM}),

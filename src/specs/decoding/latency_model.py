@@ -82,7 +82,7 @@ def kind_of(record: StepRecord) -> Kind | None:
     if record.writer is Role.TARGET:
         return None if first.reward is None else Kind.TARGET
     if first.reward is None:
-        return Kind.NO_CONTEXT if first.log_p is None and len(record.candidates) == 1 else None
+        return Kind.UNVERIFIED if first.log_p is None and len(record.candidates) == 1 else None
     return Kind.REWARDED if first.log_p is None else Kind.VERIFIED
 
 

@@ -50,8 +50,12 @@ class Grade:
     reason: str | None = None
 
 
+UNDECIDED = "math-verify failed to compare them or took too long"
+"""Why an answer is neither right nor wrong, if the grading itself did not fail."""
+
+
 def correct(prediction: str | None, answer: str, timeout_s: float = TIMEOUT_S) -> bool | None:
-    """Whether `prediction` gives the reference `answer`; None if that could not be decided in time.
+    """Whether `prediction` gives the reference `answer`; None if that could not be decided (`UNDECIDED`).
 
     Args:
         prediction: an answer, or a text that gives one (`read_answer`); None is never right.
@@ -77,7 +81,7 @@ def grade(prediction: str | None, answer: str, timeout_s: float = TIMEOUT_S) -> 
         raise
     except Exception as error:  # a bug in grading one answer must not stop the others
         return Grade(None, extracted, f"{type(error).__name__} while it was graded")
-    return Grade(verdict, extracted, "math-verify failed to compare them or took too long" if verdict is None else None)
+    return Grade(verdict, extracted, UNDECIDED if verdict is None else None)
 
 
 def read_answer(text: str, answer: str, unboxed: bool = True) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from specs.errors import InputError
 from specs.eval.files import Problem
-from specs.eval.grading import read_answer, same_answer
+from specs.eval.grading import UNDECIDED, read_answer, same_answer
 from specs.eval.grid import GridPoint
 from specs.traces.schema import result_json
 from specs.types import Finish, Result, Role
@@ -73,7 +73,7 @@ class Row:
         answer = read_answer(result.text, problem.answer, unboxed=extract)
         failed = result.finish_reason is Finish.ERROR
         right = None if failed else same_answer(answer, problem.answer)
-        ungraded = f"grading {answer!r} against {problem.answer!r} took too long" if right is None else None
+        ungraded = f"undecided whether {answer!r} equals {problem.answer!r}: {UNDECIDED}" if right is None else None
         shown = ("writer", "accepted", "reward", "log_ratio")
         return cls(
             problem_id=problem.id,

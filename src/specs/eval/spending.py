@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from specs.errors import InputError
 from specs.methods.accept import SwitchOn, evidence, merit
 from specs.types import Result, Role
+from specs.types.checks import POSITIVE, check_value
 
 
 def tau_for_share(
@@ -40,12 +41,13 @@ def tau_for_share(
 def _compared_values(result: Result, switch_on: SwitchOn | None, beta: float | None) -> Iterator[float]:
     """The quantity compared with tau, for each chosen draft step."""
     compared: SwitchOn = switch_on or result.settings["method"].get("switch_on", "trace")
+    weight = math.inf  # takes no part
     if compared == "tilted":
-        beta = beta or result.settings["method"]["beta"]
+        weight = check_value("beta", result.settings["method"]["beta"] if beta is None else beta, float, POSITIVE)
     before: float | None = 1.0
     for record in result.steps:
         reward = None if record.step is None else record.step.reward
         if record.step is not None and record.writer is Role.DRAFT and reward is not None and before is not None:
-            yield merit(reward, before, evidence(record.step, compared, beta or math.inf))
+            yield merit(reward, before, evidence(record.step, compared, weight))
         if compared != "trace" and record.accepted:
             before = reward

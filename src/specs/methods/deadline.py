@@ -144,7 +144,7 @@ class Deadline:
             *(Way(full, n, True) for n in _halved(self.policy.n)),
             Way(Kind.REWARDED, few, True),
             *(Way(Kind.REWARDED, n, False) for n in _halved(self.policy.n) if n >= few),
-            Way(Kind.NO_CONTEXT, 1, False),
+            Way(Kind.UNVERIFIED, 1, False),
         ]
 
     def way(self, now: Moment) -> Way:
@@ -167,7 +167,7 @@ class Deadline:
         """
         left, room, after = now.left(now.done + 1), self._room(now), replace(now, used=frozenset(Role))
         for fewer in _halved(n):
-            rest = (self.ways[0].kind, fewer) if fewer > 1 else (Kind.NO_CONTEXT, 1)
+            rest = (self.ways[0].kind, fewer) if fewer > 1 else (Kind.UNVERIFIED, 1)
             if now.needed(Kind.TARGET, fewer) + after.needed(*rest, left) <= room:
                 return fewer
         return None
@@ -221,7 +221,7 @@ class AgainstTheClock:
         self._asked = kind, n
         policy = self._deadline.policy
         narrowed = replace(policy, n=n, score="raw" if kind is Kind.REWARDED else policy.score)
-        return Hurried(narrowed, kind is Kind.NO_CONTEXT, self._overtime_s)
+        return Hurried(narrowed, kind is Kind.UNVERIFIED, self._overtime_s)
 
 
 @dataclass(frozen=True, slots=True)

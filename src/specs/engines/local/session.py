@@ -230,7 +230,6 @@ class LocalRewardSession(RewardInputs):
         self.background.join()
         tails = self.tree.rebase(*((*self.prompt, *prefix) for prefix, _ in query))
         whole = [(*tail, *path) for tail, (_, paths) in zip(tails, query, strict=True) for path in paths]
-        # A step that was cut short may still end like a step of another trace.
         rows = self.tree.end_logits(whole, [self.reward_lengths(path) for path in whole])
         with finite(self.tree.backend, "rewards"):
             found = self.tree.backend.logits_ops.to_numpy(rows)
