@@ -62,7 +62,7 @@ def test_values_out_of_range_are_input_errors(options):
 
 def test_options_are_given_to_a_method_object_and_not_beside_it():
     assert specs.solve("q", toy.models(), specs.Specs(n=2), max_steps=2).settings["method"]["n"] == 2
-    with pytest.raises(InputError, match="n cannot be combined with a configured method; give it to the method"):
+    with pytest.raises(InputError, match="n: the method is configured already; set its options where you make it"):
         specs.solve("q", toy.models(), specs.Specs(), n=3)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from research.benchmarks.bundled import LAW, arguments, finish, solve
 from specs import load
 from specs.core.keys import Key
+from specs.core.sampling import total_log_probability
 from specs.engines.protocol import Models, never_stop
 from specs.methods.specs import Specs
 from specs.methods.speculative import Step
@@ -34,7 +35,7 @@ def from_scratch(models: Models, trace: Trace, candidate: Candidate) -> Candidat
     used = frozenset({models.target.fingerprint})
     group = [(trace, [candidate])]
     log_q, log_p = (
-        model.open(model.prompt(trace.question), used, never_stop).score(group, LAW)[0]
+        total_log_probability(model.open(model.prompt(trace.question), used, never_stop).score(group, LAW)[0])
         for model in (models.draft, models.target)
     )
     prm = models.prm.open(models.prm.prompt(trace.question), never_stop)

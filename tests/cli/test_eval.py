@@ -109,6 +109,7 @@ def test_the_same_command_solves_nothing_again_and_a_different_one_is_refused(ma
     assert (made / "results.jsonl").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_runs_at_several_concurrencies_are_compared_in_one_report(tmp_path, capsys):
     folders = [tmp_path / f"at-{concurrency}" for concurrency in (1, 2)]
     for folder in folders:
@@ -121,6 +122,7 @@ def test_runs_at_several_concurrencies_are_compared_in_one_report(tmp_path, caps
     assert "against the number of solves at the same time" in (tmp_path / "both/report.html").read_text()
 
 
+@pytest.mark.slow
 def test_report_rebuilds_and_merges(made, tmp_path, capsys):
     summary = (made / "summary.json").read_text()
     (made / "summary.json").unlink()

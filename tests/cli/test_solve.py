@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from helpers import tiny
+from helpers.rows import log_probabilities
 from specs.cli import main
 from specs.core.sampling import log_law
 from specs.engines.loading import Names, load_models
@@ -162,7 +163,7 @@ def test_scoring_by_text_equals_scoring_by_ids_where_the_text_is_tokenised_alike
     by_ids = models.target.open(prompt, frozenset({text.fingerprint}), never_stop)
     by_text = models.target.open(prompt, frozenset({text.fingerprint, "another"}), never_stop)
     law = SamplingParams(0.7)
-    (one,), (two,) = (s.score([(trace, [candidate])], law) for s in (by_ids, by_text))
+    (one,), (two,) = (log_probabilities(s, [(trace, [candidate])], law) for s in (by_ids, by_text))
     assert one == pytest.approx(two, abs=1e-4)
     assert math.isfinite(one)
     groups = [(trace, [candidate, replace(candidate, token_ids=(*ids, 2), end=End.END_OF_TEXT)])]
@@ -364,9 +365,9 @@ def test_a_candidate_without_any_text_is_impossible_under_text_scoring(trio):
     session = models.target.open(models.target.prompt("a b c"), frozenset({text.fingerprint, "another"}), never_stop)
     whole, empty = Candidate(tuple(text.encode("a b")), "a b", End.DELIMITER), Candidate((5,), "", End.CAP)
     for trace in (Trace("a b c"), Trace("a b c").extend(whole, Role.DRAFT)):
-        (alone,) = session.score([(trace, [whole])], SamplingParams(0.8))
+        (alone,) = log_probabilities(session, [(trace, [whole])], SamplingParams(0.8))
         assert math.isfinite(alone)
-        between = session.score([(trace, [empty, whole, empty])], SamplingParams(0.8))
+        between = log_probabilities(session, [(trace, [empty, whole, empty])], SamplingParams(0.8))
         assert between == [-math.inf, pytest.approx(alone, abs=1e-4), -math.inf]
-        assert session.score([(trace, [empty])], SamplingParams(0.8)) == [-math.inf]
+        assert log_probabilities(session, [(trace, [empty])], SamplingParams(0.8)) == [-math.inf]
         assert session.judge([(trace, [empty])], RATING) == [0.0]

@@ -151,6 +151,7 @@ def test_a_server_that_dies_later_ends_the_others_too(launch, tmp_path):
     assert gone(pids(tmp_path))
 
 
+@pytest.mark.slow
 def test_after_the_waiting_time_all_servers_end(launch, tmp_path):
     process = launch("--cpu", "--wait", "3", FAKE_VLLM="never:{prm}")
     out, said = process.communicate(timeout=60)

@@ -14,6 +14,7 @@ import pytest
 
 from engines.test_client import FACTS, serving
 from helpers import tiny
+from helpers.rows import log_probabilities
 from specs.core.keys import Key
 from specs.engines.protocol import never_stop
 from specs.engines.text import HubText
@@ -265,7 +266,7 @@ def test_tokens_without_a_row_on_the_server_are_impossible_and_never_sent(text):
     policy, client = policy_of({}, text, rows=rows)
     session, trace = opened(policy), Trace("b c")
     lacking = [Candidate((20, rows), "", End.CAP), Candidate((rows + 5,), "", End.CAP)]
-    assert session.score([(trace, lacking)], LAW) == [-math.inf] * 2
+    assert log_probabilities(session, [(trace, lacking)], LAW) == [-math.inf] * 2
     assert session.judge([(trace, lacking)], Judge("abc", "{", ("1", "2"))) == [0.0] * 2
     assert client.bodies == []
     with pytest.raises(ModelError, match="tokenizer and model do not belong together"):

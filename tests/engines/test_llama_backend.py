@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from helpers import tiny
+from helpers.rows import log_probabilities
 
 llama_cpp = pytest.importorskip("llama_cpp", reason="needs the extra llama")
 gguf = pytest.importorskip("gguf", reason="needs the extra dev")
@@ -363,8 +364,8 @@ def test_quantised_weights_stay_within_the_stated_tolerance(smollm2):
 
     samples = session().sample([trace], 6, law, [Key.from_seed(3)])
     candidates = [Candidate(s.token_ids, s.text, s.end) for s in samples]
-    scores = session().score([(trace, candidates)], law)
-    alone = [session().score([(trace, [candidate])], law)[0] for candidate in candidates]
+    scores = log_probabilities(session(), [(trace, candidates)], law)
+    alone = [log_probabilities(session(), [(trace, [candidate])], law)[0] for candidate in candidates]
     for sample, score, single in zip(samples, scores, alone, strict=True):
         assert abs(sample.log_probability - score) <= policy.backend.tolerance
         assert abs(score - single) <= policy.backend.tolerance

@@ -34,6 +34,7 @@ def trio(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return folders
 
 
+@pytest.mark.slow
 def test_a_solve_prints_nothing_to_standard_error(trio: dict[str, Path]) -> None:
     models = [word for role in ("draft", "target", "prm") for word in (f"--{role}", str(trio[role]))]
     options = ["solve", "a b", *models, "--engine", "torch", "--device", "cpu", "--n", "2"]

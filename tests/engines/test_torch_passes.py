@@ -102,7 +102,7 @@ def test_a_pass_runs_in_the_recording_of_the_next_larger_size() -> None:
     assert (traced.recorded, traced.replayed) == (len(SIZES), 6)  # one pass was larger than every recording
 
 
-@pytest.mark.parametrize("recorded", [False, True])
+@pytest.mark.parametrize("recorded", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_tree_that_outgrows_its_buffer_continues(recorded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = made("LlamaForCausalLM")
     cache = backend.cache()

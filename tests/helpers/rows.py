@@ -2,6 +2,8 @@
 
 import pytest
 
+from specs.core.sampling import total_log_probability
+
 MEASURED = ("latency_s", "time_to_first_step_s", "seconds", "trace", "flops")
 TOLERANCE = 1e-4
 """Nats, and of rewards: what has been drafted ahead lies elsewhere in memory and is summed in another order."""
@@ -46,3 +48,8 @@ def check_same_steps(found, wanted):
 def outputs_of(backend, *args):
     """What `Backend.forward` returns, as a numpy array."""
     return backend.logits_ops.to_numpy(backend.forward(*args))
+
+
+def log_probabilities(session, groups, law):
+    """The log-probability of each candidate, which a session gives by token."""
+    return [total_log_probability(by_token) for by_token in session.score(groups, law)]

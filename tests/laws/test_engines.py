@@ -17,7 +17,7 @@ import pytest
 
 from helpers import tiny, toy
 from helpers.fitting import make_with
-from helpers.rows import outputs_of
+from helpers.rows import log_probabilities, outputs_of
 from specs.config import Limits, SolveConfig
 from specs.core.keys import Key
 from specs.core.sampling import log_law
@@ -96,7 +96,7 @@ def test_sampled_log_probabilities_are_those_of_scoring_and_of_scratch(models, l
     for step_idx in range(3):
         samples = writer.sample([trace], 5, law, [Key.from_seed(step_idx)])
         candidates = [Candidate(s.token_ids, s.text, s.end) for s in samples]
-        scored = scorer.score([(trace, candidates)], law)
+        scored = log_probabilities(scorer, [(trace, candidates)], law)
         for sample, score in zip(samples, scored, strict=True):
             whole = [*trace.token_ids, *sample.token_ids]
             rows = from_scratch(policy, [*policy.prompt(QUESTION), *whole[:-1]], law)[-len(sample.token_ids) :]

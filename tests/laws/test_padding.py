@@ -9,7 +9,7 @@ import pytest
 
 from helpers import tiny, toy
 from helpers.fitting import make_with
-from helpers.rows import check_same_steps, outputs_of
+from helpers.rows import check_same_steps, log_probabilities, outputs_of
 from specs.config import Limits, SolveConfig
 from specs.core.keys import Key
 from specs.core.sampling import log_law
@@ -67,7 +67,7 @@ def test_the_law_is_normalised_without_padding(padded, size, law):
     assert statistic < toy.chi_square_bound(degrees)
     for sample in samples[:50]:
         assert sample.log_probability == pytest.approx(math.log(exact[sample.token_ids[0]]), abs=1e-4)
-    scored = opened(policy).score([(Trace(QUESTION), candidates_of(samples[:50]))], steps)
+    scored = log_probabilities(opened(policy), [(Trace(QUESTION), candidates_of(samples[:50]))], steps)
     assert scored == pytest.approx([sample.log_probability for sample in samples[:50]], abs=1e-4)
 
 
@@ -131,7 +131,7 @@ def test_tokens_without_a_row_are_impossible_and_the_law_of_the_others_is_normal
     """Compared with the whole model when its other logits are minus infinity."""
     law, whole = SamplingParams(1.3, 1.0, StepPolicy.chunks(2)), models.target
     candidates = candidates_of(opened(models.draft, SHORT).sample([Trace(SHORT)], 40, law, [Key.from_seed(1)]))
-    scores = opened(short["target"].target, SHORT).score([(Trace(SHORT), candidates)], law)
+    scores = log_probabilities(opened(short["target"].target, SHORT), [(Trace(SHORT), candidates)], law)
     prompt, wanted = whole.prompt(SHORT), []
     for candidate in candidates:
         path = candidate.token_ids
@@ -149,7 +149,7 @@ def test_if_all_candidates_are_impossible_the_target_computes_nothing(short):
     session.score([(Trace(SHORT), [Candidate((20,), "", End.CAP)])], LAW)
     before = session.counts.processed
     lacking = [Candidate(ids, "", End.CAP) for ids in ((FEWER,), (20, FEWER + 1, 20))]
-    assert session.score([(Trace(SHORT), lacking)], LAW) == [-math.inf] * 2
+    assert log_probabilities(session, [(Trace(SHORT), lacking)], LAW) == [-math.inf] * 2
     assert session.counts.processed == before
 
 

@@ -86,7 +86,7 @@ def test_a_draft_without_room_guesses_nothing(models):
 
 def test_models_without_token_speculation_are_refused(models):
     class Served(type(models.draft)):
-        by_token = False
+        in_process = False
 
     draft = Served(models.draft.backend, models.draft.text)
     with pytest.raises(InputError, match="runs on a server, which does its own token-level speculation"):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from helpers import toy
+from helpers.rows import log_probabilities
 from specs.bundled.problems import generate
 from specs.core.keys import Key
 from specs.core.sampling import log_law
@@ -42,9 +43,9 @@ def check_records(result, local, law):
         groups = [(trace, candidates)]
         own = draft if record.writer is Role.DRAFT else target
         written = [c.log_q if record.writer is Role.DRAFT else c.log_p for c in candidates]
-        assert written == pytest.approx(own.score(groups, law), abs=1e-3)
+        assert written == pytest.approx(log_probabilities(own, groups, law), abs=1e-3)
         if record.writer is Role.DRAFT and candidates[0].log_p is not None:
-            assert [c.log_p for c in candidates] == pytest.approx(target.score(groups, law), abs=1e-3)
+            assert [c.log_p for c in candidates] == pytest.approx(log_probabilities(target, groups, law), abs=1e-3)
         if Role.PRM in result.usage and candidates[0].reward is not None:
             assert [c.reward for c in candidates] == pytest.approx(prm.score(groups, "\n\n"), abs=1e-3)
         if record.accepted and record.step is not None:

@@ -5,6 +5,7 @@ import pytest
 
 from helpers import tiny
 from helpers.fitting import make_with
+from helpers.rows import log_probabilities
 from live.servers import PRM_FLAGS, PROCESSED, V2
 from specs.config import Limits, SolveConfig
 from specs.core.keys import Key
@@ -66,9 +67,9 @@ def test_with_the_plugin_the_law_is_normalised_without_padding(start, folders, r
     for law in (SamplingParams(1.0, 1.0, LAW.steps), LAW):
         samples, groups = drawn(remote.draft, law)
         assert max(token for one in samples for token in one.token_ids) < own.text.size
-        wanted = opened(own).score(groups, law)
+        wanted = log_probabilities(opened(own), groups, law)
         assert [one.log_probability for one in samples] == pytest.approx(wanted, abs=1e-3)
-        assert opened(remote.target).score(groups, law) == pytest.approx(wanted, abs=1e-3)
+        assert log_probabilities(opened(remote.target), groups, law) == pytest.approx(wanted, abs=1e-3)
     found = diagnose({Role.DRAFT: server.url, Role.TARGET: server.url}, LAW)
     assert {finding.state for finding in found} == {Severity.OK}
 
@@ -81,9 +82,9 @@ def test_without_the_plugin_sampling_is_right_and_scores_are_reported_to_count_p
     remote, law = load_models(Names(server.url, server.url, None)), SamplingParams(1.0, 1.0, LAW.steps)
     samples, groups = drawn(remote.draft, law)
     assert max(token for one in samples for token in one.token_ids) < remote.draft.text.size
-    wanted = opened(light(folders["plain"], None, None).draft).score(groups, law)
+    wanted = log_probabilities(opened(light(folders["plain"], None, None).draft), groups, law)
     assert [one.log_probability for one in samples] == pytest.approx(wanted, abs=1e-3)
-    scored = opened(remote.target).score(groups, law)
+    scored = log_probabilities(opened(remote.target), groups, law)
     assert max(np.subtract(wanted, scored)) > 1
     assert min(np.subtract(wanted, scored)) > -1e-3
     hints = [one.text for one in diagnose({Role.TARGET: server.url}, law) if one.state is Severity.HINT]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from helpers.fitting import make_with
+from helpers.rows import log_probabilities
 from live.checkpoints import VOCABULARY, write_int8, write_random
 from live.servers import PROCESSED
 from live.solving import QUESTION, opened
@@ -80,9 +81,9 @@ def test_a_quantised_target_scores_what_it_samples_and_is_another_model(start, t
     assert target.replicas.facts.suffix
     error = away = 0.0
     for groups, sampled in steps(target):
-        scored = scorer.score(groups, LAW)
+        scored = log_probabilities(scorer, groups, LAW)
         error = max(error, np.abs(np.subtract(sampled, scored)).max())
-        away = max(away, np.abs(np.subtract(scored, whole.score(groups, LAW))).max())
+        away = max(away, np.abs(np.subtract(scored, log_probabilities(whole, groups, LAW))).max())
     print(f"{dtype}: sampled against scored {error:.1e}, against the bundled target {away:.1e}")
     assert error < tolerance
     assert 1e-2 < away < np.inf
@@ -97,7 +98,7 @@ def test_a_quantised_target_scores_what_it_samples_and_is_another_model(start, t
         trace = Trace(QUESTION)
         for record in result.steps:
             if record.candidates[0].log_p is not None:
-                again = scorer.score([(trace, list(record.candidates))], LAW)
+                again = log_probabilities(scorer, [(trace, list(record.candidates))], LAW)
                 assert [c.log_p for c in record.candidates] == pytest.approx(again, abs=tolerance)
             if record.accepted and record.step is not None:
                 trace = trace.extend(record.step, record.writer)
@@ -120,7 +121,7 @@ def test_a_model_without_prefix_reuse_is_exact_and_reported_as_such(start, tmp_p
     assert not facts.suffix
     scorer, prompt, worst, asked = opened(target), target.prompt(QUESTION), 0.0, 0
     for groups, sampled in steps(target):
-        scored = scorer.score(groups, LAW)
+        scored = log_probabilities(scorer, groups, LAW)
         assert sampled == pytest.approx(scored, abs=FP32)
         worst = max(worst, np.abs(np.subtract(scored, scratch(oracle, prompt, groups, LAW))).max())
         ((trace, candidates),) = groups

@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from helpers.fitting import make_with
+from helpers.rows import log_probabilities
 from live.servers import PROCESSED
 from live.solving import QUESTION, check_first_tokens, check_records, opened
 from specs import api
@@ -41,8 +42,10 @@ def test_log_probabilities_are_those_of_the_law_and_of_this_process(remote, loca
         samples = writer.sample([trace], 6, LAW, [Key.from_seed(step_idx)])
         groups = [(trace, [Candidate(s.token_ids, s.text, s.end) for s in samples])]
         reported = [sample.log_probability for sample in samples]
-        assert reported == pytest.approx(own_draft.score(groups, LAW), abs=1e-3)
-        assert scorer.score(groups, LAW) == pytest.approx(own_target.score(groups, LAW), abs=1e-3)
+        assert reported == pytest.approx(log_probabilities(own_draft, groups, LAW), abs=1e-3)
+        assert log_probabilities(scorer, groups, LAW) == pytest.approx(
+            log_probabilities(own_target, groups, LAW), abs=1e-3
+        )
         if samples[0].end is not End.DELIMITER:
             break
         trace = trace.extend(groups[0][1][0], Role.DRAFT)
@@ -156,7 +159,7 @@ def test_an_unmodified_server_is_exact_at_temperature_1_and_says_so_elsewhere(st
     groups = [(Trace(QUESTION), list(result.steps[0].candidates))]
     plain = SamplingParams(1.0, 1.0, LAW.steps)
     assert [c.log_p for c in result.steps[0].candidates] == pytest.approx(
-        opened(local.target).score(groups, plain), abs=1e-3
+        log_probabilities(opened(local.target), groups, plain), abs=1e-3
     )
 
 

@@ -41,7 +41,7 @@ def show(files: Sequence[Path], options: dict[str, Any], target_share: float | N
                 raise InputError(f"{place}: {error}") from None
             rows.append({"trace": place, **_row(result, replays[-1])})
     if unused := [name for name in options if name not in used]:
-        raise InputError(f"--set {unused[0]}: no trace is of a method with that option; leave it out")
+        raise InputError(f"--set {unused[0]}: none of the traces is of a method with this option; leave it out")
     if as_json:
         for row in (*rows, {"summary": {**_summary(replays), "options": options}}):
             print(json.dumps(row, ensure_ascii=False))

@@ -168,7 +168,7 @@ def _models(args: argparse.Namespace) -> Models:
 
 def _in_process(models: Models) -> bool:
     writers = [model for model in (models.draft, models.target) if model is not None]
-    return any(model.by_token for model in writers)
+    return any(model.in_process for model in writers)
 
 
 def _hosts(args: argparse.Namespace) -> tuple[str, ...]:

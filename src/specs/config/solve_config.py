@@ -53,7 +53,9 @@ class SolveConfig:
 
     def __post_init__(self) -> None:
         if not hasattr(self.method, "solve"):
-            raise InputError(f"method is {shown(self.method)}; give a method's name to specs.configure, or a Method")
+            raise InputError(
+                f"method is {shown(self.method)}, not a configured method; to name one, use specs.configure"
+            )
         check_value("sampling", self.sampling, SamplingParams)
         check_value("limits", self.limits, Limits)
         object.__setattr__(self, "seed", check_value("seed", self.seed, int))
@@ -113,7 +115,7 @@ def configure(
         check_names(f"method {method} has no option", options, {*options_of(method), *COMMON})
         return SolveConfig(make(method, **options), sampling, limits, seed)
     if options:
-        raise InputError(f"{', '.join(options)} cannot be combined with a configured method; give it to the method")
+        raise InputError(f"{', '.join(options)}: the method is configured already; set its options where you make it")
     return SolveConfig(method, sampling, limits, seed)
 
 

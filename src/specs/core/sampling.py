@@ -121,3 +121,8 @@ def _drawn(
     totals: list[float] = mass[:, -1].tolist()
     pairs = zip(rows, uniforms, strict=True)
     return [int(mass[row].searchsorted(uniform * totals[row], "right")) for row, uniform in pairs], totals
+
+
+def total_log_probability(by_token: Sequence[float]) -> float:
+    """Log-probability of a step in nats: the sum over its tokens."""
+    return float(np.asarray(by_token, np.float64).sum())

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from specs.config import SolveConfig
 from specs.core.keys import Key
@@ -22,9 +22,9 @@ from specs.decoding.clock import Call, Done, SolveClock, now, writing_phase
 from specs.decoding.limits import finish_of
 from specs.decoding.prefetch import Prefetch
 from specs.decoding.recording import Recording, Taken
-from specs.decoding.sampling import SamplingPlan
+from specs.decoding.sampling_plan import SamplingPlan
 from specs.decoding.verification import Verification
-from specs.engines.protocol import Models, Policy, PolicySession, Sample, Stopped, TokenProposer
+from specs.engines.protocol import LanguageModel, Models, PolicySession, Sample, Stopped, TokenProposer
 from specs.errors import SpecsError
 from specs.types import (
     Accept,
@@ -96,7 +96,8 @@ class Solve:
                         taken = recording.take(None)
                         record = self._recorded(taken, request.decision, kept=request.kept)
                         grown = {k: taken.grown(k) for k in request.kept}
-                        trace = grown[cast(int, request.decision.chosen)]
+                        if request.decision.chosen is not None:
+                            trace = grown[request.decision.chosen]
                         if all(len(one.kept or (0,)) == 1 for one in recording.records):
                             self.clock.stands()
                         reply = tuple(finish_of(one, config.limits) for one in grown.values())
@@ -136,7 +137,7 @@ class Solve:
             )
             self.sessions[role] = model.open(*args)
 
-    def _role_of(self, model: Policy) -> Role:
+    def _role_of(self, model: LanguageModel) -> Role:
         return Role.DRAFT if model is self.models.draft else Role.TARGET
 
     def check_stop(self) -> None:
@@ -162,7 +163,9 @@ class Solve:
         if prefetched := self.prefetch.take((request.n, sampling, keys, request.keep)):
             call = Call(writing_phase(writer), lambda: prefetched.take(on_candidate))
         else:
-            work = partial(session.sample, traces, request.n, sampling, keys, request.keep, on_candidate, proposer)
+            score_law = (request.score_law or sampling) if request.by_token and writer is Role.TARGET else None
+            args = (traces, request.n, sampling, keys, request.keep, on_candidate, proposer, score_law)
+            work = partial(session.sample, *args)
             call = Call(writing_phase(writer), work)
         (done,) = yield [call]
         self.clock.spans.append(done)
@@ -170,7 +173,14 @@ class Solve:
         firsts = first_of_equals([(k // request.n, *sample.token_ids) for k, sample in enumerate(samples)])
         own = "log_q" if writer is Role.DRAFT else "log_p"
         candidates = [
-            Candidate(s.token_ids, s.text, _ended(s, sampling), duplicates_of=first, **{own: s.log_probability})
+            Candidate(
+                s.token_ids,
+                s.text,
+                _ended(s, sampling),
+                duplicates_of=first,
+                log_p_by_token=s.log_p_by_token,
+                **{own: s.log_probability},
+            )
             for s, first in zip(samples, firsts, strict=True)
         ]
         self.check_stop()

@@ -8,7 +8,7 @@ from typing import Any
 
 from specs.decoding.clock import Done, writing_phase
 from specs.decoding.limits import finish_of
-from specs.decoding.sampling import SampleKey, SamplingPlan
+from specs.decoding.sampling_plan import SampleKey, SamplingPlan
 from specs.engines.protocol import PolicySession, PrefetchedStep
 from specs.types import Candidate, Propose, Role
 
@@ -35,7 +35,7 @@ class Prefetch:
         self.in_flight: _InFlight | None = None
 
     def begin(self, request: Propose, candidates: Sequence[Candidate]) -> None:
-        """Start to sample the next step after the candidate that `request.lookahead` predicts, if it predicts one."""
+        """If `request.lookahead` predicts which candidate will be chosen, start to sample the step after it."""
         if request.lookahead is None:
             return
         idx = request.lookahead(tuple(candidates))

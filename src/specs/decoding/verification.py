@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from specs.core.sampling import total_log_probability
 from specs.decoding.clock import Call, Done, SolveClock, now
 from specs.engines.protocol import (
     CandidateGroup,
@@ -65,7 +66,7 @@ class Verification:
             seen.add((trace_idx, sample.token_ids))
             trace, candidate = request.traces[trace_idx], Candidate(sample.token_ids, sample.text, sample.end)
             if target is not None and request.hopeless is None:
-                self._note("target_score", target.submit(trace, candidate, sampling, judge))
+                self._note("target_score", target.submit(trace, candidate, request.score_law or sampling, judge))
             if prm is not None:
                 self._note("prm", prm.submit(trace, candidate, self._delimiter))
 
@@ -95,11 +96,11 @@ class Verification:
                 for trace_idx, trace in enumerate(request.traces)
             ]
 
-        def scored(indices: Sequence[int], name: str, values: Sequence[float]) -> list[Candidate]:
-            value_of: dict[int | None, float] = dict(zip(indices, values, strict=True))
+        def scored(indices: Sequence[int], name: str, values: Sequence[Any]) -> list[Candidate]:
+            value_of: dict[int | None, Any] = dict(zip(indices, values, strict=True))
             owners = [idx if first is None else first for idx, first in enumerate(firsts)]
             return [
-                replace(c, **{name: value_of[idx]}) if idx in value_of else c
+                _with_score(c, name, value_of[idx], request.by_token) if idx in value_of else c
                 for idx, c in zip(owners, candidates, strict=True)
             ]
 
@@ -145,7 +146,7 @@ class Verification:
         if Role.TARGET in request.verify or judge is not None:
             target: PolicySession = self._sessions[Role.TARGET]
             if judge is None:
-                calls["log_p"] = Call("target_score", lambda: target.score(groups, sampling))
+                calls["log_p"] = Call("target_score", lambda: target.score(groups, request.score_law or sampling))
             else:
                 calls["reward"] = Call("target_score", lambda: target.judge(groups, judge))
         if Role.PRM in request.verify:
@@ -163,3 +164,11 @@ class Verification:
                 clock.spans.append(Done(phase, None, start, now()))
 
             future.add_done_callback(note)
+
+
+def _with_score(candidate: Candidate, name: str, value: Any, by_token: bool) -> Candidate:
+    """The candidate with what a verifier answered: a reward or rating, or the log-probability of each token."""
+    if name == "reward":
+        return replace(candidate, reward=value)
+    log_p = total_log_probability(value)
+    return replace(candidate, log_p=log_p, log_p_by_token=tuple(value) if by_token else None)

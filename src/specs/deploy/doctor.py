@@ -15,7 +15,7 @@ from specs import api
 from specs.deploy import trial
 from specs.engines.loading import different_vocabularies
 from specs.engines.local.models import LocalPolicy, LocalReward
-from specs.engines.protocol import Models, Policy, never_stop
+from specs.engines.protocol import LanguageModel, Models, never_stop
 from specs.engines.vllm.client import wait
 from specs.engines.vllm.server import Facts, Server
 from specs.engines.vllm.session import MOST_BIASES, RemotePolicy, RemoteReward
@@ -188,7 +188,9 @@ def _padding_hint(role: Role, facts: Facts, tokens: int) -> str:
     return ""
 
 
-def _pair_findings(draft: Policy, target: Policy, sampling: SamplingParams, through_text: bool) -> Iterator[Finding]:
+def _pair_findings(
+    draft: LanguageModel, target: LanguageModel, sampling: SamplingParams, through_text: bool
+) -> Iterator[Finding]:
     if draft.fingerprint == target.fingerprint:
         yield Finding(None, Severity.OK, "draft and target share a vocabulary")
     elif through_text:

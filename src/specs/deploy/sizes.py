@@ -33,7 +33,9 @@ _MAX_HEADER_BYTES = 100_000_000
 
 
 def read_model(name: str, role: Role) -> Model:
-    """The sizes of a model: `bundled`, a folder, or a hub id, for which only headers are downloaded.
+    """Read the sizes of a model, given as `bundled`, a folder or a hub id.
+
+    For a hub id, only the headers of its weight files are downloaded.
 
     Raises:
         ModelError: there is no such model, or its memory cannot be planned.

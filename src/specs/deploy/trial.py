@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from specs import api
-from specs.engines.protocol import Models, Policy, RewardModel, never_stop
+from specs.engines.protocol import LanguageModel, Models, RewardModel, never_stop
 from specs.errors import SpecsError, described
 from specs.types import Candidate, End, Result, Role, SamplingParams, Trace
 
@@ -23,7 +23,7 @@ _METHODS: dict[frozenset[Role], tuple[str, dict[str, Any]]] = {
 """For each set of models, a method whose steps use all of them, with its options."""
 
 
-def try_alone(role: Role, model: Policy | RewardModel, sampling: SamplingParams) -> str | None:
+def try_alone(role: Role, model: LanguageModel | RewardModel, sampling: SamplingParams) -> str | None:
     """Why a model cannot do its part of a step (a policy writes one, a PRM rewards two); None if it can."""
     if role is Role.PRM:
         return _failure(lambda: _reward_two_steps(model))

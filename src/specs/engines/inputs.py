@@ -176,9 +176,10 @@ class RewardInputs(ABC):
         return tuple(ids), continues
 
     def _path(self, prefix: Ids, candidate: Candidate, continues: bool, delimiter: str | None) -> Ids:
-        """The tokens that the model reads to reward a step; none for a blank step.
+        """The tokens that the model reads for a step, `ask` included; none for a blank step.
 
-        An unfinished step gets a reward too, but later inputs do not contain the tokens that ask for it.
+        A step that was cut at its token cap is rewarded as well. If the trace continues it, later inputs have the
+        step's text without `ask`.
         """
         content = self._content(candidate.text, continues, not prefix, delimiter)
         return (*content, *self._prm_format.ask) if content or continues else ()

@@ -12,7 +12,7 @@ from specs.engines.files import architectures_of
 from specs.engines.folders import folder_of, is_gguf
 from specs.engines.local.backend import Backend
 from specs.engines.local.models import LocalPolicy, LocalReward
-from specs.engines.protocol import Models, Policy, never_stop
+from specs.engines.protocol import LanguageModel, Models, never_stop
 from specs.engines.text import HubText
 from specs.engines.vllm.client import gather, wait
 from specs.engines.vllm.replicas import Replicas
@@ -109,7 +109,7 @@ def load_models(
         loaded.name = f"bundled:{role}" if name == "bundled" else name
         return loaded
 
-    def policy(role: str, system: str | None) -> Policy | None:
+    def policy(role: str, system: str | None) -> LanguageModel | None:
         if role in servers:
             _check_kind(role, servers[role], True)
             return RemotePolicy(servers[role], texts[role], servers[role].facts.raw(role), system)

@@ -54,12 +54,14 @@ class Sample:
 
     Attributes:
         log_probability: nats under the sampling distribution; None if the step was cut off.
+        log_p_by_token: nats of each token under the `score_law` of `PolicySession.sample`; None without one.
     """
 
     token_ids: tuple[int, ...]
     text: str
     end: End
     log_probability: float | None
+    log_p_by_token: tuple[float, ...] | None = None
 
 
 OnCandidate = Callable[[int, Sample], None]
@@ -182,6 +184,7 @@ class PolicySession(Protocol):
         keep: Sequence[Trace] = (),
         on_candidate: OnCandidate = ignore_candidate,
         proposer: TokenProposer | None = None,
+        score_law: SamplingParams | None = None,
     ) -> Sequence[Sample]:
         """Draw `n` candidates of each trace, each trace with its own key.
 
@@ -189,11 +192,15 @@ class PolicySession(Protocol):
             keep: further traces whose computed tokens should stay in the cache.
             on_candidate: called when a candidate ends.
             proposer: proposes tokens for the candidates.
+            score_law: a distribution under which samples also give the log-probability of each token.
         """
         ...
 
-    def score(self, groups: Sequence[CandidateGroup], sampling: SamplingParams) -> list[float]:
-        """Return each candidate's log-probability in nats, end-of-text included; -inf if it is impossible."""
+    def score(self, groups: Sequence[CandidateGroup], sampling: SamplingParams) -> list[list[float]]:
+        """Return the log-probability of each token of each candidate, in nats, end-of-text included.
+
+        The tokens are those of this session's model. A candidate that it cannot write or read gets one entry, -inf.
+        """
         ...
 
     def judge(self, groups: Sequence[CandidateGroup], judge: Judge) -> list[float]:
@@ -224,13 +231,13 @@ class RewardSession(Protocol):
         ...
 
 
-class Policy(Protocol):
+class LanguageModel(Protocol):
     """A language model on an engine.
 
     Attributes:
         fingerprint: equal exactly for equal vocabularies.
         raw: whether the engine returns log-probabilities at temperature 1 over all tokens, however it samples.
-        by_token: whether its sessions run token by token in this process, so that they can propose tokens,
+        in_process: whether its sessions run in this process, token by token, so that they can propose tokens,
             verify proposed tokens, and cut stragglers.
     """
 
@@ -243,7 +250,7 @@ class Policy(Protocol):
     @property
     def raw(self) -> bool: ...
     @property
-    def by_token(self) -> bool: ...
+    def in_process(self) -> bool: ...
     def prompt(self, question: str, chat: Chat = NO_CONTEXT) -> tuple[int, ...]: ...
     def open(
         self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str], check_stop: CheckStop
@@ -265,11 +272,11 @@ class RewardModel(Protocol):
 class Models:
     """The models of a solve by role; a method may need only some of them."""
 
-    draft: Policy | None = None
-    target: Policy | None = None
+    draft: LanguageModel | None = None
+    target: LanguageModel | None = None
     prm: RewardModel | None = None
 
-    def writer(self, role: Role) -> Policy | None:
+    def writer(self, role: Role) -> LanguageModel | None:
         """The model that writes in this role; None for the PRM's role and for missing models."""
         return {Role.DRAFT: self.draft, Role.TARGET: self.target, Role.PRM: None}[role]
 
@@ -305,14 +312,16 @@ class Models:
         """Raise `InputError` unless the writers run token by token, so that the engine sees stragglers."""
         for role in method.roles:
             model = self.writer(role)
-            if model is not None and not model.by_token:
-                raise InputError(f"{model.name} runs on a server, which cannot cut stragglers; leave out enough")
+            if model is not None and not model.in_process:
+                raise InputError(
+                    f"{model.name} runs on a server, which cannot cut stragglers; leave out the option 'enough'"
+                )
 
     def _check_speculation(self) -> None:
         """Raise `InputError` unless the draft can propose tokens to the target."""
         writers = [model for model in (self.draft, self.target) if model is not None]
         for model in writers:
-            if not model.by_token:
+            if not model.in_process:
                 raise InputError(
                     f"{model.name} runs on a server, which does its own token-level speculation "
                     "(vllm serve --speculative-config); leave out +speculation"

@@ -33,7 +33,10 @@ class Text(Protocol):
     """The end-of-text token that normally ends the model's answers."""
 
     def encode(self, text: str) -> list[int]:
-        """Ids of text that a template or specs writes: it may spell control tokens, and none are added."""
+        """Ids of text that a chat template or this package wrote.
+
+        Control tokens that the text spells become control tokens; beginning-of-text is not added.
+        """
         ...
 
     def encode_plain(self, text: str, before: str = "", after: str = "") -> list[int]:

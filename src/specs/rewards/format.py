@@ -112,10 +112,15 @@ class PRMFormat(Protocol):
 class PRMFamily(ABC):
     """Base class of the formats of published PRMs; each sets `ask`, `join` and `prompt`.
 
+    A format reads: prompt, lead, first step, `ask`; join, next step, `ask`; and so on. The reward of a step is read at
+    the last token of its `ask`.
+
     Attributes:
         name: the user's name for the format.
-        architecture: the end of the architecture's name whose head the format reads.
-        published: part of its models' names, if the architecture alone does not identify them; empty for none.
+        architecture: how the names of the architectures end that have the head that the format reads.
+        published: what the model's name must also contain, if the architecture is not enough; else empty.
+        ask: tokens after a step, at the last of which the model gives its reward.
+        join: tokens between a step's `ask` and the next step.
         labels: tokens for "bad" and "good", whose rows of a language model's output matrix the format reads; None for
             models with a reward head.
         lead: text between the prompt and the first step.

@@ -164,6 +164,7 @@ def _step(step: _JsonObject) -> StepRecord:
                 log_q=row.optional("log_q", float),
                 reward=row.optional("reward", float),
                 duplicates_of=row.optional("duplicates_of", int),
+                log_p_by_token=row.numbers("log_p_by_token") if row.has("log_p_by_token") else None,
             )
             for row in rows
         ),
@@ -221,6 +222,11 @@ class _JsonObject:
         if isinstance(value, int) and not isinstance(value, bool):
             return value
         return self.take(name, float)
+
+    def numbers(self, name: str) -> tuple[float, ...]:
+        """A list of numbers."""
+        values = self.take(name, list)
+        return tuple(_JsonObject({name: value}, self.where).number(name) for value in values)
 
     def name(self, name: str, names: type[_Name]) -> _Name:
         """A member of an enumeration."""

@@ -154,8 +154,8 @@ class _Replayer:
             return ReplayEnd.WRITER
         if len(request.trace.steps) != record.step_idx:
             return ReplayEnd.PROPOSAL
+        own, recorded = settings_of(self.method), self.result.settings["method"]
         if len(request.traces) > 1:
-            own, recorded = settings_of(self.method), self.result.settings["method"]
             if any(own.get(name) != recorded.get(name) for name in ("n", "width")):
                 return ReplayEnd.TRACES
             if len(request.traces) * request.n != len(record.candidates):
@@ -165,6 +165,8 @@ class _Replayer:
         if _asks_rewards(request) and first.reward is None:
             return ReplayEnd.NO_REWARD
         if Role.TARGET in request.verify and first.log_p is None:
+            return ReplayEnd.NO_LOG_P
+        if request.by_token and (first.log_p_by_token is None or own["ratio_law"] != recorded.get("ratio_law")):
             return ReplayEnd.NO_LOG_P
         return None
 
@@ -203,7 +205,8 @@ def _visible_to_method(candidate: Candidate, request: Propose) -> Candidate:
     """The candidate without values that the request did not ask for, since a live solve would not have them."""
     scored = Role.TARGET in request.verify or request.writer is Role.TARGET
     reward = candidate.reward if _asks_rewards(request) else None
-    return replace(candidate, reward=reward, log_p=candidate.log_p if scored else None)
+    by_token = candidate.log_p_by_token if request.by_token else None
+    return replace(candidate, reward=reward, log_p=candidate.log_p if scored else None, log_p_by_token=by_token)
 
 
 def _asks_rewards(request: Propose) -> bool:

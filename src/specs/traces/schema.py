@@ -83,6 +83,7 @@ def step_json(record: StepRecord, candidates: bool) -> dict[str, Any]:
                 "score": _number(score),
                 "probability": probability,
                 "duplicates_of": c.duplicates_of,
+                **({} if c.log_p_by_token is None else {"log_p_by_token": plain(c.log_p_by_token)}),
             }
             for c, score, probability in zip(record.candidates, decision.scores, decision.probabilities, strict=True)
         ]

@@ -35,6 +35,8 @@ class Propose:
         beside: further traces of a search; `n` candidates of each are sampled at the same time. Trace k
             (`trace` is trace 0) draws as attempt `attempt + k`, so that equal traces get different candidates.
         keep: other traces of a search that this request does not extend; the writer keeps their caches.
+        score_law: distribution under which the target computes log-probabilities; None for that of `sampling`.
+        by_token: whether candidates also get the log-probability of each token (`Candidate.log_p_by_token`).
         judge: a question to the target about each candidate; the rating in [0, 1] is the candidate's
             reward. Not together with `verify`.
         lookahead: called with the candidates and the scores known so far (unknown ones are None). Returns the
@@ -55,6 +57,8 @@ class Propose:
     attempt: int = 0
     beside: tuple[Trace, ...] = ()
     keep: tuple[Trace, ...] = ()
+    score_law: SamplingParams | None = None
+    by_token: bool = False
     judge: Judge | None = None
     lookahead: Callable[[tuple[Candidate, ...]], int | None] | None = None
     speculate: int = 0
@@ -108,7 +112,7 @@ class Branch:
     """Request: candidates `kept` of the last proposal become traces side by side.
 
     Attributes:
-        decision: its `chosen` is the leading candidate for now, one of `kept`.
+        decision: its `chosen` is the leading candidate for now, one of `kept`; None where the trace so far still leads.
         kept: indices of different candidates, at least one.
     """
 

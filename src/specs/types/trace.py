@@ -23,6 +23,7 @@ class Candidate:
         log_q: `log q(y|c)` in nats, summed likewise; None if the draft did not write the step.
         reward: `r` in [0, 1], or the rating of a `Judge`; None if not computed.
         duplicates_of: index of the first candidate with the same tokens; None if this is it.
+        log_p_by_token: the terms of `log_p`, one for each of the target's tokens; None where the request does not ask.
     """
 
     token_ids: tuple[int, ...]
@@ -32,6 +33,7 @@ class Candidate:
     log_q: float | None = None
     reward: float | None = None
     duplicates_of: int | None = None
+    log_p_by_token: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Chat:
         for turn in self.before:
             check_value("a turn of before", turn, Turn)
         if self.before and not self.template:
-            raise InputError("a raw-text continuation (template=False) cannot have prior turns; leave out before")
+            raise InputError("a raw-text continuation (template=False) cannot have prior turns; leave out 'before'")
 
     def as_single_question(self, question: str) -> str:
         """The question and the turns before it, without system turns, as one text: PRM formats take one question."""

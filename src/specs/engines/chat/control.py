@@ -109,11 +109,12 @@ class Guarded:
     """
 
     def __init__(self, path: Path, tokenizer: Tokenizer, control: Mapping[int, str], unknown: int | None) -> None:
-        """Guard `tokenizer`, which was read from the tokenizer.json at `path`.
+        """Guard a tokenizer.
 
         Args:
+            path: the tokenizer.json that it was read from.
             control: the spelling of each control token by its id.
-            unknown: the token for text that the vocabulary lacks.
+            unknown: id of the token for text that the vocabulary lacks; None if there is none.
         """
         self._names = _secret_names(control, tokenizer)
         self._path, self._control, self._watched = path, control, control.keys() - {unknown}

@@ -16,9 +16,9 @@ _NO_WHITE = re.compile(r"\S")
 
 
 class Written(str):
-    """A string of marks, one for each character of the real text; white space is not replaced.
+    """Stands for a turn's text while a template is rendered: a mark in place of each character that is not white space.
 
-    Methods inspect the real text, and the parts that they return are marked too.
+    Its methods answer for the real text, and the strings that they return are marked as well.
     """
 
     _text: str  # the sandbox hides names with an underscore from templates

@@ -43,7 +43,7 @@ class LogitsOps(Protocol):
     def log_probabilities(
         self, rows: Logits, temperature: float, top_p: float, row_of: Sequence[int], tokens: Sequence[int]
     ) -> NDArray[np.floating[Any]]:
-        """[len(tokens)] nats of each token under `specs.core.sampling.log_law` of its row."""
+        """[len(tokens)] log-probability of each token in nats, under `specs.core.sampling.log_law` of its row."""
         ...
 
     def to_numpy(self, rows: Logits) -> Floats:

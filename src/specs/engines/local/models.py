@@ -30,7 +30,7 @@ class LocalPolicy:
         return False
 
     @property
-    def by_token(self) -> bool:
+    def in_process(self) -> bool:
         return True
 
     @property

@@ -76,6 +76,7 @@ class LocalPolicySession(PolicyInputs):
         keep: Sequence[Trace] = (),
         on_candidate: OnCandidate = ignore_candidate,
         proposer: TokenProposer | None = None,
+        score_law: SamplingParams | None = None,
     ) -> list[Sample]:
         """Draw `n` independent candidate steps of each trace, trace by trace; each trace has its own key.
 
@@ -83,7 +84,7 @@ class LocalPolicySession(PolicyInputs):
         so far share a row, and a finished candidate costs nothing more. Known logits cost nothing either: a candidate
         draws until it reaches a new token, and waits there for the others.
         """
-        return self.sample_with(traces, n, sampling, keys, keep, on_candidate, self.check_stop, proposer)
+        return self.sample_with(traces, n, sampling, keys, keep, on_candidate, self.check_stop, proposer, score_law)
 
     def sample_with(
         self,
@@ -95,22 +96,24 @@ class LocalPolicySession(PolicyInputs):
         on_candidate: OnCandidate,
         check_stop: CheckStop,
         proposer: TokenProposer | None = None,
+        score_law: SamplingParams | None = None,
     ) -> list[Sample]:
         """`sample`, with another `check_stop`."""
         self.background.join()
         sequences = [self.trace_ids(trace) for trace in traces]
         with finite(self.tree.backend, "logits"):
             tails = self.tree.rebase(*sequences, *map(self.trace_ids, keep), logits=True)[: len(sequences)]
-            sampler = StepSampler(self.tree, self.text, list(map(len, sequences)), n, sampling, keys, on_candidate)
+            lengths = list(map(len, sequences))
+            sampler = StepSampler(self.tree, self.text, lengths, n, sampling, keys, on_candidate, score_law)
             return sampler.run(tails, check_stop, proposer)
 
-    def score(self, groups: Sequence[CandidateGroup], sampling: SamplingParams) -> list[float]:
-        """`log p(y|c)` of each candidate in nats, end-of-text included, in one forward pass.
+    def score(self, groups: Sequence[CandidateGroup], sampling: SamplingParams) -> list[list[float]]:
+        """The log-probability of each token of each candidate in nats, end-of-text included, in one forward pass.
 
         If the model reads candidates through their text, it takes one pass for each trace. Candidates that the model
         cannot write or read get -inf without a pass.
         """
-        scores = [-math.inf] * sum(len(candidates) for _, candidates in groups)
+        scores = [[-math.inf] for _, candidates in groups for _ in candidates]
         ops = self.tree.backend.logits_ops
         for places, tails, paths in self._passes(groups, self.tree.backend.width):
             rows, walks = self.tree.prefix_logits(tails, [path[:-1] for path in paths])
@@ -120,7 +123,7 @@ class LocalPolicySession(PolicyInputs):
                 found = ops.log_probabilities(rows, sampling.temperature, sampling.top_p, row_of, tokens)
             ends = np.cumsum([len(path) for path in paths])
             for place, some in zip(places, np.split(found, ends[:-1]), strict=True):
-                scores[place] = float(some.sum(dtype=np.float64))
+                scores[place] = some.tolist()
         return scores
 
     def judge(self, groups: Sequence[CandidateGroup], judge: Judge) -> list[float]:

@@ -16,7 +16,7 @@ from specs.types import End, Finish, SamplingParams
 
 
 class StepSampler:
-    """Draws `n` candidates of each trace, on a tree that is rebased on the traces.
+    """Draws `n` candidates of each trace. The caller has made the traces the trunk and tails of the tree (`rebase`).
 
     Candidate indices run over all traces: candidate `i` continues trace `i // n`.
     """
@@ -30,6 +30,7 @@ class StepSampler:
         sampling: SamplingParams,
         keys: Sequence[Key],
         on_candidate: OnCandidate,
+        score_law: SamplingParams | None = None,
     ) -> None:
         """`lengths` holds, for each trace, the number of tokens of prompt and trace.
 
@@ -44,6 +45,8 @@ class StepSampler:
         self._uniforms = TokenUniforms(keys, n)
         self._drawn: list[list[int]] = [[] for _ in range(n * len(lengths))]
         self._log_probability = [0.0] * len(self._drawn)
+        self._score_law = score_law
+        self._by_token: list[list[float]] = [[] for _ in self._drawn]
         self._steppers = [Stepper(sampling.steps, text, cap) for cap in caps for _ in range(n)]
         self._samples: dict[int, Sample] = {}
         self._stragglers = Stragglers(n, len(lengths), sampling.steps.enough)
@@ -102,6 +105,12 @@ class StepSampler:
         tokens, gains = self._tree.backend.logits_ops.sample(
             rows, sampling.temperature, sampling.top_p, row_of, uniforms
         )
+        if (other := self._score_law) is not None:
+            terms = self._tree.backend.logits_ops.log_probabilities(
+                rows, other.temperature, other.top_p, row_of, tokens
+            )
+            for candidate_idx, term in zip(live, terms.tolist(), strict=True):
+                self._by_token[candidate_idx].append(term)
         known: dict[int, list[int]] = {}
         for candidate_idx, row, token, gain in zip(live, row_of, tokens, gains, strict=True):
             drawn[candidate_idx].append(token)
@@ -117,7 +126,8 @@ class StepSampler:
 
     def _end(self, candidate_idx: int, end: End) -> None:
         ids, text = tuple(self._drawn[candidate_idx]), self._steppers[candidate_idx].text
-        sample = Sample(ids, text, end, self._log_probability[candidate_idx])
+        by_token = None if self._score_law is None else tuple(self._by_token[candidate_idx])
+        sample = Sample(ids, text, end, self._log_probability[candidate_idx], by_token)
         self._samples[candidate_idx] = sample
         self._stragglers.ended(candidate_idx, len(ids))
         self._on_candidate(candidate_idx // self._n, sample)

@@ -117,7 +117,7 @@ class TabularPolicy:
     """A language model whose next token follows `softmax(table(tokens))`."""
 
     raw = False
-    by_token = True
+    in_process = True
 
     def __init__(self, name: str, text: TabularText, table: Table) -> None:
         self.name, self.text, self.parameters = name, text, 0

@@ -23,8 +23,8 @@ MOST_UNREACHED = 64
 class DraftTokenProposer:
     """Proposes, for another model's candidates, the tokens that the draft would write.
 
-    The draft samples with the candidates' own uniforms from its own distribution. When the step is done, it drops what
-    it computed and counts it as speculated.
+    The draft samples from its own distribution, but with the uniform random numbers of the candidates, so that the two
+    often agree. At the end of a step, the draft drops the positions that it computed and counts them as speculated.
 
     Attributes:
         used: whether it has computed anything.

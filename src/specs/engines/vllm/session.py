@@ -7,11 +7,9 @@ in its cache.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Coroutine, Hashable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
 
 import numpy as np
 
@@ -33,7 +31,8 @@ from specs.engines.protocol import (
 )
 from specs.engines.steps import Stepper
 from specs.engines.text import Text, checked_ids
-from specs.engines.vllm.client import as_coroutine, gather, submit, wait
+from specs.engines.vllm.client import gather, wait
+from specs.engines.vllm.in_flight import InFlightRequests
 from specs.engines.vllm.replicas import Replicas
 from specs.engines.vllm.server import Server, Tally
 from specs.errors import EngineError
@@ -44,9 +43,6 @@ FORBIDDEN = -100.0
 """The lowest logit bias that a server accepts; with it, a token has practically no probability."""
 MOST_BIASES = 1024
 """The most tokens that one request can bias on a server with model runner V2."""
-
-K = TypeVar("K", bound=Hashable)
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -66,7 +62,7 @@ class RemotePolicy:
     parameters: int = 0
 
     @property
-    def by_token(self) -> bool:
+    def in_process(self) -> bool:
         return False
 
     @property
@@ -106,7 +102,7 @@ class RemotePolicySession(PolicyInputs):
         padding = self._facts.padding(text.size)
         self._bias = {str(token): FORBIDDEN for token in padding} if len(padding) <= MOST_BIASES else {}
         self.counts = TokenCounts(prompt=len(prompt_ids))
-        self._requests = Requests(self.counts, check_stop)
+        self._requests = InFlightRequests(self.counts, check_stop)
 
     def sample(
         self,
@@ -117,6 +113,7 @@ class RemotePolicySession(PolicyInputs):
         keep: Sequence[Trace] = (),
         on_candidate: OnCandidate = ignore_candidate,
         proposer: TokenProposer | None = None,
+        score_law: SamplingParams | None = None,
     ) -> list[Sample]:
         """Draw `n` candidate steps of each trace, trace by trace, each with its own seed.
 
@@ -126,7 +123,16 @@ class RemotePolicySession(PolicyInputs):
             self._sample(self.trace_ids(trace), n, sampling, key, partial(on_candidate, trace_idx))
             for trace_idx, (trace, key) in enumerate(zip(traces, keys, strict=True))
         )
-        return [sample for samples in wait(gather(work), self._check_stop) for sample in samples]
+        found = wait(gather(work), self._check_stop)
+        if score_law is not None:
+            found = [self._scored(*pair, score_law) for pair in zip(traces, found, strict=True)]
+        return [sample for samples in found for sample in samples]
+
+    def _scored(self, trace: Trace, samples: Sequence[Sample], score_law: SamplingParams) -> list[Sample]:
+        """Samples with the log-probability of each token under another law, for which they are sent to the server."""
+        pairs = [(self.trace_ids(trace), sample.token_ids) for sample in samples]
+        scores = self._requests.answers(pairs, lambda pair: self._score(pair, score_law))
+        return [replace(sample, log_p_by_token=tuple(score)) for sample, score in zip(samples, scores, strict=True)]
 
     async def _sample(
         self, ids: Ids, n: int, sampling: SamplingParams, key: Key, on_candidate: Callable[[Sample], None]
@@ -192,11 +198,11 @@ class RemotePolicySession(PolicyInputs):
             return self._requests.submit((before, path), lambda pair: self._score(pair, sampling))
         return self._requests.submit((*before, *self.judge_path(path, judge)), self._next)
 
-    def score(self, groups: Sequence[CandidateGroup], sampling: SamplingParams) -> list[float]:
-        """`log p(y|c)` of each candidate in nats, end-of-text included; the requests run at the same time."""
+    def score(self, groups: Sequence[CandidateGroup], sampling: SamplingParams) -> list[list[float]]:
+        """See `specs.engines.protocol.PolicySession.score`; the requests run at the same time."""
         read = [self.candidate_paths(trace, candidates) for trace, candidates in groups]
         pairs = [(before, path) for before, paths in read for path in paths]
-        return list(map(sum, self._requests.answers(pairs, lambda pair: self._score(pair, sampling))))
+        return self._requests.answers(pairs, lambda pair: self._score(pair, sampling))
 
     def judge(self, groups: Sequence[CandidateGroup], judge: Judge) -> list[float]:
         """See `specs.engines.local.session.LocalPolicySession.judge`; the requests run at the same time."""
@@ -270,7 +276,7 @@ class RemoteRewardSession(RewardInputs):
         super().__init__(replicas.name, prm_format, prompt_ids)
         self._server, self._labels = replicas.next(), prm_format.labels
         self.counts = TokenCounts(prompt=len(prompt_ids))
-        self._requests = Requests(self.counts, check_stop)
+        self._requests = InFlightRequests(self.counts, check_stop)
 
     @property
     def overlap(self) -> RemoteRewardOverlap:
@@ -309,38 +315,3 @@ class RemoteRewardOverlap:
 
     def prefill(self) -> PendingWork | None:
         return None  # a server rewards steps, not prompts
-
-
-Request = Callable[[K], Coroutine[Any, Any, tuple[T, Tally]]]
-"""Makes a request for the answer to a question `K`, and returns the answer with its token positions."""
-
-
-class Requests:
-    """The requests of one session. It sends each one once: when it needs the answer, or earlier."""
-
-    def __init__(self, counts: TokenCounts, check_stop: CheckStop) -> None:
-        self._counts, self._check_stop = counts, check_stop
-        self._in_flight: dict[Hashable, Future[Any]] = {}
-
-    def submit(self, question: K, work: Request[K, T]) -> Future[tuple[T, Tally]] | None:
-        """Send a request before the session needs its answer; None if it is in flight already."""
-        if question in self._in_flight:
-            return None
-        self._in_flight[question] = future = submit(work(question))
-        return future
-
-    def answers(self, questions: Sequence[K], work: Request[K, T]) -> list[T]:
-        """The answer to each question; the requests run at the same time. Nothing is in flight afterwards."""
-        in_flight, self._in_flight = self._in_flight, {}
-        new = [question for question in dict.fromkeys(questions) if question not in in_flight]
-        running = [*map(as_coroutine, in_flight.values()), *map(work, new)]
-        answers = wait(gather(running), self._check_stop)
-        found: dict[Hashable, Any] = dict(zip([*in_flight, *new], map(self.counted, answers), strict=True))
-        return [found[question] for question in questions]
-
-    def counted(self, answer: tuple[T, Tally]) -> T:
-        """Count the positions of an answer and return its value."""
-        value, tally = answer
-        self._counts.processed += tally.processed
-        self._counts.cached += tally.cached
-        return value

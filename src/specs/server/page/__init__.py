@@ -66,7 +66,7 @@ def _script() -> str:
 
 
 def _hash(text: str) -> str:
-    """The source of a Content-Security-Policy that allows exactly this script or style."""
+    """The hash by which a Content-Security-Policy allows exactly this inline script or style."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 

@@ -83,7 +83,11 @@ class _Context:
         close()
 
     def decode(self, ids: Ints, positions: Ints, sequences: list[list[int]], rows: Ints) -> Floats:
-        """Compute tokens, each in its sequences; returns a view of the outputs after `rows` until the next call."""
+        """Compute tokens, each of which belongs to one or more sequences of the cache.
+
+        Returns:
+            [len(rows), width] outputs at the indices `rows` of these tokens: a view, which the next call overwrites.
+        """
         lib = library()
         outputs = np.zeros(len(ids), np.int8)
         outputs[rows] = 1
