@@ -58,8 +58,8 @@ def test_json_has_a_line_a_trace_and_a_summary(files, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--set", "threshold=0.4"], "--set threshold: no trace is of a method with that option"),
-        (["--set", "temperature=0.4"], "no method has an option 'temperature'; choose from"),
+        (["--set", "threshold=0.4"], "--set threshold: none of the traces is of a method with this option"),
+        (["--set", "colour=0.4"], "no method has an option 'colour'; choose from"),
         (["--set", "tua=0.4"], "no method has an option 'tua'; did you mean 'tau'?"),
         (["--temperature", "0.4"], "specs report has no option --temperature"),
         (["--set", "tau=2"], "tau is 2.0; give a number from 0 to 1"),

@@ -22,7 +22,7 @@ from specs.types import Candidate, End, Role, SamplingParams, StepPolicy
 LAW = SamplingParams(0.8, 0.9, StepPolicy(max_tokens=10))
 BUNDLED = SamplingParams(1.3, steps=StepPolicy(max_tokens=64))
 SHARES = (0.5, 0.75)
-SEVERAL = ("specs", "random-switch", "beam", "beam-draft", "dvts", "gsi", "prm-free", "oracle-route")
+SEVERAL = ("specs", "specs-released", "random-switch", "beam", "beam-draft", "dvts", "gsi", "prm-free", "oracle-route")
 """Methods that draw several candidates of a step."""
 
 
@@ -117,7 +117,7 @@ def test_a_cut_candidate_has_no_weight():
 
 def test_engines_that_cannot_cut_refuse_the_option(capsys):
     class Served:
-        by_token, raw, name, fingerprint = False, False, "served", "f"
+        in_process, raw, name, fingerprint = False, False, "served", "f"
 
     models = replace(toy.models(), target=Served())
     law = replace(LAW, steps=replace(LAW.steps, enough=0.5))

@@ -298,6 +298,7 @@ def test_majority_takes_the_most_frequent_answer():
 # name: the kinds of proposals of a method, accepted or not: writer, samples, PRM pass, target pass
 CALLS = {
     "specs": {("draft", 4, True, True), ("target", 4, True, False)},
+    "specs-released": {("draft", 4, True, True), ("target", 4, True, False)},
     "random-switch": {("draft", 4, True, True), ("target", 4, True, False)},
     "beam": {("target", 4, True, False)},
     "beam-draft": {("draft", 4, True, False)},

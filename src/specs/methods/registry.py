@@ -17,6 +17,7 @@ from specs.methods.rsd import Rsd
 from specs.methods.single import Single
 from specs.methods.specreason import SpecReason
 from specs.methods.specs import Specs
+from specs.methods.specs_released import SpecsReleased
 from specs.methods.ssr import Ssr
 from specs.methods.token_speculation import SUFFIX, WithSpeculation
 from specs.types import Role
@@ -24,6 +25,7 @@ from specs.types.checks import check_names, shown, suggestion
 
 _METHODS: dict[str, tuple[type, dict[str, Any]]] = {
     "specs": (Specs, {}),
+    "specs-released": (SpecsReleased, {}),
     "random-switch": (Specs, {"draft_share": 0.5}),
     "beam": (Beam, {"writer": Role.TARGET}),
     "beam-draft": (Beam, {"writer": Role.DRAFT}),

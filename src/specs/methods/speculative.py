@@ -8,20 +8,33 @@ Until the solve is over:
    step again, and one of its candidates is chosen.                             `Policy.accepts`
 4. The chosen candidate becomes part of the trace; who writes next?             `Policy.next_writer`
 
-Methods differ only in these four answers; the file of each method holds its own. A `Schedule` may change the answers
-while the solve runs: it narrows steps when time is short.
+Methods differ only in these four answers; the file of each method holds its own. A policy with a pool (`Pool`) also
+sets finished candidates aside, and its answer comes from there. A `Schedule` may change the answers while the solve
+runs: it narrows steps when time is short.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from specs.core.keys import Key
 from specs.methods import Flow
-from specs.types import Accept, Candidate, Decision, Finish, Proposal, Propose, Role, SamplingParams, Trace
+from specs.types import (
+    Accept,
+    Branch,
+    Candidate,
+    Decision,
+    Finish,
+    Proposal,
+    Propose,
+    Role,
+    SamplingParams,
+    SelectTrace,
+    Trace,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +89,37 @@ class Policy(ABC):
         """Who writes the next step; `after` is the trace with this one."""
         return Role.DRAFT
 
+    def pool(self) -> Pool | None:
+        """Where finished candidates go; None where they are steps like others, and the chosen one ends the solve."""
+        return None
+
     def solve(self, question: str, sampling: SamplingParams, key: Key, schedule: Schedule | None = None) -> Flow:
         """See `specs.methods.Method`."""
         return speculative_steps(self, question, sampling, key, schedule or AsPlanned())
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A finished solution in a pool."""
+
+    trace: Trace
+    score: float
+    reason: Finish
+
+
+class Pool(ABC):
+    """The finished solutions of one solve, in the order in which they finished."""
+
+    def __init__(self) -> None:
+        self.solutions: list[Finished] = []
+
+    @abstractmethod
+    def finished(self, step: Step, candidates: Sequence[Candidate]) -> Mapping[int, float]:
+        """The candidates that are finished, by index, with their scores in the pool."""
+
+    @abstractmethod
+    def best(self) -> Finished:
+        """The answer; there is at least one solution."""
 
 
 class Schedule(Protocol):
@@ -119,23 +160,45 @@ class AsPlanned:
 
 def speculative_steps(policy: Policy, question: str, sampling: SamplingParams, key: Key, schedule: Schedule) -> Flow:
     """Solve a question by the loop above."""
-    usual, trace, writer = policy, Trace(question), policy.first_writer()
+    usual, trace, writer, pool = policy, Trace(question), policy.first_writer(), policy.pool()
     while True:
         policy, step = schedule.plan(usual, Step(trace, writer, sampling, key))
         proposal, decision = yield from _proposed(policy, step, schedule)
         if step.writer is Role.DRAFT and not policy.accepts(step, proposal.candidates, decision):
             again = schedule.plan_rewrite(policy, step, decision)
             if again is not None:
-                yield Accept(decision, keep=False)
+                yield from _decided(step, proposal, decision, pool, keep=False)
                 policy, step = again
                 proposal, decision = yield from _proposed(policy, step, schedule)
-        if decision.chosen is None:
-            yield Accept(decision, keep=False)
-            return Finish.NO_SUPPORT
-        if finish := (yield Accept(decision)):
-            return schedule.ends(finish)
+        finish = yield from _decided(step, proposal, decision, pool, keep=decision.chosen is not None)
+        if finish or decision.chosen is None:
+            break
         trace = trace.extend(proposal.candidates[decision.chosen], step.writer)
         writer = policy.next_writer(step, trace)
+    if pool is None:
+        return schedule.ends(finish) if finish else Finish.NO_SUPPORT
+    answer = pool.best() if pool.solutions else Finished(Trace(question), 0.0, finish or Finish.NO_SUPPORT)
+    yield SelectTrace(answer.trace)
+    return answer.reason
+
+
+def _decided(
+    step: Step, proposal: Proposal, decision: Decision, pool: Pool | None, keep: bool
+) -> Generator[Accept | Branch, Any, Finish | None]:
+    """Hand the decision over, finished candidates to the pool; return why the solve ends with the chosen one, if so."""
+    if pool is None:
+        return (yield Accept(decision, keep))
+    scores = pool.finished(step, proposal.candidates)
+    kept = (*scores, *([decision.chosen] if keep and decision.chosen is not None else ()))
+    if not kept:
+        return (yield Accept(decision, keep=False))
+    reasons: tuple[Finish | None, ...] = yield Branch(decision if keep else replace(decision, chosen=None), kept)
+    for candidate_idx, reason in zip(scores, reasons, strict=False):
+        solution = step.trace.extend(proposal.candidates[candidate_idx], step.writer)
+        # No reason of the solve's own: the step is as long as steps may be.
+        pool.solutions.append(Finished(solution, scores[candidate_idx], reason or Finish.MAX_TOKENS))
+    # With a pool, an unfinished candidate ends the solve only where that has no room for more.
+    return reasons[-1] if len(kept) > len(scores) and reasons[-1] not in (Finish.ANSWER, Finish.END_OF_TEXT) else None
 
 
 def _proposed(
