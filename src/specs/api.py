@@ -20,7 +20,7 @@ from specs.errors import InputError
 from specs.methods import Method
 from specs.rewards.families import PRMFormatName
 from specs.types import NO_CONTEXT, Chat, Result
-from specs.types.checks import above, check_value, shown
+from specs.types.checks import OptionValue, above, check_value, shown
 
 DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
@@ -80,7 +80,7 @@ def stream(
     *,
     chat: Chat = NO_CONTEXT,
     latency_model: LatencyModel | None = None,
-    **options: Any,
+    **options: OptionValue,
 ) -> Stream:
     """Start a solve; iterate over its steps as they are accepted, then read `.result`.
 
@@ -99,9 +99,17 @@ def stream(
     )
 
 
-def solve(question: str, models: Models, method: str | Method | SolveConfig = "specs", **options: Any) -> Result:
+def solve(
+    question: str,
+    models: Models,
+    method: str | Method | SolveConfig = "specs",
+    *,
+    chat: Chat = NO_CONTEXT,
+    latency_model: LatencyModel | None = None,
+    **options: OptionValue,
+) -> Result:
     """Solve one question; the arguments are those of `stream`."""
-    return stream(question, models, method, **options).result
+    return stream(question, models, method, chat=chat, latency_model=latency_model, **options).result
 
 
 def astream(
@@ -111,15 +119,23 @@ def astream(
     *,
     chat: Chat = NO_CONTEXT,
     latency_model: LatencyModel | None = None,
-    **options: Any,
+    **options: OptionValue,
 ) -> AsyncStream:
     """`stream` for asyncio: iterate with `async for`, then read `.result`."""
     return AsyncStream(stream(question, models, method, chat=chat, latency_model=latency_model, **options))
 
 
-async def asolve(question: str, models: Models, method: str | Method | SolveConfig = "specs", **options: Any) -> Result:
+async def asolve(
+    question: str,
+    models: Models,
+    method: str | Method | SolveConfig = "specs",
+    *,
+    chat: Chat = NO_CONTEXT,
+    latency_model: LatencyModel | None = None,
+    **options: OptionValue,
+) -> Result:
     """`solve` for asyncio."""
-    running = astream(question, models, method, **options)
+    running = astream(question, models, method, chat=chat, latency_model=latency_model, **options)
     async for _ in running:
         pass
     assert running.result is not None

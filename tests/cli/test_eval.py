@@ -122,7 +122,6 @@ def test_runs_at_several_concurrencies_are_compared_in_one_report(tmp_path, caps
     assert "against the number of solves at the same time" in (tmp_path / "both/report.html").read_text()
 
 
-@pytest.mark.slow
 def test_report_rebuilds_and_merges(made, tmp_path, capsys):
     summary = (made / "summary.json").read_text()
     (made / "summary.json").unlink()

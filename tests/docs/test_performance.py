@@ -165,3 +165,14 @@ def test_speculation_makes_no_method_slower():
 
 if __name__ == "__main__":
     print(*rows(), sep="\n")
+
+
+def test_the_page_on_old_and_new_versions_quotes_the_record():
+    record = json.loads((ROOT / "research/records/versions-redesign.json").read_text())
+    page = (ROOT / "docs/experiments/old-and-new-version.md").read_text()
+    assert (record["tier"], record["problems"]) == ("hard", 160)
+    for method in ("beam", "target", "specs"):
+        one = record[method]
+        runs = ", ".join(f"{run:.3f}" for run in one["runs"])
+        row = f"| `{method}` | {one['new_over_old']:.3f} | {runs} | {one['lower_bound_one_sided']:.3f} |"
+        assert row in page

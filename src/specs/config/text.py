@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import NoneType
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, cast, get_args, get_origin
 
 from specs.errors import InputError
 from specs.methods import settings_of
@@ -115,7 +115,7 @@ def classes_of(name: str) -> list[type]:
 def allowed(name: str, option: str) -> str:
     """The allowed values of an option, in the words of its error message: "a number from 0 to 1"."""
     try:
-        make(name, **{option: UNREADABLE})
+        make(name, **cast(dict[str, Any], {option: UNREADABLE}))
         check_value(option, UNREADABLE, kinds_of(name)[option])  # for a method that checks nothing
     except InputError as error:
         return str(error).rpartition("; give ")[2]

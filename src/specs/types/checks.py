@@ -37,6 +37,8 @@ NOT_NEGATIVE = Range("of at least 0", lambda value: value >= 0)
 POSITIVE = Range("above 0", lambda value: value > 0)
 """Like `NOT_NEGATIVE` this includes infinity, which `at_least` and `above` exclude."""
 SHARE = Range("above 0 and up to 1", lambda value: 0 < value <= 1)
+OptionValue = str | int | float | bool | None
+"""A value of a method's option, a setting or a limit."""
 ANY = Range("", lambda value: True)
 """Infinity included, NaN excluded."""
 
