@@ -50,7 +50,7 @@ FIXED: dict[str, Method] = {
     "draft": make("draft"),
     "target": make("target"),
     **{f"specs n={n}": make("specs", n=n) for n in (1, 2, 4, 8, 16)},
-    **{f"specs score=raw n={n}": make("specs", n=n, score="raw") for n in (1, 2, 4)},
+    **{f"specs score=raw n={n}": make("specs", n=n, select_weight=0.0, accept_weight=0.0) for n in (1, 2, 4)},
     **{f"beam-draft n={n}": make("beam-draft", n=n) for n in (2, 4, 8, 16)},
     **{f"beam n={n}": make("beam", n=n) for n in (1, 4)},
     **{f"gsi threshold=0.7 n={n}": make("gsi", n=n, threshold=0.7) for n in (1, 4, 8)},

@@ -23,7 +23,7 @@ from specs.bundled.problems import generate
 from specs.core.statistics import wilson
 from specs.methods import Method
 from specs.methods.beam import Beam
-from specs.methods.specs import Specs
+from specs.methods.registry import make
 
 FIRST_SEED = 2_000_000
 
@@ -47,7 +47,8 @@ def main() -> None:
         methods: list[Method] = [Beam(int(n))]
         rules = itertools.product(args.switch_on.split(","), args.deferral.split(","))
         for (switch_on, deferral), beta, tau in itertools.product(rules, numbers["beta"], numbers["tau"]):
-            methods.append(Specs(int(n), beta, tau, switch_on, "target", deferral))
+            rule = {"switch_on": switch_on, "accept_weight": 0.0, "start": "target", "deferral": deferral}
+            methods.append(make("specs", n=int(n), beta=beta, tau=tau, **rule))
         right, seconds, shares = (np.zeros((len(methods), args.limit)) for _ in range(3))
         for k in range(args.limit):
             problem = generate(tier, FIRST_SEED + k)

@@ -128,12 +128,12 @@ class Known:
 
 def by_step(beta: float = 32.0, tau: float = 0.8) -> Specs:
     """SPECS as studied: the target writes the first step, and `tau` is compared with the step's own reward alone."""
-    return Specs(N, beta, tau, switch_on="step", start="target")
+    return Specs(N, beta, tau, accept_weight=0.0, start="target")
 
 
 DEFAULTS: dict[str, Method] = {"specs": by_step(), "gsi": Gsi(N), "rsd": Rsd()}
 """The published settings of gsi and rsd, and the package's defaults of specs when the study was run."""
-TILTED = GridPoint("specs tilted", Specs(N, 20.0, 0.8, switch_on="tilted", start="draft"))
+TILTED = GridPoint("specs tilted", Specs(N, 20.0, 0.8, start="draft"))
 """The package's later defaults, chosen on other problems."""
 GRIDS: dict[str, tuple[Method, ...]] = {
     "rsd": tuple(Rsd(tau) for tau in (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)),
@@ -203,8 +203,8 @@ def ablation(known: Known) -> list[Run]:
     assert isinstance(rsd, Rsd)
     points = (
         GridPoint(START_DRAFT, replace(specs, start="draft")),
-        GridPoint("specs score=raw", replace(specs, score="raw")),
-        GridPoint("specs score=raw start=draft", replace(specs, score="raw", start="draft")),
+        GridPoint("specs score=raw", replace(specs, select_weight=0.0)),
+        GridPoint("specs score=raw start=draft", replace(specs, select_weight=0.0, start="draft")),
         GridPoint("rsd start=target", replace(rsd, start="target")),
     )
     return _both("b", lambda tier: points)
@@ -224,7 +224,7 @@ def routing(known: Known) -> list[Run]:
 
 def no_target(known: Known) -> list[Run]:
     """The draft writes every step: candidates chosen by the reward alone, or by the log-ratio alone."""
-    alone = replace(known.specs, score="raw", start="draft", tau=0.0)
+    alone = replace(known.specs, select_weight=0.0, start="draft", tau=0.0)
     return _both("d", lambda tier: (GridPoint("specs no target", alone), GridPoint("prm-free", PrmFree(N))))
 
 

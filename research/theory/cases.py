@@ -118,7 +118,9 @@ def cases(seed: int) -> Iterator[Case]:
     chooser = Chooser(world, world.tilts(beta))
     yield Case("draft, 3 blocks of 4", Decoder(world, chooser.draft), pi)
     yield Case("switching, 3 blocks of 4", Decoder(world, chooser.switching(rewards, tau)), pi)
-    yield _rewrite(world, chooser, rewards, Specs(beta=beta, tau=tau, switch_on="trace", start="target"), pi)
+    yield _rewrite(
+        world, chooser, rewards, Specs(beta=beta, tau=tau, switch_on="trace", accept_weight=0.0, start="target"), pi
+    )
     raw = {context: math.exp(beta * reward) for context, reward in rewards.items()}
     decoder = Decoder(world, Chooser(world, raw).switching(rewards, tau))
     yield Case("raw reward, 3 blocks of 4", decoder, pi, (_apart(pi, decoder),), elsewhere=True)

@@ -79,7 +79,9 @@ def runs(seed: int) -> Iterator[Run]:
     yield Run("draft", world, method, world.values(), Decoder(world, chooser.draft))
 
     world = World.random(rng, 3, blocks=3)
-    method = Specs(4, 2.0, 0.5, switch_on="trace", deferral="next", start="target", reward_as="soft-value")
+    method = Specs(
+        4, 2.0, 0.5, switch_on="trace", accept_weight=0.0, deferral="next", start="target", reward_as="soft-value"
+    )
     chooser = Chooser(world, world.tilts(method.beta))
     exact = Decoder(world, chooser.switching(world.values(), method.tau))
     yield Run("switching", world, method, world.values(), exact, 0.25)

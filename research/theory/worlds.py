@@ -140,7 +140,7 @@ class Chooser:
                 return self.target(context)
             before = rewards[context] if context and method.switch_on != "trace" else 1.0
             p, q = (self.world.law(model, context) for model in (self.world.target, self.world.draft))
-            evidence = np.log(p / q) / method.beta if method.switch_on == "tilted" else 0.0
+            evidence = method.accept_weight * np.log(p / q) / method.beta
             kept = self._ahead(rewards, context) >= (method.tau - evidence) * before
             return Rewritten(self.draft(context), self.target(context), kept)
 

@@ -49,5 +49,5 @@ def test_the_allowed_values_of_options_are_shown(capsys):
     page = " ".join(shown(capsys, "specs").split())
     assert "candidates a step (a whole number of at least 1)" in page
     assert "(a number from 0 to 1)" in page
-    assert "(trace, step or tilted)" in page
+    assert "(trace or step)" in page
     assert "(a number of at least 0 or none)" in page

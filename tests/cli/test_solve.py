@@ -182,7 +182,7 @@ BAD = {
     "n of a method without": (["--method", "target", "--n", "8"], "--n: method target has no option 'n'"),
     "n too small": (["--n", "0"], "argument --n: 0 is too small; give at least 1"),
     "n in the method too small": (["--method", "specs:n=0"], "n is 0; give a whole number of at least 1"),
-    "beta 0": (["--method", "specs:beta=0"], "beta is 0, but switch_on 'tilted' divides"),
+    "beta 0": (["--method", "specs:beta=0"], "beta is 0, but accept_weight counts in units of 1 / beta"),
     "beta below 0": (["--method", "specs:beta=-1"], "beta is -1.0; give a number of at least 0"),
     "tau above 1": (["--method", "specs:tau=1.5"], "tau is 1.5; give a number from 0 to 1"),
     "tau no number": (["--method", "specs:tau=high"], "tau is 'high'; give a number from 0 to 1"),

@@ -53,7 +53,9 @@ def test_settings_hold_the_options_and_the_estimate():
 
 def hurried(seed=0):
     """A solve with too little time for all candidates: without experience, the prior expects steps of seconds."""
-    return specs.solve("q", long_models(), deadline_s=0.5, tau=0.0, switch_on="trace", seed=seed, **OPTIONS)
+    return specs.solve(
+        "q", long_models(), deadline_s=0.5, tau=0.0, switch_on="trace", accept_weight=0.0, seed=seed, **OPTIONS
+    )
 
 
 def test_a_solve_narrowed_by_its_deadline_is_recorded_read_and_replayed_up_to_there():

@@ -18,14 +18,15 @@ def drafted(results):
     return [record for result in results for record in result.steps if record.writer is Role.DRAFT]
 
 
-@pytest.mark.parametrize(
-    "switch_on", ["trace", *(pytest.param(one, marks=pytest.mark.slow) for one in ("step", "tilted"))]
-)
-def test_with_the_chosen_tau_the_target_writes_the_wanted_share(switch_on):
+TRACE, STEP, RATIO = {"switch_on": "trace", "accept_weight": 0.0}, {"accept_weight": 0.0}, {}
+
+
+@pytest.mark.parametrize("rule", [TRACE, *(pytest.param(one, marks=pytest.mark.slow) for one in (STEP, RATIO))])
+def test_with_the_chosen_tau_the_target_writes_the_wanted_share(rule):
     """100 solves choose tau, 100 others use it; a correct quantile misses by 5 standard errors once in 10^6 runs."""
     share = 0.3
-    tau = tau_for_share(solves(Specs(n=2, tau=0.4, switch_on=switch_on), range(100)), share)
-    later = solves(Specs(n=2, tau=tau, switch_on=switch_on), range(100, 200))
+    tau = tau_for_share(solves(Specs(n=2, tau=0.4, **rule), range(100)), share)
+    later = solves(Specs(n=2, tau=tau, **rule), range(100, 200))
     handed = [[not record.accepted for record in drafted([result])] for result in later]
     drafts = sum(map(len, handed))
     error = math.sqrt(2 * len(handed) * np.var([sum(row) - share * len(row) for row in handed])) / drafts
@@ -34,7 +35,7 @@ def test_with_the_chosen_tau_the_target_writes_the_wanted_share(switch_on):
 
 def test_the_chosen_tau_is_one_of_the_observed_values():
     """Accepted rewards 0.9, 0.6 and 0.3 have ratios 0.9, 2/3 and 1/2; a ratio is to the last accepted step."""
-    (result,) = solves(Specs(n=1, tau=0.0, switch_on="step"), [3])
+    (result,) = solves(Specs(n=1, tau=0.0, accept_weight=0.0), [3])
     first = result.steps[0]
 
     def step(reward, accepted=True, writer=Role.DRAFT):
@@ -42,12 +43,13 @@ def test_the_chosen_tau_is_one_of_the_observed_values():
 
     good = replace(result, steps=(step(0.9), step(0.6), step(0.3)))
     assert [tau_for_share([good], share) for share in (0, 0.34, 0.99)] == pytest.approx([0.5, 2 / 3, 0.9])
-    assert [tau_for_share([good], share, "trace") for share in (0, 0.34, 0.99)] == [0.3, 0.6, 0.9]
+    assert [tau_for_share([good], share, switch_on="trace") for share in (0, 0.34, 0.99)] == [0.3, 0.6, 0.9]
     seen = tuple(
         replace(one, candidates=(replace(one.step, log_p=one.step.log_q - 4.0),)) for one in good.steps
     )  # fmt: skip
-    tilted = [tau_for_share([replace(good, steps=seen)], share, "tilted", 8.0) for share in (0, 0.34, 0.99)]
-    assert tilted == pytest.approx([0.0, 2 / 3 - 0.5, 0.4])
+    merits = {"accept_weight": 1.0, "beta": 8.0}
+    found = [tau_for_share([replace(good, steps=seen)], share, **merits) for share in (0, 0.34, 0.99)]
+    assert found == pytest.approx([0.0, 2 / 3 - 0.5, 0.4])
     mixed = replace(result, steps=(step(0.8, accepted=False), step(0.5, writer=Role.TARGET), step(0.45)))
     assert [tau_for_share([mixed], share) for share in (0, 0.5)] == pytest.approx([0.8, 0.9])
     hopeless = replace(result, steps=(step(0.0), step(0.0)))
@@ -72,6 +74,6 @@ def test_missing_steps_and_invalid_shares_are_refused():
 def test_a_given_beta_is_not_replaced_by_the_recorded_one():
     """Neither a larger one nor 0, by which the log-ratio cannot be divided."""
     found = solves(Specs(n=2, tau=0.4), range(5))
-    assert tau_for_share(found, 0.5, "tilted", 2.0) != tau_for_share(found, 0.5, "tilted", 20.0)
+    assert tau_for_share(found, 0.5, beta=2.0) != tau_for_share(found, 0.5, beta=20.0)
     with pytest.raises(InputError, match="beta is 0; give a number above 0"):
-        tau_for_share(found, 0.5, "tilted", 0)
+        tau_for_share(found, 0.5, beta=0)

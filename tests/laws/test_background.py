@@ -61,7 +61,7 @@ def solve(models, name="gsi", seed=0, **options):
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("specs", {"beta": 1.0}), ("specs", {"start": "target", "switch_on": "trace"}), ("gsi", {}), ("beam", {}),
+    [("specs", {"beta": 1.0}), ("specs", {"start": "target", "accept_weight": 0.0}), ("gsi", {}), ("beam", {}),
      ("specreason", {}), ("best-of-n", {})],
 )  # fmt: skip
 def test_background_work_changes_no_step_and_computes_nothing_twice(light, name, options):

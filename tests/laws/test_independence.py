@@ -25,7 +25,7 @@ PIECES = ["a", "b", "\n\n", ""]
 LAW, LIMITS = SamplingParams(steps=StepPolicy(max_tokens=2)), Limits(max_steps=2, max_tokens=4)
 METHODS = {
     # draws besides tokens: which candidate, which one of a rewrite, whether it is accepted, who writes next
-    "specs": ({"n": 3, "tau": 1.0, "switch_on": "trace"}, {"select 0", "select 1"}),
+    "specs": ({"n": 3, "tau": 1.0, "switch_on": "trace", "accept_weight": 0.0}, {"select 0", "select 1"}),
     "gsi": ({"n": 3, "threshold": 9.0}, {"select 0", "select 1"}),
     "random-switch": ({"n": 3}, {"select 0", "switch 0"}),
     "hard-reject": ({}, {"accept 0"}),

@@ -52,8 +52,8 @@ METHODS = {
     "default": Specs(),
     "one": Specs(n=1),
     "three": Specs(n=3, tau=0.3),
-    "paper": Specs(n=4, switch_on="trace", start="target", deferral="next", tau=0.5),
-    "raw": Specs(n=4, score="raw", select="best"),
+    "paper": Specs(n=4, switch_on="trace", accept_weight=0.0, start="target", deferral="next", tau=0.5),
+    "raw": Specs(n=4, select_weight=0.0, accept_weight=0.0, select="best"),
     "hopeless": Specs(n=8, hopeless=1.0),
     "random": make("random-switch", n=4),
     "speculating": make("specs+speculation", n=4),
@@ -114,8 +114,8 @@ def test_there_are_fewer_candidates_where_that_saves_time():
 
 def test_more_time_never_narrows_a_solve():
     for slope in (0.0, 0.2, 0.8):
-        for score in ("tilted", "raw"):
-            deadline = Deadline(Specs(n=8, score=score), deadline_s=5.0)
+        for weight in (1.0, 0.0):
+            deadline = Deadline(Specs(n=8, select_weight=weight, accept_weight=weight), deadline_s=5.0)
             for done in range(6):
                 ranks = [deadline.ways.index(deadline.way(Moment(ms / 1000, known(slope=slope), done)))
                          for ms in range(-500, 1000, 31)]  # fmt: skip
@@ -161,7 +161,7 @@ def test_a_deadline_is_met_and_the_finish_reason_says_whether_it_changed_the_sol
 
 
 def test_without_experience_a_solve_starts_narrow_and_widens(clock):
-    result = solve(ticking(clock), Specs(n=8, tau=0.0, switch_on="trace"), 3.0)
+    result = solve(ticking(clock), Specs(n=8, tau=0.0, switch_on="trace", accept_weight=0.0), 3.0)
     widths = [len(record.candidates) for record in result.accepted]
     assert widths[0] == 1
     assert widths[-1] == 8
@@ -179,7 +179,7 @@ def test_overtime_is_a_usual_step_but_at_most_half_the_deadline(clock):
 def test_without_time_for_the_target_a_rejected_step_is_kept(clock):
     """No reward reaches `tau`, so every step would be rewritten by the target, for which there is no time."""
     for deferral, start in (("rewrite", "draft"), ("next", "draft"), ("next", "target")):
-        method = Specs(n=2, tau=1.0, switch_on="trace", deferral=deferral, start=start)
+        method = Specs(n=2, tau=1.0, switch_on="trace", accept_weight=0.0, deferral=deferral, start=start)
         models = ticking(clock, rate=lambda steps: 0.5)
         latency_model = experienced(models, method)
         hurried = [solve(models, method, 0.025, latency_model, seed) for seed in range(10)]
@@ -262,7 +262,7 @@ def test_kinds_of_recorded_steps(clock):
 
 def test_a_slowdown_is_noticed_within_the_solve(clock):
     """The latency model was learned on models that were five times faster."""
-    method = Specs(n=8, tau=0.0, switch_on="trace")
+    method = Specs(n=8, tau=0.0, switch_on="trace", accept_weight=0.0)
     latency_model = experienced(ticking(clock), method)
     usual_s = solve(ticking(clock), method).latency_s
     found = [solve(ticking(clock, 5.0), method, 2 * usual_s, latency_model, seed) for seed in range(10)]

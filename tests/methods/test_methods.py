@@ -25,6 +25,8 @@ from specs.types import Finish, Propose, Role, SamplingParams, StepPolicy
 LAW = SamplingParams(0.9, 1.0, StepPolicy(max_tokens=3))
 LIMITS = Limits(max_steps=5, max_tokens=40)
 ONE = Limits(max_steps=1)
+TRACE = {"switch_on": "trace", "accept_weight": 0.0}
+"""Switching by the reward of the trace alone."""
 
 
 def run(method, models=None, law=LAW, seed=0, limits=LIMITS):
@@ -77,7 +79,7 @@ def test_scores_can_be_recomputed_from_the_three_models():
 def test_switching_follows_the_reward_of_the_trace():
     writers = set()
     for seed in range(12):
-        steps = run(Specs(n=3, tau=0.5, switch_on="trace", start="target", deferral="next"), LONG, seed=seed).steps
+        steps = run(Specs(n=3, tau=0.5, **TRACE, start="target", deferral="next"), LONG, seed=seed).steps
         assert steps[0].writer is Role.TARGET
         for before, after in pairwise(steps):
             assert (after.writer is Role.DRAFT) == (before.step.reward >= 0.5)
@@ -89,7 +91,7 @@ def test_switching_may_follow_the_ratio_of_a_step_to_the_one_before():
     """A trace with a low reward before the step does not bring the target back; a step that lowers the reward does."""
     told_apart = 0
     for seed in range(12):
-        steps = run(Specs(n=1, tau=0.7, switch_on="step", deferral="next"), LONG, seed=seed).steps
+        steps = run(Specs(n=1, tau=0.7, accept_weight=0.0, deferral="next"), LONG, seed=seed).steps
         rewards = [1.0, *(record.step.reward for record in steps)]
         for (earlier, reward), after in zip(pairwise(rewards), steps[1:], strict=False):
             assert (after.writer is Role.DRAFT) == (reward >= 0.7 * earlier)
@@ -101,7 +103,7 @@ def test_switching_may_follow_that_ratio_and_the_log_ratio():
     """An unlikely step under the target is rewritten despite a good reward; a likely one stays despite a bad one."""
     told_apart = set()
     for seed in range(12):
-        steps = run(Specs(n=2, beta=3.0, tau=0.6, switch_on="tilted", start="draft"), LONG, seed=seed).steps
+        steps = run(Specs(n=2, beta=3.0, tau=0.6, start="draft"), LONG, seed=seed).steps
         before = 1.0
         for record in steps:
             step = record.step
@@ -112,40 +114,81 @@ def test_switching_may_follow_that_ratio_and_the_log_ratio():
                 told_apart.add((kept, share >= 0.6))
             before = step.reward if record.accepted else before
     assert len(told_apart) == 4
-    with pytest.raises(InputError, match="beta"):
-        Specs(beta=0.0, switch_on="tilted")
+    with pytest.raises(InputError, match="beta is 0, but accept_weight counts in units of 1 / beta"):
+        Specs(beta=0.0)
 
 
-def test_without_log_ratios_the_tilted_rule_equals_the_rule_on_steps():
-    """If draft and target are equal, or the target does not score, the traces are the same token by token."""
-    alike = toy.models(LONG_Q, LONG_Q)
+def test_if_draft_and_target_are_equal_the_weights_of_the_log_ratio_change_nothing():
+    models = toy.models(LONG_Q, LONG_Q)
     for seed in range(6):
-        for models, options in ((alike, {}), (LONG, {"score": "raw"})):
-            one, other = (
-                run(Specs(n=3, beta=2.0, tau=0.6, switch_on=rule, **options), models, seed=seed)
-                for rule in ("step", "tilted")
-            )
+        one, *others = (
+            run(Specs(3, 2.0, 0.6, select_weight=select, accept_weight=accept), models, seed=seed)
+            for select, accept in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (0.5, 4.0))
+        )
+        for other in others:
             assert [record.step.token_ids for record in one.steps] == [record.step.token_ids for record in other.steps]
             assert [record.accepted for record in one.steps] == [record.accepted for record in other.steps]
 
 
+@pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
+def test_scores_and_merits_have_their_own_weights_of_the_log_ratio(power):
+    """s = beta r + w_s L^-a l, and kept if r / r_before + (w_a / beta) L^-a l >= tau, worked out from the record."""
+    outcomes = set()
+    for seed in range(12):
+        method = Specs(3, 3.0, 0.6, select_weight=0.25, accept_weight=2.0, length_power=power)
+        before = 1.0
+        for record in run(method, LONG, seed=seed).steps:
+            if record.writer is Role.DRAFT:
+                ratios = [(c.log_p - c.log_q) / len(c.token_ids) ** power for c in record.candidates]
+                scores = [3.0 * c.reward + 0.25 * ratio for c, ratio in zip(record.candidates, ratios, strict=True)]
+                assert record.decision.scores == pytest.approx(scores)
+                merit = record.step.reward / before + 2.0 / 3.0 * ratios[record.decision.chosen]
+                assert record.accepted == (merit >= 0.6)
+                outcomes.add(record.accepted)
+            before = record.step.reward if record.accepted else before
+    assert outcomes == {True, False}
+
+
+def test_the_target_reads_only_the_drawn_candidate_and_every_decision_is_the_same():
+    """`verify` "drawn" and "all": the same traces, but log-probabilities of the drawn candidates alone."""
+    read = {"all": 0, "drawn": 0}
+    for seed in range(20):
+        solves = {verify: run(Specs(4, 3.0, 0.6, select_weight=0.0, verify=verify), LONG, seed=seed) for verify in read}
+        for verify, result in solves.items():
+            use = result.usage[Role.TARGET]
+            assert use.processed == use.minimum + use.speculated
+            read[verify] += use.processed
+        for whole, drawn in zip(solves["all"].steps, solves["drawn"].steps, strict=True):
+            assert (whole.decision, whole.accepted, whole.writer) == (drawn.decision, drawn.accepted, drawn.writer)
+            if drawn.writer is Role.DRAFT:
+                scored = {c.token_ids for c in drawn.candidates if c.log_p is not None}
+                assert scored == {drawn.candidates[drawn.decision.chosen].token_ids}
+                assert drawn.step.log_p == pytest.approx(whole.step.log_p, abs=1e-12)
+    assert read["drawn"] < 0.8 * read["all"]
+
+
+def test_a_draw_by_log_ratios_needs_all_of_them():
+    with pytest.raises(InputError, match="give select_weight 0"):
+        Specs(verify="drawn")
+
+
 def test_a_reward_equal_to_the_threshold_keeps_the_draft():
     models = toy.models(LONG_Q, LONG_P, rate=lambda steps: 0.5)
-    specs = Specs(n=2, tau=0.5, switch_on="trace", deferral="next")
+    specs = Specs(n=2, tau=0.5, **TRACE, deferral="next")
     assert [r.writer for r in run(specs, models).steps[1:]] == [Role.DRAFT] * 4
 
 
 def test_extreme_thresholds():
     for seed in range(4):
-        draft_only = run(Specs(n=2, tau=0.0, switch_on="trace", deferral="next"), LONG, seed=seed)
-        target_only = run(Specs(n=2, tau=1.0, switch_on="trace", start="target", deferral="next"), LONG, seed=seed)
+        draft_only = run(Specs(n=2, tau=0.0, **TRACE, deferral="next"), LONG, seed=seed)
+        target_only = run(Specs(n=2, tau=1.0, **TRACE, start="target", deferral="next"), LONG, seed=seed)
         assert draft_only.draft_share == 1
         assert target_only.draft_share == 0
         assert target_only.usage[Role.DRAFT].processed == 0
 
 
 def test_a_rewrite_discards_a_bad_draft_step_and_the_target_writes_it_again():
-    result = run(Specs(n=3, tau=0.6, switch_on="trace", deferral="rewrite", start="draft"), LONG, seed=2)
+    result = run(Specs(n=3, tau=0.6, **TRACE, deferral="rewrite", start="draft"), LONG, seed=2)
     rejected = [r for r in result.steps if not r.accepted]
     assert rejected
     assert all(r.writer is Role.DRAFT and r.step.reward < 0.6 for r in rejected)
@@ -161,7 +204,7 @@ def test_a_rewrite_discards_a_bad_draft_step_and_the_target_writes_it_again():
 
 def test_a_rewritten_step_is_drawn_with_fresh_randomness():
     same = toy.models(LONG_Q, LONG_Q, rate=lambda steps: 0.1)
-    first, second = run(Specs(n=8, tau=0.6, switch_on="trace", deferral="rewrite", start="draft"), same).steps[:2]
+    first, second = run(Specs(n=8, tau=0.6, **TRACE, deferral="rewrite", start="draft"), same).steps[:2]
     assert [c.token_ids for c in first.candidates] != [c.token_ids for c in second.candidates]
 
 
@@ -207,8 +250,8 @@ def test_random_switch_ignores_the_reward():
 
 def test_reduction_n_one_beta_zero_is_plain_sampling_of_the_writer():
     """With n = 1 and beta = 0, SPECS draws the same trace as the writer alone, for each seed."""
-    by_target = Specs(1, 0.0, 1.0, switch_on="trace", start="target", deferral="next")
-    by_draft = Specs(1, 0.0, 0.0, switch_on="trace")
+    by_target = Specs(1, 0.0, 1.0, **TRACE, start="target", deferral="next")
+    by_draft = Specs(1, 0.0, 0.0, **TRACE)
     for seed in range(10):
         plain = run(make("target"), LONG, seed=seed)
         for method in (by_target, make("beam", n=1)):
@@ -221,7 +264,7 @@ def test_reduction_equal_models_and_no_reward_keep_the_law():
     models = toy.models(toy.table(5), toy.table(5))
     exact = step_law(toy.table(5), (), LAW)
     counts = Counter(
-        run(Specs(3, 0.0, switch_on="step", deferral="next"), models, seed=seed, limits=Limits(max_steps=1))
+        run(Specs(3, 0.0, accept_weight=0.0, deferral="next"), models, seed=seed, limits=Limits(max_steps=1))
         .steps[0]
         .step.token_ids
         for seed in range(1500)
@@ -253,13 +296,13 @@ def test_chosen_draft_step_follows_the_exact_law_for_two_candidates():
 
 
 def test_raw_scores_need_nothing_of_the_target():
-    result = run(Specs(n=4, score="raw", start="draft", tau=0.0), LONG)
+    result = run(Specs(n=4, select_weight=0.0, accept_weight=0.0, start="draft", tau=0.0), LONG)
     assert result.usage[Role.TARGET].processed == 0
     assert all(c.log_p is None for r in result.steps for c in r.candidates)
 
 
 def test_soft_value_changes_the_scores_as_documented():
-    method = Specs(4, 5.0, 1.0, switch_on="trace", start="target", deferral="next", reward_as="soft-value")
+    method = Specs(4, 5.0, 1.0, **TRACE, start="target", deferral="next", reward_as="soft-value")
     result = run(method, LONG)
     for record in result.steps:
         for candidate, score in zip(record.candidates, record.decision.scores, strict=True):
@@ -388,7 +431,11 @@ def test_reduction_rsd_is_specs_with_one_candidate_and_raw_scores():
     for start, seed in [(start, seed) for start in ("draft", "target") for seed in range(15)]:
         rsd = run(Rsd(tau=0.6, start=start), LONG, seed=seed)
         specs = run(
-            Specs(n=1, tau=0.6, switch_on="trace", start=start, score="raw", deferral="rewrite"), LONG, seed=seed
+            Specs(
+                n=1, tau=0.6, switch_on="trace", start=start, select_weight=0.0, accept_weight=0.0, deferral="rewrite"
+            ),
+            LONG,
+            seed=seed,
         )
         assert [(r.writer, r.accepted, r.step.token_ids) for r in rsd.steps] == [
             (r.writer, r.accepted, r.step.token_ids) for r in specs.steps
@@ -452,7 +499,7 @@ def test_reduction_hard_rejection_of_equal_models_is_the_draft():
 def test_reduction_prm_free_is_specs_at_beta_zero():
     for seed in range(15):
         alone = run(make("prm-free", n=4), LONG, seed=seed)
-        specs = run(Specs(4, 0.0, 0.0, switch_on="trace", deferral="next"), LONG, seed=seed)
+        specs = run(Specs(4, 0.0, 0.0, **TRACE, deferral="next"), LONG, seed=seed)
         assert [r.decision for r in alone.steps] == [r.decision for r in specs.steps]
         assert Role.PRM not in alone.usage
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from specs.core.keys import Key
 from specs.core.selection import choose_best
-from specs.methods.accept import good_enough, merit
+from specs.methods.accept import BY_REWARD, AcceptRule
 from specs.methods.speculative import AsPlanned, Policy, speculative_steps
 from specs.types import Accept, Candidate, End, Finish, Proposal, Propose, Role, SamplingParams
 
@@ -118,24 +118,33 @@ def test_attempts_and_purposes_of_a_step_draw_independently():
 rewards = st.floats(0.0, 1.0)
 
 
-@given(rewards, st.floats(0.01, 1.0), st.floats(-1.0, 1.0), st.floats(-1.0, 2.0))
-def test_a_step_is_good_enough_if_its_merit_reaches_tau(reward, before, evidence, tau):
+@given(
+    rewards,
+    st.floats(0.01, 1.0),
+    st.floats(-20.0, 20.0),
+    st.floats(-1.0, 2.0),
+    st.floats(0.0, 2.0),
+    st.sampled_from([0.0, 0.5, 1.0]),
+)
+def test_a_step_is_good_enough_if_its_merit_reaches_tau(reward, before, ratio, tau, weight, power):
     """Calibration takes `merit` of recorded steps as threshold; it agrees with `good_enough` except for rounding."""
-    step, value = Candidate((1,), "a", End.DELIMITER, reward=reward), merit(reward, before, evidence)
+    step, rule = Candidate((1, 2), "a", End.DELIMITER, ratio, 0.0, reward), AcceptRule("step", weight, 20.0, power)
+    value = rule.merit(step, before)
+    assert value == pytest.approx(reward / before + weight * ratio / 2**power / 20.0)
     if abs(tau - value) > 1e-9:
-        assert good_enough(step, before, evidence, tau) == (value >= tau)
+        assert rule.good_enough(step, before, tau) == (value >= tau)
 
 
 def test_a_step_without_a_reward_is_never_good_enough():
-    assert not good_enough(Candidate((1,), "a", End.DELIMITER), 1.0, 0.0, -math.inf)
+    assert not BY_REWARD.good_enough(Candidate((1,), "a", End.DELIMITER), 1.0, -math.inf)
 
 
 def test_after_a_reward_of_0_any_step_is_good_enough():
     step = Candidate((1,), "a", End.DELIMITER, reward=0.0)
-    assert merit(0.0, 0.0, 0.0) == math.inf
-    assert good_enough(step, 0.0, 0.0, 0.99)
+    assert BY_REWARD.merit(step, 0.0) == math.inf
+    assert BY_REWARD.good_enough(step, 0.0, 0.99)
 
 
 @pytest.mark.parametrize("tau", [0.0, 0.3, 1.0])
 def test_a_merit_equal_to_tau_is_good_enough(tau):
-    assert good_enough(Candidate((1,), "a", End.DELIMITER, reward=tau), 1.0, 0.0, tau)
+    assert BY_REWARD.good_enough(Candidate((1,), "a", End.DELIMITER, reward=tau), 1.0, tau)

@@ -396,7 +396,10 @@ def test_extreme_numbers_do_not_break_the_page(value, written, traces, tab):
             for one in step["candidates"]
         ]
     page = tab(written)
-    settings = {**trace["settings"], "method": {**trace["settings"]["method"], "tau": value, "switch_on": "trace"}}
+    settings = {
+        **trace["settings"],
+        "method": {**trace["settings"]["method"], "tau": value, "switch_on": "trace", "accept_weight": 0.0},
+    }
     strange = {**trace, "latency_s": value, "settings": settings}
     flat = {**settings["limits"], **settings["sampling"], **settings["method"]}  # the flat settings of version 1
     text = json.dumps(strange) + "\n" + json.dumps({**strange, "method": "beam", "settings": flat})

@@ -167,7 +167,7 @@ def test_models_and_steps_have_the_stated_sizes(engine):
         assert models[role].parameters == pytest.approx(size.parameters, rel=0.01)
     limits = Limits(max_steps=3, max_tokens=100)
     law = SamplingParams(steps=StepPolicy.chunks(5))
-    config = SolveConfig(Specs(3, draft_share=1.0, switch_on="step"), law, limits)
+    config = SolveConfig(Specs(3, draft_share=1.0, accept_weight=0.0), law, limits)
     result = stream(question(20), blank_models(models), config).result
     assert result.error is None
     assert result.usage[Role.DRAFT].prompt == 20

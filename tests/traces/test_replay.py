@@ -87,11 +87,14 @@ OPTIONS = st.fixed_dictionaries(
         "n": st.integers(1, 4),
         "beta": st.sampled_from([0.5, 1.0, 3.0, 3.2, 40.0]),
         "tau": st.sampled_from([0.0, 0.3, 0.5, 0.55, 1.0]),
-        "switch_on": st.sampled_from(["trace", "step", "tilted"]),
+        "switch_on": st.sampled_from(["trace", "step"]),
+        "select_weight": st.sampled_from([0.0, 0.5, 1.0]),
+        "accept_weight": st.sampled_from([0.0, 0.5, 1.0]),
+        "length_power": st.sampled_from([0.0, 0.5, 1.0]),
+        "verify": st.sampled_from(["all", "drawn"]),
         "start": st.sampled_from(["draft", "target"]),
         "deferral": st.sampled_from(["next", "rewrite"]),
         "select": st.sampled_from(["soft", "best"]),
-        "score": st.sampled_from(["tilted", "raw"]),
         "reward_as": st.sampled_from(["raw", "soft-value"]),
         "draft_share": st.sampled_from([0.3, 0.5, 0.8]),
     },
@@ -102,7 +105,7 @@ OPTIONS = st.fixed_dictionaries(
 @given(recorded=OPTIONS, options=OPTIONS, seed=st.integers(0, 9), name=st.sampled_from(["specs", "specs", "gsi"]))
 def test_a_replay_says_what_a_solve_with_these_options_does(recorded, options, seed, name):
     """Both solves agree up to the end of the replay; then they differ, or the record has no more information."""
-    recorded, options = (fitting(name, **given) for given in (recorded, options))
+    recorded, options = (fitting(name, **_valid(given)) for given in (recorded, options))
     usual = fitting(name, n=4, beta=3.0, tau=0.5)
     result = solve(name, seed, **{**usual, **recorded})
     found = replay(result, **options)
@@ -124,8 +127,13 @@ def test_a_replay_says_what_a_solve_with_these_options_does(recorded, options, s
         assert found.ended in (ReplayEnd.MORE_CANDIDATES, ReplayEnd.NO_LOG_P)
 
 
+def _valid(options):
+    """`verify` "drawn" goes with a draw by the reward alone."""
+    return {**options, "select_weight": 0.0} if options.get("verify") == "drawn" else {**options, "verify": "all"}
+
+
 def test_every_kind_of_difference_occurs_under_its_name():
-    solves = [solve("specs", seed, n=4, beta=3.0, tau=0.5, switch_on="step", start="target") for seed in range(10)]
+    solves = [solve("specs", seed, n=4, beta=3.0, tau=0.5, accept_weight=0.0, start="target") for seed in range(10)]
     for change, ways in (
         ({}, set()),
         ({"beta": 40.0}, {ReplayEnd.CANDIDATE, ReplayEnd.KEPT}),
@@ -137,8 +145,9 @@ def test_every_kind_of_difference_occurs_under_its_name():
         ({"n": 9}, {ReplayEnd.MORE_CANDIDATES}),
     ):
         assert {replay(result, **change).ended for result in solves} - {ReplayEnd.COMPLETE} == ways, change
-    raw = solve("specs", n=4, score="raw", start="target")
-    assert (replay(raw, score="tilted").ended, replay(raw, score="tilted").replayed) == (ReplayEnd.NO_LOG_P, 1)
+    unscored = solve("specs", n=4, select_weight=0.0, accept_weight=0.0, start="target")
+    again = replay(unscored, select_weight=1.0)
+    assert (again.ended, again.replayed) == (ReplayEnd.NO_LOG_P, 1)
 
 
 def test_a_search_is_replayed_as_long_as_its_traces_are_the_same():
@@ -154,9 +163,9 @@ def test_a_search_is_replayed_as_long_as_its_traces_are_the_same():
 
 
 def test_a_method_sees_only_what_it_asked_for():
-    """A tilted record that is replayed with raw scores is decided without the recorded log-probabilities."""
+    """A record with log-ratios that is replayed without weight for them is decided by the rewards alone."""
     result = solve("specs", n=4, start="draft", beta=3.0)
-    decision = replay(result, score="raw").decisions[0]
+    decision = replay(result, select_weight=0.0, accept_weight=0.0).decisions[0]
     assert decision.scores == tuple(3.0 * c.reward for c in result.steps[0].candidates)
 
 

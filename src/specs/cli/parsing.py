@@ -17,7 +17,7 @@ METHOD_OPTIONS = {
     "start": "specs:start=target",
     "deferral": "specs:deferral=next",
     "select": "specs:select=best",
-    "score": "specs:score=raw",
+    "score": "specs:select_weight=0:accept_weight=0",
     "reward-as": "specs:reward_as=soft-value",
     "hopeless": "specs:hopeless=2",
     "width": "beam:width=2",

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from specs.errors import InputError
-from specs.eval.spending import tau_for_share
+from specs.eval.spending import MERIT_OPTIONS, tau_for_share
 from specs.methods.registry import options_of
 from specs.traces.codec import read_traces
 from specs.traces.replay import Replay, ReplayEnd, replay
@@ -25,7 +25,9 @@ def show(files: Sequence[Path], options: dict[str, Any], target_share: float | N
         if "tau" in options:
             raise InputError("give --set tau=... or --target-share, not both")
         results = (result for path in files for _, result in read_traces(path))
-        tau = tau_for_share(results, target_share, options.get("switch_on"), options.get("beta"))
+        tau = tau_for_share(
+            results, target_share, **{name: value for name, value in options.items() if name in MERIT_OPTIONS}
+        )
         options = {**options, "tau": tau}
     replays: list[Replay] = []
     used: set[str] = set()

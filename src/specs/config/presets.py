@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from specs.config.solve_config import configure
+from specs.config.versions import current_options
 from specs.errors import InputError
 from specs.methods.registry import options_of
 from specs.traces.schema import write_json
@@ -78,6 +79,7 @@ def _checked(value: object) -> Preset:
         if not isinstance(part, dict):
             raise InputError(f"{name!r} is not an object")
     options, law, provenance = cast(Iterable[dict[str, Any]], parts.values())
+    options = current_options(options)
     if not isinstance(models := provenance.get("models", {}), dict):
         raise InputError(f"the models of 'provenance' are {models!r}, not names by role")
     method = found["method"]

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from specs.errors import InputError
 from specs.methods import Method, settings_of
 from specs.methods.registry import make, options_of
 from specs.types import SamplingParams, StepPolicy
-from specs.types.checks import POSITIVE, at_least, check_fields, check_names, check_value, shown
+from specs.types.checks import POSITIVE, OptionValue, at_least, check_fields, check_names, check_value, shown
 
 TEMPERATURE = 0.7
 MAX_STEP_TOKENS = 64
-SETTINGS_VERSION = 2
-"""Version of the settings in traces: 1 was one flat object, 2 is nested by owner (`SolveConfig.settings`)."""
+SETTINGS_VERSION = 3
+"""Version of the settings in traces. 1 was one flat object; 2 is nested by owner (`SolveConfig.settings`); since 3
+`specs` has weights of the log-ratio. `specs.config.versions` converts earlier ones.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ def configure(
     deadline_s: float | None = None,
     delimiter: str | None = "\n\n",
     enough: float = 1.0,
-    **options: Any,
+    **options: OptionValue,
 ) -> SolveConfig:
     """Make a configuration from plain options.
 
@@ -121,25 +122,3 @@ def configure(
 
 COMMON = tuple(name for name, one in inspect.signature(configure).parameters.items() if one.kind is one.KEYWORD_ONLY)
 """Options that every method has."""
-
-
-def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a trace of any version, converted to version 2.
-
-    Raises:
-        InputError: the version is newer than this code.
-    """
-    version = settings.get("version", 1)
-    if version == SETTINGS_VERSION:
-        return dict(settings)
-    if version != 1:
-        raise InputError(f"its settings have version {shown(version)}, which is newer than this specs; update specs")
-    sampling = {one.name for one in fields(SamplingParams)} - {"steps"}
-    limits = {one.name for one in fields(Limits)}
-    return {
-        "version": SETTINGS_VERSION,
-        "method": {name: value for name, value in settings.items() if name not in sampling | limits | {"steps"}},
-        "steps": settings.get("steps", {}),
-        "sampling": {name: value for name, value in settings.items() if name in sampling},
-        "limits": {name: value for name, value in settings.items() if name in limits},
-    }

@@ -24,8 +24,10 @@ def rewards(candidates: Sequence[Candidate]) -> list[float]:
     return [math.nan if c.reward is None else c.reward for c in candidates]
 
 
-def log_ratio(candidate: Candidate) -> float:
-    """`log p(y|c) - log q(y|c)` in nats; 0 for a step that the draft did not write.
+def log_ratio(candidate: Candidate, length_power: float = 0.0) -> float:
+    """`L^-a (log p(y|c) - log q(y|c))` in nats, for a step of L tokens; 0 for a step that the draft did not write.
+
+    The length power a is in [0, 1]: 0 for the whole step, 1 for the mean over its tokens.
 
     -inf if the target gives the step probability 0, if the step was cut off, or if the draft gives its own sample
     probability 0; never nan.
@@ -36,7 +38,8 @@ def log_ratio(candidate: Candidate) -> float:
         return 0.0
     if math.isinf(candidate.log_p) or not math.isfinite(candidate.log_q):
         return -math.inf
-    return candidate.log_p - candidate.log_q
+    ratio = candidate.log_p - candidate.log_q
+    return ratio * len(candidate.token_ids) ** -length_power if length_power else ratio
 
 
 def tilt(reward: float, beta: float, reward_as: RewardAs = "raw") -> float:

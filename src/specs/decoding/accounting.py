@@ -60,6 +60,12 @@ class Ledger:
             elif guessed:  # the draft has read the traces; the tokens that it proposed count as speculated
                 queries.append([(trace.token_ids, [()]) for trace in request.traces])
 
+    def note_scores(self, groups: Sequence[CandidateGroup]) -> None:
+        """Record that the target has scored these candidates in a round of its own."""
+        queries = self._queries[Role.TARGET]
+        self._scored[Role.TARGET].add(len(queries))
+        queries.append(_paths(groups))
+
     def usage(self, role: Role, records: Iterable[StepRecord]) -> Usage:
         """The token usage of one role; `records` are all steps of the solve."""
         session = self._sessions[role]

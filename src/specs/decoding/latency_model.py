@@ -83,7 +83,7 @@ def kind_of(record: StepRecord) -> Kind | None:
         return None if first.reward is None else Kind.TARGET
     if first.reward is None:
         return Kind.UNVERIFIED if first.log_p is None and len(record.candidates) == 1 else None
-    return Kind.REWARDED if first.log_p is None else Kind.VERIFIED
+    return Kind.REWARDED if all(candidate.log_p is None for candidate in record.candidates) else Kind.VERIFIED
 
 
 def _name(steps: dict[str, Any]) -> str:

@@ -39,6 +39,7 @@ from specs.types import (
     Result,
     Role,
     SamplingParams,
+    Score,
     SelectTrace,
     StepRecord,
     Trace,
@@ -104,6 +105,8 @@ class Solve:
                         pairs = zip(grown.values(), reply, strict=True)
                         complete += [one for one, end in pairs if end in (Finish.ANSWER, Finish.END_OF_TEXT)]
                         yield from self._hand_out(record)
+                    case Score():
+                        reply = yield from self._score(request)
                     case SelectTrace():
                         trace, reply = request.trace, None
                     case _:
@@ -189,9 +192,22 @@ class Solve:
         guessed = proposer is not None and proposer.used
         groups = (verified.drawn, verified.whole, verified.scored)
         self.ledger.note(request, self.config.sampling.steps.delimiter, *groups, guessed=guessed)
+        return self.recording.proposed(request, Proposal(tuple(verified.candidates), self._remaining_s()))
+
+    def _score(self, request: Score) -> Generator[list[Call], Any, Proposal]:
+        """Let the target score some candidates of the last proposal; the draft works ahead meanwhile."""
+        self.check_stop()
+        taken, wanted = self.recording.undecided[-1], request.candidates
+        sampling, look_ahead = self.sampling_plan.params(taken.request), partial(self.prefetch.begin, taken.request)
+        candidates, groups = yield from self.verification.score(
+            taken.request, taken.proposal.candidates, wanted, sampling, look_ahead
+        )
+        self.ledger.note_scores(groups)
+        return self.recording.rescored(Proposal(tuple(candidates), self._remaining_s()))
+
+    def _remaining_s(self) -> float | None:
         deadline_s = self.config.limits.deadline_s
-        remaining_s = None if deadline_s is None else deadline_s - self.clock.elapsed_s()
-        return self.recording.proposed(request, Proposal(tuple(verified.candidates), remaining_s))
+        return None if deadline_s is None else deadline_s - self.clock.elapsed_s()
 
     def _recorded(
         self, taken: Taken, decision: Decision, accepted: bool = True, kept: tuple[int, ...] | None = None

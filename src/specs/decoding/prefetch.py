@@ -36,7 +36,7 @@ class Prefetch:
 
     def begin(self, request: Propose, candidates: Sequence[Candidate]) -> None:
         """If `request.lookahead` predicts which candidate will be chosen, start to sample the step after it."""
-        if request.lookahead is None:
+        if request.lookahead is None or self.in_flight is not None:
             return
         idx = request.lookahead(tuple(candidates))
         if idx is None:

@@ -35,6 +35,11 @@ class Recording:
         self.undecided.append(Taken(proposal, request))
         return proposal
 
+    def rescored(self, proposal: Proposal) -> Proposal:
+        """Replace the last proposal by one with more scores; returns it."""
+        self.undecided[-1] = replace(self.undecided[-1], proposal=proposal)
+        return proposal
+
     def take(self, proposal: Proposal | None) -> Taken:
         """Remove an undecided proposal and return it; None stands for the last one."""
         idx = next((idx for idx, taken in enumerate(self.undecided) if taken.proposal is proposal), -1)

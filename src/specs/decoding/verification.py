@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from specs.core.sampling import total_log_probability
@@ -52,7 +53,8 @@ class Verification:
         """Let new verifiers prefill the prompt; the returned callback submits each candidate to them when it ends."""
         judge = request.judge
         verifies = Role.TARGET in request.verify or judge is not None
-        target: PolicyOverlap | None = self._sessions[Role.TARGET].overlap if verifies else None
+        reads = verifies or request.score_later
+        target: PolicyOverlap | None = self._sessions[Role.TARGET].overlap if reads else None
         prm: RewardOverlap | None = self._sessions[Role.PRM].overlap if Role.PRM in request.verify else None
         if target is not None and is_new(Role.TARGET):
             self._note("target_score", target.prefill(request.traces[0]))
@@ -65,7 +67,7 @@ class Verification:
                 return
             seen.add((trace_idx, sample.token_ids))
             trace, candidate = request.traces[trace_idx], Candidate(sample.token_ids, sample.text, sample.end)
-            if target is not None and request.hopeless is None:
+            if target is not None and verifies and request.hopeless is None:
                 self._note("target_score", target.submit(trace, candidate, request.score_law or sampling, judge))
             if prm is not None:
                 self._note("prm", prm.submit(trace, candidate, self._delimiter))
@@ -90,11 +92,7 @@ class Verification:
         distinct = [idx for idx, first in enumerate(firsts) if first is None]
         whole = [idx for idx in distinct if candidates[idx].end is not End.CUT]
 
-        def grouped(indices: Sequence[int]) -> list[CandidateGroup]:
-            return [
-                (trace, [candidates[idx] for idx in indices if idx // request.n == trace_idx])
-                for trace_idx, trace in enumerate(request.traces)
-            ]
+        grouped = partial(_grouped, request, candidates)
 
         def scored(indices: Sequence[int], name: str, values: Sequence[Any]) -> list[Candidate]:
             value_of: dict[int | None, Any] = dict(zip(indices, values, strict=True))
@@ -134,6 +132,29 @@ class Verification:
             self._in_flight.clear()
         return Verified(candidates, grouped(distinct), grouped(whole), grouped(requested))
 
+    def score(
+        self,
+        request: Propose,
+        candidates: Sequence[Candidate],
+        indices: Sequence[int],
+        sampling: SamplingParams,
+        look_ahead: Callable[[Sequence[Candidate]], None],
+    ) -> Generator[list[Call], list[Done], tuple[list[Candidate], list[CandidateGroup]]]:
+        """Return the candidates, those at `indices` and their duplicates with log-probabilities, and what was read."""
+        owners = [idx if c.duplicates_of is None else c.duplicates_of for idx, c in enumerate(candidates)]
+        read = sorted({owners[idx] for idx in indices})
+        groups = _grouped(request, candidates, read)
+        target: PolicySession = self._sessions[Role.TARGET]
+        look_ahead(candidates)
+        (done,) = yield [Call("target_score", lambda: target.score(groups, request.score_law or sampling))]
+        self._clock.spans.append(done)
+        value_of = dict(zip(read, done.value, strict=True))
+        scored = [
+            _with_score(c, "log_p", value_of[owner], request.by_token) if owner in value_of else c
+            for owner, c in zip(owners, candidates, strict=True)
+        ]
+        return scored, groups
+
     def cancel(self) -> None:
         """Cancel the background work that is still running."""
         for future in self._in_flight:
@@ -164,6 +185,14 @@ class Verification:
                 clock.spans.append(Done(phase, None, start, now()))
 
             future.add_done_callback(note)
+
+
+def _grouped(request: Propose, candidates: Sequence[Candidate], indices: Sequence[int]) -> list[CandidateGroup]:
+    """The candidates at `indices`, by the trace that they continue."""
+    return [
+        (trace, [candidates[idx] for idx in indices if idx // request.n == trace_idx])
+        for trace_idx, trace in enumerate(request.traces)
+    ]
 
 
 def _with_score(candidate: Candidate, name: str, value: Any, by_token: bool) -> Candidate:

@@ -10,44 +10,55 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from specs.errors import InputError
-from specs.methods.accept import SwitchOn, evidence, merit
+from specs.methods.accept import AcceptRule, SwitchOn
 from specs.types import Result, Role
-from specs.types.checks import POSITIVE, check_value
+from specs.types.checks import ANY, NOT_NEGATIVE, POSITIVE, OptionValue, check_value
 
 
-def tau_for_share(
-    results: Iterable[Result], target_share: float, switch_on: SwitchOn | None = None, beta: float | None = None
-) -> float:
+def tau_for_share(results: Iterable[Result], target_share: float, **options: OptionValue) -> float:
     """The threshold that `target_share` of the chosen draft steps, or slightly fewer, fall below.
 
     Args:
         results: earlier solves; their chosen draft steps count, whether these were accepted or not.
         target_share: share of draft steps that the target should rewrite, in [0, 1).
-        switch_on, beta: the options of `specs` that define the quantity compared with tau; None for each solve's own.
+        options: options of `specs` that define the merit of a step (`switch_on`, `accept_weight`, `beta`,
+            `length_power`), in place of each solve's own.
 
     Raises:
-        InputError: no draft step has a reward, or `target_share` is out of its range.
+        InputError: no draft step has a reward, or a value is out of its range.
     """
     if not 0 <= target_share < 1:
         raise InputError(f"target_share must be in [0, 1), not {target_share}")
-    compared_values = sorted(value for result in results for value in _compared_values(result, switch_on, beta))
-    if not compared_values:
+    merits = sorted(merit for result in results for merit in _merits(result, options))
+    if not merits:
         raise InputError("no draft step has a reward, so tau cannot be set; give solves with a draft and a PRM")
-    return compared_values[math.floor(target_share * len(compared_values))]
+    return merits[math.floor(target_share * len(merits))]
 
 
-def _compared_values(result: Result, switch_on: SwitchOn | None, beta: float | None) -> Iterator[float]:
-    """The quantity compared with tau, for each chosen draft step."""
-    compared: SwitchOn = switch_on or result.settings["method"].get("switch_on", "trace")
-    weight = math.inf  # takes no part
-    if compared == "tilted":
-        weight = check_value("beta", result.settings["method"]["beta"] if beta is None else beta, float, POSITIVE)
+def _merits(result: Result, options: dict[str, Any]) -> Iterator[float]:
+    """The merit of each chosen draft step."""
+    rule = _rule_of({**result.settings["method"], **options})
     before: float | None = 1.0
     for record in result.steps:
-        reward = None if record.step is None else record.step.reward
-        if record.step is not None and record.writer is Role.DRAFT and reward is not None and before is not None:
-            yield merit(reward, before, evidence(record.step, compared, weight))
-        if compared != "trace" and record.accepted:
+        step = record.step
+        reward = None if step is None else step.reward
+        if step is not None and record.writer is Role.DRAFT and reward is not None and before is not None:
+            yield rule.merit(step, before)
+        if rule.switch_on == "step" and record.accepted:
             before = reward
+
+
+def _rule_of(options: dict[str, Any]) -> AcceptRule:
+    """The rule of a method with these options; methods other than `specs` go by the reward alone."""
+    found = {name: options[name] for name in _KINDS if name in options}
+    weight = found.pop("accept_weight", 0.0)
+    for name, value in found.items():
+        check_value(name, value, _KINDS[name], POSITIVE if name == "beta" and weight else ANY)
+    return AcceptRule(weight=check_value("accept_weight", weight, float, NOT_NEGATIVE), **found)
+
+
+MERIT_OPTIONS = ("switch_on", "accept_weight", "beta", "length_power")
+_KINDS: dict[str, Any] = dict(zip(MERIT_OPTIONS, (SwitchOn, float, float, float), strict=True))

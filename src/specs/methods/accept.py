@@ -1,9 +1,9 @@
 """The threshold rule: is this step good enough? (docs/method.md, step 6)
 
-    merit = r / r_before + evidence          r, r_before: rewards of the trace with and without the step
-    a step is good enough if merit >= tau
+    merit = r / r_before + (w_a / beta) L^-a (log p - log q)        a step is good enough if merit >= tau
 
-With `switch_on` `trace`, `r_before` is 1. With `switch_on` `tilted`, `evidence` is (log p - log q) / beta, otherwise 0.
+`r` and `r_before` are the rewards of the trace with and without the step (`r_before` is 1 where the reward of the
+whole trace counts), `w_a` is the weight of the log-ratio of a step of `L` tokens, and `a` its length power.
 
 `specs`, `rsd`, `specreason` and `ssr` use this rule; `gsi`, `hard-reject` and `prm-free` have rules of their own.
 """
@@ -11,31 +11,49 @@ With `switch_on` `trace`, `r_before` is 1. With `switch_on` `tilted`, `evidence`
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Literal
 
 from specs.core.selection import log_ratio
 from specs.types import Candidate, Trace
 
-SwitchOn = Literal["trace", "step", "tilted"]
-"""What `tau` is compared with: the trace's reward, the share of it that the step kept, or that share plus evidence."""
+SwitchOn = Literal["trace", "step"]
+"""What a step is rewarded for: the trace's reward, or the share of the reward before it that the step kept."""
 
 
-def reward_before(trace: Trace, switch_on: SwitchOn) -> float:
-    """Reward of the trace before a step; 1 if `switch_on` ignores it or no step has a reward."""
-    rewards = [step.reward for step in trace.steps if step.reward is not None] if switch_on != "trace" else []
-    return rewards[-1] if rewards else 1.0
+@dataclass(frozen=True, slots=True)
+class AcceptRule:
+    """When a step is good enough.
+
+    Attributes:
+        weight: w_a, >= 0.
+        beta: > 0 if the weight is.
+        length_power: a in [0, 1]; 0 for the log-ratio of the whole step, 1 for its mean over tokens.
+    """
+
+    switch_on: SwitchOn = "trace"
+    weight: float = 0.0
+    beta: float = 1.0
+    length_power: float = 0.0
+
+    def reward_before(self, trace: Trace) -> float:
+        """Reward of the trace before a step; 1 if it does not count or no step has a reward."""
+        rewards = [step.reward for step in trace.steps if step.reward is not None] if self.switch_on == "step" else []
+        return rewards[-1] if rewards else 1.0
+
+    def good_enough(self, step: Candidate, before: float, tau: float) -> bool:
+        """Whether the merit of a step is at least `tau`; false for a step without a reward."""
+        return step.reward is not None and step.reward >= (tau - self._evidence(step)) * before
+
+    def merit(self, step: Candidate, before: float) -> float:
+        """The merit of a step that has a reward: the largest `tau` for which it is good enough."""
+        assert step.reward is not None
+        return (step.reward / before if before > 0 else math.inf) + self._evidence(step)
+
+    def _evidence(self, step: Candidate) -> float:
+        """What the log-ratio of a step adds to its merit."""
+        return self.weight * log_ratio(step, self.length_power) / self.beta if self.weight else 0.0
 
 
-def evidence(step: Candidate, switch_on: SwitchOn, beta: float) -> float:
-    """`(log p - log q) / beta` of a step, which has the unit of a reward; 0 unless `switch_on` is `tilted`."""
-    return log_ratio(step) / beta if switch_on == "tilted" else 0.0
-
-
-def good_enough(step: Candidate, before: float, evidence: float, tau: float) -> bool:
-    """Whether the merit of a step is at least `tau`; false for a step without a reward. `before`: `reward_before`."""
-    return step.reward is not None and step.reward >= (tau - evidence) * before
-
-
-def merit(reward: float, before: float, evidence: float) -> float:
-    """The merit of a step: the largest `tau` for which it is good enough."""
-    return (reward / before if before > 0 else math.inf) + evidence
+BY_REWARD = AcceptRule()
+"""The reward alone."""

@@ -138,7 +138,7 @@ class Deadline:
     @property
     def ways(self) -> list[Way]:
         """The ways in which the draft may write a step, in order of preference."""
-        full = Kind.VERIFIED if self.policy.score == "tilted" else Kind.REWARDED
+        full = Kind.VERIFIED if self.policy.scored else Kind.REWARDED
         few = min(self.policy.n, _FEW)
         return [
             *(Way(full, n, True) for n in _halved(self.policy.n)),
@@ -220,7 +220,8 @@ class AgainstTheClock:
         """The policy with `n` candidates and the verifiers of `kind`."""
         self._asked = kind, n
         policy = self._deadline.policy
-        narrowed = replace(policy, n=n, score="raw" if kind is Kind.REWARDED else policy.score)
+        unscored = {"select_weight": 0.0, "accept_weight": 0.0} if kind is Kind.REWARDED else {}
+        narrowed = replace(policy, n=n, **unscored)
         return Hurried(narrowed, kind is Kind.UNVERIFIED, self._overtime_s)
 
 
@@ -239,6 +240,9 @@ class Hurried(Policy):
     def propose(self, step: Step) -> Propose:
         alone = Propose(Role.DRAFT, step.trace, 1, frozenset(), step.sampling)
         return replace(alone if self.alone else self.policy.propose(step), overtime_s=self.overtime_s)
+
+    def unread(self, step: Step, candidates: Sequence[Candidate]) -> Sequence[int]:
+        return () if self.alone else self.policy.unread(step, candidates)
 
     def choose(self, step: Step, candidates: Sequence[Candidate]) -> Decision:
         return choose_best([0.0]) if self.alone else self.policy.choose(step, candidates)

@@ -21,7 +21,7 @@ from specs.methods.specs_released import SpecsReleased
 from specs.methods.ssr import Ssr
 from specs.methods.token_speculation import SUFFIX, WithSpeculation
 from specs.types import Role
-from specs.types.checks import check_names, shown, suggestion
+from specs.types.checks import OptionValue, check_names, shown, suggestion
 
 _METHODS: dict[str, tuple[type, dict[str, Any]]] = {
     "specs": (Specs, {}),
@@ -70,7 +70,7 @@ def options_of(name: str) -> frozenset[str]:
     return own | {"speculate"} if name in SPECULATING else own
 
 
-def make(name: str, **options: Any) -> Method:
+def make(name: str, **options: OptionValue) -> Method:
     """The method called `name` with these options.
 
     Raises:
@@ -80,5 +80,5 @@ def make(name: str, **options: Any) -> Method:
     kind, fixed = _kind(name)
     if name not in SPECULATING:
         return kind(**{**fixed, **options})
-    tokens = {"speculate": options.pop("speculate")} if "speculate" in options else {}
+    tokens: dict[str, Any] = {"speculate": options.pop("speculate")} if "speculate" in options else {}
     return WithSpeculation(kind(**{**fixed, **options}), **tokens)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from specs.core.selection import choose_best
-from specs.methods.accept import good_enough
+from specs.methods.accept import BY_REWARD
 from specs.methods.speculative import Policy, Step
 from specs.types import Candidate, Decision, Propose, Role
 from specs.types.checks import UNIT, check_fields
@@ -51,4 +51,4 @@ class Rsd(Policy):
         return choose_best([0.0 if candidate.reward is None else candidate.reward for candidate in candidates])
 
     def accepts(self, step: Step, candidates: Sequence[Candidate], decision: Decision) -> bool:
-        return good_enough(candidates[0], 1.0, 0.0, self.tau)
+        return BY_REWARD.good_enough(candidates[0], 1.0, self.tau)

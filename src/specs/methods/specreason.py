@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from specs.core.selection import choose_best, rewards
-from specs.methods.accept import good_enough
+from specs.methods.accept import BY_REWARD
 from specs.methods.speculative import Policy, Step
 from specs.types import Candidate, Decision, Judge, Propose, Role
 from specs.types.checks import UNIT, check_fields
@@ -57,4 +57,4 @@ class SpecReason(Policy):
         return choose_best(rewards(candidates) if step.writer is Role.DRAFT else [0.0])
 
     def accepts(self, step: Step, candidates: Sequence[Candidate], decision: Decision) -> bool:
-        return good_enough(candidates[0], 1.0, 0.0, self.tau)
+        return BY_REWARD.good_enough(candidates[0], 1.0, self.tau)

@@ -5,12 +5,15 @@ Per step, with draft `q`, target `p`, process reward model `r`, context `c`:
 1. The writer samples n candidate steps `y_1 .. y_n`.
 2. The PRM scores every extended trace; for draft steps the target gives `log p(y|c)`, at the
    same time.
-3. Tilted score   s_i = beta * r_i + log p(y_i|c) - log q(y_i|c)     (target steps: beta * r_i)
+3. Score         s_i = beta r_i + w_s L_i^-a (log p(y_i|c) - log q(y_i|c))       (target steps: beta r_i)
 4. Soft verification: candidate i is drawn with probability softmax(s)_i.
-5. Switching: if the reward of the chosen trace is at least tau, the draft writes the next step, else the target.
+5. Switching: if the merit of the chosen step, r / r_before + (w_a / beta) L^-a (log p - log q), is below tau, the
+   target writes the step again.
 
-The five steps are the paper's. Ours are the scaling of s, `>=`, `rewrite`, `switch_on` other than `trace`, a first
-step by the draft, argmax and the soft value; docs/method.md marks each as [paper] or [ours].
+With w_s = 0 only the drawn candidate's log-ratio matters, and with `verify="drawn"` the target reads no other.
+
+`specs` is not the rule that the authors published; that is `specs_released.py`. docs/method.md marks what is the
+paper's [paper], the published code's [released] and our own [ours].
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from typing import Literal
 
 from specs.core.selection import RewardAs, choose_best, choose_soft, hopeless, log_ratio, tilt
 from specs.errors import InputError
-from specs.methods.accept import SwitchOn, evidence, good_enough, reward_before
+from specs.methods.accept import AcceptRule, SwitchOn
 from specs.methods.speculative import Policy, Step
 from specs.types import Candidate, Decision, Propose, Role, Trace
 from specs.types.checks import NOT_NEGATIVE, UNIT, at_least, check_fields
@@ -38,19 +41,21 @@ class Specs(Policy):
     Attributes:
         n: candidates a step.
         beta: inverse temperature of soft verification.
-        tau: switching threshold: if the `switch_on` value of the chosen step is below it, the target takes
-            over (see `deferral`). At 0 it never does, unless `switch_on` is `tilted`.
-        switch_on: the value that is compared with `tau`. `trace`: the reward of the trace, r_t. `step`:
-            the share of it that the step kept, r_t / r_(t-1); r estimates P(all steps right), so this
-            estimates P(this step right | those before it right), all that another writer can change.
-            `tilted`: that share plus, for a draft step, (log p - log q) / beta, so that the target's
-            log-probability counts too; needs beta > 0, and is the same as `step` with score `raw`.
+        tau: switching threshold: if the merit of the chosen step is below it, the target takes over (see
+            `deferral`). At 0 it never does, unless `accept_weight` is above 0.
+        switch_on: the reward in the merit. `trace`: that of the trace, r_t. `step`: the share of it that
+            the step kept, r_t / r_(t-1); r estimates P(all steps right), so this estimates
+            P(this step right | those before it right), all that another writer can change.
+        select_weight: w_s, the weight of the log-ratio in the score.
+        accept_weight: w_a, the weight of the log-ratio in the merit of a draft step, in units of 1 / beta.
+        length_power: a, from 0 (log-ratio of the whole step) to 1 (its mean over the L tokens).
+        verify: `all`: the target reads every draft candidate, beside the PRM; `drawn`: after the PRM, only
+            the drawn one, for which `select_weight` must be 0.
         start: writer of the first step; in the paper the target.
         deferral: what happens to a step below `tau`. `next` keeps it, and the target writes the next
             step; `rewrite` throws a draft step away, and the target writes it again.
         select: how a candidate is chosen by the scores s: `soft` draws from softmax(s), `best` takes
             the highest.
-        score: what s is: `tilted` is beta * r + log p - log q, `raw` is beta * r.
         reward_as: what beta multiplies: `raw` is r, `soft-value` is V = log(1 + (e^beta - 1) r) / beta.
         hopeless: margin in nats. Draft candidates whose beta * r is further below the best cannot be
             chosen, and the target does not score them; it then works after the PRM, not beside it.
@@ -64,29 +69,48 @@ class Specs(Policy):
 
     Examples:
         specs:n=16:tau=0.7
-        specs:start=target:switch_on=trace:deferral=next
+        specs:select_weight=0:verify=drawn
+        specs:start=target:switch_on=trace:accept_weight=0:deferral=next
         random-switch:draft_share=0.8
 
-    Model calls a step: draft step = n draft samples, one target pass, one PRM pass; target
-    step = n target samples, one PRM pass; a rewritten step is both.
+    Model calls a step: draft step = n draft samples, one target pass (over one candidate with `drawn`), one PRM
+    pass; target step = n target samples, one PRM pass; a rewritten step is both.
     """
 
     n: int = 8
     beta: float = 20.0
     tau: float = 0.8
-    switch_on: SwitchOn = "tilted"
+    switch_on: SwitchOn = "step"
+    select_weight: float = 1.0
+    accept_weight: float = 1.0
+    length_power: float = 0.0
+    verify: Literal["all", "drawn"] = "all"
     start: Literal["target", "draft"] = "draft"
     deferral: Literal["next", "rewrite"] = "rewrite"
     select: Literal["soft", "best"] = "soft"
-    score: Literal["tilted", "raw"] = "tilted"
     reward_as: RewardAs = "raw"
     hopeless: float | None = None
     draft_share: float | None = None
 
     def __post_init__(self) -> None:
-        check_fields(self, n=at_least(1), beta=at_least(0), tau=UNIT, hopeless=NOT_NEGATIVE, draft_share=UNIT)
-        if self.switch_on == "tilted" and self.beta == 0:
-            raise InputError("beta is 0, but switch_on 'tilted' divides the log-ratio by beta; give switch_on 'step'")
+        check_fields(
+            self,
+            n=at_least(1),
+            beta=at_least(0),
+            tau=UNIT,
+            select_weight=at_least(0),
+            accept_weight=at_least(0),
+            length_power=UNIT,
+            hopeless=NOT_NEGATIVE,
+            draft_share=UNIT,
+        )
+        if self.accept_weight and self.beta == 0:
+            raise InputError("beta is 0, but accept_weight counts in units of 1 / beta; give accept_weight 0")
+        if self.verify == "drawn" and self.select_weight:
+            raise InputError(
+                f"verify is 'drawn', but the draw needs every candidate's log-ratio as select_weight is "
+                f"{self.select_weight:g}; give select_weight 0"
+            )
 
     @property
     def name(self) -> str:
@@ -99,11 +123,30 @@ class Specs(Policy):
     def first_writer(self) -> Role:
         return Role(self.start)
 
+    @property
+    def scored(self) -> bool:
+        """Whether the target gives log-probabilities of draft candidates."""
+        return self.select_weight > 0 or self.accept_weight > 0
+
+    @property
+    def rule(self) -> AcceptRule:
+        """When a step is good enough for the draft to write the next one."""
+        return AcceptRule(self.switch_on, self.accept_weight, self.beta, self.length_power)
+
     def propose(self, step: Step) -> Propose:
-        request = Propose(step.writer, step.trace, self.n, self._verifiers(step.writer), step.sampling, step.attempt)
+        request = Propose(step.writer, step.trace, self.n, frozenset({Role.PRM}), step.sampling, step.attempt)
         if step.writer is Role.TARGET:
             return request
-        return replace(request, lookahead=partial(self._expected, step), hopeless=self._hopeless())
+        later = self.scored and self.verify == "drawn"
+        verify = frozenset({Role.PRM, Role.TARGET} if self.scored and not later else {Role.PRM})
+        expected = partial(self._expected, step)
+        return replace(request, verify=verify, score_later=later, lookahead=expected, hopeless=self._hopeless())
+
+    def unread(self, step: Step, candidates: Sequence[Candidate]) -> Sequence[int]:
+        if step.writer is Role.TARGET or self.verify == "all" or not self.scored:
+            return ()
+        chosen = self.choose(step, candidates).chosen
+        return () if chosen is None or candidates[chosen].log_p is not None else (chosen,)
 
     def choose(self, step: Step, candidates: Sequence[Candidate]) -> Decision:
         scores = [self._score(candidate) for candidate in candidates]
@@ -136,21 +179,17 @@ class Specs(Policy):
             return None
         return decision.chosen
 
-    def _verifiers(self, writer: Role) -> frozenset[Role]:
-        with_ratio = writer is Role.DRAFT and self.score == "tilted"
-        return frozenset({Role.PRM, Role.TARGET} if with_ratio else {Role.PRM})
-
     def _hopeless(self) -> Callable[[tuple[Candidate, ...]], frozenset[int]] | None:
         """Which candidates the target need not score."""
-        if self.hopeless is None or self.score == "raw":
+        if self.hopeless is None or not self.scored or self.verify == "drawn":
             return None
         return partial(hopeless, margin=self.hopeless, beta=self.beta, reward_as=self.reward_as)
 
     def _score(self, candidate: Candidate) -> float:
         reward = math.nan if candidate.reward is None else candidate.reward
-        return tilt(reward, self.beta, self.reward_as) + (log_ratio(candidate) if self.score == "tilted" else 0.0)
+        ratio = self.select_weight * log_ratio(candidate, self.length_power) if self.select_weight else 0.0
+        return tilt(reward, self.beta, self.reward_as) + ratio
 
     def _good(self, trace: Trace, candidate: Candidate) -> bool:
         """Whether a candidate is good enough for the draft to write the next step."""
-        before = reward_before(trace, self.switch_on)
-        return good_enough(candidate, before, evidence(candidate, self.switch_on, self.beta), self.tau)
+        return self.rule.good_enough(candidate, self.rule.reward_before(trace), self.tau)

@@ -32,6 +32,7 @@ from specs.types import (
     Propose,
     Role,
     SamplingParams,
+    Score,
     SelectTrace,
     Trace,
 )
@@ -80,6 +81,10 @@ class Policy(ABC):
     @abstractmethod
     def accepts(self, step: Step, candidates: Sequence[Candidate], decision: Decision) -> bool:
         """Whether the chosen step of the draft stays."""
+
+    def unread(self, step: Step, candidates: Sequence[Candidate]) -> Sequence[int]:
+        """The candidates that the target has to score before the choice; called again with their scores, until none."""
+        return ()
 
     def first_writer(self) -> Role:
         """Who writes the first step."""
@@ -203,7 +208,9 @@ def _decided(
 
 def _proposed(
     policy: Policy, step: Step, schedule: Schedule
-) -> Generator[Propose, Proposal, tuple[Proposal, Decision]]:
+) -> Generator[Propose | Score, Proposal, tuple[Proposal, Decision]]:
     proposal = yield policy.propose(step)
+    while unread := policy.unread(step, proposal.candidates):
+        proposal = yield Score(tuple(unread))
     schedule.replied(proposal)
     return proposal, policy.choose(step, proposal.candidates)

@@ -22,7 +22,7 @@ from specs.core.keys import Key
 from specs.core.selection import choose_best, rewards
 from specs.core.votes import boxed, majority, normal
 from specs.methods import Flow
-from specs.methods.accept import good_enough
+from specs.methods.accept import BY_REWARD
 from specs.methods.specreason import KEPT, RATING
 from specs.types import Accept, Branch, Candidate, Finish, Proposal, Propose, Role, SamplingParams, SelectTrace, Trace
 from specs.types.checks import UNIT, at_least, check_fields
@@ -75,7 +75,7 @@ class Ssr:
                 Role.DRAFT, first, 1, frozenset(), sampling, beside=tuple(beside), judge=RATING
             )
             ratings = rewards(drafted.candidates)
-            good = tuple(k for k, step in enumerate(drafted.candidates) if good_enough(step, 1.0, 0.0, self.tau))
+            good = tuple(k for k, step in enumerate(drafted.candidates) if BY_REWARD.good_enough(step, 1.0, self.tau))
             bad = [live[k] for k in range(len(live)) if k not in good]
             if good:
                 finishes: Sequence[Finish | None] = yield Branch(choose_best(ratings), good)

@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from specs.config.solve_config import nested
+from specs.config.versions import current_settings
 from specs.errors import InputError
 from specs.types import (
     NO_CONTEXT,
@@ -116,7 +116,7 @@ def result_from(value: Any, where: str) -> Result:
 def _settings(value: dict[str, Any], where: str) -> dict[str, Any]:
     """Settings of any version, as the current one; infinite numbers were written as text."""
     try:
-        found = nested(value)
+        found = current_settings(value)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     for owner in ("method", "sampling", "steps", "limits"):

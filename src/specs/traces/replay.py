@@ -32,10 +32,12 @@ from specs.types import (
     Result,
     Role,
     SamplingParams,
+    Score,
     SelectTrace,
     StepPolicy,
     StepRecord,
 )
+from specs.types.checks import OptionValue
 
 
 class ReplayEnd(StrEnum):
@@ -75,7 +77,7 @@ class Replay:
     ended: ReplayEnd
 
 
-def replay(result: Result, **options: Any) -> Replay:
+def replay(result: Result, **options: OptionValue) -> Replay:
     """Decide the steps of a solve again; `options` replace the recorded ones, except those that are None.
 
     `n` may only decrease: a smaller `n` would have sampled the first candidates. The choice in a rejected step has
@@ -120,6 +122,8 @@ class _Replayer:
                 match request:
                     case Propose():
                         reply = self._propose(request)
+                    case Score():
+                        reply = self._score(request)
                     case Accept():
                         reply = self._accept(request)
                     case Branch():
@@ -164,11 +168,26 @@ class _Replayer:
             return ReplayEnd.MORE_CANDIDATES
         if _asks_rewards(request) and first.reward is None:
             return ReplayEnd.NO_REWARD
-        if Role.TARGET in request.verify and first.log_p is None:
+        if Role.TARGET in request.verify and any(c.log_p is None for c in record.candidates if c.end is not End.CUT):
             return ReplayEnd.NO_LOG_P
         if request.by_token and (first.log_p_by_token is None or own["ratio_law"] != recorded.get("ratio_law")):
             return ReplayEnd.NO_LOG_P
         return None
+
+    def _score(self, score: Score) -> Proposal:
+        proposal, request, record = self.open[-1]
+        owners = [idx if c.duplicates_of is None else c.duplicates_of for idx, c in enumerate(proposal.candidates)]
+        read = {owners[idx] for idx in score.candidates}
+        if any(record.candidates[idx].log_p is None for idx in read):
+            raise _Diverged(ReplayEnd.NO_LOG_P)
+        proposal = Proposal(
+            tuple(
+                replace(c, log_p=record.candidates[owner].log_p) if owner in read else c
+                for owner, c in zip(owners, proposal.candidates, strict=True)
+            )
+        )
+        self.open[-1] = (proposal, request, record)
+        return proposal
 
     def _accept(self, accept: Accept) -> Finish | None:
         proposal, request, record = self._take(accept.proposal)

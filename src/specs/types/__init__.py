@@ -5,7 +5,7 @@ Notation as in docs/method.md: `q` draft model, `p` target model, `r` process re
 """
 
 from specs.types.enums import End, Finish, Role
-from specs.types.requests import Accept, Branch, Decision, Judge, Proposal, Propose, SelectTrace
+from specs.types.requests import Accept, Branch, Decision, Judge, Proposal, Propose, Score, SelectTrace
 from specs.types.result import DRAWS, Result, Seconds, StepRecord, Usage
 from specs.types.sampling import SamplingParams, StepPolicy
 from specs.types.trace import NO_CONTEXT, Candidate, Chat, Trace, Turn
@@ -26,6 +26,7 @@ __all__ = [
     "Result",
     "Role",
     "SamplingParams",
+    "Score",
     "Seconds",
     "SelectTrace",
     "StepPolicy",

@@ -35,6 +35,7 @@ class Propose:
         beside: further traces of a search; `n` candidates of each are sampled at the same time. Trace k
             (`trace` is trace 0) draws as attempt `attempt + k`, so that equal traces get different candidates.
         keep: other traces of a search that this request does not extend; the writer keeps their caches.
+        score_later: whether `Score` may follow, so that the target should compute the prompt now.
         score_law: distribution under which the target computes log-probabilities; None for that of `sampling`.
         by_token: whether candidates also get the log-probability of each token (`Candidate.log_p_by_token`).
         judge: a question to the target about each candidate; the rating in [0, 1] is the candidate's
@@ -57,6 +58,7 @@ class Propose:
     attempt: int = 0
     beside: tuple[Trace, ...] = ()
     keep: tuple[Trace, ...] = ()
+    score_later: bool = False
     score_law: SamplingParams | None = None
     by_token: bool = False
     judge: Judge | None = None
@@ -70,6 +72,17 @@ class Propose:
     def traces(self) -> tuple[Trace, ...]:
         """All traces; candidate i of the proposal continues trace `i // n`."""
         return (self.trace, *self.beside)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Request: the target scores some candidates of the last proposal; answered by the `Proposal` with their `log_p`.
+
+    Attributes:
+        candidates: their indices, at least one.
+    """
+
+    candidates: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

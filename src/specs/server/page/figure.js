@@ -73,8 +73,8 @@ function figure(solve, width, domain, point) {
         text(left - 8, y(reward) + 4, reward, { class: "soft", "text-anchor": "end" }),
       );
     canvas.append(text(left - 8, y(0.5) + 4, "reward", { "text-anchor": "end" }));
-    const { switch_on, tau: threshold } = settingsOf(solve);
-    const tau = switch_on === "trace" ? number(threshold) : null;
+    const { switch_on, accept_weight, tau: threshold } = settingsOf(solve);
+    const tau = switch_on === "trace" && !accept_weight ? number(threshold) : null;
     if (tau !== null)
       canvas.append(
         s("line", { class: "tau", x1: left, x2: width - right, y1: y(tau), y2: y(tau) }),

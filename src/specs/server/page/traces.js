@@ -83,7 +83,7 @@ function ratio(step, candidate) {
   return p === null || q === null ? null : p - q;
 }
 
-/** Settings by name. Version 2 nests them by owner; version 1 was flat. */
+/** Settings by name. Version 1 was flat; since version 2 they are nested by owner. */
 function settingsOf(solve) {
   const { version, limits, sampling, method, steps, ...flat } = solve.settings ?? {};
   return version === undefined ? { ...solve.settings } : { ...flat, ...limits, ...sampling, ...method };

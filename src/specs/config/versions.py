@@ -1,0 +1,52 @@
+"""Converts settings and options that earlier versions wrote, in traces and presets, to current ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, cast
+
+from specs.config.solve_config import SETTINGS_VERSION, Limits
+from specs.errors import InputError
+from specs.types import SamplingParams
+from specs.types.checks import shown
+
+
+def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a trace of any version, converted to the current one.
+
+    Raises:
+        InputError: the version is newer than this code.
+    """
+    version = settings.get("version", 1)
+    if version not in range(1, SETTINGS_VERSION + 1):
+        raise InputError(f"its settings have version {shown(version)}, which is newer than this specs; update specs")
+    found = _nested(settings) if version == 1 else dict(settings)
+    if version < 3 and isinstance(found.get("method"), dict):
+        found["method"] = current_options(cast(dict[str, Any], found["method"]))
+    return found | {"version": SETTINGS_VERSION}
+
+
+def current_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a method; `score` and `switch_on="tilted"` of `specs` become the weights of the log-ratio."""
+    found = dict(options)
+    if "score" not in found:
+        return found
+    scored = found.pop("score") != "raw"
+    tilted = found.get("switch_on") == "tilted"
+    if tilted:
+        found["switch_on"] = "step"
+    weights = {"select_weight": float(scored), "accept_weight": float(scored and tilted)}
+    return {**found, **weights, "length_power": 0.0, "verify": "all"}
+
+
+def _nested(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of version 1, one flat object, by owner."""
+    sampling = {one.name for one in fields(SamplingParams)} - {"steps"}
+    limits = {one.name for one in fields(Limits)}
+    return {
+        "method": {name: value for name, value in settings.items() if name not in sampling | limits | {"steps"}},
+        "steps": settings.get("steps", {}),
+        "sampling": {name: value for name, value in settings.items() if name in sampling},
+        "limits": {name: value for name, value in settings.items() if name in limits},
+    }
