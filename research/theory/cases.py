@@ -126,6 +126,70 @@ def cases(seed: int) -> Iterator[Case]:
     yield Case("raw reward, 3 blocks of 4", decoder, pi, (_apart(pi, decoder),), elsewhere=True)
     yield _perturbed(world, rewards, beta, tau, pi, rng)
 
+    rng = np.random.default_rng([seed, 2])
+    world = World.random(rng, 32)
+    for power in (0.5, 2.0):
+        yield _weighted(f"draft, 32 steps, w = {power:g}", world, power, rng)
+    yield _weighted("draft, 32 steps, a w for each step", world, rng.random(32), rng)
+
+
+def _weighted(name: str, world: World, power: float | Floats, rng: np.random.Generator, beta: float = 2.0) -> Case:
+    """The limit with weight w of the log-ratio is pi_w, proportional to p^w q^(1-w) exp(beta r).
+
+    For one w in [0, 1], pi_w is the optimum of J(pi) = E r - (w KL(pi || p) + (1 - w) KL(pi || q)) / beta, and
+    beta (J(pi_w) - J(pi)) = KL(pi || pi_w) for every law pi; this is checked on random ones.
+    """
+    p, q = (world.law(model, ()) for model in (world.target, world.draft))
+    rewards = np.array([world.outcome[step] for step in world.steps])
+    mass = p**power * q ** (1 - power) * np.exp(beta * rewards)
+    optimum = mass / mass.sum()
+    decoder = Decoder(world, Chooser(world, world.tilts(beta), power=power).draft)
+    checks: tuple[Check, ...] = ()
+    if isinstance(power, float) and power <= 1:
+
+        def objective(pi: Floats) -> float:
+            return float(pi @ rewards) - (power * divergence(pi, p) + (1 - power) * divergence(pi, q)) / beta
+
+        laws = rng.dirichlet(np.ones(len(p)), 1000)
+        missed = [abs(beta * (objective(optimum) - objective(pi)) - divergence(pi, optimum)) for pi in laws]
+        checks = (at_most("largest miss of beta (J(pi_w) - J(pi)) = KL(pi || pi_w), nats", max(missed), 1e-12),)
+    return Case(name, decoder, optimum, checks)
+
+
+def sample_size(seed: int) -> dict[str, Any]:
+    """The share ESS / n that n -> infinity candidates of L tokens keep under the weights (p / q)^(w_L), rewards apart.
+
+    Tokens are independent, so ESS / n is the L-th power of a token's: with w_L = L^-1/2 it tends to exp(-v), v the
+    variance of a token's log-ratio under q. With w_L = 1 / L, the mean over tokens, it tends to 1; with w_L = 1 to 0.
+    """
+    rng = np.random.default_rng([seed, 3])
+    p, q = (np.exp(logits) / np.exp(logits).sum() for logits in 0.5 * rng.normal(size=(2, 8)))
+    log_ratio = np.log(p / q)
+    variance = float(q @ np.square(log_ratio - q @ log_ratio))
+    lengths = [10, 80, 640, 5120]
+
+    def share(power: float, length: int) -> float:
+        ratio = np.exp(power * log_ratio)
+        return float(np.exp(length * (2 * np.log(q @ ratio) - np.log(q @ ratio**2))))
+
+    shares = {name: [share(length**-a, length) for length in lengths] for name, a in POWERS.items()}
+    checks = [
+        within("ESS / n over exp(-v), L^-1/2, 5,120 tokens", shares["L^-1/2"][-1] / math.exp(-variance), 0.98, 1.02),
+        within("ESS / n, 1/L, 5,120 tokens", shares["1/L"][-1], 0.99, 1.0),
+        at_most("ESS / n, weight 1, 5,120 tokens", shares["1"][-1], 1e-3),
+    ]
+    return {
+        "lengths": lengths,
+        "variance": variance,
+        "ess_share": shares,
+        "checks": [asdict(check) for check in checks],
+        "passed": all(check.passed for check in checks),
+    }
+
+
+POWERS = {"1": 0.0, "L^-1/2": 0.5, "1/L": 1.0}
+"""Exponents a of the weight L^-a."""
+
 
 def _one_block(name: str, world: World, beta: float = 2.0, kind: type[Draws] = Draws) -> Case:
     chooser = Chooser(world, world.tilts(beta), kind)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from research.theory.cases import bound, cases
+from research.theory.cases import bound, cases, sample_size
 from research.theory.decoder import Progress, count_all
 
 
@@ -19,9 +19,10 @@ def study(samples: int, seed: int, progress: Progress) -> dict[str, Any]:
     found = {
         "cases": [case.found() for case in cases(seed)],
         "bound": bound(seed),
+        "sample_size": sample_size(seed),
         "decoder": count_all(samples, seed, progress),
     }
-    parts = [*found["cases"], found["bound"], *found["decoder"]]
+    parts = [*found["cases"], found["bound"], found["sample_size"], *found["decoder"]]
     return {"seed": seed, "samples": samples, "passed": all(part["passed"] for part in parts), **found}
 
 
@@ -37,12 +38,16 @@ def table(found: dict[str, Any]) -> str:
         )
     (largest,) = found["bound"]["checks"]
     lines.append(f"bound on {found['bound']['models']} random models: largest KL / bound {largest['value']:.4f}")
+    shares = found["sample_size"]["ess_share"]
+    lengths = ", ".join(f"{length:,}" for length in found["sample_size"]["lengths"])
+    lines.append(f"ESS / n at {lengths} tokens a step, by the weight of the log-ratio:")
+    lines += [f"  {name:<8} {' '.join(f'{share:8.3g}' for share in found)}" for name, found in shares.items()]
     lines += ["", f"{'running decoder':<32} {'solves':>8} {'chi2':>8} {'degrees':>10} {'p-value':>8}"]
     for run in found["decoder"]:
         statistic = f"{run['statistic']:>8.1f} {run['degrees']:>10} {run['p_value']:>8.2g}"
         lines.append(f"{run['name']:<32} {run['samples']:>8} {statistic}")
     lines.append("")
-    for part in (*found["cases"], {"name": "bound", **found["bound"]}):
+    for part in (*found["cases"], *({"name": name, **found[name]} for name in ("bound", "sample_size"))):
         lines += [
             f"FAILED {part['name']}: {check['name']} is {check['value']:.6g}, wanted {check['wanted']}"
             for check in part["checks"]

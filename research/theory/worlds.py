@@ -109,20 +109,22 @@ def _softmax(logits: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Chooser:
-    """The choice of SPECS at every context of a world: a candidate's weight is `tilt * p / writer`.
+    """The choice of SPECS at every context of a world: a candidate's weight is `tilt * (p / writer)^w`.
 
     Attributes:
         tilts: exp(beta * reward) of every context, with the reward (raw or soft value) that the decoder uses.
         kind: `Draws`, or `PoissonDraws`.
+        power: w, the weight of the log-ratio in the score of a draft step; one number, or one for each step [S].
     """
 
     world: World
     tilts: Table
     kind: type[Draws] = Draws
+    power: float | Floats = 1.0
 
     def draft(self, context: Context) -> Draws:
         p, q = (self.world.law(model, context) for model in (self.world.target, self.world.draft))
-        return self.kind(q, self._ahead(self.tilts, context) * p / q)
+        return self.kind(q, self._ahead(self.tilts, context) * (p / q) ** self.power)
 
     def target(self, context: Context) -> Draws:
         return self.kind(self.world.law(self.world.target, context), self._ahead(self.tilts, context))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from research.theory.cases import bound, cases
+from research.theory.cases import bound, cases, sample_size
 from research.theory.decoder import runs
 
 ROOT = Path(__file__).parents[2]
@@ -24,6 +24,16 @@ def case_rows():
             f"| {case['name']} | {kl} | {case['tv'][at[1]]:.2g} | {case['slope_kl']:.3f} |"
             f" {case['slope_tv']:.3f} | {case['n2kl_over_half_variance']:.4f} | {floor} |"
         )
+
+
+TITLES = ("1, the whole step (`length_power=0`)", "`L^-1/2` (`length_power=0.5`)",
+          "`1/L`, the mean over tokens (`length_power=1`)")  # fmt: skip
+
+
+def sample_size_rows():
+    for title, shares in zip(TITLES, FOUND["sample_size"]["ess_share"].values(), strict=True):
+        cells = [f"{share:.2g}" if share < 1e-3 else f"{share:.3f}".replace("1.000", "1") for share in shares]
+        yield f"| {title} | {' | '.join(cells)} |"
 
 
 def run_rows():
@@ -54,6 +64,9 @@ def quoted():
         f"the floor is {by_name[perturbed]['floor']:.3f} nats,"
         f" {checks[perturbed, 'floor / its bound H (beta eps)^2 / 2']:.0%} of that bound",
         f"here {by_name['rewrite, 3 blocks of 4']['floor']:.3f} nats",
+        f"(8 candidates leave {by_name['draft, 32 steps, w = 0.5']['kl'][3]:.2g} nats at `w` = 0.5,"
+        f" but {by_name['draft, 32 steps, w = 2']['kl'][3]:.2g} nats at `w` = 2 on the same model)",
+        f"log-ratio under `q`, here {FOUND['sample_size']['variance']:.3f}",
         f"the draft wrote {switching['steps_by_draft'] / switching['steps']:.0%} of the steps",
         f"{1 - rewriting['steps'] / rewriting['proposals']:.0%} of the proposals were thrown away",
     }
@@ -61,7 +74,7 @@ def quoted():
 
 def test_the_page_quotes_the_record():
     table = [line for line in PAGE.splitlines() if line.startswith("| ")]
-    assert [row for row in (*case_rows(), *run_rows()) if row not in table] == []
+    assert [row for row in (*case_rows(), *sample_size_rows(), *run_rows()) if row not in table] == []
     assert [text for text in quoted() if text not in PAGE] == []
 
 
@@ -79,5 +92,7 @@ def test_the_current_code_reproduces_the_record():
             same = recorded[name] if recorded[name] is None or name == "name" else pytest.approx(recorded[name])
             assert found[name] == same, name
     assert bound(0)["checks"][0]["value"] == pytest.approx(FOUND["bound"]["checks"][0]["value"])
+    for name, shares in sample_size(0)["ess_share"].items():
+        assert shares == pytest.approx(FOUND["sample_size"]["ess_share"][name])
     for run, recorded in zip(runs(0), FOUND["decoder"], strict=True):
         assert run.exact.law(run.method.n).tolist() == pytest.approx(recorded["probabilities"])
