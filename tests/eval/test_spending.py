@@ -77,3 +77,19 @@ def test_a_given_beta_is_not_replaced_by_the_recorded_one():
     assert tau_for_share(found, 0.5, beta=2.0) != tau_for_share(found, 0.5, beta=20.0)
     with pytest.raises(InputError, match="beta is 0; give a number above 0"):
         tau_for_share(found, 0.5, beta=0)
+
+
+def test_options_are_checked_by_name_and_range():
+    found = solves(Specs(n=2, tau=0.4), range(3))
+    for options, message in (
+        ({"acept_weight": 1.0}, "did you mean 'accept_weight'"),
+        ({"tau": 0.1}, "tau_for_share has no option 'tau'"),
+        ({"length_power": 5.0}, "length_power is 5.0; give a number from 0 to 1"),
+        ({"accept_weight": -1.0}, "accept_weight is -1.0; give a number of at least 0"),
+        ({"switch_on": "tilted"}, "switch_on is 'tilted'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            tau_for_share(found, 0.5, **options)
+    unread = solves(Specs(n=2, tau=0.4, select_weight=0.0, accept_weight=0.0), range(3))
+    with pytest.raises(InputError, match="no log-probability of the target; give accept_weight 0"):
+        tau_for_share(unread, 0.5, accept_weight=1.0)

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from helpers import toy
@@ -17,8 +18,10 @@ from specs.config import Limits, SolveConfig
 from specs.core.keys import Key
 from specs.core.sampling import log_law
 from specs.decoding.stream import stream
+from specs.engines.local.tabular import TabularText
 from specs.methods.gsi import Gsi
 from specs.methods.specs_released import SpecsReleased
+from specs.methods.speculative import Step
 from specs.traces.codec import result_from
 from specs.traces.replay import ReplayEnd, replay
 from specs.traces.schema import json_text, result_json
@@ -265,9 +268,9 @@ def test_the_target_scores_at_temperature_1_and_the_draft_as_it_sampled():
 
 
 def _prefix(result, record):
-    """Tokens before a record of a solve that keeps every draft step."""
-    before = [one for one in result.steps if one.step_idx < record.step_idx and one.writer is Role.DRAFT]
-    return tuple(token for one in before for token in one.candidates[one.kept[-1]].token_ids)
+    """Tokens before a record: of each earlier step, what the last round at this step continues with."""
+    last = {one.step_idx: one for one in result.steps if one.step_idx < record.step_idx}
+    return tuple(token for _, one in sorted(last.items()) for token in one.candidates[one.kept[-1]].token_ids)
 
 
 def _terms(seed, before, candidate, law):
@@ -382,3 +385,115 @@ def test_a_trace_outlasts_a_file_and_is_replayed():
         assert again.steps == result.steps
         assert replay(again).ended is ReplayEnd.COMPLETE
         assert replay(again, ratio_law="sampling").ended is ReplayEnd.NO_LOG_P
+
+
+LAW = SamplingParams(0.7, 1.0, StepPolicy(max_tokens=5))
+FEW = toy.models(toy.table(1, end=-2.0), toy.table(2, end=-2.0))
+
+
+def solved(seed, models=FEW, limits=Limits(max_steps=9), **options):  # noqa: B008
+    policy = SpecsReleased(**{"n": 4, "beta": 4.0, "threshold": 2.0, "switch_back": 0.5, "rounds": 8, **options})
+    return stream("q", models, SolveConfig(policy, LAW, limits, seed=seed)).result
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rounds": 2},
+        {"last_round": "step"},
+        {"ratio_law": "sampling"},
+        {"ratio": "sum"},
+        {"ratio": "sum", "ratio_law": "sampling"},
+        {"end_ratio": "exact"},
+        {"answer": "first-n"},
+        {"beta": 1.0},
+        {"switch_back": 0.9},
+        {"duplicates": "all"},
+        {"target_choice": "first"},
+    ],
+    ids=str,
+)
+def test_a_complete_replay_is_the_solve_with_these_options(change):
+    """Other delimiters, another law, and another answer from the pool: what the record lacks ends the replay."""
+    outcomes = set()
+    for seed in range(30):
+        found = replay(solved(seed), **change)
+        outcomes.add(found.ended)
+        if found.ended is ReplayEnd.COMPLETE:
+            other = solved(seed, **change)
+            assert [(r.writer, r.kept) for r in other.steps] == [(r.writer, r.kept) for r in solved(seed).steps]
+            assert (other.text, other.finish_reason) == (solved(seed).text, solved(seed).finish_reason)
+    assert outcomes != {ReplayEnd.COMPLETE}
+
+
+def boxed_models():
+    """Models that often write a box and go on, and seldom end their text."""
+    text = TabularText(["a", "b", "\\boxed{1}", "\n\n", ""], end_id=4)
+
+    def table(seed):
+        usual = toy.table(seed, end=-9.0)
+        return lambda ids: np.add(usual(ids), [0.0, 0.0, 1.0, 2.0, 0.0])
+
+    return toy.models(table(1), table(2), text=text)
+
+
+def test_a_step_with_an_answer_goes_on_within_the_limits_of_the_solve():
+    """Only finished candidates are answers; the limits hold all the same, and then the pool has the answer."""
+    options = {"n": 2, "threshold": -100.0, "switch_back": 0.3, "rounds": 30}
+    went_on = 0
+    for seed in range(20):
+        for limits in (Limits(max_steps=4), Limits(max_steps=30, max_tokens=20)):
+            result = solved(seed, boxed_models(), limits, **options)
+            assert result.error is None
+            assert max(record.step_idx for record in result.steps) < limits.max_steps
+            assert sum(len(r.candidates[r.kept[-1]].token_ids) for r in result.steps if r.kept) <= 4 * limits.max_tokens
+            went_on += any("boxed" in c.text for record in result.steps[:-1] for c in record.candidates)
+    assert went_on > 10
+
+
+def test_a_cancelled_solve_answers_from_the_pool():
+    checked = 0
+    for seed in range(30):
+        running = stream("q", FEW, SolveConfig(SpecsReleased(4, 4.0, 2.0, 0.5, rounds=8), LAW, Limits(), seed=seed))
+        seen = []
+        for record in running:
+            seen.append(record)
+            if len(seen) == 2:
+                running.cancel()
+        if running.result.finish_reason is not Finish.CANCELLED:
+            continue
+        pool = [
+            (record.decision.scores[idx], record.candidates[idx])
+            for record in seen
+            for idx in record.kept or ()
+            if record.candidates[idx].end is not End.DELIMITER
+        ]
+        if pool:
+            checked += 1
+            best = max(score for score, _ in pool)
+            assert running.result.accepted[-1].step in [c for score, c in pool if score == best]
+    assert checked > 5
+
+
+def test_a_round_without_a_step_is_handed_out_as_such():
+    """Not accepted, though some of its candidates are set aside; the final record tells which one is the answer."""
+    found = 0
+    for seed in range(20):
+        running = stream("q", FEW, SolveConfig(SpecsReleased(4, 4.0, 2.0, 0.5, rounds=8), LAW, Limits(), seed=seed))
+        handed = list(running)
+        for record, final in zip(handed, running.result.steps, strict=True):
+            assert record.accepted == (record.decision.chosen is not None)
+            found += final.accepted and not record.accepted
+        assert "".join(record.step.text for record in running.result.accepted) == running.result.text
+    assert found > 5
+
+
+def test_a_step_that_the_target_cannot_read_never_passes():
+    """Also behind end-of-text, where the token before the step takes part in the mean."""
+    before = Candidate((1,), "t\n\n", End.DELIMITER, reward=0.9, log_p_by_token=(-0.5,))
+    unread = Candidate((7, 8), "x", End.END_OF_TEXT, -math.inf, -1.0, 0.99, log_p_by_token=(-math.inf,))
+    step = Step(Trace("q").extend(before, Role.TARGET), Role.DRAFT, LAW, Key.from_seed(0))
+    assert SpecsReleased(1).score(step, unread) == -math.inf
+    outside = Candidate((1, 2), "x\n\n", End.DELIMITER, -math.inf, -1.0, 0.99, log_p_by_token=(-0.1, -math.inf))
+    assert SpecsReleased(1, ratio_law="sampling").score(step, outside) == -math.inf
+    assert SpecsReleased(1).score(step, outside) == pytest.approx(9.9 - 0.1 + 0.5)

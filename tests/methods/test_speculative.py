@@ -145,6 +145,12 @@ def test_after_a_reward_of_0_any_step_is_good_enough():
     assert BY_REWARD.good_enough(step, 0.0, 0.99)
 
 
+def test_an_impossible_step_has_no_merit_whatever_came_before():
+    step, rule = Candidate((1,), "a", End.DELIMITER, -math.inf, -1.0, 0.5), AcceptRule("step", 1.0, 20.0)
+    assert rule.merit(step, 0.0) == rule.merit(step, 0.5) == -math.inf
+    assert not rule.good_enough(step, 0.5, 0.0)
+
+
 @pytest.mark.parametrize("tau", [0.0, 0.3, 1.0])
 def test_a_merit_equal_to_tau_is_good_enough(tau):
     assert BY_REWARD.good_enough(Candidate((1,), "a", End.DELIMITER, reward=tau), 1.0, tau)

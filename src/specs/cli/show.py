@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import TextIO
 
@@ -19,6 +20,8 @@ class Screen:
         self._stream = stream
         self._colour = stream.isatty() and "NO_COLOR" not in os.environ
         self._candidates = candidates
+        self._set_aside = False
+        """Whether the answer may be a solution that was shown only as set aside."""
 
     def line(self, text: str = "") -> None:
         print(text, file=self._stream, flush=True)
@@ -33,10 +36,12 @@ class Screen:
 
     def step(self, record: StepRecord) -> None:
         chosen = record.step
-        text = "(no candidate had support)" if chosen is None else " ".join(readable(chosen.text).split())
-        if not record.accepted:
+        text = _without_choice(record) if chosen is None else " ".join(readable(chosen.text).split())
+        if record.kept is not None and chosen is None:
+            self._set_aside = True
+        elif not record.accepted:
             text += "   [thrown away]"
-        if record.kept is not None and len(record.kept) > 1:
+        if chosen is not None and record.kept is not None and len(record.kept) > 1:
             text += f"   [leads {len(record.kept)} traces]"
         reward = "   -  " if chosen is None or chosen.reward is None else f"{chosen.reward:6.3f}"
         scored = chosen is not None and record.writer is Role.DRAFT and chosen.log_p is not None
@@ -82,7 +87,8 @@ class Screen:
         self.line(self._paint(f"answer   {result.answer if result.answer is not None else '(none)'}", "bold"))
         if right not in (None, result.answer):
             self.line(f"right    {right} is the right answer: the bundled models make mistakes")
-        if any(len(record.kept or ()) > 1 for record in accepted):  # not all leaders shown are part of the trace
+        # Not all steps shown are part of the trace.
+        if self._set_aside or any(len(record.kept or ()) > 1 for record in accepted):
             self.line("trace    " + " ".join(result.text.split()))
         self.line(f"finish   {result.finish_reason}" + (f": {result.error}" if result.error else ""))
         first = (
@@ -108,6 +114,14 @@ class Screen:
             self.line(
                 "note     draft and target read each other's text (different vocabularies): log-ratios are inexact"
             )
+
+
+def _without_choice(record: StepRecord) -> str:
+    """Why no candidate of a step was chosen."""
+    if record.kept is not None:
+        return f"({len(record.kept)} finished, set aside)"
+    passed = any(math.isfinite(score) for score in record.decision.scores)
+    return "(no candidate passed the threshold)" if passed else "(no candidate had support)"
 
 
 def _tokens(use: Usage) -> str:

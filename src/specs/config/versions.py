@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from specs.config.solve_config import SETTINGS_VERSION, Limits
 from specs.errors import InputError
 from specs.types import SamplingParams
-from specs.types.checks import shown
+from specs.types.checks import check_value, shown
 
 
 def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -23,21 +23,30 @@ def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         raise InputError(f"its settings have version {shown(version)}, which is newer than this specs; update specs")
     found = _nested(settings) if version == 1 else dict(settings)
     if version < 3 and isinstance(found.get("method"), dict):
-        found["method"] = current_options(cast(dict[str, Any], found["method"]))
+        method = current_options(cast(dict[str, Any], found["method"]))
+        found["method"] = {**method, **({"length_power": 0.0, "verify": "all"} if "select_weight" in method else {})}
     return found | {"version": SETTINGS_VERSION}
 
 
 def current_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a method; `score` and `switch_on="tilted"` of `specs` become the weights of the log-ratio."""
+    """The options of a method; `score` and `switch_on="tilted"` of `specs` become the weights of the log-ratio.
+
+    Options without weights are those of an earlier version if they have `score` or `switch_on`. Its defaults were
+    `tilted` for both, and `switch_on` without `tilted` left the log-ratio out of the comparison with tau.
+
+    Raises:
+        InputError: `score` is neither `tilted` nor `raw`.
+    """
     found = dict(options)
-    if "score" not in found:
+    if not found.keys() & {"score", "switch_on"} or found.keys() & {"select_weight", "accept_weight"}:
         return found
-    scored = found.pop("score") != "raw"
-    tilted = found.get("switch_on") == "tilted"
+    score = check_value("score", found.pop("score", "tilted"), cast(Any, Literal["tilted", "raw"]))
+    tilted = found.get("switch_on", "tilted") == "tilted"
     if tilted:
         found["switch_on"] = "step"
-    weights = {"select_weight": float(scored), "accept_weight": float(scored and tilted)}
-    return {**found, **weights, "length_power": 0.0, "verify": "all"}
+    if score == "raw":
+        found.pop("hopeless", None)  # had no effect
+    return {**found, "select_weight": float(score == "tilted"), "accept_weight": float(score == "tilted" and tilted)}
 
 
 def _nested(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,8 +6,9 @@ it is sent the results of the calls. `specs.decoding.stream` decides how to run 
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -19,7 +20,7 @@ from specs.core.text import readable
 from specs.core.votes import boxed
 from specs.decoding.accounting import Ledger
 from specs.decoding.clock import Call, Done, SolveClock, now, writing_phase
-from specs.decoding.limits import finish_of
+from specs.decoding.limits import finish_of, reasons
 from specs.decoding.prefetch import Prefetch
 from specs.decoding.recording import Recording, Taken
 from specs.decoding.sampling_plan import SamplingPlan
@@ -71,7 +72,7 @@ class Solve:
         self.verification = Verification(self.sessions, self.clock, config.sampling.steps.delimiter)
         self.recording = recording = Recording(self.clock)
         trace = Trace(self.question)
-        complete: list[Trace] = []
+        complete: list[tuple[float, Trace]] = []
         """Traces of a search that ended with an answer or end-of-text."""
         error: str | None = None
         reply: Any = None
@@ -94,16 +95,15 @@ class Solve:
                             self.clock.stands()
                         yield from self._hand_out(record)
                     case Branch():
-                        taken = recording.take(None)
-                        record = self._recorded(taken, request.decision, kept=request.kept)
+                        taken, chosen, finished = recording.take(None), request.decision.chosen, request.finished
+                        record = self._recorded(taken, request.decision, chosen is not None, request.kept)
                         grown = {k: taken.grown(k) for k in request.kept}
-                        if request.decision.chosen is not None:
-                            trace = grown[request.decision.chosen]
-                        if all(len(one.kept or (0,)) == 1 for one in recording.records):
-                            self.clock.stands()
-                        reply = tuple(finish_of(one, config.limits) for one in grown.values())
-                        pairs = zip(grown.values(), reply, strict=True)
-                        complete += [one for one, end in pairs if end in (Finish.ANSWER, Finish.END_OF_TEXT)]
+                        if chosen is not None:
+                            trace = grown[chosen]
+                            if all(len(one.kept or (0,)) == 1 for one in recording.records):
+                                self.clock.stands()
+                        reply = reasons(grown, config.limits, finished)
+                        complete += _complete(grown, reply, finished)
                         yield from self._hand_out(record)
                     case Score():
                         reply = yield from self._score(request)
@@ -114,7 +114,7 @@ class Solve:
         except Stopped as stop:
             finish = stop.reason
             if complete:  # prefer a finished trace to the one that was cut off
-                trace = max(complete, key=lambda one: one.steps[-1].reward or 0.0)
+                trace = max(complete, key=lambda pair: pair[0])[1]
         except (SpecsError, MemoryError) as failure:
             finish, error = Finish.ERROR, " ".join(str(failure).split()) or "out of memory"
         finally:
@@ -236,7 +236,7 @@ class Solve:
             usage=usage,
             flops=sum(2.0 * models[role].parameters * use.processed for role, use in usage.items()),
             latency_s=self.clock.elapsed_s(),
-            time_to_first_step_s=self.clock.first_step_s,
+            time_to_first_step_s=self.clock.first_step_s if any(r.accepted for r in self.recording.records) else None,
             seed=self.config.seed,
             models={role: model.name for role, model in models.items()},
             prompt_token_ids=dict(self.prompts),
@@ -246,6 +246,17 @@ class Solve:
             error=error,
             chat=self.chat,
         )
+
+
+def _complete(
+    grown: Mapping[int, Trace], reasons: Sequence[Finish | None], finished: Mapping[int, float] | None
+) -> list[tuple[float, Trace]]:
+    """The finished ones of the traces that a branch keeps, with scores: the best is the result of a stopped solve."""
+    if finished is not None:
+        return [(-math.inf if math.isnan(score) else score, grown[k]) for k, score in finished.items()]
+    ended = (Finish.ANSWER, Finish.END_OF_TEXT)
+    pairs = zip(grown.values(), reasons, strict=True)
+    return [(trace.steps[-1].reward or 0.0, trace) for trace, reason in pairs if reason in ended]
 
 
 def _ended(sample: Sample, sampling: SamplingParams) -> End:

@@ -75,7 +75,8 @@ class Recording:
             if chosen is None:
                 self.records[record_idx] = replace(record, accepted=False)
             else:
-                self.records[record_idx] = replace(record, decision=replace(record.decision, chosen=chosen))
+                decision = replace(record.decision, chosen=chosen)
+                self.records[record_idx] = replace(record, accepted=True, decision=decision)
 
     def _parents(self, traces: Sequence[Trace], n: int) -> tuple[int, ...]:
         """For each candidate the index of its predecessor among the candidates of all records of the previous step."""

@@ -15,7 +15,7 @@ from typing import Any
 from specs.errors import InputError
 from specs.methods.accept import AcceptRule, SwitchOn
 from specs.types import Result, Role
-from specs.types.checks import ANY, NOT_NEGATIVE, POSITIVE, OptionValue, check_value
+from specs.types.checks import ANY, POSITIVE, UNIT, OptionValue, at_least, check_names, check_value
 
 
 def tau_for_share(results: Iterable[Result], target_share: float, **options: OptionValue) -> float:
@@ -41,11 +41,14 @@ def tau_for_share(results: Iterable[Result], target_share: float, **options: Opt
 def _merits(result: Result, options: dict[str, Any]) -> Iterator[float]:
     """The merit of each chosen draft step."""
     rule = _rule_of({**result.settings["method"], **options})
+    check_names("tau_for_share has no option", options, MERIT_OPTIONS)
     before: float | None = 1.0
     for record in result.steps:
         step = record.step
         reward = None if step is None else step.reward
         if step is not None and record.writer is Role.DRAFT and reward is not None and before is not None:
+            if rule.weight and step.log_p is None:
+                raise InputError("a solve has no log-probability of the target; give accept_weight 0, or other solves")
             yield rule.merit(step, before)
         if rule.switch_on == "step" and record.accepted:
             before = reward
@@ -53,12 +56,13 @@ def _merits(result: Result, options: dict[str, Any]) -> Iterator[float]:
 
 def _rule_of(options: dict[str, Any]) -> AcceptRule:
     """The rule of a method with these options; methods other than `specs` go by the reward alone."""
-    found = {name: options[name] for name in _KINDS if name in options}
-    weight = found.pop("accept_weight", 0.0)
+    given = {name: options[name] for name in MERIT_OPTIONS if name in options}
+    found: dict[str, Any] = {"accept_weight": 0.0, **given}
+    weighs = found["accept_weight"] != 0
+    ranges = {"accept_weight": at_least(0), "beta": POSITIVE if weighs else ANY, "length_power": UNIT}
     for name, value in found.items():
-        check_value(name, value, _KINDS[name], POSITIVE if name == "beta" and weight else ANY)
-    return AcceptRule(weight=check_value("accept_weight", weight, float, NOT_NEGATIVE), **found)
+        found[name] = check_value(name, value, SwitchOn if name == "switch_on" else float, ranges.get(name, ANY))
+    return AcceptRule(weight=found.pop("accept_weight"), **found)
 
 
 MERIT_OPTIONS = ("switch_on", "accept_weight", "beta", "length_power")
-_KINDS: dict[str, Any] = dict(zip(MERIT_OPTIONS, (SwitchOn, float, float, float), strict=True))

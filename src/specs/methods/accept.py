@@ -48,7 +48,8 @@ class AcceptRule:
     def merit(self, step: Candidate, before: float) -> float:
         """The merit of a step that has a reward: the largest `tau` for which it is good enough."""
         assert step.reward is not None
-        return (step.reward / before if before > 0 else math.inf) + self._evidence(step)
+        evidence = self._evidence(step)
+        return evidence if evidence == -math.inf else (step.reward / before if before > 0 else math.inf) + evidence
 
     def _evidence(self, step: Candidate) -> float:
         """What the log-ratio of a step adds to its merit."""

@@ -106,6 +106,10 @@ class Specs(Policy):
         )
         if self.accept_weight and self.beta == 0:
             raise InputError("beta is 0, but accept_weight counts in units of 1 / beta; give accept_weight 0")
+        if self.hopeless is not None and self.select_weight == 0:
+            raise InputError(
+                "hopeless leaves candidates out by their scores; give select_weight above 0, or leave it out"
+            )
         if self.verify == "drawn" and self.select_weight:
             raise InputError(
                 f"verify is 'drawn', but the draw needs every candidate's log-ratio as select_weight is "
@@ -126,7 +130,7 @@ class Specs(Policy):
     @property
     def scored(self) -> bool:
         """Whether the target gives log-probabilities of draft candidates."""
-        return self.select_weight > 0 or self.accept_weight > 0
+        return self.select_weight > 0 or (self.accept_weight > 0 and self.draft_share is None)
 
     @property
     def rule(self) -> AcceptRule:
@@ -181,7 +185,7 @@ class Specs(Policy):
 
     def _hopeless(self) -> Callable[[tuple[Candidate, ...]], frozenset[int]] | None:
         """Which candidates the target need not score."""
-        if self.hopeless is None or not self.scored or self.verify == "drawn":
+        if self.hopeless is None:
             return None
         return partial(hopeless, margin=self.hopeless, beta=self.beta, reward_as=self.reward_as)
 

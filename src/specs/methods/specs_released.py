@@ -48,7 +48,7 @@ class SpecsReleased(Policy):
         ratio: `mean`: log p and log q are means over the step's tokens; `sum`: the log-ratio of the whole step.
         ratio_law: log p at `temperature-1`, or under the law of `sampling`, which log q always is.
         end_ratio: `shifted`: behind end-of-text, the mean of log p takes in the token before the step and leaves out
-            end-of-text; `exact`: it is over the step's own tokens.
+            end-of-text; `exact`: it is over the step's own tokens. Not for `sum`.
         filter: whether candidates must pass the threshold `before` the draw, or the drawn one `after` it.
         softmax_temperature: divides scores in the draw; None for the sampling temperature.
         target_choice: among target candidates the `last` or `first` of the highest reward, or `soft`: one drawn
@@ -144,6 +144,9 @@ class SpecsReleased(Policy):
         if self.ratio == "sum" or candidate.log_p_by_token is None or candidate.log_q is None:
             return log_ratio(candidate)
         read = candidate.log_p_by_token
+        # At temperature 1 the mean leaves out tokens that the target lacks, unless it can read none of the step.
+        if -math.inf in read and (self.ratio_law == "sampling" or not any(map(math.isfinite, read))):
+            return -math.inf
         if self.end_ratio == "shifted" and candidate.end is End.END_OF_TEXT:
             before = (trace.steps[-1].log_p_by_token or ()) if trace.steps else ()
             read = (*before[-1:], *read[:-1])
@@ -205,4 +208,6 @@ class _ReleasedPool(Pool):
 
 def is_finished(candidate: Candidate) -> bool:
     """Whether nothing can follow a candidate: end-of-text, the length cap, a full context, or no text at all."""
-    return candidate.end in (End.END_OF_TEXT, End.CAP, End.CONTEXT) or not candidate.text
+    if candidate.end is End.CUT:
+        return False
+    return candidate.end is not End.DELIMITER or not candidate.text

@@ -197,13 +197,13 @@ def _decided(
     kept = (*scores, *([decision.chosen] if keep and decision.chosen is not None else ()))
     if not kept:
         return (yield Accept(decision, keep=False))
-    reasons: tuple[Finish | None, ...] = yield Branch(decision if keep else replace(decision, chosen=None), kept)
+    branch = Branch(decision if keep else replace(decision, chosen=None), kept, scores)
+    reasons: tuple[Finish | None, ...] = yield branch
     for candidate_idx, reason in zip(scores, reasons, strict=False):
         solution = step.trace.extend(proposal.candidates[candidate_idx], step.writer)
         # No reason of the solve's own: the step is as long as steps may be.
         pool.solutions.append(Finished(solution, scores[candidate_idx], reason or Finish.MAX_TOKENS))
-    # With a pool, an unfinished candidate ends the solve only where that has no room for more.
-    return reasons[-1] if len(kept) > len(scores) and reasons[-1] not in (Finish.ANSWER, Finish.END_OF_TEXT) else None
+    return reasons[-1] if len(kept) > len(scores) else None
 
 
 def _proposed(

@@ -10,13 +10,14 @@ replay ends when the method asks for something that was never sampled.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from specs.config import Limits
 from specs.core.keys import Key
-from specs.decoding.limits import finish_of
+from specs.decoding.limits import finish_of, reasons
 from specs.errors import InputError
 from specs.methods import Method, settings_of
 from specs.methods.registry import make, options_of
@@ -36,6 +37,7 @@ from specs.types import (
     SelectTrace,
     StepPolicy,
     StepRecord,
+    Trace,
 )
 from specs.types.checks import OptionValue
 
@@ -86,7 +88,10 @@ def replay(result: Result, **options: OptionValue) -> Replay:
     Raises:
         InputError: the method or an option does not exist, or the recorded settings are invalid.
     """
-    return _Replayer(result, *_settings_of_record(result, options)).run()
+    recorded, method, sampling, limits = _settings_of_record(result, options)
+    own = _Replayer(result, recorded, sampling, limits)
+    own.run()
+    return _Replayer(result, method, sampling, limits, own.requests).run()
 
 
 class _Diverged(Exception):
@@ -99,8 +104,22 @@ class _Diverged(Exception):
 class _Replayer:
     """Runs a method and answers its requests from a record."""
 
-    def __init__(self, result: Result, method: Method, sampling: SamplingParams, limits: Limits) -> None:
+    def __init__(
+        self,
+        result: Result,
+        method: Method,
+        sampling: SamplingParams,
+        limits: Limits,
+        recorded: Sequence[Propose] = (),
+    ) -> None:
+        """`recorded`: the proposals that the recorded method asked for, as far as they are known."""
         self.result, self.method, self.sampling, self.limits = result, method, sampling, limits
+        self.recorded = recorded
+        self.requests: list[Propose] = []
+        """The proposals that this method has asked for."""
+        self.unscored: frozenset[int] = frozenset()
+        """Candidates of the last proposal whose `log_p` stands for "not scored" (`Propose.hopeless`)."""
+        self.selected: Trace | None = None
         self.decisions: list[Decision] = []
         self.open: list[tuple[Proposal, Propose, StepRecord]] = []
         """Proposals that the method has received and not yet decided on."""
@@ -129,10 +148,13 @@ class _Replayer:
                     case Branch():
                         reply = self._branch(request)
                     case SelectTrace():
-                        reply = None
+                        self.selected, reply = request.trace, None
         except StopIteration as stop:
             same = self.done == len(self.result.steps) and stop.value is self.result.finish_reason
             ended = ReplayEnd.COMPLETE if same else ReplayEnd.PROPOSAL
+            text = [token for record in self.result.accepted if record.step for token in record.step.token_ids]
+            if same and self.selected is not None and list(self.selected.token_ids) != text:
+                ended = ReplayEnd.CANDIDATE
         except _Diverged as diverged:
             steps.close()
             ended = diverged.ended
@@ -143,23 +165,27 @@ class _Replayer:
         if place == len(self.result.steps):
             raise _Diverged(ReplayEnd.CUT)
         record = self.result.steps[place]
-        if missing := self._missing(request, record):
+        was = self.recorded[place] if place < len(self.recorded) else None
+        if missing := self._missing(request, record, was):
             raise _Diverged(missing)
+        self.requests.append(request)
         each = len(record.candidates) // len(request.traces)
         drawn = [c for candidate_idx, c in enumerate(record.candidates) if candidate_idx % each < request.n]
         proposal = Proposal(tuple(_visible_to_method(candidate, request) for candidate in drawn))
         self.open.append((proposal, request, record))
         return proposal
 
-    def _missing(self, request: Propose, record: StepRecord) -> ReplayEnd | None:
-        """Why the record cannot answer a request; None if it can."""
+    def _missing(self, request: Propose, record: StepRecord, was: Propose | None) -> ReplayEnd | None:
+        """Why the record, of the request `was`, cannot answer a request; None if it can."""
         first = next((c for c in record.candidates if c.end is not End.CUT), record.candidates[0])
         if request.writer is not record.writer:
             return ReplayEnd.WRITER
         if len(request.trace.steps) != record.step_idx:
             return ReplayEnd.PROPOSAL
-        own, recorded = settings_of(self.method), self.result.settings["method"]
+        if was is not None and (request.sampling.steps, request.whole) != (was.sampling.steps, was.whole):
+            return ReplayEnd.PROPOSAL
         if len(request.traces) > 1:
+            own, recorded = settings_of(self.method), self.result.settings["method"]
             if any(own.get(name) != recorded.get(name) for name in ("n", "width")):
                 return ReplayEnd.TRACES
             if len(request.traces) * request.n != len(record.candidates):
@@ -170,7 +196,14 @@ class _Replayer:
             return ReplayEnd.NO_REWARD
         if Role.TARGET in request.verify and any(c.log_p is None for c in record.candidates if c.end is not End.CUT):
             return ReplayEnd.NO_LOG_P
-        if request.by_token and (first.log_p_by_token is None or own["ratio_law"] != recorded.get("ratio_law")):
+        if request.by_token and first.log_p_by_token is None:
+            return ReplayEnd.NO_LOG_P
+        reads = Role.TARGET in request.verify or request.by_token or request.score_later
+        if was is not None and reads and _law(request) != _law(was):
+            return ReplayEnd.NO_LOG_P
+        self.unscored = was.hopeless(record.candidates) if was is not None and was.hopeless else frozenset[int]()
+        unread = request.hopeless(record.candidates) if request.hopeless else frozenset[int]()
+        if Role.TARGET in request.verify and any(idx < request.n for idx in self.unscored - unread):
             return ReplayEnd.NO_LOG_P
         return None
 
@@ -178,7 +211,7 @@ class _Replayer:
         proposal, request, record = self.open[-1]
         owners = [idx if c.duplicates_of is None else c.duplicates_of for idx, c in enumerate(proposal.candidates)]
         read = {owners[idx] for idx in score.candidates}
-        if any(record.candidates[idx].log_p is None for idx in read):
+        if any(record.candidates[idx].log_p is None or idx in self.unscored for idx in read):
             raise _Diverged(ReplayEnd.NO_LOG_P)
         proposal = Proposal(
             tuple(
@@ -209,11 +242,11 @@ class _Replayer:
         if branch.kept != record.kept:
             raise _Diverged(ReplayEnd.CANDIDATE)
         self.done += 1
-        traces = [
-            request.traces[candidate_idx // request.n].extend(proposal.candidates[candidate_idx], request.writer)
-            for candidate_idx in branch.kept
-        ]
-        return tuple(finish_of(trace, self.limits) for trace in traces)
+        grown = {
+            idx: request.traces[idx // request.n].extend(proposal.candidates[idx], request.writer)
+            for idx in branch.kept
+        }
+        return reasons(grown, self.limits, branch.finished)
 
     def _take(self, proposal: Proposal | None) -> tuple[Proposal, Propose, StepRecord]:
         idx = next((open_idx for open_idx, (opened, *_) in enumerate(self.open) if opened is proposal), -1)
@@ -228,12 +261,18 @@ def _visible_to_method(candidate: Candidate, request: Propose) -> Candidate:
     return replace(candidate, reward=reward, log_p=candidate.log_p if scored else None, log_p_by_token=by_token)
 
 
+def _law(request: Propose) -> tuple[float, float]:
+    """Temperature and top_p of the target's log-probabilities."""
+    law = request.score_law or request.sampling
+    return law.temperature, law.top_p
+
+
 def _asks_rewards(request: Propose) -> bool:
     return Role.PRM in request.verify or request.judge is not None
 
 
-def _settings_of_record(result: Result, options: dict[str, Any]) -> tuple[Method, SamplingParams, Limits]:
-    """The method, law and limits of a record, with `options` replacing the method's own."""
+def _settings_of_record(result: Result, options: dict[str, Any]) -> tuple[Method, Method, SamplingParams, Limits]:
+    """The method of a record, the same with `options` in place of its own, and the record's law and limits."""
     names = options_of(result.method)
     given = {name: value for name, value in options.items() if value is not None}
     settings = result.settings
@@ -245,7 +284,7 @@ def _settings_of_record(result: Result, options: dict[str, Any]) -> tuple[Method
         if lost := [name for name in needed if name not in settings[owner]]:
             raise InputError(f"settings: no {lost[0]!r}; give a whole trace, as 'specs solve --trace' writes it")
     try:
-        make(result.method, **recorded)
+        method = make(result.method, **recorded)
         sampling = SamplingParams(**settings["sampling"], steps=StepPolicy(**settings["steps"]))
         recorded_limits: dict[str, Any] = {**settings["limits"], "deadline_s": None}
         limits = Limits(**recorded_limits)
@@ -253,4 +292,4 @@ def _settings_of_record(result: Result, options: dict[str, Any]) -> tuple[Method
         raise InputError(f"settings: {error}; give a whole trace, as 'specs solve --trace' writes it") from None
     except InputError as error:
         raise InputError(f"settings: {error}") from None
-    return make(result.method, **{**recorded, **given}), sampling, limits
+    return method, make(result.method, **{**recorded, **given}), sampling, limits

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from specs.types.enums import Role
@@ -127,10 +127,14 @@ class Branch:
     Attributes:
         decision: its `chosen` is the leading candidate for now, one of `kept`; None where the trace so far still leads.
         kept: indices of different candidates, at least one.
+        finished: those of `kept` that are finished solutions, with the scores by which the best one is the result if
+            the solve is stopped. The others may continue after an answer. None if an answer or end-of-text finishes a
+            trace, and its last reward is its score.
     """
 
     decision: Decision
     kept: tuple[int, ...]
+    finished: Mapping[int, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
