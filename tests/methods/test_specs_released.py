@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from helpers import toy
 from helpers.rows import check_same_steps
 from specs import api
 from specs.bundled.problems import generate
+from specs.cli.show import Screen
 from specs.config import Limits, SolveConfig
 from specs.core.keys import Key
 from specs.core.sampling import log_law
@@ -497,3 +499,21 @@ def test_a_step_that_the_target_cannot_read_never_passes():
     outside = Candidate((1, 2), "x\n\n", End.DELIMITER, -math.inf, -1.0, 0.99, log_p_by_token=(-0.1, -math.inf))
     assert SpecsReleased(1, ratio_law="sampling").score(step, outside) == -math.inf
     assert SpecsReleased(1).score(step, outside) == pytest.approx(9.9 - 0.1 + 0.5)
+
+
+def test_the_screen_says_what_was_set_aside_and_shows_the_answer_whole():
+    shown = 0
+    for seed in range(10):
+        out = io.StringIO()
+        screen = Screen(out, candidates=False)
+        running = stream("q", FEW, SolveConfig(SpecsReleased(4, 4.0, 2.0, 0.5, rounds=8), LAW, Limits(), seed=seed))
+        handed = list(running)
+        for record in handed:
+            screen.step(record)
+        screen.result(running.result)
+        for record, line in zip(handed, out.getvalue().splitlines(), strict=False):
+            if record.decision.chosen is None and record.kept:
+                assert line.endswith(f"({len(record.kept)} finished, set aside)")
+                shown += 1
+        assert f"trace    {' '.join(running.result.text.split())}\n" in out.getvalue()
+    assert shown > 3

@@ -209,8 +209,9 @@ async function follow(solve, chosen) {
 
 /** A step as screen readers announce it. */
 function heard(step) {
-  const text = step.text?.trim() ?? "no candidate had support";
-  return `Step ${step.step_idx + 1} by the ${step.writer}${step.accepted ? "" : ", thrown away"}: ${text}`;
+  const aside = setAside(step);
+  const text = step.text?.trim() ?? aside ?? "no candidate was chosen";
+  return `Step ${step.step_idx + 1} by the ${step.writer}${step.accepted || aside ? "" : ", thrown away"}: ${text}`;
 }
 
 /** Call `act`; if the server wants an API key, ask the user for one and call it again. */

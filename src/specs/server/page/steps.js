@@ -2,7 +2,9 @@
 
 /** A table body. `scale`: the log-ratio that fills half a cell; `open`: whether all numbers are shown. */
 function body(step, scale, open, toggle) {
-  const kept = step.kept && step.kept.length > 1 ? `leads ${step.kept.length} traces` : null;
+  const aside = setAside(step);
+  const kept = aside || (step.kept?.length > 1 ? `leads ${step.kept.length} traces` : null);
+  const fate = step.accepted || aside ? null : "thrown away";
   const n = step.candidates.length;
   const groups = distinct(step);
   const facts = [
@@ -11,7 +13,7 @@ function body(step, scale, open, toggle) {
     number(step.ess) === null ? null : `effective ${fixed(step.ess, 1)}`,
     kept,
   ].filter(Boolean);
-  const name = `Step ${step.step_idx + 1}, ${step.writer}${step.accepted ? "" : ", thrown away"}`;
+  const name = [`Step ${step.step_idx + 1}`, step.writer, fate].filter(Boolean).join(", ");
   const head = h(
     "tr",
     { role: "row", class: "head" },
@@ -24,7 +26,7 @@ function body(step, scale, open, toggle) {
         h("b", {}, step.step_idx + 1),
       ),
       h("span", { class: step.writer }, step.writer),
-      step.accepted ? null : h("span", { class: "fate" }, "thrown away"),
+      fate && h("span", { class: "fate" }, fate),
       h("span", { class: "facts" }, facts.join(" · ")),
     ),
   );

@@ -55,6 +55,11 @@ function checked(trace, where) {
   return trace;
 }
 
+/** What a round without a chosen candidate set aside ("2 finished"); null where there is a choice or nothing of that. */
+function setAside(step) {
+  return step.chosen === null && step.kept?.length ? `${step.kept.length} finished, set aside` : null;
+}
+
 /**
  * The distinct candidates of a step: [{ lead, idxs, probability, chosen, kept }], the chosen one first, then by
  * probability. Candidates with the same tokens are one entry; their probabilities are added.
