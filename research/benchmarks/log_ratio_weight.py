@@ -4,7 +4,8 @@
 
 For every draft step in which the target has scored all candidates and at least two of them differ, the weights
 (p / q)^w alone, without rewards, leave an effective sample size of 1 to n. The mean of ESS / n over steps falls as w
-grows. The script prints it for some w, and the largest w at which it is at least one half, for each length power.
+grows. The script prints it for some w, and the largest w at which it is at least one half, for each length power. Only
+solves of `specs` count, because other methods score under other laws.
 
 JSON last.
 """
@@ -69,7 +70,7 @@ def main() -> None:
     parser.add_argument("traces", type=Path)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    results = [result for _, result in read_traces(args.traces)]
+    results = [result for _, result in read_traces(args.traces) if result.method == "specs"]
     record: dict[str, Any] = {"solves": len(results), "share": SHARE, "by_length_power": {}}
     for power in POWERS:
         steps = log_ratios(results, power)

@@ -1,0 +1,71 @@
+"""docs/experiments/what-the-log-ratio-is-for.md quotes its records.
+
+python tests/docs/test_log_ratio.py       prints the rows
+"""
+
+import gzip
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parents[2]
+RECORD = json.loads((ROOT / "research/records/log-ratio-hard.json").read_text())
+WEIGHTS = json.loads((ROOT / "research/records/log-ratio-weight-hard.json").read_text())
+PAGE = ROOT / "docs/experiments/what-the-log-ratio-is-for.md"
+TITLES = {
+    "specs": ("`specs`", "choice and acceptance"),
+    "specs accept-weight=0.0": ("`specs:accept_weight=0`", "choice"),
+    "specs select-weight=0.0 verify=drawn": ("`specs:select_weight=0:verify=drawn`", "acceptance"),
+    "specs select-weight=0.0 accept-weight=0.0": ("`specs:select_weight=0:accept_weight=0`", "neither"),
+    "specs-released": ("`specs-released`", "choice and acceptance, mean"),
+    "gsi threshold=0.7": ("`gsi:threshold=0.7`", "choice and acceptance"),
+    "beam": ("`beam`", ""),
+}
+
+
+def rows():
+    for name, (title, place) in TITLES.items():
+        one = RECORD["methods"][name]
+        assert (one["solves"], one["failed"]) == (RECORD["limit"], 0)
+        low, high = one["accuracy_interval"]
+        minus = one.get("accuracy_minus_beam")
+        points = f"{100 * minus['mean']:+.1f} [{100 * minus['low']:+.1f}, {100 * minus['high']:+.1f}]" if minus else ""
+        cells = [title, place, f"{100 * one['accuracy']:.1f} [{100 * low:.1f}, {100 * high:.1f}]", points]
+        read = one["tokens"]["target"]["processed"]
+        cells += [f"{one['flops'] / 1e9:.1f}", f"{read:.0f}", f"{one['draft_share']:.0%}"]
+        yield "| " + " | ".join(cells).replace("|  |", "| |") + " |"
+
+
+def weight_rows():
+    for power, one in WEIGHTS["by_length_power"].items():
+        shares = [f"{share:.2f}" for share in one["ess_share"].values()]
+        yield f"| {power} | {' | '.join(shares)} | {one['largest_weight']:.2f} |"
+
+
+def lost(name):
+    """What a method loses against `specs` on the same problems: points and their standard error, as quoted."""
+    right = defaultdict(dict)
+    with gzip.open(ROOT / "research/records/log-ratio-hard.jsonl.gz", "rt") as lines:
+        for row in map(json.loads, lines):
+            right[row["method"]][row["problem_id"]] = row["correct"] is True
+    points = np.array([100.0 * (right["specs"][problem] - one) for problem, one in right[name].items()])
+    return f"{points.mean():.1f} ({points.std(ddof=1) / np.sqrt(len(points)):.1f})"
+
+
+def test_the_page_quotes_the_records():
+    page = PAGE.read_text()
+    assert [row for row in (*rows(), *weight_rows()) if row not in page] == []
+    drawn, choice, neither, released = map(lost, (*list(TITLES)[2:0:-1], *list(TITLES)[3:5]))
+    assert f"acceptance alone loses {drawn.replace('(', 'points (standard error ')}" in page
+    assert f"in the choice alone {choice}, and in neither place {neither}." in page
+    assert f"`specs-released` is {released.replace(' (', ' points (')} below" in page
+    methods = RECORD["methods"]
+    flops = {name: methods[name]["flops"] for name in ("specs", "beam", "specs select-weight=0.0 verify=drawn")}
+    ratio = [flops["specs select-weight=0.0 verify=drawn"] / flops[name] for name in ("beam", "specs")]
+    assert f"takes {ratio[0]:.2f} of the FLOPs of `beam` and {ratio[1]:.2f} of those of `specs`" in page
+
+
+if __name__ == "__main__":
+    print(*rows(), "", *weight_rows(), sep="\n")
