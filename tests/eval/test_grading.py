@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from helpers.answer_pairs import DIFFERENT, SAME, pairs
@@ -233,6 +233,10 @@ JUNK = st.lists(st.tuples(st.sampled_from(PIECES), st.sampled_from(COUNTS)), max
 
 
 @given(JUNK, JUNK)
+@example("1", r"\text{" * 30 + "½" * 400)
+@example("1", r"\text{" * 38 + "½" * 150)
+@example("1", "½" * 1990)
+@example("1", r"\text{" * 38 + "1" * 1700)
 @settings(deadline=None, max_examples=60)
 def test_any_text_is_graded_without_an_exception_in_bounded_work(prediction, answer):
     calls = 0

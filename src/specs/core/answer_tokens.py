@@ -18,7 +18,7 @@ _ALONE = frozenset("yes no true false none even odd east west red blue pink gray
 """Short words that are answers; any other short run of letters outside `\\text{...}` is a product of symbols."""
 
 _LONGEST, _DEEPEST = 2000, 40
-"""Characters and levels of brackets beyond which an answer is compared only as text."""
+"""Characters and levels of brackets, in LaTeX, beyond which an answer is compared only as text."""
 
 
 def tokens(answer: str) -> tuple[Token, ...]:
@@ -26,9 +26,10 @@ def tokens(answer: str) -> tuple[Token, ...]:
 
     A very long or deeply nested answer is a single word.
     """
-    if len(answer) > _LONGEST or _depth(answer) > _DEEPEST:
+    latex = to_latex(answer) if len(answer) <= _LONGEST else answer  # ½ becomes 11 characters
+    if len(latex) > _LONGEST or _depth(latex) > _DEEPEST:
         return (Token("word", " ".join(answer.split())),)
-    found = _signed(_grouped(list(lex(to_latex(answer)))))
+    found = _signed(_grouped(list(lex(latex))))
     while found and found[-1].text in (".", ",", ";", ":", "\\\\"):
         found.pop()
     while found and found[0].text in ("=", ":"):
