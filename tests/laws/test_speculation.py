@@ -106,7 +106,9 @@ def test_different_vocabularies_are_refused(models):
         solve(replace(models, draft=draft), "target+speculation")
 
 
-@pytest.mark.parametrize("name", ["target", "beam", "best-of-n", "specs"])
+@pytest.mark.parametrize(
+    "name", ["specs", *(pytest.param(name, marks=pytest.mark.slow) for name in ("target", "beam", "best-of-n"))]
+)
 def test_guesses_end_at_the_context_of_the_writer(models, name):
     """A draft with more context than the target guesses further, which changes nothing."""
     cut = set()

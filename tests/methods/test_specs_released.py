@@ -398,22 +398,20 @@ def solved(seed, models=FEW, limits=Limits(max_steps=9), **options):  # noqa: B0
     return stream("q", models, SolveConfig(policy, LAW, limits, seed=seed)).result
 
 
+FAST = [{"rounds": 2}, {"ratio_law": "sampling"}, {"ratio": "sum"}, {"answer": "first-n"}]
+CHANGES = [
+    {"last_round": "step"},
+    {"ratio": "sum", "ratio_law": "sampling"},
+    {"end_ratio": "exact"},
+    {"beta": 1.0},
+    {"switch_back": 0.9},
+    {"duplicates": "all"},
+    {"target_choice": "first"},
+]
+
+
 @pytest.mark.parametrize(
-    "change",
-    [
-        {"rounds": 2},
-        {"last_round": "step"},
-        {"ratio_law": "sampling"},
-        {"ratio": "sum"},
-        {"ratio": "sum", "ratio_law": "sampling"},
-        {"end_ratio": "exact"},
-        {"answer": "first-n"},
-        {"beta": 1.0},
-        {"switch_back": 0.9},
-        {"duplicates": "all"},
-        {"target_choice": "first"},
-    ],
-    ids=str,
+    "change", [*FAST, *(pytest.param(change, marks=pytest.mark.slow) for change in CHANGES)], ids=str
 )
 def test_a_complete_replay_is_the_solve_with_these_options(change):
     """Other delimiters, another law, and another answer from the pool: what the record lacks ends the replay."""
