@@ -17,6 +17,8 @@ import pytest
 from specs.cli import main
 from specs.deploy import processes as running
 
+pytestmark = pytest.mark.slow
+
 FAKE = Path(__file__).parent / "vllm.py"
 
 

@@ -31,6 +31,8 @@ from specs.errors import EngineError  # noqa: E402
 from specs.methods.beam import Beam  # noqa: E402
 from specs.methods.token_speculation import TOKENS  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 SHAPE: dict[str, Any] = {
     "vocab_size": 97,
     "hidden_size": 32,
