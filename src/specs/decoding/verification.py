@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -95,12 +95,8 @@ class Verification:
         grouped = partial(_grouped, request, candidates)
 
         def scored(indices: Sequence[int], name: str, values: Sequence[Any]) -> list[Candidate]:
-            value_of: dict[int | None, Any] = dict(zip(indices, values, strict=True))
-            owners = [idx if first is None else first for idx, first in enumerate(firsts)]
-            return [
-                _with_score(c, name, value_of[idx], request.by_token) if idx in value_of else c
-                for idx, c in zip(owners, candidates, strict=True)
-            ]
+            value_of: dict[int, Any] = dict(zip(indices, values, strict=True))
+            return _with_scores(candidates, firsts, name, value_of, request.by_token)
 
         def with_look_ahead(name: str, call: Call) -> Call:
             def run() -> Any:
@@ -141,19 +137,15 @@ class Verification:
         look_ahead: Callable[[Sequence[Candidate]], None],
     ) -> Generator[list[Call], list[Done], tuple[list[Candidate], list[CandidateGroup]]]:
         """Return the candidates, those at `indices` and their duplicates with log-probabilities, and what was read."""
-        owners = [idx if c.duplicates_of is None else c.duplicates_of for idx, c in enumerate(candidates)]
-        read = sorted({owners[idx] for idx in indices})
+        read = sorted({idx if (first := candidates[idx].duplicates_of) is None else first for idx in indices})
         groups = _grouped(request, candidates, read)
         target: PolicySession = self._sessions[Role.TARGET]
         look_ahead(candidates)
         (done,) = yield [Call("target_score", lambda: target.score(groups, request.score_law or sampling))]
         self._clock.spans.append(done)
         value_of = dict(zip(read, done.value, strict=True))
-        scored = [
-            _with_score(c, "log_p", value_of[owner], request.by_token) if owner in value_of else c
-            for owner, c in zip(owners, candidates, strict=True)
-        ]
-        return scored, groups
+        firsts = [candidate.duplicates_of for candidate in candidates]
+        return _with_scores(candidates, firsts, "log_p", value_of, request.by_token), groups
 
     def cancel(self) -> None:
         """Cancel the background work that is still running."""
@@ -192,6 +184,21 @@ def _grouped(request: Propose, candidates: Sequence[Candidate], indices: Sequenc
     return [
         (trace, [candidates[idx] for idx in indices if idx // request.n == trace_idx])
         for trace_idx, trace in enumerate(request.traces)
+    ]
+
+
+def _with_scores(
+    candidates: Sequence[Candidate],
+    firsts: Sequence[int | None],
+    name: str,
+    value_of: Mapping[int, Any],
+    by_token: bool,
+) -> list[Candidate]:
+    """The candidates with what a verifier answered about some of them; copies share the answer about the first."""
+    owners = [idx if first is None else first for idx, first in enumerate(firsts)]
+    return [
+        _with_score(candidate, name, value_of[owner], by_token) if owner in value_of else candidate
+        for owner, candidate in zip(owners, candidates, strict=True)
     ]
 
 

@@ -30,6 +30,7 @@ def tau_for_share(results: Iterable[Result], target_share: float, **options: Opt
     Raises:
         InputError: no draft step has a reward, or a value is out of its range.
     """
+    check_names("tau_for_share has no option", options, MERIT_OPTIONS)
     if not 0 <= target_share < 1:
         raise InputError(f"target_share must be in [0, 1), not {target_share}")
     merits = sorted(merit for result in results for merit in _merits(result, options))
@@ -41,7 +42,6 @@ def tau_for_share(results: Iterable[Result], target_share: float, **options: Opt
 def _merits(result: Result, options: dict[str, Any]) -> Iterator[float]:
     """The merit of each chosen draft step."""
     rule = _rule_of({**result.settings["method"], **options})
-    check_names("tau_for_share has no option", options, MERIT_OPTIONS)
     before: float | None = 1.0
     for record in result.steps:
         step = record.step
