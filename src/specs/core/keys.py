@@ -18,6 +18,8 @@ from specs.types import DRAWS, Role
 
 _BLOCK_CANDIDATES = 16
 _BLOCK_TOKENS = 64
+_LEAST = 2.0**-54
+"""Stands for a uniform of 0, whose Gumbel variable would be -inf."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +28,15 @@ class Key:
 
     Attributes:
         digest: the key's 16 bytes.
+        draws: the rule by which a method draws (`specs.types.DRAWS`).
     """
 
     digest: bytes
+    draws: int = DRAWS
 
     @classmethod
-    def from_seed(cls, seed: int) -> Key:
-        return cls(blake2b(f"seed:{seed}".encode(), digest_size=16).digest())
+    def from_seed(cls, seed: int, draws: int = DRAWS) -> Key:
+        return cls(blake2b(f"seed:{seed}".encode(), digest_size=16).digest(), draws)
 
     @classmethod
     def for_method(cls, seed: int, prompts: Mapping[Role, Sequence[int]], draws: int = DRAWS) -> Key:
@@ -40,14 +44,14 @@ class Key:
 
         Args:
             prompts: prompt ids by role. The target's are used, or the draft's if there is no target.
-            draws: number of the rule that keys the draws (`specs.types.DRAWS`).
+            draws: number of the rule that the draws follow (`specs.types.DRAWS`).
 
         Raises:
             ValueError: an unknown rule, or neither a target's nor a draft's prompt.
         """
         if draws not in range(1, DRAWS + 1):
             raise ValueError(f"draws follow rule {draws}, but this version knows 1 to {DRAWS}; use a newer one")
-        key = cls.from_seed(seed)
+        key = cls.from_seed(seed, draws)
         if draws == 1:
             return key
         writers = [role for role in (Role.TARGET, Role.DRAFT) if role in prompts]
@@ -64,11 +68,16 @@ class Key:
         content = blake2b(self.digest, digest_size=16)
         content.update(f"{purpose}:{attempt}:{len(prefix_ids)}:".encode())
         content.update(np.asarray(prefix_ids, np.int64).tobytes())
-        return Key(content.digest())
+        return Key(content.digest(), self.draws)
 
     def uniform(self) -> float:
         """One uniform in [0, 1)."""
         return float(self._generator(0, 0).random())
+
+    def gumbels(self, n: int) -> NDArray[np.float64]:
+        """[n] independent standard Gumbel variables, all finite; the first ones are the same for every `n`."""
+        uniforms = self._generator(0, 0).random(n)
+        return -np.log(-np.log(np.maximum(uniforms, _LEAST)))
 
     def integer(self) -> int:
         """One integer in [0, 2^62), for engines that need a seed for their own draws."""

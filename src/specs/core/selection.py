@@ -3,17 +3,23 @@
 s_i = beta * r_i + log p(y_i|c) - log q(y_i|c)      draft candidates
 s_i = beta * r_i                                    target candidates
 P(i) = softmax(s)_i
+
+The draw is Gumbel-max: with independent standard Gumbel variables G_i, the candidate with the highest s_i + G_i has the
+law P. So an upper bound of s_i bounds what candidate i can reach in the draw (`optimistic`), and a candidate whose bound
+loses need not be scored: A* sampling (Maddison, Tarlow and Minka, arXiv 1411.0030), here over steps.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from specs.core.keys import Key
 from specs.types import Candidate, Decision, End
 
 RewardAs = Literal["raw", "soft-value"]
@@ -78,7 +84,21 @@ def effective_sample_size(probabilities: NDArray[np.float64]) -> float:
     return float(1.0 / np.square(probabilities).sum())
 
 
-def choose_soft(scores: Sequence[float], uniform: float) -> Decision:
+def optimistic(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates, each draft one that the target has not read with the highest `log_p` that it can have.
+
+    A choice that depends on `log_p` only through scores that grow with it, such as `choose_soft` and `choose_best`,
+    is final if it falls on a candidate that the target has read: no other one can score more than here.
+    """
+    return [
+        replace(c, log_p=0.0 if c.log_p_at_most is None else c.log_p_at_most)
+        if c.log_p is None and c.log_q is not None
+        else c
+        for c in candidates
+    ]
+
+
+def choose_soft(scores: Sequence[float], key: Key) -> Decision:
     """Draw one candidate from softmax(scores); `chosen` is None without support.
 
     Each candidate, duplicates included, has its own weight. Merging equal candidates would add their weights, so
@@ -86,14 +106,24 @@ def choose_soft(scores: Sequence[float], uniform: float) -> Decision:
 
     Args:
         scores: [n] nats.
-        uniform: in [0, 1).
+        key: of this draw; the Gumbel variable of a candidate is the same for every n.
     """
     p = softmax(scores)
     if p is None:
         return Decision(tuple(scores), (0.0,) * len(scores), None)
-    chosen = int((p.cumsum() <= uniform * p.sum()).sum())
+    if key.draws < 3:  # by inversion
+        chosen = int((p.cumsum() <= key.uniform() * p.sum()).sum())
+    else:
+        finite = [score if math.isfinite(score) else -math.inf for score in scores]
+        chosen = int(np.argmax(finite + key.gumbels(len(scores))))
     ess = effective_sample_size(p)
     return Decision(tuple(scores), tuple(p.tolist()), chosen, ess, len(scores) / ess - 1.0)
+
+
+def partly_known(decision: Decision, unknown: Sequence[bool]) -> Decision:
+    """A decision in which some candidates have only bounds as scores: nan stands for what is not known."""
+    scores = tuple(math.nan if bound else score for score, bound in zip(decision.scores, unknown, strict=True))
+    return Decision(scores, (math.nan,) * len(scores), decision.chosen)
 
 
 def choose_best(scores: Sequence[float]) -> Decision:

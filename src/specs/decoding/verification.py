@@ -136,16 +136,28 @@ class Verification:
         sampling: SamplingParams,
         look_ahead: Callable[[Sequence[Candidate]], None],
     ) -> Generator[list[Call], list[Done], tuple[list[Candidate], list[CandidateGroup]]]:
-        """Return the candidates, those at `indices` and their duplicates with log-probabilities, and what was read."""
+        """Let the target read the candidates at `indices`.
+
+        Returns the candidates, these and their duplicates with log-probabilities and unread ones with bounds
+        (`Candidate.log_p_at_most`), and what was read.
+        """
         read = sorted({idx if (first := candidates[idx].duplicates_of) is None else first for idx in indices})
-        groups = _grouped(request, candidates, read)
+        unread = [
+            idx
+            for idx, candidate in enumerate(candidates)
+            if candidate.log_p is None and candidate.duplicates_of is None and idx not in read
+        ]
+        groups, others = (_grouped(request, candidates, some) for some in (read, unread))
         target: PolicySession = self._sessions[Role.TARGET]
         look_ahead(candidates)
-        (done,) = yield [Call("target_score", lambda: target.score(groups, request.score_law or sampling))]
+        law = request.score_law or sampling
+        (done,) = yield [Call("target_score", lambda: target.score(groups, law, others))]
         self._clock.spans.append(done)
-        value_of = dict(zip(read, done.value, strict=True))
         firsts = [candidate.duplicates_of for candidate in candidates]
-        return _with_scores(candidates, firsts, "log_p", value_of, request.by_token), groups
+        found = list(candidates)
+        for name, some, values in (("log_p", read, done.value[: len(read)]), ("bound", unread, done.value[len(read) :])):
+            found = _with_scores(found, firsts, name, dict(zip(some, values, strict=True)), request.by_token)
+        return found, groups
 
     def cancel(self) -> None:
         """Cancel the background work that is still running."""
@@ -203,8 +215,13 @@ def _with_scores(
 
 
 def _with_score(candidate: Candidate, name: str, value: Any, by_token: bool) -> Candidate:
-    """The candidate with what a verifier answered: a reward or rating, or the log-probability of each token."""
+    """The candidate with what a verifier answered: a reward or rating, or log-probabilities of tokens.
+
+    These are of all tokens (`log_p`), or of the first ones (`bound`).
+    """
     if name == "reward":
         return replace(candidate, reward=value)
-    log_p = total_log_probability(value)
-    return replace(candidate, log_p=log_p, log_p_by_token=tuple(value) if by_token else None)
+    log_p = min(total_log_probability(value), 0.0)  # engines round
+    if name == "bound":
+        return replace(candidate, log_p_at_most=log_p) if value else candidate
+    return replace(candidate, log_p=log_p, log_p_at_most=None, log_p_by_token=tuple(value) if by_token else None)

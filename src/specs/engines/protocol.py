@@ -196,10 +196,16 @@ class PolicySession(Protocol):
         """
         ...
 
-    def score(self, groups: Sequence[CandidateGroup], sampling: SamplingParams) -> list[list[float]]:
+    def score(
+        self, groups: Sequence[CandidateGroup], sampling: SamplingParams, unread: Sequence[CandidateGroup] = ()
+    ) -> list[list[float]]:
         """Return the log-probability of each token of each candidate, in nats, end-of-text included.
 
         The tokens are those of this session's model. A candidate that it cannot write or read gets one entry, -inf.
+
+        Args:
+            unread: candidates of the same traces that the model shall not read. Their lists come last, and their sums
+                are upper bounds: they hold the first tokens only, as far as reading others has shown them.
         """
         ...
 

@@ -66,7 +66,7 @@ class SoftBestOfN:
     def solve(self, question: str, sampling: SamplingParams, key: Key) -> Flow:
         proposal = yield Propose(Role.TARGET, Trace(question), self.n, frozenset({Role.PRM}), sampling, whole=True)
         scores = [self.beta * reward for reward in rewards(proposal.candidates)]
-        decision = choose_soft(scores, key.fold("select", ()).uniform())
+        decision = choose_soft(scores, key.fold("select", ()))
         finish = yield Accept(decision, keep=decision.chosen is not None)
         return Finish.NO_SUPPORT if decision.chosen is None else finish
 

@@ -53,7 +53,7 @@ class Gsi(Policy):
         return Propose(Role.DRAFT, step.trace, self.n, verify, step.sampling, lookahead=partial(self._expected, step))
 
     def choose(self, step: Step, candidates: Sequence[Candidate]) -> Decision:
-        return choose_soft([self._score(candidate) for candidate in candidates], step.draw("select").uniform())
+        return choose_soft([self._score(candidate) for candidate in candidates], step.draw("select"))
 
     def accepts(self, step: Step, candidates: Sequence[Candidate], decision: Decision) -> bool:
         return decision.chosen is not None and decision.scores[decision.chosen] >= self.beta * self.threshold

@@ -41,7 +41,7 @@ class PrmFree(Policy):
         return Propose(step.writer, step.trace, self.n, verify, step.sampling, step.attempt)
 
     def choose(self, step: Step, candidates: Sequence[Candidate]) -> Decision:
-        return choose_soft([log_ratio(candidate) for candidate in candidates], step.draw("select").uniform())
+        return choose_soft([log_ratio(candidate) for candidate in candidates], step.draw("select"))
 
     def accepts(self, step: Step, candidates: Sequence[Candidate], decision: Decision) -> bool:
         return decision.chosen is not None

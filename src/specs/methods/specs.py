@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
-from specs.core.selection import RewardAs, choose_best, choose_soft, hopeless, log_ratio, tilt
+from specs.core.selection import RewardAs, choose_best, choose_soft, hopeless, log_ratio, optimistic, partly_known, tilt
 from specs.errors import InputError
 from specs.methods.accept import AcceptRule, SwitchOn
 from specs.methods.speculative import Policy, Step
@@ -49,8 +49,8 @@ class Specs(Policy):
         select_weight: w_s, the weight of the log-ratio in the score.
         accept_weight: w_a, the weight of the log-ratio in the merit of a draft step, in units of 1 / beta.
         length_power: a, from 0 (log-ratio of the whole step) to 1 (its mean over the L tokens).
-        verify: `all`: the target reads every draft candidate, beside the PRM; `drawn`: after the PRM, only
-            the drawn one, for which `select_weight` must be 0.
+        verify: `all`: the target reads every draft candidate, beside the PRM; `drawn`: after the PRM, one by
+            one, only those that the draw could still fall on. The drawn candidate is the same.
         start: writer of the first step; in the paper the target.
         deferral: what happens to a step below `tau`. `next` keeps it, and the target writes the next
             step; `rewrite` throws a draft step away, and the target writes it again.
@@ -110,11 +110,6 @@ class Specs(Policy):
             raise InputError(
                 "hopeless leaves candidates out by their scores; give select_weight above 0, or leave it out"
             )
-        if self.verify == "drawn" and self.select_weight:
-            raise InputError(
-                f"verify is 'drawn', but the draw needs every candidate's log-ratio as select_weight is "
-                f"{self.select_weight:g}; give select_weight 0"
-            )
 
     @property
     def name(self) -> str:
@@ -149,12 +144,19 @@ class Specs(Policy):
     def unread(self, step: Step, candidates: Sequence[Candidate]) -> Sequence[int]:
         if step.writer is Role.TARGET or self.verify == "all" or not self.scored:
             return ()
-        chosen = self.choose(step, candidates).chosen
+        if step.key.draws < 3 and self.select_weight:  # an old trace's draw needs all scores
+            return [idx for idx, candidate in enumerate(candidates) if candidate.log_p is None]
+        chosen = self._drawn(step, optimistic(candidates)).chosen
         return () if chosen is None or candidates[chosen].log_p is not None else (chosen,)
 
     def choose(self, step: Step, candidates: Sequence[Candidate]) -> Decision:
+        decision = self._drawn(step, optimistic(candidates))
+        unknown = [c.log_q is not None and c.log_p is None for c in candidates] if self.select_weight else [False]
+        return decision if not any(unknown) else partly_known(decision, unknown)
+
+    def _drawn(self, step: Step, candidates: Sequence[Candidate]) -> Decision:
         scores = [self._score(candidate) for candidate in candidates]
-        return choose_soft(scores, step.draw("select").uniform()) if self.select == "soft" else choose_best(scores)
+        return choose_soft(scores, step.draw("select")) if self.select == "soft" else choose_best(scores)
 
     def accepts(self, step: Step, candidates: Sequence[Candidate], decision: Decision) -> bool:
         """A step without support never stays; one that is not good enough stays unless `deferral` is `rewrite`."""
@@ -178,7 +180,7 @@ class Specs(Policy):
         """The draft candidate that will be chosen if p = q, for the prefetch; None without rewards."""
         if self.draft_share is not None:
             return None
-        decision = self.choose(step, candidates)
+        decision = self._drawn(step, candidates)
         if decision.chosen is None or not self._good(step.trace, candidates[decision.chosen]):
             return None
         return decision.chosen

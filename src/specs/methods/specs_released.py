@@ -170,7 +170,7 @@ class SpecsReleased(Policy):
     def _drawn(self, scores: Sequence[float], among: Sequence[int], temperature: float, step: Step) -> Decision:
         """One of the candidates `among`, from softmax(scores / temperature)."""
         weights = [score / temperature if idx in among else -math.inf for idx, score in enumerate(scores)]
-        decision = choose_soft(weights, step.draw("select").uniform())
+        decision = choose_soft(weights, step.draw("select"))
         # Weights that left some candidates out say nothing about the size of the sample.
         whole = len(among) == len(scores) and temperature == 1
         kept = (decision.ess, decision.chi2) if whole else (None, None)

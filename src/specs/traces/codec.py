@@ -165,12 +165,13 @@ def _step(step: _JsonObject) -> StepRecord:
                 reward=row.optional("reward", float),
                 duplicates_of=row.optional("duplicates_of", int),
                 log_p_by_token=row.numbers("log_p_by_token") if row.has("log_p_by_token") else None,
+                log_p_at_most=row.optional("log_p_at_most", float),
             )
             for row in rows
         ),
         decision=Decision(
             scores=tuple(row.number("score") for row in rows),
-            probabilities=tuple(row.number("probability") for row in rows),
+            probabilities=tuple(row.number("probability") if row.has("probability") else math.nan for row in rows),
             chosen=chosen,
             ess=step.optional("ess", float),
             chi2=step.optional("chi2", float),

@@ -81,9 +81,10 @@ def step_json(record: StepRecord, candidates: bool) -> dict[str, Any]:
                 "log_q": _number(c.log_q),
                 "reward": _number(c.reward),
                 "score": _number(score),
-                "probability": probability,
+                "probability": None if math.isnan(probability) else probability,
                 "duplicates_of": c.duplicates_of,
                 **({} if c.log_p_by_token is None else {"log_p_by_token": plain(c.log_p_by_token)}),
+                **({} if c.log_p_at_most is None else {"log_p_at_most": _number(c.log_p_at_most)}),
             }
             for c, score, probability in zip(record.candidates, decision.scores, decision.probabilities, strict=True)
         ]

@@ -91,8 +91,9 @@ class Decision:
 
     Attributes:
         scores: [n] what the candidates were chosen by: in SPECS their scores in nats, in other methods for example
-            rewards or shares of votes. A duplicate has its own entry.
-        probabilities: [n] selection probabilities; a duplicate has its own share.
+            rewards or shares of votes. A duplicate has its own entry. nan if the target has not read a candidate whose
+            score needs it.
+        probabilities: [n] selection probabilities; a duplicate has its own share. nan if a score is not known.
         chosen: index of the chosen candidate; None if no candidate had support.
         ess: effective sample size of the weights, in [1, n]; None if no candidate was drawn by weights.
         chi2: `n / ess - 1`, which estimates the chi-square divergence of the weighted from the sampled law, >= 0; None

@@ -97,11 +97,12 @@ class StepRecord:
         return drawn - (len(self.step.token_ids) if self.accepted and self.step else 0)
 
 
-DRAWS = 2
-"""The current rule for the keys of a method's own draws (which candidate, which writer); results record their rule.
+DRAWS = 3
+"""The current rule for a method's own draws (which candidate, which writer); results record their rule.
 
 Rule 1: keys from the seed alone; under one seed all problems chose among their first candidates with the same uniform.
 Rule 2: keys from the seed and the prompt, as token sampling has always done.
+Rule 3: the same keys; candidates are drawn by Gumbel-max, before by inversion.
 """
 
 

@@ -19,11 +19,13 @@ class Candidate:
         token_ids: in the writer's vocabulary, including end-of-text if the step ended with it.
         text: the step's text with its delimiter, without end-of-text; undecodable bytes are surrogates.
         end: how the step ended.
-        log_p: `log p(y|c)` in nats, summed over `token_ids`; None if not computed.
+        log_p: `log p(y|c)` in nats, at most 0, summed over `token_ids`; None if not computed.
         log_q: `log q(y|c)` in nats, summed likewise; None if the draft did not write the step.
         reward: `r` in [0, 1], or the rating of a `Judge`; None if not computed.
         duplicates_of: index of the first candidate with the same tokens; None if this is it.
         log_p_by_token: the terms of `log_p`, one for each of the target's tokens; None where the request does not ask.
+        log_p_at_most: an upper bound of `log_p`, from what the target has read of other candidates; None if it has
+            read this one, or none.
     """
 
     token_ids: tuple[int, ...]
@@ -34,6 +36,7 @@ class Candidate:
     reward: float | None = None
     duplicates_of: int | None = None
     log_p_by_token: tuple[float, ...] | None = None
+    log_p_at_most: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

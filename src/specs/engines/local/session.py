@@ -107,11 +107,14 @@ class LocalPolicySession(PolicyInputs):
             sampler = StepSampler(self.tree, self.text, lengths, n, sampling, keys, on_candidate, score_law)
             return sampler.run(tails, check_stop, proposer)
 
-    def score(self, groups: Sequence[CandidateGroup], sampling: SamplingParams) -> list[list[float]]:
+    def score(
+        self, groups: Sequence[CandidateGroup], sampling: SamplingParams, unread: Sequence[CandidateGroup] = ()
+    ) -> list[list[float]]:
         """The log-probability of each token of each candidate in nats, end-of-text included, in one forward pass.
 
         If the model reads candidates through their text, it takes one pass for each trace. Candidates that the model
-        cannot write or read get -inf without a pass.
+        cannot write or read get -inf without a pass. For `unread` see `specs.engines.protocol.PolicySession.score`:
+        the logits after the common beginning with another candidate give the first token that differs, too.
         """
         scores = [[-math.inf] for _, candidates in groups for _ in candidates]
         ops = self.tree.backend.logits_ops
@@ -124,7 +127,22 @@ class LocalPolicySession(PolicyInputs):
             ends = np.cumsum([len(path) for path in paths])
             for place, some in zip(places, np.split(found, ends[:-1]), strict=True):
                 scores[place] = some.tolist()
-        return scores
+        return scores + [
+            self._beginning(self.trace_ids(trace), candidate.token_ids, sampling)
+            for trace, candidates in unread
+            for candidate in candidates
+        ]
+
+    def _beginning(self, before: Ids, path: Ids, sampling: SamplingParams) -> list[float]:
+        """The log-probabilities of the first tokens of a path, as far as the tree knows them."""
+        nodes = [] if self.through_text else self.tree.known(before, path)
+        known = path[: len(nodes)]
+        if not known or max(known) >= self.tree.backend.width:
+            return [-math.inf] if known else []
+        rows = self.tree.logits(nodes)
+        with finite(self.tree.backend, "logits"):
+            ops = self.tree.backend.logits_ops
+            return ops.log_probabilities(rows, sampling.temperature, sampling.top_p, range(len(nodes)), known).tolist()
 
     def judge(self, groups: Sequence[CandidateGroup], judge: Judge) -> list[float]:
         """Rating in [0, 1] of each trace extended by one candidate, in as few passes as `score`.

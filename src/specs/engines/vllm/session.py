@@ -13,6 +13,7 @@ from functools import partial
 
 import numpy as np
 
+from specs.core.beginnings import beginning
 from specs.core.keys import Key
 from specs.core.ledger import Ids, Query
 from specs.engines.arrays import Floats
@@ -103,6 +104,8 @@ class RemotePolicySession(PolicyInputs):
         self._bias = {str(token): FORBIDDEN for token in padding} if len(padding) <= MOST_BIASES else {}
         self.counts = TokenCounts(prompt=len(prompt_ids))
         self._requests = InFlightRequests(self.counts, check_stop)
+        self._read: dict[tuple[Ids, Ids], list[float]] = {}
+        """The log-probability of each token of the candidates that were read after the last traces."""
 
     def sample(
         self,
@@ -198,11 +201,27 @@ class RemotePolicySession(PolicyInputs):
             return self._requests.submit((before, path), lambda pair: self._score(pair, sampling))
         return self._requests.submit((*before, *self.judge_path(path, judge)), self._next)
 
-    def score(self, groups: Sequence[CandidateGroup], sampling: SamplingParams) -> list[list[float]]:
+    def score(
+        self, groups: Sequence[CandidateGroup], sampling: SamplingParams, unread: Sequence[CandidateGroup] = ()
+    ) -> list[list[float]]:
         """See `specs.engines.protocol.PolicySession.score`; the requests run at the same time."""
         read = [self.candidate_paths(trace, candidates) for trace, candidates in groups]
         pairs = [(before, path) for before, paths in read for path in paths]
-        return self._requests.answers(pairs, lambda pair: self._score(pair, sampling))
+        scores = self._requests.answers(pairs, lambda pair: self._score(pair, sampling))
+        if unread:
+            before = {ids for ids, _ in pairs}
+            kept = {pair: score for pair, score in self._read.items() if pair[0] in before}
+            self._read = kept | dict(zip(pairs, scores, strict=True))
+        return scores + [
+            self._beginning(self.trace_ids(trace), candidate.token_ids)
+            for trace, candidates in unread
+            for candidate in candidates
+        ]
+
+    def _beginning(self, before: Ids, path: Ids) -> list[float]:
+        if self.through_text:
+            return []
+        return beginning(path, {other: by_token for (ids, other), by_token in self._read.items() if ids == before})
 
     def judge(self, groups: Sequence[CandidateGroup], judge: Judge) -> list[float]:
         """See `specs.engines.local.session.LocalPolicySession.judge`; the requests run at the same time."""
