@@ -2,11 +2,11 @@
 
     python -m research.benchmarks.lazy_verification --decisions 1000000 [--traces traces.jsonl.gz] [--out FILE]
 
-**Constructed decisions.** Candidates of a random small tree of tokens: copies, common beginnings, tokens that one of the
-models gives probability 0, equal rewards, one candidate or eight. Each is decided three ways: `soft`, the draw from
-softmax(s); `filtered`, the same among the candidates whose s is above a threshold; `best`, the highest s. A lazy decision
-sees the log p of a candidate only after it has asked for it, and knows of others what the engines say: nothing
-(`none`), what a server's answers imply (`answers`), or also the first token that differs (`logits`).
+**Constructed decisions.** Candidates of a random small tree of tokens: copies, common beginnings, tokens that one of
+the models gives probability 0, equal rewards, one candidate or eight. Each is decided three ways: `soft`, the draw
+from softmax(s); `filtered`, the same among the candidates whose s is above a threshold; `best`, the highest s. A lazy
+decision sees the log p of a candidate only after it has asked for it, and knows of others what the engines say:
+nothing (`none`), what a server's answers imply (`answers`), or also the first token that differs (`logits`).
 
 **Recorded decisions.** Solves of `specs` in which the target has read all candidates are replayed with `verify=drawn`.
 
@@ -82,7 +82,8 @@ def constructed(rng: np.random.Generator) -> Constructed:
         log_p = min(math.fsum(by_token[path]), 0.0)
         found[path] = Candidate(path, "", End.DELIMITER, log_p, math.fsum(log_q), reward)
     firsts = first_of_equals(paths)
-    return Constructed([replace(found[path], duplicates_of=first) for path, first in zip(paths, firsts)], by_token)
+    candidates = [replace(found[path], duplicates_of=first) for path, first in zip(paths, firsts, strict=True)]
+    return Constructed(candidates, by_token)
 
 
 def chances(rng: np.random.Generator) -> NDArray[np.float64]:

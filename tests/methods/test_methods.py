@@ -167,9 +167,7 @@ def test_the_target_reads_only_the_drawn_candidate_and_every_decision_is_the_sam
     assert read["drawn"] < 0.8 * read["all"]
 
 
-def test_a_draw_by_log_ratios_needs_all_of_them():
-    with pytest.raises(InputError, match="give select_weight 0"):
-        Specs(verify="drawn")
+def test_hopeless_candidates_need_a_draw_by_log_ratios():
     with pytest.raises(InputError, match="give select_weight above 0, or leave it out"):
         Specs(select_weight=0.0, hopeless=1.0)
 

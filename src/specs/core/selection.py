@@ -4,9 +4,9 @@ s_i = beta * r_i + log p(y_i|c) - log q(y_i|c)      draft candidates
 s_i = beta * r_i                                    target candidates
 P(i) = softmax(s)_i
 
-The draw is Gumbel-max: with independent standard Gumbel variables G_i, the candidate with the highest s_i + G_i has the
-law P. So an upper bound of s_i bounds what candidate i can reach in the draw (`optimistic`), and a candidate whose bound
-loses need not be scored: A* sampling (Maddison, Tarlow and Minka, arXiv 1411.0030), here over steps.
+The draw is Gumbel-max: with independent standard Gumbel variables G_i, the candidate with the highest s_i + G_i has
+the law P. So an upper bound of s_i bounds what candidate i can reach in the draw (`optimistic`), and a candidate whose
+bound loses need not be scored: A* sampling (Maddison, Tarlow and Minka, arXiv 1411.0030), here over steps.
 """
 
 from __future__ import annotations
@@ -120,8 +120,11 @@ def choose_soft(scores: Sequence[float], key: Key) -> Decision:
     return Decision(tuple(scores), tuple(p.tolist()), chosen, ess, len(scores) / ess - 1.0)
 
 
-def partly_known(decision: Decision, unknown: Sequence[bool]) -> Decision:
-    """A decision in which some candidates have only bounds as scores: nan stands for what is not known."""
+def as_known(decision: Decision, candidates: Sequence[Candidate]) -> Decision:
+    """A decision among `optimistic` candidates, with nan for what is not known, since the target has not read it."""
+    unknown = [c.log_p is None and c.log_q is not None for c in candidates]
+    if not any(unknown):
+        return decision
     scores = tuple(math.nan if bound else score for score, bound in zip(decision.scores, unknown, strict=True))
     return Decision(scores, (math.nan,) * len(scores), decision.chosen)
 

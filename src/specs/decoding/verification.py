@@ -154,10 +154,10 @@ class Verification:
         (done,) = yield [Call("target_score", lambda: target.score(groups, law, others))]
         self._clock.spans.append(done)
         firsts = [candidate.duplicates_of for candidate in candidates]
-        found = list(candidates)
-        for name, some, values in (("log_p", read, done.value[: len(read)]), ("bound", unread, done.value[len(read) :])):
-            found = _with_scores(found, firsts, name, dict(zip(some, values, strict=True)), request.by_token)
-        return found, groups
+        value_of = dict(zip((*read, *unread), done.value, strict=True))
+        found = _with_scores(candidates, firsts, "log_p", {idx: value_of[idx] for idx in read}, request.by_token)
+        bounds = {idx: value_of[idx] for idx in unread}
+        return _with_scores(found, firsts, "log_p_at_most", bounds, request.by_token), groups
 
     def cancel(self) -> None:
         """Cancel the background work that is still running."""
@@ -217,11 +217,11 @@ def _with_scores(
 def _with_score(candidate: Candidate, name: str, value: Any, by_token: bool) -> Candidate:
     """The candidate with what a verifier answered: a reward or rating, or log-probabilities of tokens.
 
-    These are of all tokens (`log_p`), or of the first ones (`bound`).
+    These are of all tokens (`log_p`), or of the first ones only (`log_p_at_most`).
     """
     if name == "reward":
         return replace(candidate, reward=value)
     log_p = min(total_log_probability(value), 0.0)  # engines round
-    if name == "bound":
+    if name == "log_p_at_most":
         return replace(candidate, log_p_at_most=log_p) if value else candidate
     return replace(candidate, log_p=log_p, log_p_at_most=None, log_p_by_token=tuple(value) if by_token else None)

@@ -24,10 +24,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
-from specs.core.selection import RewardAs, choose_best, choose_soft, hopeless, log_ratio, optimistic, partly_known, tilt
+from specs.core.selection import RewardAs, as_known, choose_best, choose_soft, hopeless, log_ratio, optimistic, tilt
 from specs.errors import InputError
 from specs.methods.accept import AcceptRule, SwitchOn
-from specs.methods.speculative import Policy, Step
+from specs.methods.speculative import Policy, Step, next_unread
 from specs.types import Candidate, Decision, Propose, Role, Trace
 from specs.types.checks import NOT_NEGATIVE, UNIT, at_least, check_fields
 
@@ -144,15 +144,11 @@ class Specs(Policy):
     def unread(self, step: Step, candidates: Sequence[Candidate]) -> Sequence[int]:
         if step.writer is Role.TARGET or self.verify == "all" or not self.scored:
             return ()
-        if step.key.draws < 3 and self.select_weight:  # an old trace's draw needs all scores
-            return [idx for idx, candidate in enumerate(candidates) if candidate.log_p is None]
-        chosen = self._drawn(step, optimistic(candidates)).chosen
-        return () if chosen is None or candidates[chosen].log_p is not None else (chosen,)
+        return next_unread(step, candidates, partial(self._drawn, step), by_log_p=self.select_weight > 0)
 
     def choose(self, step: Step, candidates: Sequence[Candidate]) -> Decision:
         decision = self._drawn(step, optimistic(candidates))
-        unknown = [c.log_q is not None and c.log_p is None for c in candidates] if self.select_weight else [False]
-        return decision if not any(unknown) else partly_known(decision, unknown)
+        return as_known(decision, candidates) if self.select_weight else decision
 
     def _drawn(self, step: Step, candidates: Sequence[Candidate]) -> Decision:
         scores = [self._score(candidate) for candidate in candidates]

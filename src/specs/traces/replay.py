@@ -215,7 +215,7 @@ class _Replayer:
             raise _Diverged(ReplayEnd.NO_LOG_P)
         proposal = Proposal(
             tuple(
-                replace(c, log_p=record.candidates[owner].log_p) if owner in read else c
+                replace(c, log_p=record.candidates[owner].log_p, log_p_at_most=None) if owner in read else c
                 for owner, c in zip(owners, proposal.candidates, strict=True)
             )
         )
@@ -257,8 +257,10 @@ def _visible_to_method(candidate: Candidate, request: Propose) -> Candidate:
     """The candidate without values that the request did not ask for, since a live solve would not have them."""
     scored = Role.TARGET in request.verify or request.writer is Role.TARGET
     reward = candidate.reward if _asks_rewards(request) else None
+    log_p = candidate.log_p if scored else None
     by_token = candidate.log_p_by_token if request.by_token else None
-    return replace(candidate, reward=reward, log_p=candidate.log_p if scored else None, log_p_by_token=by_token)
+    bound = candidate.log_p_at_most if request.score_later else None
+    return replace(candidate, reward=reward, log_p=log_p, log_p_by_token=by_token, log_p_at_most=bound)
 
 
 def _law(request: Propose) -> tuple[float, float]:
