@@ -170,8 +170,6 @@ def test_the_target_reads_only_the_drawn_candidate_and_every_decision_is_the_sam
 def test_a_draw_by_log_ratios_needs_all_of_them():
     with pytest.raises(InputError, match="give select_weight 0"):
         Specs(verify="drawn")
-    with pytest.raises(InputError, match="give select_weight above 0, or leave it out"):
-        Specs(select_weight=0.0, hopeless=1.0)
 
 
 def test_a_reward_equal_to_the_threshold_keeps_the_draft():
