@@ -113,4 +113,5 @@ def test_a_replay_of_draws_by_inversion_needs_every_candidate():
             assert replay(replace(lazy, draws=2)).ended is ReplayEnd.NO_LOG_P
     assert partly > 3
     by_reward = solves(Specs(4, 3.0, select_weight=0.0, verify="drawn"), range(20))
-    assert all(replay(replace(result, draws=2)).ended is not ReplayEnd.NO_LOG_P for result in by_reward)
+    ends = [replay(replace(result, draws=2)).ended for result in by_reward]
+    assert ReplayEnd.CANDIDATE in ends or ReplayEnd.COMPLETE in ends

@@ -19,7 +19,7 @@ from specs.methods.registry import NAMES, make
 from specs.traces.codec import result_from
 from specs.traces.replay import ReplayEnd, replay
 from specs.traces.schema import result_json
-from specs.types import End, Finish, SamplingParams, StepPolicy
+from specs.types import Finish, SamplingParams, StepPolicy
 
 LAW = SamplingParams(0.9, 1.0, StepPolicy(max_tokens=3))
 LIMITS = Limits(max_steps=5, max_tokens=12)
@@ -258,16 +258,3 @@ def test_a_record_without_the_prompt_of_a_writer_is_refused():
     with pytest.raises(InputError, match="prompt of a target or a draft"):
         replay(replace(result, prompt_token_ids={}))
     assert replay(replace(result, prompt_token_ids={}, steps=())).ended is ReplayEnd.CUT
-
-
-@pytest.mark.parametrize("name", ["specs", "beam", "gsi", "prm-free", "oracle-route"])
-def test_solves_whose_stragglers_were_cut_are_replayed(name):
-    """Candidates that were cut have no scores, and need none."""
-    law = replace(LAW, steps=replace(LAW.steps, enough=0.5))
-    cut = 0
-    for seed in range(12):
-        models = toy.models(toy.table(1, end=-3.0), toy.table(2, end=-3.0))
-        result = stream("q", models, SolveConfig(make_with(name, {"n": 4}), law, LIMITS, seed=seed)).result
-        cut += any(record.candidates[0].end is End.CUT for record in result.steps)
-        assert replay(from_file(result)).ended is ReplayEnd.COMPLETE
-    assert cut

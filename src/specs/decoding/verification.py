@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 from specs.core.sampling import total_log_probability
@@ -20,24 +18,7 @@ from specs.engines.protocol import (
     RewardSession,
     Sample,
 )
-from specs.types import Candidate, End, Propose, Role, SamplingParams
-
-
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """Candidates with their scores.
-
-    Attributes:
-        candidates: all candidates, duplicates included, in sampling order.
-        drawn: the distinct candidates by trace.
-        whole: the drawn candidates that are not cut off.
-        scored: the whole candidates except hopeless ones (`Propose.hopeless`): those that the target scores.
-    """
-
-    candidates: list[Candidate]
-    drawn: list[CandidateGroup]
-    whole: list[CandidateGroup]
-    scored: list[CandidateGroup]
+from specs.types import Candidate, Propose, Role, SamplingParams
 
 
 class Verification:
@@ -67,7 +48,7 @@ class Verification:
                 return
             seen.add((trace_idx, sample.token_ids))
             trace, candidate = request.traces[trace_idx], Candidate(sample.token_ids, sample.text, sample.end)
-            if target is not None and verifies and request.hopeless is None:
+            if target is not None and verifies:
                 self._note("target_score", target.submit(trace, candidate, request.score_law or sampling, judge))
             if prm is not None:
                 self._note("prm", prm.submit(trace, candidate, self._delimiter))
@@ -81,8 +62,8 @@ class Verification:
         firsts: Sequence[int | None],
         sampling: SamplingParams,
         look_ahead: Callable[[Sequence[Candidate]], None],
-    ) -> Generator[list[Call], list[Done], Verified]:
-        """Return the candidates with the scores of all verifiers, which run at the same time.
+    ) -> Generator[list[Call], list[Done], tuple[list[Candidate], list[CandidateGroup]]]:
+        """Return the candidates with the scores of all verifiers, which run at the same time, and what was read.
 
         Args:
             firsts: for each candidate the index of the first one with the same trace and tokens, whose scores it
@@ -90,12 +71,10 @@ class Verification:
             look_ahead: called with the candidates when one verifier's scores arrive before the other's.
         """
         distinct = [idx for idx, first in enumerate(firsts) if first is None]
-        whole = [idx for idx in distinct if candidates[idx].end is not End.CUT]
+        drawn = _grouped(request, candidates, distinct)
 
-        grouped = partial(_grouped, request, candidates)
-
-        def scored(indices: Sequence[int], name: str, values: Sequence[Any]) -> list[Candidate]:
-            value_of: dict[int, Any] = dict(zip(indices, values, strict=True))
+        def scored(name: str, values: Sequence[Any]) -> list[Candidate]:
+            value_of: dict[int, Any] = dict(zip(distinct, values, strict=True))
             return _with_scores(candidates, firsts, name, value_of, request.by_token)
 
         def with_look_ahead(name: str, call: Call) -> Call:
@@ -103,30 +82,20 @@ class Verification:
                 values = call.run()
                 pending.remove(name)
                 if pending:
-                    look_ahead(scored(requested, name, values))
+                    look_ahead(scored(name, values))
                 return values
 
             return Call(call.phase, run)
 
-        requested = whole
-        calls = self._calls(request, grouped(requested), sampling)
-        if hopeless := request.hopeless:
-            finished = yield [calls["reward"]]
-            self._clock.spans += finished
-            candidates = scored(whole, "reward", finished[0].value)
-            gone = hopeless(tuple(candidates))
-            candidates = [replace(c, log_p=-math.inf) if idx in gone else c for idx, c in enumerate(candidates)]
-            requested = [idx for idx in whole if idx not in gone]
-            calls = {"log_p": self._calls(request, grouped(requested), sampling)["log_p"]}
-            look_ahead(candidates)
+        calls = self._calls(request, drawn, sampling)
         if calls:
             pending = list(calls)
             finished = yield [with_look_ahead(name, call) for name, call in calls.items()]
             self._clock.spans += finished
             for name, done in zip(calls, finished, strict=True):
-                candidates = scored(requested, name, done.value)
+                candidates = scored(name, done.value)
             self._in_flight.clear()
-        return Verified(candidates, grouped(distinct), grouped(whole), grouped(requested))
+        return candidates, drawn
 
     def score(
         self,

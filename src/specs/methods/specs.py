@@ -19,17 +19,17 @@ paper's [paper], the published code's [released] and our own [ours].
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
-from specs.core.selection import RewardAs, as_known, choose_best, choose_soft, hopeless, log_ratio, optimistic, tilt
+from specs.core.selection import RewardAs, as_known, choose_best, choose_soft, log_ratio, optimistic, tilt
 from specs.errors import InputError
 from specs.methods.accept import AcceptRule, SwitchOn
 from specs.methods.speculative import Policy, Step, next_unread
 from specs.types import Candidate, Decision, Propose, Role, Trace
-from specs.types.checks import NOT_NEGATIVE, UNIT, at_least, check_fields
+from specs.types.checks import UNIT, at_least, check_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +57,6 @@ class Specs(Policy):
         select: how a candidate is chosen by the scores s: `soft` draws from softmax(s), `best` takes
             the highest.
         reward_as: what beta multiplies: `raw` is r, `soft-value` is V = log(1 + (e^beta - 1) r) / beta.
-        hopeless: margin in nats. Draft candidates whose beta * r is further below the best cannot be
-            chosen, and the target does not score them; it then works after the PRM, not beside it.
-            Changes the law of the chosen step. None scores all candidates.
         draft_share: None lets the reward decide who writes. A number makes the control: the draft
             writes each step after the first with that probability, whatever the rewards.
 
@@ -89,7 +86,6 @@ class Specs(Policy):
     deferral: Literal["next", "rewrite"] = "rewrite"
     select: Literal["soft", "best"] = "soft"
     reward_as: RewardAs = "raw"
-    hopeless: float | None = None
     draft_share: float | None = None
 
     def __post_init__(self) -> None:
@@ -101,15 +97,10 @@ class Specs(Policy):
             select_weight=at_least(0),
             accept_weight=at_least(0),
             length_power=UNIT,
-            hopeless=NOT_NEGATIVE,
             draft_share=UNIT,
         )
         if self.accept_weight and self.beta == 0:
             raise InputError("beta is 0, but accept_weight counts in units of 1 / beta; give accept_weight 0")
-        if self.hopeless is not None and self.select_weight == 0:
-            raise InputError(
-                "hopeless leaves candidates out by their scores; give select_weight above 0, or leave it out"
-            )
 
     @property
     def name(self) -> str:
@@ -139,7 +130,7 @@ class Specs(Policy):
         later = self.scored and self.verify == "drawn"
         verify = frozenset({Role.PRM, Role.TARGET} if self.scored and not later else {Role.PRM})
         expected = partial(self._expected, step)
-        return replace(request, verify=verify, score_later=later, lookahead=expected, hopeless=self._hopeless())
+        return replace(request, verify=verify, score_later=later, lookahead=expected)
 
     def unread(self, step: Step, candidates: Sequence[Candidate]) -> Sequence[int]:
         if step.writer is Role.TARGET or self.verify == "all" or not self.scored:
@@ -180,12 +171,6 @@ class Specs(Policy):
         if decision.chosen is None or not self._good(step.trace, candidates[decision.chosen]):
             return None
         return decision.chosen
-
-    def _hopeless(self) -> Callable[[tuple[Candidate, ...]], frozenset[int]] | None:
-        """Which candidates the target need not score."""
-        if self.hopeless is None:
-            return None
-        return partial(hopeless, margin=self.hopeless, beta=self.beta, reward_as=self.reward_as)
 
     def _score(self, candidate: Candidate) -> float:
         reward = math.nan if candidate.reward is None else candidate.reward
