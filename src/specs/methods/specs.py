@@ -3,14 +3,14 @@
 Per step, with draft `q`, target `p`, process reward model `r`, context `c`:
 
 1. The writer samples n candidate steps `y_1 .. y_n`.
-2. The PRM scores every extended trace; for draft steps the target gives `log p(y|c)`, at the
-   same time.
+2. The PRM scores every extended trace; for draft steps the target gives `log p(y|c)`.
 3. Score         s_i = beta r_i + w_s L_i^-a (log p(y_i|c) - log q(y_i|c))       (target steps: beta r_i)
 4. Soft verification: candidate i is drawn with probability softmax(s)_i.
 5. Switching: if the merit of the chosen step, r / r_before + (w_a / beta) L^-a (log p - log q), is below tau, the
    target writes the step again.
 
-With w_s = 0 only the drawn candidate's log-ratio matters, and with `verify="drawn"` the target reads no other.
+The draw can be known before the target has read all candidates (`specs.core.selection.optimistic`), so it reads one
+after the other, and only as many as it must.
 
 `specs` is not the rule that the authors published; that is `specs_released.py`. docs/method.md marks what is the
 paper's [paper], the published code's [released] and our own [ours].
@@ -49,8 +49,8 @@ class Specs(Policy):
         select_weight: w_s, the weight of the log-ratio in the score.
         accept_weight: w_a, the weight of the log-ratio in the merit of a draft step, in units of 1 / beta.
         length_power: a, from 0 (log-ratio of the whole step) to 1 (its mean over the L tokens).
-        verify: `all`: the target reads every draft candidate, beside the PRM; `drawn`: after the PRM, one by
-            one, only those that the draw could still fall on. The drawn candidate is the same.
+        verify: which draft candidates the target reads. `drawn`: after the PRM, one by one, those that the draw
+            could still fall on; `all`: every one, beside the PRM. The drawn candidate is the same.
         start: writer of the first step; in the paper the target.
         deferral: what happens to a step below `tau`. `next` keeps it, and the target writes the next
             step; `rewrite` throws a draft step away, and the target writes it again.
@@ -66,12 +66,12 @@ class Specs(Policy):
 
     Examples:
         specs:n=16:tau=0.7
-        specs:select_weight=0:verify=drawn
+        specs:verify=all
         specs:start=target:switch_on=trace:accept_weight=0:deferral=next
         random-switch:draft_share=0.8
 
-    Model calls a step: draft step = n draft samples, one target pass (over one candidate with `drawn`), one PRM
-    pass; target step = n target samples, one PRM pass; a rewritten step is both.
+    Model calls a step: draft step = n draft samples, one PRM pass, a target pass for each candidate read (one pass
+    with `verify="all"`); target step = n target samples, one PRM pass; a rewritten step is both.
     """
 
     n: int = 8
@@ -81,7 +81,7 @@ class Specs(Policy):
     select_weight: float = 1.0
     accept_weight: float = 1.0
     length_power: float = 0.0
-    verify: Literal["all", "drawn"] = "all"
+    verify: Literal["all", "drawn"] = "drawn"
     start: Literal["target", "draft"] = "draft"
     deferral: Literal["next", "rewrite"] = "rewrite"
     select: Literal["soft", "best"] = "soft"
