@@ -97,6 +97,7 @@ def in_background(**options):
 
 
 def solve(models, name="gsi", seed=0, limits=LIMITS, law=LAW, **options):
+    options = {"verify": "all", **options} if name == "specs" else options
     return stream("q", models, SolveConfig(make_with(name, options), law, limits, seed=seed)).result
 
 
