@@ -68,12 +68,15 @@ def test_settings_of_version_2_get_the_weights():
     }  # fmt: skip
 
 
-def test_settings_of_gsi_before_version_4_say_that_the_target_read_everything():
+def test_settings_before_version_4_say_that_the_target_read_everything():
     method = {"n": 8, "beta": 20.0, "threshold": 0.5}
     for version in (2, 3):
         found = current_settings({"version": version, "method": method, "steps": {}, "sampling": {}, "limits": {}})
         assert found["method"] == {**method, "verify": "all"}
     assert make("gsi", **found["method"]).verify == "all"
+    released = {"n": 8, "threshold": 7.0, "switch_back": 0.7}
+    found = current_settings({"version": 3, "method": released, "steps": {}, "sampling": {}, "limits": {}})
+    assert found["method"] == {**released, "verify": "all"}
     other = {"n": 8}
     found = current_settings({"version": 3, "method": other, "steps": {}, "sampling": {}, "limits": {}})
     assert found["method"] == other
