@@ -83,6 +83,21 @@ def tuning_rows():
         yield f"| {label} | {' | '.join(cells)} |"
 
 
+LENGTHS = json.loads((ROOT / "research/records/weight-by-length.json").read_text())
+
+
+def length_rows():
+    for length, one in LENGTHS["lengths"].items():
+        shares = [f"{100 * row['right']:.0f} ({row['ess']:.2f})" for row in one["by_weight"].values()]
+        yield f"| {length} | {' | '.join(shares)} | {one['largest_weight_by_ess']:.2f} |"
+
+
+def test_the_page_quotes_the_lengths():
+    page = PAGE.read_text()
+    assert [row for row in length_rows() if row not in page] == []
+    assert {one["weight_by_bound"] for one in LENGTHS["lengths"].values()} == {1.0}  # as the page says
+
+
 def test_the_page_quotes_the_tuning():
     page = PAGE.read_text()
     assert [row for row in tuning_rows() if row not in page] == []
@@ -98,8 +113,8 @@ def test_the_page_quotes_the_records():
     methods = RECORD["methods"]
     flops = {name: methods[name]["flops"] for name in ("specs", "beam", "specs select-weight=0.0 verify=drawn")}
     ratio = [flops["specs select-weight=0.0 verify=drawn"] / flops[name] for name in ("beam", "specs")]
-    assert f"takes {ratio[0]:.2f} of the FLOPs of `beam` and {ratio[1]:.2f} of those of `specs`" in page
+    assert f"took {ratio[0]:.2f} of the FLOPs of `beam` and {ratio[1]:.2f} of those of `specs`" in page
 
 
 if __name__ == "__main__":
-    print(*rows(), "", *weight_rows(), "", *tuning_rows(), sep="\n")
+    print(*rows(), "", *weight_rows(), "", *tuning_rows(), "", *length_rows(), sep="\n")
