@@ -3,7 +3,6 @@
 python examples/05_new_method.py
 """
 
-import math
 from collections import Counter
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ from specs import load, solve
 from specs.bundled.problems import HELD_OUT_SEED, generate
 from specs.core.selection import choose_best
 from specs.methods.speculative import Policy
-from specs.types import End, Propose, Role
+from specs.types import Propose, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +25,8 @@ class Agreement(Policy):
         return Propose(step.writer, step.trace, n, frozenset(), step.sampling, step.attempt)
 
     def choose(self, step, candidates):  # the text drawn most often
-        votes = Counter(candidate.text for candidate in candidates if candidate.end is not End.CUT)
-        return choose_best([votes[candidate.text] or -math.inf for candidate in candidates])
+        votes = Counter(candidate.text for candidate in candidates)
+        return choose_best([votes[candidate.text] for candidate in candidates])
 
     def accepts(self, step, candidates, decision):  # if not, the target rewrites the step
         return decision.chosen is not None and decision.scores[decision.chosen] >= self.share * self.n

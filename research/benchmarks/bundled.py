@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from specs.bundled.problems import generate
 from specs.config import Limits, SolveConfig
-from specs.core.statistics import median_ratio_interval, paired_difference
+from specs.core.statistics import median_ratio_interval
 from specs.decoding.latency_model import LatencyModel
 from specs.decoding.stream import stream
 from specs.engines.protocol import Models
@@ -75,39 +75,10 @@ def paired(one: Sequence[float], other: Sequence[float]) -> dict[str, float]:
     return {name: round(value, 3) for name, value in found.items()}
 
 
-Way = TypeVar("Way", bound=Hashable)
-
-
-def in_turn(
-    models: Models, ways: Mapping[Way, tuple[Method, SamplingParams]], args: argparse.Namespace
-) -> dict[Way, list[Result]]:
-    """Solve `args.limit` problems with each method, in turn, after `WARM_UP` problems; returns the results."""
-    order = list(ways)
-    solves: dict[Way, list[Result]] = {way: [] for way in order}
-    for k in range(-WARM_UP, args.limit):
-        for way in order if k % 2 else reversed(order):
-            method, law = ways[way]
-            result = solve(models, method, args.tier, args.problem_seed + k % args.limit, law)
-            if k >= 0:
-                solves[way].append(result)
-    return solves
-
-
 def right(results: Sequence[Result], tier: str, seed: int) -> list[float]:
     """1.0 for each right answer and 0.0 for others; `results` are of the problems from problem seed `seed` on."""
     wanted = [generate(tier, seed + k).answer for k in range(len(results))]
     return [float(correct(one.answer, answer) is True) for one, answer in zip(results, wanted, strict=True)]
-
-
-def against(one: Sequence[Result], other: Sequence[Result], args: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """Latency ratio and difference in accuracy to the `other` solves of the same problems."""
-    difference = paired_difference(
-        right(one, args.tier, args.problem_seed), right(other, args.tier, args.problem_seed), range(args.limit)
-    )
-    return {
-        "latency": paired([result.latency_s for result in one], [result.latency_s for result in other]),
-        "accuracy_minus": {name: round(value, 4) for name, value in difference._asdict().items()},
-    }
 
 
 def finish(record: dict[str, Any], out: Path | None) -> None:

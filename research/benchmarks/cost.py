@@ -100,8 +100,8 @@ def main() -> None:
         }
 
     for seed in seeds[:WARM_UP]:
-        solve(models, Specs(), args.tier, seed)
-    ways = {share: Specs(draft_share=share, accept_weight=0.0) for share in SHARES}
+        solve(models, Specs(verify="all"), args.tier, seed)
+    ways = {share: Specs(draft_share=share, accept_weight=0.0, verify="all") for share in SHARES}
     found: dict[float | str, list[StepRecord]] = {"beam": [], **{share: [] for share in SHARES}}
     for seed in seeds:  # in turn
         found["beam"] += solved(models, Beam(), args.tier, seed)

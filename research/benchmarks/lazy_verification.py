@@ -1,23 +1,26 @@
 """Does lazy verification draw the candidate that scoring all of them would have drawn? Zero mismatches are allowed.
 
-    python -m research.benchmarks.lazy_verification --decisions 1000000 [--traces traces.jsonl.gz] [--out FILE]
+    python -m research.benchmarks.lazy_verification [--decisions 1000000] [--problems 60] [--out FILE]
 
-**Constructed decisions.** Candidates of a random small tree of tokens: copies, common beginnings, tokens that one of the
-models gives probability 0, equal rewards, one candidate or eight. Each is decided three ways: `soft`, the draw from
-softmax(s); `filtered`, the same among the candidates whose s is above a threshold; `best`, the highest s. A lazy decision
-sees the log p of a candidate only after it has asked for it, and knows of others what the engines say: nothing
-(`none`), what a server's answers imply (`answers`), or also the first token that differs (`logits`).
+**Constructed decisions.** Candidates of a random small tree of tokens: copies, common beginnings, tokens that one of
+the models gives probability 0, equal rewards, one candidate or eight. Each is decided three ways: `soft`, the draw
+from softmax(s); `filtered`, the same among the candidates whose s is above a threshold; `best`, the highest s. A lazy
+decision sees the log p of a candidate only after it has asked for it, and knows of others what the engines say:
+nothing (`none`), what a server's answers imply (`answers`), or also the first token that differs (`logits`).
 
-**Recorded decisions.** Solves of `specs` in which the target has read all candidates are replayed with `verify=drawn`.
+**Solves** of the bundled models. `specs` solves every problem of both tiers with `verify=all` and with `verify=drawn`;
+answers and decisions must be the same, and replaying the first with `verify=drawn` must reproduce it. For other lengths
+of steps and weights of the log-ratio, `verify=drawn` alone solves half of the problems of `hard`.
 
-JSON last: decisions, mismatches, and the share of distinct candidates and token positions that were read.
+JSON last: decisions, mismatches, the share of distinct candidates and of token positions that the target read in draft
+steps, and FLOPs relative to `beam`.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,19 +28,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from research.benchmarks.bundled import finish
+from research.benchmarks.bundled import LAW, finish, solve
+from specs import load
 from specs.core.beginnings import beginning
 from specs.core.keys import Key
 from specs.core.selection import choose_best, choose_soft, first_of_equals, log_ratio, optimistic
+from specs.engines.protocol import Models
+from specs.methods import Method
+from specs.methods.beam import Beam
 from specs.methods.specs import Specs
-from specs.traces.codec import read_traces
 from specs.traces.replay import ReplayEnd, replay
-from specs.types import Candidate, Decision, End
+from specs.types import Candidate, Decision, End, Result, Role, StepPolicy
 
 Choose = Callable[[Sequence[Candidate]], Decision]
 BOUNDS = ("none", "answers", "logits")
 TOKENS = 4
-WEIGHTS = (0.25, 1.0, 3.0)
+WEIGHTS = (0.25, 0.5, 1.0)
+LENGTHS = (10, 20, 40, 80)
+FIRST_SEED = 2_960_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +90,8 @@ def constructed(rng: np.random.Generator) -> Constructed:
         log_p = min(math.fsum(by_token[path]), 0.0)
         found[path] = Candidate(path, "", End.DELIMITER, log_p, math.fsum(log_q), reward)
     firsts = first_of_equals(paths)
-    return Constructed([replace(found[path], duplicates_of=first) for path, first in zip(paths, firsts)], by_token)
+    candidates = [replace(found[path], duplicates_of=first) for path, first in zip(paths, firsts, strict=True)]
+    return Constructed(candidates, by_token)
 
 
 def chances(rng: np.random.Generator) -> NDArray[np.float64]:
@@ -180,35 +189,76 @@ def on_constructed(decisions: int, seed: int) -> dict[str, Any]:
     }
 
 
-def on_recorded(path: Path) -> dict[str, int]:
-    """Replay solves of a file with `verify=drawn`."""
-    solves = decisions = mismatches = 0
-    for result in eagerly_verified(path):
-        again = replay(result, verify="drawn")
-        solves += 1
-        decisions += len(result.steps)
-        mismatches += again.ended not in (ReplayEnd.COMPLETE, ReplayEnd.CUT)
-    return {"solves": solves, "decisions": decisions, "mismatches": mismatches}
+def solve_both(models: Models, tier: str, problems: int) -> dict[str, Any]:
+    """Solve problems with `verify=all`, with `verify=drawn`, and with `beam`."""
+    ways: dict[str, Method] = {"all": Specs(verify="all"), "drawn": Specs(verify="drawn"), "beam": Beam()}
+    flops = dict.fromkeys(ways, 0.0)
+    found: list[Result] = []
+    decisions = mismatches = 0
+    for seed in range(FIRST_SEED, FIRST_SEED + problems):
+        results = {way: solve(models, method, tier, seed) for way, method in ways.items()}
+        for way, result in results.items():
+            flops[way] += result.flops
+        one, other = (
+            [(r.writer, r.decision.chosen, r.accepted) for r in results[way].steps] for way in ("all", "drawn")
+        )
+        decisions += len(one)
+        again = replay(results["all"], verify="drawn")
+        mismatches += one != other or results["all"].text != results["drawn"].text
+        mismatches += again.ended is not ReplayEnd.COMPLETE
+        found.append(results["drawn"])
+    return {
+        "problems": problems,
+        "decisions": decisions,
+        "mismatches": mismatches,
+        **shares(found),
+        "flops_to_beam": {way: round(flops[way] / flops["beam"], 3) for way in ("all", "drawn")},
+    }
 
 
-def eagerly_verified(path: Path) -> Iterator[Any]:
-    """The solves of `specs` in which the target has read all draft candidates for the draw."""
-    for _, result in read_traces(path):
-        options = result.settings["method"]
-        if result.method == Specs().name and options.get("verify") == "all" and options.get("select_weight"):
-            yield result
+def by_length(models: Models, problems: int) -> list[dict[str, Any]]:
+    """What the target reads for other lengths of steps (in tokens) and weights of the log-ratio, on `hard`."""
+    found: list[dict[str, Any]] = []
+    for length in LENGTHS:
+        law = replace(LAW, steps=StepPolicy.chunks(length))
+        for weight in WEIGHTS:
+            method = Specs(select_weight=weight)
+            seeds = range(FIRST_SEED, FIRST_SEED + problems)
+            results = [solve(models, method, "hard", seed, law) for seed in seeds]
+            found.append({"tokens": length, "select_weight": weight, **shares(results)})
+    return found
+
+
+def shares(results: Sequence[Result]) -> dict[str, float]:
+    """The share of distinct candidates, and of their token positions, that the target has read in draft steps."""
+    read = whole = read_positions = all_positions = steps = 0
+    for record in (record for result in results for record in result.steps if record.writer is Role.DRAFT):
+        every = {c.token_ids for c in record.candidates}
+        known = {c.token_ids for c in record.candidates if c.log_p is not None}
+        steps += 1
+        read, whole = read + len(known), whole + len(every)
+        read_positions, all_positions = read_positions + positions(known), all_positions + positions(every)
+    return {
+        "draft_steps": steps,
+        "candidates_a_step": round(read / steps, 3),
+        "candidates_read": round(read / whole, 3),
+        "positions_read": round(read_positions / all_positions, 3),
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--decisions", type=int, default=1_000_000)
+    parser.add_argument("--problems", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--traces", type=Path)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    record: dict[str, Any] = {"seed": args.seed, "constructed": on_constructed(args.decisions, args.seed)}
-    if args.traces is not None:
-        record["recorded"] = on_recorded(args.traces)
+    models = load()
+    record: dict[str, Any] = {"problem_seed": FIRST_SEED, "seed": args.seed}
+    record["solves"] = {tier: solve_both(models, tier, args.problems) for tier in ("hard", "medium")}
+    print("solves", record["solves"], flush=True)
+    record["by_length"] = by_length(models, args.problems // 2)
+    record["constructed"] = on_constructed(args.decisions, args.seed)
     finish(record, args.out)
 
 

@@ -85,7 +85,8 @@ def scoring(url: str, repeats: int) -> dict[str, Any]:
     server = wait(connect(url, None, 600.0), never_stop)
     if not server.facts.suffix:
         raise SystemExit("the target does not score after a cached prefix: is this package installed beside vLLM?")
-    ways = {"cached": server, "whole": Server(server.client, replace(server.facts, plugin=False, v2=False, lists=False))}
+    bare = replace(server.facts, plugin=False, v2=False, lists=False)
+    ways = {"cached": server, "whole": Server(server.client, bare)}
     rng = np.random.default_rng(0)
     prefix = rng.integers(10, 790, PREFIX).tolist()
     wait(server.next_tokens([prefix]), never_stop)
@@ -122,7 +123,7 @@ def later(records: Sequence[StepRecord]) -> list[float]:
 
 def steps(models: Models, repeats: int) -> dict[str, Any]:
     """Seconds of a drafted and verified step, and of a step of beam search, after the prompt is computed."""
-    methods: dict[str, Method] = {"draft": Specs(N, tau=0.0, accept_weight=0.0), "beam": Beam(N)}
+    methods: dict[str, Method] = {"draft": Specs(N, tau=0.0, accept_weight=0.0, verify="all"), "beam": Beam(N)}
     seconds: dict[str, list[float]] = {name: [] for name in methods}
     for seed in range(repeats + 1):
         order = list(methods) if seed % 2 else list(reversed(methods))
@@ -137,7 +138,7 @@ def steps(models: Models, repeats: int) -> dict[str, Any]:
 
 def at_a_time(models: Models, solves: int) -> list[dict[str, Any]]:
     """Latency and throughput of `specs` for each number of concurrent solves in `WIDTHS`."""
-    method, found = Specs(N, accept_weight=0.0), []
+    method, found = Specs(N, accept_weight=0.0, verify="all"), []
     for width in WIDTHS:
         count = max(solves, width)
         begun = time.perf_counter()

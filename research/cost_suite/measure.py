@@ -34,7 +34,7 @@ from specs.methods.specs import Specs
 from specs.types import Result, Role, SamplingParams, Seconds, StepPolicy
 
 WAYS: dict[str, Callable[[int], Method]] = {
-    "specs": lambda n: Specs(n, draft_share=1.0, accept_weight=0.0),
+    "specs": lambda n: Specs(n, draft_share=1.0, accept_weight=0.0, verify="all"),
     "beam": Beam,
     "gsi": lambda n: Gsi(n, threshold=-math.inf),
     "gsi, rejected": lambda n: Gsi(n, threshold=math.inf),
@@ -49,7 +49,7 @@ NAIVE = {"specs, naive": Role.DRAFT, "beam, naive": Role.TARGET}
 """Writers of the steps of `naive_step`."""
 NAIVE_REPEATS = 2
 """Repeats of naive steps: few, since these are slow; other steps have warmed up the models before."""
-REPLAYED: dict[str, Method] = {"specs": Specs(), "beam": Beam(), "gsi": Gsi(threshold=0.7), "rsd": Rsd()}
+REPLAYED: dict[str, Method] = {"specs": Specs(verify="all"), "beam": Beam(), "gsi": Gsi(threshold=0.7), "rsd": Rsd()}
 """Methods whose solves are replayed: the defaults, but for gsi the threshold of the comparison in the docs' results."""
 PHASES = ("draft", "target_generate", "target_score", "prm", "wall")
 
@@ -127,7 +127,7 @@ def shares(scale: Scale) -> dict[str, Any]:
     """Time of a step relative to that of `beam`, when a coin lets the draft write a share of the steps."""
     models, asked = blank_models(sized(scale, scale.trio)), question(scale.context)
     ways: dict[float | str, Method] = {"beam": Beam(scale.n)}
-    ways |= {share: Specs(scale.n, draft_share=share, accept_weight=0.0) for share in scale.shares}
+    ways |= {share: Specs(scale.n, draft_share=share, accept_weight=0.0, verify="all") for share in scale.shares}
     walls: dict[float | str, list[float]] = {way: [] for way in ways}
     drafted: dict[float | str, list[bool]] = {way: [] for way in ways}
     for repeat in range(-1, scale.repeats):

@@ -128,12 +128,12 @@ class Known:
 
 def by_step(beta: float = 32.0, tau: float = 0.8) -> Specs:
     """SPECS as studied: the target writes the first step, and `tau` is compared with the step's own reward alone."""
-    return Specs(N, beta, tau, accept_weight=0.0, start="target")
+    return Specs(N, beta, tau, accept_weight=0.0, start="target", verify="all")
 
 
 DEFAULTS: dict[str, Method] = {"specs": by_step(), "gsi": Gsi(N), "rsd": Rsd()}
 """The published settings of gsi and rsd, and the package's defaults of specs when the study was run."""
-TILTED = GridPoint("specs tilted", Specs(N, 20.0, 0.8, start="draft"))
+TILTED = GridPoint("specs tilted", Specs(N, 20.0, 0.8, start="draft", verify="all"))
 """The package's later defaults, chosen on other problems."""
 GRIDS: dict[str, tuple[Method, ...]] = {
     "rsd": tuple(Rsd(tau) for tau in (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)),

@@ -50,4 +50,4 @@ def test_the_allowed_values_of_options_are_shown(capsys):
     assert "candidates a step (a whole number of at least 1)" in page
     assert "(a number from 0 to 1)" in page
     assert "(trace or step)" in page
-    assert "(a number of at least 0 or none)" in page
+    assert "(a number from 0 to 1 or none)" in page

@@ -15,8 +15,6 @@ COST = json.loads((RECORDS / "cost.json").read_text())
 TIERS = ("medium", "hard")
 AHEAD = {tier: json.loads((RECORDS / f"lookahead-{tier}.json").read_text()) for tier in TIERS}
 GUESSED = {tier: json.loads((RECORDS / f"speculation-{tier}.json").read_text()) for tier in TIERS}
-CUT = {tier: json.loads((RECORDS / f"stragglers-{tier}.json").read_text()) for tier in TIERS}
-HOPELESS = {tier: json.loads((RECORDS / f"hopeless-{tier}.json").read_text()) for tier in TIERS}
 SUITE = json.loads((DOCS / "suite/suite.json").read_text())
 TORCH = json.loads((RECORDS / "torch-backend.json").read_text())
 PRECISION = json.loads((RECORDS / "precision-hard.json").read_text())
@@ -89,29 +87,9 @@ def rows():
         errors = [" / ".join(f"{value:.1e}" for value in one[name]) for name in ("log_p_error", "reward_error")]
         differs = " | ".join(f"{one[name] / one['steps']:.1%}" for name in ("chosen_differently", "verdict_differs"))
         yield f"| {dtype} | {one['steps']} | {differs} | {one['selection_tv']:.1e} | {' | '.join(errors)} |"
-
-    for tier, one in CUT.items():
-        for share in ("0.75", "0.5"):
-            specs, beam = one["specs"][share], one["beam"][share]
-            yield (
-                f"| {tier} | {share} | {specs['tokens']:.1f}, {specs['tokens_with_cut']:.1f} "
-                f"| {specs['probability_cut']:.1%} | {spread(specs['latency'])} | {points(specs['accuracy_minus'])} "
-                f"| {spread(beam['latency'])} | {points(beam['accuracy_minus'])} |"
-            )
-    for tier, one in HOPELESS.items():
-        for margin in ("4.0", "2.0", "0.5"):
-            found = one[margin]
-            yield (
-                f"| {tier} | {float(margin):g} | {found['tokens']:.1f}, {found['tokens_left']:.1f} "
-                f"| {found['probability_cut']:.1%} | {spread(found['latency'])} | {points(found['accuracy_minus'])} |"
-            )
     yield from step_rows(SUITE["points"]["steps"])
     yield from sweep_rows(SUITE["points"], "trio")
     yield from replay_rows(SUITE["points"])
-
-
-def points(difference):
-    return f"{100 * difference['mean']:+.1f} [{100 * difference['low']:+.1f}, {100 * difference['high']:+.1f}]"
 
 
 def test_the_tables_of_the_suite_are_those_of_its_record():
@@ -165,6 +143,33 @@ def test_speculation_makes_no_method_slower():
 
 if __name__ == "__main__":
     print(*rows(), sep="\n")
+
+
+def points(difference):
+    return f"{100 * difference['mean']:+.1f} [{100 * difference['low']:+.1f}, {100 * difference['high']:+.1f}]"
+
+
+def test_the_pages_on_removed_options_quote_their_records():
+    stragglers = (DOCS / "decisions/stragglers-option.md").read_text()
+    hopeless = (DOCS / "experiments/hopeless-candidates.md").read_text()
+    for tier in TIERS:
+        one = json.loads((RECORDS / f"stragglers-{tier}.json").read_text())
+        for share in ("0.75", "0.5"):
+            specs, beam = one["specs"][share], one["beam"][share]
+            row = (
+                f"| {tier} | {share} | {specs['tokens']:.1f}, {specs['tokens_with_cut']:.1f} "
+                f"| {specs['probability_cut']:.1%} | {spread(specs['latency'])} | {points(specs['accuracy_minus'])} "
+                f"| {spread(beam['latency'])} | {points(beam['accuracy_minus'])} |"
+            )
+            assert row in stragglers
+        one = json.loads((RECORDS / f"hopeless-{tier}.json").read_text())
+        for margin in ("4.0", "2.0", "0.5"):
+            found = one[margin]
+            row = (
+                f"| {tier} | {float(margin):g} | {found['tokens']:.1f}, {found['tokens_left']:.1f} "
+                f"| {found['probability_cut']:.1%} | {spread(found['latency'])} | {points(found['accuracy_minus'])} |"
+            )
+            assert row in hopeless
 
 
 def test_the_page_on_old_and_new_versions_quotes_the_record():

@@ -28,8 +28,6 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("specs", {"select_weight": 0.0, "accept_weight": 0.0}),
     ("specs", {"reward_as": "soft-value", "beta": 3.0}),
     ("specs", {"tau": 0.0, "beta": 0.0, "accept_weight": 0.0}),
-    ("specs", {"hopeless": 1.0}),
-    ("specs", {"enough": 0.5}),
     ("specs", {"n": 1}),
     ("specs", {"n": 8, "top_p": 0.8}),
     ("specs+speculation", {"speculate": 2}),

@@ -54,7 +54,6 @@ METHODS = {
     "three": Specs(n=3, tau=0.3),
     "paper": Specs(n=4, switch_on="trace", accept_weight=0.0, start="target", deferral="next", tau=0.5),
     "raw": Specs(n=4, select_weight=0.0, accept_weight=0.0, select="best"),
-    "hopeless": Specs(n=8, hopeless=1.0),
     "random": make("random-switch", n=4),
     "speculating": make("specs+speculation", n=4),
 }

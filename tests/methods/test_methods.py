@@ -167,13 +167,6 @@ def test_the_target_reads_only_the_drawn_candidate_and_every_decision_is_the_sam
     assert read["drawn"] < 0.8 * read["all"]
 
 
-def test_a_draw_by_log_ratios_needs_all_of_them():
-    with pytest.raises(InputError, match="give select_weight 0"):
-        Specs(verify="drawn")
-    with pytest.raises(InputError, match="give select_weight above 0, or leave it out"):
-        Specs(select_weight=0.0, hopeless=1.0)
-
-
 def test_a_reward_equal_to_the_threshold_keeps_the_draft():
     models = toy.models(LONG_Q, LONG_P, rate=lambda steps: 0.5)
     specs = Specs(n=2, tau=0.5, **TRACE, deferral="next")

@@ -51,6 +51,8 @@ class Draws:
     """Takes the place of a key; its numbers are those that are given."""
 
     uniforms: list[float]
+    draws = 2
+    """By inversion, as the published code draws."""
 
     def fold(self, *_, **__):
         return self
@@ -306,7 +308,7 @@ def test_with_all_switches_the_other_way_it_is_gsi():
     assert rewritten > 10
 
 
-def restated(policy, writer, candidates, shift, temperature, uniform):
+def restated(policy, writer, candidates, shift, temperature, noise):
     """The rule in other words: (index of what goes on or None, {index: score in the pool}, whether any is left)."""
     pool, left, seen = {}, [], []
     for k, c in enumerate(candidates):
@@ -326,12 +328,8 @@ def restated(policy, writer, candidates, shift, temperature, uniform):
         top = max((s for _, s in left), default=None)
         return next((k for k, s in reversed(left) if s == top), None), pool, bool(left)
     passing = [(k, s) for k, s in left if s > policy.threshold]
-    total = sum(math.exp((s - policy.threshold) / temperature) for _, s in passing)
-    for k, s in passing:
-        uniform -= math.exp((s - policy.threshold) / temperature) / total
-        if uniform < 0:
-            return k, pool, True
-    return None, pool, bool(left)
+    ahead = max(passing, key=lambda one: one[1] / temperature + noise[one[0]], default=(None, 0.0))
+    return ahead[0], pool, bool(left)
 
 
 def check_against_restatement(result, policy, temperature):
@@ -342,8 +340,8 @@ def check_against_restatement(result, policy, temperature):
         writer = "draft" if draft_next and not attempt else "target"
         assert str(record.writer) == writer
         shift = trace.steps[-1].log_p_by_token[-1] if trace.steps else None
-        uniform = key.fold("select", trace.token_ids, attempt=attempt).uniform()
-        chosen, finished, left = restated(policy, writer, record.candidates, shift, temperature, uniform)
+        noise = key.fold("select", trace.token_ids, attempt=attempt).gumbels(len(record.candidates))
+        chosen, finished, left = restated(policy, writer, record.candidates, shift, temperature, noise)
         pool += [(score, trace.extend(record.candidates[k], record.writer)) for k, score in finished.items()]
         kept = (*finished, *([] if chosen is None else [chosen]))
         assert (record.kept or ()) == kept, place

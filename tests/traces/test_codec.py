@@ -17,7 +17,7 @@ from specs.errors import InputError
 from specs.methods.registry import NAMES
 from specs.traces.codec import read_traces, result_from
 from specs.traces.schema import result_json, write_json, write_text
-from specs.types import Chat, Turn
+from specs.types import DRAWS, Chat, Turn
 
 OPTIONS = dict(n=4, max_steps=4, max_step_tokens=4, temperature=0.9)
 
@@ -45,7 +45,7 @@ def test_a_trace_read_back_equals_the_result(name):
 def test_the_rule_of_draws_is_read_back_and_defaults_to_the_first():
     result = solve()
     value = written(result)
-    assert value["draws"] == result.draws == 2
+    assert value["draws"] == result.draws == DRAWS
     del value["draws"]
     assert result_from(value, "file").draws == 1
 

@@ -23,7 +23,7 @@ from specs.rewards.families import FAMILIES
 from specs.types import Role, SamplingParams
 from specs.types.checks import above, check_names, check_value
 
-SAMPLING = ("top_p", "max_steps", "max_step_tokens", "delimiter", "enough")
+SAMPLING = ("top_p", "max_steps", "max_step_tokens", "delimiter")
 LOADING = ("draft_system", "target_system", "tokenizer", "timeout", "allow_text_scoring", "prm_format")
 ALL = (*SAMPLING, *LOADING)
 """Names that `--set` may know."""

@@ -62,11 +62,12 @@ class Screen:
                 for name, value in (
                     ("r", candidate.reward),
                     ("log p", candidate.log_p),
+                    ("log p <=", candidate.log_p_at_most),
                     ("log q", candidate.log_q),
                     ("s", score),
                     ("P", p),
                 )
-                if value is not None
+                if value is not None and not math.isnan(value)
             ]
             text = " ".join(readable(candidate.text).split())
             self.line(self._paint(f"      {mark} {'  '.join(figures)}  {text}", "dim"))

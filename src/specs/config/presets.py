@@ -22,7 +22,7 @@ from specs.config.versions import current_options
 from specs.errors import InputError
 from specs.methods.registry import options_of
 from specs.traces.schema import write_json
-from specs.types.checks import check_names
+from specs.types.checks import REMOVED, check_names
 
 LAW = ("temperature", "top_p", "max_step_tokens")
 
@@ -85,9 +85,10 @@ def _checked(value: object) -> Preset:
     method = found["method"]
     if not isinstance(method, str):
         raise InputError(f"'method' is {method!r}; give a name")
-    check_names(f"method {method} has no option", options, options_of(method))
+    kept = {name: value for name, value in options.items() if name not in REMOVED}  # a solve refuses the others
+    check_names(f"method {method} has no option", kept, options_of(method))
     _same_names("'law'", law, LAW)
-    configure(method, **options, **law)
+    configure(method, **kept, **law)
     return Preset(method, options, law, provenance)
 
 

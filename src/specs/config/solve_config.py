@@ -10,7 +10,16 @@ from specs.errors import InputError
 from specs.methods import Method, settings_of
 from specs.methods.registry import make, options_of
 from specs.types import SamplingParams, StepPolicy
-from specs.types.checks import POSITIVE, OptionValue, at_least, check_fields, check_names, check_value, shown
+from specs.types.checks import (
+    POSITIVE,
+    OptionValue,
+    at_least,
+    check_fields,
+    check_names,
+    check_removed,
+    check_value,
+    shown,
+)
 
 TEMPERATURE = 0.7
 MAX_STEP_TOKENS = 64
@@ -85,7 +94,6 @@ def configure(
     max_tokens: int = 2048,
     deadline_s: float | None = None,
     delimiter: str | None = "\n\n",
-    enough: float = 1.0,
     **options: OptionValue,
 ) -> SolveConfig:
     """Make a configuration from plain options.
@@ -100,21 +108,18 @@ def configure(
         max_tokens: most tokens of the solve, >= 1.
         deadline_s: seconds until an answer is needed, > 0 (docs/deadlines.md); None for no deadline.
         delimiter: text that ends a step; None for fixed chunks of `max_step_tokens`.
-        enough: share of the candidates, in (0, 1]; candidates that are longer than this share of them are cut off
-            (`StepPolicy.enough`).
         options: the method's own options (`n`, `beta`, `tau`, ...; `specs methods NAME` lists them); only with a name.
 
     Raises:
         InputError: an unknown method, an option that the method lacks, or a value of a wrong type or out of range.
     """
     check_value("max_step_tokens", max_step_tokens, int, at_least(1))  # StepPolicy calls it max_tokens
-    sampling = SamplingParams(
-        temperature, top_p, StepPolicy(delimiter=delimiter, max_tokens=max_step_tokens, enough=enough)
-    )
+    sampling = SamplingParams(temperature, top_p, StepPolicy(delimiter=delimiter, max_tokens=max_step_tokens))
     limits = Limits(max_steps, max_tokens, deadline_s)
     if isinstance(method, str):
         check_names(f"method {method} has no option", options, {*options_of(method), *COMMON})
         return SolveConfig(make(method, **options), sampling, limits, seed)
+    check_removed("there is no option", options)
     if options:
         raise InputError(f"{', '.join(options)}: the method is configured already; set its options where you make it")
     return SolveConfig(method, sampling, limits, seed)

@@ -1,4 +1,7 @@
-"""Converts settings and options that earlier versions wrote, in traces and presets, to current ones."""
+"""Converts settings and options that earlier versions wrote, in traces, runs and presets, to current ones.
+
+Removed options (`REMOVED`) stay only where they had an effect: such records can be shown, but not replayed.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any, Literal, cast
 from specs.config.solve_config import SETTINGS_VERSION, Limits
 from specs.errors import InputError
 from specs.types import SamplingParams
-from specs.types.checks import check_value, shown
+from specs.types.checks import REMOVED, check_value, shown
 
 
 def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,6 +28,9 @@ def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     if version < 3 and isinstance(found.get("method"), dict):
         method = current_options(cast(dict[str, Any], found["method"]))
         found["method"] = {**method, **({"length_power": 0.0, "verify": "all"} if "select_weight" in method else {})}
+    for owner in ("method", "steps"):
+        if isinstance(found.get(owner), dict):
+            found[owner] = effective(found[owner])
     return found | {"version": SETTINGS_VERSION}
 
 
@@ -37,7 +43,7 @@ def current_options(options: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         InputError: `score` is neither `tilted` nor `raw`.
     """
-    found = dict(options)
+    found = effective(options)
     if not found.keys() & {"score", "switch_on"} or found.keys() & {"select_weight", "accept_weight"}:
         return found
     score = check_value("score", found.pop("score", "tilted"), cast(Any, Literal["tilted", "raw"]))
@@ -47,6 +53,11 @@ def current_options(options: Mapping[str, Any]) -> dict[str, Any]:
     if score == "raw":
         found.pop("hopeless", None)  # had no effect
     return {**found, "select_weight": float(score == "tilted"), "accept_weight": float(score == "tilted" and tilted)}
+
+
+def effective(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options without removed ones that had no effect."""
+    return {name: value for name, value in options.items() if name not in REMOVED or value != REMOVED[name]}
 
 
 def _nested(settings: Mapping[str, Any]) -> dict[str, Any]:

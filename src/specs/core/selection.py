@@ -4,9 +4,9 @@ s_i = beta * r_i + log p(y_i|c) - log q(y_i|c)      draft candidates
 s_i = beta * r_i                                    target candidates
 P(i) = softmax(s)_i
 
-The draw is Gumbel-max: with independent standard Gumbel variables G_i, the candidate with the highest s_i + G_i has the
-law P. So an upper bound of s_i bounds what candidate i can reach in the draw (`optimistic`), and a candidate whose bound
-loses need not be scored: A* sampling (Maddison, Tarlow and Minka, arXiv 1411.0030), here over steps.
+The draw is Gumbel-max: with independent standard Gumbel variables G_i, the candidate with the highest s_i + G_i has
+the law P. So an upper bound of s_i bounds what candidate i can reach in the draw (`optimistic`), and a candidate whose
+bound loses need not be scored: A* sampling (Maddison, Tarlow and Minka, arXiv 1411.0030), here over steps.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specs.core.keys import Key
-from specs.types import Candidate, Decision, End
+from specs.types import Candidate, Decision
 
 RewardAs = Literal["raw", "soft-value"]
 
@@ -35,11 +35,8 @@ def log_ratio(candidate: Candidate, length_power: float = 0.0) -> float:
 
     The length power a is in [0, 1]: 0 for the whole step, 1 for the mean over its tokens.
 
-    -inf if the target gives the step probability 0, if the step was cut off, or if the draft gives its own sample
-    probability 0; never nan.
+    -inf if the target gives the step probability 0, or if the draft gives its own sample probability 0; never nan.
     """
-    if candidate.end is End.CUT:
-        return -math.inf
     if candidate.log_q is None or candidate.log_p is None:
         return 0.0
     if math.isinf(candidate.log_p) or not math.isfinite(candidate.log_q):
@@ -58,15 +55,6 @@ def tilt(reward: float, beta: float, reward_as: RewardAs = "raw") -> float:
     # log(1 + (e^beta - 1) r) = beta + log(r + (1 - r) e^-beta), which cannot overflow
     inside = reward + (1.0 - reward) * math.exp(-beta)
     return beta + math.log(inside) if inside > 0 else -math.inf
-
-
-def hopeless(
-    candidates: Sequence[Candidate], margin: float, beta: float, reward_as: RewardAs = "raw"
-) -> frozenset[int]:
-    """Indices of candidates whose `tilt` is more than `margin` nats (>= 0) below the best; one must have a reward."""
-    tilts = [tilt(reward, beta, reward_as) for reward in rewards(candidates)]
-    best = max(value for value in tilts if not math.isnan(value))
-    return frozenset(k for k, value in enumerate(tilts) if value < best - margin)
 
 
 def softmax(scores: Sequence[float]) -> NDArray[np.float64] | None:
@@ -120,8 +108,11 @@ def choose_soft(scores: Sequence[float], key: Key) -> Decision:
     return Decision(tuple(scores), tuple(p.tolist()), chosen, ess, len(scores) / ess - 1.0)
 
 
-def partly_known(decision: Decision, unknown: Sequence[bool]) -> Decision:
-    """A decision in which some candidates have only bounds as scores: nan stands for what is not known."""
+def as_known(decision: Decision, candidates: Sequence[Candidate]) -> Decision:
+    """A decision among `optimistic` candidates, with nan for what is not known, since the target has not read it."""
+    unknown = [c.log_p is None and c.log_q is not None for c in candidates]
+    if not any(unknown):
+        return decision
     scores = tuple(math.nan if bound else score for score, bound in zip(decision.scores, unknown, strict=True))
     return Decision(scores, (math.nan,) * len(scores), decision.chosen)
 

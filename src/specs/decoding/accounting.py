@@ -32,16 +32,12 @@ class Ledger:
         request: Propose,
         delimiter: str | None,
         drawn: Sequence[CandidateGroup],
-        whole: Sequence[CandidateGroup],
-        scored: Sequence[CandidateGroup],
         guessed: bool,
     ) -> None:
         """Record the queries of one step.
 
         Args:
-            drawn: the distinct candidates that the writer has sampled.
-            whole: the drawn candidates that are not cut off; the verifiers read these.
-            scored: the whole candidates whose log-probabilities the target has computed.
+            drawn: the distinct candidates, which the writer has sampled and the verifiers read.
             guessed: whether the draft has proposed tokens of this step (token-level speculation).
         """
         kept = [(trace.token_ids, ()) for trace in request.keep]
@@ -50,13 +46,13 @@ class Ledger:
                 self._scored[role].add(len(queries))
             if role is Role.PRM:
                 if role in request.verify:
-                    queries.append(self._sessions[role].query(whole, delimiter))
+                    queries.append(self._sessions[role].query(drawn, delimiter))
             elif role is request.writer:
                 queries.append([*_paths(drawn), *kept])
             elif role in request.verify:
-                queries.append(_paths(scored))
+                queries.append(_paths(drawn))
             elif (judge := request.judge) is not None:
-                queries.append(self._sessions[role].query(whole, judge))
+                queries.append(self._sessions[role].query(drawn, judge))
             elif guessed:  # the draft has read the traces; the tokens that it proposed count as speculated
                 queries.append([(trace.token_ids, [()]) for trace in request.traces])
 

@@ -188,11 +188,10 @@ class Solve:
         ]
         self.check_stop()
         look_ahead = partial(self.prefetch.begin, request)
-        verified = yield from self.verification.verify(request, candidates, firsts, sampling, look_ahead)
+        verified, drawn = yield from self.verification.verify(request, candidates, firsts, sampling, look_ahead)
         guessed = proposer is not None and proposer.used
-        groups = (verified.drawn, verified.whole, verified.scored)
-        self.ledger.note(request, self.config.sampling.steps.delimiter, *groups, guessed=guessed)
-        return self.recording.proposed(request, Proposal(tuple(verified.candidates), self._remaining_s()))
+        self.ledger.note(request, self.config.sampling.steps.delimiter, drawn, guessed)
+        return self.recording.proposed(request, Proposal(tuple(verified), self._remaining_s()))
 
     def _score(self, request: Score) -> Generator[list[Call], Any, Proposal]:
         """Let the target score some candidates of the last proposal; the draft works ahead meanwhile."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 from specs.core.sampling import total_log_probability
@@ -18,24 +16,7 @@ from specs.engines.protocol import (
     RewardOverlap,
     RewardSession,
 )
-from specs.types import Candidate, End, Propose, Role, SamplingParams
-
-
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """Candidates with their scores.
-
-    Attributes:
-        candidates: all candidates, duplicates included, in sampling order.
-        drawn: the distinct candidates by trace.
-        whole: the drawn candidates that are not cut off.
-        scored: the whole candidates except hopeless ones (`Propose.hopeless`): those that the target scores.
-    """
-
-    candidates: list[Candidate]
-    drawn: list[CandidateGroup]
-    whole: list[CandidateGroup]
-    scored: list[CandidateGroup]
+from specs.types import Candidate, Propose, Role, SamplingParams
 
 
 class Verification:
@@ -64,8 +45,8 @@ class Verification:
         firsts: Sequence[int | None],
         sampling: SamplingParams,
         look_ahead: Callable[[Sequence[Candidate]], None],
-    ) -> Generator[list[Call], list[Done], Verified]:
-        """Return the candidates with the scores of all verifiers, which run at the same time.
+    ) -> Generator[list[Call], list[Done], tuple[list[Candidate], list[CandidateGroup]]]:
+        """Return the candidates with the scores of all verifiers, which run at the same time, and what was read.
 
         Args:
             firsts: for each candidate the index of the first one with the same trace and tokens, whose scores it
@@ -73,12 +54,10 @@ class Verification:
             look_ahead: called with the candidates when one verifier's scores arrive before the other's.
         """
         distinct = [idx for idx, first in enumerate(firsts) if first is None]
-        whole = [idx for idx in distinct if candidates[idx].end is not End.CUT]
+        drawn = _grouped(request, candidates, distinct)
 
-        grouped = partial(_grouped, request, candidates)
-
-        def scored(indices: Sequence[int], name: str, values: Sequence[Any]) -> list[Candidate]:
-            value_of: dict[int, Any] = dict(zip(indices, values, strict=True))
+        def scored(name: str, values: Sequence[Any]) -> list[Candidate]:
+            value_of: dict[int, Any] = dict(zip(distinct, values, strict=True))
             return _with_scores(candidates, firsts, name, value_of, request.by_token)
 
         def with_look_ahead(name: str, call: Call) -> Call:
@@ -86,29 +65,19 @@ class Verification:
                 values = call.run()
                 pending.remove(name)
                 if pending:
-                    look_ahead(scored(requested, name, values))
+                    look_ahead(scored(name, values))
                 return values
 
             return Call(call.phase, run)
 
-        requested = whole
-        calls = self._calls(request, grouped(requested), sampling)
-        if hopeless := request.hopeless:
-            finished = yield [calls["reward"]]
-            self._clock.spans += finished
-            candidates = scored(whole, "reward", finished[0].value)
-            gone = hopeless(tuple(candidates))
-            candidates = [replace(c, log_p=-math.inf) if idx in gone else c for idx, c in enumerate(candidates)]
-            requested = [idx for idx in whole if idx not in gone]
-            calls = {"log_p": self._calls(request, grouped(requested), sampling)["log_p"]}
-            look_ahead(candidates)
+        calls = self._calls(request, drawn, sampling)
         if calls:
             pending = list(calls)
             finished = yield [with_look_ahead(name, call) for name, call in calls.items()]
             self._clock.spans += finished
             for name, done in zip(calls, finished, strict=True):
-                candidates = scored(requested, name, done.value)
-        return Verified(candidates, grouped(distinct), grouped(whole), grouped(requested))
+                candidates = scored(name, done.value)
+        return candidates, drawn
 
     def score(
         self,
@@ -136,10 +105,10 @@ class Verification:
         (done,) = yield [Call("target_score", lambda: target.score(groups, law, others))]
         self._clock.spans.append(done)
         firsts = [candidate.duplicates_of for candidate in candidates]
-        found = list(candidates)
-        for name, some, values in (("log_p", read, done.value[: len(read)]), ("bound", unread, done.value[len(read) :])):
-            found = _with_scores(found, firsts, name, dict(zip(some, values, strict=True)), request.by_token)
-        return found, groups
+        value_of = dict(zip((*read, *unread), done.value, strict=True))
+        found = _with_scores(candidates, firsts, "log_p", {idx: value_of[idx] for idx in read}, request.by_token)
+        bounds = {idx: value_of[idx] for idx in unread}
+        return _with_scores(found, firsts, "log_p_at_most", bounds, request.by_token), groups
 
     def cancel(self) -> None:
         """Cancel the background work that is still running; finished work ignores it."""
@@ -199,11 +168,11 @@ def _with_scores(
 def _with_score(candidate: Candidate, name: str, value: Any, by_token: bool) -> Candidate:
     """The candidate with what a verifier answered: a reward or rating, or log-probabilities of tokens.
 
-    These are of all tokens (`log_p`), or of the first ones (`bound`).
+    These are of all tokens (`log_p`), or of the first ones only (`log_p_at_most`).
     """
     if name == "reward":
         return replace(candidate, reward=value)
     log_p = min(total_log_probability(value), 0.0)  # engines round
-    if name == "bound":
+    if name == "log_p_at_most":
         return replace(candidate, log_p_at_most=log_p) if value else candidate
     return replace(candidate, log_p=log_p, log_p_at_most=None, log_p_by_token=tuple(value) if by_token else None)

@@ -53,14 +53,14 @@ class Sample:
     """One sampled step.
 
     Attributes:
-        log_probability: nats under the sampling distribution; None if the step was cut off.
+        log_probability: nats under the sampling distribution.
         log_p_by_token: nats of each token under the `score_law` of `PolicySession.sample`; None without one.
     """
 
     token_ids: tuple[int, ...]
     text: str
     end: End
-    log_probability: float | None
+    log_probability: float
     log_p_by_token: tuple[float, ...] | None = None
 
 
@@ -223,8 +223,8 @@ class LanguageModel(Protocol):
     Attributes:
         fingerprint: equal exactly for equal vocabularies.
         raw: whether the engine returns log-probabilities at temperature 1 over all tokens, however it samples.
-        in_process: whether its sessions run in this process, token by token, so that they can propose tokens,
-            verify proposed tokens, and cut stragglers.
+        in_process: whether its sessions run in this process, token by token, so that they can propose tokens
+            and verify proposed tokens.
     """
 
     @property
@@ -286,22 +286,8 @@ class Models:
                 raise InputError(f"method {method.name} needs a {role} model; give one as {role}")
         if method.roles >= {Role.DRAFT, Role.TARGET}:
             self.check_law(sampling)
-        speculates = isinstance(method, WithSpeculation)
-        if sampling.steps.enough < 1:
-            if speculates:
-                raise InputError("stragglers are cut (enough below 1) only without +speculation; leave one of them out")
-            self._check_cuts(method)
-        if speculates:
+        if isinstance(method, WithSpeculation):
             self._check_speculation()
-
-    def _check_cuts(self, method: Method) -> None:
-        """Raise `InputError` unless the writers run token by token, so that the engine sees stragglers."""
-        for role in method.roles:
-            model = self.writer(role)
-            if model is not None and not model.in_process:
-                raise InputError(
-                    f"{model.name} runs on a server, which cannot cut stragglers; leave out the option 'enough'"
-                )
 
     def _check_speculation(self) -> None:
         """Raise `InputError` unless the draft can propose tokens to the target."""

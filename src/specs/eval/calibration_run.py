@@ -85,7 +85,7 @@ class CalibrationRuns:
 
     def pilot(self, problems: Sequence[Problem], n: int) -> list[Result]:
         """Traces of `specs` with its default options on the first `PILOT` problems."""
-        rows = self.rows("pilot", problems[:PILOT], [GridPoint("specs", Specs(n))])
+        rows = self.rows("pilot", problems[:PILOT], [GridPoint("specs", Specs(n, verify="all"))])
         folder = read_run(self.out / "pilot")
         return [result_from(folder.trace(row), f"{folder.path}, {row.problem_id}") for row in rows]
 

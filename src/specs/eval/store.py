@@ -20,11 +20,13 @@ from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
+from specs.config.versions import effective
 from specs.errors import InputError
 from specs.eval.grid import Setting
 from specs.eval.rows import Key, Row, Rows, read_rows
 from specs.traces.schema import json_text, plain, result_json, write_json
 from specs.types import Result
+from specs.types.checks import check_removed
 
 FORMAT = 1
 """Version of the folder's format; increased whenever the meaning of its contents changes."""
@@ -67,14 +69,16 @@ def read_run(path: Path) -> RecordedRun:
         InputError: it is not a run folder, or has another format.
     """
     try:
-        run = json.loads((path / RUN).read_text(encoding="utf-8"))
+        run: Any = json.loads((path / RUN).read_text(encoding="utf-8"))
         if run["format"] != FORMAT:
             raise InputError(f"{path} has format {run['format']}, but this version reads {FORMAT}; use another folder")
-        settings = [Setting(**setting) for setting in run["methods"]]
+        settings = [Setting(**setting | {"options": effective(setting["options"])}) for setting in run["methods"]]
         configuration, starts = {"draws": 1, **run["configuration"]}, run["starts"]  # early runs did not record rule 1
+        law: Any = configuration["law"]
+        configuration["law"] = law | {"steps": effective(law["steps"])}
     except OSError as error:
         raise InputError(f"{path} is not a folder of 'specs eval' ({RUN}: {error.strerror})") from None
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         raise InputError(f"{path / RUN} was not written by 'specs eval'; give another folder") from None
     return RecordedRun(path, configuration, settings, starts, *read_rows(path / RESULTS))
 
@@ -165,6 +169,7 @@ class RunFolder(Rows):
 
     def _check_and_merge(self, found: RecordedRun) -> None:
         before, now = found.configuration, self._configuration
+        check_removed(f"{self.path}: there is no option", before["law"]["steps"])
         # A method that is added later may need a model that the earlier methods did not.
         models = {**before["models"], **now["models"]}
         differs = [name for name in sorted({*before, *now} - {"models"}) if before.get(name) != now.get(name)]
@@ -200,7 +205,8 @@ def _open_for_append(path: Path, size: int) -> BinaryIO:
 
 
 def _check_same_options(path: Path, wanted: Setting, stored: Setting) -> None:
-    """Raise `InputError` if the stored setting of the same label and n has other options."""
+    """Raise `InputError` if the stored setting of the same label and n has other or removed options."""
+    check_removed(f"{path}: there is no option", stored.options)
     for name in sorted({*wanted.options, *stored.options}):
         ours, theirs = wanted.options.get(name), stored.options.get(name)
         if ours != theirs:

@@ -220,7 +220,7 @@ class AgainstTheClock:
         """The policy with `n` candidates and the verifiers of `kind`."""
         self._asked = kind, n
         policy = self._deadline.policy
-        unscored = {"select_weight": 0.0, "accept_weight": 0.0, "hopeless": None} if kind is Kind.REWARDED else {}
+        unscored = {"select_weight": 0.0, "accept_weight": 0.0} if kind is Kind.REWARDED else {}
         narrowed = replace(policy, n=n, **unscored)
         return Hurried(narrowed, kind is Kind.UNVERIFIED, self._overtime_s)
 

@@ -14,9 +14,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
-from specs.core.selection import choose_soft, log_ratio
-from specs.methods.speculative import Policy, Step
+from specs.core.selection import as_known, choose_soft, log_ratio, optimistic
+from specs.methods.speculative import Policy, Step, next_unread
 from specs.types import Candidate, Decision, Propose, Role
 from specs.types.checks import above, at_least, check_fields
 
@@ -32,14 +33,18 @@ class Gsi(Policy):
         beta: inverse temperature of the draw.
         threshold: lowest tilted reward, r + (log p - log q) / beta, at which a draft step is kept; -inf rejects only
             steps without support.
+        verify: as in `specs`: the target reads `all` draft candidates, as published, or only what the draw needs
+            (`drawn`); the drawn candidate is the same.
 
     Examples:
         gsi:n=16:threshold=0.3
+        gsi:verify=drawn
     """
 
     n: int = 8
     beta: float = 20.0
     threshold: float = 0.5
+    verify: Literal["all", "drawn"] = "all"
     name = "gsi"
     roles = frozenset(Role)
 
@@ -49,10 +54,20 @@ class Gsi(Policy):
     def propose(self, step: Step) -> Propose:
         if step.writer is Role.TARGET:
             return Propose(Role.TARGET, step.trace, self.n, frozenset({Role.PRM}), step.sampling, step.attempt)
-        verify = frozenset({Role.PRM, Role.TARGET})
-        return Propose(Role.DRAFT, step.trace, self.n, verify, step.sampling, lookahead=partial(self._expected, step))
+        later = self.verify == "drawn"
+        verify = frozenset({Role.PRM} if later else {Role.PRM, Role.TARGET})
+        expected = partial(self._expected, step)
+        return Propose(Role.DRAFT, step.trace, self.n, verify, step.sampling, score_later=later, lookahead=expected)
+
+    def unread(self, step: Step, candidates: Sequence[Candidate]) -> Sequence[int]:
+        if step.writer is Role.TARGET or self.verify == "all":
+            return ()
+        return next_unread(step, candidates, partial(self._drawn, step))
 
     def choose(self, step: Step, candidates: Sequence[Candidate]) -> Decision:
+        return as_known(self._drawn(step, optimistic(candidates)), candidates)
+
+    def _drawn(self, step: Step, candidates: Sequence[Candidate]) -> Decision:
         return choose_soft([self._score(candidate) for candidate in candidates], step.draw("select"))
 
     def accepts(self, step: Step, candidates: Sequence[Candidate], decision: Decision) -> bool:
@@ -60,7 +75,7 @@ class Gsi(Policy):
 
     def _expected(self, step: Step, candidates: tuple[Candidate, ...]) -> int | None:
         """The draft candidate that will be kept if p = q, for the prefetch; None without rewards."""
-        decision = self.choose(step, candidates)
+        decision = self._drawn(step, candidates)
         return decision.chosen if self.accepts(step, candidates, decision) else None
 
     def _score(self, candidate: Candidate) -> float:

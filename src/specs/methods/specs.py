@@ -3,14 +3,14 @@
 Per step, with draft `q`, target `p`, process reward model `r`, context `c`:
 
 1. The writer samples n candidate steps `y_1 .. y_n`.
-2. The PRM scores every extended trace; for draft steps the target gives `log p(y|c)`, at the
-   same time.
+2. The PRM scores every extended trace; for draft steps the target gives `log p(y|c)`.
 3. Score         s_i = beta r_i + w_s L_i^-a (log p(y_i|c) - log q(y_i|c))       (target steps: beta r_i)
 4. Soft verification: candidate i is drawn with probability softmax(s)_i.
 5. Switching: if the merit of the chosen step, r / r_before + (w_a / beta) L^-a (log p - log q), is below tau, the
    target writes the step again.
 
-With w_s = 0 only the drawn candidate's log-ratio matters, and with `verify="drawn"` the target reads no other.
+The draw can be known before the target has read all candidates (`specs.core.selection.optimistic`), so it reads one
+after the other, and only as many as it must.
 
 `specs` is not the rule that the authors published; that is `specs_released.py`. docs/method.md marks what is the
 paper's [paper], the published code's [released] and our own [ours].
@@ -19,17 +19,17 @@ paper's [paper], the published code's [released] and our own [ours].
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
-from specs.core.selection import RewardAs, choose_best, choose_soft, hopeless, log_ratio, optimistic, partly_known, tilt
+from specs.core.selection import RewardAs, as_known, choose_best, choose_soft, log_ratio, optimistic, tilt
 from specs.errors import InputError
 from specs.methods.accept import AcceptRule, SwitchOn
-from specs.methods.speculative import Policy, Step
+from specs.methods.speculative import Policy, Step, next_unread
 from specs.types import Candidate, Decision, Propose, Role, Trace
-from specs.types.checks import NOT_NEGATIVE, UNIT, at_least, check_fields
+from specs.types.checks import UNIT, at_least, check_fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +49,14 @@ class Specs(Policy):
         select_weight: w_s, the weight of the log-ratio in the score.
         accept_weight: w_a, the weight of the log-ratio in the merit of a draft step, in units of 1 / beta.
         length_power: a, from 0 (log-ratio of the whole step) to 1 (its mean over the L tokens).
-        verify: `all`: the target reads every draft candidate, beside the PRM; `drawn`: after the PRM, one by
-            one, only those that the draw could still fall on. The drawn candidate is the same.
+        verify: which draft candidates the target reads. `drawn`: after the PRM, one by one, those that the draw
+            could still fall on; `all`: every one, beside the PRM. The drawn candidate is the same.
         start: writer of the first step; in the paper the target.
         deferral: what happens to a step below `tau`. `next` keeps it, and the target writes the next
             step; `rewrite` throws a draft step away, and the target writes it again.
         select: how a candidate is chosen by the scores s: `soft` draws from softmax(s), `best` takes
             the highest.
         reward_as: what beta multiplies: `raw` is r, `soft-value` is V = log(1 + (e^beta - 1) r) / beta.
-        hopeless: margin in nats. Draft candidates whose beta * r is further below the best cannot be
-            chosen, and the target does not score them; it then works after the PRM, not beside it.
-            Changes the law of the chosen step. None scores all candidates.
         draft_share: None lets the reward decide who writes. A number makes the control: the draft
             writes each step after the first with that probability, whatever the rewards.
 
@@ -69,12 +66,12 @@ class Specs(Policy):
 
     Examples:
         specs:n=16:tau=0.7
-        specs:select_weight=0:verify=drawn
+        specs:verify=all
         specs:start=target:switch_on=trace:accept_weight=0:deferral=next
         random-switch:draft_share=0.8
 
-    Model calls a step: draft step = n draft samples, one target pass (over one candidate with `drawn`), one PRM
-    pass; target step = n target samples, one PRM pass; a rewritten step is both.
+    Model calls a step: draft step = n draft samples, one PRM pass, a target pass for each candidate read (one pass
+    with `verify="all"`); target step = n target samples, one PRM pass; a rewritten step is both.
     """
 
     n: int = 8
@@ -84,12 +81,11 @@ class Specs(Policy):
     select_weight: float = 1.0
     accept_weight: float = 1.0
     length_power: float = 0.0
-    verify: Literal["all", "drawn"] = "all"
+    verify: Literal["all", "drawn"] = "drawn"
     start: Literal["target", "draft"] = "draft"
     deferral: Literal["next", "rewrite"] = "rewrite"
     select: Literal["soft", "best"] = "soft"
     reward_as: RewardAs = "raw"
-    hopeless: float | None = None
     draft_share: float | None = None
 
     def __post_init__(self) -> None:
@@ -101,15 +97,10 @@ class Specs(Policy):
             select_weight=at_least(0),
             accept_weight=at_least(0),
             length_power=UNIT,
-            hopeless=NOT_NEGATIVE,
             draft_share=UNIT,
         )
         if self.accept_weight and self.beta == 0:
             raise InputError("beta is 0, but accept_weight counts in units of 1 / beta; give accept_weight 0")
-        if self.hopeless is not None and self.select_weight == 0:
-            raise InputError(
-                "hopeless leaves candidates out by their scores; give select_weight above 0, or leave it out"
-            )
 
     @property
     def name(self) -> str:
@@ -139,20 +130,16 @@ class Specs(Policy):
         later = self.scored and self.verify == "drawn"
         verify = frozenset({Role.PRM, Role.TARGET} if self.scored and not later else {Role.PRM})
         expected = partial(self._expected, step)
-        return replace(request, verify=verify, score_later=later, lookahead=expected, hopeless=self._hopeless())
+        return replace(request, verify=verify, score_later=later, lookahead=expected)
 
     def unread(self, step: Step, candidates: Sequence[Candidate]) -> Sequence[int]:
         if step.writer is Role.TARGET or self.verify == "all" or not self.scored:
             return ()
-        if step.key.draws < 3 and self.select_weight:  # an old trace's draw needs all scores
-            return [idx for idx, candidate in enumerate(candidates) if candidate.log_p is None]
-        chosen = self._drawn(step, optimistic(candidates)).chosen
-        return () if chosen is None or candidates[chosen].log_p is not None else (chosen,)
+        return next_unread(step, candidates, partial(self._drawn, step), by_log_p=self.select_weight > 0)
 
     def choose(self, step: Step, candidates: Sequence[Candidate]) -> Decision:
         decision = self._drawn(step, optimistic(candidates))
-        unknown = [c.log_q is not None and c.log_p is None for c in candidates] if self.select_weight else [False]
-        return decision if not any(unknown) else partly_known(decision, unknown)
+        return as_known(decision, candidates) if self.select_weight else decision
 
     def _drawn(self, step: Step, candidates: Sequence[Candidate]) -> Decision:
         scores = [self._score(candidate) for candidate in candidates]
@@ -184,12 +171,6 @@ class Specs(Policy):
         if decision.chosen is None or not self._good(step.trace, candidates[decision.chosen]):
             return None
         return decision.chosen
-
-    def _hopeless(self) -> Callable[[tuple[Candidate, ...]], frozenset[int]] | None:
-        """Which candidates the target need not score."""
-        if self.hopeless is None:
-            return None
-        return partial(hopeless, margin=self.hopeless, beta=self.beta, reward_as=self.reward_as)
 
     def _score(self, candidate: Candidate) -> float:
         reward = math.nan if candidate.reward is None else candidate.reward

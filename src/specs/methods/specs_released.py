@@ -95,7 +95,7 @@ class SpecsReleased(Policy):
     def propose(self, step: Step) -> Propose:
         sampling = step.sampling
         if self._is_last(step.trace):
-            sampling = replace(sampling, steps=replace(sampling.steps, delimiter=None, pattern=None, enough=1.0))
+            sampling = replace(sampling, steps=replace(sampling.steps, delimiter=None, pattern=None))
         drafted = step.writer is Role.DRAFT
         request = Propose(
             step.writer,
@@ -162,7 +162,7 @@ class SpecsReleased(Policy):
         for idx, candidate in enumerate(candidates):
             finished = self.answer != "trace" and is_finished(candidate)
             copy = self.duplicates == "first" and candidate.text in seen
-            if not finished and not copy and candidate.end is not End.CUT:
+            if not finished and not copy:
                 seen.add(candidate.text)
                 found.append(idx)
         return found
@@ -208,6 +208,4 @@ class _ReleasedPool(Pool):
 
 def is_finished(candidate: Candidate) -> bool:
     """Whether nothing can follow a candidate: end-of-text, the length cap, a full context, or no text at all."""
-    if candidate.end is End.CUT:
-        return False
     return candidate.end is not End.DELIMITER or not candidate.text

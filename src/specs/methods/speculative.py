@@ -16,11 +16,12 @@ runs: it narrows steps when time is short.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from specs.core.keys import Key
+from specs.core.selection import optimistic
 from specs.methods import Flow
 from specs.types import (
     Accept,
@@ -83,7 +84,7 @@ class Policy(ABC):
         """Whether the chosen step of the draft stays."""
 
     def unread(self, step: Step, candidates: Sequence[Candidate]) -> Sequence[int]:
-        """The candidates that the target has to score before the choice; called again with their scores, until none."""
+        """The candidates that the target has to read before the choice; called again with their scores, until none."""
         return ()
 
     def first_writer(self) -> Role:
@@ -161,6 +162,23 @@ class AsPlanned:
 
     def ends(self, finish: Finish) -> Finish:
         return finish
+
+
+def next_unread(
+    step: Step,
+    candidates: Sequence[Candidate],
+    choose: Callable[[Sequence[Candidate]], Decision],
+    by_log_p: bool = True,
+) -> Sequence[int]:
+    """The candidates that the target must read next: the one that `choose` would fall on, none if it is read already.
+
+    `by_log_p` says whether the choice depends on `log_p`. Then it is final by `optimistic`, except where a trace
+    is replayed whose draws were made by inversion: such a draw needs all candidates.
+    """
+    if by_log_p and step.key.draws < 3:
+        return [idx for idx, candidate in enumerate(candidates) if candidate.log_p is None]
+    chosen = choose(optimistic(candidates)).chosen
+    return () if chosen is None or candidates[chosen].log_p is not None else (chosen,)
 
 
 def speculative_steps(policy: Policy, question: str, sampling: SamplingParams, key: Key, schedule: Schedule) -> Flow:

@@ -55,7 +55,8 @@ def build_catalog(models: Models, presets: Mapping[str, Preset] = MappingProxyTy
     """The served models by name, presets included.
 
     Raises:
-        InputError: a preset needs a model that is not loaded, its name is in use, or no method can be served.
+        InputError: a preset needs a model that is not loaded or has a removed option, its name is in use, or no
+            method can be served.
     """
     others = (
         ServedModel(name, name, _DESCRIPTIONS.get(name, f"the method {name}")) for name in NAMES if name != "specs"
@@ -66,7 +67,7 @@ def build_catalog(models: Models, presets: Mapping[str, Preset] = MappingProxyTy
     for name, preset in presets.items():
         if name in catalog:
             raise InputError(f"the preset's name conflicts with model {name!r}; rename its file")
-        if missing := sorted(make(preset.method).roles - loaded_roles):
+        if missing := sorted(make(preset.method, **preset.options).roles - loaded_roles):
             raise InputError(f"preset {name} is for {preset.method}, which needs a {missing[0]} model; give one")
         catalog[name] = ServedModel(name, preset.method, f"{preset.method}, from a preset", preset.options, preset.law)
     if not catalog:

@@ -165,7 +165,7 @@ def _step(step: _JsonObject) -> StepRecord:
                 reward=row.optional("reward", float),
                 duplicates_of=row.optional("duplicates_of", int),
                 log_p_by_token=row.numbers("log_p_by_token") if row.has("log_p_by_token") else None,
-                log_p_at_most=row.optional("log_p_at_most", float),
+                log_p_at_most=row.number("log_p_at_most") if row.has("log_p_at_most") else None,
             )
             for row in rows
         ),

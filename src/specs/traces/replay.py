@@ -26,7 +26,6 @@ from specs.types import (
     Branch,
     Candidate,
     Decision,
-    End,
     Finish,
     Proposal,
     Propose,
@@ -39,7 +38,7 @@ from specs.types import (
     StepRecord,
     Trace,
 )
-from specs.types.checks import OptionValue
+from specs.types.checks import OptionValue, check_removed
 
 
 class ReplayEnd(StrEnum):
@@ -117,8 +116,6 @@ class _Replayer:
         self.recorded = recorded
         self.requests: list[Propose] = []
         """The proposals that this method has asked for."""
-        self.unscored: frozenset[int] = frozenset()
-        """Candidates of the last proposal whose `log_p` stands for "not scored" (`Propose.hopeless`)."""
         self.selected: Trace | None = None
         self.decisions: list[Decision] = []
         self.open: list[tuple[Proposal, Propose, StepRecord]] = []
@@ -177,7 +174,7 @@ class _Replayer:
 
     def _missing(self, request: Propose, record: StepRecord, was: Propose | None) -> ReplayEnd | None:
         """Why the record, of the request `was`, cannot answer a request; None if it can."""
-        first = next((c for c in record.candidates if c.end is not End.CUT), record.candidates[0])
+        first = record.candidates[0]
         if request.writer is not record.writer:
             return ReplayEnd.WRITER
         if len(request.trace.steps) != record.step_idx:
@@ -194,16 +191,12 @@ class _Replayer:
             return ReplayEnd.MORE_CANDIDATES
         if _asks_rewards(request) and first.reward is None:
             return ReplayEnd.NO_REWARD
-        if Role.TARGET in request.verify and any(c.log_p is None for c in record.candidates if c.end is not End.CUT):
+        if Role.TARGET in request.verify and any(c.log_p is None for c in record.candidates):
             return ReplayEnd.NO_LOG_P
         if request.by_token and first.log_p_by_token is None:
             return ReplayEnd.NO_LOG_P
         reads = Role.TARGET in request.verify or request.by_token or request.score_later
         if was is not None and reads and _law(request) != _law(was):
-            return ReplayEnd.NO_LOG_P
-        self.unscored = was.hopeless(record.candidates) if was is not None and was.hopeless else frozenset[int]()
-        unread = request.hopeless(record.candidates) if request.hopeless else frozenset[int]()
-        if Role.TARGET in request.verify and any(idx < request.n for idx in self.unscored - unread):
             return ReplayEnd.NO_LOG_P
         return None
 
@@ -211,11 +204,11 @@ class _Replayer:
         proposal, request, record = self.open[-1]
         owners = [idx if c.duplicates_of is None else c.duplicates_of for idx, c in enumerate(proposal.candidates)]
         read = {owners[idx] for idx in score.candidates}
-        if any(record.candidates[idx].log_p is None or idx in self.unscored for idx in read):
+        if any(record.candidates[idx].log_p is None for idx in read):
             raise _Diverged(ReplayEnd.NO_LOG_P)
         proposal = Proposal(
             tuple(
-                replace(c, log_p=record.candidates[owner].log_p) if owner in read else c
+                replace(c, log_p=record.candidates[owner].log_p, log_p_at_most=None) if owner in read else c
                 for owner, c in zip(owners, proposal.candidates, strict=True)
             )
         )
@@ -257,8 +250,10 @@ def _visible_to_method(candidate: Candidate, request: Propose) -> Candidate:
     """The candidate without values that the request did not ask for, since a live solve would not have them."""
     scored = Role.TARGET in request.verify or request.writer is Role.TARGET
     reward = candidate.reward if _asks_rewards(request) else None
+    log_p = candidate.log_p if scored else None
     by_token = candidate.log_p_by_token if request.by_token else None
-    return replace(candidate, reward=reward, log_p=candidate.log_p if scored else None, log_p_by_token=by_token)
+    bound = candidate.log_p_at_most if request.score_later else None
+    return replace(candidate, reward=reward, log_p=log_p, log_p_by_token=by_token, log_p_at_most=bound)
 
 
 def _law(request: Propose) -> tuple[float, float]:
@@ -277,6 +272,7 @@ def _settings_of_record(result: Result, options: dict[str, Any]) -> tuple[Method
     given = {name: value for name, value in options.items() if value is not None}
     settings = result.settings
     own = settings["method"]
+    check_removed("settings: there is no option", (*own, *settings["steps"]))
     if missing := sorted(names - own.keys() - given.keys()):
         raise InputError(f"settings: no {missing[0]!r}; another version made this record, so give that option")
     recorded = {name: value for name, value in own.items() if name in names}

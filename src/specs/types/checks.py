@@ -33,14 +33,15 @@ def above(low: float) -> Range:
 
 
 UNIT = Range("from 0 to 1", lambda value: 0 <= value <= 1)
-NOT_NEGATIVE = Range("of at least 0", lambda value: value >= 0)
 POSITIVE = Range("above 0", lambda value: value > 0)
-"""Like `NOT_NEGATIVE` this includes infinity, which `at_least` and `above` exclude."""
+"""Includes infinity, which `at_least` and `above` exclude."""
 SHARE = Range("above 0 and up to 1", lambda value: 0 < value <= 1)
 OptionValue = str | int | float | bool | None
 """A value of a method's option, a setting or a limit."""
 ANY = Range("", lambda value: True)
 """Infinity included, NaN excluded."""
+REMOVED = {"hopeless": None, "enough": 1.0}
+"""Options of version 0.1 that this version no longer has, with the values at which they had no effect."""
 
 
 def check_fields(instance: Any, **ranges: Range) -> None:
@@ -84,8 +85,15 @@ def check_names(what: str, given: Iterable[str], known: Iterable[str]) -> None:
             raise InputError(f"{what} {shown(name)}; {suggestion(name, known)}")
 
 
+def check_removed(what: str, given: Iterable[str]) -> None:
+    """Raise `InputError` if one of the names is that of a removed option."""
+    check_names(what, (name for name in given if name in REMOVED), ())
+
+
 def suggestion(name: object, known: Iterable[str]) -> str:
     """A hint for an unknown name: the most similar known name, or all known names."""
+    if str(name).removeprefix("--") in REMOVED:
+        return "version 0.1 has it, this version no longer does"
     known = list(known)
     if near := get_close_matches(str(name), known, 1):
         return f"did you mean {near[0]!r}?"

@@ -36,4 +36,4 @@ class End(StrEnum):
     CONTEXT = "context"
     """It ended before its cap, because the model's context is full: nothing can follow it."""
     CUT = "cut"
-    """It did not end: it was longer than enough others (`StepPolicy.enough`), and is thrown away unscored."""
+    """Only in traces of version 0.1, whose option `enough` cut off long candidates unscored."""

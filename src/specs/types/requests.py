@@ -44,8 +44,6 @@ class Propose:
             index of the candidate that will be accepted and continued by the same request, or None if that
             is unknown. The writer may then prefetch the next step, which is the step that it would write later.
         speculate: tokens that the draft proposes at a time while the target writes; 0 for none.
-        hopeless: called with the rewarded candidates; returns the indices of those that cannot be chosen. The
-            target then works after the PRM and scores only the others; the hopeless get `log_p` -inf.
         overtime_s: seconds that the work may take beyond a deadline.
         whole: whether candidates are whole solutions instead of steps.
     """
@@ -64,7 +62,6 @@ class Propose:
     judge: Judge | None = None
     lookahead: Callable[[tuple[Candidate, ...]], int | None] | None = None
     speculate: int = 0
-    hopeless: Callable[[tuple[Candidate, ...]], frozenset[int]] | None = None
     overtime_s: float = 0.0
     whole: bool = False
 

@@ -43,9 +43,9 @@ class Usage:
         cached: prefix positions reused, summed over calls.
         generated: tokens sampled.
         discarded: tokens sampled that are not part of the final trace.
-        speculated: token positions computed and thrown away: those of unused prefetches and of candidates cut off
-            as stragglers; in token-level speculation, the draft's for proposing tokens and the target's for
-            proposals that did not stand. They count in `processed`, not in `minimum`.
+        speculated: token positions computed and thrown away: those of unused prefetches; in token-level
+            speculation, the draft's for proposing tokens and the target's for proposals that did not stand. They
+            count in `processed`, not in `minimum`.
         padded: positions computed only for padding.
         minimum: the fewest positions that the solve allows (docs/engines.md), derived from its queries; None
             with text scoring, where it has no exact meaning.

@@ -18,9 +18,6 @@ class StepPolicy:
         pattern: regular expression that ends a step instead of `delimiter`; it is searched in
             the step's text after each token.
         max_tokens: cap on the tokens of one step, >= 1.
-        enough: share of a trace's candidates, in (0, 1]. Candidates that are longer than the shortest
-            ceil(enough * n) are cut off at the length of the longest of these and thrown away; 1 cuts none.
-            It has no effect on methods whose candidates are whole solutions.
 
     Raises:
         InputError: a value is out of its range, a delimiter or pattern is empty, or a pattern is no regular expression.
@@ -29,10 +26,9 @@ class StepPolicy:
     delimiter: str | None = "\n\n"
     pattern: str | None = None
     max_tokens: int = 64
-    enough: float = 1.0
 
     def __post_init__(self) -> None:
-        check_fields(self, max_tokens=at_least(1), enough=SHARE)
+        check_fields(self, max_tokens=at_least(1))
         for name, value in (("delimiter", self.delimiter), ("pattern", self.pattern)):
             if value == "":
                 raise InputError(f"{name} is empty and would close every step at once; give text, or None for none")

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 from specs.core.keys import Key, TokenUniforms
 from specs.engines.local.logits import Logits
-from specs.engines.local.stragglers import Stragglers
 from specs.engines.local.token_speculation import TokenVerifier
 from specs.engines.local.tree import TokenTree
 from specs.engines.protocol import CheckStop, Sample, Stopped, TokenProposer
 from specs.engines.steps import Stepper
-from specs.engines.text import Text, to_text
+from specs.engines.text import Text
 from specs.types import End, Finish, SamplingParams
 
 
@@ -39,7 +38,7 @@ class StepSampler:
         caps = [min(sampling.steps.max_tokens, tree.backend.context - length) for length in lengths]
         if min(caps) < 1:
             raise Stopped(Finish.CONTEXT)
-        self._tree, self._text, self._n, self._law = tree, text, n, sampling
+        self._tree, self._n, self._law = tree, n, sampling
         self._uniforms = TokenUniforms(keys, n)
         self._drawn: list[list[int]] = [[] for _ in range(n * len(lengths))]
         self._log_probability = [0.0] * len(self._drawn)
@@ -47,24 +46,21 @@ class StepSampler:
         self._by_token: list[list[float]] = [[] for _ in self._drawn]
         self._steppers = [Stepper(sampling.steps, text, cap) for cap in caps for _ in range(n)]
         self._samples: dict[int, Sample] = {}
-        self._stragglers = Stragglers(n, len(lengths), sampling.steps.enough)
 
     def run(
         self, tails: Sequence[Sequence[int]], check_stop: CheckStop, proposer: TokenProposer | None
     ) -> list[Sample]:
         """The candidates, trace by trace; `tails` are the traces' tails on the tree."""
-        tree, drawn, stragglers = self._tree, self._drawn, self._stragglers
+        tree, drawn = self._tree, self._drawn
         nodes: Sequence[int]
         rows, nodes, row_of_trace = tree.tip_logits(tails)
         live, row_of = list(range(len(drawn))), [row for row in row_of_trace for _ in range(self._n)]
         waiting: dict[tuple[int, int], list[int]] = {}  # candidates by (node, token), a row of the next pass each
-        roots = [nodes[row] for row in row_of]
-        held = tree.size
-        verifier = None if proposer is None else TokenVerifier(tree, proposer, roots, drawn)
+        verifier = None
+        if proposer is not None:
+            verifier = TokenVerifier(tree, proposer, [nodes[row] for row in row_of], drawn)
         while True:
             known = self._draw(rows, nodes, live, row_of, waiting)
-            if stragglers.possible:
-                known, waiting = stragglers.without(known, drawn), stragglers.without(waiting, drawn)
             if known:
                 nodes, groups = list(known), list(known.values())
                 rows = tree.logits(nodes)
@@ -79,8 +75,6 @@ class StepSampler:
             row_of = [row for row, group in enumerate(groups) for _ in group]
         if verifier is not None:
             verifier.close()
-        if stragglers.possible:
-            self._cut(roots, held)
         return [self._samples[candidate_idx] for candidate_idx in range(len(drawn))]
 
     def _draw(
@@ -126,24 +120,3 @@ class StepSampler:
         ids, text = tuple(self._drawn[candidate_idx]), self._steppers[candidate_idx].text
         by_token = None if self._score_law is None else tuple(self._by_token[candidate_idx])
         self._samples[candidate_idx] = Sample(ids, text, end, self._log_probability[candidate_idx], by_token)
-        self._stragglers.ended(candidate_idx, len(ids))
-
-    def _cut(self, roots: Sequence[int], held: int) -> None:
-        """Cut the stragglers, and count the nodes that they alone needed as speculated.
-
-        `held` is the number of nodes that the tree had before the step.
-        """
-        tree, samples = self._tree, self._samples
-        for candidate_idx, drawn in enumerate(self._drawn):
-            room = self._stragglers.room(candidate_idx)
-            if candidate_idx not in samples or len(drawn) > room:
-                ids = tuple(drawn[: int(room)])
-                text = to_text([self._text.piece(token) for token in ids])
-                samples[candidate_idx] = Sample(ids, text, End.CUT, None)
-        needed = {
-            node
-            for candidate_idx, root in enumerate(roots)
-            for node in tree.walk(root, samples[candidate_idx].token_ids[:-1])
-        }
-        # Candidates that draw from known logits run ahead of the others, perhaps past the cut.
-        tree.counts.speculated += sum(node not in needed for node in range(held, tree.size))

@@ -129,7 +129,8 @@ function dots(step, at, y) {
     );
 }
 
-const chance = (group) => within(group.probability, 0, 1);
+/** A group's probability; where it is not known, 1 for the chosen one and 0 for others. */
+const chance = (group) => (group.probability === null ? Number(group.chosen) : within(group.probability, 0, 1));
 
 /** The line through the rewards of the accepted steps. */
 function way(all, x, y) {

@@ -117,9 +117,9 @@ class Panel {
   }
 }
 
-/** The absolute log-ratios of a step's candidates with a probability above 1%. */
+/** The absolute log-ratios of a step's candidates, without those whose probability is known to be below 1%. */
 function ratios(step) {
-  const likely = step.candidates.filter((one) => number(one.probability) > 0.01);
+  const likely = step.candidates.filter((one) => (number(one.probability) ?? 1) > 0.01);
   return likely.map((one) => Math.abs(ratio(step, one) ?? 0)).filter(Number.isFinite);
 }
 

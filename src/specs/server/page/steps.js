@@ -53,7 +53,7 @@ function row(step, group, scale) {
     cell({ class: "times" }, idxs.length > 1 ? `×${idxs.length}` : ""),
     bar("reward", fixed(lead.reward, 3), { "--w": within(lead.reward, 0, 1) }),
     bar("log p/q", signed(found), { class: found === null ? "share none" : "share ratio", "--w": share, "--from": found < 0 ? 0.5 - share : 0.5 }),
-    bar("chance", percent(probability), { "--w": chance(group) }),
+    bar("chance", probability === null && chosen ? "drawn" : percent(probability), { "--w": chance(group) }),
   );
 }
 
@@ -67,7 +67,7 @@ function details({ lead, idxs }) {
   const tokens = lead.token_ids?.length;
   const facts = [
     `candidate ${idxs.map((idx) => idx + 1).join(", ")}`,
-    `log p ${fixed(lead.log_p, 3)}`,
+    number(lead.log_p_at_most) === null ? `log p ${fixed(lead.log_p, 3)}` : `log p at most ${fixed(lead.log_p_at_most, 3)}`,
     `log q ${fixed(lead.log_q, 3)}`,
     `score ${fixed(lead.score, 3)}`,
     tokens === undefined ? null : many(tokens, "token"),

@@ -62,7 +62,8 @@ function setAside(step) {
 
 /**
  * The distinct candidates of a step: [{ lead, idxs, probability, chosen, kept }], the chosen one first, then by
- * probability. Candidates with the same tokens are one entry; their probabilities are added.
+ * probability. Candidates with the same tokens are one entry; their probabilities are added. The probability is null
+ * where the target has not read all candidates, since the draw did not need it.
  */
 function distinct(step) {
   const groups = new Map();
@@ -71,7 +72,8 @@ function distinct(step) {
     if (!groups.has(lead)) groups.set(lead, { lead: step.candidates[lead] ?? candidate, idxs: [], probability: 0 });
     const group = groups.get(lead);
     group.idxs.push(idx);
-    group.probability += number(candidate.probability) ?? 0;
+    const more = number(candidate.probability);
+    group.probability = more === null || group.probability === null ? null : group.probability + more;
   });
   const found = [...groups.values()];
   for (const group of found) {
