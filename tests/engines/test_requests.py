@@ -4,7 +4,6 @@ The rules are those of vLLM 0.32: sequence `i` of a request for `n` has the seed
 blocks, and a sequence reads all blocks before its last token from it; `usage` has the cached tokens of one sequence.
 """
 
-import asyncio
 from collections import Counter
 from dataclasses import replace
 from itertools import product
@@ -222,16 +221,18 @@ def test_candidates_are_those_of_a_request_each(text):
     trace, longer = Trace("b c"), 0
     laws = LAW, replace(LAW, steps=StepPolicy(max_tokens=30)), replace(LAW, temperature=0.0)
     for key, law in product(map(Key.from_seed, range(6)), laws):
-        session = opened(Vllm(text))
+        vllm = Vllm(text)
+        session = opened(vllm)
         samples = session.sample([trace], 8, law, [key])
         assert samples[:3] == opened(Vllm(text)).sample([trace], 3, law, [key])
-        server, ids = served(Vllm(text)), session.trace_ids(trace)
+        ids = session.trace_ids(trace)
+        asked = {"max_tokens": law.steps.max_tokens, "temperature": law.temperature, "stop": ["\n\n"]}
         for idx, sample in enumerate(samples):
-            seed = key.fold("server", ids).integer() + (idx if law.temperature else 0)
-            ((alone,), _) = asyncio.run(server.sample(ids, law, law.steps.max_tokens, seed))
-            assert sample.token_ids[: len(alone.token_ids)] == alone.token_ids
-            longer += len(sample.token_ids) > len(alone.token_ids)
-        assert len({sample.token_ids for sample in samples}) == (8 if law.temperature else 1)
+            alone = tuple(vllm.continuation(ids, asked, key.fold("server", ids).integer() + idx))
+            assert sample.token_ids[: len(alone)] == alone
+            longer += len(sample.token_ids) > len(alone)
+        different = 8 if law.temperature else 1
+        assert len({sample.token_ids for sample in samples}) == vllm.bodies[0]["n"] == different
     assert longer
 
 
