@@ -63,7 +63,7 @@ def of_length(results: dict[float, list[Result]]) -> dict[str, Any]:
             "right": round(float(np.mean(hits)), 4),
             "low": round(low, 4),
             "high": round(high, 4),
-            "draft_share": round(float(np.mean([solved.draft_share for solved in solves])), 3),
+            "draft_share": round(float(np.mean([solved.draft_share or 0.0 for solved in solves])), 3),
             "ess": round(ess_share(steps, weight), 3),
         }
     bounds = [bound(steps, float(weight)) for weight in FINE]

@@ -65,7 +65,7 @@ def test_json_has_the_documented_fields(own, capsys):
 def test_every_number_of_a_trace_can_be_recomputed(own, trio, tmp_path, capsys):
     """log p, log q, rewards, scores and probabilities, from nothing but the three models and the trace."""
     path = tmp_path / "trace.json"
-    options = ["--method", "specs:beta=3:tau=0.4:start=draft", "--set", "top_p=0.95", "--trace", str(path)]
+    options = ["--method", "specs:beta=3:tau=0.4:start=draft:verify=all", "--set", "top_p=0.95", "--trace", str(path)]
     assert main(["solve", "a b c", *own, *SMALL, *options]) == 0
     trace = json.loads(path.read_text())
     names = Names(str(trio["draft"]), str(trio["target"]), str(trio["prm"]))

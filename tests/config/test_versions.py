@@ -5,6 +5,7 @@ import json
 import pytest
 
 from specs.config.presets import Preset
+from specs.config.solve_config import SETTINGS_VERSION
 from specs.config.versions import current_options, current_settings
 from specs.errors import InputError
 from specs.methods.registry import make
@@ -54,14 +55,28 @@ def test_an_old_preset_is_read(tmp_path):
 
 
 def test_settings_of_a_newer_version_are_refused():
-    with pytest.raises(InputError, match="its settings have version 4, which is newer than this specs"):
-        current_settings({"version": 4})
+    with pytest.raises(InputError, match=f"its settings have version {SETTINGS_VERSION + 1}, which is newer than"):
+        current_settings({"version": SETTINGS_VERSION + 1})
 
 
 def test_settings_of_version_2_get_the_weights():
     method = {"n": 8, "score": "tilted", "switch_on": "tilted"}
     found = current_settings({"version": 2, "method": method, "steps": {}, "sampling": {}, "limits": {}})
-    assert found["version"] == 3
+    assert found["version"] == SETTINGS_VERSION
     assert found["method"] == {
         "n": 8, "switch_on": "step", "select_weight": 1.0, "accept_weight": 1.0, "length_power": 0.0, "verify": "all",
     }  # fmt: skip
+
+
+def test_settings_before_version_4_say_that_the_target_read_everything():
+    method = {"n": 8, "beta": 20.0, "threshold": 0.5}
+    for version in (2, 3):
+        found = current_settings({"version": version, "method": method, "steps": {}, "sampling": {}, "limits": {}})
+        assert found["method"] == {**method, "verify": "all"}
+    assert make("gsi", **found["method"]).verify == "all"
+    released = {"n": 8, "threshold": 7.0, "switch_back": 0.7}
+    found = current_settings({"version": 3, "method": released, "steps": {}, "sampling": {}, "limits": {}})
+    assert found["method"] == {**released, "verify": "all"}
+    other = {"n": 8}
+    found = current_settings({"version": 3, "method": other, "steps": {}, "sampling": {}, "limits": {}})
+    assert found["method"] == other

@@ -152,8 +152,9 @@ if __name__ == "__main__":
 
 
 def untimed(shown: str) -> list[str]:
-    """Printed lines of a solve with times masked, and `reused` too, which depends on how far background work came."""
+    """Printed lines of a solve with times masked, and what depends on how far background work came."""
     lines = [re.sub(r"\d+ reused", "t reused", line.rstrip()) for line in shown.splitlines()]
+    lines = [re.sub(r"\d+ tokens processed( \(\d+ for guesses\))?", "t tokens processed", line) for line in lines]
     lines = [re.sub(r"\d+", "t", line) if line.startswith(("latency", "phases")) else line for line in lines]
     return [re.sub(r"^( +\d+ +\w+ +\S+ +\S+) +\d+", r"\1 t", line) for line in lines]
 

@@ -46,12 +46,61 @@ def weight_rows():
 
 def lost(name):
     """What a method loses against `specs` on the same problems: points and their standard error, as quoted."""
-    right = defaultdict(dict)
-    with gzip.open(ROOT / "research/records/log-ratio-hard.jsonl.gz", "rt") as lines:
-        for row in map(json.loads, lines):
-            right[row["method"]][row["problem_id"]] = row["correct"] is True
+    right = right_by_method(ROOT / "research/records/log-ratio-hard.jsonl.gz")
     points = np.array([100.0 * (right["specs"][problem] - one) for problem, one in right[name].items()])
     return f"{points.mean():.1f} ({points.std(ddof=1) / np.sqrt(len(points)):.1f})"
+
+
+TUNING = {
+    tier: (
+        json.loads((ROOT / f"research/records/drawn-tuning-{tier}.json").read_text())["methods"],
+        ROOT / f"research/records/drawn-tuning-{tier}.jsonl.gz",
+    )
+    for tier in ("hard", "medium")
+}
+
+
+def right_by_method(path):
+    """Whether each problem was solved, by method."""
+    right = defaultdict(dict)
+    with gzip.open(path, "rt") as lines:
+        for row in map(json.loads, lines):
+            right[row["method"]][row["problem_id"]] = row["correct"] is True
+    return right
+
+
+def tuning_rows():
+    right = {tier: right_by_method(path) for tier, (_, path) in TUNING.items()}
+    for name in TUNING["hard"][0]:
+        cells = []
+        for tier, (methods, _) in TUNING.items():
+            own, specs = (np.array(list(right[tier][one].values()), float) for one in (name, "specs"))
+            points = 100 * (own - specs)
+            error = points.std(ddof=1) / np.sqrt(len(points))
+            minus = "" if name == "specs" else f" | {points.mean():+.1f} ({error:.1f})"
+            cells.append(f"{100 * own.mean():.1f}{minus or ' |'} | {methods[name]['flops'] / 1e9:.1f}")
+        label = name.replace("select-weight=0.0 verify=drawn", "drawn by reward")
+        yield f"| {label} | {' | '.join(cells)} |"
+
+
+LENGTHS = json.loads((ROOT / "research/records/weight-by-length.json").read_text())
+
+
+def length_rows():
+    for length, one in LENGTHS["lengths"].items():
+        shares = [f"{100 * row['right']:.0f} ({row['ess']:.2f})" for row in one["by_weight"].values()]
+        yield f"| {length} | {' | '.join(shares)} | {one['largest_weight_by_ess']:.2f} |"
+
+
+def test_the_page_quotes_the_lengths():
+    page = PAGE.read_text()
+    assert [row for row in length_rows() if row not in page] == []
+    assert {one["weight_by_bound"] for one in LENGTHS["lengths"].values()} == {1.0}  # as the page says
+
+
+def test_the_page_quotes_the_tuning():
+    page = PAGE.read_text()
+    assert [row for row in tuning_rows() if row not in page] == []
 
 
 def test_the_page_quotes_the_records():
@@ -64,8 +113,8 @@ def test_the_page_quotes_the_records():
     methods = RECORD["methods"]
     flops = {name: methods[name]["flops"] for name in ("specs", "beam", "specs select-weight=0.0 verify=drawn")}
     ratio = [flops["specs select-weight=0.0 verify=drawn"] / flops[name] for name in ("beam", "specs")]
-    assert f"takes {ratio[0]:.2f} of the FLOPs of `beam` and {ratio[1]:.2f} of those of `specs`" in page
+    assert f"took {ratio[0]:.2f} of the FLOPs of `beam` and {ratio[1]:.2f} of those of `specs`" in page
 
 
 if __name__ == "__main__":
-    print(*rows(), "", *weight_rows(), sep="\n")
+    print(*rows(), "", *weight_rows(), "", *tuning_rows(), "", *length_rows(), sep="\n")

@@ -100,7 +100,7 @@ def test_methods_with_draws_of_their_own_now_draw_differently(trio):
                 c.token_ids for c in result.steps[0].candidates
             ], "tokens are sampled as before"
             assert replay(again).ended is ReplayEnd.COMPLETE
-            assert again.draws == 2
+            assert again.draws == DRAWS
 
 
 def test_prompts_have_the_recorded_ids(tmp_path):
@@ -141,5 +141,5 @@ def test_a_calibration_and_its_preset_are_read(trio):
     for name, rows in (("pilot", 20), ("design", 20 * 9), ("check", 20 * 2)):
         assert len(read_run(V1 / "calibration" / name).rows) == rows
     question = "Tom has 4 nuts. He gives 3 nuts away. How many nuts does Tom have now?"
-    result = api.solve(question, trio, **presets.read(V1 / "calibration" / "preset.json"))
+    result = api.solve(question, trio, seed=1, **presets.read(V1 / "calibration" / "preset.json"))
     assert result.answer == "1"

@@ -110,7 +110,7 @@ def test_sampled_log_probabilities_are_those_of_scoring_and_of_scratch(models, l
 
 def test_ratio_is_zero_when_draft_and_target_are_one(models):
     same = Models(models.target, models.target, models.prm)
-    result = solve(same, Specs(n=4, tau=0.0, start="draft"))
+    result = solve(same, Specs(n=4, tau=0.0, start="draft", verify="all"))
     for record in result.steps:
         for candidate in record.candidates:
             assert candidate.log_p == pytest.approx(candidate.log_q, abs=1e-4)
@@ -121,7 +121,8 @@ def test_target_scores_under_the_prompt_it_would_write_under(models):
     own = replace(models.target, system="b a")
     with_own = Models(models.draft, own, models.prm)
     law = SamplingParams(0.9, 1.0, StepPolicy(max_tokens=8))
-    (record,) = solve(with_own, Specs(n=3, start="draft", deferral="next"), law=law, limits=Limits(max_steps=1)).steps
+    method = Specs(n=3, start="draft", deferral="next", verify="all")
+    (record,) = solve(with_own, method, law=law, limits=Limits(max_steps=1)).steps
     for candidate in record.candidates:
         written_under = log_p(own, own.prompt(QUESTION), candidate.token_ids, law)
         wrong = log_p(own, models.target.prompt(QUESTION), candidate.token_ids, law)
@@ -479,7 +480,7 @@ def test_phases_add_up_and_overlap_is_seen(models):
     """The target scores while the PRM rates: the wall time shows the longer of the two, the phases both."""
     paced = slow(models, target=0.15, prm=0.15)
     law = SamplingParams(1.0, 1.0, StepPolicy(max_tokens=6))
-    result = solve(paced, Specs(n=3, tau=0.0, start="draft"), law=law, limits=Limits(max_steps=3))
+    result = solve(paced, Specs(n=3, tau=0.0, start="draft", verify="all"), law=law, limits=Limits(max_steps=3))
     for record in result.steps:
         s = record.seconds
         assert s.target_score >= 0.15

@@ -164,7 +164,7 @@ def test_the_key_of_a_method_uses_the_prompt_of_the_target_or_else_of_the_draft(
 @pytest.mark.parametrize(
     ("prompts", "draws", "said"),
     [
-        ({Role.TARGET: (1,)}, 3, "rule 3"),
+        ({Role.TARGET: (1,)}, 4, "rule 4"),
         ({Role.TARGET: (1,)}, 0, "rule 0"),
         ({Role.PRM: (1,)}, 2, "prompt of a target"),
     ],

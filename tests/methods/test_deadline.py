@@ -193,11 +193,12 @@ def test_without_a_step_to_keep_the_target_writes_however_late_it_is(clock):
     """The target cannot write any step of the draft, so no candidate has support."""
     only = {name: [0.0 if k == token else -math.inf for k in range(5)] for name, token in (("q", 0), ("p", 1))}
     models = toy.models(lambda ids: only["q"], lambda ids: only["p"])
-    deadline = Deadline(Specs(n=2), deadline_s=1.0, estimate=known())
+    deadline = Deadline(Specs(n=2, verify="all"), deadline_s=1.0, estimate=known())
     flow = deadline.solve("q", LAW, Key.from_seed(0))
     request = next(flow)
     assert Role.TARGET in request.verify
-    candidates = stream("q", models, SolveConfig(Specs(n=2), LAW, Limits(max_steps=1))).result.steps[0].candidates
+    config = SolveConfig(Specs(n=2, verify="all"), LAW, Limits(max_steps=1))
+    candidates = stream("q", models, config).result.steps[0].candidates
     assert flow.send(Proposal(candidates[: request.n], 0.001)).keep is False
     rewrite = flow.send(None)
     assert (rewrite.writer, rewrite.n) == (Role.TARGET, 1)

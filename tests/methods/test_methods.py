@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -20,7 +21,7 @@ from specs.methods.gsi import Gsi
 from specs.methods.registry import NAMES, make, options_of
 from specs.methods.rsd import Rsd
 from specs.methods.specs import Specs
-from specs.types import Finish, Propose, Role, SamplingParams, StepPolicy
+from specs.types import Accept, Finish, Propose, Role, SamplingParams, Score, StepPolicy
 
 LAW = SamplingParams(0.9, 1.0, StepPolicy(max_tokens=3))
 LIMITS = Limits(max_steps=5, max_tokens=40)
@@ -54,7 +55,7 @@ def step_law(table, prefix, law):
 
 def test_scores_can_be_recomputed_from_the_three_models():
     """Every recorded number of a draft step equals the value computed by hand."""
-    result = run(Specs(n=6, beta=3.0, tau=0.3, start="draft", deferral="next"), LONG, seed=4)
+    result = run(Specs(n=6, beta=3.0, tau=0.3, start="draft", deferral="next", verify="all"), LONG, seed=4)
     draft_steps = [record for record in result.steps if record.writer is Role.DRAFT]
     assert draft_steps
     prefix = ()
@@ -135,7 +136,7 @@ def test_scores_and_merits_have_their_own_weights_of_the_log_ratio(power):
     """s = beta r + w_s L^-a l, and kept if r / r_before + (w_a / beta) L^-a l >= tau, worked out from the record."""
     outcomes = set()
     for seed in range(12):
-        method = Specs(3, 3.0, 0.6, select_weight=0.25, accept_weight=2.0, length_power=power)
+        method = Specs(3, 3.0, 0.6, select_weight=0.25, accept_weight=2.0, length_power=power, verify="all")
         before = 1.0
         for record in run(method, LONG, seed=seed).steps:
             if record.writer is Role.DRAFT:
@@ -305,7 +306,7 @@ def test_soft_value_changes_the_scores_as_documented():
 
 
 def test_best_takes_the_highest_score():
-    for record in run(Specs(n=6, select="best"), LONG).steps:
+    for record in run(Specs(n=6, select="best", verify="all"), LONG).steps:
         assert record.decision.scores[record.decision.chosen] == max(record.decision.scores)
 
 
@@ -367,7 +368,7 @@ def test_methods_make_the_model_calls_that_their_docstrings_state(name):
         assert not steps[1:] or name not in WHOLE
         for before, record in zip((None, *steps), steps, strict=False):
             first = record.candidates[0]
-            scored = record.writer is Role.DRAFT and first.log_p is not None
+            scored = record.writer is Role.DRAFT and any(c.log_p is not None for c in record.candidates)
             found.add((str(record.writer), len(record.candidates), first.reward is not None, scored))
             if name in ("rsd", "gsi", "hard-reject", "specreason") and record.writer is Role.TARGET:
                 assert before is not None
@@ -448,7 +449,7 @@ def test_rsd_keeps_a_draft_step_whose_reward_reaches_its_threshold():
 def test_reduction_gsi_without_rejection_is_specs_with_drafted_steps_only():
     for seed in range(15):
         gsi = run(Gsi(n=4, threshold=-math.inf), LONG, seed=seed)
-        specs = run(Specs(n=4, beta=20.0, tau=0.0, start="draft", deferral="next"), LONG, seed=seed)
+        specs = run(Specs(n=4, beta=20.0, tau=0.0, start="draft", deferral="next", verify="all"), LONG, seed=seed)
         assert gsi.text == specs.text
         assert [r.decision for r in gsi.steps] == [r.decision for r in specs.steps]
 
@@ -494,7 +495,7 @@ def test_reduction_hard_rejection_of_equal_models_is_the_draft():
 def test_reduction_prm_free_is_specs_at_beta_zero():
     for seed in range(15):
         alone = run(make("prm-free", n=4), LONG, seed=seed)
-        specs = run(Specs(4, 0.0, 0.0, **TRACE, deferral="next"), LONG, seed=seed)
+        specs = run(Specs(4, 0.0, 0.0, **TRACE, deferral="next", verify="all"), LONG, seed=seed)
         assert [r.decision for r in alone.steps] == [r.decision for r in specs.steps]
         assert Role.PRM not in alone.usage
 
@@ -535,16 +536,23 @@ def test_weighted_majority_adds_up_rewards():
     assert answer({True: 0.9, False: 0.1}) == "1"
 
 
-def test_specs_asks_for_target_and_prm_together_on_draft_steps():
+@pytest.mark.parametrize("verify", ["all", "drawn"])
+def test_specs_asks_for_the_target_beside_the_prm_or_after_it(verify):
     from specs.core.keys import Key
     from specs.types import Candidate, End, Proposal
 
-    flow = Specs(n=1, tau=0.0).solve("q", LAW, Key.from_seed(0))
-    next(flow)
-    flow.send(Proposal((Candidate((0,), "a", End.CAP, -1.0, None, 0.9),)))
-    request = flow.send(None)
+    flow = Specs(n=1, tau=0.0, verify=verify).solve("q", LAW, Key.from_seed(0))
+    request = next(flow)
     assert isinstance(request, Propose)
-    assert (request.writer, request.verify) == (Role.DRAFT, {Role.PRM, Role.TARGET})
+    assert request.writer is Role.DRAFT
+    assert request.verify == ({Role.PRM, Role.TARGET} if verify == "all" else {Role.PRM})
+    assert request.score_later == (verify == "drawn")
+    unread = Candidate((0,), "a", End.CAP, None, -1.0, 0.9)
+    if verify == "drawn":
+        assert flow.send(Proposal((unread,))) == Score((0,))
+    accept = flow.send(Proposal((replace(unread, log_p=-1.0),)))
+    assert isinstance(accept, Accept)
+    assert accept.keep
 
 
 def test_names_and_options():

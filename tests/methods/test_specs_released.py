@@ -486,6 +486,42 @@ def test_a_round_without_a_step_is_handed_out_as_such():
     assert found > 5
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"filter": "after", "ratio": "sum", "ratio_law": "sampling", "end_ratio": "exact"},
+        {"ratio": "sum", "threshold": 0.5},
+        {"answer": "trace", "target_choice": "soft"},
+        {"start": "draft", "end_ratio": "exact", "duplicates": "all"},
+        {"ratio_law": "sampling", "softmax_temperature": 2.0, "answer": "first-n"},
+    ],
+    ids=str,
+)
+def test_every_decision_is_the_same_if_the_target_reads_only_what_it_must(options):
+    """The published filter, before or after the draw, and the pool; the answers too. Finished candidates are read."""
+    sharp = toy.models(toy.table(1, 2.0, end=-1.0), toy.table(2, 2.0, end=-1.0))
+    read, unread, rejected, sides = {"all": 0, "drawn": 0}, 0, 0, ("chosen", "accepted", "kept", "writer")
+    for models in (FEW, sharp):
+        for seed in range(20):
+            whole, lazy = (solved(seed, models, verify=verify, **options) for verify in read)
+            assert (whole.text, whole.finish_reason) == (lazy.text, lazy.finish_reason)
+            for one, other in zip(whole.steps, lazy.steps, strict=True):
+                assert [getattr(one, side, one.decision.chosen) for side in sides] == [
+                    getattr(other, side, other.decision.chosen) for side in sides
+                ]
+                unread += any(c.log_p is None for c in other.candidates)
+                rejected += other.writer is Role.DRAFT and other.decision.chosen is None
+            for verify, result in (("all", whole), ("drawn", lazy)):
+                use = result.usage[Role.TARGET]
+                assert use.processed == use.minimum + use.speculated
+                read[verify] += use.processed
+            assert replay(lazy).ended is replay(whole, verify="drawn").ended is ReplayEnd.COMPLETE
+    assert unread > 20
+    assert rejected > 5
+    assert read["drawn"] < read["all"]
+
+
 def test_a_step_that_the_target_cannot_read_never_passes():
     """Also behind end-of-text, where the token before the step takes part in the mean."""
     before = Candidate((1,), "t\n\n", End.DELIMITER, reward=0.9, log_p_by_token=(-0.5,))

@@ -27,7 +27,7 @@ def test_without_differences_every_weight_will_do():
 
 
 def test_only_draft_steps_with_scores_of_all_and_two_distinct_candidates_count():
-    (result,) = solves(Specs(n=3, tau=0.0), [3])
+    (result,) = solves(Specs(n=3, tau=0.0, verify="all"), [3])
     scored = [record for record in result.steps if record.writer is Role.DRAFT]
     several = [record for record in scored if len({c.token_ids for c in record.candidates}) > 1]
     assert len(several) > 0

@@ -125,8 +125,7 @@ def test_a_replay_says_what_a_solve_with_these_options_does(recorded, options, s
         pairs += zip(decision.probabilities, record.decision.probabilities, strict=True)
         # What the target has not read may differ: a replay does not know what reading one candidate says of others.
         assert all(one == this or math.isnan(one) or math.isnan(this) for one, this in pairs)
-        verify = {**recorded, **options}.get("verify")
-        assert verify == "drawn" or not any(map(math.isnan, decision.probabilities))
+        assert other.settings["method"]["verify"] == "drawn" or not any(map(math.isnan, decision.probabilities))
     if found.ended is ReplayEnd.COMPLETE:
         assert (was, result.text, result.finish_reason) == (is_now, other.text, other.finish_reason)
     elif found.ended in (ReplayEnd.CANDIDATE, ReplayEnd.KEPT, ReplayEnd.THROWN_AWAY, ReplayEnd.WRITER):
@@ -136,7 +135,8 @@ def test_a_replay_says_what_a_solve_with_these_options_does(recorded, options, s
 
 
 def test_every_kind_of_difference_occurs_under_its_name():
-    solves = [solve("specs", seed, n=4, beta=3.0, tau=0.5, accept_weight=0.0, start="target") for seed in range(10)]
+    options = {"n": 4, "beta": 3.0, "tau": 0.5, "accept_weight": 0.0, "start": "target", "verify": "all"}
+    solves = [solve("specs", seed, **options) for seed in range(20)]
     for change, ways in (
         ({}, set()),
         ({"beta": 40.0}, {ReplayEnd.CANDIDATE, ReplayEnd.KEPT}),

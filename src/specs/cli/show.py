@@ -101,7 +101,7 @@ class Screen:
         self.line(
             f"phases   draft {seconds.draft * 1e3:.0f}, target writing {seconds.target_generate * 1e3:.0f}, "
             f"target scoring {seconds.target_score * 1e3:.0f}, prm {seconds.prm * 1e3:.0f}, "
-            f"rest {seconds.orchestration * 1e3:.0f} ms (scoring and prm overlap)"
+            f"rest {seconds.orchestration * 1e3:.0f} ms (phases overlap)"
         )
         drafted = sum(record.writer is Role.DRAFT for record in accepted)
         if len(result.usage) > 1 and accepted:

@@ -23,9 +23,10 @@ from specs.types.checks import (
 
 TEMPERATURE = 0.7
 MAX_STEP_TOKENS = 64
-SETTINGS_VERSION = 3
+SETTINGS_VERSION = 4
 """Version of the settings in traces. 1 was one flat object; 2 is nested by owner (`SolveConfig.settings`); since 3
-`specs` has weights of the log-ratio. `specs.config.versions` converts earlier ones.
+`specs` has weights of the log-ratio, and since 4 `gsi` and `specs-released` have `verify`. `specs.config.versions`
+converts earlier ones.
 """
 
 

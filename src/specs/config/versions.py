@@ -14,6 +14,9 @@ from specs.errors import InputError
 from specs.types import SamplingParams
 from specs.types.checks import REMOVED, check_value, shown
 
+_GSI = {"n", "beta", "threshold"}
+"""The options of `gsi` before version 4, which no other method had; `switch_back` is one of `specs-released`."""
+
 
 def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a trace of any version, converted to the current one.
@@ -28,6 +31,10 @@ def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     if version < 3 and isinstance(found.get("method"), dict):
         method = current_options(cast(dict[str, Any], found["method"]))
         found["method"] = {**method, **({"length_power": 0.0, "verify": "all"} if "select_weight" in method else {})}
+    if version < 4 and isinstance(found.get("method"), dict):
+        method = cast(dict[str, Any], found["method"])
+        eager = method.keys() - {"speculate"} == _GSI or "switch_back" in method
+        found["method"] = {**method, **({"verify": "all"} if eager else {})}
     for owner in ("method", "steps"):
         if isinstance(found.get(owner), dict):
             found[owner] = effective(found[owner])

@@ -28,8 +28,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
-from specs.core.selection import choose_soft, log_ratio
-from specs.methods.speculative import Finished, Policy, Pool, Step
+from specs.core.selection import as_known, choose_soft, log_ratio, optimistic
+from specs.methods.speculative import Finished, Policy, Pool, Step, next_unread
 from specs.types import Candidate, Decision, End, Propose, Role, SamplingParams, Trace
 from specs.types.checks import POSITIVE, at_least, check_fields
 
@@ -57,6 +57,8 @@ class SpecsReleased(Policy):
         answer: `best` or `first-n`: the best of the pool, or of its first n; `trace`: no pool, the chosen candidate
             ends the solve when it is finished.
         last_round: `whole` or like every other `step`.
+        verify: the target reads `all` draft candidates, or only the finished ones and those that the draw could still
+            fall on (`drawn`), as in `specs`. Every decision is the same.
 
     Examples:
         specs-released:n=16:threshold=5
@@ -78,6 +80,7 @@ class SpecsReleased(Policy):
     duplicates: Literal["first", "all"] = "first"
     answer: Literal["best", "first-n", "trace"] = "best"
     last_round: Literal["whole", "step"] = "whole"
+    verify: Literal["all", "drawn"] = "all"
     name = "specs-released"
     roles = frozenset(Role)
 
@@ -97,19 +100,30 @@ class SpecsReleased(Policy):
         if self._is_last(step.trace):
             sampling = replace(sampling, steps=replace(sampling.steps, delimiter=None, pattern=None))
         drafted = step.writer is Role.DRAFT
+        later = drafted and self.verify == "drawn"
         request = Propose(
             step.writer,
             step.trace,
             self.n,
-            frozenset({Role.PRM, Role.TARGET} if drafted else {Role.PRM}),
+            frozenset({Role.PRM, Role.TARGET} if drafted and not later else {Role.PRM}),
             sampling,
             step.attempt,
             score_law=replace(sampling, temperature=1.0, top_p=1.0) if self.ratio_law == "temperature-1" else None,
             by_token=self.ratio == "mean" and (drafted or self.end_ratio == "shifted"),
+            score_later=later,
         )
         return replace(request, lookahead=partial(self._expected, step)) if drafted else request
 
+    def unread(self, step: Step, candidates: Sequence[Candidate]) -> Sequence[int]:
+        if step.writer is Role.TARGET or self.verify == "all":
+            return ()
+        finished = [idx for idx, c in enumerate(candidates) if c.log_p is None and self._finished(c)]
+        return finished or next_unread(step, candidates, partial(self._chosen, step))
+
     def choose(self, step: Step, candidates: Sequence[Candidate]) -> Decision:
+        return as_known(self._chosen(step, optimistic(candidates)), candidates)
+
+    def _chosen(self, step: Step, candidates: Sequence[Candidate]) -> Decision:
         scores = [self.score(step, candidate) for candidate in candidates]
         going_on = self._going_on(candidates)
         if step.writer is Role.DRAFT:
@@ -141,13 +155,17 @@ class SpecsReleased(Policy):
 
     def _ratio(self, trace: Trace, candidate: Candidate) -> float:
         """Log-ratio of a draft step in nats: of the whole step, or a token on average; 0 while it is not known."""
-        if self.ratio == "sum" or candidate.log_p_by_token is None or candidate.log_q is None:
+        if candidate.log_p is None or candidate.log_q is None or self.ratio == "sum":
             return log_ratio(candidate)
+        shifted = self.end_ratio == "shifted" and candidate.end is End.END_OF_TEXT
         read = candidate.log_p_by_token
+        if read is None:  # a bound of the sum, and so of the mean, which may have fewer terms, but none above 0
+            most = 0.0 if shifted or candidate.log_p == -math.inf else candidate.log_p
+            return (most - candidate.log_q) / len(candidate.token_ids) if math.isfinite(candidate.log_q) else -math.inf
         # At temperature 1 the mean leaves out tokens that the target lacks, unless it can read none of the step.
         if -math.inf in read and (self.ratio_law == "sampling" or not any(map(math.isfinite, read))):
             return -math.inf
-        if self.end_ratio == "shifted" and candidate.end is End.END_OF_TEXT:
+        if shifted:
             before = (trace.steps[-1].log_p_by_token or ()) if trace.steps else ()
             read = (*before[-1:], *read[:-1])
         finite = [log_p for log_p in read if math.isfinite(log_p)]
@@ -160,12 +178,16 @@ class SpecsReleased(Policy):
         seen: set[str] = set()
         found: list[int] = []
         for idx, candidate in enumerate(candidates):
-            finished = self.answer != "trace" and is_finished(candidate)
+            finished = self._finished(candidate)
             copy = self.duplicates == "first" and candidate.text in seen
             if not finished and not copy:
                 seen.add(candidate.text)
                 found.append(idx)
         return found
+
+    def _finished(self, candidate: Candidate) -> bool:
+        """Whether a candidate goes into the pool."""
+        return self.answer != "trace" and is_finished(candidate)
 
     def _drawn(self, scores: Sequence[float], among: Sequence[int], temperature: float, step: Step) -> Decision:
         """One of the candidates `among`, from softmax(scores / temperature)."""
@@ -187,7 +209,7 @@ class SpecsReleased(Policy):
         """The draft candidate that stays if the target agrees with the draft; None without rewards."""
         if self._is_last(step.trace.extend(candidates[0], step.writer)):
             return None
-        decision = self.choose(step, candidates)
+        decision = self._chosen(step, candidates)
         return decision.chosen if self.accepts(step, candidates, decision) else None
 
 

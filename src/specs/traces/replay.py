@@ -193,7 +193,7 @@ class _Replayer:
             return ReplayEnd.NO_REWARD
         if Role.TARGET in request.verify and any(c.log_p is None for c in record.candidates):
             return ReplayEnd.NO_LOG_P
-        if request.by_token and first.log_p_by_token is None:
+        if request.by_token and not request.score_later and first.log_p_by_token is None:
             return ReplayEnd.NO_LOG_P
         reads = Role.TARGET in request.verify or request.by_token or request.score_later
         if was is not None and reads and _law(request) != _law(was):
@@ -204,11 +204,11 @@ class _Replayer:
         proposal, request, record = self.open[-1]
         owners = [idx if c.duplicates_of is None else c.duplicates_of for idx, c in enumerate(proposal.candidates)]
         read = {owners[idx] for idx in score.candidates}
-        if any(record.candidates[idx].log_p is None for idx in read):
+        if any(_lacks_log_p(record.candidates[idx], request) for idx in read):
             raise _Diverged(ReplayEnd.NO_LOG_P)
         proposal = Proposal(
             tuple(
-                replace(c, log_p=record.candidates[owner].log_p, log_p_at_most=None) if owner in read else c
+                _with_log_p(c, record.candidates[owner], request) if owner in read else c
                 for owner, c in zip(owners, proposal.candidates, strict=True)
             )
         )
@@ -251,9 +251,19 @@ def _visible_to_method(candidate: Candidate, request: Propose) -> Candidate:
     scored = Role.TARGET in request.verify or request.writer is Role.TARGET
     reward = candidate.reward if _asks_rewards(request) else None
     log_p = candidate.log_p if scored else None
-    by_token = candidate.log_p_by_token if request.by_token else None
+    by_token = candidate.log_p_by_token if request.by_token and scored else None
     bound = candidate.log_p_at_most if request.score_later else None
     return replace(candidate, reward=reward, log_p=log_p, log_p_by_token=by_token, log_p_at_most=bound)
+
+
+def _lacks_log_p(recorded: Candidate, request: Propose) -> bool:
+    return recorded.log_p is None or (request.by_token and recorded.log_p_by_token is None)
+
+
+def _with_log_p(candidate: Candidate, recorded: Candidate, request: Propose) -> Candidate:
+    """The candidate with what the target has read in the record."""
+    by_token = recorded.log_p_by_token if request.by_token else None
+    return replace(candidate, log_p=recorded.log_p, log_p_by_token=by_token, log_p_at_most=None)
 
 
 def _law(request: Propose) -> tuple[float, float]:

@@ -17,6 +17,7 @@ from specs.engines.arrays import Floats
 from specs.engines.inputs import PolicyInputs, RewardInputs
 from specs.engines.local.backend import Backend, finite
 from specs.engines.local.background import BackgroundTask
+from specs.engines.local.nodes import ROOT
 from specs.engines.local.prefetch import BackgroundPrefetch
 from specs.engines.local.step_sampler import StepSampler
 from specs.engines.local.token_speculation import DraftTokenProposer
@@ -124,17 +125,22 @@ class LocalPolicySession(PolicyInputs):
             for place, some in zip(places, np.split(found, ends[:-1]), strict=True):
                 scores[place] = some.tolist()
         return scores + [
-            self._beginning(self.trace_ids(trace), candidate.token_ids, sampling)
-            for trace, candidates in unread
+            self._beginning(candidate.token_ids, sampling) if len(unread) == 1 and not self.through_text else []
+            for _, candidates in unread
             for candidate in candidates
         ]
 
-    def _beginning(self, before: Ids, path: Ids, sampling: SamplingParams) -> list[float]:
-        """The log-probabilities of the first tokens of a path, as far as the tree knows them."""
-        nodes = [] if self.through_text else self.tree.known(before, path)
+    def _beginning(self, path: Ids, sampling: SamplingParams) -> list[float]:
+        """The log-probabilities of the first tokens of a path after the trace just scored, as far as they are known."""
+        nodes = [ROOT]
+        for token in path[:-1]:
+            child = self.tree.known_child(nodes[-1], token)
+            if child is None:
+                break
+            nodes.append(child)
         known = path[: len(nodes)]
-        if not known or max(known) >= self.tree.backend.width:
-            return [-math.inf] if known else []
+        if max(known) >= self.tree.backend.width:
+            return [-math.inf]
         rows = self.tree.logits(nodes)
         with finite(self.tree.backend, "logits"):
             ops = self.tree.backend.logits_ops

@@ -10,7 +10,6 @@ sequences side by side. Their common beginning is the trunk; the rest of each, i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -151,12 +150,6 @@ class TokenTree:
         self._kept.open.update(nodes)
         place = {node: row for row, node in enumerate(nodes)}
         return rows, [[place[node] for node in walk] for walk in wanted]
-
-    def known(self, sequence: Sequence[int], path: Sequence[int]) -> list[int]:
-        """The nodes before each token of `path`, which follows `sequence`, as far as the tree keeps their logits."""
-        tail = tuple(sequence[len(self._ids) :])
-        walk = [ROOT, *self.walk(ROOT, (*tail, *path[:-1]))][len(tail) :]
-        return list(takewhile(self._kept.__contains__, walk))
 
     def compute_trunk(self) -> None:
         """Compute the missing part of the trunk, and keep the logits after it. There must be no nodes yet."""
