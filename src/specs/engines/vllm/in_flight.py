@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from specs.engines.protocol import CheckStop, TokenCounts
 from specs.engines.vllm.client import as_coroutine, gather, submit, wait
-from specs.engines.vllm.server import Tally
+from specs.engines.vllm.tally import Tally
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")

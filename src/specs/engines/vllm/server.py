@@ -6,16 +6,16 @@ generation_config could change; otherwise the tokens would follow another distri
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from specs.engines.vllm.answers import Field
 from specs.engines.vllm.client import Client, gather
 from specs.engines.vllm.facts import GENERATE, Facts, facts_of
+from specs.engines.vllm.tally import Tally, tally_of
 from specs.errors import EngineError
 from specs.types import SamplingParams
-from specs.vllm_plugins.counting import CACHED
 from specs.vllm_plugins.scoring import START
 
 NEUTRAL = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
@@ -29,19 +29,6 @@ class Drawn:
 
     token_ids: tuple[int, ...]
     log_probabilities: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """Token positions of requests: those that the server computed, and those that it read from its cache."""
-
-    processed: int
-    cached: int
-
-    @staticmethod
-    def total(tallies: Iterable[Tally]) -> Tally:
-        some = list(tallies)
-        return Tally(sum(one.processed for one in some), sum(one.cached for one in some))
 
 
 @dataclass(frozen=True)
@@ -103,19 +90,9 @@ class Server:
         answer, choices = await self._completions(body, len(paths))
         tally = self._tally(answer, whole)
         if tally.cached > len(paths) * (first - 1):
-            raise self._other_tokens()
+            raise _other_tokens(answer)
         rows = [choice["prompt_logprobs"] for choice in choices]
-        return [self._scores(*pair, unscored) for pair in zip(rows, paths, strict=True)], tally
-
-    def _scores(self, rows: Field, path: Sequence[int], unscored: int) -> list[float]:
-        """The scores of a path from an answer's rows, of which the first ones are of other tokens."""
-        wanted = list(zip(map(str, path), rows.items(unscored + len(path), unscored), strict=True))
-        if any(row.value is not None and row.find(token) is None for token, row in wanted):
-            raise self._other_tokens()
-        return [row[token]["logprob"].log_probability() for token, row in wanted]
-
-    def _other_tokens(self) -> EngineError:
-        return EngineError(f"{self.client.url} scored other tokens than it was given; see its log")
+        return [_scores(*pair, unscored) for pair in zip(rows, paths, strict=True)], tally
 
     def _law(self, sampling: SamplingParams) -> dict[str, float]:
         """The parameters of the law under which a server scores; none if it cannot."""
@@ -139,8 +116,8 @@ class Server:
         answer = await self._post(GENERATE, body)
         tally = self._tally(answer, [[*prompt, *path]])
         if tally.cached >= len(prompt):
-            raise self._other_tokens()
-        return self._scores(answer["prompt_logprobs"], path, len(prompt)), tally
+            raise _other_tokens(answer)
+        return _scores(answer["prompt_logprobs"], path, len(prompt)), tally
 
     async def _score_rows(
         self, prompt: Sequence[int], path: Sequence[int], sampling: SamplingParams
@@ -193,16 +170,8 @@ class Server:
         tokens, so all tokens count as computed.
         """
         answer = await self._post("/pooling", {"model": self.facts.model, "input": [list(one) for one in sequences]})
-        found = [self._labels(entry["data"]) for entry in answer["data"].in_order(len(sequences))]
+        found = [_labels(entry["data"]) for entry in answer["data"].in_order(len(sequences))]
         return found, self._tally(answer, sequences)
-
-    def _labels(self, row: Field) -> list[float]:
-        if isinstance(row[0].value, list):
-            row = row.items()[-1]
-        labels = [label.probability() for label in row.items()]
-        if len(labels) not in (1, 2):
-            raise EngineError(f"{self.client.url}: {row.path} has {len(labels)} labels: a reward head has one or two")
-        return labels
 
     async def labelled(
         self, prompts: Sequence[Sequence[int]], labels: Sequence[int]
@@ -252,24 +221,7 @@ class Server:
         return answer, answer["choices"].in_order(choices)
 
     def _tally(self, answer: Field, prompts: Sequence[Sequence[int]], n: int = 1) -> Tally:
-        """The computed and the cached tokens of the prompts, each of which the server has read `n` times.
-
-        The plugin reports all cached tokens. Without it, vLLM reports those of one sequence only, not of which one
-        (--enable-prompt-tokens-details; otherwise all tokens count as computed). Of the other sequences, one may have
-        computed everything. The rest then read what all of them share from the cache, in whole blocks.
-        """
-        usage, sequences = answer["usage"], n * len(prompts)
-        details = usage.find("prompt_tokens_details")
-        found = None if details is None else details.find("cached_tokens")
-        tokens, cached = n * usage["prompt_tokens"].count(), 0 if found is None else found.count()
-        if (exact := usage.find(CACHED)) is not None:
-            cached = exact.count()
-        elif sequences > 1 and self.facts.block_size:
-            shared = _shared(prompts)
-            cached += (sequences - 2) * min(cached, shared - shared % self.facts.block_size)
-        if cached > tokens:
-            raise EngineError(f"{answer.url} says that {cached} of {tokens} tokens were cached; see its log")
-        return Tally(tokens - cached, cached)
+        return tally_of(answer, self.facts.block_size, prompts, n)
 
     async def _post(self, path: str, body: dict[str, Any]) -> Field:
         return Field(self.client.url, await self.client.post(path, body))
@@ -288,15 +240,29 @@ async def connect(url: str, api_key: str | None, timeout_s: float) -> Server:
     return Server(client, await facts_of(client, wanted))
 
 
-def _shared(prompts: Sequence[Sequence[int]]) -> int:
-    """How many tokens all prompts have in common, without the last token of a prompt, which is computed in any case."""
-    one, other = min(map(tuple, prompts)), max(map(tuple, prompts))
-    most = min(map(len, prompts)) - 1
-    return next((idx for idx in range(most) if one[idx] != other[idx]), most)
-
-
 def _drawn(choice: Field) -> Drawn:
     """The tokens of a choice and their log-probabilities."""
     ids = [token.count() for token in choice["token_ids"].items()]
     logs = choice["logprobs"]["token_logprobs"].items(len(ids))
     return Drawn(tuple(ids), tuple(log.log_probability_of_sample() for log in logs))
+
+
+def _labels(row: Field) -> list[float]:
+    if isinstance(row[0].value, list):
+        row = row.items()[-1]
+    labels = [label.probability() for label in row.items()]
+    if len(labels) not in (1, 2):
+        raise EngineError(f"{row.url}: {row.path} has {len(labels)} labels: a reward head has one or two")
+    return labels
+
+
+def _scores(rows: Field, path: Sequence[int], unscored: int) -> list[float]:
+    """The scores of a path from an answer's rows, of which the first ones are of other tokens."""
+    wanted = list(zip(map(str, path), rows.items(unscored + len(path), unscored), strict=True))
+    if any(row.value is not None and row.find(token) is None for token, row in wanted):
+        raise _other_tokens(rows)
+    return [row[token]["logprob"].log_probability() for token, row in wanted]
+
+
+def _other_tokens(answer: Field) -> EngineError:
+    return EngineError(f"{answer.url} scored other tokens than it was given; see its log")

@@ -33,7 +33,8 @@ from specs.engines.text import Text, checked_ids
 from specs.engines.vllm.client import gather, wait
 from specs.engines.vllm.in_flight import InFlightRequests
 from specs.engines.vllm.replicas import Replicas
-from specs.engines.vllm.server import Drawn, Server, Tally
+from specs.engines.vllm.server import Drawn, Server
+from specs.engines.vllm.tally import Tally
 from specs.errors import EngineError
 from specs.rewards.format import PRMFamily
 from specs.types import NO_CONTEXT, Chat, Finish, Judge, SamplingParams, Trace
