@@ -42,7 +42,7 @@ from specs.deploy.processes import ServerProcesses
 from specs.deploy.sizes import read_model
 from specs.engines.folders import BUNDLED
 from specs.engines.protocol import Models, never_stop
-from specs.engines.vllm.client import gather, wait
+from specs.engines.vllm.client import wait
 from specs.engines.vllm.server import Server, connect
 from specs.methods import Method
 from specs.methods.beam import Beam
@@ -85,10 +85,11 @@ def scoring(url: str, repeats: int) -> dict[str, Any]:
     server = wait(connect(url, None, 600.0), never_stop)
     if not server.facts.suffix:
         raise SystemExit("the target does not score after a cached prefix: is this package installed beside vLLM?")
-    ways = {"cached": server, "whole": Server(server.client, replace(server.facts, plugin=False, v2=False))}
+    bare = replace(server.facts, plugin=False, v2=False, lists=False)
+    ways = {"cached": server, "whole": Server(server.client, bare)}
     rng = np.random.default_rng(0)
     prefix = rng.integers(10, 790, PREFIX).tolist()
-    wait(server.next_token(prefix), never_stop)
+    wait(server.next_tokens([prefix]), never_stop)
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     worst = 0.0
     for repeat in range(repeats + 1):
@@ -96,10 +97,9 @@ def scoring(url: str, repeats: int) -> dict[str, Any]:
         found: dict[str, list[list[float]]] = {}
         for name in ways if repeat % 2 else reversed(ways):
             begun = time.perf_counter()
-            answers = wait(gather(ways[name].score(prefix, path, SamplingParams(1.0)) for path in paths), never_stop)
+            found[name], _ = wait(ways[name].score(prefix, paths, SamplingParams(1.0)), never_stop)
             if repeat:  # the first one warms up
                 seconds[name].append(time.perf_counter() - begun)
-            found[name] = [scores for scores, _ in answers]
         worst = max(worst, float(np.abs(np.subtract(found["cached"], found["whole"])).max()))
     ratios = [one / other for one, other in zip(seconds["cached"], seconds["whole"], strict=True)]
     return {

@@ -29,6 +29,7 @@ FACTS = {
     "v2": False,
     "plugin": True,
     "processed": True,
+    "lists": True,
 }
 
 
@@ -98,12 +99,17 @@ def test_a_single_model_is_checked_alone(folders):
     ("changes", "state", "words"),
     [
         ({}, Severity.OK, "the plugin of specs-llm"),
-        ({"v2": True, "plugin": False}, Severity.OK, "model runner V2"),
-        ({"plugin": False}, Severity.HINT, "install specs-llm beside vLLM"),
-        ({"scale_out": False}, Severity.HINT, "--enable-scale-out"),
-        ({"scale_out": False, "plugin": False}, Severity.HINT, "--enable-scale-out and install specs-llm"),
+        ({"v2": True, "plugin": False, "lists": False}, Severity.OK, "V2, in a request for each candidate"),
+        ({"lists": False}, Severity.OK, "the plugin of specs-llm, in a request for each candidate"),
+        ({"plugin": False, "lists": False}, Severity.HINT, "install this version of specs-llm beside vLLM"),
+        ({"scale_out": False}, Severity.OK, "(the plugin of specs-llm)"),
+        ({"scale_out": False, "lists": False}, Severity.HINT, "install this version of specs-llm beside vLLM"),
         ({"prefix_cache": False}, Severity.HINT, "score: start it without --no-enable-prefix-caching"),
-        ({"prefix_cache": False, "v2": True, "plugin": False}, Severity.HINT, "without --no-enable-prefix-caching"),
+        (
+            {"prefix_cache": False, "v2": True, "plugin": False, "lists": False},
+            Severity.HINT,
+            "without --no-enable-prefix-caching",
+        ),
         ({"prefix_cache": False, "recurrent": True}, Severity.HINT, "no prefix reuse, because the model is recurrent"),
         ({"recurrent": True}, Severity.OK, "the plugin of specs-llm"),
     ],

@@ -20,14 +20,16 @@ from specs.engines.protocol import never_stop
 from specs.engines.text import HubText
 from specs.engines.vllm.client import wait
 from specs.engines.vllm.replicas import Replicas
-from specs.engines.vllm.server import Server, connect
+from specs.engines.vllm.server import Drawn, Server, connect
 from specs.engines.vllm.session import MOST_BIASES, RemotePolicy, RemoteReward
 from specs.errors import EngineError, ModelError
 from specs.rewards.families import TokenClassification
 from specs.types import Candidate, End, Judge, Role, SamplingParams, StepPolicy, Trace
+from specs.vllm_plugins.counting import CACHED
 
 URL = "http://server"
-PROMPT, PATH = [1, 2, 3], [7, 8]
+PROMPT, PATHS = [1, 2, 3], [[7, 8], [9]]
+PROMPTS = [[1, 2, 3], [1, 4]]
 USAGE = {"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 2}}
 
 
@@ -53,62 +55,101 @@ def served(answer, **facts):
     return Server(Said(answer), replace(FACTS, **facts))
 
 
+def choices(*found):
+    return [{"index": index, **one} for index, one in enumerate(found)]
+
+
+def token(idx, value):
+    return {str(idx): {"logprob": value}}
+
+
 CALLS = {
     "sample": (
         {},
-        {"choices": [{"token_ids": [7, 8], "logprobs": {"token_logprobs": [-1.0, -2.5]}}], "usage": USAGE},
-        lambda server: server.sample(PROMPT, SamplingParams(), 8, 0),
+        {
+            "choices": choices(
+                {"token_ids": [7, 8], "logprobs": {"token_logprobs": [-1.0, -2.5]}},
+                {"token_ids": [9], "logprobs": {"token_logprobs": [0.0]}},
+            ),
+            "usage": USAGE,
+        },
+        lambda server: server.sample(PROMPT, SamplingParams(), 8, 0, 2),
     ),
-    "next token": (
+    "next tokens": (
         {},
-        {"choices": [{"token_ids": [7], "logprobs": {"token_logprobs": [0.0]}}], "usage": USAGE},
-        lambda server: server.next_token(PROMPT),
+        {
+            "choices": choices(
+                {"token_ids": [7], "logprobs": {"token_logprobs": [0.0]}},
+                {"token_ids": [8], "logprobs": {"token_logprobs": [0.0]}},
+            ),
+            "usage": USAGE,
+        },
+        lambda server: server.next_tokens(PROMPTS),
     ),
     "score": (
         {},
         {
-            "prompt_logprobs": [None, None, None, {"7": {"logprob": -1.0}}, {"8": {"logprob": -9999.0}}],
+            "choices": choices(
+                {"prompt_logprobs": [None, token(7, -1.0), token(8, -9999.0)]},
+                {"prompt_logprobs": [None, token(9, -2.5)]},
+            ),
             "usage": USAGE,
         },
-        lambda server: server.score(PROMPT, PATH, SamplingParams()),
+        lambda server: server.score(PROMPT, PATHS, SamplingParams()),
     ),
     "score at length": (
-        {"scale_out": False},
+        {"plugin": False, "lists": False},
         {
-            "choices": [{"prompt_logprobs": [None, {}, {}, {"7": {"logprob": -1}}, {"8": {"logprob": -2.5}}]}],
+            "choices": choices(
+                {"prompt_logprobs": [None, {}, {}, token(7, -1), token(8, -2.5)]},
+                {"prompt_logprobs": [None, {}, {}, token(9, -9999.0)]},
+            ),
             "usage": USAGE,
         },
-        lambda server: server.score(PROMPT, PATH, SamplingParams()),
+        lambda server: server.score(PROMPT, PATHS, SamplingParams()),
+    ),
+    "score singly": (
+        {"lists": False},
+        {"prompt_logprobs": [None, None, None, token(7, -1.0), token(8, -9999.0)], "usage": USAGE},
+        lambda server: server.score(PROMPT, PATHS[:1], SamplingParams()),
     ),
     "score rows": (
-        {"v2": True},
+        {"v2": True, "lists": False},
         {"prompt_token_id_logprobs": packed([[-1.0], [-np.inf]]), "usage": USAGE},
-        lambda server: server.score(PROMPT, PATH, SamplingParams()),
+        lambda server: server.score(PROMPT, PATHS[:1], SamplingParams()),
     ),
     "labels": (
         {},
         {
-            "choices": [{"logprobs": {"top_logprobs": [{"token_id:7": -0.5, "token_id:8": -9999.0}]}}],
+            "choices": choices(
+                {"logprobs": {"top_logprobs": [{"token_id:7": -0.5, "token_id:8": -9999.0}]}},
+                {"logprobs": {"top_logprobs": [{"token_id:7": -1.5, "token_id:8": -0.25}]}},
+            ),
             "usage": USAGE,
         },
-        lambda server: server.labelled(PROMPT, PATH),
+        lambda server: server.labelled(PROMPTS, [7, 8]),
     ),
-    "pooled": ({}, {"data": [{"data": [0.25, 0.75]}], "usage": USAGE}, lambda server: server.pooled(PROMPT)),
+    "pooled": (
+        {},
+        {"data": choices({"data": [0.25, 0.75]}, {"data": [0.5, 0.5]}), "usage": USAGE},
+        lambda server: server.pooled(PROMPTS),
+    ),
     "pooled everywhere": (
         {},
-        {"data": [{"data": [[0.5, 0.5], [0.25, 0.75]]}], "usage": USAGE},
-        lambda server: server.pooled(PROMPT),
+        {"data": choices({"data": [[0.5, 0.5], [0.25, 0.75]]}, {"data": [[0.5, 0.5]]}), "usage": USAGE},
+        lambda server: server.pooled(PROMPTS),
     ),
 }
 FOUND = {
-    "sample": ((7, 8), (-1.0, -2.5)),
-    "next token": 7,
-    "score": [-1.0, -math.inf],
-    "score at length": [-1.0, -2.5],
-    "score rows": [-1.0, -math.inf],
-    "labels": [-0.5, -math.inf],
-    "pooled": [0.25, 0.75],
-    "pooled everywhere": [0.25, 0.75],
+    "sample": [Drawn((7, 8), (-1.0, -2.5)), Drawn((9,), (0.0,))],
+    "next tokens": [7, 8],
+    "score": [[-1.0, -math.inf], [-2.5]],
+    "score at length": [[-1.0, -2.5], [-math.inf]],
+    "score singly": [[-1.0, -math.inf]],
+    "score rows": [[-1.0, -math.inf]],
+    "labels": [[-0.5, -math.inf], [-1.5, -0.25]],
+    "pooled": [[0.25, 0.75], [0.5, 0.5]],
+    "pooled everywhere": [[0.25, 0.75], [0.5, 0.5]],
 }
 
 
@@ -116,8 +157,10 @@ FOUND = {
 def test_a_valid_answer_is_read(call):
     facts, answer, ask = CALLS[call]
     found, tally = asyncio.run(ask(served(answer, **facts)))
-    assert (found if call != "sample" else (found.token_ids, found.log_probabilities)) == FOUND[call]
+    assert found == FOUND[call]
     assert tally.cached == 2
+    sequences = 2 if call == "sample" else 1
+    assert tally.processed == sequences * USAGE["prompt_tokens"] - tally.cached + (call == "sample")
 
 
 def places(value, path=()):
@@ -138,7 +181,8 @@ def put(answer, path, value):
 def unread(call, path):
     """Whether a path lies in a row before those that were asked for, which nobody reads."""
     row = path[path.index("prompt_logprobs") + 1 :] if "prompt_logprobs" in path else ()
-    return (row and row[0] < 3) or (call == "pooled everywhere" and path[:4] == ("data", 0, "data", 0))
+    first = 1 if call == "score" else len(PROMPT)
+    return (row and row[0] < first) or (call == "pooled everywhere" and path[:4] == ("data", 0, "data", 0))
 
 
 CASES = [
@@ -169,6 +213,39 @@ def test_an_invalid_value_is_refused_with_its_place(call, path):
         assert len(str(refused.value)) < 250
 
 
+LISTS = [call for call, (_, answer, _) in CALLS.items() if "choices" in answer or "data" in answer]
+
+
+@pytest.mark.parametrize("call", LISTS)
+def test_answers_of_several_sequences_are_taken_only_all_and_in_order(call):
+    facts, answer, ask = CALLS[call]
+    name = "data" if "data" in answer else "choices"
+    first, second = answer[name]
+    for entries, said in (
+        ([first], rf"{name} has 1 entries, not 2; see its log"),
+        ([first, second, {**second, "index": 2}], rf"{name} has 3 entries, not 2; see its log"),
+        ([second, first], rf"{name}\[0\]\.index is 1, not 0; see its log"),
+        ([first, {**second, "index": 0}], rf"{name}\[1\]\.index is 0, not 1; see its log"),
+    ):
+        with pytest.raises(EngineError, match=f"^{URL}: {said}$"):
+            asyncio.run(ask(served({**answer, name: entries}, **facts)))
+
+
+def test_scores_of_other_tokens_than_those_asked_for_are_refused():
+    """As from a server that takes another token for the first one to score, or reads that from its cache."""
+    facts, answer, ask = CALLS["score"]
+    one, other = answer["choices"]
+    shifted = {**one, "prompt_logprobs": [None, token(3, -1.0), token(7, -1.0)]}
+    whole = {**one, "prompt_logprobs": [None, {}, {}, token(7, -1.0), token(8, -1.0)]}
+    for found, said in (
+        ({**answer, "choices": [shifted, other]}, "scored other tokens than it was given"),
+        ({**answer, "choices": [whole, other]}, r"choices\[0\]\.prompt_logprobs has 5 entries, not 3"),
+        ({**answer, "usage": {"prompt_tokens": 9, CACHED: 5}}, "scored other tokens than it was given"),
+    ):
+        with pytest.raises(EngineError, match=f"^{URL}:? {said}"):
+            asyncio.run(ask(served(found, **facts)))
+
+
 def test_errors_suggest_the_likely_cause():
     """NaN comes from a model; a missing field comes from a server other than vLLM."""
     _, answer, ask = CALLS["sample"]
@@ -187,7 +264,7 @@ def test_errors_suggest_the_likely_cause():
         ),
         (place, [-1.0], r"token_logprobs has 1 entries, not 2"),
         (place[:3], None, r"the answer has no choices\[0\]\.logprobs\.token_logprobs; is it vLLM 0\.32 or newer\?"),
-        (("usage", "prompt_tokens"), 1, r"2 of 1 tokens were cached"),
+        (("usage", "prompt_tokens"), 0, r"2 of 0 tokens were cached"),
         (("choices", 0, "token_ids", 0), -7, r"token_ids\[0\] is -7, not a valid count; see its log"),
     ):
         with pytest.raises(EngineError, match=said):
@@ -208,7 +285,7 @@ def test_rows_that_cannot_be_unpacked_are_refused(content):
 def test_a_pooled_answer_has_one_or_two_probabilities(labels):
     """Anything else is refused, such as the logits of a server that applies no activation."""
     with pytest.raises(EngineError, match=rf"^{URL}: .*data\[0\]"):
-        asyncio.run(served({"data": [{"data": labels}], "usage": USAGE}).pooled(PROMPT))
+        asyncio.run(served({"data": choices({"data": labels}), "usage": USAGE}).pooled([PROMPT]))
 
 
 # Sessions and connected servers -----------------------------------------------------------
@@ -230,9 +307,9 @@ def opened(policy):
     return policy.open(policy.prompt("b c"), frozenset({policy.fingerprint}), never_stop)
 
 
-def drew(*tokens):
-    logs = [-1.0] * len(tokens)
-    return {"choices": [{"token_ids": list(tokens), "logprobs": {"token_logprobs": logs}}], "usage": USAGE}
+def drew(*tokens, n=1):
+    choice = {"token_ids": list(tokens), "logprobs": {"token_logprobs": [-1.0] * len(tokens)}}
+    return {"choices": choices(*[choice] * n), "usage": USAGE}
 
 
 LAW = SamplingParams(0.8, 0.9, StepPolicy.chunks(2))
@@ -250,15 +327,15 @@ def test_padding_rows_are_forbidden_where_needed(text):
     ):
         policy, client = policy_of(drew(18, 19), text, rows=rows, cuts_padding=cuts)
         session = opened(policy)
-        session.sample([Trace("b c")], 2, LAW, [Key.from_seed(1)])
-        asyncio.run(session._next((1, 2, 3)))
-        assert [body.get("logit_bias") for body in client.bodies] == [forbidden] * 3
+        session.sample([Trace("b c")], 1, LAW, [Key.from_seed(1)])
+        asyncio.run(session._next([(1, 2, 3)]))
+        assert [body.get("logit_bias") for body in client.bodies] == [forbidden] * 2
 
 
 def test_a_padding_row_that_is_sampled_is_an_error(text):
     policy, _ = policy_of(drew(18, text.size + 1), text, rows=text.size + MOST_BIASES + 9)
     with pytest.raises(EngineError, match=rf"http://server#m sampled token {text.size + 1}, a padding row.*specs-llm"):
-        opened(policy).sample([Trace("b c")], 2, LAW, [Key.from_seed(1)])
+        opened(policy).sample([Trace("b c")], 1, LAW, [Key.from_seed(1)])
 
 
 def test_tokens_without_a_row_on_the_server_are_impossible_and_never_sent(text):
@@ -276,12 +353,7 @@ def test_tokens_without_a_row_on_the_server_are_impossible_and_never_sent(text):
 
 
 def test_rewards_of_different_kinds_are_refused(text):
-    class Alternating(Said):
-        async def post(self, path, body):
-            self.bodies.append(body)
-            return {"data": [{"data": [0.5] * len(self.bodies)}], "usage": USAGE}
-
-    server = Server(Alternating(None), FACTS)
+    server = served({"data": choices({"data": [0.5]}, {"data": [0.5, 0.5]}), "usage": USAGE})
     prm = RemoteReward(Replicas([server]), TokenClassification(text), "")
     session = prm.open(prm.prompt("b c"), never_stop)
     steps = [Candidate((), text, End.DELIMITER) for text in ("a.\n\n", "b.\n\n")]
@@ -296,14 +368,14 @@ def test_a_judge_whose_labels_are_all_impossible_gives_no_reward(text):
         labels = (7, 8)
 
     row = {"token_id:7": -9999.0, "token_id:8": -9999.0}
-    server = served({"choices": [{"logprobs": {"top_logprobs": [row]}}], "usage": USAGE})
+    server = served({"choices": choices({"logprobs": {"top_logprobs": [row]}}), "usage": USAGE})
     prm = RemoteReward(Replicas([server]), Judging(text), "")
     step = Candidate((), "a.\n\n", End.DELIMITER)
     with pytest.raises(EngineError, match=r"^http://server#m gives a reward of nan, and rewards lie in"):
         prm.open(prm.prompt("b c"), never_stop).score([(Trace("b c"), [step])], "\n\n")
 
 
-def vllm(path, body, times, **changes):
+def vllm(path, body, times, metrics=b"specs_padding_plugin 1.0\n", **changes):
     """Answers of a vLLM server to the requests that `connect` makes."""
     asked = json.loads(body) if body else {}
     answers = {
@@ -313,7 +385,7 @@ def vllm(path, body, times, **changes):
         "/v1/completions": {"choices": [{"logprobs": {"token_logprobs": [0.0]}}], "usage": USAGE},
     } | changes
     if path == "/metrics":
-        return 200, b"specs_padding_plugin 1.0\n"
+        return 200, metrics
     if path == "/v1/completions" and "logit_bias" in asked:
         message = "token_id(s) [1] in logit_bias contain out-of-vocab token ids. Vocabulary size: 67"
         return 400, json.dumps({"error": {"message": message}}).encode()
@@ -330,6 +402,17 @@ def test_a_server_reports_its_number_of_rows():
     assert (facts.rows, facts.cuts_padding, facts.context, facts.processed) == (67, True, 64, True)
     assert list(facts.padding(60)) == []
     assert list(replace(facts, cuts_padding=False).padding(60)) == [60, 61, 62, 63, 64, 65, 66]
+
+
+def test_a_server_with_the_first_version_of_the_plugin_is_told_from_one_with_this():
+    first = b"# TYPE specs_scoring_plugin gauge\nspecs_scoring_plugin 1.0\n"
+    for metrics, found in (
+        (b"", (False, False)),
+        (first, (True, False)),
+        (first + b"specs_scoring_plugin_lists 1.0\n", (True, True)),
+    ):
+        facts = connected(metrics=metrics)
+        assert (facts.plugin, facts.lists) == found
 
 
 @pytest.mark.parametrize(

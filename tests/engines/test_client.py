@@ -229,7 +229,7 @@ def test_the_first_failure_cancels_the_other_requests():
     assert ended == [1, 1]
 
 
-FACTS = Facts("0.32.0", "m", "/m", 4096, 32, True, False, True, True, False, True, True)
+FACTS = Facts("0.32.0", "m", "/m", 4096, 32, True, False, True, True, False, True, True, lists=True)
 ONE, TWO, THREE = (Server(Client(f"http://{name}"), FACTS) for name in "abc")
 
 

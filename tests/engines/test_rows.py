@@ -15,7 +15,7 @@ import pytest
 
 from engines.test_client import FACTS, serving
 from specs.engines.protocol import never_stop
-from specs.engines.vllm.client import Client, gather, wait
+from specs.engines.vllm.client import Client, wait
 from specs.engines.vllm.server import Server
 from specs.errors import EngineError
 from specs.types import SamplingParams
@@ -45,9 +45,9 @@ class V2:
     def __call__(self, path, body, times):
         asked = json.loads(body)
         if path == "/v1/completions":
-            ids, (label,) = asked["prompt"], asked["logprob_token_ids"]
+            (ids,), (label,) = asked["prompt"], asked["logprob_token_ids"]
             row = {f"token_id:{label}": log_probability(ids, label)}
-            found = {"choices": [{"logprobs": {"top_logprobs": [row]}}]}
+            found = {"choices": [{"index": 0, "logprobs": {"top_logprobs": [row]}}]}
             cached = self.read(ids, False)
         else:
             params = asked["sampling_params"]
@@ -67,7 +67,7 @@ class V2:
 
 
 def server(url):
-    return Server(Client(url), replace(FACTS, block_size=BLOCK, v2=True, plugin=False))
+    return Server(Client(url), replace(FACTS, block_size=BLOCK, v2=True, plugin=False, lists=False))
 
 
 @pytest.mark.parametrize("prefix", [31, 32, 33, 47, 48])
@@ -79,11 +79,11 @@ def test_every_token_of_every_candidate_is_scored_behind_a_cached_prefix(prefix,
     paths = [[k, *rng.integers(0, 100, length - 1).tolist()] for k in range(4)]
     with serving(v2 := V2()) as (url, _):
         v2.read([*before, -1], False)
-        scored = wait(gather(server(url).score(before, path, SamplingParams(1.0)) for path in paths), never_stop)
-    for path, (found, tally) in zip(paths, scored, strict=True):
+        scored, tally = wait(server(url).score(before, paths, SamplingParams(1.0)), never_stop)
+    for path, found in zip(paths, scored, strict=True):
         assert found == [log_probability([*before, *path[:k]], token) for k, token in enumerate(path)]
-        # At most an open block of the prefix, or the last token of a closed one, is computed again.
-        assert tally.processed <= length + BLOCK
+    # At most an open block of the prefix, or the last token of a closed one, is computed again.
+    assert tally.processed <= len(paths) * (length + BLOCK)
     assert v2.whole == 0
 
 
@@ -92,9 +92,9 @@ def test_a_candidate_whose_first_blocks_are_cached_is_computed_whole():
     before, path = list(range(40)), list(range(50, 90))
     with serving(v2 := V2()) as (url, _):
         one = server(url)
-        wait(one.score(before, path, SamplingParams(1.0)), never_stop)
+        wait(one.score(before, [path], SamplingParams(1.0)), never_stop)
         other = [*path[:-1], 7]
-        found, tally = wait(one.score(before, other, SamplingParams(1.0)), never_stop)
+        (found,), tally = wait(one.score(before, [other], SamplingParams(1.0)), never_stop)
     assert found == [log_probability([*before, *other[:k]], token) for k, token in enumerate(other)]
     assert v2.whole == 1
     assert tally.processed >= 80
@@ -103,4 +103,4 @@ def test_a_candidate_whose_first_blocks_are_cached_is_computed_whole():
 def test_a_server_that_returns_no_scores_is_reported():
     empty = json.dumps({"prompt_token_id_logprobs": None, "usage": {"prompt_tokens": 3}}).encode()
     with serving(lambda *_: (200, empty)) as (url, _), pytest.raises(EngineError, match="scored nothing"):
-        wait(server(url).score([1, 2], [3], SamplingParams(1.0)), never_stop)
+        wait(server(url).score([1, 2], [[3]], SamplingParams(1.0)), never_stop)

@@ -3,7 +3,9 @@
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from helpers.fitting import make_with
@@ -14,7 +16,9 @@ from specs import api
 from specs.config import Limits, SolveConfig
 from specs.core.keys import Key
 from specs.decoding.stream import stream
-from specs.engines.protocol import Models
+from specs.engines.protocol import Models, never_stop
+from specs.engines.vllm.client import Client, wait
+from specs.engines.vllm.server import Server, connect
 from specs.errors import InputError
 from specs.methods.registry import make
 from specs.types import Candidate, End, Finish, Role, SamplingParams, StepPolicy, Trace
@@ -100,14 +104,61 @@ def test_scoring_reads_the_prefix_from_the_cache(remote, servers):
     assert after["prefix_cache_hits_total"] - before["prefix_cache_hits_total"] >= 8 * (whole - 64)
 
 
-def test_finished_candidates_are_verified_while_others_are_written(remote):
-    """The wall time is shorter than writing and verification in sequence."""
+def test_a_step_takes_a_request_of_each_model(remote, monkeypatch):
+    """Apart from the target's prompt, and candidates that begin with a delimiter."""
+    sent, post = Counter(), Client.post
+
+    def counted(client, path, body):
+        sent[client.url, path] += 1
+        return post(client, path, body)
+
+    monkeypatch.setattr(Client, "post", counted)
     result = stream(QUESTION, remote, SolveConfig(make("gsi", n=8), LAW, Limits(max_steps=6), seed=4)).result
     assert result.error is None
-    seconds = [record.seconds for record in result.steps if record.writer is Role.DRAFT]
-    overlap = [s.draft + max(s.target_score, s.prm) - (s.wall - s.orchestration) for s in seconds]
-    assert min(overlap) > 0
-    assert sum(overlap) > 0.1 * sum(s.draft for s in seconds)
+    steps, drafted = len(result.steps), [record for record in result.steps if record.writer is Role.DRAFT]
+    more = sum(c.text.startswith("\n\n") for record in result.steps for c in record.candidates)
+    assert len(drafted) > 1
+    assert sent.total() <= 2 * steps + len(drafted) + 1 + more
+
+
+def test_candidates_are_those_of_a_request_each(remote, servers):
+    """The server gives candidate `i` of a request the seed of a request of its own with `seed + i`."""
+    session, key, n = opened(remote.draft), Key.from_seed(11), 8
+    trace = Trace(QUESTION)
+    for law in (LAW, SamplingParams(1.3, 1.0, StepPolicy(max_tokens=20))):
+        samples = session.sample([trace], n, law, [key])
+        ids = session.trace_ids(trace)
+        asked = {"model": "draft", "prompt": ids, "max_tokens": law.steps.max_tokens, "stop": ["\n\n"]}
+        asked |= {"temperature": law.temperature, "top_p": law.top_p, "top_k": 0, "return_token_ids": True}
+        for idx, sample in enumerate(samples):
+            seed = key.fold("server", ids).integer() + idx
+            answer = servers["draft"].post("/v1/completions", asked | {"seed": seed}).body
+            alone = answer["choices"][0]["token_ids"]
+            assert alone == list(sample.token_ids[: len(alone)])
+        assert len({sample.token_ids for sample in samples}) > 1
+
+
+@pytest.mark.parametrize("lists", [True, False], ids=["this plugin", "its first version"])
+def test_positions_are_those_that_the_server_has_computed(remote, servers, lists):
+    """By the server's own counters, whether it has the prompt in its cache or not."""
+    server = wait(connect(servers["target"].url, None, 60.0), never_stop)
+    server = Server(server.client, replace(server.facts, lists=lists))
+    rng = np.random.default_rng(int(lists))
+    prompt = rng.integers(6, 799, 150).tolist()
+    paths = [rng.integers(6, 799, size).tolist() for size in (1, 5, 40, 40)]
+    for sequences, work in (
+        (6, lambda: server.sample(prompt, LAW, 20, 1, 6)),
+        (4, lambda: server.score(prompt, paths, LAW)),
+        (4, lambda: server.score(prompt, paths, LAW)),
+        (4, lambda: server.next_tokens([[*prompt, *path] for path in paths])),
+    ):
+        before = servers["target"].metrics()
+        _, tally = wait(work(), never_stop)
+        spent = servers["target"].metrics() - before
+        assert tally.cached == spent["prompt_tokens_cached_total"]
+        written = spent["generation_tokens_total"] - sequences  # a sequence's last token is not processed
+        assert tally.processed + tally.cached == spent["prompt_tokens_total"] + written
+    assert tally.cached > tally.processed
 
 
 def test_a_deadline_also_ends_the_work_on_the_server(remote, servers):

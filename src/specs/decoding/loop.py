@@ -152,22 +152,22 @@ class Solve:
             raise Stopped(Finish.DEADLINE)
 
     def _propose(self, request: Propose) -> Generator[list[Call], Any, Proposal]:
-        """Sample candidates, then verify them by all roles at once; some engines verify each candidate when it ends."""
+        """Sample candidates, then verify them by all roles at once."""
         self.overtime = request.overtime_s
         self.check_stop()
         writer, traces = request.writer, request.traces
         sampling, keys = self.sampling_plan.params(request), self.sampling_plan.keys(request)
         session: PolicySession = self.sessions[writer]
-        on_candidate = self.verification.early(request, sampling, self.ledger.is_new)
+        self.verification.prefill(request, self.ledger.is_new)
         proposer: TokenProposer | None = None
         if request.speculate:
             overlap = self.sessions[Role.DRAFT].overlap
             proposer = overlap and overlap.token_proposer(traces, request.n, sampling, keys, request.speculate)
         if prefetched := self.prefetch.take((request.n, sampling, keys, request.keep)):
-            call = Call(writing_phase(writer), lambda: prefetched.take(on_candidate))
+            call = Call(writing_phase(writer), prefetched.take)
         else:
             score_law = (request.score_law or sampling) if request.by_token and writer is Role.TARGET else None
-            args = (traces, request.n, sampling, keys, request.keep, on_candidate, proposer, score_law)
+            args = (traces, request.n, sampling, keys, request.keep, proposer, score_law)
             work = partial(session.sample, *args)
             call = Call(writing_phase(writer), work)
         (done,) = yield [call]

@@ -1,4 +1,4 @@
-"""Verification: target and PRM score a step's candidates at the same time, as early as their engines can."""
+"""Verification: target and PRM score a step's candidates at the same time."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from specs.core.sampling import total_log_probability
 from specs.decoding.clock import Call, Done, SolveClock, now
 from specs.engines.protocol import (
     CandidateGroup,
-    OnCandidate,
     PendingWork,
     PolicyOverlap,
     PolicySession,
     RewardOverlap,
     RewardSession,
-    Sample,
 )
 from specs.types import Candidate, Propose, Role, SamplingParams
 
@@ -28,32 +26,17 @@ class Verification:
         """`delimiter` separates steps, for PRMs that need to know it."""
         self._sessions, self._clock, self._delimiter = sessions, clock, delimiter
         self._in_flight: list[PendingWork] = []
-        """Background work of the current step."""
+        """Background work of the solve."""
 
-    def early(self, request: Propose, sampling: SamplingParams, is_new: Callable[[Role], bool]) -> OnCandidate:
-        """Let new verifiers prefill the prompt; the returned callback submits each candidate to them when it ends."""
-        judge = request.judge
-        verifies = Role.TARGET in request.verify or judge is not None
-        reads = verifies or request.score_later
+    def prefill(self, request: Propose, is_new: Callable[[Role], bool]) -> None:
+        """Let new verifiers compute the prompt while the writer writes."""
+        reads = Role.TARGET in request.verify or request.judge is not None or request.score_later
         target: PolicyOverlap | None = self._sessions[Role.TARGET].overlap if reads else None
         prm: RewardOverlap | None = self._sessions[Role.PRM].overlap if Role.PRM in request.verify else None
         if target is not None and is_new(Role.TARGET):
             self._note("target_score", target.prefill(request.traces[0]))
         if prm is not None and is_new(Role.PRM):
             self._note("prm", prm.prefill())
-        seen: set[tuple[int, tuple[int, ...]]] = set()
-
-        def on_candidate(trace_idx: int, sample: Sample) -> None:
-            if (trace_idx, sample.token_ids) in seen:
-                return
-            seen.add((trace_idx, sample.token_ids))
-            trace, candidate = request.traces[trace_idx], Candidate(sample.token_ids, sample.text, sample.end)
-            if target is not None and verifies:
-                self._note("target_score", target.submit(trace, candidate, request.score_law or sampling, judge))
-            if prm is not None:
-                self._note("prm", prm.submit(trace, candidate, self._delimiter))
-
-        return on_candidate
 
     def verify(
         self,
@@ -94,7 +77,6 @@ class Verification:
             self._clock.spans += finished
             for name, done in zip(calls, finished, strict=True):
                 candidates = scored(name, done.value)
-            self._in_flight.clear()
         return candidates, drawn
 
     def score(
@@ -129,7 +111,7 @@ class Verification:
         return _with_scores(found, firsts, "log_p_at_most", bounds, request.by_token), groups
 
     def cancel(self) -> None:
-        """Cancel the background work that is still running."""
+        """Cancel the background work that is still running; finished work ignores it."""
         for future in self._in_flight:
             future.cancel()
 

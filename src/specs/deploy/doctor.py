@@ -129,9 +129,9 @@ def _cache_finding(role: Role, server: Server) -> Finding:
     """Send the same prompt twice: how much of the second comes from the cache, and how long it takes."""
     size = min(BLOCKS * (server.facts.block_size or 16), server.facts.context - 2)
     prompt = [(7 * token_idx) % 50 + 5 for token_idx in range(size)]  # ids that exist in every vocabulary
-    wait(server.next_token(prompt), never_stop)
+    wait(server.next_tokens([prompt]), never_stop)
     began = time.perf_counter()
-    _, tally = wait(server.next_token(prompt), never_stop)
+    _, tally = wait(server.next_tokens([prompt]), never_stop)
     answer = f"a repeated prompt of {size} tokens answers in {1000 * (time.perf_counter() - began):.0f} ms"
     if tally.cached:
         return Finding(role, Severity.OK, f"{answer}, {tally.cached} of them from its cache")
@@ -157,12 +157,12 @@ def _why_no_cache(facts: Facts) -> str:
 
 def _scoring_finding(facts: Facts) -> Finding:
     if facts.suffix:
-        how = "model runner V2" if facts.v2 else "the plugin of specs-llm"
-        return Finding(Role.TARGET, Severity.OK, f"scores candidates after a cached prefix ({how})")
+        how = "the plugin of specs-llm" if facts.plugin else "model runner V2"
+        one = ", in a request for each candidate" if facts.scores_singly else ""
+        return Finding(Role.TARGET, Severity.OK, f"scores candidates after a cached prefix ({how}{one})")
     missing = [why] if (why := _why_no_cache(facts)) else []
-    missing += [] if facts.scale_out else ["start it with --enable-scale-out"]
-    if not (facts.plugin or facts.v2):
-        missing.append("install specs-llm beside vLLM")
+    if not (facts.lists or facts.v2):
+        missing.append("install this version of specs-llm beside vLLM")
     return Finding(Role.TARGET, Severity.HINT, f"recomputes the whole trace for every score: {' and '.join(missing)}")
 
 

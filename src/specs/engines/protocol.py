@@ -64,14 +64,6 @@ class Sample:
     log_p_by_token: tuple[float, ...] | None = None
 
 
-OnCandidate = Callable[[int, Sample], None]
-"""The engine calls it when a candidate ends, from any thread, with the index of its trace and the candidate."""
-
-
-def ignore_candidate(trace_idx: int, sample: Sample) -> None:
-    """An `OnCandidate` that does nothing."""
-
-
 class PendingWork(Protocol):
     """Work that runs in the background; every `concurrent.futures.Future` is one."""
 
@@ -91,7 +83,7 @@ class PrefetchedStep(Protocol):
     started: float
     ended: float | None
 
-    def take(self, on_candidate: OnCandidate) -> Sequence[Sample]:
+    def take(self) -> Sequence[Sample]:
         """Return what `sample` would have returned."""
         ...
 
@@ -128,12 +120,6 @@ class PolicyOverlap(Protocol):
         """Start to compute the prompt and the trace."""
         ...
 
-    def submit(
-        self, trace: Trace, candidate: Candidate, sampling: SamplingParams, judge: Judge | None
-    ) -> PendingWork | None:
-        """Start to score one candidate (to judge it, with a `judge`) before the caller needs it."""
-        ...
-
     def prefetch(
         self, trace: Trace, alternatives: Sequence[Trace], n: int, sampling: SamplingParams, key: Key
     ) -> PrefetchedStep | None:
@@ -152,10 +138,6 @@ class RewardOverlap(Protocol):
 
     def prefill(self) -> PendingWork | None:
         """Start to compute the prompt."""
-        ...
-
-    def submit(self, trace: Trace, candidate: Candidate, delimiter: str | None) -> PendingWork | None:
-        """Start to score one candidate before the caller needs it."""
         ...
 
 
@@ -182,7 +164,6 @@ class PolicySession(Protocol):
         sampling: SamplingParams,
         keys: Sequence[Key],
         keep: Sequence[Trace] = (),
-        on_candidate: OnCandidate = ignore_candidate,
         proposer: TokenProposer | None = None,
         score_law: SamplingParams | None = None,
     ) -> Sequence[Sample]:
@@ -190,7 +171,6 @@ class PolicySession(Protocol):
 
         Args:
             keep: further traces whose computed tokens should stay in the cache.
-            on_candidate: called when a candidate ends.
             proposer: proposes tokens for the candidates.
             score_law: a distribution under which samples also give the log-probability of each token.
         """

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 
 from specs.engines.local.background import POOL
-from specs.engines.protocol import CheckStop, OnCandidate, Sample, TokenCounts
+from specs.engines.protocol import CheckStop, Sample, TokenCounts
 
 
 class Dropped(Exception):
@@ -24,7 +24,7 @@ class BackgroundPrefetch:
 
     def __init__(
         self,
-        sample: Callable[[CheckStop, OnCandidate], Sequence[Sample]],
+        sample: Callable[[CheckStop], Sequence[Sample]],
         check_stop: CheckStop,
         counts: TokenCounts,
         forget: Callable[[], object],
@@ -33,21 +33,14 @@ class BackgroundPrefetch:
         self._sample, self._check_stop, self._counts, self._forget = sample, check_stop, counts, forget
         self._processed_before = counts.processed
         self._dropped = threading.Event()
-        self._lock = threading.Lock()
-        self._candidates: list[tuple[int, Sample]] = []
-        self._on_candidate: OnCandidate | None = None
         self.started = time.perf_counter()
         self.ended: float | None = None
         self._future: Future[Sequence[Sample]] = POOL.submit(self._run)
 
-    def take(self, on_candidate: OnCandidate) -> Sequence[Sample]:
-        """Return the samples; `on_candidate` also receives the candidates that have ended already."""
+    def take(self) -> Sequence[Sample]:
+        """Return the samples."""
         if self._future.cancel():  # no thread has started it
-            return self._sample(self._check_stop, on_candidate)
-        with self._lock:
-            self._on_candidate = on_candidate
-            for trace_idx, candidate in self._candidates:
-                on_candidate(trace_idx, candidate)
+            return self._sample(self._check_stop)
         return self._future.result()
 
     def drop(self) -> None:
@@ -60,7 +53,7 @@ class BackgroundPrefetch:
 
     def _run(self) -> Sequence[Sample]:
         try:
-            return self._sample(self._check_dropped, self._deliver)
+            return self._sample(self._check_dropped)
         except Dropped:
             return ()
         finally:
@@ -70,10 +63,3 @@ class BackgroundPrefetch:
         if self._dropped.is_set():
             raise Dropped
         self._check_stop()
-
-    def _deliver(self, trace_idx: int, sample: Sample) -> None:
-        with self._lock:
-            if self._on_candidate is None:
-                self._candidates.append((trace_idx, sample))
-            else:
-                self._on_candidate(trace_idx, sample)

@@ -25,16 +25,14 @@ from specs.engines.local.tree import TokenTree
 from specs.engines.protocol import (
     CandidateGroup,
     CheckStop,
-    OnCandidate,
     PendingWork,
     Sample,
     TokenCounts,
     TokenProposer,
-    ignore_candidate,
 )
 from specs.engines.text import Text
 from specs.rewards.format import PRMFormat
-from specs.types import Candidate, Judge, SamplingParams, Trace
+from specs.types import Judge, SamplingParams, Trace
 
 
 class LocalPolicySession(PolicyInputs):
@@ -75,7 +73,6 @@ class LocalPolicySession(PolicyInputs):
         sampling: SamplingParams,
         keys: Sequence[Key],
         keep: Sequence[Trace] = (),
-        on_candidate: OnCandidate = ignore_candidate,
         proposer: TokenProposer | None = None,
         score_law: SamplingParams | None = None,
     ) -> list[Sample]:
@@ -85,7 +82,7 @@ class LocalPolicySession(PolicyInputs):
         so far share a row, and a finished candidate costs nothing more. Known logits cost nothing either: a candidate
         draws until it reaches a new token, and waits there for the others.
         """
-        return self.sample_with(traces, n, sampling, keys, keep, on_candidate, self.check_stop, proposer, score_law)
+        return self.sample_with(traces, n, sampling, keys, keep, self.check_stop, proposer, score_law)
 
     def sample_with(
         self,
@@ -94,7 +91,6 @@ class LocalPolicySession(PolicyInputs):
         sampling: SamplingParams,
         keys: Sequence[Key],
         keep: Sequence[Trace],
-        on_candidate: OnCandidate,
         check_stop: CheckStop,
         proposer: TokenProposer | None = None,
         score_law: SamplingParams | None = None,
@@ -105,7 +101,7 @@ class LocalPolicySession(PolicyInputs):
         with finite(self.tree.backend, "logits"):
             tails = self.tree.rebase(*sequences, *map(self.trace_ids, keep), logits=True)[: len(sequences)]
             lengths = list(map(len, sequences))
-            sampler = StepSampler(self.tree, self.text, lengths, n, sampling, keys, on_candidate, score_law)
+            sampler = StepSampler(self.tree, self.text, lengths, n, sampling, keys, score_law)
             return sampler.run(tails, check_stop, proposer)
 
     def score(
@@ -207,11 +203,6 @@ class LocalPolicyOverlap:
 
         return self._session.background.submit(compute)
 
-    def submit(
-        self, trace: Trace, candidate: Candidate, sampling: SamplingParams, judge: Judge | None
-    ) -> PendingWork | None:
-        return None  # one pass over all candidates is faster
-
     def prefetch(
         self, trace: Trace, alternatives: Sequence[Trace], n: int, sampling: SamplingParams, key: Key
     ) -> BackgroundPrefetch | None:
@@ -220,8 +211,8 @@ class LocalPolicyOverlap:
         if not session.tree.backend.concurrent_calls or session.through_text:
             return None
 
-        def sample(check_stop: CheckStop, on_candidate: OnCandidate) -> list[Sample]:
-            return session.sample_with([trace], n, sampling, [key], alternatives, on_candidate, check_stop)
+        def sample(check_stop: CheckStop) -> list[Sample]:
+            return session.sample_with([trace], n, sampling, [key], alternatives, check_stop)
 
         def forget() -> None:  # keep only what was there before: candidates without their last tokens
             session.tree.rebase(*(session.trace_ids(one)[:-1] for one in (trace, *alternatives)), descendants=False)
@@ -273,6 +264,3 @@ class LocalRewardOverlap:
 
     def prefill(self) -> PendingWork | None:
         return self._background.submit(self._tree.compute_trunk)
-
-    def submit(self, trace: Trace, candidate: Candidate, delimiter: str | None) -> PendingWork | None:
-        return None  # one pass over all candidates is faster

@@ -8,7 +8,7 @@ from specs.core.keys import Key, TokenUniforms
 from specs.engines.local.logits import Logits
 from specs.engines.local.token_speculation import TokenVerifier
 from specs.engines.local.tree import TokenTree
-from specs.engines.protocol import CheckStop, OnCandidate, Sample, Stopped, TokenProposer
+from specs.engines.protocol import CheckStop, Sample, Stopped, TokenProposer
 from specs.engines.steps import Stepper
 from specs.engines.text import Text
 from specs.types import End, Finish, SamplingParams
@@ -28,7 +28,6 @@ class StepSampler:
         n: int,
         sampling: SamplingParams,
         keys: Sequence[Key],
-        on_candidate: OnCandidate,
         score_law: SamplingParams | None = None,
     ) -> None:
         """`lengths` holds, for each trace, the number of tokens of prompt and trace.
@@ -40,7 +39,6 @@ class StepSampler:
         if min(caps) < 1:
             raise Stopped(Finish.CONTEXT)
         self._tree, self._n, self._law = tree, n, sampling
-        self._on_candidate = on_candidate
         self._uniforms = TokenUniforms(keys, n)
         self._drawn: list[list[int]] = [[] for _ in range(n * len(lengths))]
         self._log_probability = [0.0] * len(self._drawn)
@@ -121,6 +119,4 @@ class StepSampler:
     def _end(self, candidate_idx: int, end: End) -> None:
         ids, text = tuple(self._drawn[candidate_idx]), self._steppers[candidate_idx].text
         by_token = None if self._score_law is None else tuple(self._by_token[candidate_idx])
-        sample = Sample(ids, text, end, self._log_probability[candidate_idx], by_token)
-        self._samples[candidate_idx] = sample
-        self._on_candidate(candidate_idx // self._n, sample)
+        self._samples[candidate_idx] = Sample(ids, text, end, self._log_probability[candidate_idx], by_token)

@@ -65,6 +65,14 @@ class Field:
             raise EngineError(f"{self.url}: {self.path} has {entries} entries, not {length}; see its log")
         return [self[place] for place in range(first, entries)]
 
+    def in_order(self, length: int) -> list[Field]:
+        """The entries of a list of `length`, which number themselves from 0 (`index`)."""
+        entries = self.items(length)
+        for place, entry in enumerate(entries):
+            if (index := entry["index"]).count() != place:
+                raise EngineError(f"{self.url}: {index.path} is {index.value}, not {place}; see its log")
+        return entries
+
     def count(self) -> int:
         """A whole number from 0 to 2^31: tokens, or one token's id."""
         if not isinstance(self.value, int) or isinstance(self.value, bool) or not 0 <= self.value <= 1 << 31:

@@ -29,7 +29,7 @@ HEALTH_S = 2.0
 MISSES = 3
 """Consecutive health checks that must fail before a server counts as dead."""
 AT_A_TIME = 256
-"""The most requests that a server gets at the same time: as many as vLLM runs by default. Others wait in the client."""
+"""The most requests that a server gets at the same time, so that its backlog of connections holds them. Others wait."""
 PAUSES_S = (0.2, 1.0)
 """Seconds before a request without an answer is sent again; each pause is scaled by a random factor in [0.5, 1.5]."""
 ANOTHER_DTYPE = "serve it with another dtype (vllm serve --dtype float32), or see its log"

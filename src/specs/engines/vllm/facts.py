@@ -10,7 +10,7 @@ from specs.engines.vllm.answers import Field
 from specs.engines.vllm.client import Client, Refused
 from specs.errors import EngineError, InputError, ModelError
 from specs.vllm_plugins.padding import CUTS
-from specs.vllm_plugins.scoring import METRIC
+from specs.vllm_plugins.scoring import LISTS, METRIC
 
 GENERATE = "/inference/v1/generate"
 
@@ -36,6 +36,7 @@ class Facts:
         processed: whether log-probabilities of sampled tokens follow the request's temperature and top-p.
         rows: output rows of its model, including padding; 0 if unknown.
         cuts_padding: whether `specs.vllm_plugins.padding` runs in it, so that padding has probability 0.
+        lists: whether the scoring plugin takes several sequences in a request; its first version did not.
     """
 
     version: str
@@ -52,6 +53,7 @@ class Facts:
     processed: bool
     rows: int = 0
     cuts_padding: bool = False
+    lists: bool = False
 
     @property
     def vocabulary(self) -> float:
@@ -77,7 +79,12 @@ class Facts:
     @property
     def suffix(self) -> bool:
         """Whether scoring reads the prefix from the cache."""
-        return self.prefix_cache and (self.v2 or (self.scale_out and self.plugin))
+        return self.prefix_cache and (self.lists or self.v2 or (self.scale_out and self.plugin))
+
+    @property
+    def scores_singly(self) -> bool:
+        """Whether scoring can read the prefix from the cache only in a request with one sequence."""
+        return self.suffix and not self.lists
 
 
 async def facts_of(client: Client, wanted: str) -> Facts:
@@ -119,6 +126,7 @@ async def facts_of(client: Client, wanted: str) -> Facts:
         processed=bool(processed),
         rows=0 if processed is None else await _rows(client, model),
         cuts_padding=_is_on(CUTS, metrics),
+        lists=_is_on(LISTS, metrics),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from specs.engines.vllm.answers import Field
 from specs.engines.vllm.client import Client, gather
 from specs.engines.vllm.facts import GENERATE, Facts, facts_of
+from specs.engines.vllm.tally import Tally, tally_of
 from specs.errors import EngineError
 from specs.types import SamplingParams
 from specs.vllm_plugins.scoring import START
@@ -30,14 +31,6 @@ class Drawn:
     log_probabilities: tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """Token positions of a request: those that the server computed, and those that it read from its cache."""
-
-    processed: int
-    cached: int
-
-
 @dataclass(frozen=True)
 class Server:
     """One server that runs a language model."""
@@ -46,20 +39,22 @@ class Server:
     facts: Facts
 
     async def sample(
-        self, prompt: Sequence[int], sampling: SamplingParams, cap: int, seed: int, bias: Mapping[str, float] = NO_BIAS
-    ) -> tuple[Drawn, Tally]:
-        """Sample a continuation of at most `cap` tokens, which ends at end-of-text or at the first delimiter.
+        self,
+        prompt: Sequence[int],
+        sampling: SamplingParams,
+        cap: int,
+        seed: int,
+        n: int = 1,
+        bias: Mapping[str, float] = NO_BIAS,
+    ) -> tuple[list[Drawn], Tally]:
+        """Sample `n` continuations of at most `cap` tokens, which end at end-of-text or at the first delimiter.
 
-        The server adds `bias` to the logits of tokens, by id.
-
-        `n` continuations are `n` requests: the session can use each one as it ends, and each reports its own cached
-        tokens. One request for `n` continuations would give the same tokens from the same seeds.
+        The server gives continuation `i` the seed `seed + i`, and adds `bias` to the logits of tokens, by id.
         """
         stop = sampling.steps.delimiter if sampling.steps.pattern is None else None
         body: dict[str, Any] = {
-            **NEUTRAL,
-            "model": self.facts.model,
             "prompt": list(prompt),
+            "n": n,
             "seed": seed,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
@@ -69,47 +64,60 @@ class Server:
             "logprobs": 0,
             "return_token_ids": True,
         }
-        if bias:
-            body["logit_bias"] = dict(bias)
-        answer = await self._post("/v1/completions", body)
-        choice = answer["choices"][0]
-        ids = [token.count() for token in choice["token_ids"].items()]
-        logs = choice["logprobs"]["token_logprobs"].items(len(ids))
-        drawn = Drawn(tuple(ids), tuple(log.log_probability_of_sample() for log in logs))
-        fresh, cached = _prompt(answer)
-        return drawn, Tally(fresh + len(drawn.token_ids) - 1, cached)  # the model has not processed the last token
+        answer, choices = await self._completions(body, n, bias)
+        drawn = [_drawn(choice) for choice in choices]
+        tally = self._tally(answer, [prompt], n)
+        later = sum(len(one.token_ids) - 1 for one in drawn)  # the model has not processed the last token
+        return drawn, Tally(tally.processed + later, tally.cached)
 
     async def score(
+        self, prompt: Sequence[int], paths: Sequence[Sequence[int]], sampling: SamplingParams
+    ) -> tuple[list[list[float]], Tally]:
+        """Log-probability of each token of each path after `prompt`, in nats (`sampling` unless `facts.raw_scores`).
+
+        All paths are scored by one request, or by one each if `facts.scores_singly`.
+        """
+        if self.facts.scores_singly:
+            one = self._score_rows if self.facts.v2 else self._score_one
+            found = await gather(one(prompt, path, sampling) for path in paths)
+            return [scores for scores, _ in found], Tally.total(tally for _, tally in found)
+        whole, first = [[*prompt, *path] for path in paths], len(prompt)
+        body: dict[str, Any] = {"prompt": whole, "max_tokens": 1, "prompt_logprobs": 0, **self._law(sampling)}
+        unscored = first
+        if self.facts.lists:
+            body["vllm_xargs"] = {START: first}
+            unscored = 1  # the answer begins with null, as if `prompt` were one token
+        answer, choices = await self._completions(body, len(paths))
+        tally = self._tally(answer, whole)
+        if tally.cached > len(paths) * (first - 1):
+            raise _other_tokens(answer)
+        rows = [choice["prompt_logprobs"] for choice in choices]
+        return [_scores(*pair, unscored) for pair in zip(rows, paths, strict=True)], tally
+
+    def _law(self, sampling: SamplingParams) -> dict[str, float]:
+        """The parameters of the law under which a server scores; none if it cannot."""
+        return {} if self.facts.raw_scores else {"temperature": sampling.temperature, "top_p": sampling.top_p}
+
+    def _single(self, first: int, sampling: SamplingParams) -> dict[str, Any]:
+        """Parameters of a request that scores the tokens of one sequence from index `first` on."""
+        start = {"extra_args": {START: first}} if self.facts.plugin else {}
+        return {**NEUTRAL, "max_tokens": 1, "detokenize": False, **self._law(sampling), **start}
+
+    async def _score_one(
         self, prompt: Sequence[int], path: Sequence[int], sampling: SamplingParams
     ) -> tuple[list[float], Tally]:
-        """Log-probability of each token of `path` after `prompt`, in nats (`sampling` unless `facts.raw_scores`)."""
-        if self.facts.v2:
-            return await self._score_rows(prompt, path, sampling)
-        whole, first = [*prompt, *path], len(prompt)
-        params = {**self._scoring(first, sampling), "prompt_logprobs": 0}
-        if self.facts.suffix:
-            params["skip_reading_prefix_cache"] = False
-        if self.facts.scale_out:
-            body = {"model": self.facts.model, "token_ids": whole, "sampling_params": params}
-            answer = await self._post(GENERATE, body)
-            rows = answer["prompt_logprobs"]
-        else:
-            answer = await self._post("/v1/completions", {**params, "model": self.facts.model, "prompt": whole})
-            rows = answer["choices"][0]["prompt_logprobs"]
-        fresh, cached = _prompt(answer)
-        wanted = list(zip(map(str, path), rows.items(len(whole), first), strict=True))
-        if cached >= first or any(row.value is not None and row.find(token) is None for token, row in wanted):
-            raise EngineError(f"{self.client.url} scored other tokens than it was given; see its log")
-        return [row[token]["logprob"].log_probability() for token, row in wanted], Tally(fresh, cached)
-
-    def _scoring(self, first: int, sampling: SamplingParams) -> dict[str, Any]:
-        """Parameters of a request that scores the tokens from index `first` on."""
-        params: dict[str, Any] = {**NEUTRAL, "max_tokens": 1, "detokenize": False}
-        if not self.facts.raw_scores:
-            params |= {"temperature": sampling.temperature, "top_p": sampling.top_p}
-        if self.facts.plugin and self.facts.suffix:
-            params["extra_args"] = {START: first}
-        return params
+        """`score` with the first version of the plugin on model runner V1."""
+        params = {
+            **self._single(len(prompt), sampling),
+            "prompt_logprobs": 0,
+            "skip_reading_prefix_cache": False,
+        }
+        body = {"model": self.facts.model, "token_ids": [*prompt, *path], "sampling_params": params}
+        answer = await self._post(GENERATE, body)
+        tally = self._tally(answer, [[*prompt, *path]])
+        if tally.cached >= len(prompt):
+            raise _other_tokens(answer)
+        return _scores(answer["prompt_logprobs"], path, len(prompt)), tally
 
     async def _score_rows(
         self, prompt: Sequence[int], path: Sequence[int], sampling: SamplingParams
@@ -122,58 +130,55 @@ class Server:
         """
         block = 0 if self.facts.plugin else self.facts.block_size
         at = int(block > 0 and len(prompt) % block == 0)
-        parts = [self.labelled(prompt, path[:at])] if at else []
+        parts = [self._score_next(prompt, path[0])] if at else []
         if len(path) > at:
             parts.append(self._rows([*prompt, *path[:at]], path[at:], sampling))
         answers = await gather(parts)
-        found = [value for values, _ in answers for value in values]
-        return found, Tally(sum(tally.processed for _, tally in answers), sum(tally.cached for _, tally in answers))
+        return [value for values, _ in answers for value in values], Tally.total(tally for _, tally in answers)
+
+    async def _score_next(self, prompt: Sequence[int], token: int) -> tuple[list[float], Tally]:
+        (scores,), tally = await self.labelled([prompt], [token])
+        return scores, tally
 
     async def _rows(
         self, prompt: Sequence[int], path: Sequence[int], sampling: SamplingParams
     ) -> tuple[list[float], Tally]:
         """Log-probability of each token of `path`; if the cache hides a row, the server computes everything again."""
         params = {
-            **self._scoring(len(prompt), sampling),
+            **self._single(len(prompt), sampling),
             "prompt_logprob_token_ids": [[token] for token in path],
             "prompt_logprob_start": len(prompt) - 1,
         }
-        fresh = cached = 0
+        whole, tallies = [*prompt, *path], list[Tally]()
         for skip in (False, True):
             body = {
                 "model": self.facts.model,
-                "token_ids": [*prompt, *path],
+                "token_ids": whole,
                 "sampling_params": {**params, "skip_reading_prefix_cache": skip},
             }
             answer = await self._post(GENERATE, body)
-            computed, read = _prompt(answer)
-            fresh, cached = fresh + computed, cached + read
+            tallies.append(self._tally(answer, [whole]))
             if (rows := answer.find("prompt_token_id_logprobs")) is not None:
-                return rows.packed_log_probabilities(len(path)), Tally(fresh, cached)
+                return rows.packed_log_probabilities(len(path)), Tally.total(tallies)
         raise EngineError(f"{self.client.url} scored nothing; see its log")
 
-    async def pooled(self, sequence: Sequence[int]) -> tuple[list[float], Tally]:
-        """Probability of each label after a whole sequence, on a pooling server.
+    async def pooled(self, sequences: Sequence[Sequence[int]]) -> tuple[list[list[float]], Tally]:
+        """Probability of each label after each whole sequence, on a pooling server.
 
         Servers that pool the last token (`--pooler-config '{"task": "classify"}'`) reuse cached prefixes. Servers that
         pool every token compute the whole sequence, and the last row of their answer counts. Neither reports its cached
         tokens, so all tokens count as computed.
         """
-        answer = await self._post("/pooling", {"model": self.facts.model, "input": [list(sequence)]})
-        row = answer["data"][0]["data"]
-        if isinstance(row[0].value, list):
-            row = row.items()[-1]
-        labels = [label.probability() for label in row.items()]
-        if len(labels) not in (1, 2):
-            raise EngineError(f"{self.client.url}: {row.path} has {len(labels)} labels: a reward head has one or two")
-        return labels, Tally(*_prompt(answer))
+        answer = await self._post("/pooling", {"model": self.facts.model, "input": [list(one) for one in sequences]})
+        found = [_labels(entry["data"]) for entry in answer["data"].in_order(len(sequences))]
+        return found, self._tally(answer, sequences)
 
-    async def labelled(self, prompt: Sequence[int], labels: Sequence[int]) -> tuple[list[float], Tally]:
-        """Log-probability of each of `labels` as the token after `prompt`, in nats."""
+    async def labelled(
+        self, prompts: Sequence[Sequence[int]], labels: Sequence[int]
+    ) -> tuple[list[list[float]], Tally]:
+        """Log-probability of each of `labels` as the token after each prompt, in nats."""
         body = {
-            **NEUTRAL,
-            "model": self.facts.model,
-            "prompt": list(prompt),
+            "prompt": [list(prompt) for prompt in prompts],
             "max_tokens": 1,
             "temperature": 1.0,
             "top_p": 1.0,
@@ -182,16 +187,41 @@ class Server:
             "logprob_token_ids": list(labels),
             "return_tokens_as_token_ids": True,
         }
-        answer = await self._post("/v1/completions", body)
-        (row,) = answer["choices"][0]["logprobs"]["top_logprobs"].items(1)
-        return [row[f"token_id:{label}"].log_probability() for label in labels], Tally(*_prompt(answer))
+        answer, choices = await self._completions(body, len(prompts))
+        rows = [choice["logprobs"]["top_logprobs"].items(1)[0] for choice in choices]
+        found = [[row[f"token_id:{label}"].log_probability() for label in labels] for row in rows]
+        return found, self._tally(answer, prompts)
 
-    async def next_token(self, prompt: Sequence[int], bias: Mapping[str, float] = NO_BIAS) -> tuple[int, Tally]:
-        """The most likely token after `prompt`; for `bias` see `sample`."""
-        drawn, tally = await self.sample(prompt, SamplingParams(temperature=0.0), 1, 0, bias)
-        if not drawn.token_ids:
+    async def next_tokens(
+        self, prompts: Sequence[Sequence[int]], bias: Mapping[str, float] = NO_BIAS
+    ) -> tuple[list[int], Tally]:
+        """The most likely token after each prompt; for `bias` see `sample`."""
+        body = {
+            "prompt": [list(prompt) for prompt in prompts],
+            "max_tokens": 1,
+            "temperature": 0.0,
+            "top_p": 1.0,
+            "logprobs": 0,  # so that NaN is an error
+            "return_token_ids": True,
+        }
+        answer, choices = await self._completions(body, len(prompts), bias)
+        tokens = [token for choice in choices for token in _drawn(choice).token_ids[:1]]
+        if len(tokens) < len(prompts):
             raise EngineError(f"{self.client.url} sampled no token; see its log")
-        return drawn.token_ids[0], tally
+        return tokens, self._tally(answer, prompts)
+
+    async def _completions(
+        self, body: dict[str, Any], choices: int, bias: Mapping[str, float] = NO_BIAS
+    ) -> tuple[Field, list[Field]]:
+        """The answer of /v1/completions, and its choices: prompt by prompt, and for each prompt seed by seed."""
+        body = {**NEUTRAL, "model": self.facts.model, **body}
+        if bias:
+            body["logit_bias"] = dict(bias)
+        answer = await self._post("/v1/completions", body)
+        return answer, answer["choices"].in_order(choices)
+
+    def _tally(self, answer: Field, prompts: Sequence[Sequence[int]], n: int = 1) -> Tally:
+        return tally_of(answer, self.facts.block_size, prompts, n)
 
     async def _post(self, path: str, body: dict[str, Any]) -> Field:
         return Field(self.client.url, await self.client.post(path, body))
@@ -210,15 +240,29 @@ async def connect(url: str, api_key: str | None, timeout_s: float) -> Server:
     return Server(client, await facts_of(client, wanted))
 
 
-def _prompt(answer: Field) -> tuple[int, int]:
-    """The computed and the cached tokens of the prompt.
+def _drawn(choice: Field) -> Drawn:
+    """The tokens of a choice and their log-probabilities."""
+    ids = [token.count() for token in choice["token_ids"].items()]
+    logs = choice["logprobs"]["token_logprobs"].items(len(ids))
+    return Drawn(tuple(ids), tuple(log.log_probability_of_sample() for log in logs))
 
-    If the server does not report them (--enable-prompt-tokens-details), all count as computed.
-    """
-    usage = answer["usage"]
-    details = usage.find("prompt_tokens_details")
-    found = None if details is None else details.find("cached_tokens")
-    tokens, cached = usage["prompt_tokens"].count(), 0 if found is None else found.count()
-    if cached > tokens:
-        raise EngineError(f"{answer.url} says that {cached} of {tokens} tokens were cached; see its log")
-    return tokens - cached, cached
+
+def _labels(row: Field) -> list[float]:
+    if isinstance(row[0].value, list):
+        row = row.items()[-1]
+    labels = [label.probability() for label in row.items()]
+    if len(labels) not in (1, 2):
+        raise EngineError(f"{row.url}: {row.path} has {len(labels)} labels: a reward head has one or two")
+    return labels
+
+
+def _scores(rows: Field, path: Sequence[int], unscored: int) -> list[float]:
+    """The scores of a path from an answer's rows, of which the first ones are of other tokens."""
+    wanted = list(zip(map(str, path), rows.items(unscored + len(path), unscored), strict=True))
+    if any(row.value is not None and row.find(token) is None for token, row in wanted):
+        raise _other_tokens(rows)
+    return [row[token]["logprob"].log_probability() for token, row in wanted]
+
+
+def _other_tokens(answer: Field) -> EngineError:
+    return EngineError(f"{answer.url} scored other tokens than it was given; see its log")

@@ -7,7 +7,7 @@ in its cache.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -21,24 +21,23 @@ from specs.engines.inputs import PolicyInputs, RewardInputs, checked_prompt
 from specs.engines.protocol import (
     CandidateGroup,
     CheckStop,
-    OnCandidate,
     PendingWork,
     PrefetchedStep,
     Sample,
     Stopped,
     TokenCounts,
     TokenProposer,
-    ignore_candidate,
 )
 from specs.engines.steps import Stepper
 from specs.engines.text import Text, checked_ids
 from specs.engines.vllm.client import gather, wait
 from specs.engines.vllm.in_flight import InFlightRequests
 from specs.engines.vllm.replicas import Replicas
-from specs.engines.vllm.server import Server, Tally
+from specs.engines.vllm.server import Drawn, Server
+from specs.engines.vllm.tally import Tally
 from specs.errors import EngineError
 from specs.rewards.format import PRMFamily
-from specs.types import NO_CONTEXT, Candidate, Chat, Finish, Judge, SamplingParams, Trace
+from specs.types import NO_CONTEXT, Chat, Finish, Judge, SamplingParams, Trace
 
 FORBIDDEN = -100.0
 """The lowest logit bias that a server accepts; with it, a token has practically no probability."""
@@ -114,60 +113,48 @@ class RemotePolicySession(PolicyInputs):
         sampling: SamplingParams,
         keys: Sequence[Key],
         keep: Sequence[Trace] = (),
-        on_candidate: OnCandidate = ignore_candidate,
         proposer: TokenProposer | None = None,
         score_law: SamplingParams | None = None,
     ) -> list[Sample]:
-        """Draw `n` candidate steps of each trace, trace by trace, each with its own seed.
+        """Draw `n` candidate steps of each trace, trace by trace, each with its own seed; a request for each trace.
 
         A server keeps what fits into its cache, whatever `keep` says. `Models.require` rules out a proposer and cuts.
         """
-        work = (
-            self._sample(self.trace_ids(trace), n, sampling, key, partial(on_candidate, trace_idx))
-            for trace_idx, (trace, key) in enumerate(zip(traces, keys, strict=True))
-        )
-        found = wait(gather(work), self._check_stop)
-        if score_law is not None:
-            found = [self._scored(*pair, score_law) for pair in zip(traces, found, strict=True)]
-        return [sample for samples in found for sample in samples]
+        work = (self._sample(self.trace_ids(trace), n, sampling, key) for trace, key in zip(traces, keys, strict=True))
+        found = [sample for samples in wait(gather(work), self._check_stop) for sample in samples]
+        if score_law is None:
+            return found
+        pairs = [(self.trace_ids(traces[idx // n]), sample.token_ids) for idx, sample in enumerate(found)]
+        scores = self._requests.answers(pairs, partial(self._score, sampling=score_law))
+        return [replace(sample, log_p_by_token=tuple(score)) for sample, score in zip(found, scores, strict=True)]
 
-    def _scored(self, trace: Trace, samples: Sequence[Sample], score_law: SamplingParams) -> list[Sample]:
-        """Samples with the log-probability of each token under another law, for which they are sent to the server."""
-        pairs = [(self.trace_ids(trace), sample.token_ids) for sample in samples]
-        scores = self._requests.answers(pairs, lambda pair: self._score(pair, score_law))
-        return [replace(sample, log_p_by_token=tuple(score)) for sample, score in zip(samples, scores, strict=True)]
-
-    async def _sample(
-        self, ids: Ids, n: int, sampling: SamplingParams, key: Key, on_candidate: Callable[[Sample], None]
-    ) -> list[Sample]:
+    async def _sample(self, ids: Ids, n: int, sampling: SamplingParams, key: Key) -> list[Sample]:
         checked_ids(ids, self._name, self._facts.vocabulary)
         # A request that scores also samples one token.
         cap = min(sampling.steps.max_tokens, self._facts.context - len(ids) - 1)
         if cap < 1:
             raise Stopped(Finish.CONTEXT)
 
-        async def step(candidate_idx: int) -> Sample:
-            sample = await self._step(ids, sampling, cap, key, candidate_idx)
-            on_candidate(sample)
-            return sample
+        different = 1 if sampling.temperature == 0 else n
+        drawn = await self._drawn(ids, sampling, cap, key.fold("server", ids).integer(), different)
+        steps = await gather(self._step(ids, one, sampling, cap, key, idx) for idx, one in enumerate(drawn))
+        return steps if different == n else steps * n
 
-        if sampling.temperature == 0:  # all candidates are equal
-            return [await step(0)] * n
-        return await gather(step(candidate_idx) for candidate_idx in range(n))
+    async def _drawn(self, ids: Ids, sampling: SamplingParams, cap: int, seed: int, n: int) -> list[Drawn]:
+        request = partial(Server.sample, prompt=ids, sampling=sampling, cap=cap, seed=seed, n=n, bias=self._bias)
+        return self._requests.counted(await self._server.send(request))
 
-    async def _step(self, ids: Ids, sampling: SamplingParams, cap: int, key: Key, candidate_idx: int) -> Sample:
-        """Sample one candidate: cut the text where the step ends, and continue it if the server stops too early.
+    async def _step(
+        self, ids: Ids, drawn: Drawn, sampling: SamplingParams, cap: int, key: Key, candidate_idx: int
+    ) -> Sample:
+        """One candidate: cut the text where the step ends, and continue it if the server has stopped too early.
 
         A server stops at any delimiter; a step ends at the first delimiter after text.
         """
         stepper = Stepper(sampling.steps, self.text, cap)
         tokens: list[int] = []
         total = 0.0
-        seed = key.fold("server", ids).integer() + candidate_idx
         while True:
-            whole, room = (*ids, *tokens), cap - len(tokens)
-            request = partial(Server.sample, prompt=whole, sampling=sampling, cap=room, seed=seed, bias=self._bias)
-            drawn = self._requests.counted(await self._server.send(request))
             for token, log_probability in zip(drawn.token_ids, drawn.log_probabilities, strict=True):
                 if token >= self.text.size:
                     raise EngineError(
@@ -180,7 +167,9 @@ class RemotePolicySession(PolicyInputs):
                     return Sample(tuple(tokens), stepper.text, end, total)
             if not drawn.token_ids:
                 raise EngineError(f"{self._name} sampled no token; see its log")
-            seed = key.fold("more", attempt=candidate_idx).fold("server", (*ids, *tokens)).integer()
+            whole = (*ids, *tokens)
+            seed = key.fold("more", attempt=candidate_idx).fold("server", whole).integer()
+            (drawn,) = await self._drawn(whole, sampling, cap - len(tokens), seed, 1)
 
     @property
     def overlap(self) -> RemotePolicyOverlap:
@@ -188,26 +177,15 @@ class RemotePolicySession(PolicyInputs):
 
     def request_prefill(self, trace: Trace) -> PendingWork | None:
         """Have the server compute the prompt and the trace, so that scoring finds them in its cache."""
-        return self._requests.submit(self.trace_ids(trace), self._next) if self._facts.suffix else None
-
-    def request_score(
-        self, trace: Trace, candidate: Candidate, sampling: SamplingParams, judge: Judge | None
-    ) -> PendingWork | None:
-        """Score or judge one candidate before the caller needs it."""
-        if self.through_text:  # the tokens of a candidate depend on the other candidates
-            return None
-        before, path = self.trace_ids(trace), candidate.token_ids
-        if judge is None:
-            return self._requests.submit((before, path), lambda pair: self._score(pair, sampling))
-        return self._requests.submit((*before, *self.judge_path(path, judge)), self._next)
+        return self._requests.submit(self._next([self.trace_ids(trace)])) if self._facts.suffix else None
 
     def score(
         self, groups: Sequence[CandidateGroup], sampling: SamplingParams, unread: Sequence[CandidateGroup] = ()
     ) -> list[list[float]]:
-        """See `specs.engines.protocol.PolicySession.score`; the requests run at the same time."""
+        """See `specs.engines.protocol.PolicySession.score`; a request for each trace, all at the same time."""
         read = [self.candidate_paths(trace, candidates) for trace, candidates in groups]
         pairs = [(before, path) for before, paths in read for path in paths]
-        scores = self._requests.answers(pairs, lambda pair: self._score(pair, sampling))
+        scores = self._requests.answers(pairs, partial(self._score, sampling=sampling))
         if unread:
             before = {ids for ids, _ in pairs}
             kept = {pair: score for pair, score in self._read.items() if pair[0] in before}
@@ -224,29 +202,45 @@ class RemotePolicySession(PolicyInputs):
         return beginning(path, {other: by_token for (ids, other), by_token in self._read.items() if ids == before})
 
     def judge(self, groups: Sequence[CandidateGroup], judge: Judge) -> list[float]:
-        """See `specs.engines.local.session.LocalPolicySession.judge`; the requests run at the same time."""
+        """See `specs.engines.local.session.LocalPolicySession.judge`; one request."""
         read = [self.candidate_paths(trace, candidates) for trace, candidates in groups]
         prompts = [(*before, *self.judge_path(path, judge)) if path else () for before, paths in read for path in paths]
         return [self.label_rating(token, judge) for token in self._requests.answers(prompts, self._next)]
 
-    async def _score(self, pair: tuple[Ids, Ids], sampling: SamplingParams) -> tuple[list[float], Tally]:
-        before, path = pair
-        if not path or max(path) >= self._facts.vocabulary:
-            return [-math.inf], Tally(0, 0)
-        return await self._server.send(partial(Server.score, prompt=before, path=path, sampling=sampling))
+    async def _score(
+        self, pairs: Sequence[tuple[Ids, Ids]], sampling: SamplingParams
+    ) -> tuple[list[list[float]], Tally]:
+        """Log-probabilities of each path after the tokens before it; -inf if the model cannot read the path."""
+        paths: dict[Ids, list[Ids]] = {}
+        for before, path in pairs:
+            if self._reads(path):
+                paths.setdefault(before, []).append(path)
+        answers = await gather(
+            self._server.send(partial(Server.score, prompt=before, paths=some, sampling=sampling))
+            for before, some in paths.items()
+        )
+        read = [(before, path) for before, some in paths.items() for path in some]
+        score_of = dict(zip(read, [score for scores, _ in answers for score in scores], strict=True))
+        return [score_of.get(pair, [-math.inf]) for pair in pairs], Tally.total(tally for _, tally in answers)
 
-    async def _next(self, ids: Ids) -> tuple[int, Tally]:
-        """The most likely token after `ids`; -1 if the model cannot read them."""
-        if not ids or max(ids) >= self._facts.vocabulary:
-            return -1, Tally(0, 0)
-        return await self._server.send(partial(Server.next_token, prompt=ids, bias=self._bias))
+    async def _next(self, prompts: Sequence[Ids]) -> tuple[list[int], Tally]:
+        """The most likely token after each prompt; -1 if the model cannot read it."""
+        if not (read := [ids for ids in prompts if self._reads(ids)]):
+            return [-1] * len(prompts), Tally(0, 0)
+        request = partial(Server.next_tokens, prompts=read, bias=self._bias)
+        tokens, tally = await self._server.send(request)
+        token_of = dict(zip(read, tokens, strict=True))
+        return [token_of.get(ids, -1) for ids in prompts], tally
+
+    def _reads(self, ids: Ids) -> bool:
+        return bool(ids) and max(ids) < self._facts.vocabulary
 
 
 class RemotePolicyOverlap:
     """`PolicyOverlap` of a session on a server, which samples and speculates by itself."""
 
     def __init__(self, session: RemotePolicySession) -> None:
-        self.prefill, self.submit = session.request_prefill, session.request_score
+        self.prefill = session.request_prefill
 
     def prefetch(
         self, trace: Trace, alternatives: Sequence[Trace], n: int, sampling: SamplingParams, key: Key
@@ -298,39 +292,31 @@ class RemoteRewardSession(RewardInputs):
         self._requests = InFlightRequests(self.counts, check_stop)
 
     @property
-    def overlap(self) -> RemoteRewardOverlap:
-        return RemoteRewardOverlap(self)
-
-    def request_score(self, trace: Trace, candidate: Candidate, delimiter: str | None) -> PendingWork | None:
-        """Score one candidate before the caller needs it."""
-        whole = self._whole(self.query([(trace, [candidate])], delimiter))
-        return self._requests.submit(whole[0], self._row) if whole else None  # blank steps have no tokens
+    def overlap(self) -> None:
+        """None: a server rewards steps, not prompts."""
+        return None
 
     def head_outputs(self, query: Query) -> Floats:
         """Log-probabilities in place of logits: a format turns both into the same rewards."""
-        rows = self._requests.answers(self._whole(query), self._row)
+        whole = [(*self.prompt, *prefix, *path) for prefix, paths in query for path in paths]
+        rows = self._requests.answers(whole, self._rows)
         if len(labels := {len(row) for row in rows}) > 1:
             raise EngineError(f"{self._name} gives rewards of {min(labels)} and of {max(labels)} labels; see its log")
         return np.array(rows, np.float32)
 
-    def _whole(self, query: Query) -> list[Ids]:
-        return [(*self.prompt, *prefix, *path) for prefix, paths in query for path in paths]
-
-    async def _row(self, ids: Ids) -> tuple[list[float], Tally]:
+    async def _rows(self, sequences: Sequence[Ids]) -> tuple[list[list[float]], Tally]:
         if self._labels is not None:
-            return await self._server.send(partial(Server.labelled, prompt=ids, labels=self._labels))
-        shares, tally = await self._server.send(partial(Server.pooled, sequence=ids))
-        with np.errstate(divide="ignore"):
-            logs = np.log(shares)
-            # The server gives one label as a probability, but a format expects its logit.
-            return (logs if len(shares) > 1 else logs - np.log1p(np.negative(shares))).tolist(), tally
+            return await self._server.send(partial(Server.labelled, prompts=sequences, labels=self._labels))
+        found, tally = await self._server.send(partial(Server.pooled, sequences=sequences))
+        return [_log_odds(shares) if len(shares) == 1 else _logs(shares) for shares in found], tally
 
 
-class RemoteRewardOverlap:
-    """`RewardOverlap` of a session on a server."""
+def _logs(shares: Sequence[float]) -> list[float]:
+    with np.errstate(divide="ignore"):
+        return np.log(shares).tolist()
 
-    def __init__(self, session: RemoteRewardSession) -> None:
-        self.submit = session.request_score
 
-    def prefill(self) -> PendingWork | None:
-        return None  # a server rewards steps, not prompts
+def _log_odds(shares: Sequence[float]) -> list[float]:
+    """The logit of one label, of which a server gives the probability."""
+    with np.errstate(divide="ignore"):
+        return (np.log(shares) - np.log1p(np.negative(shares))).tolist()
