@@ -17,7 +17,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,8 @@ class Solved:
     core_s: float
     flops: float
     right: bool
+    phases: dict[str, float]
+    """Busy seconds by phase."""
 
 
 def solved(models: Models, config: SolveConfig, tier: str, seed: int) -> Solved:
@@ -66,7 +68,7 @@ def solved(models: Models, config: SolveConfig, tier: str, seed: int) -> Solved:
     if result.error is not None:
         raise SystemExit(f"a solve failed: {result.error}")
     right = correct(result.answer, problem.answer) is True
-    return Solved(result.latency_s, core_s, result.flops, right)
+    return Solved(result.latency_s, core_s, result.flops, right, asdict(result.seconds))
 
 
 def interval(ratios: Sequence[float]) -> dict[str, float]:
@@ -112,6 +114,10 @@ def record_of(found: dict[str, list[list[Solved]]], args: argparse.Namespace) ->
         rows[name] = {
             "right": round(float(np.mean(means(name, "right"))), 4),
             "latency_s": round(float(np.mean(means(name, "latency_s"))), 4),
+            "phases_s": {
+                phase: round(float(np.mean([one.phases[phase] for run in found[name] for one in run])), 4)
+                for phase in found[name][0][0].phases
+            },
             **{
                 f"{what}_to_rival": interval(
                     [one / other for one, other in zip(means(name, what), means(RIVAL, what), strict=True)]
