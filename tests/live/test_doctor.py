@@ -23,7 +23,7 @@ def test_doctor_tells_how_to_start_a_server_without_our_flags(servers, start):
         )
     )
     hints = " ".join(finding.text for finding in found if (finding.role, finding.state) == (Role.TARGET, Severity.HINT))
-    for mend in ("--no-enable-prefix-caching", "--enable-scale-out", "install specs-llm", "processed_logprobs"):
+    for mend in ("--no-enable-prefix-caching", "install this version of specs-llm", "processed_logprobs"):
         assert mend in hints
     (problem,) = (finding for finding in found if finding.state is Severity.PROBLEM)
     assert problem.role is None
