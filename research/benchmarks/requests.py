@@ -29,6 +29,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from urllib.request import Request, urlopen
 from research.benchmarks.bundled import LIMITS, finish, paired, solve
 from specs import load
 from specs.deploy.commands import cpu_commands
+from specs.config.text import method_from_text
 from specs.deploy.memory_plan import Workload
 from specs.deploy.processes import ServerProcesses
 from specs.deploy.sizes import read_model
@@ -45,7 +47,7 @@ from specs.engines.vllm.client import Client
 from specs.methods.registry import make
 from specs.types import Role
 
-METHODS = ("specs", "beam")
+METHODS = ("specs", "specs:verify=all", "beam")
 WIDTHS = (1, 8)
 """Numbers of solves at the same time."""
 WARM_UP = 1_000
@@ -108,9 +110,11 @@ def serve(urls: Mapping[str, str]) -> None:
     models = load(urls["draft"], urls["target"], urls["prm"])
     for line in sys.stdin:
         name, tier, seeds, at_a_time = json.loads(line)
+        method_name, options = method_from_text(name)
+        method = make(method_name, **options)
         sent.clear()
         with ThreadPoolExecutor(at_a_time) as pool:
-            results = list(pool.map(lambda seed, name=name, tier=tier: solve(models, make(name), tier, seed), seeds))
+            results = list(pool.map(partial(solve, models, method, tier), seeds))
         tokens = [[step.token_ids for record in one.steps for step in record.candidates] for one in results]
         answer = {
             "latency_s": [result.latency_s for result in results],
