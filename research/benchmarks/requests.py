@@ -37,8 +37,8 @@ from urllib.request import Request, urlopen
 
 from research.benchmarks.bundled import LIMITS, finish, paired, solve
 from specs import load
-from specs.deploy.commands import cpu_commands
 from specs.config.text import method_from_text
+from specs.deploy.commands import cpu_commands
 from specs.deploy.memory_plan import Workload
 from specs.deploy.processes import ServerProcesses
 from specs.deploy.sizes import read_model
