@@ -35,10 +35,10 @@ def test_constructed_decisions_are_the_same(decisions):
         {},
         {"select": "best"},
         {"select_weight": 0.25, "accept_weight": 2.0},
-        {"length_power": 1.0},
-        {"accept_weight": 0.0},
-        {"reward_as": "soft-value"},
-        {"deferral": "next", "start": "target"},
+        pytest.param({"length_power": 1.0}, marks=pytest.mark.slow),
+        pytest.param({"accept_weight": 0.0}, marks=pytest.mark.slow),
+        pytest.param({"reward_as": "soft-value"}, marks=pytest.mark.slow),
+        pytest.param({"deferral": "next", "start": "target"}, marks=pytest.mark.slow),
         {"n": 1},
     ],
     ids=str,
@@ -72,7 +72,7 @@ def test_solves_are_the_same_and_unread_candidates_could_not_have_been_drawn(opt
         assert read["drawn"] < read["all"]
 
 
-@pytest.mark.parametrize(("tier", "most"), [("hard", 0.65), ("medium", 0.65)])
+@pytest.mark.parametrize(("tier", "most"), [("hard", 0.65), pytest.param("medium", 0.65, marks=pytest.mark.slow)])
 def test_the_bundled_models_solve_the_same_with_fewer_positions(tier, most):
     """The ratio of target positions was 0.56 on `hard`; with a rewrite or two less it may be higher in few solves."""
     models, read = api.load(), {"all": 0, "drawn": 0}

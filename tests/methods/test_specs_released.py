@@ -491,10 +491,12 @@ def test_a_round_without_a_step_is_handed_out_as_such():
     [
         {},
         {"filter": "after", "ratio": "sum", "ratio_law": "sampling", "end_ratio": "exact"},
-        {"ratio": "sum", "threshold": 0.5},
-        {"answer": "trace", "target_choice": "soft"},
+        pytest.param({"ratio": "sum", "threshold": 0.5}, marks=pytest.mark.slow),
+        pytest.param({"answer": "trace", "target_choice": "soft"}, marks=pytest.mark.slow),
         {"start": "draft", "end_ratio": "exact", "duplicates": "all"},
-        {"ratio_law": "sampling", "softmax_temperature": 2.0, "answer": "first-n"},
+        pytest.param(
+            {"ratio_law": "sampling", "softmax_temperature": 2.0, "answer": "first-n"}, marks=pytest.mark.slow
+        ),
     ],
     ids=str,
 )
