@@ -275,7 +275,7 @@ def test_llama_cpp_and_the_light_engine_work_in_one_solve(folders, file):
     """Draft on llama.cpp, target on the light engine, with the same weights: all log-ratios are 0."""
     models = load_models(Names(str(file), str(folders["target"]), str(folders["prm"])), engine="light")
     law = SamplingParams(0.8, 0.9, StepPolicy(max_tokens=8))
-    config = SolveConfig(Specs(n=4, tau=0.0, start="draft"), law, Limits(max_steps=4))
+    config = SolveConfig(Specs(n=4, tau=0.0, start="draft", verify="all"), law, Limits(max_steps=4))
     result = stream("a b c", models, config).result
     assert not result.text_scoring
     assert result.models == {"draft": str(file), "target": str(folders["target"]), "prm": str(folders["prm"])}
