@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from research.benchmarks.bundled import LAW, finish, solve
+from research.benchmarks.lazy_verification import contexts
 from specs import load
 from specs.core.beginnings import beginning
 from specs.core.keys import Key
@@ -80,11 +81,6 @@ def drafted(result: Result) -> Iterator[Drafted]:
         if record.accepted and record.step is not None:
             trace = trace.extend(record.step, record.writer)
             before = before if record.step.reward is None else record.step.reward
-
-
-def contexts(paths: Sequence[Path_]) -> set[Path_]:
-    """The sequences after which a model needs its law to read or write these paths."""
-    return {path[:length] for path in paths for length in range(len(path))}
 
 
 def decided(step: Drafted, each: int, early: bool) -> tuple[list[Path_], int]:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -149,9 +149,14 @@ def bound(
     return min(math.fsum(begun), 0.0)
 
 
+def contexts(paths: Iterable[tuple[int, ...]]) -> set[tuple[int, ...]]:
+    """The sequences after which a model needs its law to read or write these paths."""
+    return {path[:length] for path in paths for length in range(len(path))}
+
+
 def positions(paths: set[tuple[int, ...]]) -> int:
     """Token positions that reading these paths takes: every distinct beginning once, without last tokens."""
-    return len({path[:length] for path in paths for length in range(len(path))})
+    return len(contexts(paths))
 
 
 def on_constructed(decisions: int, seed: int) -> dict[str, Any]:

@@ -118,7 +118,7 @@ class RemotePolicySession(PolicyInputs):
     ) -> list[Sample]:
         """Draw `n` candidate steps of each trace, trace by trace, each with its own seed; a request for each trace.
 
-        A server keeps what fits into its cache, whatever `keep` says. `Models.require` rules out a proposer and cuts.
+        A server keeps what fits into its cache, whatever `keep` says. `Models.require` rules out a proposer.
         """
         work = (self._sample(self.trace_ids(trace), n, sampling, key) for trace, key in zip(traces, keys, strict=True))
         found = [sample for samples in wait(gather(work), self._check_stop) for sample in samples]
