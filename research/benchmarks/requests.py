@@ -47,7 +47,7 @@ from specs.engines.vllm.client import Client
 from specs.methods.registry import make
 from specs.types import Role
 
-METHODS = ("specs", "specs:verify=all", "beam")
+METHODS = ("specs:verify=drawn", "specs:verify=all", "beam")
 WIDTHS = (1, 8)
 """Numbers of solves at the same time."""
 WARM_UP = 1_000

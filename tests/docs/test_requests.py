@@ -40,6 +40,28 @@ def test_the_page_quotes_the_records():
     assert [row for row in rows() if row not in page] == []
 
 
+def test_the_decision_on_who_reads_all_at_once_quotes_the_records():
+    page = (ROOT / "docs/decisions/who-reads-all-at-once.md").read_text()
+    for cores, place in ((1, "one core"), (2, "two cores")):
+        methods = json.loads((ROOT / f"research/records/rivals-hard-{cores}.json").read_text())["methods"]
+        ratio = methods["specs"]["latency_s"] / methods["specs:verify=all"]["latency_s"]
+        assert f"| light engine, {place} | {ratio:.2f} |" in page
+    mean = {(way["method"], way["at_a_time"]): way["mean_latency_s"] for way in MODES["ways"]}
+    for at_a_time, place in ((1, "one solve"), (8, "eight solves")):
+        ratio = mean["specs", at_a_time] / mean["specs:verify=all", at_a_time]
+        assert f"| vLLM servers, {place} at a time | {ratio:.2f} |" in page
+
+
+def test_rounds_of_some_candidates_are_rarely_the_fastest():
+    """Whatever a pass costs: outside 50 to 125 positions never, inside by less than 5%."""
+    found = json.loads((ROOT / "research/records/lazy-rounds.json").read_text())["rows"]
+    rows = {row["a_round"]: row for row in found if not row["early"]}
+    for positions in range(400):
+        cost = {size: row["rounds"] * positions + row["read"] for size, row in rows.items()}
+        ends = min(cost[1], cost["all"])
+        assert min(cost.values()) == ends or (50 <= positions <= 125 and min(cost.values()) > 0.95 * ends)
+
+
 def test_a_problem_takes_a_third_of_the_requests_at_most():
     ratios = {way["method"]: way["requests_to_old"] for way in OLD_AND_NEW["ways"] if way["checkout"] == "new"}
     assert max(ratios.values()) <= 1 / 3

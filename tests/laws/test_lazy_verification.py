@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 from dataclasses import replace
 
 import pytest
@@ -86,6 +87,29 @@ def test_the_bundled_models_solve_the_same_with_fewer_positions(tier, most):
                 assert record.decision.chosen is not None
                 assert not math.isnan(record.decision.scores[record.decision.chosen])
     assert read["drawn"] < most * read["all"]
+
+
+@pytest.mark.parametrize("verify", ["auto", "all", "drawn"])
+@pytest.mark.parametrize("in_process", [True, False])
+def test_auto_reads_all_at_once_where_the_target_is_on_a_server(verify, in_process):
+    """Elsewhere it reads candidate by candidate; either way the record replays completely, and the text is the same."""
+    target = copy(MODELS.target)
+    object.__setattr__(target, "in_process", in_process)
+    models = replace(MODELS, target=target)
+    together = verify == "all" or (verify == "auto" and not in_process)
+    unread = 0
+    for result, usual in zip(
+        solves(Specs(5, 3.0, 0.6, verify=verify), range(15), models),
+        solves(Specs(5, 3.0, 0.6, verify="all"), range(15)),
+        strict=True,
+    ):
+        assert result.text == usual.text
+        assert replay(result).ended is ReplayEnd.COMPLETE
+        drafted = [record for record in result.steps if record.writer is Role.DRAFT]
+        unread += sum(candidate.log_p is None for record in drafted for candidate in record.candidates)
+        if together:
+            assert [record.decision for record in result.steps] == [record.decision for record in usual.steps]
+    assert (unread == 0) is together
 
 
 def test_gsi_draws_and_rejects_the_same():

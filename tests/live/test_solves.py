@@ -73,10 +73,19 @@ def test_steps_end_where_they_end_in_this_process(remote, local):
     assert len(ends) > 1
 
 
-@pytest.mark.parametrize("name", ["specs", "beam", "gsi", "specreason", "ssr", "best-of-n"])
-def test_what_a_solve_records_is_what_this_process_computes(remote, local, name):
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("specs", {}),
+        ("specs", {"verify": "drawn"}),
+        *((name, {}) for name in ("beam", "gsi", "specreason", "ssr")),
+        ("best-of-n", {}),
+    ],
+)
+def test_what_a_solve_records_is_what_this_process_computes(remote, local, name, options):
     """Every log-probability and reward of the record equals that of the light engine."""
-    result = stream(QUESTION, remote, SolveConfig(make_with(name, {"n": 4}), LAW, Limits(max_steps=12), seed=1)).result
+    method = make_with(name, {"n": 4, **options})
+    result = stream(QUESTION, remote, SolveConfig(method, LAW, Limits(max_steps=12), seed=1)).result
     assert result.error is None
     assert not result.raw_scoring
     law = SamplingParams(0.7, 0.95, StepPolicy(delimiter=None, max_tokens=2048)) if name == "best-of-n" else LAW

@@ -536,7 +536,7 @@ def test_weighted_majority_adds_up_rewards():
     assert answer({True: 0.9, False: 0.1}) == "1"
 
 
-@pytest.mark.parametrize("verify", ["all", "drawn"])
+@pytest.mark.parametrize("verify", ["auto", "all", "drawn"])
 def test_specs_asks_for_the_target_beside_the_prm_or_after_it(verify):
     from specs.core.keys import Key
     from specs.types import Candidate, End, Proposal
@@ -546,9 +546,10 @@ def test_specs_asks_for_the_target_beside_the_prm_or_after_it(verify):
     assert isinstance(request, Propose)
     assert request.writer is Role.DRAFT
     assert request.verify == ({Role.PRM, Role.TARGET} if verify == "all" else {Role.PRM})
-    assert request.score_later == (verify == "drawn")
+    assert request.score_later == (verify != "all")
+    assert request.or_at_once == (verify == "auto")
     unread = Candidate((0,), "a", End.CAP, None, -1.0, 0.9)
-    if verify == "drawn":
+    if verify != "all":
         assert flow.send(Proposal((unread,))) == Score((0,))
     accept = flow.send(Proposal((replace(unread, log_p=-1.0),)))
     assert isinstance(accept, Accept)

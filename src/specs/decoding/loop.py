@@ -155,6 +155,9 @@ class Solve:
         """Sample candidates, then verify them by all roles at once."""
         self.overtime = request.overtime_s
         self.check_stop()
+        target = self.models.target
+        if request.or_at_once and target is not None and not target.in_process:
+            request = request.at_once()
         writer, traces = request.writer, request.traces
         sampling, keys = self.sampling_plan.params(request), self.sampling_plan.keys(request)
         session: PolicySession = self.sessions[writer]

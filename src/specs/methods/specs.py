@@ -50,7 +50,8 @@ class Specs(Policy):
         accept_weight: w_a, the weight of the log-ratio in the merit of a draft step, in units of 1 / beta.
         length_power: a, from 0 (log-ratio of the whole step) to 1 (its mean over the L tokens).
         verify: which draft candidates the target reads. `drawn`: after the PRM, one by one, those that the draw
-            could still fall on; `all`: every one, beside the PRM. The drawn candidate is the same.
+            could still fall on; `all`: every one, beside the PRM; `auto`: `all` on a server, else `drawn`. The drawn
+            candidate is the same.
         start: writer of the first step; in the paper the target.
         deferral: what happens to a step below `tau`. `next` keeps it, and the target writes the next
             step; `rewrite` throws a draft step away, and the target writes it again.
@@ -81,7 +82,7 @@ class Specs(Policy):
     select_weight: float = 1.0
     accept_weight: float = 1.0
     length_power: float = 0.0
-    verify: Literal["all", "drawn"] = "drawn"
+    verify: Literal["auto", "all", "drawn"] = "auto"
     start: Literal["target", "draft"] = "draft"
     deferral: Literal["next", "rewrite"] = "rewrite"
     select: Literal["soft", "best"] = "soft"
@@ -127,10 +128,11 @@ class Specs(Policy):
         request = Propose(step.writer, step.trace, self.n, frozenset({Role.PRM}), step.sampling, step.attempt)
         if step.writer is Role.TARGET:
             return request
-        later = self.scored and self.verify == "drawn"
+        later = self.scored and self.verify != "all"
         verify = frozenset({Role.PRM, Role.TARGET} if self.scored and not later else {Role.PRM})
         expected = partial(self._expected, step)
-        return replace(request, verify=verify, score_later=later, lookahead=expected)
+        at_once = later and self.verify == "auto"
+        return replace(request, verify=verify, score_later=later, or_at_once=at_once, lookahead=expected)
 
     def unread(self, step: Step, candidates: Sequence[Candidate]) -> Sequence[int]:
         if step.writer is Role.TARGET or self.verify == "all" or not self.scored:

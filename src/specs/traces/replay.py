@@ -163,6 +163,8 @@ class _Replayer:
             raise _Diverged(ReplayEnd.CUT)
         record = self.result.steps[place]
         was = self.recorded[place] if place < len(self.recorded) else None
+        if request.or_at_once and not any(_lacks_log_p(candidate, request) for candidate in record.candidates):
+            request = request.at_once()
         if missing := self._missing(request, record, was):
             raise _Diverged(missing)
         self.requests.append(request)

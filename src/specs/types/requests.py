@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from specs.types.enums import Role
 from specs.types.sampling import SamplingParams
@@ -36,6 +36,8 @@ class Propose:
             (`trace` is trace 0) draws as attempt `attempt + k`, so that equal traces get different candidates.
         keep: other traces of a search that this request does not extend; the writer keeps their caches.
         score_later: whether `Score` may follow, so that the target should compute the prompt now.
+        or_at_once: with `score_later`: a target for which one request for all candidates is faster than one for each
+            (on a server) scores them now, as if it were in `verify`.
         score_law: distribution under which the target computes log-probabilities; None for that of `sampling`.
         by_token: whether candidates also get the log-probability of each token (`Candidate.log_p_by_token`).
         judge: a question to the target about each candidate; the rating in [0, 1] is the candidate's
@@ -57,6 +59,7 @@ class Propose:
     beside: tuple[Trace, ...] = ()
     keep: tuple[Trace, ...] = ()
     score_later: bool = False
+    or_at_once: bool = False
     score_law: SamplingParams | None = None
     by_token: bool = False
     judge: Judge | None = None
@@ -69,6 +72,10 @@ class Propose:
     def traces(self) -> tuple[Trace, ...]:
         """All traces; candidate i of the proposal continues trace `i // n`."""
         return (self.trace, *self.beside)
+
+    def at_once(self) -> Propose:
+        """This request with all candidates scored now instead of later."""
+        return replace(self, verify=self.verify | {Role.TARGET}, score_later=False, or_at_once=False)
 
 
 @dataclass(frozen=True, slots=True)
