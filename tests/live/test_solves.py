@@ -78,8 +78,7 @@ def test_steps_end_where_they_end_in_this_process(remote, local):
     [
         ("specs", {}),
         ("specs", {"verify": "drawn"}),
-        *((name, {}) for name in ("beam", "gsi", "specreason", "ssr")),
-        ("best-of-n", {}),
+        *((name, {}) for name in ("beam", "gsi", "specreason", "ssr", "best-of-n")),
     ],
 )
 def test_what_a_solve_records_is_what_this_process_computes(remote, local, name, options):
