@@ -74,7 +74,7 @@ class Propose:
         return (self.trace, *self.beside)
 
     def at_once(self) -> Propose:
-        """This request with all candidates scored now instead of later."""
+        """The same request, but the target scores all candidates now."""
         return replace(self, verify=self.verify | {Role.TARGET}, score_later=False, or_at_once=False)
 
 
