@@ -155,7 +155,7 @@ def test_report_rebuilds_and_merges(made, tmp_path, capsys):
         (["--methods", "specs:tau"], "'tau' gives no value; write NAME=VALUE"),
         (["--methods", "specs:tau=7"], "tau is 7.0; give a number from 0 to 1"),
         (["--methods", "specs:start=prm"], "start is 'prm'; give 'target' or 'draft'"),
-        (["--methods", "beam:tau=0.7"], "method beam has no option 'tau'; choose from n, width"),
+        (["--methods", "beam:tau=0.7"], "method beam has no option 'tau'; choose from answer, n, width"),
         (["--methods", "spex:tau=0.7"], "there is no method 'spex'; did you mean 'specs'?"),
         (["--methods", "specs,beam,specs"], "name each method once; specs is there twice"),
         (["--methods", "specs:n=4,specs", "--n", "4,8"], "name each method once; specs is there twice"),

@@ -175,7 +175,7 @@ BAD = {
     "unknown flag": (["--tmperature", "3"], "has no option --tmperature; did you mean '--temperature'?"),
     "abbreviation": (["--temp", "3"], "has no option --temp; did you mean '--temperature'?"),
     "unknown option": (["--method", "specs:betta=3"], "method specs has no option 'betta'; did you mean 'beta'?"),
-    "another method's option": (["--method", "beam:tau=0.5"], "no option 'tau'; choose from n, width"),
+    "another method's option": (["--method", "beam:tau=0.5"], "no option 'tau'; choose from answer, n, width"),
     "option without a value": (["--method", "specs:tau"], "'tau' gives no value; write NAME=VALUE"),
     "option given twice": (["--method", "specs:tau=0.1:tau=0.2"], "tau is given twice"),
     "n given twice": (["--method", "specs:n=4", "--n", "8"], "--method specs has n=4, and --n says 8; give n once"),

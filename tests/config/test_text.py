@@ -66,8 +66,8 @@ def test_options_in_text_are_read_as_these_values(text, wanted):
     [
         ("", "there is no method ''"),
         ("spex:tau=1", "there is no method 'spex'; did you mean 'specs'?"),
-        ("beam:tau=1", "method beam has no option 'tau'; choose from n, width"),
-        ("beam:writer=draft", "method beam has no option 'writer'; choose from n, width"),
+        ("beam:tau=1", "method beam has no option 'tau'; choose from answer, n, width"),
+        ("beam:writer=draft", "method beam has no option 'writer'; choose from answer, n, width"),
         ("target:n=4", "method target has no option 'n'; it has none"),
         ("specs:tua=1", "method specs has no option 'tua'; did you mean 'tau'?"),
         ("specs:tau=x", "tau is 'x'; give a number from 0 to 1"),

@@ -37,7 +37,10 @@ def recorded(name):
     return [result for _, result in read_traces(V1 / name)]
 
 
-KNOWN = [name for name in (*NAMES, *SPECULATING) if name.split("+")[0] != "specs-released"]
+SINCE = {
+    "specs-released", "random-rewrite", "soft-beam", "one-first", "adaptive-majority", "cascade",
+}  # fmt: skip
+KNOWN = [name for name in (*NAMES, *SPECULATING) if name.split("+")[0] not in SINCE]
 """The methods of version 0.1."""
 
 

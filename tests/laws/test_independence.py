@@ -29,6 +29,8 @@ METHODS = {
     "specs": ({"n": 3, "tau": 1.0, "switch_on": "trace", "accept_weight": 0.0}, {"select 0", "select 1"}),
     "gsi": ({"n": 3, "threshold": 9.0}, {"select 0", "select 1"}),
     "random-switch": ({"n": 3}, {"select 0", "switch 0"}),
+    "random-rewrite": ({"n": 3, "rewrite_share": 0.5}, {"select 0", "select 1", "accept 0"}),
+    "soft-beam": ({"n": 3}, {"select 0"}),
     "hard-reject": ({}, {"accept 0"}),
     "prm-free": ({"n": 3}, {"select 0"}),
     "soft-best-of-n": ({"n": 3}, {"select 0"}),

@@ -339,7 +339,12 @@ CALLS = {
     "specs": {("draft", 4, True, True), ("target", 4, True, False)},
     "specs-released": {("draft", 4, True, True), ("target", 4, True, False)},
     "random-switch": {("draft", 4, True, True), ("target", 4, True, False)},
+    "random-rewrite": {("draft", 4, True, True), ("target", 4, True, False)},
     "beam": {("target", 4, True, False)},
+    "soft-beam": {("target", 4, True, False)},
+    "one-first": {("target", 1, True, False), ("target", 3, True, False)},
+    "cascade": {("draft", 4, True, False), ("target", 4, True, False)},
+    "adaptive-majority": {("target", 2, False, False)},
     "beam-draft": {("draft", 4, True, False)},
     "target": {("target", 1, False, False)},
     "draft": {("draft", 1, False, False)},
@@ -356,7 +361,8 @@ CALLS = {
     "specreason": {("draft", 1, True, False), ("target", 1, False, False)},
     "ssr": {("draft", 4, True, False), *(("target", k, False, False) for k in (1, 2, 3, 4))},
 }
-WHOLE = {"best-of-n", "soft-best-of-n", "majority", "weighted-majority"}
+AT_ONCE = {"best-of-n", "soft-best-of-n", "majority", "weighted-majority"}
+"""Methods that write whole solutions, all in one request."""
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -365,7 +371,7 @@ def test_methods_make_the_model_calls_that_their_docstrings_state(name):
     found = set()
     for seed in range(20):
         steps = run(make_with(name, {"n": 4}), toy.models_for(name, LONG_Q, LONG_P), seed=seed).steps
-        assert not steps[1:] or name not in WHOLE
+        assert not steps[1:] or name not in AT_ONCE
         for before, record in zip((None, *steps), steps, strict=False):
             first = record.candidates[0]
             scored = record.writer is Role.DRAFT and any(c.log_p is not None for c in record.candidates)
@@ -383,7 +389,7 @@ def test_methods_of_whole_solutions_ask_for_whole_solutions(name):
     flow = make_with(name, {"n": 4}).solve("q", LAW, Key.from_seed(0))
     request = next(flow)
     assert isinstance(request, Propose)
-    assert request.whole == (name in WHOLE)
+    assert request.whole == (name in {*AT_ONCE, "adaptive-majority", "cascade"})
     flow.close()
 
 
@@ -566,7 +572,7 @@ def test_names_and_options():
         make("xyz")
     with pytest.raises(InputError, match=r"^method target has no option 'n'; it has none$"):
         make("target", n=3)
-    with pytest.raises(InputError, match=r"^method beam has no option 'tau'; choose from n, width$"):
+    with pytest.raises(InputError, match=r"^method beam has no option 'tau'; choose from answer, n, width$"):
         make("beam", tau=0.5)
     with pytest.raises(InputError, match=r"^method specs has no option 'switch-on'; did you mean 'switch_on'\?$"):
         make("specs", **{"switch-on": "step"})
@@ -607,7 +613,7 @@ def test_options_are_the_arguments_of_a_method():
             value = getattr(make(name), option)
             assert getattr(make(name, **{option: value}), option) == value
     assert options_of("target") == frozenset()
-    assert options_of("beam") == {"n", "width"}
+    assert options_of("beam") == {"n", "width", "answer"}
     with pytest.raises(InputError, match="there is no method 'spex'"):
         options_of("spex")
 

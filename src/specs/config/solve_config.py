@@ -23,10 +23,10 @@ from specs.types.checks import (
 
 TEMPERATURE = 0.7
 MAX_STEP_TOKENS = 64
-SETTINGS_VERSION = 4
+SETTINGS_VERSION = 5
 """Version of the settings in traces. 1 was one flat object; 2 is nested by owner (`SolveConfig.settings`); since 3
-`specs` has weights of the log-ratio, and since 4 `gsi` and `specs-released` have `verify`. `specs.config.versions`
-converts earlier ones.
+`specs` has weights of the log-ratio, since 4 `gsi` and `specs-released` have `verify`, since 5 `beam` and `dvts` have
+`answer`. `specs.config.versions` converts earlier ones.
 """
 
 

@@ -35,6 +35,9 @@ def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
         method = cast(dict[str, Any], found["method"])
         eager = method.keys() - {"speculate"} == _GSI or "switch_back" in method
         found["method"] = {**method, **({"verify": "all"} if eager else {})}
+    if version < 5 and isinstance(found.get("method"), dict):
+        method = cast(dict[str, Any], found["method"])
+        found["method"] = {**method, **({"answer": "best"} if "width" in method else {})}
     for owner in ("method", "steps"):
         if isinstance(found.get(owner), dict):
             found[owner] = effective(found[owner])

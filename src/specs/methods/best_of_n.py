@@ -2,19 +2,25 @@
 
 `majority` is self-consistency (Wang et al., arXiv 2203.11171), `weighted-majority` the weighted vote
 of Snell et al. (arXiv 2408.03314), `soft-best-of-n` the method of Verdun et al. (arXiv 2505.03156).
-Model calls: n whole samples of the target; all but `majority` add one PRM pass over them.
+`adaptive-majority` stops when more votes cannot change the outcome; adaptive consistency (Aggarwal et
+al., arXiv 2305.11860) stops earlier, when that has become unlikely.
+Model calls: n whole samples of the target (`adaptive-majority`: n at most); all but the two majorities add one PRM
+pass over them.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from specs.core.answers import normal
 from specs.core.keys import Key
 from specs.core.selection import choose_best, choose_soft, rewards
 from specs.core.votes import boxed, majority
 from specs.methods import Flow
-from specs.types import Accept, Finish, Propose, Role, SamplingParams, Trace
+from specs.types import Accept, Finish, Proposal, Propose, Role, SamplingParams, Trace
 from specs.types.checks import at_least, check_fields
 
 
@@ -93,6 +99,52 @@ class Majority:
         proposal = yield Propose(Role.TARGET, Trace(question), self.n, frozenset(), sampling, whole=True)
         votes = majority([boxed(candidate.text) for candidate in proposal.candidates])
         return (yield Accept(choose_best(votes)))
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptiveMajority:
+    """Self-consistency that stops once more samples could not change the vote.
+
+    Attributes:
+        n: samples at most, each a whole solution.
+        batch: samples at a time.
+
+    Examples:
+        adaptive-majority:n=16:batch=4
+    """
+
+    n: int = 8
+    batch: int = 2
+    name = "adaptive-majority"
+    roles = frozenset({Role.TARGET})
+
+    def __post_init__(self) -> None:
+        check_fields(self, n=at_least(1), batch=at_least(1))
+
+    def solve(self, question: str, sampling: SamplingParams, key: Key) -> Flow:
+        drawn: list[Proposal] = []
+        texts: list[str] = []
+        while len(texts) < self.n and not _settled(texts, self.n - len(texts)):
+            size = min(self.batch, self.n - len(texts))
+            attempt = len(drawn)
+            drawn.append(
+                (yield Propose(Role.TARGET, Trace(question), size, frozenset(), sampling, attempt, whole=True))
+            )
+            texts += [candidate.text for candidate in drawn[-1].candidates]
+        votes = majority([boxed(text) for text in texts])
+        winner, finish = max(range(len(votes)), key=lambda k: votes[k]), None
+        for k, proposal in enumerate(drawn):
+            own = choose_best(votes[k * self.batch : k * self.batch + len(proposal.candidates)])
+            finish = (yield Accept(own, winner // self.batch == k, proposal)) or finish
+        assert finish is not None  # a whole solution ends the solve
+        return finish
+
+
+def _settled(texts: Sequence[str], left: int) -> bool:
+    """Whether `left` more votes cannot change the most frequent answer."""
+    counts = Counter(normal(answer) for text in texts if (answer := boxed(text)) is not None)
+    (_, first), (_, second) = (*counts.most_common(2), ("", 0), ("", 0))[:2]
+    return first > second + left
 
 
 @dataclass(frozen=True, slots=True)

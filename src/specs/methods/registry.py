@@ -7,12 +7,15 @@ from typing import Any
 
 from specs.errors import InputError
 from specs.methods import Method
-from specs.methods.beam import Beam, Dvts
-from specs.methods.best_of_n import BestOfN, Majority, SoftBestOfN, WeightedMajority
+from specs.methods.beam import Beam, Dvts, SoftBeam
+from specs.methods.best_of_n import AdaptiveMajority, BestOfN, Majority, SoftBestOfN, WeightedMajority
+from specs.methods.cascade import Cascade
 from specs.methods.gsi import Gsi
 from specs.methods.hard_reject import HardReject
+from specs.methods.one_first import OneFirst
 from specs.methods.oracle_route import OracleRoute
 from specs.methods.prm_free import PrmFree
+from specs.methods.random_rewrite import RandomRewrite
 from specs.methods.rsd import Rsd
 from specs.methods.single import Single
 from specs.methods.specreason import SpecReason
@@ -27,13 +30,18 @@ _METHODS: dict[str, tuple[type, dict[str, Any]]] = {
     "specs": (Specs, {}),
     "specs-released": (SpecsReleased, {}),
     "random-switch": (Specs, {"draft_share": 0.5}),
+    "random-rewrite": (RandomRewrite, {}),
     "beam": (Beam, {"writer": Role.TARGET}),
     "beam-draft": (Beam, {"writer": Role.DRAFT}),
+    "soft-beam": (SoftBeam, {}),
+    "one-first": (OneFirst, {}),
     "dvts": (Dvts, {}),
     "best-of-n": (BestOfN, {}),
     "soft-best-of-n": (SoftBestOfN, {}),
     "majority": (Majority, {}),
+    "adaptive-majority": (AdaptiveMajority, {}),
     "weighted-majority": (WeightedMajority, {}),
+    "cascade": (Cascade, {}),
     "rsd": (Rsd, {}),
     "gsi": (Gsi, {}),
     "hard-reject": (HardReject, {}),
