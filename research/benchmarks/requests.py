@@ -8,7 +8,7 @@ at a time, and all ways take turns. With `--old`, a second process solves the sa
 code of another checkout (`git worktree add FOLDER COMMIT`). The servers forget what they have cached before each turn.
 
 1. Requests a problem, counted in the client, by role and endpoint.
-2. Latency, and its ratio to that of `beam` by problem: medians with 95% intervals.
+2. Latency, and its ratio to that of `beam` by problem: medians with 95% intervals; busy seconds by phase.
 3. With `--old`: the ratio of both to those of the older checkout, and how many solves wrote the same tokens.
 
 Measurements of latency need a machine that does nothing else. JSON last.
@@ -28,7 +28,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -120,6 +120,7 @@ def serve(urls: Mapping[str, str]) -> None:
             "latency_s": [result.latency_s for result in results],
             "digests": [hashlib.sha256(repr(one).encode()).hexdigest() for one in tokens],
             "requests": dict(sent),
+            "phases_s": [asdict(result.seconds) for result in results],
         }
         print(json.dumps(answer), flush=True)
 
@@ -153,6 +154,11 @@ def by_problem(answers: Sequence[Mapping[str, Any]], key: str) -> list[Any]:
     return [value for answer in answers for value in answer[key]]
 
 
+def mean_phases(solves: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Mean busy seconds of a solve by phase."""
+    return {phase: round(sum(one[phase] for one in solves) / len(solves), 4) for phase in solves[0]}
+
+
 def summary(found: Mapping[Way, list[dict[str, Any]]], way: Way) -> dict[str, Any]:
     """Requests and latency of one way, and how they compare with `beam` and with the older checkout."""
     name, method, width = way
@@ -164,6 +170,7 @@ def summary(found: Mapping[Way, list[dict[str, Any]]], way: Way) -> dict[str, An
         "requests_a_problem": round(sum(sent.values()) / problems, 1),
         "by_endpoint": {place: round(count / problems, 1) for place, count in sorted(sent.items())},
         "mean_latency_s": round(sum(latency) / problems, 4),
+        "phases_s": mean_phases(by_problem(found[way], "phases_s")),
     }  # fmt: skip
     if method != "beam":
         row["latency_to_beam"] = paired(latency, by_problem(found[name, "beam", width], "latency_s"))
@@ -200,7 +207,7 @@ def main() -> None:
         found = measured(checkouts, urls, args)
     rows = [summary(found, way) for way in found]
     for row in rows:
-        print({name: value for name, value in row.items() if name != "by_endpoint"}, flush=True)
+        print({name: value for name, value in row.items() if name not in ("by_endpoint", "phases_s")}, flush=True)
     record = {"tier": args.tier, "problem_seed": args.problem_seed, "runs": args.runs, "limit": args.limit}
     finish({**record, "ways": rows}, args.out)
 

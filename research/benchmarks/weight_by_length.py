@@ -2,9 +2,9 @@
 
     python -m research.benchmarks.weight_by_length [--problems 120] [--out FILE]
 
-`specs` solves problems of `hard` in steps of `LENGTHS` tokens, with each of `WEIGHTS` as weight of the log-ratio in
-choice and acceptance. Within one length the length power a only rescales the weight (w L^-a), so a = 0; how the best
-weight falls with L says which a would keep it the same.
+`specs` solves problems of `hard` in steps of a fixed number of tokens or of several lines (`STEPS`), with each of
+`WEIGHTS` as weight of the log-ratio in choice and acceptance. Within one length the length power a only rescales the
+weight (w L^-a), so a = 0; how the best weight falls with L says which a would keep it the same.
 
 Without answers, from the solves with weight 1 and over draft steps with two or more distinct candidates:
 
@@ -13,12 +13,13 @@ Without answers, from the solves with weight 1 and over draft steps with two or 
   the law of the chosen step is from the best law (docs/theory.md, statement 10), and the weight at which it is lowest.
   Expectations are means over the candidates of a step, so they are rough, and rougher the longer the steps.
 
-JSON last.
+Lengths that FILE already holds are not measured again. JSON last.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -32,9 +33,14 @@ from research.benchmarks.log_ratio_weight import ess_share, largest_weight, log_
 from specs import load
 from specs.core.statistics import wilson
 from specs.methods.specs import Specs
+from specs.traces.schema import write_json
 from specs.types import Result, StepPolicy
 
-LENGTHS = (10, 20, 40, 80)
+STEPS = {str(tokens): StepPolicy.chunks(tokens) for tokens in (10, 20, 40, 80)} | {
+    f"{lines} line{'s' * (lines > 1)}": StepPolicy(None, rf"(?s)(?:.*?\n\n){{{lines}}}", 64 * lines)
+    for lines in (1, 2, 4)
+}
+"""Ways to divide a solution into steps: tokens a step, or lines a step."""
 WEIGHTS = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0)
 FIRST_SEED = 2_990_000
 FINE = np.geomspace(0.02, 1.0, 40)
@@ -67,8 +73,10 @@ def of_length(results: dict[float, list[Result]]) -> dict[str, Any]:
             "ess": round(ess_share(steps, weight), 3),
         }
     bounds = [bound(steps, float(weight)) for weight in FINE]
+    sizes = [len(record.step.token_ids) for solved in results[1.0] for record in solved.accepted if record.step]
     return {
         "steps": len(steps),
+        "tokens_a_step": round(float(np.mean(sizes)), 1),
         "by_weight": rows,
         "largest_weight_by_ess": round(largest_weight(steps), 3),
         "weight_by_bound": round(float(FINE[int(np.argmin(bounds))]), 3),
@@ -82,8 +90,15 @@ def main() -> None:
     args = parser.parse_args()
     models = load()
     record: dict[str, Any] = {"problems": args.problems, "problem_seed": FIRST_SEED, "lengths": {}}
-    for length in LENGTHS:
-        law = replace(LAW, steps=StepPolicy.chunks(length))
+    if args.out is not None and args.out.exists():
+        found = json.loads(args.out.read_text(encoding="utf-8"))
+        if {**found, "lengths": {}} != record:
+            raise SystemExit(f"{args.out} holds other problems; give another file")
+        record = found
+    for length, policy in STEPS.items():
+        if length in record["lengths"]:
+            continue
+        law = replace(LAW, steps=policy)
         results = {
             weight: [
                 solve(models, Specs(select_weight=weight, accept_weight=weight, verify="all"), "hard", seed, law)
@@ -93,6 +108,8 @@ def main() -> None:
         }
         record["lengths"][length] = of_length(results)
         print(length, record["lengths"][length], file=sys.stderr, flush=True)
+        if args.out is not None:
+            write_json(args.out, record, indent=1)
     finish(record, args.out)
 
 

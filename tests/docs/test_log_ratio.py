@@ -88,8 +88,9 @@ LENGTHS = json.loads((ROOT / "research/records/weight-by-length.json").read_text
 
 def length_rows():
     for length, one in LENGTHS["lengths"].items():
+        size = f"{length}, {one['tokens_a_step']:.0f} tokens" if "line" in length else length
         shares = [f"{100 * row['right']:.0f} ({row['ess']:.2f})" for row in one["by_weight"].values()]
-        yield f"| {length} | {' | '.join(shares)} | {one['largest_weight_by_ess']:.2f} |"
+        yield f"| {size} | {' | '.join(shares)} | {one['largest_weight_by_ess']:.2f} |"
 
 
 def test_the_page_quotes_the_lengths():
