@@ -1,0 +1,100 @@
+"""Rows of the comparison, one for each solve: written while it runs, compressed when a part is complete.
+
+A row holds what tables need: tier, problem seed and setting, whether the answer is right, FLOPs, tokens by role, steps,
+those that the draft wrote and those that were rewritten, and seconds, which count only where nothing else ran.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from research.benchmarks.bundled import LAW, LIMITS
+from specs.bundled.problems import generate
+from specs.config import SolveConfig
+from specs.config.text import method_from_text
+from specs.decoding.stream import stream
+from specs.engines.protocol import Models
+from specs.eval.grading import correct
+from specs.methods.registry import make
+from specs.types import Result, Role
+
+RECORDS = Path(__file__).parents[1] / "records" / "comparison"
+Row = dict[str, Any]
+
+
+def solved(models: Models, tier: str, problem: int, method: str, seed: int = 0) -> Row:
+    """Solve one problem; a solve that fails is a row with `error`, and neither right nor wrong."""
+    name, options = method_from_text(method)
+    config = SolveConfig(make(name, **options), LAW, LIMITS, seed=seed)
+    asked, begun = generate(tier, problem), time.process_time()
+    result = stream(asked.question, models, config).result
+    core_s = time.process_time() - begun
+    row = {"tier": tier, "problem": problem, "method": method, "seed": seed}
+    if result.error is not None:
+        return {**row, "error": result.error}
+    return {
+        **row,
+        "right": int(correct(result.answer, asked.answer) is True),
+        **spent(result),
+        "core_s": round(core_s, 4),
+    }
+
+
+def spent(result: Result) -> Row:
+    """What a solve took."""
+    return {
+        "mflops": round(result.flops / 1e6),
+        "tokens": {role: use.processed for role, use in sorted(result.usage.items())},
+        "steps": len(result.accepted),
+        "drafted": sum(record.writer is Role.DRAFT for record in result.accepted),
+        "rewritten": sum(not record.accepted and record.writer is Role.DRAFT for record in result.steps),
+        "latency_s": round(result.latency_s, 4),
+    }
+
+
+def key(row: Row) -> tuple[str, int, str, int]:
+    """What tells solves apart."""
+    return row["tier"], row["problem"], row["method"], row["seed"]
+
+
+def read(part: str, folder: Path = RECORDS) -> list[Row]:
+    """The rows of a part, those of complete and of unfinished files; without duplicates, in the order of solves."""
+    found: dict[Any, Row] = {}
+    for path in sorted(folder.glob(f"{part}.*jsonl*")):
+        for row in _rows(path):
+            found[key(row)] = row
+    return list(found.values())
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    for line in text.decode().splitlines(keepends=True):
+        if line.endswith("\n"):  # a process may have been killed within a line
+            yield json.loads(line)
+
+
+def compress(part: str, folder: Path = RECORDS) -> Path:
+    """Put all rows of a part into one compressed file, the same bytes for the same rows, and remove the others."""
+    rows = sorted(read(part, folder), key=key)
+    path = folder / f"{part}.jsonl.gz"
+    text = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
+    whole = path.with_suffix(".part")
+    whole.write_bytes(gzip.compress(text.encode(), mtime=0))
+    whole.replace(path)
+    for other in folder.glob(f"{part}.*.jsonl"):
+        other.unlink()
+    return path
+
+
+def append(path: Path, rows: Iterable[Row]) -> Iterator[Row]:
+    """Write rows to a file as they come, and pass them on."""
+    with path.open("a", encoding="utf-8") as out:
+        for row in rows:
+            out.write(json.dumps(row, separators=(",", ":")) + "\n")
+            out.flush()
+            yield row

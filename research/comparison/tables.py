@@ -1,0 +1,110 @@
+"""The tables of the documentation, made from the committed rows: `python -m research.comparison tables`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from research.comparison import rows
+from research.comparison.plan import GROUPS, TIERS, WORSE
+from research.comparison.tuning import Solves, by_setting, chosen, difference, mean, tried
+from specs.core.statistics import wilson
+
+Z = 1.959964
+
+
+def tables() -> Iterator[str]:
+    """Every table that there are rows for."""
+    for tier in TIERS:
+        yield from ("", f"## {tier}", "", *accuracy("main", tier))
+    for name in WORSE:
+        if rows.read(f"worse-{name}"):
+            yield from ("", f"## {name}", "", *accuracy(f"worse-{name}", "medium"))
+    for tier in TIERS:
+        for cores in (1, 2):
+            if found := rows.read(f"time-{tier}-{cores}"):
+                yield from ("", f"## latency, {tier}, {cores}", "", *latency(found))
+    yield from ("", "## tuning", "", *tuning())
+
+
+def tuning() -> Iterator[str]:
+    """The settings that were tried; those in bold were chosen."""
+    yield "| group | setting | `hard`, right, % | `medium`, right, % | GFLOPs |"
+    yield "| --- | --- | --- | --- | --- |"
+    for one in tried():
+        name = f"**`{one['setting']}`**" if one["chosen"] else f"`{one['setting']}`"
+        shares = " | ".join(
+            f"{100 * one['right'][tier]:.0f}" if tier in one["right"] else "" for tier in ("hard", "medium")
+        )
+        yield f"| {one['group']} | {name} | {shares} | {one['gflops']:.1f} |"
+
+
+def accuracy(part: str, tier: str) -> Iterator[str]:
+    """One row for each setting: right answers, the paired difference from the chosen `specs`, FLOPs, who wrote."""
+    cells = {
+        method: {place: row for place, row in solves.items() if place[0] == tier}
+        for method, solves in by_setting(rows.read(part)).items()
+    }
+    cells = {method: solves for method, solves in cells.items() if solves}
+    if not cells:
+        return
+    settings = chosen()
+    group_of = {setting: group for group, setting in settings.items()}
+    specs, beam = cells[settings["specs"]], cells[settings["beam"]]
+    yield "| setting | chosen for | right, % | minus `specs`, points | GFLOPs | FLOPs / `beam` | steps by the draft |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    for method in ordered(cells, settings):
+        solves = cells[method]
+        minus = "" if solves is specs else points(*difference(solves, specs))
+        drafted = sum(row["drafted"] for row in solves.values()) / max(1, sum(row["steps"] for row in solves.values()))
+        flops = mean(solves, "mflops")
+        yield (
+            f"| `{method}` | {group_of.get(method, '')} | {share(solves)} | {minus} | {flops / 1e3:.1f} "
+            f"| {flops / mean(beam, 'mflops'):.2f} | {100 * drafted:.0f}% |"
+        )
+
+
+def ordered(cells: Mapping[str, Any], settings: Mapping[str, str]) -> list[str]:
+    """Chosen settings in the order of the plan, then the others."""
+    first = [settings[group] for group in GROUPS if settings[group] in cells]
+    return list(dict.fromkeys([*first, *cells]))
+
+
+def share(solves: Solves) -> str:
+    right = sum(row["right"] for row in solves.values())
+    low, high = wilson(right, len(solves))
+    return f"{100 * right / len(solves):.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def points(value: float, error: float) -> str:
+    return f"{100 * value:+.1f} [{100 * (value - Z * error):+.1f}, {100 * (value + Z * error):+.1f}]"
+
+
+def latency(found: Sequence[rows.Row]) -> Iterator[str]:
+    """Ratios of `specs` to every setting, and what a solve takes."""
+    ours = chosen()["specs"]
+    yield "| setting | latency, ms | core-seconds | `specs` / setting, latency | `specs` / setting, core-seconds |"
+    yield "| --- | --- | --- | --- | --- |"
+    for method in dict.fromkeys(row["method"] for row in found):
+        own = means(found, method)
+        ratios = [interval(means(found, ours)[what] / own[what]) for what in ("latency_s", "core_s")]
+        shown = " | ".join(f"{mid:.2f} [{low:.2f}, {high:.2f}]" for mid, low, high in ratios)
+        yield f"| `{method}` | {1e3 * own['latency_s'].mean():.0f} | {own['core_s'].mean():.2f} | {shown} |"
+
+
+def means(found: Sequence[rows.Row], method: str) -> dict[str, Any]:
+    """[runs] means of a setting over the problems of each run."""
+    runs = sorted({row["seed"] for row in found})
+    own = [[row for row in found if row["method"] == method and row["seed"] == run] for run in runs]
+    return {what: np.array([np.mean([row[what] for row in run]) for run in own]) for what in ("latency_s", "core_s")}
+
+
+def interval(ratios: Any) -> tuple[float, float, float]:
+    """Mean of the runs' ratios and its 95% interval (Student's t)."""
+    mid = float(np.mean(ratios))
+    half = float(stats.t.ppf(0.975, len(ratios) - 1) * np.std(ratios, ddof=1) / math.sqrt(len(ratios)))
+    return mid, mid - half, mid + half

@@ -1,0 +1,178 @@
+"""The comparison of all methods (research.comparison): its plan, its rows, the rule that tunes, and worse models."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+
+import numpy as np
+import pytest
+
+from research.comparison import rows
+from research.comparison.plan import (
+    CLAIMS,
+    CONTROLS,
+    GROUPS,
+    PER_DISCORDANCE,
+    TEST_SEED,
+    TUNING,
+    Part,
+    at_n,
+    parts,
+)
+from research.comparison.running import make, missing
+from research.comparison.tables import interval, points
+from research.comparison.timing import FIRST_SEED, settings
+from research.comparison.tuning import choose, chosen, difference, pairs_needed
+from research.comparison.worse import biased
+from specs.config.text import method_from_text
+from specs.methods.registry import make as make_method
+
+FIRST_OF_EACH = {group: settings[0] for group, settings in GROUPS.items()}
+
+
+def method(text):
+    name, options = method_from_text(text)
+    return make_method(name, **options)
+
+
+def row(problem, setting, right=1, mflops=100, tier="hard", seed=0, **more):
+    return {
+        "tier": tier, "problem": problem, "method": setting, "seed": seed, "right": right, "mflops": mflops,
+        "steps": 4, "drafted": 3, "rewritten": 1, **more,
+    }  # fmt: skip
+
+
+def test_every_group_tries_as_many_settings_and_all_differ():
+    assert {len(group) for group in GROUPS.values()} == {8}
+    made = [repr(method(one)) for group in GROUPS.values() for one in group]
+    assert len(set(made)) == len(made)
+
+
+def test_tuning_shares_no_problem_with_what_is_compared():
+    seeds = {turn[1] for turn in TUNING.turns()}
+    for part in parts(FIRST_OF_EACH, 0.1, 40):
+        assert not seeds & {turn[1] for turn in part.turns()}
+        for one in part.methods:
+            method(one)
+    assert max(seeds) < TEST_SEED < FIRST_SEED
+
+
+def test_the_main_part_holds_what_was_chosen_and_the_controls():
+    main = parts(FIRST_OF_EACH, 0.1234, 40)[0].methods
+    assert {*FIRST_OF_EACH.values(), *CONTROLS, "random-rewrite:n=4:rewrite_share=0.123"} <= set(main)
+    assert len(set(main)) == len(main)
+
+
+def test_target_side_searches_are_timed_with_and_without_speculation():
+    timed = settings(FIRST_OF_EACH)
+    for group in ("beam", "soft-beam", "dvts", "best-of-n", "majority", "one-first"):
+        name, *options = FIRST_OF_EACH[group].split(":")
+        assert {FIRST_OF_EACH[group], ":".join([f"{name}+speculation", *options])} <= set(timed)
+    for one in timed:
+        method(one)
+
+
+def test_rows_survive_a_kill_and_are_compressed_to_the_same_bytes(tmp_path):
+    made = [row(k, one) for k in range(3) for one in ("specs", "beam")]
+    list(rows.append(tmp_path / "part.0.jsonl", made[:4]))
+    with (tmp_path / "part.0.jsonl").open("a") as out:
+        out.write('{"tier": "hard", "prob')
+    assert rows.read("part", tmp_path) == made[:4]
+    list(rows.append(tmp_path / "part.1.jsonl", made[3:]))
+    first = rows.compress("part", tmp_path).read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["part.jsonl.gz"]
+    assert sorted(map(rows.key, rows.read("part", tmp_path))) == sorted(map(rows.key, made))
+    assert rows.compress("part", tmp_path).read_bytes() == first
+    assert len(gzip.decompress(first).decode().splitlines()) == len(made)
+
+
+def test_only_what_is_missing_or_failed_is_solved(tmp_path):
+    part = Part("part", 7, {"hard": 2, "easy": 1}, ("specs", "beam"))
+    assert len(missing(part, tmp_path)) == 6
+    failed = {"tier": "hard", "problem": 8, "method": "beam", "seed": 0, "error": "out of memory"}
+    list(rows.append(tmp_path / "part.0.jsonl", [row(7, "specs"), row(7, "beam"), failed, row(7, "beam", tier="easy")]))
+    assert missing(part, tmp_path) == [("hard", 8, "specs"), ("hard", 8, "beam"), ("easy", 7, "specs")]
+
+
+@pytest.mark.slow
+def test_a_part_is_solved_by_several_processes_once(tmp_path):
+    part = Part("part", 1_000_000, {"easy": 3}, ("draft", "specs:n=2"))
+    assert make(part, tmp_path, 2) is False
+    first = (tmp_path / "part.jsonl.gz").read_bytes()
+    found = rows.read("part", tmp_path)
+    assert sorted(rows.key(one)[:3] for one in found) == sorted(part.turns())
+    assert all(one["right"] in (0, 1) and one["mflops"] > 0 and one["core_s"] > 0 for one in found)
+    assert make(part, tmp_path, 2) is False
+    assert (tmp_path / "part.jsonl.gz").read_bytes() == first
+
+
+def cells(**settings):
+    """Settings with the problems of 100 that they solve, a range, and their FLOPs."""
+    return {
+        name: {("hard", k): row(k, name, int(k in right), mflops) for k in range(100)}
+        for name, (right, mflops) in settings.items()
+    }
+
+
+def test_the_cheapest_setting_within_a_standard_error_of_the_best_is_chosen():
+    best, close, poor = range(80), range(5, 84), range(60)
+    assert choose(cells(best=(best, 300), close=(close, 100), poor=(poor, 50))) == "close"
+    assert choose(cells(best=(best, 300), poor=(poor, 50))) == "best"
+    assert choose(cells(best=(best, 300), same=(best, 200))) == "same"
+    assert choose(cells(best=(best, 100), close=(close, 300))) == "best"
+    mean, error = difference(*cells(a=(range(80), 1), b=(range(70), 1)).values())
+    assert mean == pytest.approx(0.1)
+    assert error == pytest.approx(math.sqrt(0.1 * 0.9 / 99))
+
+
+def test_the_number_of_pairs_follows_from_the_discordance_of_the_pilot():
+    """Of 100 problems, 20 are solved by one setting only; 3,092 exclude a difference of 2 points."""
+    made = cells(specs=(range(80), 1), beam=(range(10, 90), 1))
+    found = [one for setting in made.values() for one in setting.values()]
+    settings = {"specs": "specs", **dict.fromkeys(CLAIMS, "beam")}
+    assert pairs_needed(found, settings) == dict.fromkeys(CLAIMS, 3_092)
+    assert pytest.approx((1.645 + 0.842) ** 2 / 0.02**2, rel=1e-3) == PER_DISCORDANCE
+
+
+def test_a_setting_with_another_n():
+    assert at_n("beam:n=16:width=4:answer=vote", 8) == "beam:n=8:width=4:answer=vote"
+    assert at_n("beam:n=16:width=4", 2) == "beam:n=2"
+    assert at_n("specs", 32) == "specs:n=32"
+    assert at_n("adaptive-majority:n=8:batch=4", 2) == "adaptive-majority:n=2"
+
+
+def test_a_group_is_tuned_only_if_all_its_settings_were_tried():
+    found = [row(k, one, mflops=100 + n) for k in range(3) for n, one in enumerate(GROUPS["beam"])]
+    assert chosen(found) == {"beam": "beam:n=2"}
+    assert chosen([*found, {**found[-1], "method": "x"}]) == {"beam": "beam:n=2"}
+    assert chosen([one for one in found if one["method"] != "beam"]) == {}
+
+
+def test_a_reward_model_that_likes_large_numbers():
+    assert biased(0.5, 2.0, "no number") == 0.5
+    rewards = [biased(0.5, 2.0, f"7 + 3 = {number} flowers.") for number in (0, 9, 99, 999)]
+    assert rewards == pytest.approx([0.5, *(1 / (1 + math.exp(-2.0 * power)) for power in (1, 2, 3))])
+    assert 0 < biased(0.0, 1.0, "5") < biased(1.0, 1.0, "5") < 1
+
+
+def test_intervals():
+    mid, low, high = interval(np.array([0.7, 0.8, 0.9]))
+    assert (mid, high - mid) == pytest.approx((0.8, 4.302653 * 0.1 / math.sqrt(3)))
+    assert mid - low == pytest.approx(high - mid)
+    assert points(0.1, 0.02) == "+10.0 [+6.1, +13.9]"
+
+
+def test_committed_rows_are_complete():
+    """Every part that is committed holds each of its turns once, and no solve failed."""
+    for path in sorted(rows.RECORDS.glob("*.jsonl.gz")):
+        found = [json.loads(line) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
+        assert [one for one in found if "error" in one] == []
+        assert len(set(map(rows.key, found))) == len(found)
+        methods = {one["method"] for one in found}
+        assert len(found) % len(methods) == 0
+    if (rows.RECORDS / "tuning.jsonl.gz").exists():
+        committed = rows.read("tuning")
+        assert sorted(rows.key(one)[:3] for one in committed) == sorted(TUNING.turns())
+        assert chosen(committed).keys() == GROUPS.keys()
