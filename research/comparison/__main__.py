@@ -1,8 +1,9 @@
 """Compares all methods on the bundled models (docs/study).
 
     python -m research.comparison solve tuning|main|pairs|front|worse-... [--jobs 2]    right answers and FLOPs
-    taskset -c 0 python -m research.comparison time hard|medium             latency, alone on the machine
+    taskset -c 0 python -m research.comparison time hard|medium|front       latency, alone on the machine
     python -m research.comparison tables                                    the tables of the documentation
+    python -m research.comparison draw --out DIR                            its figures
 
 The same command continues after a stop. Rows are in research/records/comparison.
 """
@@ -15,10 +16,10 @@ from pathlib import Path
 
 from research.command import main
 from research.comparison import rows
-from research.comparison.plan import TIERS
+from research.comparison.figures import draw_front
 from research.comparison.running import make
 from research.comparison.tables import tables
-from research.comparison.timing import measure, settings
+from research.comparison.timing import WHAT, measure, settings
 from research.comparison.tuning import chosen, known_parts
 from specs.cli.parsing import count
 
@@ -30,8 +31,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     solve.add_argument("--jobs", type=count, default=1, help="processes (default: %(default)s)")
     solve.add_argument("--out", type=Path, default=rows.RECORDS, help="folder of the rows")
     timed = commands.add_parser("time", help="measure latency and core-seconds")
-    timed.add_argument("tier", choices=TIERS)
+    timed.add_argument("what", choices=list(WHAT))
     commands.add_parser("tables", help="print the tables of the documentation")
+    drawn = commands.add_parser("draw", help="draw the figures of the documentation")
+    drawn.add_argument("--out", type=Path, required=True, metavar="DIR", help="an existing folder")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,7 +42,11 @@ def run(args: argparse.Namespace) -> int:
         print(*tables(), sep="\n")
         return 0
     if args.do == "time":
-        measure(args.tier, settings(chosen()))
+        front = known_parts()["front"].methods
+        measure(args.what, front if args.what == "front" else settings(chosen()))
+        return 0
+    if args.do == "draw":
+        draw_front(args.out)
         return 0
     if make(known_parts()[args.part], args.out, args.jobs):
         print("interrupted; the same command continues from there", file=sys.stderr)

@@ -11,10 +11,13 @@ from scipy import stats
 
 from research.comparison import rows
 from research.comparison.plan import GROUPS, TIERS, WORSE
+from research.comparison.timing import SPECULATING, with_speculation
 from research.comparison.tuning import Solves, by_setting, chosen, difference, mean, tried
 from specs.core.statistics import wilson
 
 Z = 1.959964
+BARS = {"hard": (0.78, 0.62), "medium": (0.80, 0.65)}
+"""The latency of `specs` / rival that we want to be sure of, on one core and on two."""
 
 
 def tables() -> Iterator[str]:
@@ -28,6 +31,9 @@ def tables() -> Iterator[str]:
         for cores in (1, 2):
             if found := rows.read(f"time-{tier}-{cores}"):
                 yield from ("", f"## latency, {tier}, {cores}", "", *latency(found))
+    for tier in TIERS:
+        if rows.read(f"time-{tier}-1"):
+            yield from ("", f"## bars, {tier}", "", *bars(tier))
     yield from ("", "## tuning", "", *tuning())
 
 
@@ -94,6 +100,37 @@ def latency(found: Sequence[rows.Row]) -> Iterator[str]:
         ratios = [interval(means(found, ours)[what] / own[what]) for what in ("latency_s", "core_s")]
         shown = " | ".join(f"{mid:.2f} [{low:.2f}, {high:.2f}]" for mid, low, high in ratios)
         yield f"| `{method}` | {1e3 * own['latency_s'].mean():.0f} | {own['core_s'].mean():.2f} | {shown} |"
+
+
+def bars(tier: str) -> Iterator[str]:
+    """How `specs` stands beside every target-side search: which bar it meets, of accuracy or latency.
+
+    The accuracy of a rival is lower if the 95% interval of rival - `specs` is below 0; a latency bar is met if the
+    upper end of the interval of `specs` / rival is at most `BARS`. Speculation changes no token, so a rival has the
+    accuracy of its own without it.
+    """
+    settings = chosen()
+    cells = by_setting([row for row in rows.read("main") if row["tier"] == tier])
+    timed = {cores: rows.read(f"time-{tier}-{cores}") for cores in (1, 2)}
+    yield "| rival | right, minus `specs`, points | latency `specs` / rival, one core | two cores | met |"
+    yield "| --- | --- | --- | --- | --- |"
+    for group in SPECULATING:
+        value, error = difference(cells[settings[group]], cells[settings["specs"]])
+        for rival in (settings[group], with_speculation(settings[group])):
+            met, shown = ["accuracy"] if value + Z * error < 0 else [], []
+            for (cores, found), name in zip(timed.items(), ("one core", "two cores"), strict=True):
+                if not found:
+                    shown.append("")
+                    continue
+                mid, low, high = ratio(found, settings["specs"], rival)
+                shown.append(f"{mid:.2f} [{low:.2f}, {high:.2f}]")
+                met += [f"latency ({name})"] if high <= BARS[tier][cores - 1] else []
+            yield f"| `{rival}` | {points(value, error)} | {' | '.join(shown)} | {', '.join(met) or 'none'} |"
+
+
+def ratio(found: Sequence[rows.Row], ours: str, theirs: str) -> tuple[float, float, float]:
+    """Ratio of mean latencies over runs, with its 95% interval."""
+    return interval(means(found, ours)["latency_s"] / means(found, theirs)["latency_s"])
 
 
 def means(found: Sequence[rows.Row], method: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from research.comparison import rows
+from research.comparison.figures import draw_front
 from research.comparison.plan import (
     CLAIMS,
     CONTROLS,
@@ -22,8 +23,9 @@ from research.comparison.plan import (
     parts,
 )
 from research.comparison.running import make, missing
-from research.comparison.tables import interval, points
-from research.comparison.timing import FIRST_SEED, settings
+from research.comparison.tables import interval, points, tables
+from research.comparison.timing import FIRST_SEED
+from research.comparison.timing import settings as timing_settings
 from research.comparison.tuning import choose, chosen, difference, pairs_needed
 from research.comparison.worse import biased
 from specs.config.text import method_from_text
@@ -66,7 +68,7 @@ def test_the_main_part_holds_what_was_chosen_and_the_controls():
 
 
 def test_target_side_searches_are_timed_with_and_without_speculation():
-    timed = settings(FIRST_OF_EACH)
+    timed = timing_settings(FIRST_OF_EACH)
     for group in ("beam", "soft-beam", "dvts", "best-of-n", "majority", "one-first"):
         name, *options = FIRST_OF_EACH[group].split(":")
         assert {FIRST_OF_EACH[group], ":".join([f"{name}+speculation", *options])} <= set(timed)
@@ -176,3 +178,48 @@ def test_committed_rows_are_complete():
         committed = rows.read("tuning")
         assert sorted(rows.key(one)[:3] for one in committed) == sorted(TUNING.turns())
         assert chosen(committed).keys() == GROUPS.keys()
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    """Rows of a made-up comparison: `specs` solves every problem, the others half of them in twice the time."""
+    every = [one for group in GROUPS.values() for one in group]
+    made = {"tuning": [row(k, one, int(one.startswith("specs:n=4")), len(one)) for k in range(4) for one in every]}
+    settings = chosen(made["tuning"])
+    known = {part.name: part for part in parts(settings, 0.1, 10)}
+
+    def solved(method, k, seed=0):
+        good = method.startswith(settings["specs"])
+        took = {"latency_s": (1 if good else 2) * (1 + seed), "core_s": 0.5 + seed}
+        return row(k, method, int(good or k % 2), 100 if good else 300, seed=seed, **took)
+
+    made["main"] = [solved(one, k) for one in known["main"].methods for k in range(10)]
+    made["front"] = [solved(one, k) for one in known["front"].methods for k in range(10)]
+    made["time-front-1"] = [solved(one, k, run) for one in known["front"].methods for k in range(2) for run in (0, 1)]
+    made["time-hard-1"] = [
+        solved(one, k, run) for one in timing_settings(settings) for k in range(2) for run in range(3)
+    ]
+    monkeypatch.setattr(rows, "read", lambda part, folder=None: made.get(part, []))
+    return settings
+
+
+def test_tables_show_what_the_rows_hold(recorded):
+    specs, beam = recorded["specs"], recorded["beam"]
+    lines = list(tables())
+    assert f"| `{specs}` | specs | 100.0 [72.2, 100.0] |  | 0.1 | 0.33 | 75% |" in lines
+    assert f"| `{beam}` | beam | 50.0 [23.7, 76.3] | -50.0 [-82.7, -17.3] | 0.3 | 1.00 | 75% |" in lines
+    assert any(line.startswith(f"| specs | **`{specs}`** | 100 |") for line in lines)
+    # Of 10 problems the lower accuracy is certain enough, and so is the latency.
+    assert f"| `{beam}` | -50.0 [-82.7, -17.3] | 0.50 [0.50, 0.50] |  | accuracy, latency (one core) |" in lines
+    # latency 2, 4, 6 s against 1, 2, 3 s; core-seconds are the same
+    assert f"| `{beam}` | 4000 | 1.50 | 0.50 [0.50, 0.50] | 1.00 [1.00, 1.00] |" in lines
+
+
+def test_the_front_is_drawn(recorded, tmp_path):
+    draw_front(tmp_path)
+    text = (tmp_path / "front.svg").read_text()
+    assert (tmp_path / "front.png").stat().st_size > 10_000
+    first = (tmp_path / "front.svg").read_bytes()
+    draw_front(tmp_path)
+    assert (tmp_path / "front.svg").read_bytes() == first
+    assert "svg" in text
