@@ -185,6 +185,17 @@ def test_without_a_reward_one_first_has_no_support():
     assert stop.value.value is Finish.NO_SUPPORT
 
 
+def test_a_candidate_without_a_reward_hides_no_other():
+    flow = OneFirst(3).solve("q", LAW, Key.from_seed(0))
+    next(flow)
+    first = flow.send(Proposal((candidate("a", math.nan),)))
+    assert first.n == 2
+    accept = flow.send(Proposal((candidate("b", math.nan), candidate("c", 0.4))))
+    assert (accept.keep, accept.decision.chosen) == (False, None)
+    accept = flow.send(None)
+    assert (accept.keep, accept.decision.chosen) == (True, 1)
+
+
 # cascade
 
 

@@ -50,12 +50,13 @@ class OneFirst:
                     tried.append((yield request))
                 if RULE.good_enough(tried[0].candidates[0], RULE.reward_before(trace), self.tau):
                     break
-            decisions = [choose_best(rewards(proposal.candidates)) for proposal in tried]
-            best = choose_best([max(rewards(proposal.candidates), default=0.0) for proposal in tried]).chosen
+            best = choose_best(rewards([candidate for proposal in tried for candidate in proposal.candidates])).chosen
             finish = Finish.NO_SUPPORT if best is None else None
-            for idx, (proposal, decision) in enumerate(zip(tried, decisions, strict=True)):
-                finish = (yield Accept(decision, idx == best, proposal)) or finish
-                if idx == best and decision.chosen is not None:
+            for idx, proposal in enumerate(tried):
+                decision = choose_best(rewards(proposal.candidates))
+                stays = best is not None and (best > 0) == (idx > 0)
+                finish = (yield Accept(decision, stays, proposal)) or finish
+                if stays and decision.chosen is not None:
                     trace = trace.extend(proposal.candidates[decision.chosen], Role.TARGET)
             if finish:
                 return finish
