@@ -1,7 +1,8 @@
 """Rows of the comparison, one for each solve: written while it runs, compressed when a part is complete.
 
 A row holds what tables need: tier, problem seed and setting, whether the answer is right, FLOPs, tokens by role, steps,
-those that the draft wrote and those that were rewritten, and seconds, which count only where nothing else ran.
+those that the draft wrote and those that were rewritten, and seconds, which count only where nothing else ran (part
+`time-...`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import gzip
 import json
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,8 @@ def spent(result: Result) -> Row:
         "drafted": sum(record.writer is Role.DRAFT for record in result.accepted),
         "rewritten": sum(not record.accepted and record.writer is Role.DRAFT for record in result.steps),
         "latency_s": round(result.latency_s, 4),
+        "busy_s": {phase: round(seconds, 4) for phase, seconds in asdict(result.seconds).items() if phase != "wall"},
+        "drawn": {role: use.generated for role, use in sorted(result.usage.items())},
     }
 
 
