@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from research.comparison import rows
-from research.comparison.plan import GROUPS, TIERS, WORSE
+from research.comparison.plan import GROUPS, TIERS, WORSE, at_n
 from research.comparison.timing import SPECULATING, with_speculation
 from research.comparison.tuning import Solves, by_setting, chosen, difference, mean, tried
 from specs.core.statistics import wilson
@@ -34,6 +34,8 @@ def tables() -> Iterator[str]:
     for tier in TIERS:
         if rows.read(f"time-{tier}-1"):
             yield from ("", f"## bars, {tier}", "", *bars(tier))
+    if rows.read("time-front-1"):
+        yield from ("", "## cost of a draft token", "", *cost())
     yield from ("", "## tuning", "", *tuning())
 
 
@@ -100,6 +102,38 @@ def latency(found: Sequence[rows.Row]) -> Iterator[str]:
         ratios = [interval(means(found, ours)[what] / own[what]) for what in ("latency_s", "core_s")]
         shown = " | ".join(f"{mid:.2f} [{low:.2f}, {high:.2f}]" for mid, low, high in ratios)
         yield f"| `{method}` | {1e3 * own['latency_s'].mean():.0f} | {own['core_s'].mean():.2f} | {shown} |"
+
+
+COSTS = (0.05, 0.1, 0.2, 0.3, 0.4)
+"""Cost of a draft token divided by that of a target token; for models of 1.5 B and 7 B parameters it is about 0.2."""
+
+
+def cost() -> Iterator[str]:
+    """Latency on one core relative to `beam` with n = 8, if a draft token cost another share of a target token.
+
+    On one core nothing overlaps with drafting, so a draft k times as slow adds k - 1 times its seconds. The measured
+    cost is the seconds a drawn token of `beam-draft` divided by those of `beam`, with the same n.
+    """
+    found, settings = rows.read("time-front-1"), chosen()
+    at_8 = {group: at_n(settings[group], 8) for group in ("beam", "beam-draft", "specs", "gsi", "rsd of n")}
+    cells = {group: [row for row in found if row["method"] == setting] for group, setting in at_8.items()}
+
+    def busy(group: str, phase: str) -> float:
+        return float(np.mean([row["busy_s"][phase] for row in cells[group]]))
+
+    def drawn(group: str, role: str) -> float:
+        return float(np.mean([row["drawn"][role] for row in cells[group]]))
+
+    per_token = busy("beam", "target_generate") / drawn("beam", "target")
+    measured = busy("beam-draft", "draft") / drawn("beam-draft", "draft") / per_token
+    ratios = " | ".join(f"{ratio:g}" for ratio in COSTS)
+    yield f"| cost of a draft token / target token | {ratios} | {measured:.2f}, as measured |"
+    yield "| --- |" + " --- |" * (len(COSTS) + 1)
+    whole = np.mean([row["latency_s"] for row in cells["beam"]])
+    for group in ("specs", "gsi", "rsd of n"):
+        took = np.mean([row["latency_s"] for row in cells[group]])
+        shares = [(took + (ratio / measured - 1) * busy(group, "draft")) / whole for ratio in (*COSTS, measured)]
+        yield f"| `{at_8[group]}` | {' | '.join(f'{share:.2f}' for share in shares)} |"
 
 
 def bars(tier: str) -> Iterator[str]:
