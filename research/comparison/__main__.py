@@ -3,6 +3,7 @@
     python -m research.comparison solve tuning|main|pairs|front|worse-... [--jobs 2]    right answers and FLOPs
     taskset -c 0 python -m research.comparison time hard|medium|front       latency, alone on the machine
     python -m research.comparison tables                                    the tables of the documentation
+    python -m research.comparison summary                                   the table of the README
     python -m research.comparison draw --out DIR                            its figures
 
 The same command continues after a stop. Rows are in research/records/comparison.
@@ -18,7 +19,7 @@ from research.command import main
 from research.comparison import rows
 from research.comparison.figures import draw_front
 from research.comparison.running import make
-from research.comparison.tables import tables
+from research.comparison.tables import summary, tables
 from research.comparison.timing import WHAT, measure, settings
 from research.comparison.tuning import chosen, known_parts
 from specs.cli.parsing import count
@@ -33,6 +34,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     timed = commands.add_parser("time", help="measure latency and core-seconds")
     timed.add_argument("what", choices=list(WHAT))
     commands.add_parser("tables", help="print the tables of the documentation")
+    commands.add_parser("summary", help="print the table of the README")
     drawn = commands.add_parser("draw", help="draw the figures of the documentation")
     drawn.add_argument("--out", type=Path, required=True, metavar="DIR", help="an existing folder")
 
@@ -40,6 +42,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.do == "tables":
         print(*tables(), sep="\n")
+    if args.do == "summary":
+        print(*summary(), sep="\n")
+    if args.do in ("tables", "summary"):
         return 0
     if args.do == "time":
         front = known_parts()["front"].methods

@@ -10,33 +10,85 @@ import numpy as np
 from scipy import stats
 
 from research.comparison import rows
-from research.comparison.plan import GROUPS, TIERS, WORSE, at_n
+from research.comparison.plan import FRONT, FRONT_N, GROUPS, TIERS, WORSE, at_n
 from research.comparison.timing import SPECULATING, with_speculation
 from research.comparison.tuning import Solves, by_setting, chosen, difference, mean, tried
 from specs.core.statistics import wilson
 
 Z = 1.959964
+SUMMARY = (
+    ("specs", False), ("specs-released", False), ("gsi", False), ("beam", False), ("beam", True), ("soft-beam", False),
+    ("soft-beam", True), ("one-first", False), ("one-first", True), ("best-of-n", False), ("majority", False),
+)  # fmt: skip
+"""Groups in the README's table, and whether with token-level speculation."""
 BARS = {"hard": (0.78, 0.62), "medium": (0.80, 0.65)}
 """The latency of `specs` / rival that we want to be sure of, on one core and on two."""
 
 
 def tables() -> Iterator[str]:
-    """Every table that there are rows for."""
+    """The page docs/study/tables.md: every table that there are rows for."""
+    yield "# Tables of the comparison"
+    yield ""
+    yield "Made by `python -m research.comparison tables` from the rows in `research/records/comparison`."
+    for title, lines in _sections():
+        if made := list(lines):
+            yield from ("", f"## {title}", "", *made)
+
+
+def _sections() -> Iterator[tuple[str, Iterator[str]]]:
     for tier in TIERS:
-        yield from ("", f"## {tier}", "", *accuracy("main", tier))
+        yield f"Right answers, {tier}", accuracy("main", tier)
+    yield "Claims", accuracy("pairs", "hard")
     for name in WORSE:
-        if rows.read(f"worse-{name}"):
-            yield from ("", f"## {name}", "", *accuracy(f"worse-{name}", "medium"))
+        yield f"Worse models: {name}", accuracy(f"worse-{name}", "medium")
     for tier in TIERS:
-        for cores in (1, 2):
-            if found := rows.read(f"time-{tier}-{cores}"):
-                yield from ("", f"## latency, {tier}, {cores}", "", *latency(found))
+        for cores, name in ((1, "one core"), (2, "two cores")):
+            yield f"Latency, {tier}, {name}", latency(rows.read(f"time-{tier}-{cores}"))
     for tier in TIERS:
-        if rows.read(f"time-{tier}-1"):
-            yield from ("", f"## bars, {tier}", "", *bars(tier))
-    if rows.read("time-front-1"):
-        yield from ("", "## cost of a draft token", "", *cost())
-    yield from ("", "## tuning", "", *tuning())
+        yield f"Bars, {tier}", bars(tier)
+    yield "Several n", front()
+    yield "Cost of a draft token", cost()
+    yield "Tuning", tuning()
+
+
+def summary() -> Iterator[str]:
+    """The table of the README: what tuning chose, on `hard`, and right answers on `medium`."""
+    settings = chosen()
+    cells = by_setting(rows.read("main"))
+    timed = [rows.read(f"time-hard-{cores}") for cores in (1, 2)]
+    yield (
+        "| method | setting | right, % | latency on one core, ms | on two cores, ms | core-seconds | GFLOPs "
+        "| `medium`: right, % |"
+    )
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
+    for group, faster in SUMMARY:
+        base = settings[group]
+        setting = with_speculation(base) if faster else base
+        on = {tier: {place: row for place, row in cells[base].items() if place[0] == tier} for tier in TIERS}
+        one, two = (means(found, setting) for found in timed)
+        flops = np.mean([row["mflops"] for row in timed[0] if row["method"] == setting]) / 1e3
+        name = f"{group}+speculation" if faster else group
+        options = ", ".join(base.split(":")[1:]) or "default"
+        yield (
+            f"| `{name}` | {options} | {share(on['hard'])} | {1e3 * one['latency_s'].mean():.0f} | "
+            f"{1e3 * two['latency_s'].mean():.0f} | {one['core_s'].mean():.2f} | {flops:.1f} | {share(on['medium'])} |"
+        )
+
+
+def front() -> Iterator[str]:
+    """Right answers of a group with several n, and the latency on one core."""
+    cells, timed, settings = by_setting(rows.read("front")), rows.read("time-front-1"), chosen()
+    if not cells or not timed:
+        return
+    yield "| group | " + " | ".join(f"n = {n}" for n in FRONT_N) + " |"
+    yield "| --- |" + " --- |" * len(FRONT_N)
+    for group in FRONT:
+        shown: list[str] = []
+        for n in FRONT_N:
+            one = at_n(settings[group], n)
+            took = means(timed, one)["latency_s"].mean()
+            shown.append(f"{100 * mean(cells[one], 'right'):.0f}%, {1e3 * took:.0f} ms" if one in cells else "")
+        yield f"| {group} | {' | '.join(shown)} |"
 
 
 def tuning() -> Iterator[str]:
@@ -94,6 +146,8 @@ def points(value: float, error: float) -> str:
 
 def latency(found: Sequence[rows.Row]) -> Iterator[str]:
     """Ratios of `specs` to every setting, and what a solve takes."""
+    if not found:
+        return
     ours = chosen()["specs"]
     yield "| setting | latency, ms | core-seconds | `specs` / setting, latency | `specs` / setting, core-seconds |"
     yield "| --- | --- | --- | --- | --- |"
@@ -115,6 +169,8 @@ def cost() -> Iterator[str]:
     cost is the seconds a drawn token of `beam-draft` divided by those of `beam`, with the same n.
     """
     found, settings = rows.read("time-front-1"), chosen()
+    if not found:
+        return
     at_8 = {group: at_n(settings[group], 8) for group in ("beam", "beam-draft", "specs", "gsi", "rsd of n")}
     cells = {group: [row for row in found if row["method"] == setting] for group, setting in at_8.items()}
 
@@ -146,6 +202,8 @@ def bars(tier: str) -> Iterator[str]:
     settings = chosen()
     cells = by_setting([row for row in rows.read("main") if row["tier"] == tier])
     timed = {cores: rows.read(f"time-{tier}-{cores}") for cores in (1, 2)}
+    if not cells or not any(timed.values()):
+        return
     yield "| rival | right, minus `specs`, points | latency `specs` / rival, one core | two cores | met |"
     yield "| --- | --- | --- | --- | --- |"
     for group in SPECULATING:

@@ -17,13 +17,14 @@ from research.comparison.plan import (
     GROUPS,
     PER_DISCORDANCE,
     TEST_SEED,
+    TIERS,
     TUNING,
     Part,
     at_n,
     parts,
 )
 from research.comparison.running import make, missing
-from research.comparison.tables import interval, points, tables
+from research.comparison.tables import interval, points, summary, tables
 from research.comparison.timing import FIRST_SEED
 from research.comparison.timing import settings as timing_settings
 from research.comparison.tuning import choose, chosen, difference, pairs_needed
@@ -195,10 +196,12 @@ def recorded(monkeypatch):
         drawn = {"draft": 100, "target": 100}
         return row(k, method, int(good or k % 2), 100 if good else 300, seed=seed, busy_s=busy, drawn=drawn, **took)
 
-    made["main"] = [solved(one, k) for one in known["main"].methods for k in range(10)]
+    made["main"] = [
+        {**solved(one, k), "tier": tier} for one in known["main"].methods for k in range(10) for tier in TIERS
+    ]
     made["front"] = [solved(one, k) for one in known["front"].methods for k in range(10)]
     made["time-front-1"] = [solved(one, k, run) for one in known["front"].methods for k in range(2) for run in (0, 1)]
-    made["time-hard-1"] = [
+    made["time-hard-1"] = made["time-hard-2"] = [
         solved(one, k, run) for one in timing_settings(settings) for k in range(2) for run in range(3)
     ]
     monkeypatch.setattr(rows, "read", lambda part, folder=None: made.get(part, []))
@@ -212,12 +215,22 @@ def test_tables_show_what_the_rows_hold(recorded):
     assert f"| `{beam}` | beam | 50.0 [23.7, 76.3] | -50.0 [-82.7, -17.3] | 0.3 | 1.00 | 75% |" in lines
     assert any(line.startswith(f"| specs | **`{specs}`** | 100 |") for line in lines)
     # Of 10 problems the lower accuracy is certain enough, and so is the latency.
-    assert f"| `{beam}` | -50.0 [-82.7, -17.3] | 0.50 [0.50, 0.50] |  | accuracy, latency (one core) |" in lines
+    assert (
+        f"| `{beam}` | -50.0 [-82.7, -17.3] | 0.50 [0.50, 0.50] | 0.50 [0.50, 0.50] | accuracy, latency (one core), latency (two cores) |"
+        in lines
+    )
     # A draft token costs 0.2 of a target token; at 0.4, 0.4 s more of 1.5 s are for drafting, beside 3 s of `beam`.
     assert "| cost of a draft token / target token | 0.05 | 0.1 | 0.2 | 0.3 | 0.4 | 0.20, as measured |" in lines
     assert any("| 0.40 | 0.43 | 0.50 | 0.57 | 0.63 | 0.50 |" in line for line in lines)
     # latency 2, 4, 6 s against 1, 2, 3 s; core-seconds are the same
     assert f"| `{beam}` | 4000 | 1.50 | 0.50 [0.50, 0.50] | 1.00 [1.00, 1.00] |" in lines
+
+
+def test_the_summary_shows_what_tuning_chose(recorded):
+    lines = list(summary())
+    options = ", ".join(recorded["specs"].split(":")[1:])
+    assert f"| `specs` | {options} | 100.0 [72.2, 100.0] | 2000 | 2000 | 1.50 | 0.1 | 100.0 [72.2, 100.0] |" in lines
+    assert len(lines) == 13
 
 
 def test_the_front_is_drawn(recorded, tmp_path):
