@@ -6,6 +6,9 @@
 Every run solves the same problems with every setting, problem by problem in an order that changes, under a sampling
 seed of its own. A ratio is one of means over the problems of a run; intervals are Student's t over runs. Core-seconds
 are processor time of the process. A run that was not completed begins anew.
+
+`specs` uses a second core by running two models at the same time, a target-side search cannot. So on two cores, each
+of these is timed a second time with two threads for every pass (`THREADS`), and its better time counts.
 """
 
 from __future__ import annotations
@@ -13,7 +16,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
@@ -21,12 +26,17 @@ from research.benchmarks.bundled import WARM_UP
 from research.comparison import rows
 from research.comparison.plan import TEST_SEED
 from specs import load
+from specs.engines.local.onnx import backend
+from specs.engines.protocol import Models
+from specs.methods.token_speculation import SUFFIX
 
 FIRST_SEED = TEST_SEED + 9_000
 WHAT = {"hard": ("hard", 6, 24), "medium": ("medium", 6, 24), "front": ("hard", 3, 12)}
 """Tier, runs and problems a run."""
 SPECULATING = ("beam", "soft-beam", "dvts", "best-of-n", "majority", "one-first")
 """Groups that are timed with token-level speculation, too."""
+TARGET_SIDE = (*SPECULATING, "soft-best-of-n", "weighted-majority", "adaptive-majority", "target")
+THREADS = ", 2 threads"
 MORE = ("specs", "specs:n=4", "specs:verify=all", "beam", "beam+speculation")
 """Settings that are timed whatever tuning chose."""
 
@@ -39,7 +49,7 @@ def settings(chosen: dict[str, str]) -> list[str]:
 
 def with_speculation(setting: str) -> str:
     name, *options = setting.split(":")
-    return ":".join([f"{name}+speculation", *options])
+    return ":".join([name + SUFFIX, *options])
 
 
 def measure(what: str, methods: Sequence[str], folder: Path = rows.RECORDS) -> None:
@@ -47,16 +57,31 @@ def measure(what: str, methods: Sequence[str], folder: Path = rows.RECORDS) -> N
     tier, runs, problems = WHAT[what]
     part = f"time-{what}-{len(os.sched_getaffinity(0))}"
     done = {row["seed"] for row in rows.read(part, folder)}
-    models = load()
+    models, threaded = load(), with_two_threads() if what != "front" and len(os.sched_getaffinity(0)) == 2 else None
+    turns = [(method, models) for method in methods]
+    if threaded is not None:
+        turns += [(method + THREADS, threaded) for method in methods if searches_with_the_target(method)]
     for seed in range(runs):
         if seed in done:
             continue
         rng, made = np.random.default_rng(seed), []
         for problem in range(-WARM_UP, problems):
-            for method in rng.permutation(methods):
-                row = rows.solved(models, tier, FIRST_SEED + problem, str(method), seed)
-                made += [row] if problem >= 0 else []
+            for turn in rng.permutation(len(turns)):
+                label, trio = turns[turn]
+                row = rows.solved(trio, tier, FIRST_SEED + problem, label.removesuffix(THREADS), seed)
+                made += [{**row, "method": label}] if problem >= 0 else []
             print(f"\r{part}: run {seed + 1} of {runs}, problem {problem + 1} of {problems} ", end="", file=sys.stderr)
         list(rows.append(folder / f"{part}.0.jsonl", made))
     print(file=sys.stderr)
     rows.compress(part, folder)
+
+
+def searches_with_the_target(setting: str) -> bool:
+    """Whether a setting is a target-side search, with or without speculation."""
+    return setting.split(":")[0].removesuffix(SUFFIX) in TARGET_SIDE
+
+
+def with_two_threads() -> Models:
+    """The bundled models with two threads for every pass."""
+    with mock.patch.object(backend, "load_light", partial(backend.load_light, threads=2)):
+        return load()
