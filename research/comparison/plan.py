@@ -151,7 +151,7 @@ def parts(chosen: dict[str, str], rewrite_share: float, pairs: int) -> list[Part
     main = (*chosen.values(), *untuned, *CONTROLS, control)
     worse = tuple(chosen[group] for group in BESIDE_WORSE)
     return [
-        Part("main", TEST_SEED, {"hard": 300, "medium": 300}, tuple(dict.fromkeys(main))),
+        Part("main", TEST_SEED, {"hard": 300, "medium": 200}, tuple(dict.fromkeys(main))),
         Part("pairs", TEST_SEED + 1_000, {"hard": pairs}, claims),
         Part("front", TEST_SEED, {"hard": 150}, tuple(at_n(chosen[group], n) for group in FRONT for n in FRONT_N)),
         *(Part(f"worse-{models}", TEST_SEED, {"medium": 150}, worse, models) for models in WORSE),

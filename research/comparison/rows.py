@@ -96,7 +96,10 @@ def compress(part: str, folder: Path = RECORDS) -> Path:
 
 
 def append(path: Path, rows: Iterable[Row]) -> Iterator[Row]:
-    """Write rows to a file as they come, and pass them on."""
+    """Write rows to a file as they come, behind its whole lines, and pass them on."""
+    whole = path.read_bytes().rpartition(b"\n") if path.exists() else (b"", b"", b"")
+    with path.open("ab") as cut:
+        cut.truncate(len(whole[0]) + len(whole[1]))
     with path.open("a", encoding="utf-8") as out:
         for row in rows:
             out.write(json.dumps(row, separators=(",", ":")) + "\n")

@@ -110,9 +110,9 @@ def accuracy(part: str, tier: str) -> Iterator[str]:
         for method, solves in by_setting(rows.read(part)).items()
     }
     cells = {method: solves for method, solves in cells.items() if solves}
-    if not cells:
-        return
     settings = chosen()
+    if not {settings.get("specs"), settings.get("beam")} <= cells.keys():
+        return
     group_of = {setting: group for group, setting in settings.items()}
     specs, beam = cells[settings["specs"]], cells[settings["beam"]]
     yield "| setting | chosen for | right, % | minus `specs`, points | GFLOPs | FLOPs / `beam` | steps by the draft |"

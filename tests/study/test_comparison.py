@@ -93,6 +93,8 @@ def test_rows_survive_a_kill_and_are_compressed_to_the_same_bytes(tmp_path):
     with (tmp_path / "part.0.jsonl").open("a") as out:
         out.write('{"tier": "hard", "prob')
     assert rows.read("part", tmp_path) == made[:4]
+    list(rows.append(tmp_path / "part.0.jsonl", made[4:5]))
+    assert rows.read("part", tmp_path) == made[:5]
     list(rows.append(tmp_path / "part.1.jsonl", made[3:]))
     first = rows.compress("part", tmp_path).read_bytes()
     assert [path.name for path in tmp_path.iterdir()] == ["part.jsonl.gz"]
