@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from research.comparison import rows
-from research.comparison.plan import FRONT, FRONT_N, GROUPS, TIERS, WORSE, at_n
+from research.comparison.plan import BESIDE_WORSE, FRONT, FRONT_N, GROUPS, TIERS, WORSE, at_n
 from research.comparison.timing import SPECULATING, THREADS, with_speculation
 from research.comparison.tuning import Solves, by_setting, chosen, difference, mean, tried
 from specs.core.statistics import wilson
@@ -126,6 +126,21 @@ def accuracy(part: str, tier: str) -> Iterator[str]:
             f"| `{method}` | {group_of.get(method, '')} | {share(solves)} | {minus} | {flops / 1e3:.1f} "
             f"| {flops / mean(beam, 'mflops'):.2f} | {100 * drafted:.0f}% |"
         )
+
+
+def worse() -> Iterator[str]:
+    """Right answers with worse models, and the paired difference from `specs` with its interval."""
+    settings = chosen()
+    parts = {name: by_setting(rows.read(f"worse-{name}")) for name in WORSE}
+    yield "| tuned | " + " | ".join(f"`{name}`" for name in WORSE) + " |"
+    yield "| --- |" + " --- |" * len(WORSE)
+    for group in BESIDE_WORSE:
+        shown: list[str] = []
+        for cells in parts.values():
+            own, specs = cells[settings[group]], cells[settings["specs"]]
+            right = f"{100 * mean(own, 'right'):.1f}"
+            shown.append(right if group == "specs" else f"{right}, {points(*difference(own, specs))}")
+        yield f"| {group} | {' | '.join(shown)} |"
 
 
 def ordered(cells: Mapping[str, Any], settings: Mapping[str, str]) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 
 from research.comparison import rows
 from research.comparison.plan import GROUPS, TIERS
-from research.comparison.tables import accuracy, points, tables
+from research.comparison.tables import accuracy, points, tables, worse
 from research.comparison.tuning import by_setting, chosen, difference, mean
 
 ROOT = Path(__file__).parents[2]
@@ -84,3 +84,7 @@ def test_what_the_text_says_of_controls():
     specs = cells[settings["specs"]]
     for name in (coin, "specs:select_weight=0:accept_weight=0", "specs:select_weight=0", "specs:accept_weight=0"):
         assert points(*difference(cells[name], specs)) in PAGE
+
+
+def test_the_page_has_the_table_of_worse_models():
+    assert "\n".join(worse()) in PAGE
