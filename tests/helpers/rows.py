@@ -34,15 +34,27 @@ def check_same(found, wanted):
                 assert one[name] == (two[name] if two[name] is None else pytest.approx(two[name], abs=TOLERANCE)), key
 
 
-def check_same_steps(found, wanted):
-    """Compare two results: equal tokens, writers and choices, and equal scores up to rounding."""
+def check_same_steps(found, wanted, ties=0):
+    """Compare two results: equal tokens, writers and choices, and equal scores up to rounding.
+
+    A draw within rounding of the border between two tokens, about 1e-6 in fp32, can fall on either side. So up to
+    `ties` candidates that were not chosen may go on differently, with a neighbouring token at first. Returns how many.
+    """
     assert (found.text, found.finish_reason) == (wanted.text, wanted.finish_reason)
+    differ = 0
     for one, other in zip(found.steps, wanted.steps, strict=True):
         assert one.decision.chosen == other.decision.chosen
-        assert [c.token_ids for c in one.candidates] == [c.token_ids for c in other.candidates]
+        pairs = list(zip(one.candidates, other.candidates, strict=True))
+        same = [pair for pair in pairs if pair[0].token_ids == pair[1].token_ids]
+        differ += len(pairs) - len(same)
+        assert differ <= ties
+        for pair in pairs:
+            first = next((two for two in zip(*(c.token_ids for c in pair), strict=False) if two[0] != two[1]), None)
+            assert first is None or abs(first[0] - first[1]) == 1
         for field in ("log_p", "log_q", "reward"):
-            values = [[getattr(c, field) for c in record.candidates] for record in (one, other)]
+            values = [[getattr(pair[k], field) for pair in same] for k in (0, 1)]
             assert values[0] == pytest.approx(values[1], abs=TOLERANCE)
+    return differ
 
 
 def outputs_of(backend, *args):

@@ -32,13 +32,16 @@ def counted(models):
 
 @pytest.mark.parametrize("name", FEW_FAST)
 def test_it_changes_no_token_and_every_position_is_accounted_for(models, name):
+    """Up to one draw of some hundred on the border between two tokens."""
+    ties = 0
     for seed, tokens in enumerate((1, 3, 8)):
         plain = solve(models, name.removesuffix("+speculation"), seed)
         result = solve(along := counted(models), name, seed, speculate=tokens)
         assert result.error is None
         assert result.method == name
         assert result.settings["method"]["speculate"] == tokens
-        check_same_steps(result, plain)
+        ties += check_same_steps(result, plain, ties=1)
+        assert ties <= 1
         for role, use in result.usage.items():
             assert use.processed == use.minimum + use.speculated == getattr(along, role).backend.positions
 

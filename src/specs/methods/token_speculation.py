@@ -2,8 +2,9 @@
 
 This is speculative decoding (Leviathan et al., arXiv 2211.17192; Chen et al., arXiv 2302.01318) within
 a method's steps: `target+speculation`, `beam+speculation`, and `specs+speculation`, whose rewritten
-steps become faster. In fp32 it changes no token; in half precision only rounding can change one,
-since a pass over more tokens rounds differently.
+steps become faster. It changes no token, except that a draw within rounding of the border between
+two tokens can fall on its other side, since a pass over more tokens rounds differently: hardly ever
+in fp32, more often in half precision.
 
 Instead of accepting and rejecting, both models draw by inversion from the same uniform, and a proposed
 token stands if the draws agree. They agree with the probability that the uniform falls into the
