@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from specs.bundled.problems import generate
 from specs.config import Limits, SolveConfig
@@ -73,6 +75,13 @@ def paired(one: Sequence[float], other: Sequence[float]) -> dict[str, float]:
     ratio = median_ratio_interval(one, other)
     found = {**ratio._asdict(), "of_means": float(np.sum(one) / np.sum(other))}
     return {name: round(value, 3) for name, value in found.items()}
+
+
+def t_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """The mean over runs and the ends of its 95% interval (Student's t)."""
+    mean = float(np.mean(values))
+    half = float(stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values)))
+    return mean, mean - half, mean + half
 
 
 def right(results: Sequence[Result], tier: str, seed: int) -> list[float]:

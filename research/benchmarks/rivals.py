@@ -12,7 +12,6 @@ JSON last.
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import sys
 import time
@@ -22,9 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
-from research.benchmarks.bundled import LAW, LIMITS, WARM_UP, finish
+from research.benchmarks.bundled import LAW, LIMITS, WARM_UP, finish, t_interval
 from specs import load
 from specs.bundled.problems import generate
 from specs.config import SolveConfig
@@ -73,9 +71,7 @@ def solved(models: Models, config: SolveConfig, tier: str, seed: int) -> Solved:
 
 def interval(ratios: Sequence[float]) -> dict[str, float]:
     """The mean over runs with its 95% interval (Student's t)."""
-    mean = float(np.mean(ratios))
-    half = float(stats.t.ppf(0.975, len(ratios) - 1) * np.std(ratios, ddof=1) / math.sqrt(len(ratios)))
-    return {"mean": round(mean, 3), "low": round(mean - half, 3), "high": round(mean + half, 3)}
+    return {name: round(value, 3) for name, value in zip(("mean", "low", "high"), t_interval(ratios), strict=True)}
 
 
 def main() -> None:

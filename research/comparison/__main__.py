@@ -40,11 +40,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.do == "tables":
-        print(*tables(), sep="\n")
-    if args.do == "summary":
-        print(*summary(), sep="\n")
     if args.do in ("tables", "summary"):
+        print(*(tables() if args.do == "tables" else summary()), sep="\n")
         return 0
     if args.do == "time":
         front = known_parts()["front"].methods

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +10,16 @@ import numpy as np
 from research.comparison import rows
 from research.comparison.plan import FRONT, FRONT_N, at_n
 from research.comparison.tables import means
-from research.comparison.tuning import by_setting, chosen, mean
+from research.comparison.tuning import Solves, by_setting, chosen, mean
 from specs.eval.plots import COLOURS, INK, add_legend, new_canvas, save_figure, style_axes
 
 TIMED = "time-front-1"
 
 
-def points(group: str, found: Sequence[rows.Row], timed: Sequence[rows.Row]) -> list[tuple[int, float, float, float]]:
-    """n, share of right answers, seconds and core-seconds of a group's settings that were solved and timed."""
-    cells, setting = by_setting(found), chosen()[group]
+def points(
+    setting: str, cells: Mapping[str, Solves], timed: Sequence[rows.Row]
+) -> list[tuple[int, float, float, float]]:
+    """n, share of right answers, seconds and core-seconds of a setting with the n that were solved and timed."""
     made: list[tuple[int, float, float, float]] = []
     for n in FRONT_N:
         if (one := at_n(setting, n)) in cells and any(row["method"] == one for row in timed):
@@ -33,12 +34,13 @@ def draw_front(out: Path) -> None:
 
     found, timed = rows.read("front"), rows.read(TIMED)
     problems = len({row["problem"] for row in found})
+    cells, settings = by_setting(found), chosen()
+    lines = [(group, np.array(points(settings[group], cells, timed))) for group in FRONT]
     with matplotlib.rc_context({"font.size": 9}):
         canvas = new_canvas(3.6, 9.6)
         both = canvas.subplots(1, 2, sharey=True)
         for axes, column, label in zip(both, (2, 3), ("latency on one core, s", "core-seconds"), strict=True):
-            for group, colour in zip(FRONT, COLOURS, strict=True):
-                made = np.array(points(group, found, timed))
+            for (group, made), colour in zip(lines, COLOURS, strict=True):
                 if len(made):
                     width = 2.2 if group == "specs" else 1.1
                     axes.plot(made[:, column], 100 * made[:, 1], marker="o", ms=3, lw=width, color=colour, label=group)

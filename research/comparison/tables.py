@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
+from research.benchmarks.bundled import t_interval
 from research.comparison import rows
 from research.comparison.plan import BESIDE_WORSE, FRONT, FRONT_N, GROUPS, TIERS, WORSE, at_n
 from research.comparison.timing import SPECULATING, THREADS, with_speculation
@@ -105,11 +104,7 @@ def tuning() -> Iterator[str]:
 
 def accuracy(part: str, tier: str) -> Iterator[str]:
     """One row for each setting: right answers, the paired difference from the chosen `specs`, FLOPs, who wrote."""
-    cells = {
-        method: {place: row for place, row in solves.items() if place[0] == tier}
-        for method, solves in by_setting(rows.read(part)).items()
-    }
-    cells = {method: solves for method, solves in cells.items() if solves}
+    cells = by_setting([row for row in rows.read(part) if row["tier"] == tier])
     settings = chosen()
     if not {settings.get("specs"), settings.get("beam")} <= cells.keys():
         return
@@ -163,12 +158,12 @@ def latency(found: Sequence[rows.Row]) -> Iterator[str]:
     """Ratios of `specs` to every setting, and what a solve takes."""
     if not found:
         return
-    ours = chosen()["specs"]
+    ours = means(found, chosen()["specs"])
     yield "| setting | latency, ms | core-seconds | `specs` / setting, latency | `specs` / setting, core-seconds |"
     yield "| --- | --- | --- | --- | --- |"
     for method in dict.fromkeys(row["method"] for row in found):
         own = means(found, method)
-        ratios = [interval(means(found, ours)[what] / own[what]) for what in ("latency_s", "core_s")]
+        ratios = [t_interval(ours[what] / own[what]) for what in ("latency_s", "core_s")]
         shown = " | ".join(f"{mid:.2f} [{low:.2f}, {high:.2f}]" for mid, low, high in ratios)
         yield f"| `{method}` | {1e3 * own['latency_s'].mean():.0f} | {own['core_s'].mean():.2f} | {shown} |"
 
@@ -244,7 +239,7 @@ def best_of(found: Sequence[rows.Row], rival: str) -> str:
 
 def ratio(found: Sequence[rows.Row], ours: str, theirs: str) -> tuple[float, float, float]:
     """Ratio of mean latencies over runs, with its 95% interval."""
-    return interval(means(found, ours)["latency_s"] / means(found, theirs)["latency_s"])
+    return t_interval(means(found, ours)["latency_s"] / means(found, theirs)["latency_s"])
 
 
 def means(found: Sequence[rows.Row], method: str) -> dict[str, Any]:
@@ -252,10 +247,3 @@ def means(found: Sequence[rows.Row], method: str) -> dict[str, Any]:
     runs = sorted({row["seed"] for row in found})
     own = [[row for row in found if row["method"] == method and row["seed"] == run] for run in runs]
     return {what: np.array([np.mean([row[what] for row in run]) for run in own]) for what in ("latency_s", "core_s")}
-
-
-def interval(ratios: Any) -> tuple[float, float, float]:
-    """Mean of the runs' ratios and its 95% interval (Student's t)."""
-    mid = float(np.mean(ratios))
-    half = float(stats.t.ppf(0.975, len(ratios) - 1) * np.std(ratios, ddof=1) / math.sqrt(len(ratios)))
-    return mid, mid - half, mid + half

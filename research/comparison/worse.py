@@ -5,85 +5,33 @@ from __future__ import annotations
 import math
 import re
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from research.study.plan import Weaker
-from research.study.weaker import models_for
+from research.study.weaker import ChangedReward, models_for, shifted
 from specs import load
-from specs.core.ledger import Query
-from specs.engines.protocol import (
-    CandidateGroup,
-    CheckStop,
-    Models,
-    RewardModel,
-    RewardOverlap,
-    RewardSession,
-    TokenCounts,
-)
+from specs.engines.protocol import Models, RewardModel
 
-_EDGE = 1e-6
-"""Smallest distance of rewards from 0 and 1, where the logit is infinite."""
 _NUMBER = re.compile(r"\d+")
 
 
-@dataclass(frozen=True, slots=True)
-class LargeNumbers:
+def likes_large_numbers(inner: RewardModel, nats: float) -> ChangedReward:
     """A reward model that is wrong in a systematic way: it likes steps that end with a large number.
 
     The logit of a reward grows by `nats`, >= 0, for each factor of ten in the last whole number of the step.
     """
-
-    inner: RewardModel
-    nats: float
-
-    @property
-    def name(self) -> str:
-        return f"{self.inner.name} likes-large-numbers={self.nats:g}"
-
-    @property
-    def parameters(self) -> int:
-        return self.inner.parameters
-
-    def prompt(self, question: str) -> tuple[int, ...]:
-        return self.inner.prompt(question)
-
-    def open(self, prompt_ids: tuple[int, ...], check_stop: CheckStop) -> LargeNumbersSession:
-        return LargeNumbersSession(self.inner.open(prompt_ids, check_stop), self.nats)
-
-
-@dataclass(frozen=True, slots=True)
-class LargeNumbersSession:
-    """`LargeNumbers` in one solve."""
-
-    inner: RewardSession
-    nats: float
-
-    @property
-    def counts(self) -> TokenCounts:
-        return self.inner.counts
-
-    @property
-    def overlap(self) -> RewardOverlap | None:
-        return self.inner.overlap
-
-    def score(self, groups: Sequence[CandidateGroup], delimiter: str | None) -> list[float]:
-        texts = [candidate.text for _, candidates in groups for candidate in candidates]
-        exact = self.inner.score(groups, delimiter)
-        return [biased(reward, self.nats, text) for reward, text in zip(exact, texts, strict=True)]
-
-    def query(self, groups: Sequence[CandidateGroup], delimiter: str | None) -> Query:
-        return self.inner.query(groups, delimiter)
+    return ChangedReward(
+        inner,
+        f"{inner.name} likes-large-numbers={nats:g}",
+        lambda reward, trace, step: biased(reward, nats, step.text),
+    )
 
 
 def biased(reward: float, nats: float, text: str) -> float:
-    """The reward of a step with this text, as `LargeNumbers` gives it."""
+    """The reward of a step with this text, as `likes_large_numbers` gives it."""
     numbers = _NUMBER.findall(text)
-    if not numbers:
-        return reward
-    inside = min(max(reward, _EDGE), 1 - _EDGE)
-    return 1 / (1 + math.exp(-(math.log(inside / (1 - inside)) + nats * math.log10(1 + int(numbers[-1])))))
+    return shifted(reward, nats * math.log10(1 + int(numbers[-1]))) if numbers else reward
 
 
 def models_called(name: str) -> Models:
@@ -95,6 +43,6 @@ def models_called(name: str) -> Models:
     if kind == "large-numbers":
         models = load()
         assert models.prm is not None
-        return replace(models, prm=LargeNumbers(models.prm, float(amount)))
+        return replace(models, prm=likes_large_numbers(models.prm, float(amount)))
     assert role in ("draft", "prm")
     return models_for(Weaker(role, float(amount)), Path(tempfile.mkdtemp()))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import NormalDist
@@ -29,25 +29,21 @@ from specs.engines.protocol import (
     RewardSession,
     TokenCounts,
 )
+from specs.types import Candidate, Trace
 
 SEED = Key.from_seed(0)
+Change = Callable[[float, Trace, Candidate], float]
 _EDGE = 1e-6
 """Smallest distance of rewards from 0 and 1, where the logit is infinite."""
 
 
 @dataclass(frozen=True, slots=True)
-class NoisyReward:
-    """A reward model whose logits carry Gaussian noise with a standard deviation of `nats`, >= 0.
-
-    The noise is a function of question, trace and step: asking twice does not average it away.
-    """
+class ChangedReward:
+    """A reward model whose every reward is changed by a function of the reward, the trace and the step."""
 
     inner: RewardModel
-    nats: float
-
-    @property
-    def name(self) -> str:
-        return f"{self.inner.name} noise={self.nats:g}"
+    name: str
+    change: Change
 
     @property
     def parameters(self) -> int:
@@ -56,16 +52,16 @@ class NoisyReward:
     def prompt(self, question: str) -> tuple[int, ...]:
         return self.inner.prompt(question)
 
-    def open(self, prompt_ids: tuple[int, ...], check_stop: CheckStop) -> NoisySession:
-        return NoisySession(self.inner.open(prompt_ids, check_stop), self.nats)
+    def open(self, prompt_ids: tuple[int, ...], check_stop: CheckStop) -> ChangedSession:
+        return ChangedSession(self.inner.open(prompt_ids, check_stop), self.change)
 
 
 @dataclass(frozen=True, slots=True)
-class NoisySession:
-    """A `NoisyReward` in one solve."""
+class ChangedSession:
+    """A `ChangedReward` in one solve."""
 
     inner: RewardSession
-    nats: float
+    change: Change
 
     @property
     def counts(self) -> TokenCounts:
@@ -78,23 +74,32 @@ class NoisySession:
     def score(self, groups: Sequence[CandidateGroup], delimiter: str | None) -> list[float]:
         exact = self.inner.score(groups, delimiter)
         steps = [(trace, candidate) for trace, candidates in groups for candidate in candidates]
-        return [
-            # A blank step gets the reward of the trace, which is noisy already.
-            _shaken(reward, self.nats, trace.question + "\0" + trace.text + candidate.text)
-            if candidate.text.strip()
-            else reward
-            for reward, (trace, candidate) in zip(exact, steps, strict=True)
-        ]
+        return [self.change(reward, *step) for reward, step in zip(exact, steps, strict=True)]
 
     def query(self, groups: Sequence[CandidateGroup], delimiter: str | None) -> Query:
         return self.inner.query(groups, delimiter)
 
 
-def _shaken(reward: float, nats: float, text: str) -> float:
+def noisy_reward(inner: RewardModel, nats: float) -> ChangedReward:
+    """A reward model whose logits carry Gaussian noise with a standard deviation of `nats`, >= 0.
+
+    The noise is a function of question, trace and step: asking twice does not average it away.
+    """
+
+    def change(reward: float, trace: Trace, step: Candidate) -> float:
+        if not step.text.strip():
+            return reward  # a blank step gets the reward of the trace, which is noisy already
+        text = trace.question + "\0" + trace.text + step.text
+        uniform = SEED.fold("noise", list(text.encode())).uniform()
+        return shifted(reward, nats * NormalDist().inv_cdf(min(max(uniform, _EDGE), 1 - _EDGE)))
+
+    return ChangedReward(inner, f"{inner.name} noise={nats:g}", change)
+
+
+def shifted(reward: float, nats: float) -> float:
+    """A reward whose logit is moved by `nats`."""
     inside = min(max(reward, _EDGE), 1 - _EDGE)
-    uniform = SEED.fold("noise", list(text.encode())).uniform()
-    noise = nats * NormalDist().inv_cdf(min(max(uniform, _EDGE), 1 - _EDGE))
-    return 1 / (1 + math.exp(-(math.log(inside / (1 - inside)) + noise)))
+    return 1 / (1 + math.exp(-(math.log(inside / (1 - inside)) + nats)))
 
 
 def noisy_draft(noise: float, folder: Path) -> Path:
@@ -126,7 +131,7 @@ def models_for(weaker: Weaker | None, folder: Path) -> Models:
     if weaker is None or weaker.role == "prm":
         models = api.load()
         assert models.prm is not None
-        return replace(models, prm=NoisyReward(models.prm, weaker.noise)) if weaker else models
+        return replace(models, prm=noisy_reward(models.prm, weaker.noise)) if weaker else models
     folder.mkdir(parents=True, exist_ok=True)
     made = noisy_draft(weaker.noise, folder / weaker.name)
     return api.load(draft=str(made), engine="light")

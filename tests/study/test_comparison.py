@@ -9,6 +9,7 @@ import math
 import numpy as np
 import pytest
 
+from research.benchmarks.bundled import t_interval
 from research.comparison import rows
 from research.comparison.figures import draw_front
 from research.comparison.plan import (
@@ -24,7 +25,7 @@ from research.comparison.plan import (
     parts,
 )
 from research.comparison.running import make, missing
-from research.comparison.tables import interval, points, summary, tables
+from research.comparison.tables import points, summary, tables
 from research.comparison.timing import FIRST_SEED, THREADS, searches_with_the_target, with_two_threads
 from research.comparison.timing import settings as timing_settings
 from research.comparison.tuning import choose, chosen, difference, pairs_needed
@@ -173,7 +174,7 @@ def test_a_reward_model_that_likes_large_numbers():
 
 
 def test_intervals():
-    mid, low, high = interval(np.array([0.7, 0.8, 0.9]))
+    mid, low, high = t_interval(np.array([0.7, 0.8, 0.9]))
     assert (mid, high - mid) == pytest.approx((0.8, 4.302653 * 0.1 / math.sqrt(3)))
     assert mid - low == pytest.approx(high - mid)
     assert points(0.1, 0.02) == "+10.0 [+6.1, +13.9]"

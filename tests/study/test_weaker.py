@@ -9,7 +9,7 @@ import pytest
 
 from helpers import toy
 from research.study.plan import Weaker
-from research.study.weaker import NoisyReward, models_for, names_for, noisy_draft
+from research.study.weaker import models_for, names_for, noisy_draft, noisy_reward
 from specs.config import SolveConfig
 from specs.decoding.stream import stream
 from specs.engines.folders import BUNDLED
@@ -21,7 +21,7 @@ from specs.types import Candidate, End, Trace
 def _session(nats, rate=toy.reward):
     models = toy.models(rate=rate)
     assert models.prm is not None
-    noisy = NoisyReward(models.prm, nats)
+    noisy = noisy_reward(models.prm, nats)
     return noisy.open(noisy.prompt("q"), never_stop)
 
 
@@ -67,7 +67,7 @@ def test_without_noise_and_for_blank_steps_the_reward_is_unchanged():
 def test_solves_with_a_noisy_prm_are_reproducible():
     models = toy.models()
     assert models.prm is not None
-    noisy = type(models)(models.draft, models.target, NoisyReward(models.prm, 4.0))
+    noisy = type(models)(models.draft, models.target, noisy_reward(models.prm, 4.0))
 
     def steps(trio):
         return [
