@@ -1,1 +1,1 @@
-"""The paper's study on the bundled trio: its plan, its runs, and the analysis of their results."""
+"""Every method against `specs` on the bundled models: tuned on some problems, compared on others (docs/study)."""

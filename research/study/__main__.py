@@ -1,7 +1,12 @@
-"""The paper's study on the bundled trio: `python -m research.study --out DIR`. The same command continues after a stop.
+"""Compares all methods on the bundled models (docs/study).
 
-Writes a folder of `specs eval` for every run (`specs report` reads them), study.json with all numbers,
-study.md with the tables, and figures. Prints first about how long it will take: hours, if --scale is 1.
+    python -m research.study solve tuning|main|pairs|front|worse-... [--jobs 2]    right answers and FLOPs
+    taskset -c 0 python -m research.study time hard|medium|front       latency, alone on the machine
+    python -m research.study tables                                    the tables of the documentation
+    python -m research.study summary                                   the table of the README
+    python -m research.study draw --out DIR                            its figures
+
+The same command continues after a stop. Rows are in research/records/study.
 """
 
 from __future__ import annotations
@@ -11,56 +16,44 @@ import sys
 from pathlib import Path
 
 from research.command import main
-from research.study.figures import draw
-from research.study.markdown import tables
-from research.study.plan import TITLES
-from research.study.study import Study
-from specs.cli.parsing import above_zero, count
-from specs.cli.progress import Shown, duration
-from specs.eval.plots import require_matplotlib
-from specs.traces.schema import write_json, write_text
+from research.study import rows
+from research.study.figures import draw_front
+from research.study.running import make
+from research.study.tables import summary, tables
+from research.study.timing import WHAT, measure, settings
+from research.study.tuning import chosen, known_parts
+from specs.cli.parsing import count
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for runs, tables and figures")
-    parser.add_argument(
-        "--parts", type=_parts, default=",".join(TITLES), metavar="A,B,...",
-        help="parts to run, from a to h (docs/study); settings are always tuned first (default: all)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--scale", type=above_zero, default=1.0, help="factor for all numbers of problems (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--jobs", type=count, default=1,
-        help="runs at the same time; runs that measure latency are always alone, at the end (default: %(default)s)",
-    )  # fmt: skip
-
-
-def _parts(text: str) -> str:
-    """Letters of parts from a comma-separated list."""
-    parts = [part.strip() for part in text.split(",")]
-    if unknown := [part for part in parts if part not in TITLES]:
-        raise argparse.ArgumentTypeError(f"no part {unknown[0]!r}; choose from {', '.join(TITLES)}")
-    return "".join(sorted(set(parts)))
+    commands = parser.add_subparsers(dest="do", required=True)
+    solve = commands.add_parser("solve", help="make the missing solves of a part")
+    solve.add_argument("part", choices=list(known_parts()))
+    solve.add_argument("--jobs", type=count, default=1, help="processes (default: %(default)s)")
+    solve.add_argument("--out", type=Path, default=rows.RECORDS, help="folder of the rows")
+    timed = commands.add_parser("time", help="measure latency and core-seconds")
+    timed.add_argument("what", choices=list(WHAT))
+    commands.add_parser("tables", help="print the tables of the documentation")
+    commands.add_parser("summary", help="print the table of the README")
+    drawn = commands.add_parser("draw", help="draw the figures of the documentation")
+    drawn.add_argument("--out", type=Path, required=True, metavar="DIR", help="an existing folder")
 
 
 def run(args: argparse.Namespace) -> int:
-    require_matplotlib()
-    study = Study(args.out, args.parts, args.scale, args.jobs)
-    if study.make(args.command, Shown(), _say):
-        print("specs: interrupted; the same command continues from there", file=sys.stderr)
+    if args.do in ("tables", "summary"):
+        print(*(tables() if args.do == "tables" else summary()), sep="\n")
+        return 0
+    if args.do == "time":
+        front = known_parts()["front"].methods
+        measure(args.what, front if args.what == "front" else settings(chosen()))
+        return 0
+    if args.do == "draw":
+        draw_front(args.out)
+        return 0
+    if make(known_parts()[args.part], args.out, args.jobs):
+        print("interrupted; the same command continues from there", file=sys.stderr)
         return 1
-    found = study.findings()
-    write_json(args.out / "study.json", found)
-    write_text(args.out / "study.md", tables(found))
-    drawn = draw(found, args.out)
-    print(f"numbers  {args.out / 'study.json'}\ntables   {args.out / 'study.md'}")
-    print("figures  " + " ".join(str(args.out / f"{name}.svg") for name in drawn))
     return 0
-
-
-def _say(cpu: float, wall: float) -> None:
-    print(f"about {duration(wall)} to go ({duration(cpu)} of computing)", file=sys.stderr)
 
 
 if __name__ == "__main__":

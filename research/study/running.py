@@ -1,133 +1,74 @@
-"""Makes the runs of a study, each in its own folder, one after the other or several at a time.
-
-A run that was killed continues from its folder, and no finished solve is repeated. Runs that measure
-latency are made one by one, whatever the number of jobs.
-"""
+"""Makes the missing solves of a part, in as many processes as wanted; what is there already is not solved again."""
 
 from __future__ import annotations
 
-import os
 import signal
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from functools import lru_cache
-from multiprocessing import get_context, parent_process
+import sys
+import time
+from collections.abc import Sequence
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
-from research.study.cost import Board
-from research.study.plan import LIMITS, Run, Weaker
-from research.study.weaker import models_for, names_for
-from specs.engines.protocol import Models
-from specs.eval.datasets import load_problems
-from specs.eval.environment import environment
-from specs.eval.runner import OnProgress, Plan, RunProgress, solve_all
-from specs.eval.store import RUN, RunFolder, read_run
+from research.study import rows
+from research.study.plan import Part
+from research.study.worse import models_called
+from specs.cli.progress import duration
 
-Show = Callable[[RunProgress], None]
+Turn = tuple[str, int, str]
 
 
-def plan_of(run: Run) -> Plan:
-    return Plan(load_problems(f"bundled:{run.tier}", run.first, run.problems), run.points, run.law, LIMITS)
+def missing(part: Part, folder: Path) -> list[Turn]:
+    """The turns of a part that no row answers yet; solves that failed are tried again."""
+    there = {rows.key(row)[:3] for row in rows.read(part.name, folder) if "error" not in row}
+    return [turn for turn in part.turns() if turn not in there]
 
 
-def missing(run: Run, out: Path) -> int:
-    """Number of solves of a run that are not in its folder yet."""
-    keys = [turn.key for turn in plan_of(run).solves()]
-    path = out / run.path
-    rows = read_run(path).rows if (path / RUN).exists() else {}
-    return sum(key not in rows or rows[key].correct is None for key in keys)
-
-
-def make(run: Run, out: Path, jobs: int, command: str, tell: OnProgress) -> bool:
-    """Make the missing solves of a run; returns whether it was stopped early."""
-    plan = plan_of(run)
-    configuration: dict[str, Any] = {
-        **plan.configuration(f"bundled:{run.tier}", names_for(run.weaker)),
-        "problem_seed": run.first,
-        # Seconds measured on a shared machine must not be mixed with those measured alone.
-        "measures": "latency" if run.alone else "accuracy",
-    }
-    with RunFolder(out / run.path, configuration, plan.settings) as folder:
-        models = _models(run.weaker, out / "models")
-        start = {"limit": run.problems, "seeds": plan.seeds, "command": command, "jobs": 1 if run.alone else jobs}
-        folder.begin({**start, "options": {}, "environment": environment()})
-        interrupted = solve_all(plan, models, folder, tell)
-        folder.end(interrupted)
+def make(part: Part, folder: Path, jobs: int) -> bool:
+    """Make what is missing and compress the rows; returns whether Ctrl-C ended it early."""
+    folder.mkdir(parents=True, exist_ok=True)
+    left = missing(part, folder)
+    world = get_context("spawn")
+    done, stop = world.Value("l", 0), world.Event()
+    # Neighbouring turns are of one problem; a process takes whole problems, so that caches of questions help.
+    problems = sorted({turn[:2] for turn in left}, key=[turn[:2] for turn in left].index) if left else []
+    share = [[turn for turn in left if problems.index(turn[:2]) % jobs == job] for job in range(jobs)]
+    workers = [
+        world.Process(
+            target=_work, args=(part.models, share[job], folder / f"{part.name}.{job}.jsonl", done, stop), daemon=True
+        )
+        for job in range(jobs)
+    ]
+    begun = time.monotonic()
+    interrupted = False
+    for worker in workers:
+        worker.start()
+    try:
+        while any(worker.is_alive() for worker in workers):
+            time.sleep(1.0)
+            _show(part.name, done.value, len(left), time.monotonic() - begun)
+    except KeyboardInterrupt:
+        interrupted = True
+        stop.set()
+        for worker in workers:
+            worker.join()
+    print(file=sys.stderr)
+    if not interrupted and any(worker.exitcode for worker in workers):
+        raise SystemExit("a process failed; see above. The same command goes on from there")
+    rows.compress(part.name, folder)
     return interrupted
 
 
-@lru_cache(maxsize=2)
-def _models(weaker: Weaker | None, folder: Path) -> Models:
-    return models_for(weaker, folder)
-
-
-def make_all(runs: Sequence[Run], out: Path, jobs: int, command: str, board: Board, show: Show) -> bool:
-    """Make the missing solves of all runs, those with `alone` last; returns whether Ctrl-C ended it early."""
-    ahead = [run for run in runs if board.left[run.path]]
-    shared = [run for run in ahead if not run.alone]
-    if jobs > 1 and len(shared) > 1:
-        if _side_by_side(shared, out, jobs, command, board, show):
-            return True
-        ahead = [run for run in ahead if run.alone]
-    for run in sorted(ahead, key=lambda run: run.alone):
-
-        def tell(standing: RunProgress, run: Run = run) -> None:
-            board.left[run.path] = standing.total - standing.done
-            show(board.standing([run]))
-
-        if make(run, out, jobs, command, tell):
-            return True
-    return False
-
-
-def _side_by_side(runs: list[Run], out: Path, jobs: int, command: str, board: Board, show: Show) -> bool:
-    """Make each run in a process of its own, the longest first; returns whether Ctrl-C ended them early."""
-    at_first = dict(board.left)
-    runs = sorted(runs, key=lambda run: -board.seconds(run))
-    world = get_context("spawn")
-    stop, left = world.Event(), world.Array("l", [board.left[run.path] for run in runs])
-    with ProcessPoolExecutor(jobs, world, _begin, (stop, left)) as pool:
-        ahead = {pool.submit(_job, k, run, out, jobs, command) for k, run in enumerate(runs)}
-        try:
-            while ahead:
-                ended, ahead = wait(ahead, 0.5, FIRST_COMPLETED)
-                for one in ended:
-                    one.result()
-                board.left |= {run.path: count for run, count in zip(runs, left[:], strict=True)}
-                show(board.standing([run for run in runs if 0 < board.left[run.path] < at_first[run.path]]))
-        except BaseException as failure:
-            stop.set()
-            pool.shutdown(cancel_futures=True)
-            if not isinstance(failure, KeyboardInterrupt):
-                raise
-            return True
-    return False
-
-
-_shared: dict[str, Any] = {}
-
-
-def _begin(stop: Any, left: Any) -> None:
-    """Prepare a worker process.
-
-    It ignores Ctrl-C, which the parent handles and passes on by `stop`, and ends at once when the parent dies.
-    """
+def _work(name: str, turns: Sequence[Turn], path: Path, done, stop) -> None:  # type: ignore[no-untyped-def]
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _shared.update(stop=stop, left=left)
-    threading.Thread(target=_end_with, args=(parent_process(),), daemon=True).start()
+    models = models_called(name)
+    made = (rows.solved(models, *turn) for turn in turns)
+    for _ in rows.append(path, made):
+        with done.get_lock():
+            done.value += 1
+        if stop.is_set():
+            break
 
 
-def _end_with(parent: Any) -> None:
-    parent.join()
-    os._exit(1)
-
-
-def _job(idx: int, run: Run, out: Path, jobs: int, command: str) -> None:
-    def tell(standing: RunProgress) -> None:
-        _shared["left"][idx] = standing.total - standing.done
-        if _shared["stop"].is_set():
-            raise KeyboardInterrupt
-
-    make(run, out, jobs, command, tell)
+def _show(name: str, done: int, total: int, seconds: float) -> None:
+    left = duration(seconds / done * (total - done)) if done else "?"
+    print(f"\r{name}: {done} of {total} solves, about {left} to go ", end="", file=sys.stderr, flush=True)

@@ -80,21 +80,6 @@ def test_the_page_quotes_the_records():
     assert f"{a:.1f} ms and {b:.2f} ms a position" in page
 
 
-def test_the_readme_and_the_results_quote_the_records():
-    flops = [LAZY["solves"][tier]["flops_to_beam"] for tier in ("medium", "hard")]
-    shares = " and ".join(f"{one['drawn'] / one['all']:.2f}" for one in flops)
-    ratios = {
-        cores: " and ".join(
-            shown(RIVALS[tier, cores]["methods"]["specs"]["latency_s_to_rival"]) for tier in ("medium", "hard")
-        )
-        for cores in (1, 2)
-    }
-    for page in (ROOT / "README.md", ROOT / "docs/results.md"):
-        text = page.read_text()
-        assert f"the same decisions at {shares} of the FLOPs" in text
-        assert f"takes {ratios[1]} of the latency of `beam+speculation` on one core, and {ratios[2]} on two" in text
-
-
 def test_no_decision_was_another_one():
     assert sum(one["mismatches"] for one in LAZY["solves"].values()) == 0
     assert sum(found["mismatches"] for of_way in LAZY["constructed"].values() for found in of_way.values()) == 0

@@ -1,67 +1,138 @@
-"""The page of the study quotes docs/study/study.json, which is of a complete run."""
+"""docs/study and the README's table are made from the committed rows.
+
+python -m research.study tables > docs/study/tables.md       makes the tables again
+python -m research.study summary                             the README's table
+"""
 
 import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from research.study.markdown import tables
-from research.study.plan import TITLES
+from research.study import rows
+from research.study.plan import GROUPS, TIERS
+from research.study.tables import accuracy, bars, cost, front, means, points, summary, tables, worse
+from research.study.timing import with_speculation
+from research.study.tuning import by_setting, chosen, difference, mean
 
-STUDY = Path(__file__).parents[2] / "docs/study"
-FOUND = json.loads((STUDY / "study.json").read_text())
-TABLES = (STUDY / "tables.md").read_text()
-PAGE = (STUDY / "README.md").read_text()
-AFTER = {
-    "specs beta=16.0": "`specs`, as tuned",
-    "specs beta=16.0 tau=0.5 switch-on=tilted": "`specs`, tilted rule",
-    "gsi threshold=0.7": "`gsi`, as tuned",
-    "beam": "`beam`",
-}
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/study/README.md").read_text()
+README = (ROOT / "README.md").read_text()
+TABLES = (ROOT / "docs/study/tables.md").read_text()
+PUBLISHED = {tier: json.loads((ROOT / f"research/records/published-{tier}.json").read_text()) for tier in TIERS}
 
 
-def after():
-    """Table rows about later changes, from the summaries in research/records."""
-    for tier, limit in (("medium", 400), ("hard", 300)):
-        found = json.loads((STUDY.parents[1] / f"research/records/tilted-{tier}.json").read_text())
-        assert (found["problem_seed"], found["limit"], found["interrupted"]) == (1_030_000, limit, False)
-        for name, title in AFTER.items():
-            one = found["methods"][name]
-            assert (one["solves"], one["failed"]) == (limit, 0)
-            low, high = one["accuracy_interval"]
-            minus = one["accuracy_minus_beam"]
-            points = "" if name == "beam" else "{:+.1f} [{:+.1f}, {:+.1f}]".format(
-                *(100 * minus[end] for end in ("mean", "low", "high"))
-            )  # fmt: skip
-            row = f"| {tier} | {title} | {100 * one['accuracy']:.1f} [{100 * low:.1f}, {100 * high:.1f}] | {points} "
-            yield row + f"| {one['draft_share']:.0%} | {one['flops'] * 1e-9:.1f} |"
+def test_the_tables_are_made_from_the_rows():
+    assert "\n".join(tables()) + "\n" == TABLES
 
 
-def test_the_record_is_of_a_complete_run():
-    assert (FOUND["scale"], FOUND["solves_missing"]) == (1, 0)
-    assert list(FOUND["parts"]) == list(TITLES)
-    rows = [row for part in FOUND["parts"].values() for tier in part.get("tiers", {}).values() for row in tier]
-    rows += [row for variant in FOUND["parts"]["g"]["models"].values() for row in variant]
-    assert {row["failed"] for row in rows} == {0}
+@pytest.mark.parametrize("tier", TIERS)
+def test_the_page_has_the_table_of_right_answers(tier):
+    lines = list(accuracy("main", tier))
+    assert len(lines) > len(GROUPS)
+    assert "\n".join(lines) in PAGE
 
 
-def test_the_tables_are_those_of_the_record():
-    assert tables(FOUND).rstrip() == TABLES.rstrip()
+@pytest.mark.parametrize("tier", TIERS)
+def test_the_page_says_on_how_many_problems(tier):
+    problems = {row["problem"] for row in rows.read("main") if row["tier"] == tier}
+    cells = by_setting([row for row in rows.read("main") if row["tier"] == tier])
+    assert {len(solves) for solves in cells.values()} == {len(problems)}
+    assert f"{len(problems)} of `{tier}`" in PAGE
 
 
-def test_the_page_quotes_the_tables():
-    """Every row of results, and every difference or ratio with an interval in the text, occurs in a table."""
-    quoted = re.findall(r"^\| (?:`|\d+ tokens|a line|as fast).*$", PAGE, re.MULTILINE)
-    assert len(quoted) > 20
-    assert [row for row in quoted if row not in TABLES] == []
-    later = "\n".join(after()).replace("|  |", "| |")
-    assert later in PAGE
-    numbers = re.findall(r"[-+]?\d+\.\d+ \[[-+]?\d+\.\d+, [-+]?\d+\.\d+\]", PAGE)
-    assert [number for number in numbers if number not in TABLES + later] == []
+def test_the_readme_has_the_summary():
+    assert "\n".join(summary()) in README
 
 
-@pytest.mark.parametrize("part", TITLES)
-def test_every_part_of_the_study_has_its_figure(part):
-    assert (STUDY / f"{part}.svg").is_file()
-    assert f"({part}.svg)" in PAGE
+@pytest.mark.parametrize("tier", TIERS)
+def test_the_page_has_the_bars(tier):
+    assert "\n".join(bars(tier)) in PAGE
+
+
+def test_the_page_has_the_front_and_the_cost_of_a_draft_token():
+    assert "\n".join(front()) in PAGE
+    assert "\n".join(cost()) in PAGE
+    assert "(front.svg)" in PAGE
+    assert "docs/study/front.png" in README
+
+
+def test_every_difference_in_the_text_is_in_a_table():
+    """Numbers such as "-14.6 [-22.0, -7.1]" in the text are those of a table."""
+    both = PAGE + README.partition("## Results")[2].partition("\n## ")[0]
+    text = "\n".join(line for line in both.splitlines() if not line.startswith("|"))
+    quoted = re.findall(r"[+-]?\d+\.\d+ \[[^\]]+\]", text)
+    shown = [line for line in PAGE.splitlines() if line.startswith("|")]
+    assert len(quoted) > 5
+    assert [one for one in quoted if one not in TABLES and not any(one in line for line in shown)] == []
+
+
+def test_the_text_counts_flops_as_the_rows_do():
+    settings, cells = chosen(), by_setting([row for row in rows.read("main") if row["tier"] == "hard"])
+    ours = mean(cells[settings["specs"]], "mflops")
+    for group, words in (
+        ("one-first", "{:.2f} of the FLOPs of `specs`"),
+        ("beam", "takes {:.2f} of the FLOPs of `specs`"),
+        ("gsi", "at {:.2f} times the FLOPs"),
+        ("best-of-n", "at {:.1f} times the FLOPs of `specs`"),
+    ):
+        assert words.format(mean(cells[settings[group]], "mflops") / ours) in PAGE
+
+
+def test_the_text_says_what_each_phase_takes():
+    shown = dict.fromkeys(("specs", "beam"))
+    found = rows.read("time-medium-1")
+    for group in shown:
+        setting = chosen()[group] if group == "specs" else with_speculation(chosen()[group])
+        own = [row for row in found if row["method"] == setting]
+        shown[group] = {phase: 1e3 * np.mean([row["busy_s"][phase] for row in own]) for phase in own[0]["busy_s"]}
+        shown[group]["latency"] = 1e3 * np.mean([row["latency_s"] for row in own])
+    assert (
+        "On one core, of the {latency:.0f} ms of a `medium` solve the draft writes for {draft:.0f}, the target reads "
+        "for {target_score:.0f} and writes for {target_generate:.0f}, the PRM takes {prm:.0f} and the rest "
+        "{orchestration:.0f}.".format(**shown["specs"])
+    ) in PAGE
+    assert (
+        "takes {latency:.0f}: for {target_generate:.0f} of them the target writes, with the draft's proposals, and the "
+        "PRM takes {prm:.0f}.".format(**shown["beam"])
+    ) in PAGE
+
+
+def test_the_text_says_what_a_second_core_brings():
+    ours = chosen()["specs"]
+    for tier, words in (("hard", "On two cores `specs` takes {:.2f} of its latency on one"), ("medium", "({:.2f} on")):
+        one, two = (means(rows.read(f"time-{tier}-{cores}"), ours)["latency_s"].mean() for cores in (1, 2))
+        assert words.format(two / one) in PAGE
+
+
+def spread(ratio):
+    return f"{ratio['median']:.2f} [{ratio['low']:.2f}, {ratio['high']:.2f}]"
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_the_page_quotes_the_run_beside_the_published_code(tier):
+    for way in PUBLISHED[tier]["methods"]:
+        mine, theirs = (
+            "1" if way["method"] == name else spread(way[key])
+            for name, key in (("beam", "latency_to_beam"), ("their-beam", "latency_to_their_beam"))
+        )
+        line = (
+            f"| `{tier}` | `{way['method']}` | {way['right']} of {way['problems']} | {1e3 * way['mean_latency_s']:.0f} "
+            f"| {theirs} | {mine} | {way['requests_a_problem']:.0f} |"
+        )
+        assert line in PAGE
+        assert way["failed"] == 0
+
+
+def test_what_the_text_says_of_controls():
+    settings, cells = chosen(), by_setting([row for row in rows.read("main") if row["tier"] == "hard"])
+    (coin,) = (name for name in cells if name.startswith("random-rewrite"))
+    specs = cells[settings["specs"]]
+    for name in (coin, "specs:select_weight=0:accept_weight=0", "specs:select_weight=0", "specs:accept_weight=0"):
+        assert points(*difference(cells[name], specs)) in PAGE
+
+
+def test_the_page_has_the_table_of_worse_models():
+    assert "\n".join(worse()) in PAGE

@@ -7,7 +7,7 @@ from importlib import import_module
 
 from research.command import main
 
-QUICK, SUITE, STUDY, THEORY = (f"research.{name}" for name in ("benchmarks.quick", "cost_suite", "study", "theory"))
+QUICK, SUITE, THEORY = (f"research.{name}" for name in ("benchmarks.quick", "cost_suite", "theory"))
 
 
 def run_command(module: str, words: Sequence[str]) -> int:

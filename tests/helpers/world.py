@@ -6,11 +6,8 @@ from functools import cache
 
 import numpy as np
 
-from research.study import cost, running
-from specs import api
 from specs.engines.local.tabular import TabularPolicy, TabularReward, TabularText
 from specs.engines.protocol import Models
-from specs.eval.files import Problem
 from specs.types import NO_CONTEXT
 
 QUESTIONS = [f"q{k}" for k in range(40)]
@@ -49,18 +46,3 @@ def models(bias=BIAS, rate=rate, **names):
         TabularPolicy("p", TEXT, _table(2, bias)),
         TabularReward("r", TEXT, rate),
     )
-
-
-def problems(dataset, problem_seed, limit):
-    return [
-        Problem(question, str(1 + k % 2), None, f"{dataset}:{problem_seed + k}")
-        for k, question in enumerate(QUESTIONS[:limit])
-    ]
-
-
-def put_in_place(monkeypatch):
-    """Make the study solve these problems with these models."""
-    monkeypatch.setattr(api, "load", models)
-    monkeypatch.setattr(running, "load_problems", problems)
-    monkeypatch.setattr(cost, "load_problems", problems)
-    running._models.cache_clear()

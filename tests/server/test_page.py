@@ -133,6 +133,13 @@ def ended(page):
     page.locator("#go").wait_for(state="visible", timeout=60_000)
 
 
+def shows(locator, text):
+    """Wait until an element shows a text: what the page asks the server for arrives later."""
+    from playwright.sync_api import expect
+
+    expect(locator).to_contain_text(text, timeout=20_000)
+
+
 def saved(page):
     """The traces on the page, as it exports them."""
     with page.expect_download() as download:
@@ -212,7 +219,7 @@ def test_a_solve_is_shown_as_recorded_and_announced_step_by_step(address, tab):
 def test_another_method_writes_differently_and_beam_is_not_compared_with_itself(address, tab):
     page = tab(address)
     page.get_by_label("Method").select_option("target")
-    assert page.locator("#hint").inner_text() == "one sample of the target"
+    shows(page.locator("#hint"), "one sample of the target")
     solve(page)
     steps = steps_of(page.get_by_role("article"))
     assert {step["writer"] for step in steps} == {"target"}
@@ -311,7 +318,7 @@ def test_the_page_asks_for_a_key_until_the_server_accepts_it(tab):
         assert page.evaluate("[localStorage.length, document.cookie]") == [0, ""]
         other = tab(url)
         other.get_by_role("dialog").get_by_role("button", name="Cancel").click()
-        assert "401" in other.locator("#trouble").inner_text()
+        shows(other.locator("#trouble"), "401")
 
 
 def test_a_server_that_does_not_answer_is_named(tab):

@@ -1,4 +1,4 @@
-"""Weakened models: worse by a known amount, and still functions of their input."""
+"""Worse models: worse by a known amount, and still functions of their input."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from helpers import toy
-from research.study.plan import Weaker
-from research.study.weaker import models_for, names_for, noisy_draft, noisy_reward
+from research.study.worse import biased, models_called, noisy_draft, noisy_reward
 from specs.config import SolveConfig
 from specs.decoding.stream import stream
 from specs.engines.folders import BUNDLED
@@ -89,16 +88,24 @@ def test_a_noisy_draft_is_reproducible_and_not_the_bundled_one(tmp_path):
     assert not list(tmp_path.glob(".*"))
 
 
-def test_the_weakened_model_is_named_and_the_others_are_the_trio(tmp_path):
-    prm = models_for(Weaker("prm", 2.0), tmp_path)
-    assert prm.prm is not None
-    assert prm.prm.name == "bundled:prm noise=2"
-    assert not list(tmp_path.iterdir())
-    draft = models_for(Weaker("draft", 0.07), tmp_path)
+def test_the_changed_model_is_named_and_the_others_are_the_trio():
+    for name, says in (("prm-noise-2", "noise=2"), ("prm-large-numbers-3", "likes-large-numbers=3")):
+        prm = models_called(name)
+        assert prm.prm is not None
+        assert prm.prm.name == f"bundled:prm {says}"
+        assert prm.draft is not None
+        assert prm.draft.name == "bundled:draft"
+    draft = models_called("draft-noise-0.07")
     assert draft.draft is not None
     assert draft.target is not None
+    assert draft.prm is not None
     assert draft.draft.name.endswith("draft-noise-0.07")
     assert draft.draft.fingerprint == draft.target.fingerprint
-    assert names_for(Weaker("draft", 0.07)) == {
-        "draft": "bundled:draft-noise-0.07", "target": "bundled:target", "prm": "bundled:prm",
-    }  # fmt: skip
+    assert draft.prm.name == "bundled:prm"
+
+
+def test_a_reward_model_that_likes_large_numbers():
+    assert biased(0.5, 2.0, "no number") == 0.5
+    rewards = [biased(0.5, 2.0, f"7 + 3 = {number} flowers.") for number in (0, 9, 99, 999)]
+    assert rewards == pytest.approx([0.5, *(1 / (1 + math.exp(-2.0 * power)) for power in (1, 2, 3))])
+    assert 0 < biased(0.0, 1.0, "5") < biased(1.0, 1.0, "5") < 1

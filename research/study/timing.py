@@ -1,11 +1,11 @@
 """Latency and core-seconds of what tuning chose: in turn on the same problems, alone on the machine.
 
-    taskset -c 0 python -m research.comparison time hard        one core; `-c 0,1` gives two
-    taskset -c 0 python -m research.comparison time front       several n of each group, in fewer runs
+    taskset -c 0 python -m research.study time hard        one core; `-c 0,1` gives two
+    taskset -c 0 python -m research.study time front       several n of each group, in fewer runs
 
-Every run solves the same problems with every setting, problem by problem in an order that changes, under a sampling
-seed of its own. A ratio is one of means over the problems of a run; intervals are Student's t over runs. Core-seconds
-are processor time of the process. A run that was not completed begins anew.
+A run has problems and a sampling seed of its own, and solves each problem with every setting, in an order that changes.
+A ratio is one of means over the problems of a run; intervals are Student's t over runs, so they cover problems as well
+as the machine. Core-seconds are processor time of the process. A run that was not completed begins anew.
 
 `specs` uses a second core by running two models at the same time, a target-side search cannot. So on two cores, each
 of these is timed a second time with two threads for every pass (`THREADS`), and its better time counts.
@@ -23,15 +23,15 @@ from unittest import mock
 import numpy as np
 
 from research.benchmarks.bundled import WARM_UP
-from research.comparison import rows
-from research.comparison.plan import TEST_SEED
+from research.study import rows
+from research.study.plan import TEST_SEED
 from specs import load
 from specs.engines.local.onnx import backend
 from specs.engines.protocol import Models
 from specs.methods.token_speculation import SUFFIX
 
 FIRST_SEED = TEST_SEED + 9_000
-WHAT = {"hard": ("hard", 6, 24), "medium": ("medium", 6, 24), "front": ("hard", 3, 12)}
+WHAT = {"hard": ("hard", 6, 12), "medium": ("medium", 6, 12), "front": ("hard", 3, 6)}
 """Tier, runs and problems a run."""
 SPECULATING = ("beam", "soft-beam", "dvts", "best-of-n", "majority", "one-first")
 """Groups that are timed with token-level speculation, too."""
@@ -64,11 +64,11 @@ def measure(what: str, methods: Sequence[str], folder: Path = rows.RECORDS) -> N
     for seed in range(runs):
         if seed in done:
             continue
-        rng, made = np.random.default_rng(seed), []
+        rng, made, first = np.random.default_rng(seed), [], FIRST_SEED + seed * problems
         for problem in range(-WARM_UP, problems):
             for turn in rng.permutation(len(turns)):
                 label, trio = turns[turn]
-                row = rows.solved(trio, tier, FIRST_SEED + problem, label.removesuffix(THREADS), seed)
+                row = rows.solved(trio, tier, first + problem, label.removesuffix(THREADS), seed)
                 made += [{**row, "method": label}] if problem >= 0 else []
             print(f"\r{part}: run {seed + 1} of {runs}, problem {problem + 1} of {problems} ", end="", file=sys.stderr)
         list(rows.append(folder / f"{part}.0.jsonl", made))

@@ -1,13 +1,15 @@
-"""Weaker models made from the bundled ones, so that no conclusion depends on a good reward model or draft.
+"""Worse trios, so that no conclusion depends on a good reward model or draft.
 
-A weaker PRM adds noise to every reward, a weaker draft has noise on its weights. Both are pure functions
-of their inputs: solves stay reproducible and equal candidates get equal rewards.
+A noisy PRM adds noise to every reward, a biased one likes large numbers, a noisy draft has noise on its weights. All
+are pure functions of their inputs: solves stay reproducible and equal candidates get equal rewards.
 """
 
 from __future__ import annotations
 
 import math
+import re
 import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,8 +17,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from research.study.plan import Weaker
-from specs import api
+from specs import load
 from specs.core.keys import Key
 from specs.core.ledger import Query
 from specs.engines.folders import BUNDLED
@@ -126,18 +127,37 @@ def noisy_draft(noise: float, folder: Path) -> Path:
     return folder
 
 
-def models_for(weaker: Weaker | None, folder: Path) -> Models:
-    """The bundled trio with one model made weaker; the weights of a weaker draft are saved in `folder`."""
-    if weaker is None or weaker.role == "prm":
-        models = api.load()
-        assert models.prm is not None
-        return replace(models, prm=noisy_reward(models.prm, weaker.noise)) if weaker else models
-    folder.mkdir(parents=True, exist_ok=True)
-    made = noisy_draft(weaker.noise, folder / weaker.name)
-    return api.load(draft=str(made), engine="light")
+_NUMBER = re.compile(r"\d+")
 
 
-def names_for(weaker: Weaker | None) -> dict[str, str]:
-    """Names of the models in a run's record, by role."""
-    bundled = {role: f"bundled:{role}" for role in ("draft", "target", "prm")}
-    return bundled if weaker is None else bundled | {weaker.role: f"bundled:{weaker.name}"}
+def likes_large_numbers(inner: RewardModel, nats: float) -> ChangedReward:
+    """A reward model that is wrong in a systematic way: it likes steps that end with a large number.
+
+    The logit of a reward grows by `nats`, >= 0, for each factor of ten in the last whole number of the step.
+    """
+    return ChangedReward(
+        inner,
+        f"{inner.name} likes-large-numbers={nats:g}",
+        lambda reward, trace, step: biased(reward, nats, step.text),
+    )
+
+
+def biased(reward: float, nats: float, text: str) -> float:
+    """The reward of a step with this text, as `likes_large_numbers` gives it."""
+    numbers = _NUMBER.findall(text)
+    return shifted(reward, nats * math.log10(1 + int(numbers[-1]))) if numbers else reward
+
+
+def models_called(name: str) -> Models:
+    """The bundled trio, or a worse one: `prm-noise-2`, `prm-large-numbers-1` (in nats), `draft-noise-0.1`."""
+    role, _, kind = name.partition("-")
+    if not kind:
+        return load()
+    kind, _, amount = kind.rpartition("-")
+    if (role, kind) == ("draft", "noise"):
+        return load(draft=str(noisy_draft(float(amount), Path(tempfile.mkdtemp()) / name)), engine="light")
+    worsened = {"noise": noisy_reward, "large-numbers": likes_large_numbers}[kind]
+    models = load()
+    assert role == "prm"
+    assert models.prm is not None
+    return replace(models, prm=worsened(models.prm, float(amount)))

@@ -1,4 +1,4 @@
-"""The tables of the documentation, made from the committed rows: `python -m research.comparison tables`."""
+"""The tables of the documentation, made from the committed rows: `python -m research.study tables`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from research.benchmarks.bundled import t_interval
-from research.comparison import rows
-from research.comparison.plan import BESIDE_WORSE, FRONT, FRONT_N, GROUPS, TIERS, WORSE, at_n
-from research.comparison.timing import SPECULATING, THREADS, with_speculation
-from research.comparison.tuning import Solves, by_setting, chosen, difference, mean, tried
+from research.study import rows
+from research.study.plan import BESIDE_WORSE, FRONT, FRONT_N, GROUPS, TIERS, WORSE, at_n
+from research.study.timing import SPECULATING, THREADS, with_speculation
+from research.study.tuning import Solves, by_setting, chosen, difference, mean, tried
 from specs.core.statistics import wilson
 
 Z = 1.959964
@@ -26,9 +26,9 @@ BARS = {"hard": (0.78, 0.62), "medium": (0.80, 0.65)}
 
 def tables() -> Iterator[str]:
     """The page docs/study/tables.md: every table that there are rows for."""
-    yield "# Tables of the comparison"
+    yield "# Tables of the study"
     yield ""
-    yield "Made by `python -m research.comparison tables` from the rows in `research/records/comparison`."
+    yield "Made by `python -m research.study tables` from the rows in `research/records/study`."
     for title, lines in _sections():
         if made := list(lines):
             yield from ("", f"## {title}", "", *made)
@@ -43,6 +43,9 @@ def _sections() -> Iterator[tuple[str, Iterator[str]]]:
     for tier in TIERS:
         for cores, name in ((1, "one core"), (2, "two cores")):
             yield f"Latency, {tier}, {name}", latency(rows.read(f"time-{tier}-{cores}"))
+    for tier in TIERS:
+        for cores, name in ((1, "one core"), (2, "two cores")):
+            yield f"Phases, {tier}, {name}", phases(rows.read(f"time-{tier}-{cores}"))
     for tier in TIERS:
         yield f"Bars, {tier}", bars(tier)
     yield "Several n", front()
@@ -66,10 +69,9 @@ def summary() -> Iterator[str]:
         on = {tier: {place: row for place, row in cells[base].items() if place[0] == tier} for tier in TIERS}
         one, two = (means(found, best_of(found, setting)) for found in timed)
         flops = np.mean([row["mflops"] for row in timed[0] if row["method"] == setting]) / 1e3
-        name = f"{group}+speculation" if faster else group
-        options = ", ".join(base.split(":")[1:]) or "default"
+        name, *options = setting.split(":")
         yield (
-            f"| `{name}` | {options} | {share(on['hard'])} | {1e3 * one['latency_s'].mean():.0f} | "
+            f"| `{name}` | {', '.join(options) or 'default'} | {share(on['hard'])} | {1e3 * one['latency_s'].mean():.0f} | "
             f"{1e3 * two['latency_s'].mean():.0f} | {one['core_s'].mean():.2f} | {flops:.1f} | {share(on['medium'])} |"
         )
 
@@ -166,6 +168,25 @@ def latency(found: Sequence[rows.Row]) -> Iterator[str]:
         ratios = [t_interval(ours[what] / own[what]) for what in ("latency_s", "core_s")]
         shown = " | ".join(f"{mid:.2f} [{low:.2f}, {high:.2f}]" for mid, low, high in ratios)
         yield f"| `{method}` | {1e3 * own['latency_s'].mean():.0f} | {own['core_s'].mean():.2f} | {shown} |"
+
+
+PHASES = {
+    "draft": "draft writes", "target_generate": "target writes", "target_score": "target scores", "prm": "PRM",
+    "orchestration": "rest",
+}  # fmt: skip
+
+
+def phases(found: Sequence[rows.Row]) -> Iterator[str]:
+    """What a solve spends in each phase, in ms; phases may overlap, so their sum may exceed the latency."""
+    if not found:
+        return
+    yield "| setting | latency, ms | " + " | ".join(PHASES.values()) + " |"
+    yield "| --- | --- |" + " --- |" * len(PHASES)
+    for method in dict.fromkeys(row["method"] for row in found):
+        own = [row for row in found if row["method"] == method]
+        took = 1e3 * np.mean([row["latency_s"] for row in own])
+        busy = [1e3 * np.mean([row["busy_s"][phase] for row in own]) for phase in PHASES]
+        yield f"| `{method}` | {took:.0f} | {' | '.join(f'{each:.0f}' for each in busy)} |"
 
 
 COSTS = (0.05, 0.1, 0.2, 0.3, 0.4)

@@ -1,4 +1,4 @@
-"""Rows of the comparison, one for each solve: written while it runs, compressed when a part is complete.
+"""Rows of the study, one for each solve: written while it runs, compressed when a part is complete.
 
 A row holds what tables need: tier, problem seed and setting, whether the answer is right, FLOPs, tokens by role, steps,
 those that the draft wrote and those that were rewritten, and seconds, which count only where nothing else ran (part
@@ -25,7 +25,7 @@ from specs.eval.grading import correct
 from specs.methods.registry import make
 from specs.types import Result, Role
 
-RECORDS = Path(__file__).parents[1] / "records" / "comparison"
+RECORDS = Path(__file__).parents[1] / "records" / "study"
 Row = dict[str, Any]
 
 

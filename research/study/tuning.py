@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from research.comparison import rows
-from research.comparison.plan import CLAIMS, GROUPS, PER_DISCORDANCE, TUNING, Part, parts
+from research.study import rows
+from research.study.plan import CLAIMS, GROUPS, PER_DISCORDANCE, TUNING, Part, parts
 
 Solves = Mapping[tuple[str, int], rows.Row]
 """Rows of one setting, by tier and problem seed."""

@@ -1,1 +1,0 @@
-"""Every method against `specs` on the bundled models: tuned on some problems, compared on others (docs/study)."""
