@@ -1,29 +1,24 @@
-"""Solve many questions in threads that share one set of loaded models.
+"""Solve many questions with one set of models; a second run continues where the first one was cut.
 
-A solve leaves no state in the models, so threads can share them; the seed alone decides the answer.
+    python examples/03_many_questions.py [FILE]
 
-    python examples/03_many_questions.py
+With a FILE every solve is saved there as a trace, and not solved again.
 """
 
-from concurrent.futures import ThreadPoolExecutor
+import sys
 
-from specs import load, solve
+from specs import load, solve_many
 from specs.bundled.problems import HELD_OUT_SEED, generate
 
-THREADS = 2
-problems = [generate("medium", HELD_OUT_SEED + number) for number in range(8)]
-models = load()
+problems = {f"medium-{k}": generate("medium", HELD_OUT_SEED + k) for k in range(8)}
+questions = {name: problem.question for name, problem in problems.items()}
+file = sys.argv[1] if len(sys.argv) > 1 else None
 
-
-def answer_to(question: str) -> str | None:
-    return solve(question, models, "specs", seed=0).answer
-
-
-with ThreadPoolExecutor(THREADS) as pool:
-    answers = list(pool.map(answer_to, [problem.question for problem in problems]))
-
-for problem, answer in zip(problems, answers, strict=True):
-    verdict = "right" if answer == problem.answer else f"wrong, it is {problem.answer}"
-    print(f"{problem.question[:60]}...  {answer} ({verdict})")
-right = sum(answer == problem.answer for problem, answer in zip(problems, answers, strict=True))
-print(f"{right} of {len(problems)} right")
+right = failed = 0
+for name, result in solve_many(questions, load(), save=file, seed=0):
+    answer = problems[name].answer
+    verdict = result.error or ("right" if result.answer == answer else f"wrong, it is {answer}")
+    right += result.answer == answer
+    failed += result.error is not None
+    print(f"{name}: {result.answer} ({verdict})")
+print(f"{right} of {len(questions)} right, {failed} failed")

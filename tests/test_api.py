@@ -1,8 +1,11 @@
 """The top-level interface: `solve`, its streaming iterator and its asynchronous form."""
 
 import asyncio
+import json
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
@@ -10,6 +13,7 @@ import specs
 from helpers import toy
 from helpers.fitting import fitting
 from specs.errors import InputError
+from specs.traces.codec import read_traces
 
 OPTIONS = dict(n=3, tau=0.4, max_steps=4, max_step_tokens=4, temperature=0.9)
 
@@ -93,3 +97,103 @@ assert specs.solve("Tom has 4 nuts. He finds 3 nuts. How many nuts does Tom have
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_after_break_a_result_is_what_was_accepted_until_then():
+    """In both twins, and with or without a context manager."""
+    models = toy.models(toy.table(1, end=-6.0), toy.table(2, end=-6.0))
+    options = {**OPTIONS, "seed": 5, "max_steps": 8, "max_tokens": 100}
+    steps = [record.step for record in specs.stream("q", models, **options) if record.accepted]
+    assert len(steps) > 2
+
+    plain = specs.stream("q", models, **options)
+    for _ in plain:
+        break
+    with specs.stream("q", models, **options) as inside:
+        for _ in inside:
+            break
+
+    async def twin():
+        left = specs.astream("q", models, **options)
+        async for _ in left:
+            break
+        async with specs.astream("q", models, **options) as within:
+            async for _ in within:
+                break
+        return left.result, within.result
+
+    for result in (plain.result, inside.result):
+        assert result.finish_reason is specs.Finish.CANCELLED
+        assert [record.step for record in result.accepted] == steps[:1]
+    for result in asyncio.run(twin()):  # its thread may be steps ahead
+        assert [record.step for record in result.accepted] == steps[: len(result.accepted)]
+        assert result.finish_reason is specs.Finish.CANCELLED or len(result.accepted) == len(steps)
+
+
+def test_a_context_manager_cancels_a_solve_that_an_exception_leaves():
+    models = toy.models(toy.table(1, end=-6.0), toy.table(2, end=-6.0))
+    running = specs.stream("q", models, **OPTIONS)
+
+    def leave():
+        with running:
+            for _ in running:
+                raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        leave()
+    assert running.result.finish_reason is specs.Finish.CANCELLED
+    with specs.stream("q", models, **OPTIONS) as whole:
+        pass
+    assert whole.result.finish_reason is specs.Finish.CANCELLED
+    assert whole.result.steps == ()
+
+
+def test_the_result_of_an_asyncio_stream_is_none_before_it_has_begun():
+    assert specs.astream("q", toy.models(), **OPTIONS).result is None
+
+
+def test_solves_in_this_process_wait_for_a_core_under_asyncio():
+    """40 solves at once: no more than the cores allow run at the same time, and all give the results of `solve`."""
+    from specs.decoding.threads import cores
+
+    running, most, lock = 0, 0, threading.Lock()
+    plain = toy.models()
+
+    def counted(ids):
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.001)
+        with lock:
+            running -= 1
+        return toy.table(2)(ids)
+
+    models = toy.models(target=counted)
+
+    async def all_of_them():
+        return await asyncio.gather(*(specs.asolve("q" * (1 + k % 3), models, "target", seed=k) for k in range(40)))
+
+    found = asyncio.run(all_of_them())
+    assert most <= cores()
+    assert [one.text for one in found] == [
+        specs.solve("q" * (1 + k % 3), plain, "target", seed=k).text for k in range(40)
+    ]
+
+
+def test_a_result_as_a_dictionary_as_text_and_in_a_file(tmp_path):
+    result = specs.solve("q", toy.models(), seed=2, **OPTIONS)
+    assert json.loads(result.to_json()) == result.to_dict()
+    assert json.loads(result.to_json(trace=False)) == result.to_dict(trace=False)
+    assert "candidates" not in result.to_dict(trace=False)["steps"][0]
+    result.save(tmp_path / "trace.json")
+    ((_, read),) = read_traces(tmp_path / "trace.json")
+    assert read == result
+    with pytest.raises(InputError, match="is a folder"):
+        result.save(tmp_path)
+
+
+def test_a_result_is_short_in_a_notebook():
+    result = specs.solve("q", toy.models(), seed=2, **OPTIONS)
+    assert len(repr(result)) < 200
+    assert repr(result).startswith(f"Result(answer={result.answer!r}, finish_reason=")

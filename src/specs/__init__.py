@@ -1,6 +1,6 @@
 """SPECS: faster test-time scaling through speculative drafts (arXiv 2506.15733)."""
 
-from specs.api import asolve, astream, load, solve, stream
+from specs.api import Solved, asolve, asolve_many, astream, load, solve, solve_many, stream
 from specs.config import Limits, SolveConfig, configure
 from specs.engines.protocol import Models
 from specs.errors import EngineError, InputError, ModelError, SpecsError
@@ -22,6 +22,7 @@ __all__ = [
     "Role",
     "SamplingParams",
     "SolveConfig",
+    "Solved",
     "Specs",
     "SpecsError",
     "StepPolicy",
@@ -29,10 +30,12 @@ __all__ = [
     "Turn",
     "Usage",
     "asolve",
+    "asolve_many",
     "astream",
     "configure",
     "load",
     "solve",
+    "solve_many",
     "stream",
 ]
 

@@ -55,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
     )
     if screen:
         screen.question(question, {str(role): getattr(models, role).name for role in sorted(method.roles)})
+    for note in models.notes(question):
+        print(f"specs: {note}", file=sys.stderr)
     with _interruptible(running):
         for step in running:
             if screen:

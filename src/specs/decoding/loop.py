@@ -247,6 +247,7 @@ class Solve:
             raw_scoring=self.models.inexact(self.config.sampling),
             error=error,
             chat=self.chat,
+            notes=self.models.notes(self.question),
         )
 
 

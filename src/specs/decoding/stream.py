@@ -7,8 +7,9 @@ astream(question, models, config)      the same for asyncio; runs `stream` in a 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import weakref
+from collections.abc import AsyncIterator, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 
@@ -17,22 +18,32 @@ from specs.core.text import readable
 from specs.decoding.clock import Call, Done, timed
 from specs.decoding.latency_model import LatencyModel
 from specs.decoding.loop import Machine, Solve
+from specs.decoding.threads import threads_for
 from specs.engines.protocol import Models
 from specs.errors import InputError, SpecsError
 from specs.types import NO_CONTEXT, Chat, Result, StepRecord
 from specs.types.checks import check_value
 
-_THREADS = ThreadPoolExecutor(64, thread_name_prefix="specs-solve")
-"""Threads for solves under asyncio, separate from the executor that the caller's own work uses."""
-
 
 class Stream:
-    """A running solve: iterate over its steps as they are accepted, then read `result`."""
+    """A running solve: iterate over its steps as they are accepted, then read `result`.
+
+    Leaving the iteration early cancels the solve. `with stream(...) as steps:` also cancels it if an exception leaves
+    the block.
+    """
 
     def __init__(self, solve: Solve, latency_model: LatencyModel | None) -> None:
         self._solve = solve
         self._latency_model = latency_model
         self._result: Result | None = None
+        self._steps: weakref.ref[Generator[StepRecord]] | None = None
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.cancel()
+        self._leave()
 
     def cancel(self) -> None:
         """End the solve within a token; what was accepted so far is the result."""
@@ -40,23 +51,47 @@ class Stream:
 
     @property
     def result(self) -> Result:
-        """The finished solve; runs it to its end first."""
+        """The finished solve.
+
+        If the iteration has not begun, this runs the whole solve. If it was left early, this is what was accepted
+        until then (`Finish.CANCELLED`).
+        """
+        self._leave()
         for _ in self:
             pass
         assert self._result is not None
         return self._result
 
-    def __iter__(self) -> Iterator[StepRecord]:
+    def __iter__(self) -> Generator[StepRecord]:
+        steps = self._open() or self._run()
+        self._steps = weakref.ref(steps)
+        return steps
+
+    def _open(self) -> Generator[StepRecord] | None:
+        """The iteration that has begun and not ended, if somebody still holds it."""
+        return self._steps() if self._steps is not None and self._result is None else None
+
+    def _leave(self) -> None:
+        """End an iteration that has begun."""
+        if (steps := self._open()) is not None:
+            steps.close()
+
+    def _run(self) -> Generator[StepRecord]:
         if self._result is not None:
             return
-        machine = self._solve.machine()
+        machine, left = self._solve.machine(), False
         # At most two calls run at the same time (target and PRM scoring), one of them in this thread.
         with ThreadPoolExecutor(1) as pool:
             item = self._turn(machine, None)
             while item is not None:
                 reply: list[Done] | Exception | None = None
                 if isinstance(item, StepRecord):
-                    yield item
+                    if not left:
+                        try:
+                            yield item
+                        except GeneratorExit:
+                            self.cancel()
+                            left = True
                 else:
                     try:
                         beside = [pool.submit(timed, call) for call in item[1:]]
@@ -77,11 +112,23 @@ class Stream:
 
 
 class AsyncStream:
-    """`Stream` for asyncio: the solve runs in a thread, and leaving the iteration early cancels it."""
+    """`Stream` for asyncio: the solve runs in a thread of the package, and leaving the iteration early cancels it.
 
-    def __init__(self, running: Stream) -> None:
+    `async with astream(...) as steps:` waits at the end of the block until the thread has ended.
+    """
+
+    def __init__(self, running: Stream, threads: ThreadPoolExecutor) -> None:
         self._running = running
-        self._ended = False
+        self._threads = threads
+        self._solving: Future[None] | None = None
+
+    async def __aenter__(self) -> AsyncStream:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        self.cancel()
+        if self._solving is not None and not self._solving.cancel():
+            await asyncio.wait([asyncio.wrap_future(self._solving)])
 
     def cancel(self) -> None:
         """End the solve within a token; what was accepted so far is the result."""
@@ -89,8 +136,18 @@ class AsyncStream:
 
     @property
     def result(self) -> Result | None:
-        """The finished solve; None before the iteration has ended."""
-        return self._running.result if self._ended else None
+        """The finished solve; None before the iteration has begun.
+
+        If the iteration was left early, this is what was accepted until then (`Finish.CANCELLED`); outside
+        `async with` this may wait for the token or request under way.
+        """
+        if self._solving is None:
+            return None
+        if not self._solving.done():
+            self.cancel()
+            if not self._solving.cancel():  # no thread has started it
+                self._solving.exception()
+        return self._running.result
 
     async def __aiter__(self) -> AsyncIterator[StepRecord]:
         loop = asyncio.get_running_loop()
@@ -104,14 +161,13 @@ class AsyncStream:
                 with suppress(RuntimeError):  # the loop is closed, so nobody waits for the steps
                     loop.call_soon_threadsafe(steps.put_nowait, None)
 
-        solving = loop.run_in_executor(_THREADS, solve)
+        self._solving = solving = self._threads.submit(solve)
         try:
             while (record := await steps.get()) is not None:
                 yield record
-            await solving
-            self._ended = True
+            await asyncio.wrap_future(solving)
         finally:
-            if not self._ended:
+            if not solving.done():
                 self.cancel()
 
 
@@ -155,4 +211,5 @@ def astream(
     latency_model: LatencyModel | None = None,
 ) -> AsyncStream:
     """`stream` for asyncio."""
-    return AsyncStream(stream(question, models, config, chat=chat, latency_model=latency_model))
+    running = stream(question, models, config, chat=chat, latency_model=latency_model)
+    return AsyncStream(running, threads_for(models))

@@ -256,11 +256,21 @@ class RewardModel(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """The models of a solve by role; a method may need only some of them."""
+    """The models of a solve by role; a method may need only some of them.
+
+    Attributes:
+        caveat: says why a question is beyond these models, or None if it sees no reason; None if nothing is known.
+    """
 
     draft: LanguageModel | None = None
     target: LanguageModel | None = None
     prm: RewardModel | None = None
+    caveat: Callable[[str], str | None] | None = None
+
+    def notes(self, question: str) -> tuple[str, ...]:
+        """What the reader of an answer to this question should know."""
+        said = self.caveat(question) if self.caveat is not None else None
+        return (said,) if said is not None else ()
 
     def writer(self, role: Role) -> LanguageModel | None:
         """The model that writes in this role; None for the PRM's role and for missing models."""

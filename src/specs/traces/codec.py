@@ -72,7 +72,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 def _parsed(line: str, where: str) -> Any:
     try:
         return json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not JSON ({error}); give one solve per line") from None
 
 
@@ -110,6 +110,7 @@ def result_from(value: Any, where: str) -> Result:
         raw_scoring=solve.has("raw_scoring") and solve.take("raw_scoring", bool),
         error=solve.optional("error", str),
         chat=_chat(solve.part("chat")) if solve.has("chat") else NO_CONTEXT,
+        notes=solve.texts("notes") if solve.has("notes") else (),
     )
 
 
@@ -241,6 +242,13 @@ class _JsonObject:
         values = self.take(name, list)
         if not all(isinstance(value, int) and not isinstance(value, bool) for value in values):
             raise InputError(f"{self.where}: {name!r} are not all whole numbers")
+        return tuple(values)
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A list of texts."""
+        values = self.take(name, list)
+        if not all(isinstance(value, str) for value in values):
+            raise InputError(f"{self.where}: {name!r} are not all text")
         return tuple(values)
 
     def part(self, name: str) -> _JsonObject:

@@ -42,6 +42,8 @@ def result_json(result: Result, candidates: bool = False) -> dict[str, Any]:
         "raw_scoring": result.raw_scoring,
         "error": result.error,
     }
+    if result.notes:
+        record["notes"] = list(result.notes)
     if result.chat != NO_CONTEXT:
         record["chat"] = {"before": [asdict(turn) for turn in result.chat.before], "template": result.chat.template}
     if candidates:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from specs.types.enums import Finish, Role
@@ -106,7 +107,7 @@ Rule 3: the same keys; candidates are drawn by Gumbel-max, before by inversion.
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Result:
     """A finished solve.
 
@@ -127,6 +128,7 @@ class Result:
         error: the error message if the finish reason is `error`.
         chat: the conversation that the question ended.
         draws: the rule for the keys of the method's own draws (`DRAWS`).
+        notes: what the reader of the answer should know, such as that the question is of no kind that the models know.
     """
 
     answer: str | None
@@ -148,6 +150,38 @@ class Result:
     error: str | None = None
     chat: Chat = NO_CONTEXT
     draws: int = DRAWS
+    notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """The result in short; `to_dict` has everything."""
+        error = f", error={self.error!r}" if self.error is not None else ""
+        return (
+            f"Result(answer={self.answer!r}, finish_reason={str(self.finish_reason)!r}, method={self.method!r}, "
+            f"steps={len(self.accepted)}, latency_s={self.latency_s:.3g}{error})"
+        )
+
+    def to_dict(self, trace: bool = True) -> dict[str, Any]:
+        """The result in the types of JSON; with `trace` all candidates and prompts, else as `specs solve --json`."""
+        from specs.traces.schema import plain, result_json
+
+        return plain(result_json(self, candidates=trace))
+
+    def to_json(self, trace: bool = True, indent: int | None = None) -> str:
+        """The result as JSON text."""
+        from specs.traces.schema import json_text, result_json
+
+        return json_text(result_json(self, candidates=trace), indent)
+
+    def save(self, path: str | Path) -> None:
+        """Write the full trace to a file, which `specs view`, `specs report --replay` and `specs.traces` read.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        from specs.traces.schema import check_writable, result_json, write_json
+
+        check_writable(Path(path))
+        write_json(Path(path), result_json(self, candidates=True))
 
     @property
     def accepted(self) -> tuple[StepRecord, ...]:
