@@ -123,8 +123,11 @@ def test_ids_in_a_file_depend_on_its_content(tmp_path):
 )
 def test_a_malformed_line_is_reported(tmp_path, line, fault):
     path = _written(tmp_path, {"question": "q", "answer": "1"}, "", line)
-    with pytest.raises(InputError, match=rf"set\.jsonl, line 3: .*{fault}"):
-        load_problems(path)
+    good, bad = load_problems(path)
+    assert good.error is None
+    assert re.search(rf"set\.jsonl, line 3: .*{fault}", bad.error)
+    with pytest.raises(InputError, match=rf"set\.jsonl, (line|entry) 1: .*{fault}"):
+        load_problems(_written(tmp_path, line))
 
 
 def test_sources_that_are_no_data_set_are_refused(tmp_path):
@@ -149,10 +152,8 @@ def test_sources_that_are_no_data_set_are_refused(tmp_path):
 def test_a_lone_surrogate_is_reported_with_its_line(tmp_path, key, half):
     row = {"question": "2 + 2?", "answer": "4", "solution": "So 4."}
     (tmp_path / "set.jsonl").write_text("\n".join(map(json.dumps, [row, {**row, key: f"a{half}"}])))
-    with pytest.raises(
-        InputError, match=r"set\.jsonl, line 2: the text contains half of a character .*; save it again"
-    ):
-        load_problems(str(tmp_path / "set.jsonl"))
+    _, bad = load_problems(str(tmp_path / "set.jsonl"))
+    assert re.search(r"set\.jsonl, line 2: the text contains half of a character .*; save it again", bad.error)
 
 
 def test_csv_and_parquet_are_read_as_json_lines(tmp_path):
@@ -224,9 +225,88 @@ def test_columns_may_have_other_names(tmp_path):
     assert (problem.question, problem.answer) == ("How many?", "3")
     (problem,) = load_problems(path, question_column="prompt")
     assert problem.answer == "not this"
-    with pytest.raises(InputError, match=r"line 1: no text under 'query'$"):
+    with pytest.raises(InputError, match=r"line 1: no text under 'query'; its columns are"):
         load_problems(path, question_column="query")
-    with pytest.raises(InputError, match=r"line 1: no text or number under 'gold'$"):
+    with pytest.raises(InputError, match=r"line 1: no text or number under 'gold'; its columns are"):
         load_problems(path, question_column="prompt", answer_column="gold")
     with pytest.raises(InputError, match="math500 is not a file"):
         load_problems("math500", answer_column="gold")
+
+
+@pytest.mark.parametrize("name", ["chain_sum", "countdown", "gcd", "simple_equations", "word_sorting"])
+def test_generators_of_reasoning_gym_are_data_sets_with_their_verifiers(name):
+    found = load_problems(f"reasoning-gym:{name}", problem_seed=5, limit=6)
+    assert len({problem.id for problem in found}) == len({problem.question for problem in found}) == len(found) > 3
+    assert found[:3] == load_problems(f"reasoning-gym:{name}", problem_seed=5, limit=3)
+    for problem in found:
+        assert problem.verify(problem.answer) is True
+        assert problem.verify("nothing of the kind") is False
+
+
+def test_a_verifier_accepts_every_right_answer():
+    """In countdown any expression that reaches the number is right, not only the library's own."""
+    for problem in load_problems("reasoning-gym:countdown", problem_seed=5, limit=5):
+        assert problem.verify(f"({problem.answer})") is True
+
+
+def test_an_unknown_generator_is_named_with_the_most_similar_one(monkeypatch):
+    with pytest.raises(InputError, match=r"no generator 'chain_sums'; did you mean 'chain_sum'\?"):
+        load_problems("reasoning-gym:chain_sums", limit=1)
+    with pytest.raises(InputError, match="composite"):
+        load_problems("reasoning-gym:composite", limit=1)
+    monkeypatch.setitem(sys.modules, "reasoning_gym", None)
+    with pytest.raises(InputError, match=re.escape(install_command("eval"))):
+        load_problems("reasoning-gym:chain_sum", limit=1)
+
+
+def test_a_verifier_that_fails_leaves_its_problem_undecided():
+    problem = load_problems("reasoning-gym:chain_sum", limit=1)[0]
+    _, entry = problem.verify.args
+
+    class Broken:
+        def score_answer(self, answer, entry):
+            raise ZeroDivisionError
+
+    assert type(problem.verify)(problem.verify.func, Broken(), entry)("1") is None
+
+
+ROWS = [{"q": "1 + 1?", "gold": "2"}, {"q": "2 + 2?", "gold": "4"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("set.jsonl", "\n".join(map(json.dumps, ROWS))),
+        ("set.json", json.dumps(ROWS)),
+        ("set.json", json.dumps(ROWS, indent=2)),
+        ("set.jsonl", "\ufeff" + json.dumps(ROWS)),
+        ("set.csv", "q,gold\n1 + 1?,2\n2 + 2?,4\n"),
+        ("set.csv", "q;gold\n1 + 1?;2\n2 + 2?;4\n"),
+        ("set.tsv", "q\tgold\n1 + 1?\t2\n2 + 2?\t4\n"),
+    ],
+)
+def test_the_same_rows_in_every_form(name, text, tmp_path):
+    (tmp_path / name).write_text(text)
+    found = load_problems(str(tmp_path / name), question_column="q", answer_column="gold")
+    assert [(problem.question, problem.answer) for problem in found] == [("1 + 1?", "2"), ("2 + 2?", "4")]
+
+
+def test_a_message_names_the_columns_that_are_there_and_the_option(tmp_path):
+    path = _written(tmp_path, *ROWS)
+    with pytest.raises(InputError) as raised:
+        load_problems(path)
+    assert "its columns are 'q', 'gold': name the right one with --question-column" in str(raised.value)
+    with pytest.raises(InputError) as raised:
+        load_problems(path, question_column="q")
+    assert "its columns are 'q', 'gold': name the right one with --answer-column" in str(raised.value)
+
+
+def test_a_row_that_cannot_be_used_is_its_own_fault(tmp_path):
+    good = {"question": "1 + 1?", "answer": "2"}
+    path = _written(tmp_path, good, "{broken", {"question": "2 + 2?"}, [1], good | {"question": "3 + 3?"})
+    found = load_problems(path)
+    assert [problem.error is None for problem in found] == [True, False, False, False, True]
+    assert len({problem.id for problem in found}) == 5
+    assert "line 2: not JSON" in found[1].error
+    assert "line 3: no text or number under 'answer'" in found[2].error
+    assert "line 4: not an object" in found[3].error

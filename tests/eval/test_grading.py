@@ -302,8 +302,10 @@ def test_csv_fields_may_be_long_and_rows_must_have_the_same_number_of_fields(tmp
     assert [row["correct"] for row in _graded(capsys, file)[0]] == [True]
     for row, said in (("5,1,000", "row 2: more fields"), ("5", "row 2: fewer fields")):
         file.write_text(f"answer,prediction\n5,5\n{row}\n")
-        assert main(["grade", str(file)]) == 2
-        assert f"{said} than the first row; quote fields with commas" in capsys.readouterr().err
+        verdicts, summary = _graded(capsys, file)
+        assert [one["correct"] for one in verdicts] == [True, None]
+        assert f"{said} than the first row; quote fields that contain ','" in verdicts[1]["reason"]
+        assert (summary["rows"], summary["undecided"]) == (2, 1)
     _pipe(monkeypatch, "answer,prediction\né,é\n".encode("latin-1"))
     assert main(["grade", "-"]) == 2
     assert "standard input cannot be read" in capsys.readouterr().err
@@ -476,9 +478,10 @@ def test_grade_reads_parquet(tmp_path, capsys):
     ("line", "message"),
     [
         ("{", "line 1: not JSON"),
-        ("[]", "line 1: not an object; give one with 'answer' and 'prediction'"),
-        ('{"answer": "1"}', "line 1: no 'prediction'; give an object with 'answer' and 'prediction'"),
-        ("{}", "line 1: no 'answer' and no 'prediction'; give an object"),
+        ("[]", "holds nothing to grade"),
+        ("[1]", "entry 1: not an object; give one with 'answer' and 'prediction'"),
+        ('{"answer": "1"}', "line 1: no 'prediction'; its columns are 'answer': name the right one with --prediction"),
+        ("{}", "line 1: no 'answer' and no 'prediction'; it is empty"),
         ('{"answer": NaN, "prediction": "1"}', "'answer' is not a text, a number"),
         ("[" * 100_000, "line 1: not JSON"),
         ('{"answer": null, "prediction": "1"}', "'answer' is null"),

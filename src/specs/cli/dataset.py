@@ -15,7 +15,7 @@ def add_dataset(parser: argparse.ArgumentParser) -> None:
         "--dataset",
         default="bundled:medium",
         metavar="NAME|FILE",
-        help=f"{', '.join(NAMES)}, or a JSONL, CSV or parquet file (default: %(default)s)",
+        help=f"{', '.join(NAMES)}, or a JSON, CSV, TSV or parquet file (default: %(default)s)",
     )
     parser.add_argument(
         "--problem-seed", type=int, default=HELD_OUT_SEED, help="seed of generated problems (default: %(default)s)"

@@ -69,7 +69,10 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.list:
         for problem in problems_of(args):
-            print(json.dumps(problem_json(problem), ensure_ascii=False))
+            if problem.error is not None:
+                print(f"specs: left out: {problem.error}", file=sys.stderr)
+            else:
+                print(json.dumps(problem_json(problem), ensure_ascii=False))
         return 0
     if args.out is None:
         raise InputError("give --out DIR, a folder for the results, or --list to print only the problems")

@@ -17,7 +17,7 @@ from typing import Any
 
 from specs.core.statistics import wilson
 from specs.errors import InputError
-from specs.eval.files import STANDARD_INPUT, answer_text, rows_of
+from specs.eval.files import STANDARD_INPUT, answer_text, rows_of, there
 from specs.eval.grading import grade, require_math_verify
 from specs.traces.schema import json_text
 
@@ -25,7 +25,7 @@ from specs.traces.schema import json_text
 def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("grade", help="grade answers made elsewhere", description=__doc__)
     parser.add_argument(
-        "file", type=Path, metavar="FILE", help="JSON lines, CSV or parquet; - for standard input, JSON lines or CSV"
+        "file", type=Path, metavar="FILE", help="JSON, CSV, TSV or parquet; - for standard input, JSON, CSV or TSV"
     )
     parser.add_argument(
         "--prediction-column", default="prediction", metavar="NAME", help="column of the file (default: %(default)s)"
@@ -41,6 +41,10 @@ def run(args: argparse.Namespace) -> int:
     require_math_verify()
     verdicts: list[bool | None] = []
     for row, prediction, answer in _pairs(args):
+        if isinstance(answer, InputError):
+            verdicts.append(None)
+            print(_json({**row, "correct": None, "extracted": None, "reason": str(answer)}), flush=True)
+            continue
         graded = grade(prediction, answer)
         verdicts.append(graded.correct)
         shown = {**row, "correct": graded.correct, "extracted": graded.extracted}
@@ -69,26 +73,41 @@ def _json(shown: dict[str, Any]) -> str:
     return text
 
 
-def _pairs(args: argparse.Namespace) -> list[tuple[dict[str, Any], str | None, str]]:
-    """For each row: the fields to print, the prediction and the answer."""
+Pair = tuple[dict[str, Any], str | None, str | InputError]
+"""The fields of a row to print, the prediction and the answer, or why the row cannot be graded."""
+
+
+def _pairs(args: argparse.Namespace) -> list[Pair]:
+    """The rows of the file; an error if none of them can be graded."""
     names = f"{args.answer_column} and {args.prediction_column}"
     if args.file != STANDARD_INPUT and not (args.file.is_file() or args.file.is_fifo()):
         raise InputError(f"{args.file} is not a file; give rows with {names}")
-    pairs = [_pair(row, where, args) for _, where, row in rows_of(args.file)]
+    pairs = [_pair_or_error(row, where, args) for _, where, row in rows_of(args.file)]
+    if pairs and isinstance(first := pairs[0][2], InputError) and all(isinstance(one[2], InputError) for one in pairs):
+        raise first  # it is the file that is wrong, not a row
     if not pairs:
         name = "standard input" if args.file == STANDARD_INPUT else args.file
         raise InputError(f"{name} holds nothing to grade; give rows with {names}")
     return pairs
 
 
-def _pair(row: Any, where: str, args: argparse.Namespace) -> tuple[dict[str, Any], str | None, str]:
+def _pair_or_error(row: Any, where: str, args: argparse.Namespace) -> Pair:
+    try:
+        return _pair(row, where, args)
+    except InputError as error:
+        column = args.id_column or "id"
+        return {"id": _plain(row[column])} if isinstance(row, dict) and column in row else {}, None, error
+
+
+def _pair(row: Any, where: str, args: argparse.Namespace) -> Pair:
     columns = (args.answer_column, args.prediction_column)
+    if isinstance(row, InputError):
+        raise row
     if not isinstance(row, dict):
         raise InputError(f"{where}: not an object; give one with {columns[0]!r} and {columns[1]!r}")
     if missing := [repr(column) for column in columns if column not in row]:
-        raise InputError(
-            f"{where}: no {' and no '.join(missing)}; give an object with {columns[0]!r} and {columns[1]!r}"
-        )
+        option = "answer_column" if columns[0] not in row else "prediction_column"
+        raise InputError(f"{where}: no {' and no '.join(missing)}{there(row, option)}")
     answer, prediction = (answer_text(row[column]) for column in columns)
     if row[columns[0]] is None:
         raise InputError(f"{where}: {columns[0]!r} is null; give the reference answer")

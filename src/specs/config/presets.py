@@ -47,7 +47,7 @@ class Preset:
             value = json.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise InputError(f"preset {path} cannot be read ({error.strerror})") from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"preset {path} is not JSON ({error})") from None
         try:
             return _checked(value)

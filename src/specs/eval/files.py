@@ -1,8 +1,11 @@
-"""Reads problems from JSON lines, CSV or parquet files; the public test sets are such files on the hub.
+"""Reads problems from JSON, CSV, TSV or parquet files; the public test sets are such files on the hub.
 
 A row has its question in the column `question` or `problem`, and its answer in `answer` or `final_answer`, unless
 the caller names other columns. If the answer is a list, a question has all these answers, in any order. The column
 `solution` may hold worked steps. An answer in GSM8K's form, "... #### 18", contains the answer 18 and a solution.
+
+A row that cannot be read is a problem with an `error`, which no method can solve: it counts as failed, and the other
+rows are used.
 """
 
 from __future__ import annotations
@@ -11,8 +14,8 @@ import csv
 import json
 import re
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from hashlib import blake2b
 from io import StringIO
@@ -21,6 +24,7 @@ from typing import Any, cast
 
 from specs.core.text import readable
 from specs.errors import InputError, install_command
+from specs.types.checks import shown
 
 HUB = {
     "math500": ("HuggingFaceH4/MATH-500", "test.jsonl"),
@@ -31,6 +35,8 @@ HUB = {
 }
 """Repository and file of the public test sets."""
 STANDARD_INPUT = Path("-")
+MOST_NAMED = 12
+"""Columns that a message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +56,16 @@ class Problem:
         solution: worked steps, separated by blank lines; None if the data set has none.
         id: unique in its data set and the same on every machine; for a problem from a file it also depends on
             question and answer.
+        error: why its row in the file cannot be used; question and answer are empty then.
+        verify: whether an answer is right, None if that is undecided; without it, answers are compared with `answer`.
     """
 
     question: str
     answer: str
     solution: str | None
     id: str
+    error: str | None = None
+    verify: Callable[[str], bool | None] | None = field(default=None, compare=False, repr=False)
 
 
 def from_hub(name: str) -> Iterator[Problem]:
@@ -76,7 +86,7 @@ def from_file(dataset: str, names: tuple[str, ...], columns: Columns) -> Iterato
     path = Path(dataset)
     if not path.is_file():
         raise InputError(
-            f"no data set {dataset!r}, nor a file; give a JSON-lines, CSV or parquet file or {', '.join(names)}"
+            f"no data set {dataset!r}, nor a file; give a JSON, CSV, TSV or parquet file or {', '.join(names)}"
         )
     yield from _problems(path, path.stem, columns)
 
@@ -91,15 +101,23 @@ def _problems(path: Path, name: str, columns: Columns) -> Iterator[Problem]:
     found = False
     for number, where, row in rows_of(path):
         found = True
-        yield _problem(row, name, number, where, columns)
+        try:
+            yield _problem(row, name, number, where, columns)
+        except InputError as error:
+            yield Problem("", "", None, f"{name}:{number}", str(error))
     if not found:
         raise InputError(f"{path} holds no problems; give one per row")
 
 
 def rows_of(path: Path) -> Iterator[tuple[int, str, Any]]:
-    """(row number, place for messages, row) for each row of JSON lines, CSV or parquet; blank lines are skipped.
+    """(row number, place for messages, row) for each row of a file; blank lines are skipped.
 
-    `-` is standard input: JSON lines if it starts with an object, otherwise CSV.
+    JSON is one object per line or one list of objects. Fields of CSV are separated by commas, or by semicolons if the
+    first line has no comma; those of TSV by tabs. `-` is standard input: JSON if it starts like JSON, otherwise CSV, or
+    TSV if the first line has a tab. A row that cannot be read is an `InputError` in place of its value.
+
+    Raises:
+        InputError: the file as a whole cannot be read.
     """
     name = "standard input" if path == STANDARD_INPUT else str(path)
     ending = path.suffix.lower()
@@ -109,17 +127,20 @@ def rows_of(path: Path) -> Iterator[tuple[int, str, Any]]:
         else:
             piped = path == STANDARD_INPUT or path.is_fifo()
             text = (sys.stdin.buffer.read() if path == STANDARD_INPUT else path.read_bytes()).decode("utf-8-sig")
-            if ending == ".csv" or (piped and not text.lstrip().startswith(("{", "["))):
-                rows = _table(text, name)
+            if ending in (".csv", ".tsv") or (piped and not text.lstrip().startswith(("{", "["))):
+                rows = _table(text, name, ending)
+            elif text.lstrip().startswith("["):
+                rows = _list(text, name)
             else:
                 rows = (
-                    (number, f"line {number}", line) for number, line in enumerate(text.split("\n"), 1) if line.strip()
+                    (number, f"line {number}", _parsed(line, f"{name}, line {number}"))
+                    for number, line in enumerate(text.split("\n"), 1)
+                    if line.strip()
                 )
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{name} cannot be read ({error}); give JSON lines or CSV in UTF-8, or parquet") from None
+        raise InputError(f"{name} cannot be read ({error}); give JSON, CSV or TSV in UTF-8, or parquet") from None
     for number, where, row in rows:
-        where = f"{name}, {where}"
-        yield number, where, _parsed(row, where) if isinstance(row, str) else row
+        yield number, f"{name}, {where}", row
 
 
 def answer_text(value: object) -> str | None:
@@ -134,21 +155,38 @@ def answer_text(value: object) -> str | None:
 
 
 def _parsed(line: str, where: str) -> Any:
+    """The value of a line of JSON, or an `InputError` that says what is wrong with it."""
     try:
         return json.loads(line, parse_float=Decimal)  # Decimal loses no digits and can hold 1e400
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not JSON ({error}); give one object per line") from None
+        return InputError(f"{where}: not JSON ({error}); give one object per line, or one list of objects")
 
 
-def _table(text: str, name: str) -> list[tuple[int, str, Any]]:
-    """The rows of a CSV file, with fields of any length."""
+def _list(text: str, name: str) -> list[tuple[int, str, Any]]:
+    """The entries of a file that holds one JSON list; a list in each line is one row a line."""
+    whole = _parsed(text, name)
+    if isinstance(whole, list):
+        entries = cast(list[Any], whole)
+        return [(number, f"entry {number}", entry) for number, entry in enumerate(entries, 1)]
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    return [(number, f"line {number}", _parsed(line, f"{name}, line {number}")) for number, line in lines]
+
+
+def _table(text: str, name: str, ending: str) -> list[tuple[int, str, Any]]:
+    """The rows of a CSV or TSV file, with fields of any length."""
     csv.field_size_limit(max(csv.field_size_limit(), len(text)))
+    head = text.lstrip().partition("\n")[0]
+    tabs = ending == ".tsv" or (ending != ".csv" and "\t" in head)
+    separator = "\t" if tabs else ";" if ";" in head and "," not in head else ","
     rows: list[tuple[int, str, Any]] = []
-    for number, row in enumerate(csv.DictReader(StringIO(text, newline="")), 1):
+    for number, row in enumerate(csv.DictReader(StringIO(text, newline=""), delimiter=separator), 1):
+        value: Any = row
         if None in row or None in row.values():
             count = "more" if None in row else "fewer"
-            raise InputError(f"{name}, row {number}: {count} fields than the first row; quote fields with commas")
-        rows.append((number, f"row {number}", row))
+            value = InputError(
+                f"{name}, row {number}: {count} fields than the first row; quote fields that contain {separator!r}"
+            )
+        rows.append((number, f"row {number}", value))
     return rows
 
 
@@ -167,18 +205,20 @@ def _parquet(path: Path) -> list[dict[str, Any]]:
 
 
 def _problem(row: Any, name: str, number: int, where: str, columns: Columns) -> Problem:
+    if isinstance(row, InputError):
+        raise row
     if not isinstance(row, dict):
         raise InputError(f"{where}: not an object; give question and answer")
     row = cast(dict[str, Any], row)
     question = _first(row, columns.question)
     if not isinstance(question, str) or not question.strip():
-        raise InputError(f"{where}: no text under {_or(columns.question)}")
+        raise InputError(f"{where}: no text under {_or(columns.question)}{there(row, 'question_column')}")
     solution = row.get("solution")
     if isinstance(solution, list):
         solution = "\n\n".join(map(str, cast(list[object], solution)))
     if solution is not None and not isinstance(solution, str):
         raise InputError(f"{where}: 'solution' is not text; give the worked steps, or leave it out")
-    answer = _answer(_first(row, columns.answer), where, columns)
+    answer = _answer(row, where, columns)
     if "####" in answer:
         steps, _, final = answer.rpartition("####")
         if not (answer := final.strip()):
@@ -190,7 +230,7 @@ def _problem(row: Any, name: str, number: int, where: str, columns: Columns) -> 
     return Problem(question, answer, solution or None, f"{name}:{number}:{digest}")
 
 
-def _first(row: dict[str, Any], names: tuple[str, ...]) -> Any:
+def _first(row: Mapping[str, Any], names: tuple[str, ...]) -> Any:
     return next((row[name] for name in names if name in row), None)
 
 
@@ -198,8 +238,17 @@ def _or(names: tuple[str, ...]) -> str:
     return f"{names[0]!r}" + "".join(f" (or {name!r})" for name in names[1:])
 
 
-def _answer(value: object, where: str, columns: Columns) -> str:
+def there(row: Mapping[str, Any], option: str) -> str:
+    """The columns of a row for a message, and the option that names the right one."""
+    names = ", ".join(shown(name) for name in list(row)[:MOST_NAMED])
+    more = f" and {len(row) - MOST_NAMED} more" if len(row) > MOST_NAMED else ""
+    flag = f"--{option.replace('_', '-')}"
+    return f"; its columns are {names}{more}: name the right one with {flag} ({option})" if row else "; it is empty"
+
+
+def _answer(row: Mapping[str, Any], where: str, columns: Columns) -> str:
+    value = _first(row, columns.answer)
     entries = cast(list[object], value) if isinstance(value, list) else []
     if not all(isinstance(entry, str) for entry in entries) or not (answer := answer_text(cast(object, value))):
-        raise InputError(f"{where}: no text or number under {_or(columns.answer)}")
+        raise InputError(f"{where}: no text or number under {_or(columns.answer)}{there(row, 'answer_column')}")
     return answer

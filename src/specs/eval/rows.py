@@ -72,7 +72,7 @@ class Row:
         """The row of a solve; `extract` also reads answers from texts without a box (`specs.eval.extraction`)."""
         answer = read_answer(result.text, problem.answer, unboxed=extract)
         failed = result.finish_reason is Finish.ERROR
-        right = None if failed else same_answer(answer, problem.answer)
+        right = None if failed else _right(answer, problem)
         ungraded = f"undecided whether {answer!r} equals {problem.answer!r}: {UNDECIDED}" if right is None else None
         shown = ("writer", "accepted", "reward", "log_ratio")
         return cls(
@@ -94,6 +94,13 @@ class Row:
             usage={str(role): asdict(usage) for role, usage in result.usage.items()},
             flops=result.flops,
         )
+
+
+def _right(answer: str | None, problem: Problem) -> bool | None:
+    """Whether an answer is right; None if that is undecided."""
+    if problem.verify is None:
+        return same_answer(answer, problem.answer)
+    return problem.verify(answer) if answer is not None else False
 
 
 class Rows:
@@ -125,7 +132,7 @@ def read_rows(path: Path) -> tuple[dict[Key, Row], int]:
     for number, line in enumerate(whole.splitlines(), 1):
         try:
             row = Row(**json.loads(line))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RecursionError):
             wanted = ", ".join(field.name for field in fields(Row))
             raise InputError(f"{path}, line {number}: not a row ({wanted}); give another folder") from None
         rows[row.key] = row

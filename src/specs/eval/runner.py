@@ -6,24 +6,22 @@ all of them alike. To warm up, each method first solves one problem that does no
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 from typing import Any
 
 from specs.config import Limits, SolveConfig
 from specs.decoding.latency_model import LatencyModel
+from specs.decoding.many import Many, failed
 from specs.decoding.stream import Stream, stream
 from specs.engines.protocol import Models
-from specs.errors import InputError, described
+from specs.errors import InputError
 from specs.eval.files import Problem
 from specs.eval.grid import GridPoint, Setting, names
 from specs.eval.rows import Key, Row, Rows
 from specs.methods import Method
-from specs.types import DRAWS, Finish, Result, SamplingParams
+from specs.types import DRAWS, Result, SamplingParams
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +113,6 @@ class RunProgress:
     title: str = ""
 
 
-_log = logging.getLogger(__name__)
-
 OnProgress = Callable[[RunProgress], None]
 """Called before the first solve and after each solve."""
 
@@ -141,24 +137,19 @@ def solve_all(plan: Plan, models: Models, rows: Rows, progress: OnProgress | Non
     run_progress = RunProgress(len(solves) - len(remaining), len(solves))
     latency_model = LatencyModel()
 
-    def start_solve(planned: PlannedSolve) -> Stream:
-        question, method = planned.problem.question, planned.point.method
-        return stream(
-            question,
-            models,
-            SolveConfig(method, plan.sampling, plan.limits, seed=planned.seed),
-            latency_model=latency_model,
-        )
+    def config_of(planned: PlannedSolve) -> SolveConfig:
+        return SolveConfig(planned.point.method, plan.sampling, plan.limits, seed=planned.seed)
 
-    def finish_solve(planned: PlannedSolve, solve: Stream) -> Result:
-        try:
-            return solve.result
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            # A bug of ours or of a library (a panic in Rust is not an `Exception`) fails only this solve.
-            _log.exception("%s on %s failed", planned.point.label, planned.problem.id)
-            return _failed(planned, plan, f"{described(error)}; please report it with the traceback that was logged")
+    def start_unmeasured(planned: PlannedSolve) -> Stream:
+        return stream(planned.problem.question, models, config_of(planned))
+
+    def start_solve(planned: PlannedSolve) -> Stream | Result:
+        if planned.problem.error is not None:
+            return fail(planned, planned.problem.error)
+        return stream(planned.problem.question, models, config_of(planned), latency_model=latency_model)
+
+    def fail(planned: PlannedSolve, error: str) -> Result:
+        return failed(planned.problem.question, config_of(planned), error)
 
     def grade(planned: PlannedSolve) -> None:
         if rows.done(planned.key):
@@ -170,15 +161,13 @@ def solve_all(plan: Plan, models: Models, rows: Rows, progress: OnProgress | Non
     try:
         for point in plan.points:
             if any(planned.point is point for planned in remaining):
-                question = plan.problems[0].question
-                unmeasured = stream(
-                    question, models, SolveConfig(point.method, plan.sampling, plan.limits, seed=plan.seed)
-                )
-                finish_solve(PlannedSolve(plan.problems[0], point, plan.seed), unmeasured)
+                usable = next(problem for problem in plan.problems if problem.error is None)
+                for _ in Many([PlannedSolve(usable, point, plan.seed)], start_unmeasured, fail, 1):
+                    pass
         start_more = time.perf_counter()
         if progress:
             progress(run_progress)
-        for solved, (planned, result) in enumerate(_run_planned(remaining, start_solve, finish_solve, concurrency), 1):
+        for solved, (planned, result) in enumerate(Many(remaining, start_solve, fail, concurrency), 1):
             rows.add(Row.of(planned.problem, planned.point, result, plan.extract), result)
             grade(planned)
             run_progress.done += 1
@@ -188,56 +177,3 @@ def solve_all(plan: Plan, models: Models, rows: Rows, progress: OnProgress | Non
     except KeyboardInterrupt:
         return True
     return False
-
-
-def _failed(planned: PlannedSolve, plan: Plan, error: str) -> Result:
-    """The result of a solve that raised an error instead of returning one."""
-    return Result(
-        answer=None,
-        text="",
-        finish_reason=Finish.ERROR,
-        method=planned.point.method.name,
-        question=planned.problem.question,
-        steps=(),
-        usage={},
-        flops=0.0,
-        latency_s=0.0,
-        time_to_first_step_s=None,
-        seed=planned.seed,
-        models={},
-        prompt_token_ids={},
-        settings=SolveConfig(planned.point.method, plan.sampling, plan.limits).settings,
-        error=error,
-    )
-
-
-def _run_planned(
-    solves: Sequence[PlannedSolve],
-    start_solve: Callable[[PlannedSolve], Stream],
-    finish_solve: Callable[[PlannedSolve, Stream], Result],
-    concurrency: int,
-) -> Iterator[tuple[PlannedSolve, Result]]:
-    """Run `concurrency` solves at a time, and yield each with its result; closing the iterator cancels the rest."""
-    if concurrency == 1:
-        for planned in solves:
-            yield planned, finish_solve(planned, start_solve(planned))
-        return
-    waiting = iter(solves)
-    running: dict[Future[Result], tuple[PlannedSolve, Stream]] = {}
-    with ThreadPoolExecutor(concurrency) as pool:
-
-        def start_more() -> None:
-            for planned in islice(waiting, concurrency - len(running)):
-                solve = start_solve(planned)
-                running[pool.submit(finish_solve, planned, solve)] = planned, solve
-
-        try:
-            start_more()
-            while running:
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    planned, _ = running.pop(future)
-                    start_more()
-                    yield planned, future.result()
-        finally:
-            for _, solve in running.values():
-                solve.cancel()

@@ -78,7 +78,7 @@ def read_run(path: Path) -> RecordedRun:
         configuration["law"] = law | {"steps": effective(law["steps"])}
     except OSError as error:
         raise InputError(f"{path} is not a folder of 'specs eval' ({RUN}: {error.strerror})") from None
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise InputError(f"{path / RUN} was not written by 'specs eval'; give another folder") from None
     return RecordedRun(path, configuration, settings, starts, *read_rows(path / RESULTS))
 
