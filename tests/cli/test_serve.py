@@ -80,7 +80,7 @@ def test_it_starts_with_a_failing_draft_and_logs_that(tmp_path):
         server.stop()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_it_answers_clients_with_a_key_and_stops_cleanly(number, tmp_path, monkeypatch):
     monkeypatch.setenv("SPECS_SERVER_KEYS", "one,two")
     body = chat_body("Tom has 4 nuts.", max_tokens=20)

@@ -45,8 +45,9 @@ def captured_log():
     loggers = [logging.getLogger(name) for name in ("specs.server", "uvicorn.error")]
     before = [(one.handlers, one.propagate, one.level) for one in loggers]
     start_event_log(stream)
+    writer = loggers[0].handlers[0]
     try:
-        yield lambda: [json.loads(queue) for queue in stream.getvalue().splitlines()]
+        yield lambda: (writer.flush(), [json.loads(line) for line in stream.getvalue().splitlines()])[1]
     finally:
         for one, (handlers, propagate, level) in zip(loggers, before, strict=True):
             one.handlers, one.propagate = handlers, propagate

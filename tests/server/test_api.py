@@ -355,12 +355,11 @@ def test_the_server_caps_tokens_and_candidates():
     assert client.post("/v1/chat/completions", json=chat_body("q", max_tokens=10, specs={"n": 4})).status_code == 200
 
 
-def test_a_full_queue_answers_429_with_a_time_to_wait(models):
+def test_more_answers_than_the_queue_holds_are_refused(models):
     client = http_client(max_waiting=1)
     answer = client.post("/v1/chat/completions", json=chat_body("q", n=3))
-    assert answer.status_code == 429
-    assert int(answer.headers["retry-after"]) >= 1
-    assert answer.json()["error"]["code"] == "queue_full"
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "n"
     assert client.post("/v1/chat/completions", json=chat_body("q", n=2)).status_code == 200
 
 

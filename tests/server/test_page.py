@@ -33,7 +33,7 @@ HOSTILE = (
 def served(*options, keys=""):
     """Start `specs serve` with the bundled models on a free port; yields the process and its address."""
     command = [sys.executable, "-m", "specs", "serve", "--port", "0", *options]
-    environment = {**os.environ, "SPECS_SERVER_KEYS": keys, "HF_HUB_OFFLINE": "1"}
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", **({"SPECS_SERVER_KEYS": keys} if keys else {})}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert process.stderr is not None

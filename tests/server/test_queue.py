@@ -1,12 +1,24 @@
 """The queue of solves: its limits hold, every client gets its turn, and clients alternate."""
 
 import asyncio
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from specs.server.queue import QueueClosed, QueueFull, SolveQueue
+from specs.server.queue import NeverFits, QueueClosed, QueueFull, SolveQueue
+
+
+def gone(places):
+    """The places whose solves were turned away."""
+    ended = [place for place in places if place._turn.done() and not place._turn.cancelled()]
+    return [place for place in ended if isinstance(place._turn.exception(), QueueFull)]
+
+
+def waiting_of(places):
+    """How many solves of each client wait."""
+    return Counter(place.client for place in places if not place._turn.done())
 
 
 def on_loop(work):
@@ -46,13 +58,27 @@ def test_limits_hold_and_no_slot_is_free_while_a_solve_waits(max_running, max_wa
         queue, held = SolveQueue(max_running, max_waiting), []
         for move, which, wanted in moves:
             if move == "take":
-                fits = wanted <= max_running - queue.running + max_waiting - queue.waiting
-                if fits:
-                    held += queue.reserve(f"client {which}", wanted)
-                else:
+                before, client, free = (
+                    waiting_of(held),
+                    f"client {which}",
+                    max_running - queue.running + max_waiting - queue.waiting,
+                )
+                mine, others = before.pop(client, 0) + wanted, before.values()
+                # Others give way only while they wait with more than this client then does.
+                fits = wanted - free <= sum(max(0, count - mine) for count in others)
+                if wanted > max_running + max_waiting:
+                    with pytest.raises(NeverFits):
+                        queue.reserve(client, wanted)
+                elif not fits:
                     with pytest.raises(QueueFull) as full:
-                        queue.reserve(f"client {which}", wanted)
-                    assert full.value.retry_after_s >= 1
+                        queue.reserve(client, wanted)
+                    assert 1 <= full.value.retry_after_s <= 61
+                    assert not gone(held)
+                else:
+                    held += queue.reserve(client, wanted)
+                    assert len(gone(held)) == max(0, wanted - free)
+                    assert client not in {place.client for place in gone(held)}
+                    held = [place for place in held if place not in gone(held)]
             elif held:
                 place = held.pop(which % len(held))
                 place.leave()
@@ -103,10 +129,69 @@ def test_closing_refuses_waiting_solves_and_lets_running_ones_finish():
 def test_a_client_gets_all_of_its_slots_or_none():
     async def work():
         queue = SolveQueue(1, 2)
-        with pytest.raises(QueueFull):
+        with pytest.raises(NeverFits):
             queue.reserve("a", 4)
+        queue.reserve("b", 1)[0].leave()
         assert (queue.running, queue.waiting) == (0, 0)
         queue.reserve("a", 3)
         assert (queue.running, queue.waiting) == (1, 2)
 
     on_loop(work)
+
+
+def test_a_full_queue_turns_away_the_newest_of_whoever_waits_with_most():
+    async def work():
+        queue = SolveQueue(1, 4)
+        first, *waiting = queue.reserve("a", 5)
+        (other,) = queue.reserve("b", 1)
+        with pytest.raises(QueueFull):
+            await waiting[-1].wait_for_turn()
+        waiting[-1].leave()
+        (second,) = queue.reserve("b", 1)
+        with pytest.raises(QueueFull):
+            queue.reserve("b", 1)  # both wait with two: nobody gives way
+        with pytest.raises(QueueFull):
+            queue.reserve("a", 1)
+        first.leave()
+        await waiting[0].wait_for_turn()
+        waiting[0].leave()
+        await other.wait_for_turn()
+        assert (queue.running, queue.waiting) == (1, 2)
+        second.leave()
+
+    on_loop(work)
+
+
+def test_clients_that_are_turned_away_come_back_one_after_the_other():
+    """46 clients beyond a queue that solves two a second are told times over 23 seconds, not all the same second."""
+
+    async def work():
+        queue = SolveQueue(2, 32)
+        queue.reserve("a", 2)
+        for k in range(32):
+            queue.reserve(f"client {k}", 1)
+        told = []
+        for k in range(46):
+            with pytest.raises(QueueFull) as full:
+                queue.reserve(f"late {k}", 1)
+            told.append(full.value.retry_after_s)
+        return told
+
+    told = on_loop(work)
+    assert told == sorted(told)
+    assert max(Counter(told).values()) <= 3
+    assert 20 <= told[-1] <= 26
+
+
+def test_nobody_is_told_to_wait_longer_than_a_minute():
+    async def work():
+        queue = SolveQueue(1, 0)
+        queue.reserve("a", 1)
+        told = 0
+        for k in range(500):
+            with pytest.raises(QueueFull) as full:
+                queue.reserve(f"late {k}", 1)
+            told = full.value.retry_after_s
+        return told
+
+    assert on_loop(work) in (60, 61)

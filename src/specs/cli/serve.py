@@ -149,9 +149,15 @@ def _keys(path: Path | None) -> tuple[str, ...]:
     from specs.server.middleware import parse_keys
 
     if path is None:
-        return parse_keys(os.environ.get("SPECS_SERVER_KEYS", "").replace(",", "\n"))
+        if (given := os.environ.get("SPECS_SERVER_KEYS")) is None:
+            return ()
+        if not (keys := parse_keys(given.replace(",", "\n"))):
+            raise InputError(
+                "SPECS_SERVER_KEYS is set but holds no key, so everybody could get in; unset it or add a key"
+            )
+        return keys
     try:
-        keys = parse_keys(path.read_text(encoding="utf-8"))
+        keys = parse_keys(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--api-key-file {path} cannot be read ({error})") from None
     if not keys:

@@ -16,7 +16,7 @@ from specs.engines.protocol import CandidateGroup
 from specs.engines.text import Text, checked_ids
 from specs.errors import EngineError, InputError
 from specs.rewards.format import PRMFormat
-from specs.types import Candidate, End, Judge, Trace
+from specs.types import NO_CONTEXT, Candidate, Chat, End, Judge, Trace
 
 
 class PolicyInputs:
@@ -79,6 +79,23 @@ class PolicyInputs:
         """The rating in [0, 1] of the model's answer `token`: the rank of this label, or 0 for any other token."""
         _, labels = self.text.judgement(judge)
         return labels.index(token) / (len(labels) - 1) if token in labels else 0.0
+
+
+MOST_BYTES_A_TOKEN = 16
+"""More than any text has on average over a whole prompt."""
+
+
+def check_size(name: str, context: int, question: str, chat: Chat = NO_CONTEXT) -> None:
+    """Refuse a question that cannot fit before it is tokenized, which takes seconds for a megabyte.
+
+    Raises:
+        InputError: question and chat have more than `MOST_BYTES_A_TOKEN` bytes for each token of the context.
+    """
+    size = sum(
+        len(text.encode("utf-8", "surrogatepass")) for text in (question, *(turn.content for turn in chat.before))
+    )
+    if size > MOST_BYTES_A_TOKEN * context:
+        raise InputError(f"the question has {size} bytes and {name} has room for {context} tokens; shorten it")
 
 
 def checked_prompt(ids: Sequence[int], name: str, context: int, vocabulary: float) -> Ids:

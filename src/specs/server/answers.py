@@ -114,7 +114,7 @@ class ResponseBuilder:
             "time_to_first_step_s": result.time_to_first_step_s,
             "steps": len(result.accepted),
             "draft_share": result.draft_share,
-            "notes": list(request.notes),
+            "notes": [*request.notes, *result.notes],
         }
         return fields | ({"result": result_json(result, candidates=True)} if self._trace else {})
 

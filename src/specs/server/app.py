@@ -124,7 +124,7 @@ def create_app(runner: JobRunner, catalog: Mapping[str, ServedModel], settings: 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        param, message = _first_error(error)
+        param, message = _form_error(request) or _first_error(error)
         return JSONResponse(error_body(400, message, param), 400)
 
     @app.exception_handler(HTTPException)
@@ -134,6 +134,10 @@ def create_app(runner: JobRunner, catalog: Mapping[str, ServedModel], settings: 
         if isinstance(cause, Refused | ClientDisconnect):
             raise cause
         detail = str(error.detail) if cause is None else "the body is not JSON: it is nested too deeply or is not UTF-8"
+        if error.status_code == 404:
+            detail = f"there is nothing at {quoted(request.url.path)}; the API is at /v1 (POST /v1/chat/completions)"
+        elif cause is not None and (form := _form_error(request)):
+            detail = form[1]
         headers = dict(error.headers or {})
         return JSONResponse(error_body(error.status_code, detail), error.status_code, headers)
 
@@ -156,9 +160,26 @@ def _model_entry(served: ServedModel, created: int) -> dict[str, Any]:
     return {"id": served.name, "object": "model", "created": created, "owned_by": "specs", "specs": specs_fields}
 
 
+def _form_error(request: Request) -> tuple[None, str] | None:
+    """What is wrong with the headers of a body that could not be read, if anything is."""
+    if encoding := request.headers.get("content-encoding"):
+        return None, f"the body is encoded as {quoted(encoding)}, which is not supported; send it as it is"
+    kind = request.headers.get("content-type", "")
+    if kind.partition(";")[0].strip().lower() != "application/json":
+        return None, f"the body is sent as {quoted(kind or 'nothing')}; send 'Content-Type: application/json'"
+    return None
+
+
+_OTHER_FORM = {"string_type", "list_type", "dict_type"}
+"""A field may be text or a list; these errors say only that it is the other one."""
+
+
 def _first_error(error: RequestValidationError) -> tuple[str | None, str]:
     """The field of the first error, and a message that says how to correct it."""
-    first = error.errors()[0]
+    errors = error.errors()
+    first = next((one for one in errors if one["type"] not in _OTHER_FORM), errors[0])
+    if first["loc"][:2] != errors[0]["loc"][:2]:
+        first = errors[0]
     if first["type"] == "json_invalid":
         return None, f"the body is not JSON: {first.get('ctx', {}).get('error', 'it ends early')}"
     # The location also holds type names of union members, which clients do not know; keep fields and indices.
@@ -168,6 +189,8 @@ def _first_error(error: RequestValidationError) -> tuple[str | None, str]:
     shown = quoted(param)[1:-1] if param else "the body"
     if first["type"] == "extra_forbidden":
         return param, f"{shown}: there is no such field; leave it out"
+    if names[-1:] == ["type"] and "content" in names:
+        return param, f"{shown}: only parts of type 'text' can be read, no images, audio or files"
     if why := next((UNSUPPORTED[name] for name in names if name in UNSUPPORTED), None):
         return param, f"{shown}: not supported ({why}); leave it out"
     return param, f"{shown}: {first['msg'][0].lower()}{first['msg'][1:]}"

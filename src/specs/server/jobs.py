@@ -23,7 +23,7 @@ from specs.server.access_log import log, log_event
 from specs.server.errors import DEFECT, Refused
 from specs.server.metrics import Metrics
 from specs.server.output import Output
-from specs.server.queue import QueueClosed, QueueFull, QueuePlace, SolveQueue
+from specs.server.queue import NeverFits, QueueClosed, QueueFull, QueuePlace, SolveQueue
 from specs.server.request_parsing import SolveRequest, remaining_limits
 from specs.types import Finish, Result, SamplingParams, StepRecord
 
@@ -46,7 +46,7 @@ class SolveEnded:
     Attributes:
         text: the rest of the answer.
         stopped: whether a stop string of the request ended it.
-        queue_s: seconds that it waited in the queue.
+        queue_s: seconds from the arrival of the request to the start of the solve.
     """
 
     result: Result
@@ -69,11 +69,13 @@ OnEvent = Callable[[SolveEvent], None]
 class SolveJob:
     """One solve of a request. It calls `on_event` on the event loop, at the end with `SolveEnded` or `SolveFailed`."""
 
-    def __init__(self, request: SolveRequest, place: QueuePlace, on_event: OnEvent, runner: JobRunner) -> None:
+    def __init__(
+        self, request: SolveRequest, place: QueuePlace, on_event: OnEvent, runner: JobRunner, arrived_s: float
+    ) -> None:
         self.request = request
         self._place, self._on_event, self._runner = place, on_event, runner
         self._stream: Stream | None = None
-        self._created_s = time.perf_counter()
+        self._arrived_s = arrived_s
         self._cancelled = False
 
     def cancel(self) -> None:
@@ -90,6 +92,9 @@ class SolveJob:
             self._on_event(await self._solve())
         except QueueClosed:
             self._on_event(SolveFailed(shutting_down()))
+        except QueueFull as full:
+            self._runner.metrics.rejected.labels("queue").inc()
+            self._on_event(SolveFailed(queue_full(full)))
         except asyncio.CancelledError:
             if not self._cancelled:
                 raise
@@ -106,13 +111,16 @@ class SolveJob:
 
     async def _solve(self) -> SolveEnded | SolveFailed:
         request = self.request
+        left = remaining_limits(request.config.limits, time.perf_counter() - self._arrived_s)
+        if left is None:
+            return self._deadline_passed()
         try:
-            await self._place.wait_for_turn(request.config.limits.deadline_s)
+            await self._place.wait_for_turn(left.deadline_s)
         except TimeoutError:
             return self._deadline_passed()
         if self._cancelled:  # after the turn came, before this ran
             raise asyncio.CancelledError
-        queue_s = time.perf_counter() - self._created_s
+        queue_s = time.perf_counter() - self._arrived_s
         limits = remaining_limits(request.config.limits, queue_s)
         if limits is None:
             return self._deadline_passed()
@@ -178,9 +186,16 @@ class JobRunner:
             log_event("trial failed", logging.WARNING, error=failure)
 
     def start(
-        self, requests: Sequence[SolveRequest], client: str, on_event: Callable[[int, SolveEvent], None]
+        self,
+        requests: Sequence[SolveRequest],
+        client: str,
+        on_event: Callable[[int, SolveEvent], None],
+        arrived_s: float,
     ) -> list[SolveJob]:
         """Start the solves of a request; `on_event` gets (solve_idx, event).
+
+        Args:
+            arrived_s: when the request arrived (`time.perf_counter`); deadlines count from there.
 
         Raises:
             Refused: the queue has not enough free slots, or the server is shutting down.
@@ -189,14 +204,17 @@ class JobRunner:
             places = self.queue.reserve(client, len(requests))
         except QueueFull as full:
             self.metrics.rejected.labels("queue").inc()
+            raise queue_full(full) from None
+        except NeverFits:
+            places_there = self.queue.max_running + self.queue.max_waiting
             raise Refused(
-                429, f"the queue is full; try again in {full.retry_after_s} s", code="queue_full",
-                retry_after_s=full.retry_after_s,
+                400, f"n: this request asks for {len(requests)} solves, and the server takes {places_there} at a time",
+                param="n",
             ) from None  # fmt: skip
         except QueueClosed:
             raise shutting_down() from None
         jobs = [
-            SolveJob(request, place, lambda event, solve_idx=solve_idx: on_event(solve_idx, event), self)
+            SolveJob(request, place, lambda event, solve_idx=solve_idx: on_event(solve_idx, event), self, arrived_s)
             for solve_idx, (request, place) in enumerate(zip(requests, places, strict=True))
         ]
         for job in jobs:
@@ -213,6 +231,13 @@ class JobRunner:
         """End the running solves; each answers with what it has so far."""
         for job in list(self._jobs.values()):
             job.cancel()
+
+
+def queue_full(full: QueueFull) -> Refused:
+    return Refused(
+        429, f"the queue is full; try again in {full.retry_after_s} s", code="queue_full",
+        retry_after_s=full.retry_after_s,
+    )  # fmt: skip
 
 
 def shutting_down() -> Refused:

@@ -1,14 +1,19 @@
 """Runs the application until a signal stops it, and stops it gracefully.
 
-On SIGINT or SIGTERM the server refuses new and waiting solves and gives running ones `grace_s` seconds to end.
-Then it cancels them, and they answer with what they have so far. A second signal ends the server at once.
+On SIGINT, SIGTERM or SIGHUP (its terminal has gone) the server refuses new and waiting solves and gives running ones
+`grace_s` seconds to end. Then it cancels them, and they answer with what they have so far. A second signal ends the
+server at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from types import FrameType
 
 import uvicorn
@@ -31,6 +36,19 @@ class _GracefulServer(uvicorn.Server):
         super().__init__(config)
         self._runner, self._grace_s = runner, grace_s
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """uvicorn's signals and SIGHUP."""
+        with super().capture_signals():
+            if not hasattr(signal, "SIGHUP") or threading.current_thread() is not threading.main_thread():
+                yield
+                return
+            before = signal.signal(signal.SIGHUP, self.handle_exit)
+            try:
+                yield
+            finally:
+                signal.signal(signal.SIGHUP, before)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from specs.server.access_log import dropped_lines
 from specs.server.queue import SolveQueue
 from specs.types import Finish, Result
 
@@ -54,6 +55,8 @@ class Metrics:
             registry=registry,
         )
         Gauge("specs_waiting", "Solves in the queue", registry=registry).set_function(lambda: queue.waiting)
+        dropped = Gauge("specs_log_lines_dropped", "Log lines that nobody read", registry=registry)
+        dropped.set_function(dropped_lines)
         Gauge("specs_running", "Running solves", registry=registry).set_function(lambda: queue.running)
 
     def record_solve(self, model: str, result: Result, queue_s: float) -> None:

@@ -91,7 +91,7 @@ class AccessMiddleware:
         given = headers.get("x-request-id", "")
         request_id = given if _ID.fullmatch(given) else f"req-{secrets.token_hex(12)}"
         log_fields: dict[str, Any] = {}
-        scope.setdefault("state", {}).update(log_fields=log_fields, request_id=request_id)
+        scope.setdefault("state", {}).update(log_fields=log_fields, request_id=request_id, arrived_s=began)
         status = 0
 
         async def answer(message: Message) -> None:
@@ -147,7 +147,7 @@ class AccessMiddleware:
     def _client_of_key(self, headers: Headers) -> str:
         """The client's name, derived from its API key; raises `Refused` without a valid key."""
         scheme, _, key = headers.get("authorization", "").partition(" ")
-        sent = key.strip().encode("utf-8", "surrogateescape")
+        sent = key.strip(" \t").encode("latin-1")  # the bytes that the client sent; keys of files are UTF-8
         # Compare with every key, each in constant time, so that the duration reveals nothing about the keys.
         matches = [hmac.compare_digest(sent, key) for key in self._keys]
         if scheme.lower() != "bearer" or not any(matches):

@@ -12,6 +12,8 @@ from collections import deque
 
 FIRST_GUESS_S = 1.0
 """Assumed seconds of a solve until the first one has ended."""
+MAX_RETRY_AFTER_S = 60.0
+"""Longest time after which a client is told to come back."""
 WEIGHT = 0.2
 """Weight of the newest solve in the running mean of solve times."""
 
@@ -24,6 +26,10 @@ class QueueFull(Exception):
         self.retry_after_s = retry_after_s
 
 
+class NeverFits(Exception):
+    """More solves than the queue has places, even when it is empty."""
+
+
 class QueueClosed(Exception):
     """The server is shutting down."""
 
@@ -32,7 +38,8 @@ class SolveQueue:
     """Decides which solves run and which wait.
 
     Clients take turns: when a solve ends, the next client's oldest request starts. So a client with many
-    requests does not hold up the others.
+    requests does not hold up the others. When no place is free, the newest solve of the client that waits with the
+    most gives way, if that client would still wait with more than the new one.
 
     Attributes:
         max_running: solves that may run at the same time, >= 1.
@@ -46,6 +53,7 @@ class SolveQueue:
         self.running = 0
         self._waiting: dict[str, deque[QueuePlace]] = {}
         self._mean_s = FIRST_GUESS_S
+        self._promised = 0.0
         self.closed = False
 
     @property
@@ -57,24 +65,45 @@ class SolveQueue:
 
         Raises:
             QueueFull: not enough free slots.
+            NeverFits: `count` is more than the queue ever holds.
             QueueClosed: the server is shutting down.
         """
         if self.closed:
             raise QueueClosed
-        free = self.max_running - self.running
-        if count > free + self.max_waiting - self.waiting:
+        if count > self.max_running + self.max_waiting:
+            raise NeverFits
+        missing = count - (self.max_running - self.running) - (self.max_waiting - self.waiting)
+        if missing > 0 and not self._make_room(client, count, missing):
             raise QueueFull(self._retry_after_s(count))
         places = [QueuePlace(self, client) for _ in range(count)]
         self._waiting.setdefault(client, deque()).extend(places)
         self._start_next()
         return places
 
+    def _make_room(self, client: str, count: int, missing: int) -> bool:
+        """Turn `missing` waiting solves of other clients away, the newest of whoever has most; whether it did."""
+        mine = len(self._waiting.get(client, ())) + count
+        held = {name: len(places) for name, places in self._waiting.items() if name != client}
+        giving: list[str] = []
+        for _ in range(missing):
+            most = max(held, key=lambda name: held[name], default=None)
+            if most is None or held[most] <= mine:
+                return False
+            held[most] -= 1
+            giving.append(most)
+        for name in giving:
+            place = self._waiting[name].pop()
+            if not self._waiting[name]:
+                del self._waiting[name]
+            place.refuse(QueueFull(self._retry_after_s(1)))
+        return True
+
     def close(self) -> None:
         """Refuse all waiting solves and all new ones; running solves continue."""
         self.closed = True
         for places in self._waiting.values():
             for place in places:
-                place.refuse()
+                place.refuse(QueueClosed())
         self._waiting.clear()
 
     def release(self, place: QueuePlace, solve_s: float | None) -> None:
@@ -100,9 +129,16 @@ class SolveQueue:
             place.start()
 
     def _retry_after_s(self, count: int) -> int:
-        """Seconds until `count` slots should be free, judging by the solves so far."""
-        excess = self.waiting + self.running + count - self.max_running - self.max_waiting
-        return max(1, math.ceil(max(1, excess) / self.max_running * self._mean_s))
+        """Seconds until `count` slots should be free, judging by the solves so far.
+
+        Clients that were told to come back earlier come first: each gets a time of its own, so that they do not all
+        come back at once.
+        """
+        now = time.perf_counter()
+        excess = max(1, self.waiting + self.running + count - self.max_running - self.max_waiting)
+        first = now + excess / self.max_running * self._mean_s
+        self._promised = max(first, self._promised + count / self.max_running * self._mean_s)
+        return max(1, math.ceil(min(self._promised, now + MAX_RETRY_AFTER_S) - now))
 
 
 class QueuePlace:
@@ -119,6 +155,7 @@ class QueuePlace:
 
         Raises:
             QueueClosed: the server is shutting down.
+            QueueFull: another client needed the place, and this one waited with the most solves.
             TimeoutError: the turn did not come within `timeout_s` seconds; None waits as long as it takes.
             asyncio.CancelledError: `leave` was called first.
         """
@@ -131,9 +168,9 @@ class QueuePlace:
         """Let the solve run."""
         self._turn.set_result(time.perf_counter())
 
-    def refuse(self) -> None:
-        """End the wait with `QueueClosed`."""
-        self._turn.set_exception(QueueClosed())
+    def refuse(self, reason: QueueClosed | QueueFull) -> None:
+        """End the wait with an exception."""
+        self._turn.set_exception(reason)
         self._turn.exception()  # mark it as retrieved, or asyncio logs an error if nobody waits
         self._released = True
 

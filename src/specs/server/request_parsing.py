@@ -15,7 +15,7 @@ from specs.methods import Method, candidates_of
 from specs.methods.registry import options_of
 from specs.server.errors import Refused, quoted
 from specs.server.model_catalog import ServedModel
-from specs.server.schemas import ChatRequest, Common, CompletionRequest, Message, SpecsOptions
+from specs.server.schemas import SEED, ChatRequest, Common, CompletionRequest, Message, SpecsOptions
 from specs.types import Chat, Turn
 
 METHOD_OPTIONS = ("n", "beta", "tau", "width", "threshold")
@@ -94,6 +94,8 @@ def parse_request(
         )
     stop = (request.stop,) if isinstance(request.stop, str) else tuple(request.stop or ())
     first = _seed(request)
+    if first + (request.n or 1) > SEED:
+        raise Refused(400, f"seed: the {request.n} answers have consecutive seeds, all below 2^63", param="seed")
     return [
         SolveRequest(request.model, question, chat, replace(config, seed=first + answer_idx), stop, notes)
         for question, chat in prompts

@@ -6,7 +6,7 @@ fields that change nothing here (labels such as the user's name).
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -14,6 +14,8 @@ from pydantic_core import PydanticCustomError
 MAX_CHOICES = 16
 MAX_STOPS = 16
 MAX_TURNS = 512
+MAX_PARTS = 1024
+"""Parts of all contents of a request together; more than a client needs, and cheap to check."""
 SEED = 2**63
 
 
@@ -32,6 +34,19 @@ def _false(value: object) -> object:
 
 
 No = Annotated[Literal[False], BeforeValidator(_false)]
+
+
+def _few_parts(messages: object) -> object:
+    """Refuse more than `MAX_PARTS` parts before each of them is looked at."""
+    if isinstance(messages, list):
+        contents = [one.get("content") for one in cast(list[dict[str, Any]], messages) if type(one) is dict]
+        if sum(len(cast(list[Any], content)) for content in contents if type(content) is list) > MAX_PARTS:
+            raise PydanticCustomError(
+                "too_many_parts", "at most {most} content parts in all; join their texts", {"most": MAX_PARTS}
+            )
+    return cast(object, messages)
+
+
 Text = Annotated[str, AfterValidator(_whole)]
 Stop = Annotated[str, Field(min_length=1, max_length=1000)]
 Zero = Annotated[float, Field(ge=0, le=0)]
@@ -126,7 +141,7 @@ class ResponseFormat(Body):
 class ChatRequest(Common):
     """`POST /v1/chat/completions`."""
 
-    messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_TURNS)]
+    messages: Annotated[list[Message], Field(min_length=1, max_length=MAX_TURNS), BeforeValidator(_few_parts)]
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     safety_identifier: Label | None = None
     prompt_cache_key: Label | None = None

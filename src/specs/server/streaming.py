@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse, Response
 from specs.server.answers import ResponseBuilder
 from specs.server.jobs import JobRunner, SolveEnded, SolveEvent, SolveFailed, StepDone
 from specs.server.request_parsing import SolveRequest
+from specs.traces.schema import plain
 
 KEEPALIVE_S = 10.0
 """Seconds without an event after which a stream sends a comment, so that no proxy closes the connection."""
@@ -34,6 +35,7 @@ class SolveEvents:
             solve_requests,
             request.state.client,
             lambda solve_idx, event: self._events.put_nowait((solve_idx, event)),
+            request.state.arrived_s,
         )
 
     async def __aiter__(self) -> AsyncIterator[tuple[int, SolveEvent] | None]:
@@ -87,7 +89,7 @@ async def complete_response(builder: ResponseBuilder, events: SolveEvents, log_p
         return Response(status_code=499)  # the client has disconnected
     in_order = [ended[solve_idx] for solve_idx in sorted(ended)]
     _log_results(events.log_fields, in_order, log_prompts)
-    return JSONResponse(builder.complete(in_order))
+    return JSONResponse(plain(builder.complete(in_order)))
 
 
 async def stream_response(
@@ -121,7 +123,8 @@ async def stream_response(
 
 
 def _sse(chunk: dict[str, Any]) -> str:
-    return f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"
+    """In ASCII: some clients also end lines at U+2028 and its like, which JSON leaves as they are."""
+    return f"data: {json.dumps(plain(chunk), allow_nan=False)}\n\n"
 
 
 def _log_results(log_fields: dict[str, Any], ended: list[SolveEnded], log_prompts: bool) -> None:

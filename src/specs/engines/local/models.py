@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from specs.engines.inputs import checked_prompt
+from specs.engines.inputs import check_size, checked_prompt
 from specs.engines.local.backend import Backend
 from specs.engines.local.session import LocalPolicySession, LocalRewardSession
 from specs.engines.protocol import CheckStop
@@ -46,6 +46,7 @@ class LocalPolicy:
         return self.text.fingerprint
 
     def prompt(self, question: str, chat: Chat = NO_CONTEXT) -> tuple[int, ...]:
+        check_size(self.name, self.backend.context, question, chat)
         ids = self.text.prompt(question, self.system, chat=chat)
         return checked_prompt(ids, self.name, self.backend.context, self.backend.vocabulary)
 
@@ -77,6 +78,7 @@ class LocalReward:
         return self.backend.parameters
 
     def prompt(self, question: str) -> tuple[int, ...]:
+        check_size(self.name, self.backend.context, question)
         ids = self.prm_format.prompt(question)
         return checked_prompt(ids, self.name, self.backend.context, self.backend.vocabulary)
 

@@ -17,7 +17,7 @@ from specs.core.beginnings import beginning
 from specs.core.keys import Key
 from specs.core.ledger import Ids, Query
 from specs.engines.arrays import Floats
-from specs.engines.inputs import PolicyInputs, RewardInputs, checked_prompt
+from specs.engines.inputs import PolicyInputs, RewardInputs, check_size, checked_prompt
 from specs.engines.protocol import (
     CandidateGroup,
     CheckStop,
@@ -75,6 +75,7 @@ class RemotePolicy:
 
     def prompt(self, question: str, chat: Chat = NO_CONTEXT) -> tuple[int, ...]:
         facts = self.replicas.facts
+        check_size(self.name, facts.context, question, chat)
         ids = self.text.prompt(question, self.system, chat=chat)
         return checked_prompt(ids, self.name, facts.context, facts.vocabulary)
 
@@ -274,6 +275,7 @@ class RemoteReward:
 
     def prompt(self, question: str) -> tuple[int, ...]:
         facts = self.replicas.facts
+        check_size(self.name, facts.context, question)
         return checked_prompt(self.prm_format.prompt(question), self.name, facts.context, facts.vocabulary)
 
     def open(self, prompt_ids: tuple[int, ...], check_stop: CheckStop) -> RemoteRewardSession:
