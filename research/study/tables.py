@@ -70,8 +70,9 @@ def summary() -> Iterator[str]:
         one, two = (means(found, best_of(found, setting)) for found in timed)
         flops = np.mean([row["mflops"] for row in timed[0] if row["method"] == setting]) / 1e3
         name, *options = setting.split(":")
+        took = 1e3 * one["latency_s"].mean()
         yield (
-            f"| `{name}` | {', '.join(options) or 'default'} | {share(on['hard'])} | {1e3 * one['latency_s'].mean():.0f} | "
+            f"| `{name}` | {', '.join(options) or 'default'} | {share(on['hard'])} | {took:.0f} | "
             f"{1e3 * two['latency_s'].mean():.0f} | {one['core_s'].mean():.2f} | {flops:.1f} | {share(on['medium'])} |"
         )
 
