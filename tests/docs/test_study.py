@@ -55,6 +55,8 @@ def test_the_page_has_the_bars(tier):
 def test_the_page_has_the_front_and_the_cost_of_a_draft_token():
     assert "\n".join(front()) in PAGE
     assert "\n".join(cost()) in PAGE
+    problems = {row["problem"] for row in rows.read("front")}
+    assert f"Right answers of {len(problems)} of the problems of `hard`" in PAGE
     assert "(front.svg)" in PAGE
     assert "docs/study/front.png" in README
 
