@@ -6,12 +6,14 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 import specs
 from helpers import toy
 from helpers.fitting import fitting
+from specs.decoding.stream import AsyncStream, stream
 from specs.errors import InputError
 from specs.traces.codec import read_traces
 
@@ -197,3 +199,69 @@ def test_a_result_is_short_in_a_notebook():
     result = specs.solve("q", toy.models(), seed=2, **OPTIONS)
     assert len(repr(result)) < 200
     assert repr(result).startswith(f"Result(answer={result.answer!r}, finish_reason=")
+
+
+def test_the_result_ends_an_iteration_that_is_still_held():
+    models = toy.models(toy.table(1, end=-6.0), toy.table(2, end=-6.0))
+    running = specs.stream("q", models, **OPTIONS)
+    steps = iter(running)
+    first = next(steps)
+    assert iter(running) is steps
+    assert running.result.finish_reason is specs.Finish.CANCELLED
+    assert [record.step for record in running.result.steps] == [first.step]
+    assert list(steps) == []
+
+
+def test_leaving_between_two_records_of_one_step_keeps_both():
+    """oracle-route decides about the draft's and the target's version of a step at once."""
+    models = toy.models(toy.table(1, end=-6.0), toy.table(2, end=-6.0))
+    left = specs.stream("q", models, "oracle-route", n=4, max_steps=4, max_step_tokens=4, temperature=0.9)
+    seen = 0
+    for _ in left:
+        seen += 1
+        break
+    assert seen == 1
+    assert [record.accepted for record in left.result.steps].count(True) == 1
+    assert left.result.finish_reason is specs.Finish.CANCELLED
+
+
+def test_an_asyncio_stream_that_never_began_leaves_its_context_at_once():
+    async def run():
+        async with specs.astream("q", toy.models(), **OPTIONS) as running:
+            pass
+        return running.result
+
+    assert asyncio.run(run()) is None
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_the_result_within_an_asyncio_iteration_cancels_it(begun):
+    """Whether a thread runs the solve or it still waits for one; who iterates is not left waiting."""
+
+    def slow(ids):
+        time.sleep(0.02)
+        row = toy.table(1)(ids)
+        row[4] = -9.0
+        return row
+
+    async def run():
+        models = toy.models(target=slow)
+        config = specs.configure("target", max_step_tokens=200, delimiter=None)
+        free = threading.Event()
+        with ThreadPoolExecutor(1) as threads:
+            if not begun:
+                threads.submit(free.wait)
+            running = AsyncStream(stream("q", models, config), threads)
+
+            async def steps():
+                return [record async for record in running]
+
+            task = asyncio.create_task(steps())
+            await asyncio.sleep(0.1)
+            result = running.result
+            free.set()
+            return result, await task
+
+    result, steps = asyncio.run(run())
+    assert result.finish_reason is specs.Finish.CANCELLED
+    assert len(steps) == len(result.steps) <= 1

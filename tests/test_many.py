@@ -114,6 +114,17 @@ def test_a_defect_fails_its_own_solve(caplog):
     assert "a solve failed" in caplog.text
 
 
+def test_ctrl_c_ends_the_iteration():
+    models = toy.models()
+
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    models.target.backend.forward = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        list(specs.solve_many(["a", "b"], models, "target", max_step_tokens=4))
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

@@ -20,6 +20,11 @@ SUMMARY = (
     ("soft-beam", True), ("one-first", False), ("one-first", True), ("best-of-n", False), ("majority", False),
 )  # fmt: skip
 """Groups in the README's table, and whether with token-level speculation."""
+PLACES = {
+    "both": "specs", "the acceptance": "specs:select_weight=0", "the draw": "specs:accept_weight=0",
+    "neither": "specs:select_weight=0:accept_weight=0",
+}  # fmt: skip
+"""Settings of `specs`, all with the same `tau`, by the places in which they use the log-ratio."""
 BARS = {"hard": (0.78, 0.62), "medium": (0.80, 0.65)}
 """The latency of `specs` / rival that we want to be sure of, on one core and on two."""
 
@@ -38,6 +43,8 @@ def _sections() -> Iterator[tuple[str, Iterator[str]]]:
     for tier in TIERS:
         yield f"Right answers, {tier}", accuracy("main", tier)
     yield "Claims", accuracy("pairs", "hard")
+    if rows.read("main"):
+        yield "The log-ratio, by place", places()
     for name in WORSE:
         yield f"Worse models: {name}", accuracy(f"worse-{name}", "medium")
     for tier in TIERS:
@@ -126,12 +133,29 @@ def accuracy(part: str, tier: str) -> Iterator[str]:
         )
 
 
+def places() -> Iterator[str]:
+    """`specs` with its defaults, and without the log-ratio in the draw, in the acceptance, or in both; paired."""
+    found = rows.read("main")
+    yield "| log-ratio in | `hard`: right, % | minus both, points | `medium`: right, % | minus both, points |"
+    yield "| --- | --- | --- | --- | --- |"
+    for place, setting in PLACES.items():
+        shown: list[str] = []
+        for tier in ("hard", "medium"):
+            cells = by_setting([row for row in found if row["tier"] == tier])
+            minus = "" if setting == "specs" else points(*difference(cells[setting], cells["specs"]))
+            shown += [share(cells[setting]), minus]
+        yield f"| {place} | {' | '.join(shown)} |"
+
+
 def worse() -> Iterator[str]:
     """Right answers with worse models, and the paired difference from `specs` with its interval."""
     settings = chosen()
     parts = {name: by_setting(rows.read(f"worse-{name}")) for name in WORSE}
-    yield "| tuned | " + " | ".join(f"`{name}`" for name in WORSE) + " |"
-    yield "| --- |" + " --- |" * len(WORSE)
+    problems = {row["problem"] for row in rows.read(f"worse-{WORSE[0]}")}
+    main = [row for row in rows.read("main") if row["tier"] == "medium" and row["problem"] in problems]
+    parts = {"unchanged": by_setting(main), **parts}
+    yield "| tuned | " + " | ".join(f"`{name}`" if name != "unchanged" else name for name in parts) + " |"
+    yield "| --- |" + " --- |" * len(parts)
     for group in BESIDE_WORSE:
         shown: list[str] = []
         for cells in parts.values():

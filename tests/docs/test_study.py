@@ -13,7 +13,7 @@ import pytest
 
 from research.study import rows
 from research.study.plan import GROUPS, TIERS
-from research.study.tables import accuracy, bars, cost, front, means, points, summary, tables, worse
+from research.study.tables import PLACES, accuracy, bars, cost, front, means, places, points, summary, tables, worse
 from research.study.timing import with_speculation
 from research.study.tuning import by_setting, chosen, difference, mean
 
@@ -104,6 +104,14 @@ def test_the_text_says_what_each_phase_takes():
 
 def test_the_text_says_what_a_second_core_brings():
     ours = chosen()["specs"]
+    busy = {}
+    for cores in (1, 2):
+        own = [row for row in rows.read(f"time-hard-{cores}") if row["method"] == ours]
+        busy[cores] = {phase: 1e3 * np.mean([row["busy_s"][phase] for row in own]) for phase in own[0]["busy_s"]}
+        busy[cores]["overlap"] = sum(busy[cores].values()) - 1e3 * np.mean([row["latency_s"] for row in own])
+    assert f"phases overlap by {busy[2]['overlap']:.0f} ms on `hard`" in PAGE
+    assert f"busy for {busy[2]['draft']:.0f} ms instead of {busy[1]['draft']:.0f}" in PAGE
+    assert f"reads for {busy[2]['target_score']:.0f} instead of {busy[1]['target_score']:.0f}" in PAGE
     for tier, words in (("hard", "On two cores `specs` takes {:.2f} of its latency on one"), ("medium", "({:.2f} on")):
         one, two = (means(rows.read(f"time-{tier}-{cores}"), ours)["latency_s"].mean() for cores in (1, 2))
         assert words.format(two / one) in PAGE
@@ -134,6 +142,14 @@ def test_what_the_text_says_of_controls():
     specs = cells[settings["specs"]]
     for name in (coin, "specs:select_weight=0:accept_weight=0", "specs:select_weight=0", "specs:accept_weight=0"):
         assert points(*difference(cells[name], specs)) in PAGE
+
+
+def test_the_page_has_the_log_ratio_by_place_and_its_costs():
+    assert "\n".join(places()) in PAGE
+    cells = by_setting([row for row in rows.read("main") if row["tier"] == "hard"])
+    costs = [-100 * difference(cells[one], cells["specs"])[0] for one in PLACES.values() if one != "specs"]
+    words = "leaving it out of the draw costs {:.1f} points, out of the acceptance {:.1f} and out of both {:.1f}"
+    assert words.format(*costs) in PAGE
 
 
 def test_the_page_has_the_table_of_worse_models():

@@ -145,7 +145,7 @@ class AsyncStream:
             return None
         if not self._solving.done():
             self.cancel()
-            if not self._solving.cancel():  # no thread has started it
+            if not self._solving.cancel():  # a thread has started it
                 self._solving.exception()
         return self._running.result
 
@@ -153,19 +153,21 @@ class AsyncStream:
         loop = asyncio.get_running_loop()
         steps: asyncio.Queue[StepRecord | None] = asyncio.Queue()
 
+        def hand_over(record: StepRecord | None) -> None:
+            with suppress(RuntimeError):  # the loop is closed, so nobody waits for the steps
+                loop.call_soon_threadsafe(steps.put_nowait, record)
+
         def solve() -> None:
-            try:
-                for record in self._running:
-                    loop.call_soon_threadsafe(steps.put_nowait, record)
-            finally:
-                with suppress(RuntimeError):  # the loop is closed, so nobody waits for the steps
-                    loop.call_soon_threadsafe(steps.put_nowait, None)
+            for record in self._running:
+                hand_over(record)
 
         self._solving = solving = self._threads.submit(solve)
+        solving.add_done_callback(lambda _: hand_over(None))
         try:
             while (record := await steps.get()) is not None:
                 yield record
-            await asyncio.wrap_future(solving)
+            if not solving.cancelled():
+                await asyncio.wrap_future(solving)
         finally:
             if not solving.done():
                 self.cancel()
