@@ -25,6 +25,7 @@ from specs.cli.options import (
 from specs.cli.parsing import above_zero, count, not_negative
 from specs.config import configure
 from specs.config.presets import LAW, Preset
+from specs.decoding.threads import in_process
 from specs.engines.protocol import Models
 from specs.errors import InputError, install_command
 from specs.methods import candidates_of
@@ -128,7 +129,7 @@ def run(args: argparse.Namespace) -> int:
         for name, offer in offered.items():
             if candidates_of(make(offer.method, **offer.options)) > limits.n:
                 raise InputError(f"--max-n {limits.n} is less than {name} needs; raise it")
-        queue = SolveQueue(args.concurrency or (IN_PROCESS if _in_process(models) else ON_SERVERS), args.queue)
+        queue = SolveQueue(args.concurrency or (IN_PROCESS if in_process(models) else ON_SERVERS), args.queue)
         runner = JobRunner(models, queue, Metrics(queue))
         start_event_log()
         first = next(iter(offered.values()))
@@ -170,11 +171,6 @@ def _models(args: argparse.Namespace) -> Models:
     given = given_models(args)
     names: dict[str, Any] = {str(role): given.get(role) if given else "bundled" for role in Role}
     return api.load(**names, **loading_of(args))
-
-
-def _in_process(models: Models) -> bool:
-    writers = [model for model in (models.draft, models.target) if model is not None]
-    return any(model.in_process for model in writers)
 
 
 def _hosts(args: argparse.Namespace) -> tuple[str, ...]:

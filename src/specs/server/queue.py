@@ -81,7 +81,7 @@ class SolveQueue:
         return places
 
     def _make_room(self, client: str, count: int, missing: int) -> bool:
-        """Turn `missing` waiting solves of other clients away, the newest of whoever has most; whether it did."""
+        """Turn away `missing` waiting solves, each the newest of the client with the most; returns whether it did."""
         mine = len(self._waiting.get(client, ())) + count
         held = {name: len(places) for name, places in self._waiting.items() if name != client}
         giving: list[str] = []
