@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import queue
 import sys
 import threading
@@ -49,6 +50,9 @@ class _Writer(logging.Handler):
         super().__init__()
         self.setFormatter(_JsonFormatter())
         self._stream = stream
+        self._file: int | None = None
+        with suppress(OSError, ValueError):  # text in memory has no file
+            self._file = os.dup(stream.fileno())
         self._lines: queue.Queue[str] = queue.Queue(MAX_LINES)
         self._untold = 0
         threading.Thread(target=self._write, name="specs-log", daemon=True).start()
@@ -73,9 +77,17 @@ class _Writer(logging.Handler):
             if untold:
                 line = json.dumps({"level": "warning", "event": "log lines dropped", "lines": untold}) + "\n" + line
             with suppress(OSError, ValueError):  # the reader has gone, or the stream is closed
-                self._stream.write(line + "\n")
-                self._stream.flush()
+                self._out(line + "\n")
             self._lines.task_done()
+
+    def _out(self, text: str) -> None:
+        """Write without the stream's own lock, which would block the end of the program while nobody reads."""
+        if self._file is None:
+            self._stream.write(text)
+            return
+        left = text.encode(errors="backslashreplace")
+        while left:
+            left = left[os.write(self._file, left) :]
 
 
 def start_event_log(stream: TextIO = sys.stderr) -> None:
