@@ -199,7 +199,10 @@ def test_saved_solves_of_something_else_are_refused(questions, options, says, tm
     assert file.read_bytes() == before
 
 
-@pytest.mark.parametrize("content", ["no JSON\n", '{"answer": 1}\n', "[1]\n", '{"id": 1}\n'])
+@pytest.mark.parametrize(
+    "content",
+    ["no JSON\n", "no line end", '{"question": "?"}', "[" * 100_000 + "\n", '{"answer": 1}\n', "[1]\n", '{"id": 1}\n'],
+)
 def test_a_file_that_holds_something_else_is_refused(content, tmp_path):
     file = tmp_path / "solves.jsonl"
     file.write_text(content)

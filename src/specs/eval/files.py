@@ -132,11 +132,7 @@ def rows_of(path: Path) -> Iterator[tuple[int, str, Any]]:
             elif text.lstrip().startswith("["):
                 rows = _list(text, name)
             else:
-                rows = (
-                    (number, f"line {number}", _parsed(line, f"{name}, line {number}"))
-                    for number, line in enumerate(text.split("\n"), 1)
-                    if line.strip()
-                )
+                rows = _lines(text, name)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{name} cannot be read ({error}); give JSON, CSV or TSV in UTF-8, or parquet") from None
     for number, where, row in rows:
@@ -162,14 +158,20 @@ def _parsed(line: str, where: str) -> Any:
         return InputError(f"{where}: not JSON ({error}); give one object per line, or one list of objects")
 
 
+def _lines(text: str, name: str) -> Iterator[tuple[int, str, Any]]:
+    """The values of JSON lines."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            yield number, f"line {number}", _parsed(line, f"{name}, line {number}")
+
+
 def _list(text: str, name: str) -> list[tuple[int, str, Any]]:
     """The entries of a file that holds one JSON list; a list in each line is one row a line."""
     whole = _parsed(text, name)
     if isinstance(whole, list):
         entries = cast(list[Any], whole)
         return [(number, f"entry {number}", entry) for number, entry in enumerate(entries, 1)]
-    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
-    return [(number, f"line {number}", _parsed(line, f"{name}, line {number}")) for number, line in lines]
+    return list(_lines(text, name))
 
 
 def _table(text: str, name: str, ending: str) -> list[tuple[int, str, Any]]:

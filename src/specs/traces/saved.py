@@ -19,6 +19,9 @@ from specs.traces.codec import result_from
 from specs.traces.schema import check_writable, json_text, plain, result_json
 from specs.types import Finish, Result
 
+_BEGINNING = b'{"id": "'
+"""Of every line that `SavedSolves.add` writes."""
+
 
 class SavedSolves:
     """A file of solves that is open for adding more; only ids and places are in memory.
@@ -88,6 +91,8 @@ class SavedSolves:
         end = 0
         for number, line in enumerate(self._file, 1):
             if not line.endswith(b"\n"):
+                if not line.startswith(_BEGINNING[: len(line)]):  # it is no cut line of ours: leave the file alone
+                    raise _not_ours(f"{self.path}, line {number}")
                 break
             places[_id(line, f"{self.path}, line {number}")] = end
             end += len(line)
@@ -99,10 +104,12 @@ def _id(line: bytes, where: str) -> str:
     try:
         value: Any = json.loads(line)
         name = value["id"]
-    except (ValueError, TypeError, KeyError):
-        raise InputError(
-            f"{where}: not a solve with an id; give the file of an earlier solve_many, or a new one"
-        ) from None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise _not_ours(where) from None
     if not isinstance(name, str):
-        raise InputError(f"{where}: its id is not text; give the file of an earlier solve_many, or a new one")
+        raise _not_ours(where)
     return name
+
+
+def _not_ours(where: str) -> InputError:
+    return InputError(f"{where}: not a solve with an id; give the file of an earlier solve_many, or a new one")
