@@ -15,6 +15,6 @@ result = solve(QUESTION, models, "specs", n=8, seed=1)
 
 print(QUESTION, end="\n\n")
 for record in result.accepted:
-    print(f"{record.writer:>6}  reward {record.step.reward:.3f}  {record.step.text.strip()}")
+    print(f"{record.writer:>6}  reward {record.reward:.3f}  {record.text.strip()}")
 print(f"\nanswer: {result.answer} ({result.finish_reason}, {1000 * result.latency_s:.0f} ms)")
 print(f"steps by the draft: {result.draft_share:.0%}")

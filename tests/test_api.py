@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -150,8 +151,18 @@ def test_a_context_manager_cancels_a_solve_that_an_exception_leaves():
     assert whole.result.steps == ()
 
 
-def test_the_result_of_an_asyncio_stream_is_none_before_it_has_begun():
-    assert specs.astream("q", toy.models(), **OPTIONS).result is None
+def test_the_result_of_an_asyncio_stream_is_refused_before_it_has_begun():
+    with pytest.raises(specs.InputError, match=r"not begun; iterate over its steps \(`async for`\)"):
+        _ = specs.astream("q", toy.models(), **OPTIONS).result
+
+
+def test_a_record_has_the_text_and_reward_of_its_chosen_candidate():
+    result = specs.solve("q", toy.models(), **OPTIONS)
+    assert "".join(record.text for record in result.accepted) == result.text
+    assert [record.reward for record in result.accepted] == [record.step.reward for record in result.accepted]
+    first = result.steps[0]
+    nothing = replace(first, decision=replace(first.decision, chosen=None))
+    assert (nothing.text, nothing.reward) == ("", None)
 
 
 def test_solves_in_this_process_wait_for_a_core_under_asyncio():
@@ -231,7 +242,8 @@ def test_an_asyncio_stream_that_never_began_leaves_its_context_at_once():
             pass
         return running.result
 
-    assert asyncio.run(run()) is None
+    result = asyncio.run(run())
+    assert (result.finish_reason, result.steps) == (specs.Finish.CANCELLED, ())
 
 
 @pytest.mark.parametrize("begun", [True, False])

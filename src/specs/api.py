@@ -26,7 +26,6 @@ from specs.engines.loading import Dtype, Engine, Names, load_models
 from specs.engines.protocol import Models
 from specs.errors import InputError
 from specs.methods import Method
-from specs.rewards.families import PRMFormatName
 from specs.traces.saved import SavedSolves
 from specs.types import NO_CONTEXT, Chat, Result
 from specs.types.checks import OptionValue, above, at_least, check_value, shown
@@ -47,7 +46,7 @@ def load(
     target_system: str | None = None,
     tokenizer: str | None = None,
     timeout_s: float = 120.0,
-    prm_format: PRMFormatName = "auto",
+    prm_format: str = "auto",
 ) -> Models:
     """Load a draft, a target and a PRM.
 
@@ -96,7 +95,7 @@ def stream(
 
         with stream("...", models, n=16) as steps:
             for step in steps:
-                print(step.step.text)
+                print(step.text)
         print(steps.result.answer)
 
     Args:
@@ -167,7 +166,6 @@ async def asolve(
     running = astream(question, models, method, chat=chat, latency_model=latency_model, **options)
     async for _ in running:
         pass
-    assert running.result is not None
     return running.result
 
 

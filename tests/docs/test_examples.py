@@ -18,7 +18,7 @@ EXAMPLES = ROOT / "examples"
 HOWTO = ROOT / "docs/howto"
 SHOWN = {
     "01_solve.py": r"The answer is \\boxed\{20\}\.\n\nanswer: 20 \(answer, \d+ ms\)\nsteps by the draft: \d+%\n\Z",
-    "02_stream.py": r"(?s)\w  \w.*answer: \S+, first step after \d+ ms\n.*target  .*answer: 22\n\Z",
+    "02_stream.py": r"(?s)\w  \w.*answer: \S+, first step after \d+\.\d\d s\n.*target  .*answer: 22\n\Z",
     "03_many_questions.py": (r"(?m)\A(medium-\d: \S+ \((right|wrong, it is \d+)\)\n){8}[1-8] of 8 right, 0 failed\n\Z"),
     "04_own_models.py": r"(?s)(draft|target|prm) +\d+ tokens processed  \S+bundled/models/\w+\n.*answer: 40\n\Z",
     "05_new_method.py": r"(?s) draft  rejected  .*target  kept .*answer: \d+, \d+% of the steps by the draft\n\Z",

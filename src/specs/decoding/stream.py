@@ -50,6 +50,11 @@ class Stream:
         self._solve.cancelled.set()
 
     @property
+    def cancelled(self) -> bool:
+        """Whether the solve has been told to end."""
+        return self._solve.cancelled.is_set()
+
+    @property
     def result(self) -> Result:
         """The finished solve.
 
@@ -135,15 +140,19 @@ class AsyncStream:
         self._running.cancel()
 
     @property
-    def result(self) -> Result | None:
-        """The finished solve; None before the iteration has begun.
+    def result(self) -> Result:
+        """The finished solve.
 
         If the iteration was left early, this is what was accepted until then (`Finish.CANCELLED`); outside
         `async with` this may wait for the token or request under way.
+
+        Raises:
+            InputError: the iteration has not begun, and running the whole solve here would block the event loop.
         """
         if self._solving is None:
-            return None
-        if not self._solving.done():
+            if not self._running.cancelled:
+                raise InputError("the solve has not begun; iterate over its steps (`async for`) before you read result")
+        elif not self._solving.done():
             self.cancel()
             if not self._solving.cancel():  # a thread has started it
                 self._solving.exception()

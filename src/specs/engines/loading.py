@@ -19,7 +19,7 @@ from specs.engines.vllm.replicas import Replicas
 from specs.engines.vllm.server import connect
 from specs.engines.vllm.session import RemotePolicy, RemoteReward
 from specs.errors import InputError, ModelError
-from specs.rewards.families import PRMFormatName, family_for
+from specs.rewards.families import family_for
 
 Engine = Literal["auto", "light", "torch"]
 Dtype = Literal["auto", "fp32", "bf16", "fp16"]
@@ -45,7 +45,7 @@ class Names:
     draft_system: str | None = None
     target_system: str | None = None
     tokenizer: str | None = None
-    prm_format: PRMFormatName = "auto"
+    prm_format: str = "auto"
 
 
 def load_models(

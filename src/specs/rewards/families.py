@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from specs.errors import InputError, ModelError
 from specs.rewards.format import PRMFamily, Tokens
@@ -186,16 +185,15 @@ class LabelJudge(PRMFamily):
 FAMILIES: dict[str, type[PRMFamily]] = {
     one.name: one for one in (QwenMathPRM, Skywork, TokenClassification, MathShepherd, RLHFlow, LabelJudge)
 }
-PRMFormatName = Literal["auto", "qwen", "skywork", "token-classification", "math-shepherd", "rlhflow", "judge"]
 
 
-def family_for(architectures: Sequence[str], name: str, wanted: PRMFormatName = "auto") -> tuple[type[PRMFamily], str]:
+def family_for(architectures: Sequence[str], name: str, wanted: str = "auto") -> tuple[type[PRMFamily], str]:
     """The format of a PRM, and why it was chosen.
 
     Args:
         architectures: as in its config.json.
         name: the user's name for it, a folder or a hub id.
-        wanted: the format that the user names; `auto` for the one that architecture and name imply.
+        wanted: a name of `FAMILIES`; `auto` for the one that architecture and name imply.
 
     Raises:
         InputError: `wanted` is not a format.

@@ -92,6 +92,16 @@ class StepRecord:
         return None if self.decision.chosen is None else self.candidates[self.decision.chosen]
 
     @property
+    def text(self) -> str:
+        """The text of the chosen candidate with its delimiter; empty if none had support."""
+        return "" if self.step is None else self.step.text
+
+    @property
+    def reward(self) -> float | None:
+        """The reward of the chosen candidate; None if none had support or it was not computed."""
+        return None if self.step is None else self.step.reward
+
+    @property
     def discarded(self) -> int:
         """Tokens sampled for this step that are not part of the final trace."""
         drawn = sum(len(c.token_ids) for c in self.candidates)
