@@ -1,6 +1,6 @@
 """Compares all methods on the bundled models (docs/study).
 
-    python -m research.study solve tuning|main|pairs|front|worse-... [--jobs 2]    right answers and FLOPs
+    python -m research.study solve tuning|main|pairs|front|oracle|worse-... [--jobs 2]    right answers and FLOPs
     taskset -c 0 python -m research.study time hard|medium|front       latency, alone on the machine
     python -m research.study tables                                    the tables of the documentation
     python -m research.study summary                                   the table of the README

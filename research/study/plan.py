@@ -117,6 +117,8 @@ FRONT = (
     "beam-draft",
 )  # fmt: skip
 FRONT_N = (2, 4, 8, 16, 32)
+ORACLE = "weighted-majority:n=16"
+"""The solutions among which an oracle picks a right one if there is one."""
 CLAIMS = ("beam", "soft-beam", "gsi", "specs-released")
 """The groups that `specs` is compared with on as many problems as a difference of 2 points takes."""
 PER_DISCORDANCE = 15_460
@@ -154,5 +156,6 @@ def parts(chosen: dict[str, str], rewrite_share: float, pairs: int) -> list[Part
         Part("main", TEST_SEED, {"hard": 300, "medium": 200}, tuple(dict.fromkeys(main))),
         Part("pairs", TEST_SEED + 1_000, {"hard": pairs}, claims),
         Part("front", TEST_SEED, {"hard": 150}, tuple(at_n(chosen[group], n) for group in FRONT for n in FRONT_N)),
+        Part("oracle", TEST_SEED, {"hard": 300, "medium": 200}, (ORACLE,)),
         *(Part(f"worse-{models}", TEST_SEED, {"medium": 150}, worse, models) for models in WORSE),
     ]

@@ -2,7 +2,7 @@
 
 A row holds what tables need: tier, problem seed and setting, whether the answer is right, FLOPs, tokens by role, steps,
 those that the draft wrote and those that were rewritten, and seconds, which count only where nothing else ran (part
-`time-...`).
+`time-...`). Where all candidates are whole solutions, `solutions_right` says how many of them are right.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from research.benchmarks.bundled import LAW, LIMITS
 from specs.bundled.problems import generate
 from specs.config import SolveConfig
 from specs.config.text import method_from_text
+from specs.core.votes import boxed
 from specs.decoding.stream import stream
 from specs.engines.protocol import Models
 from specs.eval.grading import correct
@@ -39,12 +40,24 @@ def solved(models: Models, tier: str, problem: int, method: str, seed: int = 0) 
     row = {"tier": tier, "problem": problem, "method": method, "seed": seed}
     if result.error is not None:
         return {**row, "error": result.error}
+    whole = [candidate.text for record in result.steps if record.step_idx == 0 for candidate in record.candidates]
+    each = {"solutions_right": sum(_right(boxed(text), asked.answer) for text in whole)} if _whole(result) else {}
     return {
         **row,
-        "right": int(correct(result.answer, asked.answer) is True),
+        "right": int(_right(result.answer, asked.answer)),
+        **each,
         **spent(result),
         "core_s": round(core_s, 4),
     }
+
+
+def _right(answer: str | None, expected: str) -> bool:
+    return correct(answer, expected) is True
+
+
+def _whole(result: Result) -> bool:
+    """Whether the method chose among whole solutions."""
+    return all(record.step_idx == 0 for record in result.steps) and boxed(result.text) is not None
 
 
 def spent(result: Result) -> Row:

@@ -9,7 +9,7 @@ import numpy as np
 
 from research.benchmarks.bundled import t_interval
 from research.study import rows
-from research.study.plan import BESIDE_WORSE, FRONT, FRONT_N, GROUPS, TIERS, WORSE, at_n
+from research.study.plan import BESIDE_WORSE, FRONT, FRONT_N, GROUPS, ORACLE, TIERS, WORSE, at_n
 from research.study.timing import SPECULATING, THREADS, with_speculation
 from research.study.tuning import Solves, by_setting, chosen, difference, mean, tried
 from specs.core.statistics import wilson
@@ -43,6 +43,7 @@ def _sections() -> Iterator[tuple[str, Iterator[str]]]:
     for tier in TIERS:
         yield f"Right answers, {tier}", accuracy("main", tier)
     yield "Claims", accuracy("pairs", "hard")
+    yield "An oracle", oracle()
     if rows.read("main"):
         yield "The log-ratio, by place", places()
     for name in WORSE:
@@ -133,6 +134,22 @@ def accuracy(part: str, tier: str) -> Iterator[str]:
         )
 
 
+def oracle() -> Iterator[str]:
+    """Right answers of one of the target's whole solutions: any one, the vote's, and an oracle's."""
+    found = rows.read("oracle")
+    if not found:
+        return
+    n = int(ORACLE.rpartition("=")[2])
+    yield f"| of {n} solutions of the target | " + " | ".join(f"`{tier}`: right, %" for tier in TIERS) + " |"
+    yield "| --- |" + " --- |" * len(TIERS)
+    cells = [[row for row in found if row["tier"] == tier] for tier in TIERS]
+    single = [f"{100 * np.mean([row['solutions_right'] / n for row in solves]):.1f}" for solves in cells]
+    voted = [_share([row["right"] for row in solves]) for solves in cells]
+    picked = [_share([row["solutions_right"] > 0 for row in solves]) for solves in cells]
+    for name, shown in (("one at random", single), ("the weighted vote", voted), ("an oracle", picked)):
+        yield f"| {name} | {' | '.join(shown)} |"
+
+
 def places() -> Iterator[str]:
     """`specs` with its defaults, and without the log-ratio in the draw, in the acceptance, or in both; paired."""
     found = rows.read("main")
@@ -172,9 +189,12 @@ def ordered(cells: Mapping[str, Any], settings: Mapping[str, str]) -> list[str]:
 
 
 def share(solves: Solves) -> str:
-    right = sum(row["right"] for row in solves.values())
-    low, high = wilson(right, len(solves))
-    return f"{100 * right / len(solves):.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+    return _share([row["right"] for row in solves.values()])
+
+
+def _share(right: Sequence[int]) -> str:
+    low, high = wilson(sum(right), len(right))
+    return f"{100 * sum(right) / len(right):.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def points(value: float, error: float) -> str:
