@@ -277,3 +277,41 @@ def test_the_result_within_an_asyncio_iteration_cancels_it(begun):
     result, steps = asyncio.run(run())
     assert result.finish_reason is specs.Finish.CANCELLED
     assert len(steps) == len(result.steps) <= 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (dict(target=3), r"target is 3; give text or None"),
+        (dict(draft=""), r"draft is empty; give a folder, a hub id, a URL or 'bundled', or None for no model"),
+        (dict(prm=b"bundled"), r"prm is b'bundled'; give text or None"),
+        (dict(draft_system=3), r"draft_system is 3; give text or None"),
+        (dict(tokenizer=["x"]), r"tokenizer is \['x'\]; give text or None"),
+        (dict(prm_format=None), r"prm_format is None; give text"),
+        (dict(allow_text_scoring="yes"), r"allow_text_scoring is 'yes'; give True or False"),
+    ],
+)
+def test_load_refuses_a_wrong_value_by_name(wrong, message):
+    with pytest.raises(InputError, match=message):
+        specs.load(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("call", "wrong", "message"),
+    [
+        (specs.stream, dict(latency_model=3), r"latency_model is 3; give a LatencyModel or None"),
+        (specs.solve_many, dict(latency_model="x"), r"latency_model is 'x'; give a LatencyModel or None"),
+        (specs.solve_many, dict(save=3), r"save is 3; give text or a Path or None"),
+        (specs.solve, dict(temp=1), r"no option 'temp'; did you mean 'temperature'\?"),
+        (specs.solve, dict(deadline=2), r"no option 'deadline'; did you mean 'deadline_s'\?"),
+        (specs.solve, dict(max_token=2), r"no option 'max_token'; did you mean 'max_tokens'\?"),
+    ],
+)
+def test_a_wrong_argument_is_refused_by_name(call, wrong, message):
+    with pytest.raises(InputError, match=message):
+        call("a question" if call is not specs.solve_many else ["a question"], toy.models(), **wrong)
+
+
+def test_questions_that_are_no_questions_are_refused_by_name():
+    with pytest.raises(InputError, match="questions is 3; give an Iterable"):
+        specs.solve_many(3, toy.models())

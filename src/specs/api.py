@@ -70,6 +70,7 @@ def load(
         raise InputError(f"device is {shown(device)}; give 'auto', 'cpu', 'cuda' or 'cuda:1'")
     check_value("dtype", dtype, Dtype)
     check_value("timeout_s", timeout_s, float, above(0))
+    check_value("allow_text_scoring", allow_text_scoring, bool)
     names = Names(draft, target, prm, draft_system, target_system, tokenizer, prm_format)
     models = load_models(
         names,
@@ -110,6 +111,7 @@ def stream(
     Raises:
         InputError: a wrong argument or option, or the method needs a model that is not loaded.
     """
+    check_value("latency_model", latency_model, LatencyModel | None)
     return streams.stream(
         question, models, _configured(method, options), chat=chat, latency_model=latency_model or LatencyModel()
     )
@@ -218,6 +220,8 @@ def solve_many(
     if isinstance(questions, str):
         raise InputError("questions is one text; give a list of questions, or use solve")
     check_value("questions", questions, Iterable)
+    check_value("save", save, str | Path | None)
+    check_value("latency_model", latency_model, LatencyModel | None)
     places = concurrency or (cores() if in_process(models) else min(32, ON_SERVERS))
     return SolveMany(questions, models, config, places, Path(save) if save else None, latency_model or LatencyModel())
 

@@ -20,6 +20,7 @@ from specs.engines.vllm.server import connect
 from specs.engines.vllm.session import RemotePolicy, RemoteReward
 from specs.errors import InputError, ModelError
 from specs.rewards.families import family_for
+from specs.types.checks import check_fields
 
 Engine = Literal["auto", "light", "torch"]
 Dtype = Literal["auto", "fp32", "bf16", "fp16"]
@@ -46,6 +47,12 @@ class Names:
     target_system: str | None = None
     tokenizer: str | None = None
     prm_format: str = "auto"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        for role in ("draft", "target", "prm"):
+            if getattr(self, role) == "":
+                raise InputError(f"{role} is empty; give a folder, a hub id, a URL or 'bundled', or None for no model")
 
 
 def load_models(

@@ -95,7 +95,8 @@ def suggestion(name: object, known: Iterable[str]) -> str:
     if str(name).removeprefix("--") in REMOVED:
         return "version 0.1 has it, this version no longer does"
     known = list(known)
-    if near := get_close_matches(str(name), known, 1):
+    begun = sorted((one for one in known if len(str(name)) > 2 and one.startswith(str(name))), key=len)
+    if near := begun or get_close_matches(str(name), known, 1):
         return f"did you mean {near[0]!r}?"
     return f"choose from {', '.join(known)}" if known else "it has none"
 
@@ -144,9 +145,13 @@ def _wanted(kind: Any, allowed: Range) -> str:
     if kind in (int, float):
         words = "a whole number" if kind is int else "a number"
         return f"{words} {allowed.words}" if allowed.words else words
-    return {None: "None", NoneType: "None", bool: "True or False", str: "text"}.get(
-        kind
-    ) or f"a {(get_origin(kind) or kind).__name__}"
+    return {None: "None", NoneType: "None", bool: "True or False", str: "text"}.get(kind) or _with_article(
+        (get_origin(kind) or kind).__name__
+    )
+
+
+def _with_article(name: str) -> str:
+    return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
 
 
 def _joined(names: list[str]) -> str:
