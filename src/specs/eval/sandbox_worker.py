@@ -39,12 +39,12 @@ _SUBREAPER, _DEATH_SIGNAL = 36, 1
 
 def main() -> None:
     request: dict[str, Any] = json.load(sys.stdin)
-    print(STARTED, flush=True)
     namespaced = os.getpid() == 1  # then the kernel kills all other processes when this one ends
     if not namespaced and sys.platform == "linux":
         ctypes.CDLL(None).prctl(_SUBREAPER, 1)
     token = os.urandom(16).hex()
     reading, writing = os.pipe()
+    print(STARTED, flush=True)  # from here on, only the code can keep this process from a verdict
     try:
         child = os.fork()  # safe: this process has one thread
     except OSError as error:
@@ -103,7 +103,8 @@ def _wait(child: int, seconds: float) -> tuple[int, bool]:
     def kill(number: int, frame: FrameType | None) -> None:
         nonlocal late
         late = True
-        os.kill(child, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has just ended
+            os.kill(child, signal.SIGKILL)
 
     signal.signal(signal.SIGALRM, kill)
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -219,7 +220,7 @@ def _completed(prompt: str, body: str) -> Any:
             return compile(f"{prompt}\n{one}\n", "<answer>", "exec")
         except SyntaxError as error:
             first = first or error
-    ast.parse(dedent(body))  # if this fails too, its error says where in the answer
+    ast.parse(dedent(body), "<answer>")  # if this fails too, its error says where in the answer
     assert first is not None
     raise first
 
