@@ -15,7 +15,7 @@ from specs.bundled.problems import HELD_OUT_SEED, problems
 from specs.core.votes import boxed, normal
 from specs.errors import InputError, install_command
 from specs.eval.datasets import GENERATED, MADE, load_problems, problem_json
-from specs.eval.files import HUB
+from specs.eval.files import HUB, Verdict
 from specs.eval.grading import correct
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
@@ -239,14 +239,14 @@ def test_generators_of_reasoning_gym_are_data_sets_with_their_verifiers(name):
     assert len({problem.id for problem in found}) == len({problem.question for problem in found}) == len(found) > 3
     assert found[:3] == load_problems(f"reasoning-gym:{name}", problem_seed=5, limit=3)
     for problem in found:
-        assert problem.verify(problem.answer) is True
-        assert problem.verify("nothing of the kind") is False
+        assert problem.verify(problem.answer) == Verdict(True)
+        assert problem.verify("nothing of the kind") == Verdict(False)
 
 
 def test_a_verifier_accepts_every_right_answer():
     """In countdown any expression that reaches the number is right, not only the library's own."""
     for problem in load_problems("reasoning-gym:countdown", problem_seed=5, limit=5):
-        assert problem.verify(f"({problem.answer})") is True
+        assert problem.verify(f"({problem.answer})").correct is True
 
 
 def test_an_unknown_generator_is_named_with_the_most_similar_one(monkeypatch):
@@ -267,7 +267,11 @@ def test_a_verifier_that_fails_leaves_its_problem_undecided():
         def score_answer(self, answer, entry):
             raise ZeroDivisionError
 
-    assert type(problem.verify)(problem.verify.func, Broken(), entry)("1") is None
+    found = type(problem.verify)(problem.verify.func, Broken(), entry)("1")
+    assert (found.correct, found.reason) == (
+        None,
+        "the verifier of reasoning_gym failed (ZeroDivisionError: no message)",
+    )
 
 
 ROWS = [{"q": "1 + 1?", "gold": "2"}, {"q": "2 + 2?", "gold": "4"}]

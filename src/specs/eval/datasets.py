@@ -6,6 +6,7 @@
                                                     reasoning_gym re-creates them
     reasoning-gym:NAME                              a generator of the optional library reasoning_gym
                                                     (chain_sum, countdown, ...), with its own verifier
+    human-eval                                      Python functions with tests (`specs.eval.human_eval`)
     math500 | amc23 | olympiadbench | gsm8k         public test sets, from the hub (`specs.eval.files`)
     FILE                                            JSON, CSV, TSV or parquet (`specs.eval.files`)
 
@@ -24,12 +25,13 @@ from specs.bundled.problems import HELD_OUT_SEED, TIERS
 from specs.bundled.problems import problems as bundled_problems
 from specs.core.votes import normal
 from specs.errors import InputError, described, install_command
-from specs.eval.files import HUB, Columns, Problem, from_file, from_hub, worked
+from specs.eval import human_eval
+from specs.eval.files import HUB, Columns, Problem, Verdict, from_file, from_hub, worked
 from specs.types.checks import shown, suggestion
 
 _log = logging.getLogger(__name__)
 MADE = (*(f"bundled:{tier}" for tier in TIERS), "gsm-symbolic")
-NAMES = (*MADE, "reasoning-gym:NAME", *HUB)
+NAMES = (*MADE, "reasoning-gym:NAME", human_eval.NAME, *HUB)
 GYM = "reasoning-gym:"
 FULL_SCORE = 1 - 1e-9
 """The score at which the library reasoning_gym calls an answer right is 1."""
@@ -64,6 +66,8 @@ def load_problems(
         raise InputError(f"only a file has named columns; {dataset} is not a file")
     if dataset.startswith(GYM):
         return _reasoning_gym(dataset.removeprefix(GYM), problem_seed, limit or GENERATED)
+    if dataset == human_eval.NAME:
+        return list(islice(human_eval.problems(), limit))
     if dataset in HUB:
         return list(islice(from_hub(dataset), limit))
     if dataset not in MADE:
@@ -117,13 +121,13 @@ def _reasoning_gym(name: str, seed: int, limit: int) -> list[Problem]:
     return list(problems.values())
 
 
-def _verified(made: Any, entry: dict[str, Any], answer: str) -> bool | None:
-    """Whether the library gives an answer the full score; None if its verifier fails."""
+def _verified(made: Any, entry: dict[str, Any], answer: str) -> Verdict:
+    """Whether the library gives an answer the full score; undecided if its verifier fails."""
     try:
-        return made.score_answer(answer, entry) >= FULL_SCORE
-    except Exception:
+        return Verdict(bool(made.score_answer(answer, entry) >= FULL_SCORE))
+    except Exception as error:
         _log.warning("the verifier of reasoning_gym failed", exc_info=True)
-        return None
+        return Verdict(None, f"the verifier of reasoning_gym failed ({described(error)})")
 
 
 def _gsm_symbolic(seed: int) -> Iterator[Problem]:

