@@ -271,8 +271,8 @@ def main() -> None:
     if args.table is not None:
         print(*table(json.loads(args.table.read_text())), sep="\n")
         return
-    if args.limit % AT_ONCE:
-        raise SystemExit(f"--limit {args.limit} is not a multiple of {AT_ONCE}, the solves at the same time")
+    if args.limit % AT_ONCE or args.runs * args.limit < 2 * AT_ONCE:
+        raise SystemExit(f"--limit must be a multiple of {AT_ONCE}, and all runs together need at least {2 * AT_ONCE}")
     reasons, sent = missing(args), Counter[str]()
     seeds = range(args.problem_seed, args.problem_seed + args.runs * args.limit)
     problems = [generate(args.tier, seed) for seed in seeds]
