@@ -332,6 +332,19 @@ def test_padding_rows_are_forbidden_where_needed(text):
         assert [body.get("logit_bias") for body in client.bodies] == [forbidden] * 2
 
 
+def test_a_step_that_nan_may_have_drawn_is_read_again_with_log_probabilities(text):
+    """From NaN a server draws one token again and again, on a CPU token 0; with log-probabilities it refuses NaN."""
+    for tokens, doubtful in (((18, 19), False), ((18, 0), True), ((19, 19), True)):
+        policy, client = policy_of(drew(*tokens), text)
+        session = opened(policy)
+        (sample,) = session.sample([Trace("b c")], 1, LAW, [Key.from_seed(1)], log_probabilities=False)
+        assert (sample.token_ids, sample.log_probability) == (tokens, None)
+        first, *again = client.bodies
+        assert "logprobs" not in first
+        wanted = [([[*first["prompt"], *tokens]], 1, 0)] if doubtful else []
+        assert [(body["prompt"], body["max_tokens"], body["logprobs"]) for body in again] == wanted
+
+
 def test_a_padding_row_that_is_sampled_is_an_error(text):
     policy, _ = policy_of(drew(18, text.size + 1), text, rows=text.size + MOST_BIASES + 9)
     with pytest.raises(EngineError, match=rf"http://server#m sampled token {text.size + 1}, a padding row.*specs-llm"):

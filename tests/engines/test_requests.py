@@ -108,6 +108,8 @@ class Vllm:
             return {"prompt_logprobs": [None, *self.rows(ids, first)]}
         if "logprob_token_ids" in body:
             return {"logprobs": {"top_logprobs": [{f"token_id:{k}": -1.0 - k % 5 for k in body["logprob_token_ids"]}]}}
+        if "logprobs" not in body:
+            return {}
         places = range(len(drawn))
         return {"logprobs": {"token_logprobs": [log_probability([*ids, *drawn[:k]], drawn[k]) for k in places]}}
 
@@ -183,6 +185,18 @@ def test_a_step_takes_one_request_of_each_model(text):
         prm.open(prm.prompt("b c"), never_stop).score(groups, "\n\n")
         assert prm_vllm.sent == {"/pooling": 1}
     assert early
+
+
+def test_a_step_whose_log_probabilities_nobody_needs_has_the_same_tokens_and_asks_for_none(text):
+    for seed in range(4):
+        asked, spared = Vllm(text), Vllm(text)
+        key, trace = Key.from_seed(seed), grown(Trace("b c"), text)
+        samples = opened(asked).sample([trace], 8, LAW, [key])
+        found = opened(spared).sample([trace], 8, LAW, [key], log_probabilities=False)
+        assert found == [replace(sample, log_probability=None) for sample in samples]
+        drawing = [body for body in spared.bodies if "seed" in body]  # the others look for NaN
+        assert [body.get("logprobs") for body in drawing] == [None] * len(asked.bodies)
+        assert [body["logprobs"] for body in asked.bodies] == [0] * len(asked.bodies)
 
 
 def test_several_traces_take_one_request_each_and_equal_ones_are_asked_about_once(text):

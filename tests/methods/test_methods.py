@@ -14,6 +14,7 @@ from specs.config import Limits, SolveConfig
 from specs.core.sampling import log_law
 from specs.core.selection import softmax
 from specs.decoding.stream import stream
+from specs.engines.local.session import LocalPolicySession
 from specs.engines.local.tabular import TabularPolicy, TabularReward
 from specs.engines.protocol import Models
 from specs.errors import InputError
@@ -636,3 +637,20 @@ def test_an_option_takes_valid_values_and_names_itself_otherwise(value):
             else:
                 assert option in refusal
                 assert "\n" not in refusal
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"specreason", "ssr"}))  # toy models cannot read their question
+def test_no_method_needs_log_probabilities_that_it_does_not_ask_for(name, monkeypatch):
+    """Engines may leave them out of samples; every method then writes and decides the same."""
+    method = make(name)
+    wanted = run(method, LONG, seed=3)
+    sample = LocalPolicySession.sample
+
+    def sparing(session, *args):
+        samples = sample(session, *args)
+        return samples if args[-1] else [replace(one, log_probability=None) for one in samples]
+
+    monkeypatch.setattr(LocalPolicySession, "sample", sparing)
+    found = run(method, LONG, seed=3)
+    assert (found.error, found.text, found.finish_reason) == (wanted.error, wanted.text, wanted.finish_reason)
+    assert repr([record.decision for record in found.steps]) == repr([record.decision for record in wanted.steps])

@@ -170,7 +170,7 @@ class Solve:
             call = Call(writing_phase(writer), prefetched.take)
         else:
             score_law = (request.score_law or sampling) if request.by_token and writer is Role.TARGET else None
-            args = (traces, request.n, sampling, keys, request.keep, proposer, score_law)
+            args = (traces, request.n, sampling, keys, request.keep, proposer, score_law, request.needs_own_scores)
             work = partial(session.sample, *args)
             call = Call(writing_phase(writer), work)
         (done,) = yield [call]

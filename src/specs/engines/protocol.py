@@ -53,14 +53,14 @@ class Sample:
     """One sampled step.
 
     Attributes:
-        log_probability: nats under the sampling distribution.
+        log_probability: nats under the sampling distribution; may be None if the request did not ask for it.
         log_p_by_token: nats of each token under the `score_law` of `PolicySession.sample`; None without one.
     """
 
     token_ids: tuple[int, ...]
     text: str
     end: End
-    log_probability: float
+    log_probability: float | None
     log_p_by_token: tuple[float, ...] | None = None
 
 
@@ -166,6 +166,7 @@ class PolicySession(Protocol):
         keep: Sequence[Trace] = (),
         proposer: TokenProposer | None = None,
         score_law: SamplingParams | None = None,
+        log_probabilities: bool = True,
     ) -> Sequence[Sample]:
         """Draw `n` candidates of each trace, each trace with its own key.
 
@@ -173,6 +174,7 @@ class PolicySession(Protocol):
             keep: further traces whose computed tokens should stay in the cache.
             proposer: proposes tokens for the candidates.
             score_law: a distribution under which samples also give the log-probability of each token.
+            log_probabilities: whether samples need `Sample.log_probability`.
         """
         ...
 

@@ -73,6 +73,12 @@ class Propose:
         """All traces; candidate i of the proposal continues trace `i // n`."""
         return (self.trace, *self.beside)
 
+    @property
+    def needs_own_scores(self) -> bool:
+        """Whether the candidates need their writer's log-probabilities: to be compared with those of the target."""
+        compared = self.writer is Role.DRAFT and (Role.TARGET in self.verify or self.score_later)
+        return compared or self.by_token
+
     def at_once(self) -> Propose:
         """The same request, but the target scores all candidates now."""
         return replace(self, verify=self.verify | {Role.TARGET}, score_later=False, or_at_once=False)

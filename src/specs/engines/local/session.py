@@ -75,12 +75,14 @@ class LocalPolicySession(PolicyInputs):
         keep: Sequence[Trace] = (),
         proposer: TokenProposer | None = None,
         score_law: SamplingParams | None = None,
+        log_probabilities: bool = True,
     ) -> list[Sample]:
         """Draw `n` independent candidate steps of each trace, trace by trace; each trace has its own key.
 
         A pass has a row for each distinct beginning, not for each candidate: candidates that have drawn the same tokens
         so far share a row, and a finished candidate costs nothing more. Known logits cost nothing either: a candidate
-        draws until it reaches a new token, and waits there for the others.
+        draws until it reaches a new token, and waits there for the others. Log-probabilities cost nothing, so samples
+        have them in any case.
         """
         return self.sample_with(traces, n, sampling, keys, keep, self.check_stop, proposer, score_law)
 

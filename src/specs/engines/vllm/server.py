@@ -25,10 +25,10 @@ NO_BIAS: Mapping[str, float] = {}
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """One sampled continuation and the log-probability of each of its tokens, in nats."""
+    """One sampled continuation and the log-probability of each of its tokens, in nats; None if not asked for."""
 
     token_ids: tuple[int, ...]
-    log_probabilities: tuple[float, ...]
+    log_probabilities: tuple[float, ...] | None
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,12 @@ class Server:
         seed: int,
         n: int = 1,
         bias: Mapping[str, float] = NO_BIAS,
+        log_probabilities: bool = True,
     ) -> tuple[list[Drawn], Tally]:
         """Sample `n` continuations of at most `cap` tokens, which end at end-of-text or at the first delimiter.
 
         The server gives continuation `i` the seed `seed + i`, and adds `bias` to the logits of tokens, by id.
+        Log-probabilities cost it time; without them it cannot show that its model's numbers are NaN.
         """
         stop = sampling.steps.delimiter if sampling.steps.pattern is None else None
         body: dict[str, Any] = {
@@ -61,11 +63,11 @@ class Server:
             "max_tokens": cap,
             "stop": [] if stop is None else [stop],
             "include_stop_str_in_output": True,
-            "logprobs": 0,
             "return_token_ids": True,
+            **({"logprobs": 0} if log_probabilities else {}),
         }
         answer, choices = await self._completions(body, n, bias)
-        drawn = [_drawn(choice) for choice in choices]
+        drawn = [_drawn(choice, log_probabilities) for choice in choices]
         tally = self._tally(answer, [prompt], n)
         later = sum(len(one.token_ids) - 1 for one in drawn)  # the model has not processed the last token
         return drawn, Tally(tally.processed + later, tally.cached)
@@ -240,9 +242,11 @@ async def connect(url: str, api_key: str | None, timeout_s: float) -> Server:
     return Server(client, await facts_of(client, wanted))
 
 
-def _drawn(choice: Field) -> Drawn:
+def _drawn(choice: Field, log_probabilities: bool = True) -> Drawn:
     """The tokens of a choice and their log-probabilities."""
     ids = [token.count() for token in choice["token_ids"].items()]
+    if not log_probabilities:
+        return Drawn(tuple(ids), None)
     logs = choice["logprobs"]["token_logprobs"].items(len(ids))
     return Drawn(tuple(ids), tuple(log.log_probability_of_sample() for log in logs))
 

@@ -7,9 +7,10 @@ in its cache.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -37,10 +38,12 @@ from specs.engines.vllm.server import Drawn, Server
 from specs.engines.vllm.tally import Tally
 from specs.errors import EngineError
 from specs.rewards.format import PRMFamily
-from specs.types import NO_CONTEXT, Chat, Finish, Judge, SamplingParams, Trace
+from specs.types import NO_CONTEXT, Chat, End, Finish, Judge, SamplingParams, Trace
 
 FORBIDDEN = -100.0
 """The lowest logit bias that a server accepts; with it, a token has practically no probability."""
+DrawRequest = Callable[..., Coroutine[Any, Any, tuple[list[Drawn], Tally]]]
+"""`Server.sample` with those of its arguments that all requests of a step share."""
 MOST_BIASES = 1024
 """The most tokens that one request can bias on a server with model runner V2."""
 
@@ -116,12 +119,14 @@ class RemotePolicySession(PolicyInputs):
         keep: Sequence[Trace] = (),
         proposer: TokenProposer | None = None,
         score_law: SamplingParams | None = None,
+        log_probabilities: bool = True,
     ) -> list[Sample]:
         """Draw `n` candidate steps of each trace, trace by trace, each with its own seed; a request for each trace.
 
         A server keeps what fits into its cache, whatever `keep` says. `Models.require` rules out a proposer.
         """
-        work = (self._sample(self.trace_ids(trace), n, sampling, key) for trace, key in zip(traces, keys, strict=True))
+        sample = partial(self._sample, n=n, sampling=sampling, log_probabilities=log_probabilities)
+        work = (sample(self.trace_ids(trace), key=key) for trace, key in zip(traces, keys, strict=True))
         found = [sample for samples in wait(gather(work), self._check_stop) for sample in samples]
         if score_law is None:
             return found
@@ -129,7 +134,9 @@ class RemotePolicySession(PolicyInputs):
         scores = self._requests.answers(pairs, partial(self._score, sampling=score_law))
         return [replace(sample, log_p_by_token=tuple(score)) for sample, score in zip(found, scores, strict=True)]
 
-    async def _sample(self, ids: Ids, n: int, sampling: SamplingParams, key: Key) -> list[Sample]:
+    async def _sample(
+        self, ids: Ids, n: int, sampling: SamplingParams, key: Key, log_probabilities: bool
+    ) -> list[Sample]:
         checked_ids(ids, self._name, self._facts.vocabulary)
         # A request that scores also samples one token.
         cap = min(sampling.steps.max_tokens, self._facts.context - len(ids) - 1)
@@ -137,16 +144,25 @@ class RemotePolicySession(PolicyInputs):
             raise Stopped(Finish.CONTEXT)
 
         different = 1 if sampling.temperature == 0 else n
-        drawn = await self._drawn(ids, sampling, cap, key.fold("server", ids).integer(), different)
-        steps = await gather(self._step(ids, one, sampling, cap, key, idx) for idx, one in enumerate(drawn))
+        request = partial(Server.sample, sampling=sampling, bias=self._bias, log_probabilities=log_probabilities)
+        drawn = await self._drawn(request, ids, cap, key.fold("server", ids).integer(), different)
+        steps = await gather(self._step(request, ids, one, sampling, cap, key, idx) for idx, one in enumerate(drawn))
+        if doubtful := [] if log_probabilities else [(*ids, *step.token_ids) for step in steps if _may_be_nan(step)]:
+            self._requests.counted(await self._next(doubtful))  # with log-probabilities, NaN is an error
         return steps if different == n else steps * n
 
-    async def _drawn(self, ids: Ids, sampling: SamplingParams, cap: int, seed: int, n: int) -> list[Drawn]:
-        request = partial(Server.sample, prompt=ids, sampling=sampling, cap=cap, seed=seed, n=n, bias=self._bias)
-        return self._requests.counted(await self._server.send(request))
+    async def _drawn(self, request: DrawRequest, ids: Ids, cap: int, seed: int, n: int) -> list[Drawn]:
+        return self._requests.counted(await self._server.send(partial(request, prompt=ids, cap=cap, seed=seed, n=n)))
 
     async def _step(
-        self, ids: Ids, drawn: Drawn, sampling: SamplingParams, cap: int, key: Key, candidate_idx: int
+        self,
+        request: DrawRequest,
+        ids: Ids,
+        drawn: Drawn,
+        sampling: SamplingParams,
+        cap: int,
+        key: Key,
+        candidate_idx: int,
     ) -> Sample:
         """One candidate: cut the text where the step ends, and continue it if the server has stopped too early.
 
@@ -154,23 +170,24 @@ class RemotePolicySession(PolicyInputs):
         """
         stepper = Stepper(sampling.steps, self.text, cap)
         tokens: list[int] = []
-        total = 0.0
+        total = None if drawn.log_probabilities is None else 0.0
         while True:
-            for token, log_probability in zip(drawn.token_ids, drawn.log_probabilities, strict=True):
+            gains = drawn.log_probabilities or [0.0] * len(drawn.token_ids)
+            for token, log_probability in zip(drawn.token_ids, gains, strict=True):
                 if token >= self.text.size:
                     raise EngineError(
                         f"{self._name} sampled token {token}, a padding row: "
                         "install specs-llm beside vLLM, whose plugin gives padding rows probability 0"
                     )
                 tokens.append(token)
-                total += log_probability
+                total = None if total is None else total + log_probability
                 if end := stepper.push(token):
                     return Sample(tuple(tokens), stepper.text, end, total)
             if not drawn.token_ids:
                 raise EngineError(f"{self._name} sampled no token; see its log")
             whole = (*ids, *tokens)
             seed = key.fold("more", attempt=candidate_idx).fold("server", whole).integer()
-            (drawn,) = await self._drawn(whole, sampling, cap - len(tokens), seed, 1)
+            (drawn,) = await self._drawn(request, whole, cap - len(tokens), seed, 1)
 
     @property
     def overlap(self) -> RemotePolicyOverlap:
@@ -235,6 +252,12 @@ class RemotePolicySession(PolicyInputs):
 
     def _reads(self, ids: Ids) -> bool:
         return bool(ids) and max(ids) < self._facts.vocabulary
+
+
+def _may_be_nan(step: Sample) -> bool:
+    """Whether a step may have been drawn from NaN, of which a server always takes the same token: on a CPU, token 0."""
+    last = step.token_ids[-1]
+    return last == 0 or (step.end is End.CAP and step.token_ids[-2:-1] == (last,))
 
 
 class RemotePolicyOverlap:
