@@ -187,8 +187,6 @@ def _first_error(error: RequestValidationError) -> tuple[str | None, str]:
     names = [part for part in path if part.isidentifier() or part.isdecimal()]
     param = ".".join(names) or None
     shown = quoted(param)[1:-1] if param else "the body"
-    if first["type"] == "extra_forbidden":
-        return param, f"{shown}: there is no such field; leave it out"
     if names[-1:] == ["type"] and "content" in names:
         return param, f"{shown}: only parts of type 'text' can be read, no images, audio or files"
     if why := next((UNSUPPORTED[name] for name in names if name in UNSUPPORTED), None):

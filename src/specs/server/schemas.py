@@ -1,11 +1,13 @@
 """Schemas of requests as OpenAI's clients send them.
 
 The server either honours a field that would change the answer, or refuses it by name. It accepts and ignores
-fields that change nothing here (labels such as the user's name).
+fields that change nothing here (labels such as the user's name). Whether it refuses unknown fields (`unknown_fields`)
+is up to who parses the request.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -56,9 +58,9 @@ Label = Annotated[str, Field(max_length=1000)]
 
 
 class Body(BaseModel):
-    """A strict schema: no type coercion, no unknown fields, no NaN, no infinity."""
+    """A strict schema: no type coercion, no NaN, no infinity. It keeps unknown fields apart, in `model_extra`."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False, frozen=True)
 
 
 class SpecsOptions(Body):
@@ -178,6 +180,19 @@ class CompletionRequest(Common):
     @property
     def prompts(self) -> list[str]:
         return [self.prompt] if isinstance(self.prompt, str) else self.prompt
+
+
+def unknown_fields(body: Body) -> Iterator[str]:
+    """The fields of a request that no schema has, as paths with dots (`messages.0.cache_control`)."""
+    yield from body.model_extra or ()
+    for name in type(body).model_fields:
+        value = getattr(body, name)
+        parts = [(name, value)]
+        if isinstance(value, list):
+            parts = [(f"{name}.{index}", part) for index, part in enumerate(cast(list[Any], value))]
+        for path, part in parts:
+            if isinstance(part, Body):
+                yield from (f"{path}.{unknown}" for unknown in unknown_fields(part))
 
 
 _CHOSEN = "the answer is chosen among candidates and has no log-probability of its own; set specs.trace instead"
