@@ -72,7 +72,7 @@ def openapi_document(app: FastAPI, names: Collection[str], limits: RequestLimits
         schemas = document["components"]["schemas"]
         for name, schema in schemas.items():
             if "additionalProperties" in schema:
-                schema["additionalProperties"] = limits.ignore_unknown and name != "SpecsOptions"
+                schema["additionalProperties"] = (limits.ignore_unknown and name != "SpecsOptions") or NONE
         for request in ("ChatRequest", "CompletionRequest"):
             fields = schemas[request]["properties"]
             fields["model"]["enum"] = list(names)

@@ -130,6 +130,7 @@ class Message(Body):
     tool_calls: NoItems | None = None
     function_call: None = None
     audio: None = None
+    annotations: NoItems | None = None
 
     @property
     def text(self) -> str:
@@ -183,8 +184,11 @@ class CompletionRequest(Common):
 
 
 def unknown_fields(body: Body) -> Iterator[str]:
-    """The fields of a request that no schema has, as paths with dots (`messages.0.cache_control`)."""
-    yield from body.model_extra or ()
+    """The fields of a request that no schema has, as paths with dots (`messages.0.cache_control`).
+
+    Those that are null do not count: they ask for nothing, and clients write them when they send an answer back.
+    """
+    yield from (name for name, value in (body.model_extra or {}).items() if value is not None)
     for name in type(body).model_fields:
         value = getattr(body, name)
         parts = [(name, value)]
