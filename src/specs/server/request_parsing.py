@@ -78,8 +78,9 @@ def parse_request(
     catalog: Mapping[str, ServedModel],
     request_limits: RequestLimits,
     models: Models,
+    notes: tuple[str, ...],
 ) -> list[SolveRequest]:
-    """The solves of a request: each prompt `n` times, with consecutive seeds.
+    """The solves of a request: each prompt `n` times, with consecutive seeds. `notes` come before its own.
 
     Raises:
         Refused: something cannot be done; the error names the field.
@@ -91,7 +92,6 @@ def parse_request(
             code="model_not_found",
         )  # fmt: skip
     specs_options = request.specs or SpecsOptions.model_validate({})
-    notes = _ignore_unknown(request, request_limits.ignore_unknown)
     config, further_notes = _configure(request, specs_options, served, request_limits)
     notes += further_notes
     try:
@@ -117,16 +117,16 @@ def parse_request(
     ]
 
 
-def _ignore_unknown(request: Common, ignore: bool) -> tuple[str, ...]:
+def note_unknown_fields(request: Common, request_limits: RequestLimits) -> tuple[str, ...]:
     """A note that names the ignored fields, if there are any.
 
     Raises:
-        Refused: a field is unknown, and `ignore` is false or the field is under `specs`. Only this server defines
-            those, so it is misspelt.
+        Refused: a field is unknown, and the server does not ignore those or the field is under `specs`. Only this
+            server defines those, so it is misspelt.
     """
     unknown = list(unknown_fields(request))
     for path in unknown:
-        if not ignore or path.startswith("specs."):
+        if not request_limits.ignore_unknown or path.startswith("specs."):
             shown = quoted(path)[1:-1]
             hint = "" if path.startswith("specs.") else ", or start the server with --ignore-unknown"
             raise Refused(400, f"{shown}: there is no such field; leave it out{hint}", param=shown)

@@ -23,8 +23,12 @@ SEED = 2**63
 
 def _whole(text: str) -> str:
     """Refuse lone surrogates, which JSON can spell but no text can contain."""
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise PydanticCustomError("half_a_character", "half of a surrogate pair is not text; send both halves")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise PydanticCustomError(
+            "half_a_character", "half of a surrogate pair is not text; send both halves"
+        ) from None
     return text
 
 
