@@ -30,18 +30,20 @@ def waited_s(pid: int) -> float:
 
 def health(port: int, pid: str) -> list[tuple[float, float]]:
     """Seconds from each request to its last byte, on a kept connection; and without those for which the event loop of
-    the server and this program waited for a core, which other programs had.
+    the server or this program, whichever waited longer, had no core. They may wait at the same time, so the second
+    number is rather too large than too small.
     """
     connection, found = HTTPConnection("127.0.0.1", port, timeout=60), []
     pids = int(pid), os.getpid()
     while not ended.wait(PAUSE_S):
-        waited, begun = sum(map(waited_s, pids)), time.perf_counter()
+        before, begun = [waited_s(one) for one in pids], time.perf_counter()
         connection.request("GET", "/health")
         answer = connection.getresponse()
         answer.read()
         assert answer.status == 200
         took = time.perf_counter() - begun
-        found.append((took, max(0.0, took - (sum(map(waited_s, pids)) - waited))))
+        waited = max(waited_s(one) - start for one, start in zip(pids, before, strict=True))
+        found.append((took, max(0.0, took - waited)))
     return found
 
 
