@@ -1,18 +1,25 @@
-"""Two evaluation tools, inspect-ai and lm-eval, work unchanged with `specs serve` on the bundled models."""
+"""Six clients of OpenAI's API work with a real `specs serve` on the bundled models; docs/server.md lists them."""
 
 import json
 import os
 import subprocess
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from helpers.server_app import app_of, running_server
+from server.process import ROOT, ServerProcess
+from specs import api
 from specs.bundled.problems import generate
-from specs.server.app import ServerSettings
 
-ENVIRONMENT = Path(os.environ.get("SPECS_CLIENTS_ENV", Path(__file__).parents[2] / ".venv-clients"))
-PROBLEMS = 6
+ENVIRONMENT = Path(os.environ.get("SPECS_CLIENTS_ENV", ROOT / ".venv-clients"))
+PROGRAMS = Path(__file__).with_name("client_programs.py")
+PYTHON_CLIENTS = ("openai", "litellm", "langchain-openai")
+CLIENTS = (*PYTHON_CLIENTS, "llm", "inspect-ai", "lm-eval")
+PROBLEMS = 4
+QUESTION = "Tom has 40 nuts. He gives 6 nuts to each of 3 friends. How many nuts does Tom have now?"
+KEY = "sk-of-a-client"
 
 INSPECT = """
 from inspect_ai import Task, task
@@ -42,20 +49,45 @@ filter_list:
 metric_list:
   - {metric: exact_match, aggregation: mean, higher_is_better: true}
 """
+LLM = "- {model_id: specs, model_name: specs, api_base: URL/v1, api_key_name: specs}\n"
 
 
 @pytest.fixture(scope="module")
 def tools():
-    if not (ENVIRONMENT / "installed").exists():
-        missing = f"no tools in {ENVIRONMENT}: run scripts/clients-environment"
+    locked, installed = ROOT / "constraints-clients.txt", ENVIRONMENT / "installed"
+    if not installed.exists() or installed.read_text() != locked.read_text():
+        missing = f"not the clients of {locked.name} in {ENVIRONMENT}: run scripts/clients-environment"
         pytest.fail(missing) if os.environ.get("SPECS_LIVE") == "1" else pytest.skip(missing)
     return ENVIRONMENT / "bin"
 
 
+@contextmanager
+def started(tmp_path_factory, *flags):
+    """A server that asks for keys and solves one question at a time."""
+    folder = tmp_path_factory.mktemp("clients")
+    (folder / "keys").write_text(f"{KEY}\n")
+    flags = ["--concurrency=1", f"--api-key-file={folder / 'keys'}", *flags]
+    with ServerProcess(folder / "home", *flags) as server:
+        yield server
+        server.stop()
+
+
 @pytest.fixture(scope="module")
-def address(local):
-    with running_server(app_of(ServerSettings(), models=local)) as url:
-        yield url
+def served(tools, tmp_path_factory):
+    with started(tmp_path_factory) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def lenient(tools, tmp_path_factory):
+    with ServerProcess(tmp_path_factory.mktemp("lenient") / "home", "--ignore-unknown") as server:
+        yield server
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def expected(local):
+    return api.solve(QUESTION, local, seed=1).text
 
 
 @pytest.fixture
@@ -68,23 +100,94 @@ def folder(tmp_path):
     return tmp_path
 
 
-def run(folder, *words, **variables):
-    """Run the tool and return its output; fails if the tool fails."""
+def start(folder, *words, **variables):
+    """Start a client in its environment."""
     known = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG")}
-    environment = known | {"HOME": str(folder), "HF_HUB_OFFLINE": "1"} | variables
-    done = subprocess.run(
-        list(map(str, words)), cwd=folder, env=environment, capture_output=True, text=True, timeout=240
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    environment = known | {"HOME": str(folder), "HF_HUB_OFFLINE": "1", "LLM_USER_PATH": str(folder)} | variables
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.Popen(list(map(str, words)), cwd=folder, env=environment, text=True, **pipes)
 
 
-def test_inspect(tools, address, folder):
-    variables = {"SPECS_API_KEY": "none", "SPECS_BASE_URL": f"{address}/v1"}
+def finish(client):
+    """The output of a client; fails if the client fails."""
+    try:
+        output, _ = client.communicate(timeout=240)
+    finally:
+        client.kill()
+    assert client.returncode == 0, output
+    return output
+
+
+def see(tools, server, folder, client, what, key=KEY):
+    """Start a Python client (`client_programs.py`)."""
+    return start(folder, tools / "python", PROGRAMS, client, f"{server.url}/v1", key, QUESTION, what)
+
+
+def start_llm(tools, server, folder, *options, key=KEY):
+    (folder / "extra-openai-models.yaml").write_text(LLM.replace("URL", server.url))
+    return start(folder, tools / "llm", "-m", "specs", "--key", key, *options, QUESTION)
+
+
+def start_inspect(tools, server, folder, key=KEY):
+    variables = {"SPECS_API_KEY": key, "SPECS_BASE_URL": f"{server.url}/v1"}
     words = "eval sums.py --model openai-api/specs/specs --seed 1 --max-tokens 400 --log-format json --log-dir logs"
-    run(folder, tools / "inspect", *words.split(), "--display", "plain", **variables)
+    return start(folder, tools / "inspect", *words.split(), "--display", "plain", **variables)
+
+
+def start_lm_eval(tools, server, folder, route="chat/completions", key=KEY):
+    kind = f"local-{route.replace('/', '-')}"
+    arguments = f"model=specs,base_url={server.url}/v1/{route},num_concurrent=2,max_retries=6,tokenizer_backend=None"
+    words = f"run --model {kind} --model_args {arguments},tokenized_requests=False --include_path . --tasks sums"
+    chat = ["--apply_chat_template"] if "chat" in route else []
+    words += " --output_path found --log_samples"
+    return start(folder, tools / "lm_eval", *words.split(), *chat, OPENAI_API_KEY=key)
+
+
+def inspect_record(folder):
     (log,) = (folder / "logs").glob("*.json")
-    record = json.loads(log.read_text())
+    return json.loads(log.read_text())
+
+
+def lm_eval_answers(folder):
+    (samples,) = (folder / "found").rglob("samples_*.jsonl")
+    return [json.loads(line)["resps"][0][0] for line in samples.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("client", PYTHON_CLIENTS)
+def test_python_clients_get_answers_streams_counts_and_errors(tools, served, folder, expected, client):
+    seen = json.loads(finish(see(tools, served, folder, client, "all")).splitlines()[-1])
+    assert seen["text"] == seen["stream"] == expected
+    assert seen["usage"] == seen["stream usage"] > 0
+    assert seen["sent back"] in ("stop", "length")
+    assert "AuthenticationError" in seen["wrong key"]
+    assert "NotFoundError" in seen["wrong model"]
+    for name, says in (("wrong field", "top_k: there is no such field"), ("tools", "tools: not supported")):
+        assert any(kind in seen[name] for kind in ("BadRequestError", "InvalidRequestError")), seen[name]
+        assert says in seen[name]
+
+
+@pytest.mark.parametrize("client", PYTHON_CLIENTS)
+def test_with_ignore_unknown_a_foreign_field_is_no_error(tools, lenient, folder, client):
+    seen = json.loads(finish(see(tools, lenient, folder, client, "all", "none")).splitlines()[-1])
+    assert seen["wrong field"] == "none"
+    assert "tools: not supported" in seen["tools"]
+
+
+def test_llm(tools, served, folder, expected):
+    for options in ([], ["--no-stream"]):
+        output = finish(start_llm(tools, served, folder, "-o", "seed", "1", "--usage", *options))
+        assert expected in output
+        assert "Token usage:" in output
+    assert "\\boxed" in finish(start_llm(tools, served, folder, "--continue", "-o", "temperature", "0"))
+    stranger = start_llm(tools, served, folder, key="wrong")
+    output, _ = stranger.communicate(timeout=60)
+    assert stranger.returncode != 0
+    assert "no valid API key" in output
+
+
+def test_inspect(tools, served, folder):
+    finish(start_inspect(tools, served, folder))
+    record = inspect_record(folder)
     assert record["status"] == "success"
     assert len(record["samples"]) == PROBLEMS
     for sample in record["samples"]:
@@ -95,21 +198,64 @@ def test_inspect(tools, address, folder):
 
 
 @pytest.mark.parametrize("route", ["chat/completions", "completions"])
-def test_lm_eval(tools, address, folder, route):
-    kind = f"local-{route.replace('/', '-')}"
-    arguments = (
-        f"model=specs,base_url={address}/v1/{route},num_concurrent=2,tokenizer_backend=None,tokenized_requests=False"
-    )
-    words = (
-        f"run --model {kind} --model_args {arguments} --include_path . --tasks sums --output_path found --log_samples"
-    )
-    chat = ["--apply_chat_template"] if "chat" in route else []
-    run(folder, tools / "lm_eval", *words.split(), *chat, OPENAI_API_KEY="none")
+def test_lm_eval(tools, served, folder, route):
+    finish(start_lm_eval(tools, served, folder, route))
     (found,) = (folder / "found").rglob("results_*.json")
     score = json.loads(found.read_text())["results"]["sums"]["exact_match,boxed"]
-    (samples,) = (folder / "found").rglob("samples_*.jsonl")
-    answers = [json.loads(line)["resps"][0][0] for line in samples.read_text().splitlines()]
+    answers = lm_eval_answers(folder)
     assert len(answers) == PROBLEMS
     assert all(answers)
-    if chat:  # the bundled models know questions only in their template
+    if "chat" in route:  # the bundled models know questions only in their template
         assert score >= 0.5
+
+
+@contextmanager
+def drained(server):
+    """Another program with the same key takes every request that the server's rate allows; yields what ends it."""
+    ended = threading.Event()
+
+    def take():
+        with server.client() as client:
+            while not ended.wait(0.05):
+                client.get("/v1/models", headers={"Authorization": f"Bearer {KEY}"})
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    try:
+        yield ended.set
+    finally:
+        ended.set()
+        thread.join()
+
+
+def turned_away(server):
+    return sum(line.get("status") == 429 and line["method"] == "POST" for line in server.lines())
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_clients_that_are_turned_away_try_again(tools, tmp_path_factory, folder, expected, client):
+    """The server turns the client away until it has done so once; then the next attempt succeeds."""
+    begin = {"llm": start_llm, "inspect-ai": start_inspect, "lm-eval": start_lm_eval}
+    output = ""
+    with started(tmp_path_factory, "--rate=60") as served:
+        for _ in range(3):  # a client whose first request comes just before the other program's is not turned away
+            with drained(served) as free:
+                if client in PYTHON_CLIENTS:
+                    running = see(tools, served, folder, client, "once")
+                else:
+                    options = ("-o", "seed", "1") if client == "llm" else ()
+                    running = begin[client](tools, served, folder, *options)
+                try:
+                    served.until(lambda running=running: turned_away(served) or running.poll() is not None, 240)
+                finally:
+                    free()
+                    output = finish(running)
+            if turned_away(served):
+                break
+        assert turned_away(served)
+    if client == "inspect-ai":
+        assert inspect_record(folder)["status"] == "success"
+    elif client == "lm-eval":
+        assert all(lm_eval_answers(folder))
+    else:
+        assert expected in (output if client == "llm" else json.loads(output.splitlines()[-1])["text"])

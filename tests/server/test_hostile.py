@@ -1,17 +1,15 @@
 """2,000 hostile requests to a real process: each is refused by name, with no side effects."""
 
 import ast
-import json
 import os
 import socket
 import struct
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from http.client import BadStatusLine, HTTPException, HTTPResponse
 from pathlib import Path
 
 import pytest
 
+from server.exchange import answer_to, check
 from server.hostile import CHAT, MARK, cases
 from server.process import ServerProcess, chat_body
 
@@ -35,47 +33,6 @@ def served(tmp_path_factory):
     with ServerProcess(folder / "home", "--max-tokens=64", run=audited) as server:
         yield server
         server.stop()
-
-
-def answer_to(server, case):
-    """Status (0: no answer), headers and body."""
-    with server.connect() as raw:
-        with suppress(BrokenPipeError, ConnectionResetError):  # the server may answer before it has read everything
-            raw.sendall(case.data)
-        if case.leave:
-            raw.shutdown(socket.SHUT_WR)
-        answer = HTTPResponse(raw, method="HEAD" if case.data.startswith(b"HEAD") else None)
-        try:
-            answer.begin()
-            return answer.status, answer.headers, answer.read()
-        except (BadStatusLine, ConnectionResetError):
-            return 0, {}, b""
-        except HTTPException as error:
-            pytest.fail(f"{case.name}: {error!r}")
-        finally:
-            answer.close()
-
-
-def check(case, status, headers, body):
-    """Conditions on every single answer."""
-    assert status in case.statuses, f"{case.name}: {status} {body[:300]}"
-    if "x-request-id" not in headers:
-        assert status in (0, 400), case.name  # no HTTP: the application never saw it
-        return
-    assert MARK not in str(headers), case.name
-    if status < 400 or not body:
-        return
-    assert headers["content-type"] == "application/json", case.name
-    error = json.loads(body)["error"]
-    assert set(error) == {"message", "type", "param", "code"}, case.name
-    assert error["message"].isprintable(), case.name
-    assert len(error["message"]) < 1000, case.name
-    assert error["type"] == "invalid_request_error", case.name
-    if case.param != "*":
-        named = error["param"]
-        assert (named == case.param) if case.param is None else f"{named}.".startswith(f"{case.param}."), (
-            f"{case.name}: {error}"
-        )
 
 
 def good(server):
@@ -119,7 +76,7 @@ def test_hostile_requests(served):
     assert MARK not in served.log.read_text()
     lines = served.lines()
     assert {line["event"] for line in lines} <= {"started", "request", *UVICORN}
-    assert max(line.get("status", 0) for line in lines) < 500
+    assert {line.get("status", 0) for line in lines if line.get("status", 0) >= 500} <= {503}  # of deadlines (check)
 
 
 def test_concurrent_long_questions_take_the_memory_of_one(served):

@@ -71,7 +71,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         type=count,
         default=2048,
         metavar="TOKENS",
-        help="most tokens of an answer (default: %(default)s)",
+        help="most tokens of an answer; requests for more get this many (default: %(default)s)",
     )
     caps.add_argument(
         "--max-n", type=count, default=64, metavar="N", help="most candidates a step (default: %(default)s)"
@@ -79,6 +79,10 @@ def add(commands: argparse._SubParsersAction) -> None:
     caps.add_argument(
         "--max-bytes", type=count, default=1 << 20, metavar="BYTES",
         help="most bytes of a request's body (default: %(default)s)",
+    )  # fmt: skip
+    caps.add_argument(
+        "--ignore-unknown", action="store_true",
+        help="ignore request fields that the server does not know, and name them in the answer, instead of refusing",
     )  # fmt: skip
     add_settings(caps, ("top_p", "max_step_tokens", *LOADING))
     guard = parser.add_argument_group("access and log")
@@ -121,7 +125,9 @@ def run(args: argparse.Namespace) -> int:
     given = {"temperature": args.temperature, **dict(args.settings)}
     law = {name: given[name] for name in LAW if given.get(name) is not None}
     drawn = configure(**law).sampling
-    limits = RequestLimits(args.max_n, args.max_tokens, max(1024, setting(args, "max_step_tokens", 0)), law)
+    limits = RequestLimits(
+        args.max_n, args.max_tokens, max(1024, setting(args, "max_step_tokens", 0)), law, args.ignore_unknown
+    )
     presets = {path.stem: Preset.of(path) for path in args.preset}
     with bind(args.host, args.port) as listening:
         models = _models(args)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -18,13 +18,14 @@ from specs import __version__
 from specs.methods import settings_of
 from specs.methods.registry import make, options_of
 from specs.server.answers import ResponseBuilder
+from specs.server.bodies import BoundedRoute
 from specs.server.document import answer_responses, openapi_document, refusal_responses
 from specs.server.errors import Refused, error_body, quoted
 from specs.server.jobs import JobRunner
 from specs.server.middleware import AccessMiddleware, AccessRules, HostMiddleware
 from specs.server.model_catalog import ServedModel
 from specs.server.page import POLICY, html
-from specs.server.request_parsing import METHOD_OPTIONS, RequestLimits, parse_request
+from specs.server.request_parsing import METHOD_OPTIONS, RequestLimits, note_unknown_fields, parse_request
 from specs.server.schemas import UNSUPPORTED, ChatRequest, CompletionRequest
 from specs.server.streaming import SolveEvents, complete_response, stream_response
 from specs.types import Role
@@ -56,6 +57,7 @@ def create_app(runner: JobRunner, catalog: Mapping[str, ServedModel], settings: 
         docs_url=None,
         redoc_url=None,
     )
+    app.router.route_class = BoundedRoute
     page = html()
     started = int(time.time())
 
@@ -100,11 +102,10 @@ def create_app(runner: JobRunner, catalog: Mapping[str, ServedModel], settings: 
     async def respond(body: ChatRequest | CompletionRequest, request: Request) -> Response:
         log_fields: dict[str, Any] = request.state.log_fields
         log_fields.update(client=request.state.client, stream=bool(body.stream))
+        notes = note_unknown_fields(body, settings.request_limits)
         # In a thread, because tokenizing a long text takes a while.
-        loop = asyncio.get_running_loop()
-        solve_requests = await loop.run_in_executor(
-            runner.parse_threads, parse_request, body, catalog, settings.request_limits, runner.models
-        )
+        call = partial(parse_request, body, catalog, settings.request_limits, runner.models, notes)
+        solve_requests = await runner.parse(request.state.client, request.is_disconnected, call)
         log_fields.update(model=body.model, solves=len(solve_requests))
         if settings.log_prompts:
             log_fields.update(questions=[solve_request.question for solve_request in solve_requests])
@@ -187,8 +188,6 @@ def _first_error(error: RequestValidationError) -> tuple[str | None, str]:
     names = [part for part in path if part.isidentifier() or part.isdecimal()]
     param = ".".join(names) or None
     shown = quoted(param)[1:-1] if param else "the body"
-    if first["type"] == "extra_forbidden":
-        return param, f"{shown}: there is no such field; leave it out"
     if names[-1:] == ["type"] and "content" in names:
         return param, f"{shown}: only parts of type 'text' can be read, no images, audio or files"
     if why := next((UNSUPPORTED[name] for name in names if name in UNSUPPORTED), None):

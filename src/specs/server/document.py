@@ -70,11 +70,12 @@ def openapi_document(app: FastAPI, names: Collection[str], limits: RequestLimits
             for operation in path.values():
                 operation["responses"].pop("422", None)  # FastAPI's answer to bad input; this server answers 400
         schemas = document["components"]["schemas"]
+        for name, schema in schemas.items():
+            if "additionalProperties" in schema:
+                schema["additionalProperties"] = (limits.ignore_unknown and name != "SpecsOptions") or NONE
         for request in ("ChatRequest", "CompletionRequest"):
             fields = schemas[request]["properties"]
             fields["model"]["enum"] = list(names)
-            for name in {"max_tokens", "max_completion_tokens"} & fields.keys():
-                fields[name]["anyOf"][0]["maximum"] = limits.tokens
         specs_options = schemas["SpecsOptions"]["properties"]
         specs_options["method"]["anyOf"][0]["enum"] = list(NAMES)
         specs_options["n"]["anyOf"][0]["maximum"] = limits.n

@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+
+from starlette.requests import ClientDisconnect
 
 from specs.config import Limits, SolveConfig
 from specs.decoding.latency_model import LatencyModel
@@ -25,6 +27,7 @@ from specs.server.metrics import Metrics
 from specs.server.output import Output
 from specs.server.queue import NeverFits, QueueClosed, QueueFull, QueuePlace, SolveQueue
 from specs.server.request_parsing import SolveRequest, remaining_limits
+from specs.server.turns import FairThread, TooMany
 from specs.types import Finish, Result, SamplingParams, StepRecord
 
 TRIAL_QUESTION = "Tom has 4 nuts. Then he finds 3 nuts. How many nuts does Tom have now?"
@@ -157,15 +160,15 @@ class JobRunner:
 
     Attributes:
         solve_threads: one thread per solve that may run.
-        parse_threads: one thread. Requests are parsed one at a time, because tokenizing a long text takes much
-            memory, which a thread then keeps.
+        parse_thread: requests are parsed one at a time, because tokenizing a long text takes much memory, which a
+            thread then keeps. A client may have as many in it as the queue has places.
     """
 
     def __init__(self, models: Models, queue: SolveQueue, metrics: Metrics) -> None:
         self.models, self.queue, self.metrics = models, queue, metrics
         self.latency_model = LatencyModel()
         self.solve_threads = ThreadPoolExecutor(queue.max_running, thread_name_prefix="specs-solve")
-        self.parse_threads = ThreadPoolExecutor(1, thread_name_prefix="specs-read")
+        self.parse_thread = FairThread(queue.max_running + queue.max_waiting, "specs-read")
         self._jobs: dict[asyncio.Task[None], SolveJob] = {}
 
     def solve_trial_question(self, method: Method, sampling: SamplingParams) -> None:
@@ -184,6 +187,24 @@ class JobRunner:
             failure = described(error)
         if failure is not None:
             log_event("trial failed", logging.WARNING, error=failure)
+
+    async def parse(
+        self, client: str, gone: Callable[[], Awaitable[bool]], call: Callable[[], list[SolveRequest]]
+    ) -> list[SolveRequest]:
+        """What `call` returns, which parses a request of a client, when it is the client's turn.
+
+        Raises:
+            Refused: the client has too many requests in the server, or what `call` raises.
+            ClientDisconnect: the client has gone.
+        """
+        try:
+            found = await self.parse_thread.run(client, gone, call)
+        except TooMany:
+            self.metrics.rejected.labels("queue").inc()
+            raise queue_full(QueueFull(self.queue.retry_after_s(1))) from None
+        if found is None:
+            raise ClientDisconnect
+        return found
 
     def start(
         self,

@@ -74,7 +74,7 @@ class SolveQueue:
             raise NeverFits
         missing = count - (self.max_running - self.running) - (self.max_waiting - self.waiting)
         if missing > 0 and not self._make_room(client, count, missing):
-            raise QueueFull(self._retry_after_s(count))
+            raise QueueFull(self.retry_after_s(count))
         places = [QueuePlace(self, client) for _ in range(count)]
         self._waiting.setdefault(client, deque()).extend(places)
         self._start_next()
@@ -95,7 +95,7 @@ class SolveQueue:
             place = self._waiting[name].pop()
             if not self._waiting[name]:
                 del self._waiting[name]
-            place.refuse(QueueFull(self._retry_after_s(1)))
+            place.refuse(QueueFull(self.retry_after_s(1)))
         return True
 
     def close(self) -> None:
@@ -128,7 +128,7 @@ class SolveQueue:
             self.running += 1
             place.start()
 
-    def _retry_after_s(self, count: int) -> int:
+    def retry_after_s(self, count: int) -> int:
         """Seconds until `count` slots should be free, judging by the solves so far.
 
         Clients that were told to come back earlier come first: each gets a time of its own, so that they do not all

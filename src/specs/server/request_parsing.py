@@ -15,32 +15,44 @@ from specs.methods import Method, candidates_of
 from specs.methods.registry import options_of
 from specs.server.errors import Refused, quoted
 from specs.server.model_catalog import ServedModel
-from specs.server.schemas import SEED, ChatRequest, Common, CompletionRequest, Message, SpecsOptions
+from specs.server.schemas import (
+    SEED,
+    ChatRequest,
+    Common,
+    CompletionRequest,
+    Message,
+    SpecsOptions,
+    unknown_fields,
+)
 from specs.types import Chat, Turn
 
 METHOD_OPTIONS = ("n", "beta", "tau", "width", "threshold")
 """Method options that a request may set."""
 MIN_TEMPERATURE = 0.01
 """The lowest temperature above 0: single precision cannot represent logits divided by less."""
+MAX_NAMED = 16
+"""The most ignored fields that a note names."""
 SEED_AT_TEMPERATURE_0 = 0
 """The seed of a request at temperature 0 that sets none."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """The most that a request may ask for, and the server's sampling defaults.
+    """The most that a request may ask for, the server's sampling defaults, and what happens to unknown fields.
 
     Attributes:
         n: candidates per step.
-        tokens: tokens of an answer; also the limit of a request that sets none.
+        tokens: tokens of an answer; also the limit of a request that sets none or a higher one.
         step_tokens: tokens of one step.
         law: default sampling options, as `specs.api.configure` takes them.
+        ignore_unknown: ignore unknown fields, except those under `specs`, instead of refusing them.
     """
 
     n: int = 64
     tokens: int = 2048
     step_tokens: int = 1024
     law: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    ignore_unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +78,9 @@ def parse_request(
     catalog: Mapping[str, ServedModel],
     request_limits: RequestLimits,
     models: Models,
+    notes: tuple[str, ...],
 ) -> list[SolveRequest]:
-    """The solves of a request: each prompt `n` times, with consecutive seeds.
+    """The solves of a request: each prompt `n` times, with consecutive seeds. `notes` come before its own.
 
     Raises:
         Refused: something cannot be done; the error names the field.
@@ -79,7 +92,8 @@ def parse_request(
             code="model_not_found",
         )  # fmt: skip
     specs_options = request.specs or SpecsOptions.model_validate({})
-    config, notes = _configure(request, specs_options, served, request_limits)
+    config, further_notes = _configure(request, specs_options, served, request_limits)
+    notes += further_notes
     try:
         models.require(config.method, config.sampling)
     except InputError as error:
@@ -103,6 +117,25 @@ def parse_request(
     ]
 
 
+def note_unknown_fields(request: Common, request_limits: RequestLimits) -> tuple[str, ...]:
+    """A note that names the ignored fields, if there are any.
+
+    Raises:
+        Refused: a field is unknown, and the server does not ignore those or the field is under `specs`. Only this
+            server defines those, so it is misspelt.
+    """
+    unknown = list(unknown_fields(request))
+    for path in unknown:
+        if not request_limits.ignore_unknown or path.startswith("specs."):
+            shown = quoted(path)[1:-1]
+            hint = "" if path.startswith("specs.") else ", or start the server with --ignore-unknown"
+            raise Refused(400, f"{shown}: there is no such field; leave it out{hint}", param=shown)
+    named = [quoted(path) for path in unknown[:MAX_NAMED]]
+    if len(unknown) > MAX_NAMED:
+        named.append(f"and {len(unknown) - MAX_NAMED} more")
+    return (f"ignored, because there are no such fields: {', '.join(named)}",) if named else ()
+
+
 def _configure(
     request: Common, own: SpecsOptions, served: ServedModel, request_limits: RequestLimits
 ) -> tuple[SolveConfig, tuple[str, ...]]:
@@ -110,7 +143,8 @@ def _configure(
     options = dict(served.options) if name == served.method else {}
     given = {option: value for option in METHOD_OPTIONS if (value := getattr(own, option)) is not None}
     law = {**request_limits.law, **served.law}
-    limits: dict[str, Any] = {"max_tokens": _tokens(request, request_limits), "deadline_s": own.deadline_s}
+    max_tokens, notes = _tokens(request, request_limits)
+    limits: dict[str, Any] = {"max_tokens": max_tokens, "deadline_s": own.deadline_s}
     if own.max_steps is not None:
         limits["max_steps"] = own.max_steps
     if own.max_step_tokens is not None:
@@ -121,7 +155,6 @@ def _configure(
         law["max_step_tokens"] = own.max_step_tokens
     if request.top_p is not None:
         law["top_p"] = request.top_p
-    notes: tuple[str, ...] = ()
     try:
         known = options_of(name)
         if foreign := [option for option in given if option not in known]:
@@ -135,7 +168,7 @@ def _configure(
             if "select" in known:
                 options["select"] = "best"
             temperature = law.get("temperature", TEMPERATURE)
-            notes = (
+            notes += (
                 f"temperature 0: the best candidate of each step, seed {SEED_AT_TEMPERATURE_0} unless you set one; "
                 f"candidates are sampled at {temperature:g}",
             )
@@ -147,17 +180,17 @@ def _configure(
     return config, notes
 
 
-def _tokens(request: Common, request_limits: RequestLimits) -> int:
-    """The token limit of an answer."""
-    names = ("max_completion_tokens", "max_tokens")
-    given = {name: value for name in names if (value := getattr(request, name, None)) is not None}
+def _tokens(request: Common, request_limits: RequestLimits) -> tuple[int, tuple[str, ...]]:
+    """The token limit of an answer, and a note if the request asks for more than the server allows."""
+    names = [name for name in ("max_completion_tokens", "max_tokens") if name in type(request).model_fields]
+    given = {name: value for name in names if (value := getattr(request, name)) is not None}
     if len(set(given.values())) > 1:
         raise Refused(400, "max_tokens and max_completion_tokens differ; give one of them", param="max_tokens")
     for name, value in given.items():
         if value > request_limits.tokens:
-            raise Refused(400, f"{name}: at most {request_limits.tokens} here", param=name)
-        return value
-    return request_limits.tokens
+            return request_limits.tokens, (f"{name}: cut to {request_limits.tokens}, the most that this server allows",)
+        return value, ()
+    return request_limits.tokens, ()
 
 
 def _seed(request: Common) -> int:

@@ -1,11 +1,13 @@
 """Schemas of requests as OpenAI's clients send them.
 
 The server either honours a field that would change the answer, or refuses it by name. It accepts and ignores
-fields that change nothing here (labels such as the user's name).
+fields that change nothing here (labels such as the user's name). Whether it refuses unknown fields (`unknown_fields`)
+is up to who parses the request.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -21,8 +23,12 @@ SEED = 2**63
 
 def _whole(text: str) -> str:
     """Refuse lone surrogates, which JSON can spell but no text can contain."""
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise PydanticCustomError("half_a_character", "half of a surrogate pair is not text; send both halves")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise PydanticCustomError(
+            "half_a_character", "half of a surrogate pair is not text; send both halves"
+        ) from None
     return text
 
 
@@ -56,9 +62,9 @@ Label = Annotated[str, Field(max_length=1000)]
 
 
 class Body(BaseModel):
-    """A strict schema: no type coercion, no unknown fields, no NaN, no infinity."""
+    """A strict schema: no type coercion, no NaN, no infinity. It keeps unknown fields apart, in `model_extra`."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False, frozen=True)
 
 
 class SpecsOptions(Body):
@@ -128,6 +134,7 @@ class Message(Body):
     tool_calls: NoItems | None = None
     function_call: None = None
     audio: None = None
+    annotations: NoItems | None = None
 
     @property
     def text(self) -> str:
@@ -178,6 +185,22 @@ class CompletionRequest(Common):
     @property
     def prompts(self) -> list[str]:
         return [self.prompt] if isinstance(self.prompt, str) else self.prompt
+
+
+def unknown_fields(body: Body) -> Iterator[str]:
+    """The fields of a request that no schema has, as paths with dots (`messages.0.cache_control`).
+
+    Those that are null do not count: they ask for nothing, and clients write them when they send an answer back.
+    """
+    yield from (name for name, value in (body.model_extra or {}).items() if value is not None)
+    for name in type(body).model_fields:
+        value = getattr(body, name)
+        parts = [(name, value)]
+        if isinstance(value, list):
+            parts = [(f"{name}.{index}", part) for index, part in enumerate(cast(list[Any], value))]
+        for path, part in parts:
+            if isinstance(part, Body):
+                yield from (f"{path}.{unknown}" for unknown in unknown_fields(part))
 
 
 _CHOSEN = "the answer is chosen among candidates and has no log-probability of its own; set specs.trace instead"
