@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -188,6 +189,39 @@ def test_answers_on_a_kept_connection_do_not_wait_for_each_other(client):
     for _ in range(40):
         took()
     assert min(took() for _ in range(20)) < 0.03
+
+
+CHUNKED = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+CHUNKED += b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def in_chunks(body, size):
+    parts = [body[start : start + size] for start in range(0, len(body), size)]
+    return CHUNKED + b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("size", "length", "status"), [(1, 900, b"200"), (100, 50_000, b"200"), (1, 20_000, b"400"), (63, 200_000, b"400")]
+)
+def test_a_body_in_many_tiny_chunks_is_refused(served, size, length, status):
+    """A million chunks of a byte kept the server busy for seconds."""
+    body = json.dumps(chat_body(QUESTION, max_tokens=4)).encode().ljust(length)
+    with served.connect() as raw:
+        with suppress(OSError):  # the server closes the connection before it has read everything
+            raw.sendall(in_chunks(body, size))
+        with suppress(ConnectionResetError):
+            assert raw.recv(12) == b"HTTP/1.1 " + status
+    with served.client() as client:
+        assert client.get("/health").status_code == 200
+
+
+def test_a_head_without_end_is_refused(served):
+    """Whatever HTTP libraries are installed."""
+    with served.connect() as raw, suppress(OSError):
+        raw.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n")
+        for number in range(1000):
+            raw.sendall(b"X-%d: %s\r\n" % (number, b"a" * 10_000))
+        pytest.fail("10 MB of headers were read")
 
 
 @pytest.mark.slow

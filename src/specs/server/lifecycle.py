@@ -21,6 +21,7 @@ from fastapi import FastAPI
 
 from specs.errors import InputError
 from specs.server.access_log import log_event
+from specs.server.connections import HttpConnection
 from specs.server.jobs import JobRunner
 
 ANSWER_GRACE_S = 5.0
@@ -92,6 +93,8 @@ def serve(app: FastAPI, runner: JobRunner, listening: socket.socket, grace_s: fl
     """Serve until a signal; returns once all requests are answered."""
     config = uvicorn.Config(
         app,
+        http=HttpConnection,  # of all implementations that uvicorn may find, the one that bounds heads
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
