@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from specs.types.enums import Role
+from specs.types.enums import Capability, Role
 from specs.types.sampling import SamplingParams
 from specs.types.trace import Candidate, Trace
 
@@ -72,6 +72,17 @@ class Propose:
     def traces(self) -> tuple[Trace, ...]:
         """All traces; candidate i of the proposal continues trace `i // n`."""
         return (self.trace, *self.beside)
+
+    @property
+    def needs(self) -> frozenset[Capability]:
+        """What the request asks of the writers besides samples."""
+        asked = {
+            Capability.LOG_PROBABILITIES: Role.TARGET in self.verify or self.score_later,
+            Capability.TOKEN_LOG_PROBABILITIES: self.by_token,
+            Capability.RATINGS: self.judge is not None,
+            Capability.TOKEN_SPECULATION: self.speculate > 0,
+        }
+        return frozenset(capability for capability, needed in asked.items() if needed)
 
     def at_once(self) -> Propose:
         """The same request, but the target scores all candidates now."""
