@@ -24,6 +24,7 @@ from specs.errors import EngineError, InputError
 from specs.methods import needs_of
 from specs.methods.registry import NAMES, SPECULATING, make
 from specs.traces.codec import result_from
+from specs.traces.replay import replay
 from specs.types import Candidate, Capability, Chat, End, Finish, Propose, Role, StepPolicy, Trace, Turn
 
 NATIVE = toy.models(toy.table(1, end=-3.0), toy.table(2, end=-3.0))
@@ -168,6 +169,15 @@ def test_a_class_with_scores_runs_every_method_that_needs_those_of_steps():
         result = solve(models, method)
         assert result.error is None, method
         assert result.text_scoring
+
+    assert solve(models, "specs-released", ratio="sum").error is None
+
+
+@pytest.mark.parametrize("method", ["specs", "gsi", "soft-best-of-n"])
+def test_a_saved_trace_replays_to_the_same_decisions(method):
+    result = solve(as_classes(Scorer), method, 3)
+    again = replay(result_from(result.to_dict(), "trace"))
+    assert [one.chosen for one in again.decisions] == [record.decision.chosen for record in result.steps]
 
 
 @pytest.mark.parametrize("kind", [Writer, Scorer])
