@@ -203,6 +203,7 @@ def solve_both(models: Models, tier: str, problems: int) -> dict[str, Any]:
     for seed in range(FIRST_SEED, FIRST_SEED + problems):
         results = {way: solve(models, method, tier, seed) for way, method in ways.items()}
         for way, result in results.items():
+            assert result.flops is not None  # the models are in this process
             flops[way] += result.flops
         one, other = (
             [(r.writer, r.decision.chosen, r.accepted) for r in results[way].steps] for way in ("all", "drawn")

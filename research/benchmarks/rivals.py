@@ -52,7 +52,7 @@ class Solved:
 
     latency_s: float
     core_s: float
-    flops: float
+    flops: float | None
     right: bool
     phases: dict[str, float]
     """Busy seconds by phase."""

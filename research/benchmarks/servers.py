@@ -40,9 +40,9 @@ from specs.deploy.commands import cpu_commands
 from specs.deploy.memory_plan import Workload
 from specs.deploy.processes import ServerProcesses
 from specs.deploy.sizes import read_model
+from specs.engines.event_loop import wait
 from specs.engines.folders import BUNDLED
 from specs.engines.protocol import Models, never_stop
-from specs.engines.vllm.client import wait
 from specs.engines.vllm.server import Server, connect
 from specs.methods import Method
 from specs.methods.beam import Beam

@@ -61,7 +61,8 @@ def _whole(result: Result) -> bool:
 
 
 def spent(result: Result) -> Row:
-    """What a solve took."""
+    """What a solve took; its models are in this process, so its work is known."""
+    assert result.flops is not None
     return {
         "mflops": round(result.flops / 1e6),
         "tokens": {role: use.processed for role, use in sorted(result.usage.items())},

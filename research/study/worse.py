@@ -47,7 +47,7 @@ class ChangedReward:
     change: Change
 
     @property
-    def parameters(self) -> int:
+    def parameters(self) -> int | None:
         return self.inner.parameters
 
     def prompt(self, question: str) -> tuple[int, ...]:
@@ -65,7 +65,7 @@ class ChangedSession:
     change: Change
 
     @property
-    def counts(self) -> TokenCounts:
+    def counts(self) -> TokenCounts | None:
         return self.inner.counts
 
     @property

@@ -2,6 +2,8 @@
 
 from specs.api import Solved, asolve, asolve_many, astream, load, solve, solve_many, stream
 from specs.config import Limits, SolveConfig, configure
+from specs.engines.adapter.interface import StepText
+from specs.engines.adapter.models import adapt
 from specs.engines.protocol import Models
 from specs.errors import EngineError, InputError, ModelError, SpecsError
 from specs.methods.specs import Specs
@@ -27,8 +29,10 @@ __all__ = [
     "SpecsError",
     "StepPolicy",
     "StepRecord",
+    "StepText",
     "Turn",
     "Usage",
+    "adapt",
     "asolve",
     "asolve_many",
     "astream",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.chat_server import chat_server
 from helpers.server_app import app_of, running_server
 from specs import load
 
@@ -80,13 +81,28 @@ def test_the_client_talks_to_a_server_and_says_how_to_start_one() -> None:
     assert "specs serve" in done.stderr
 
 
+def test_a_server_without_log_probabilities_runs_methods_that_need_none() -> None:
+    with chat_server(load(None, "bundled", None).target) as address:
+        done = run(EXAMPLES / "07_own_classes.py", address)
+    assert (done.returncode, done.stderr) == (0, "")
+    *ran, specs, gsi = done.stdout.splitlines()
+    assert ran == ["beam: 22", "best-of-n: 22", "majority: 22"]
+    for name, refused in (("specs", specs), ("gsi", gsi)):
+        assert refused.startswith(
+            f"method {name} needs log-probabilities of steps: draft bundled:target is of class Chat"
+        )
+    done = run(EXAMPLES / "07_own_classes.py", address)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"no server at \S+ \(.*\); start one, or name its address\n", done.stderr)
+
+
 @pytest.mark.parametrize("path", sorted(EXAMPLES.iterdir()), ids=lambda path: path.name)
 def test_an_example_is_short_and_says_how_to_run_it(path: Path) -> None:
     text = path.read_text()
-    assert path.name in {*SHOWN, "06_server_client.py"}
+    assert path.name in {*SHOWN, "06_server_client.py", "07_own_classes.py"}
     assert text.startswith('"""')
     assert f"python examples/{path.name}" in text
-    assert len(text.splitlines()) <= 40
+    assert len(text.splitlines()) < 60
 
 
 def test_the_program_in_add_a_method_is_the_example_and_prints_what_the_page_says() -> None:
@@ -96,7 +112,7 @@ def test_the_program_in_add_a_method_is_the_example_and_prints_what_the_page_say
     assert done.stdout == shown
 
 
-@pytest.mark.parametrize("page", ["add-an-engine.md", "add-a-prm-format.md"])
+@pytest.mark.parametrize("page", ["add-an-engine.md", "add-a-prm-format.md", "own-models.md"])
 def test_the_program_in_a_page_prints_what_the_page_says(page: str) -> None:
     program, shown = blocks(page)
     done = run("-", program=program)

@@ -16,9 +16,9 @@ from engines.test_client import FACTS, serving
 from helpers import tiny
 from helpers.rows import log_probabilities
 from specs.core.keys import Key
+from specs.engines.event_loop import wait
 from specs.engines.protocol import never_stop
 from specs.engines.text import HubText
-from specs.engines.vllm.client import wait
 from specs.engines.vllm.replicas import Replicas
 from specs.engines.vllm.server import Drawn, Server, connect
 from specs.engines.vllm.session import MOST_BIASES, RemotePolicy, RemoteReward

@@ -11,9 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from specs.engines.event_loop import gather, wait
 from specs.engines.protocol import Stopped, never_stop
 from specs.engines.vllm import client as client_module
-from specs.engines.vllm.client import Client, Refused, gather, wait
+from specs.engines.vllm.client import Client, Refused
 from specs.engines.vllm.replicas import Replicas
 from specs.engines.vllm.server import Facts, Server
 from specs.errors import EngineError, InputError

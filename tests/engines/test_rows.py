@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from engines.test_client import FACTS, serving
+from specs.engines.event_loop import wait
 from specs.engines.protocol import never_stop
-from specs.engines.vllm.client import Client, wait
+from specs.engines.vllm.client import Client
 from specs.engines.vllm.server import Server
 from specs.errors import EngineError
 from specs.types import SamplingParams

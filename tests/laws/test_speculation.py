@@ -11,6 +11,7 @@ from specs.config import Limits, SolveConfig
 from specs.decoding.stream import stream
 from specs.engines.loading import Names, load_models
 from specs.engines.protocol import Models
+from specs.engines.vllm.session import OF_SERVERS
 from specs.errors import InputError
 from specs.methods.registry import NAMES, SPECULATING, make
 from specs.types import Finish, Role, SamplingParams, StepPolicy
@@ -89,7 +90,7 @@ def test_a_draft_without_room_guesses_nothing(models):
 
 def test_models_without_token_speculation_are_refused(models):
     class Served(type(models.draft)):
-        in_process = False
+        lacks = OF_SERVERS
 
     draft = Served(models.draft.backend, models.draft.text)
     with pytest.raises(InputError, match="runs on a server, which does its own token-level speculation"):

@@ -16,8 +16,9 @@ from specs import api
 from specs.config import Limits, SolveConfig
 from specs.core.keys import Key
 from specs.decoding.stream import stream
+from specs.engines.event_loop import wait
 from specs.engines.protocol import Models, never_stop
-from specs.engines.vllm.client import Client, wait
+from specs.engines.vllm.client import Client
 from specs.engines.vllm.server import Server, connect
 from specs.errors import InputError
 from specs.methods.registry import make

@@ -12,8 +12,8 @@ from specs.config import Limits, SolveConfig
 from specs.core.sampling import log_law
 from specs.decoding.stream import stream
 from specs.deploy.doctor import Severity, diagnose
+from specs.engines.event_loop import wait
 from specs.engines.protocol import never_stop
-from specs.engines.vllm.client import wait
 from specs.engines.vllm.server import Server, connect
 from specs.methods.registry import make
 from specs.types import Role, SamplingParams, StepPolicy

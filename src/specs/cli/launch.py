@@ -23,8 +23,8 @@ from specs.deploy.commands import Command, cpu_commands, gpu_commands, solve_com
 from specs.deploy.memory_plan import Model, Plan, Workload, plan
 from specs.deploy.processes import SIGNALS, ServerProcesses
 from specs.deploy.sizes import parse_gpus, read_model
+from specs.engines.event_loop import wait
 from specs.engines.protocol import never_stop
-from specs.engines.vllm.client import wait
 from specs.engines.vllm.server import connect
 from specs.errors import InputError
 from specs.methods.specs import Specs

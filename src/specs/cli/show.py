@@ -104,7 +104,7 @@ class Screen:
             f"rest {seconds.orchestration * 1e3:.0f} ms (phases overlap)"
         )
         drafted = sum(record.writer is Role.DRAFT for record in accepted)
-        if len(result.usage) > 1 and accepted:
+        if len(result.models) > 1 and accepted:
             self.line(f"steps    {len(accepted)}, {drafted} by the draft ({drafted / len(accepted):.0%})")
         for role in Role:
             if role in result.usage:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from specs.core.ledger import Query, minimum
-from specs.engines.protocol import CandidateGroup
+from specs.engines.protocol import CandidateGroup, TokenCounts
 from specs.types import Propose, Role, StepRecord, Usage
 
 
@@ -62,11 +62,13 @@ class Ledger:
         self._scored[Role.TARGET].add(len(queries))
         queries.append(_paths(groups))
 
-    def usage(self, role: Role, records: Iterable[StepRecord]) -> Usage:
-        """The token usage of one role; `records` are all steps of the solve."""
+    def usage(self, role: Role, records: Iterable[StepRecord]) -> Usage | None:
+        """The token usage of one role, None if its engine does not know it; `records` are all steps of the solve."""
         session = self._sessions[role]
+        counts: TokenCounts | None = session.counts
+        if counts is None:
+            return None
         written = [record for record in records if record.writer is role]
-        counts = session.counts
         fewest = minimum(counts.prompt, self._queries[role], self._scored[role])
         return Usage(
             prompt=counts.prompt,

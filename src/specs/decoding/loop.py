@@ -44,6 +44,7 @@ from specs.types import (
     SelectTrace,
     StepRecord,
     Trace,
+    Usage,
 )
 
 Machine = Generator["list[Call] | StepRecord", "list[Done] | None", Result]
@@ -155,6 +156,7 @@ class Solve:
         """Sample candidates, then verify them by all roles at once."""
         self.overtime = request.overtime_s
         self.check_stop()
+        self.models.check_needs(self.config.method, request.needs)
         target = self.models.target
         if request.or_at_once and target is not None and not target.in_process:
             request = request.at_once()
@@ -226,7 +228,7 @@ class Solve:
 
     def _result(self, trace: Trace, finish: Finish, error: str | None) -> Result:
         text = readable(trace.text)
-        usage = {role: self.ledger.usage(role, self.recording.records) for role in self.sessions}
+        usage = {role: use for role in self.sessions if (use := self.ledger.usage(role, self.recording.records))}
         models = {role: getattr(self.models, role) for role in self.sessions}
         return Result(
             answer=boxed(text),
@@ -236,7 +238,7 @@ class Solve:
             question=self.question,
             steps=tuple(self.recording.records),
             usage=usage,
-            flops=sum(2.0 * models[role].parameters * use.processed for role, use in usage.items()),
+            flops=_flops({role: model.parameters for role, model in models.items()}, usage),
             latency_s=self.clock.elapsed_s(),
             time_to_first_step_s=self.clock.first_step_s if any(r.accepted for r in self.recording.records) else None,
             seed=self.config.seed,
@@ -249,6 +251,16 @@ class Solve:
             chat=self.chat,
             notes=self.models.notes(self.question),
         )
+
+
+def _flops(parameters: Mapping[Role, int | None], usage: Mapping[Role, Usage]) -> float | None:
+    """2 x parameters x processed positions, summed over roles; None if something of that is not known."""
+    total = 0.0
+    for role, own in parameters.items():
+        if own is None or role not in usage:
+            return None
+        total += 2.0 * own * usage[role].processed
+    return total
 
 
 def _complete(

@@ -16,7 +16,7 @@ from specs.engines.protocol import (
     RewardOverlap,
     RewardSession,
 )
-from specs.types import Candidate, Propose, Role, SamplingParams
+from specs.types import Candidate, Capability, Propose, Role, SamplingParams
 
 
 class Verification:
@@ -71,6 +71,9 @@ class Verification:
             return Call(call.phase, run)
 
         calls = self._calls(request, drawn, sampling)
+        if request.writer is Role.DRAFT and Capability.LOG_PROBABILITIES in request.needs and _unscored(drawn):
+            draft: PolicySession = self._sessions[Role.DRAFT]
+            calls["log_q"] = Call("draft", lambda: draft.score(drawn, sampling))
         if calls:
             pending = list(calls)
             finished = yield [with_look_ahead(name, call) for name, call in calls.items()]
@@ -142,6 +145,11 @@ class Verification:
             future.add_done_callback(note)
 
 
+def _unscored(groups: Sequence[CandidateGroup]) -> bool:
+    """Whether the draft sampled without telling log-probabilities."""
+    return any(candidate.log_q is None for _, candidates in groups for candidate in candidates)
+
+
 def _grouped(request: Propose, candidates: Sequence[Candidate], indices: Sequence[int]) -> list[CandidateGroup]:
     """The candidates at `indices`, by the trace that they continue."""
     return [
@@ -168,10 +176,12 @@ def _with_scores(
 def _with_score(candidate: Candidate, name: str, value: Any, by_token: bool) -> Candidate:
     """The candidate with what a verifier answered: a reward or rating, or log-probabilities of tokens.
 
-    These are of all tokens (`log_p`), or of the first ones only (`log_p_at_most`).
+    These are of all tokens (`log_p`, `log_q`), or of the first ones only (`log_p_at_most`).
     """
     if name == "reward":
         return replace(candidate, reward=value)
+    if name == "log_q":
+        return replace(candidate, log_q=min(total_log_probability(value), 0.0))
     log_p = min(total_log_probability(value), 0.0)  # engines round
     if name == "log_p_at_most":
         return replace(candidate, log_p_at_most=log_p) if value else candidate

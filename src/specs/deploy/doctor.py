@@ -13,10 +13,10 @@ from typing import Any
 
 from specs import api
 from specs.deploy import trial
+from specs.engines.event_loop import wait
 from specs.engines.loading import different_vocabularies
 from specs.engines.local.models import LocalPolicy, LocalReward
 from specs.engines.protocol import LanguageModel, Models, never_stop
-from specs.engines.vllm.client import wait
 from specs.engines.vllm.server import Facts, Server
 from specs.engines.vllm.session import MOST_BIASES, RemotePolicy, RemoteReward
 from specs.errors import InputError

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Literal
 
 from specs.engines.chat.prompts import Templated
+from specs.engines.event_loop import gather, wait
 from specs.engines.files import architectures_of
 from specs.engines.folders import folder_of, is_gguf
 from specs.engines.local.backend import Backend
 from specs.engines.local.models import LocalPolicy, LocalReward
 from specs.engines.protocol import LanguageModel, Models, never_stop
 from specs.engines.text import HubText
-from specs.engines.vllm.client import gather, wait
 from specs.engines.vllm.replicas import Replicas
 from specs.engines.vllm.server import connect
 from specs.engines.vllm.session import RemotePolicy, RemoteReward

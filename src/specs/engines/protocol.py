@@ -13,9 +13,10 @@ from typing import Protocol
 from specs.core.keys import Key
 from specs.core.ledger import Query
 from specs.errors import InputError, SpecsError
-from specs.methods import Method
+from specs.methods import Method, needs_of
 from specs.methods.token_speculation import WithSpeculation
-from specs.types import NO_CONTEXT, Candidate, Chat, End, Finish, Judge, Role, SamplingParams, Trace
+from specs.types import NO_CONTEXT, Candidate, Capability, Chat, End, Finish, Judge, Role, SamplingParams, Trace
+from specs.types.checks import shown
 
 
 class Stopped(SpecsError):
@@ -53,7 +54,8 @@ class Sample:
     """One sampled step.
 
     Attributes:
-        log_probability: nats under the sampling distribution; may be None if the request did not ask for it.
+        log_probability: nats under the sampling distribution; may be None if the request did not ask for it, or the
+            engine does not say, in which case the solve asks for it (`PolicySession.score`) where the method needs it.
         log_p_by_token: nats of each token under the `score_law` of `PolicySession.sample`; None without one.
     """
 
@@ -151,7 +153,10 @@ class PolicySession(Protocol):
     through_text: bool
 
     @property
-    def counts(self) -> TokenCounts: ...
+    def counts(self) -> TokenCounts | None:
+        """None if the engine does not know what the model computes."""
+        ...
+
     @property
     def overlap(self) -> PolicyOverlap | None:
         """None if the engine cannot overlap anything."""
@@ -204,7 +209,10 @@ class RewardSession(Protocol):
     """A process reward model (PRM) in one solve."""
 
     @property
-    def counts(self) -> TokenCounts: ...
+    def counts(self) -> TokenCounts | None:
+        """None if the engine does not know what the model computes."""
+        ...
+
     @property
     def overlap(self) -> RewardOverlap | None:
         """None if the engine cannot overlap anything."""
@@ -225,20 +233,24 @@ class LanguageModel(Protocol):
     Attributes:
         fingerprint: equal exactly for equal vocabularies.
         raw: whether the engine returns log-probabilities at temperature 1 over all tokens, however it samples.
-        in_process: whether its sessions run in this process, token by token, so that they can propose tokens
-            and verify proposed tokens.
+        in_process: whether its sessions compute in this process, so that more solves than cores only slow each other
+            down.
+        parameters: None if the engine does not know.
+        lacks: what its sessions cannot do, each with the reason and the remedy for an error message.
     """
 
     @property
     def name(self) -> str: ...
     @property
-    def parameters(self) -> int: ...
+    def parameters(self) -> int | None: ...
     @property
     def fingerprint(self) -> str: ...
     @property
     def raw(self) -> bool: ...
     @property
     def in_process(self) -> bool: ...
+    @property
+    def lacks(self) -> Mapping[Capability, str]: ...
     def prompt(self, question: str, chat: Chat = NO_CONTEXT) -> tuple[int, ...]: ...
     def open(
         self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str], check_stop: CheckStop
@@ -246,12 +258,12 @@ class LanguageModel(Protocol):
 
 
 class RewardModel(Protocol):
-    """A process reward model on an engine."""
+    """A process reward model on an engine; for `parameters` see `LanguageModel`."""
 
     @property
     def name(self) -> str: ...
     @property
-    def parameters(self) -> int: ...
+    def parameters(self) -> int | None: ...
     def prompt(self, question: str) -> tuple[int, ...]: ...
     def open(self, prompt_ids: tuple[int, ...], check_stop: CheckStop) -> RewardSession: ...
 
@@ -262,12 +274,21 @@ class Models:
 
     Attributes:
         caveat: says why a question is beyond these models, or None if it sees no reason; None if nothing is known.
+
+    Raises:
+        InputError: what was given in a role is no model.
     """
 
     draft: LanguageModel | None = None
     target: LanguageModel | None = None
     prm: RewardModel | None = None
     caveat: Callable[[str], str | None] | None = None
+
+    def __post_init__(self) -> None:
+        for role in Role:
+            model = getattr(self, role)
+            if model is not None and not hasattr(model, "open"):
+                raise InputError(f"{role} is {shown(model)}; use load for names, adapt for objects of your own")
 
     def notes(self, question: str) -> tuple[str, ...]:
         """What the reader of an answer to this question should know."""
@@ -292,33 +313,33 @@ class Models:
         return writer.prompt(question, chat)
 
     def require(self, method: Method, sampling: SamplingParams) -> None:
-        """Raise `InputError` unless every role of the method has a model and `check_law` passes."""
+        """Raise `InputError` unless every role of the method has a model that can do what the method needs."""
+        self.check_needs(method, needs_of(method))
         for role in method.roles:
             if (self.prm if role is Role.PRM else self.writer(role)) is None:
                 raise InputError(f"method {method.name} needs a {role} model; give one as {role}")
         if method.roles >= {Role.DRAFT, Role.TARGET}:
             self.check_law(sampling)
         if isinstance(method, WithSpeculation):
-            self._check_speculation()
+            writers = [model for model in (self.draft, self.target) if model is not None]
+            if len({model.fingerprint for model in writers}) > 1:
+                raise InputError("+speculation needs a draft and a target with the same vocabulary; leave it out")
 
-    def _check_speculation(self) -> None:
-        """Raise `InputError` unless the draft can propose tokens to the target."""
-        writers = [model for model in (self.draft, self.target) if model is not None]
-        for model in writers:
-            if not model.in_process:
-                raise InputError(
-                    f"{model.name} runs on a server, which does its own token-level speculation "
-                    "(vllm serve --speculative-config); leave out +speculation"
-                )
-        if len({model.fingerprint for model in writers}) > 1:
-            raise InputError("+speculation needs a draft and a target with the same vocabulary; leave it out")
+    def check_needs(self, method: Method, needs: frozenset[Capability]) -> None:
+        """Raise `InputError` if a writer of the method cannot do what is needed; only the target rates steps."""
+        for need in sorted(needs):
+            for role in (Role.TARGET,) if need is Capability.RATINGS else (Role.DRAFT, Role.TARGET):
+                model = self.writer(role) if role in method.roles else None
+                if model is not None and need in model.lacks:
+                    raise InputError(f"method {method.name} needs {need}: {role} {model.name} {model.lacks[need]}")
 
     def check_law(self, sampling: SamplingParams) -> None:
-        """Raise `InputError` unless draft and target give log-probabilities of the same distribution."""
-        writers = [model for model in (self.draft, self.target) if model is not None]
+        """Raise `InputError` unless draft and target give log-probabilities of the same distribution, if both do."""
+        both = [model for model in (self.draft, self.target) if model is not None]
+        writers = [model for model in both if Capability.LOG_PROBABILITIES not in model.lacks]
         raw = [model.name for model in writers if model.raw]
         exact = [model.name for model in writers if not model.raw]
-        if self.inexact(sampling) and exact:
+        if self.inexact(sampling) and raw and exact:
             raise InputError(
                 f"{raw[0]} gives log-probabilities at temperature 1 only and {exact[0]} at {sampling.temperature:g}, "
                 "so their ratio means nothing; sample at temperature 1 without top_p, or see docs/engines.md"

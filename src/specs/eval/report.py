@@ -180,7 +180,7 @@ def _alone(rows: Sequence[Row], seed: int) -> dict[str, Any]:
             }
             for role in used
         },
-        "flops": _mean([row.flops for row in good]),
+        "flops": None if any(row.flops is None for row in good) else _mean([row.flops or 0.0 for row in good]),
         "seconds": seconds,
     }
 

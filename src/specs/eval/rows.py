@@ -37,6 +37,7 @@ class Row:
         trail: `writer`, `accepted`, `reward` and `log_ratio` of every step, including rejected ones.
         seconds: busy seconds by phase (`specs.types.Seconds`).
         usage: token counts by role (`specs.types.Usage`).
+        flops: as in `Result`.
         trace: byte range [start, end) of the full trace in the file of traces; None if no traces are kept.
     """
 
@@ -56,7 +57,7 @@ class Row:
     trail: list[dict[str, Any]]
     seconds: dict[str, float]
     usage: dict[str, dict[str, int | None]]
-    flops: float
+    flops: float | None
     trace: list[int] | None = None
 
     @property

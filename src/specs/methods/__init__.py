@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any, Protocol, cast
 
 from specs.core.keys import Key
-from specs.types import Accept, Branch, Finish, Propose, Role, SamplingParams, Score, SelectTrace
+from specs.types import Accept, Branch, Capability, Finish, Propose, Role, SamplingParams, Score, SelectTrace
 
 Flow = Generator[Propose | Score | Accept | Branch | SelectTrace, Any, Finish]
 """A running method: it yields requests, is sent their replies, and returns the finish reason.
@@ -43,3 +43,11 @@ def settings_of(method: Method) -> dict[str, Any]:
     """Options of a method by name, as traces record them: its `settings` if it has that attribute, else its fields."""
     own: dict[str, Any] | None = getattr(method, "settings", None)
     return asdict(cast(Any, method)) if own is None else own
+
+
+def needs_of(method: Method) -> frozenset[Capability]:
+    """What the method's requests ask of the writers besides samples, if it says so in an attribute `needs`.
+
+    It decides whether the models will do before anything is sampled; each request is checked as well.
+    """
+    return getattr(method, "needs", frozenset())

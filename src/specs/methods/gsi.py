@@ -18,7 +18,7 @@ from typing import Literal
 
 from specs.core.selection import as_known, choose_soft, log_ratio, optimistic
 from specs.methods.speculative import Policy, Step, next_unread
-from specs.types import Candidate, Decision, Propose, Role
+from specs.types import Candidate, Capability, Decision, Propose, Role
 from specs.types.checks import above, at_least, check_fields
 
 
@@ -47,6 +47,7 @@ class Gsi(Policy):
     verify: Literal["all", "drawn"] = "all"
     name = "gsi"
     roles = frozenset(Role)
+    needs = frozenset({Capability.LOG_PROBABILITIES})
 
     def __post_init__(self) -> None:
         check_fields(self, n=at_least(1), beta=above(0))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from specs.core.selection import choose_best, log_ratio
 from specs.methods.speculative import Policy, Step
-from specs.types import Candidate, Decision, Propose, Role
+from specs.types import Candidate, Capability, Decision, Propose, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class HardReject(Policy):
 
     name = "hard-reject"
     roles = frozenset({Role.DRAFT, Role.TARGET})
+    needs = frozenset({Capability.LOG_PROBABILITIES})
 
     def propose(self, step: Step) -> Propose:
         verify = frozenset({Role.TARGET} if step.writer is Role.DRAFT else ())

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from specs.core.selection import choose_soft, log_ratio
 from specs.methods.speculative import Policy, Step
-from specs.types import Candidate, Decision, Propose, Role
+from specs.types import Candidate, Capability, Decision, Propose, Role
 from specs.types.checks import at_least, check_fields
 
 
@@ -32,6 +32,7 @@ class PrmFree(Policy):
     n: int = 8
     name = "prm-free"
     roles = frozenset({Role.DRAFT, Role.TARGET})
+    needs = frozenset({Capability.LOG_PROBABILITIES})
 
     def __post_init__(self) -> None:
         check_fields(self, n=at_least(1))

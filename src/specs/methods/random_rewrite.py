@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from specs.methods.specs import Specs
 from specs.methods.speculative import Policy, Step
-from specs.types import Candidate, Decision, Propose, Role
+from specs.types import Candidate, Capability, Decision, Propose, Role
 from specs.types.checks import UNIT, at_least, check_fields
 
 
@@ -35,6 +35,7 @@ class RandomRewrite(Policy):
     rewrite_share: float = 0.1
     name = "random-rewrite"
     roles = frozenset(Role)
+    needs = frozenset({Capability.LOG_PROBABILITIES})
 
     def __post_init__(self) -> None:
         check_fields(self, n=at_least(1), beta=at_least(0), rewrite_share=UNIT)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from specs.core.selection import choose_best, rewards
 from specs.methods.accept import BY_REWARD
 from specs.methods.speculative import Policy, Step
-from specs.types import Candidate, Decision, Judge, Propose, Role
+from specs.types import Candidate, Capability, Decision, Judge, Propose, Role
 from specs.types.checks import UNIT, check_fields
 
 RATING = Judge(
@@ -45,6 +45,7 @@ class SpecReason(Policy):
     tau: float = KEPT
     name = "specreason"
     roles = frozenset({Role.DRAFT, Role.TARGET})
+    needs = frozenset({Capability.RATINGS})
 
     def __post_init__(self) -> None:
         check_fields(self, tau=UNIT)

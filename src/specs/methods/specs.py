@@ -28,7 +28,7 @@ from specs.core.selection import RewardAs, as_known, choose_best, choose_soft, l
 from specs.errors import InputError
 from specs.methods.accept import AcceptRule, SwitchOn
 from specs.methods.speculative import Policy, Step, next_unread
-from specs.types import Candidate, Decision, Propose, Role, Trace
+from specs.types import Candidate, Capability, Decision, Propose, Role, Trace
 from specs.types.checks import UNIT, at_least, check_fields
 
 
@@ -110,6 +110,10 @@ class Specs(Policy):
     @property
     def roles(self) -> frozenset[Role]:
         return frozenset(Role)
+
+    @property
+    def needs(self) -> frozenset[Capability]:
+        return frozenset({Capability.LOG_PROBABILITIES} if self.scored else ())
 
     def first_writer(self) -> Role:
         return Role(self.start)

@@ -30,7 +30,7 @@ from typing import Literal
 
 from specs.core.selection import as_known, choose_soft, log_ratio, optimistic
 from specs.methods.speculative import Finished, Policy, Pool, Step, next_unread
-from specs.types import Candidate, Decision, End, Propose, Role, SamplingParams, Trace
+from specs.types import Candidate, Capability, Decision, End, Propose, Role, SamplingParams, Trace
 from specs.types.checks import POSITIVE, at_least, check_fields
 
 
@@ -86,6 +86,11 @@ class SpecsReleased(Policy):
 
     def __post_init__(self) -> None:
         check_fields(self, n=at_least(1), beta=at_least(0), rounds=at_least(1), softmax_temperature=POSITIVE)
+
+    @property
+    def needs(self) -> frozenset[Capability]:
+        tokens = {Capability.TOKEN_LOG_PROBABILITIES} if self.ratio == "mean" else set[Capability]()
+        return frozenset({Capability.LOG_PROBABILITIES} | tokens)
 
     def first_writer(self) -> Role:
         return Role(self.start)

@@ -24,7 +24,19 @@ from specs.core.votes import boxed, majority, normal
 from specs.methods import Flow
 from specs.methods.accept import BY_REWARD
 from specs.methods.specreason import KEPT, RATING
-from specs.types import Accept, Branch, Candidate, Finish, Proposal, Propose, Role, SamplingParams, SelectTrace, Trace
+from specs.types import (
+    Accept,
+    Branch,
+    Candidate,
+    Capability,
+    Finish,
+    Proposal,
+    Propose,
+    Role,
+    SamplingParams,
+    SelectTrace,
+    Trace,
+)
 from specs.types.checks import UNIT, at_least, check_fields
 
 
@@ -63,6 +75,7 @@ class Ssr:
     fast: Literal[0, 1, 2] = 0
     name = "ssr"
     roles = frozenset({Role.DRAFT, Role.TARGET})
+    needs = frozenset({Capability.RATINGS})
 
     def __post_init__(self) -> None:
         check_fields(self, n=at_least(1), tau=UNIT)

@@ -21,8 +21,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from specs.core.keys import Key
-from specs.methods import Flow, Method, settings_of
-from specs.types import Propose, Role, SamplingParams
+from specs.methods import Flow, Method, needs_of, settings_of
+from specs.types import Capability, Propose, Role, SamplingParams
 from specs.types.checks import at_least, check_value
 
 TOKENS = 8
@@ -56,6 +56,10 @@ class WithSpeculation:
     @property
     def roles(self) -> frozenset[Role]:
         return self.method.roles | {Role.DRAFT}
+
+    @property
+    def needs(self) -> frozenset[Capability]:
+        return needs_of(self.method) | {Capability.TOKEN_SPECULATION}
 
     @property
     def settings(self) -> dict[str, Any]:

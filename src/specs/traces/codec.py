@@ -98,7 +98,7 @@ def result_from(value: Any, where: str) -> Result:
         question=solve.take("question", str),
         steps=tuple(steps),
         usage={role: _usage(usage.part(role)) for role in usage.roles()},
-        flops=solve.number("flops"),
+        flops=solve.optional("flops", float),
         latency_s=solve.number("latency_s"),
         time_to_first_step_s=solve.optional("time_to_first_step_s", float),
         seed=solve.take("seed", int),

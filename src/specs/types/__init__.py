@@ -4,7 +4,7 @@ Notation as in docs/method.md: `q` draft model, `p` target model, `r` process re
 (PRM), `c` context, `y` one candidate step, `n` candidates a step.
 """
 
-from specs.types.enums import End, Finish, Role
+from specs.types.enums import Capability, End, Finish, Role
 from specs.types.requests import Accept, Branch, Decision, Judge, Proposal, Propose, Score, SelectTrace
 from specs.types.result import DRAWS, Result, Seconds, StepRecord, Usage
 from specs.types.sampling import SamplingParams, StepPolicy
@@ -16,6 +16,7 @@ __all__ = [
     "Accept",
     "Branch",
     "Candidate",
+    "Capability",
     "Chat",
     "Decision",
     "End",

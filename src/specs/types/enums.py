@@ -13,6 +13,15 @@ class Role(StrEnum):
     PRM = "prm"
 
 
+class Capability(StrEnum):
+    """What a method may need of a language model besides samples."""
+
+    LOG_PROBABILITIES = "log-probabilities of steps"
+    TOKEN_LOG_PROBABILITIES = "log-probabilities of tokens"
+    RATINGS = "ratings of steps"
+    TOKEN_SPECULATION = "token-level speculation"
+
+
 class Finish(StrEnum):
     """Why a solve ended."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from specs.types.enums import Role
+from specs.types.enums import Capability, Role
 from specs.types.sampling import SamplingParams
 from specs.types.trace import Candidate, Trace
 
@@ -76,8 +76,19 @@ class Propose:
     @property
     def needs_own_scores(self) -> bool:
         """Whether the candidates need their writer's log-probabilities: to be compared with those of the target."""
-        compared = self.writer is Role.DRAFT and (Role.TARGET in self.verify or self.score_later)
+        compared = self.writer is Role.DRAFT and Capability.LOG_PROBABILITIES in self.needs
         return compared or self.by_token
+
+    @property
+    def needs(self) -> frozenset[Capability]:
+        """What the request asks of the writers besides samples."""
+        asked = {
+            Capability.LOG_PROBABILITIES: Role.TARGET in self.verify or self.score_later,
+            Capability.TOKEN_LOG_PROBABILITIES: self.by_token,
+            Capability.RATINGS: self.judge is not None,
+            Capability.TOKEN_SPECULATION: self.speculate > 0,
+        }
+        return frozenset(capability for capability, needed in asked.items() if needed)
 
     def at_once(self) -> Propose:
         """The same request, but the target scores all candidates now."""

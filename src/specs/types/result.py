@@ -125,8 +125,8 @@ class Result:
         answer: content of the last complete `\\boxed{}`; None without one.
         text: the accepted steps joined.
         steps: all steps in the order in which they were decided, including those thrown away.
-        usage: token counts by role.
-        flops: 2 x parameters x processed positions, summed over roles.
+        usage: token counts by role, without roles whose engines do not know them.
+        flops: 2 x parameters x processed positions, summed over roles; None if these are not known of every role.
         latency_s: seconds from start to end, without waiting in a queue.
         time_to_first_step_s: seconds until the first step was accepted; None if none was.
         models: the models' names by role.
@@ -148,7 +148,7 @@ class Result:
     question: str
     steps: tuple[StepRecord, ...]
     usage: dict[Role, Usage]
-    flops: float
+    flops: float | None
     latency_s: float
     time_to_first_step_s: float | None
     seed: int

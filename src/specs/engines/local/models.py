@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from specs.engines.inputs import check_size, checked_prompt
@@ -10,7 +11,7 @@ from specs.engines.local.session import LocalPolicySession, LocalRewardSession
 from specs.engines.protocol import CheckStop
 from specs.engines.text import Text
 from specs.rewards.format import PRMFamily
-from specs.types import NO_CONTEXT, Chat
+from specs.types import NO_CONTEXT, Capability, Chat
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,10 @@ class LocalPolicy:
     @property
     def in_process(self) -> bool:
         return True
+
+    @property
+    def lacks(self) -> Mapping[Capability, str]:
+        return {}
 
     @property
     def name(self) -> str:

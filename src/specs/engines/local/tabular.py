@@ -12,7 +12,7 @@ look-up.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,7 +22,7 @@ from specs.engines.arrays import Bools, Floats, Ints
 from specs.engines.local.logits import NUMPY_LOGITS_OPS, LogitsOps
 from specs.engines.local.session import LocalPolicySession, LocalRewardSession
 from specs.engines.protocol import CheckStop
-from specs.types import NO_CONTEXT, Chat, Judge
+from specs.types import NO_CONTEXT, Capability, Chat, Judge
 
 Table = Callable[[tuple[int, ...]], ArrayLike]
 """Tokens after the prompt -> [V] logits (-inf allowed), or a single reward."""
@@ -122,6 +122,7 @@ class TabularPolicy:
     def __init__(self, name: str, text: TabularText, table: Table) -> None:
         self.name, self.text, self.parameters = name, text, 0
         self.fingerprint = text.fingerprint
+        self.lacks: Mapping[Capability, str] = {}
         self.backend = TabularBackend(name, table, text.size, text.size)
 
     def prompt(self, question: str, chat: Chat = NO_CONTEXT) -> tuple[int, ...]:

@@ -1,29 +1,22 @@
 """HTTP to a model server: requests that can be cancelled, a health check while they run, and errors that name the fix.
 
-All servers share one event loop in its own thread. Sessions are synchronous: they hand a coroutine to the loop and call
-`check_stop` while they wait. Cancelling a request closes its connection, and the server stops working on it.
+All servers share the event loop of `specs.engines.event_loop`. Cancelling a request closes its connection, and the
+server stops working on it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import random
-import threading
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from specs.engines.protocol import CheckStop
 from specs.errors import EngineError
 
 if TYPE_CHECKING:  # engines in this process need no HTTP
     import httpx2
 
-T = TypeVar("T")
-
-POLL_S = 0.05
-"""Seconds between two calls of `check_stop` while a session waits."""
 HEALTH_S = 2.0
 """Seconds between two health checks of a server that owes an answer."""
 MISSES = 3
@@ -39,58 +32,17 @@ _NOT_FINITE = "Out of range float values are not JSON compliant"
 
 
 class _Network:
-    """The event loop and the connections of this process, created on first use."""
+    """The connections of this process, created on first use."""
 
     def __init__(self) -> None:
         import httpx2
 
-        self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
         # This module has its own timeouts: a server may be silent for a long time while it computes.
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=256)
         self.http = httpx2.AsyncClient(timeout=httpx2.Timeout(None, connect=5.0), limits=limits)
 
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                threading.Thread(target=self._loop.run_forever, name="specs-http", daemon=True).start()
-            return self._loop
-
 
 _network = cache(_Network)
-
-
-def submit(work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
-    """Run a coroutine on the loop; cancelling the future cancels it."""
-    return asyncio.run_coroutine_threadsafe(work, _network().loop)
-
-
-async def as_coroutine(future: concurrent.futures.Future[T]) -> T:
-    """A future of `submit` as a coroutine; cancelling one cancels the other."""
-    return await asyncio.wrap_future(future)
-
-
-def wait(work: Coroutine[Any, Any, T], check_stop: CheckStop) -> T:
-    """Run a coroutine on the loop and wait for it; cancel it if `check_stop` raises."""
-    future = submit(work)
-    try:
-        while not concurrent.futures.wait([future], POLL_S).done:
-            check_stop()
-        return future.result()
-    finally:
-        future.cancel()
-
-
-async def gather(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Run all at the same time; the first failure cancels the others."""
-    tasks = [asyncio.ensure_future(one) for one in work]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
 
 
 class Refused(EngineError):

@@ -6,8 +6,8 @@ from collections.abc import Callable, Coroutine, Hashable, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from specs.engines.event_loop import as_coroutine, gather, submit, wait
 from specs.engines.protocol import CheckStop, TokenCounts
-from specs.engines.vllm.client import as_coroutine, gather, submit, wait
 from specs.engines.vllm.tally import Tally
 
 K = TypeVar("K", bound=Hashable)

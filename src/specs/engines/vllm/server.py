@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from specs.engines.event_loop import gather
 from specs.engines.vllm.answers import Field
-from specs.engines.vllm.client import Client, gather
+from specs.engines.vllm.client import Client
 from specs.engines.vllm.facts import GENERATE, Facts, facts_of
 from specs.engines.vllm.tally import Tally, tally_of
 from specs.errors import EngineError

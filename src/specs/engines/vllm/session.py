@@ -7,7 +7,7 @@ in its cache.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -18,6 +18,7 @@ from specs.core.beginnings import beginning
 from specs.core.keys import Key
 from specs.core.ledger import Ids, Query
 from specs.engines.arrays import Floats
+from specs.engines.event_loop import gather, wait
 from specs.engines.inputs import PolicyInputs, RewardInputs, check_size, checked_prompt
 from specs.engines.protocol import (
     CandidateGroup,
@@ -31,19 +32,23 @@ from specs.engines.protocol import (
 )
 from specs.engines.steps import Stepper
 from specs.engines.text import Text, checked_ids
-from specs.engines.vllm.client import gather, wait
 from specs.engines.vllm.in_flight import InFlightRequests
 from specs.engines.vllm.replicas import Replicas
 from specs.engines.vllm.server import Drawn, Server
 from specs.engines.vllm.tally import Tally
 from specs.errors import EngineError
 from specs.rewards.format import PRMFamily
-from specs.types import NO_CONTEXT, Chat, End, Finish, Judge, SamplingParams, Trace
+from specs.types import NO_CONTEXT, Capability, Chat, End, Finish, Judge, SamplingParams, Trace
 
 FORBIDDEN = -100.0
 """The lowest logit bias that a server accepts; with it, a token has practically no probability."""
 DrawRequest = Callable[..., Coroutine[Any, Any, tuple[list[Drawn], Tally]]]
 """`Server.sample` with those of its arguments that all requests of a step share."""
+OF_SERVERS = {
+    Capability.TOKEN_SPECULATION: "runs on a server, which does its own token-level speculation "
+    "(vllm serve --speculative-config); leave out +speculation"
+}
+"""What models on servers lack."""
 MOST_BIASES = 1024
 """The most tokens that one request can bias on a server with model runner V2."""
 
@@ -55,18 +60,22 @@ class RemotePolicy:
     Attributes:
         raw: whether the server gives this role log-probabilities at temperature 1, whatever it samples at.
         system: the system prompt under which the model writes and scores; None for none.
-        parameters: 0, because a server does not say.
+        parameters: None, because a server does not say.
     """
 
     replicas: Replicas
     text: Text
     raw: bool
     system: str | None = None
-    parameters: int = 0
+    parameters: int | None = None
 
     @property
     def in_process(self) -> bool:
         return False
+
+    @property
+    def lacks(self) -> Mapping[Capability, str]:
+        return OF_SERVERS
 
     @property
     def name(self) -> str:
@@ -284,13 +293,13 @@ class RemoteReward:
     Attributes:
         prm_format: how the model reads a trace.
         why: how the format was chosen.
-        parameters: 0, because a server does not say.
+        parameters: None, because a server does not say.
     """
 
     replicas: Replicas
     prm_format: PRMFamily
     why: str
-    parameters: int = 0
+    parameters: int | None = None
 
     @property
     def name(self) -> str:
