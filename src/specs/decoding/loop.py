@@ -41,6 +41,7 @@ from specs.types import (
     Role,
     SamplingParams,
     Score,
+    Seconds,
     SelectTrace,
     StepRecord,
     Trace,
@@ -119,9 +120,11 @@ class Solve:
             finish, error = Finish.ERROR, " ".join(str(failure).split()) or "out of memory"
         finally:
             self.verification.cancel()
+            rest = self._close_step()
+            unfinished = rest if rest.wall > rest.orchestration else Seconds()  # nothing if no model was busy
             self.prefetch.drop()
         recording.finalize(trace)
-        result = self._result(trace, finish, error)
+        result = self._result(trace, finish, error, unfinished)
         self.sessions.clear()  # breaks a reference cycle with this solve, so that their memory is freed at once
         return result
 
@@ -173,9 +176,8 @@ class Solve:
             args = (traces, request.n, sampling, keys, request.keep, proposer, score_law)
             work = partial(session.sample, *args)
             call = Call(writing_phase(writer), work)
-        (done,) = yield [call]
-        self.clock.spans.append(done)
-        samples: Sequence[Sample] = done.value
+        samples: Sequence[Sample]
+        (samples,) = yield from self.clock.run([call])
         firsts = first_of_equals([(k // request.n, *sample.token_ids) for k, sample in enumerate(samples)])
         own = "log_q" if writer is Role.DRAFT else "log_p"
         candidates = [
@@ -214,9 +216,11 @@ class Solve:
     def _recorded(
         self, taken: Taken, decision: Decision, accepted: bool = True, kept: tuple[int, ...] | None = None
     ) -> StepRecord:
+        return self.recording.record(taken, decision, self._close_step(), accepted, kept)
+
+    def _close_step(self) -> Seconds:
         in_flight = self.prefetch.in_flight
-        seconds = self.clock.close_step(None if in_flight is None else in_flight.span)
-        return self.recording.record(taken, decision, seconds, accepted, kept)
+        return self.clock.close_step(None if in_flight is None else in_flight.span)
 
     def _hand_out(self, record: StepRecord) -> Generator[StepRecord, Any, None]:
         """Yield a step to the caller; the time until the caller resumes does not count."""
@@ -224,7 +228,7 @@ class Solve:
         yield record
         self.clock.handed_out(before)
 
-    def _result(self, trace: Trace, finish: Finish, error: str | None) -> Result:
+    def _result(self, trace: Trace, finish: Finish, error: str | None, unfinished: Seconds) -> Result:
         text = readable(trace.text)
         usage = {role: self.ledger.usage(role, self.recording.records) for role in self.sessions}
         models = {role: getattr(self.models, role) for role in self.sessions}
@@ -248,6 +252,7 @@ class Solve:
             error=error,
             chat=self.chat,
             notes=self.models.notes(self.question),
+            unfinished=unfinished,
         )
 
 
