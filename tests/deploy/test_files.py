@@ -82,7 +82,7 @@ def test_specs_serve_uses_the_three_servers_once_they_are_healthy(name):
     args = parser().parse_args(words(service))
     assert {role: getattr(args, role) for role in Role} == {role: f"http://{role}:{PORT}" for role in Role}
     assert dict(args.settings) == {"max_step_tokens": 512}
-    assert service["depends_on"] == dict.fromkeys(map(str, Role), {"condition": "service_healthy"})
+    assert service["depends_on"] == {str(role): {"condition": "service_healthy"} for role in Role}
     declared = yaml.safe_load((DEPLOY / f"{name}.yaml").read_text())["volumes"]
     common = services("common")
     assert {mount.split(":")[0] for one in common.values() for mount in one["volumes"]} == set(declared)
