@@ -111,6 +111,11 @@ class SolveClock:
         self.spans = []
         return seconds
 
+    def close_unfinished(self, prefetched: Callable[[float, float], Done] | None) -> Seconds:
+        """The busy seconds since the last recorded step; all 0 if no model was busy. Arguments as of `close_step`."""
+        rest = self.close_step(prefetched)
+        return rest if rest.wall > rest.orchestration else Seconds()
+
     def handed_out(self, since: float) -> None:
         """Exclude the time from `since` to now, in which the caller had the step; the next step begins now."""
         self._step_start = now()

@@ -120,8 +120,7 @@ class Solve:
             finish, error = Finish.ERROR, " ".join(str(failure).split()) or "out of memory"
         finally:
             self.verification.cancel()
-            rest = self._close_step()
-            unfinished = rest if rest.wall > rest.orchestration else Seconds()  # nothing if no model was busy
+            unfinished = self.clock.close_unfinished(self.prefetch.span)
             self.prefetch.drop()
         recording.finalize(trace)
         result = self._result(trace, finish, error, unfinished)
@@ -216,11 +215,7 @@ class Solve:
     def _recorded(
         self, taken: Taken, decision: Decision, accepted: bool = True, kept: tuple[int, ...] | None = None
     ) -> StepRecord:
-        return self.recording.record(taken, decision, self._close_step(), accepted, kept)
-
-    def _close_step(self) -> Seconds:
-        in_flight = self.prefetch.in_flight
-        return self.clock.close_step(None if in_flight is None else in_flight.span)
+        return self.recording.record(taken, decision, self.clock.close_step(self.prefetch.span), accepted, kept)
 
     def _hand_out(self, record: StepRecord) -> Generator[StepRecord, Any, None]:
         """Yield a step to the caller; the time until the caller resumes does not count."""
