@@ -132,9 +132,11 @@ def test_a_deadline_that_comes_before_the_move_counts_its_seconds_and_the_next_s
     until(lambda: solve(models) and failed(models) == [False, False])
 
 
-def test_a_solve_leaves_a_replica_whose_engine_dies(pair, models, alone):
-    """The server answers 500, or breaks off, and ends."""
+def test_a_solve_leaves_a_replica_whose_engine_dies(pair, models, alone, caplog):
+    """The server answers 500 to the request under way, and ends."""
     assert steps(broken_after_a_step(models, lambda: kill_engine(pair[0]))) == alone
+    assert f"another replica takes over: {pair[0].url}" in caplog.text
+    print(caplog.text)
     assert failed(models) == [True, False]
     assert steps(solve(models)) == alone
 
