@@ -28,7 +28,7 @@ function reach(solve) {
 
 /** The seconds in which a model was busy; a step that was cut off counts too. */
 function atWork(solve, phase) {
-  return total([...solve.steps.map((step) => step.seconds), solve.unfinished ?? {}].map((busy) => busy[phase] ?? 0));
+  return total([...solve.steps.map((step) => step.seconds), solve.unfinished ?? {}].map((busy) => busy[phase]));
 }
 
 /** The next of 1, 2, 5, 10, ... at or above `value`. */
