@@ -136,7 +136,6 @@ def test_a_solve_leaves_a_replica_whose_engine_dies(pair, models, alone, caplog)
     """The server answers 500 to the request under way, and ends."""
     assert steps(broken_after_a_step(models, lambda: kill_engine(pair[0]))) == alone
     assert f"another replica takes over: {pair[0].url}" in caplog.text
-    print(caplog.text)
     assert failed(models) == [True, False]
     assert steps(solve(models)) == alone
 
