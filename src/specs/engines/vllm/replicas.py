@@ -102,12 +102,12 @@ class ServerFailover:
 async def connect_replicas(urls: Sequence[str], api_key: str | None, timeout_s: float) -> Replicas:
     """Connect to all servers of one role (`specs.engines.vllm.server.connect`), of which one at least must answer.
 
-    Solves use the others once they answer.
+    The others count as failed: solves use them once they answer.
 
     Raises:
         InputError: a server has no such model, or the servers are not alike.
         ModelError: the model states no context.
-        EngineError: no server answers, one refuses the API key, or one is not vLLM.
+        EngineError: no server answers as vLLM does, or one refuses the API key.
     """
     misses = MISSES if len(urls) == 1 else MISSES_OF_REPLICA
     clients = [client_of(url, api_key, timeout_s, misses) for url in urls]
