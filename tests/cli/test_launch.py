@@ -8,6 +8,7 @@ import pytest
 from deploy.checkpoints import QWEN_7B, QWEN_PRM, write_checkpoint
 from specs.cli import main
 from specs.cli.main import parser
+from specs.deploy import sizes
 from specs.engines.folders import BUNDLED
 
 WRITER = "--enable-scale-out --enable-prompt-tokens-details --logprobs-mode processed_logprobs"
@@ -41,6 +42,7 @@ def test_each_model_gets_a_command_for_its_gpu(printed):
     assert [environment["CUDA_VISIBLE_DEVICES"] for environment in environments] == ["0", "1", "0"]
     for at, (role, words) in enumerate(zip(("draft", "target", "prm"), servers, strict=True)):
         assert words[:3] == ["vllm", "serve", str(BUNDLED / role)]
+        assert value(words, "--served-model-name") == role
         assert value(words, "--port") == str(9000 + at)
         assert value(words, "--host") == "127.0.0.1"
         assert value(words, "--max-model-len") == "2048"
@@ -57,6 +59,16 @@ def test_each_model_gets_a_command_for_its_gpu(printed):
     assert value(solve, "--temperature") == "1"
     assert "scores at temperature 1" in text
     assert "--plugins" in text
+
+
+def test_a_model_is_served_under_its_own_name_and_not_under_its_path(printed, tmp_path, monkeypatch):
+    folder = write_checkpoint(tmp_path / "runs/my-target", QWEN_7B, {})
+    config, tensors = QWEN_7B, [("model.weight", "BF16", 1_000_000)]
+    monkeypatch.setattr(sizes, "_from_hub", lambda name, role: (config, tensors))
+    names = ["--draft", "owner/name", "--target", f"{folder}/", "--prm", "bundled", "--gpus", "80"]
+    _, servers, _, _ = printed(*names)
+    assert [value(words, "--served-model-name") for words in servers] == ["owner/name", "my-target", "prm"]
+    assert [words[2] for words in servers] == ["owner/name", folder, str(BUNDLED / "prm")]
 
 
 def test_memory_shares_equal_those_of_the_dry_run(printed, capsys):

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
+from unittest import mock
 
 import pytest
 
 from helpers import toy
+from helpers.clocked import Clock, ticking
+from specs import api
 from specs.config import Limits, SolveConfig
 from specs.core.latency import Estimate
+from specs.decoding import clock as clock_of_solves
 from specs.decoding.latency_model import LatencyModel
 from specs.decoding.stream import astream, stream
 from specs.engines.protocol import Models
@@ -113,3 +117,44 @@ def test_sessions_that_cannot_overlap_work_solve_the_same():
         one, other = (stream("q", trio, SolveConfig(method, LAW, LIMITS, seed=3)).result for trio in (plain, alone))
         assert (one.text, one.finish_reason) == (other.text, other.finish_reason)
         assert [record.candidates for record in one.steps] == [record.candidates for record in other.steps]
+
+
+@pytest.mark.parametrize("method", ["target", "draft", "beam", "specs", "best-of-n"])
+def test_what_a_deadline_cuts_off_counts_in_its_phase(method):
+    """Time passes only while models compute, so all seconds of a solve are seconds of a phase, wherever it ends."""
+    cut = 0
+    with mock.patch.object(clock_of_solves, "time", Clock()) as clock:
+        for deadline_s in (0.0005, 0.002, 0.005, 0.012, 0.02, 0.05, 0.08, 0.2):
+            options = {} if method in ("target", "draft") else {"n": 2}
+            result = api.solve(
+                "q", ticking(clock), method, deadline_s=deadline_s, max_steps=6, max_step_tokens=4, **options
+            )
+            seconds = result.seconds
+            busy = [seconds.draft, seconds.target_generate, seconds.target_score, seconds.prm]
+            assert seconds.wall == pytest.approx(result.latency_s)
+            assert seconds.orchestration == pytest.approx(0.0)
+            assert max(busy) <= result.latency_s + 1e-9
+            assert sum(busy) >= result.latency_s - 1e-9
+            cut += result.finish_reason is Finish.DEADLINE and result.unfinished.wall > 0
+    assert cut
+
+
+@pytest.mark.parametrize(("role", "phase"), [("draft", "draft"), ("target", "target_score"), ("prm", "prm")])
+def test_the_seconds_of_a_call_that_fails_count_in_its_phase(role, phase):
+    with mock.patch.object(clock_of_solves, "time", Clock()) as clock:
+        broken = ticking(clock)
+
+        def fail(*args):
+            clock.tick(3.0)
+            raise EngineError("the engine is gone")
+
+        getattr(broken, role).backend.forward = fail
+        result = api.solve("q", broken, "specs", n=2, max_steps=3, max_step_tokens=4)
+    assert result.finish_reason is Finish.ERROR
+    assert getattr(result.unfinished, phase) >= 3.0
+    assert result.seconds.wall == pytest.approx(result.latency_s)
+
+
+def test_a_finished_solve_leaves_nothing_unfinished_where_nothing_works_ahead():
+    config = SolveConfig(make("target"), LAW, LIMITS)
+    assert stream("q", models(), config).result.unfinished == Seconds()

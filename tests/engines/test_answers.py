@@ -41,7 +41,7 @@ def packed(rows, save=np.save):
 class Said:
     """The client of a server that gives this one answer."""
 
-    url = URL
+    url, failed_at = URL, None
 
     def __init__(self, answer):
         self.answer, self.bodies = answer, []

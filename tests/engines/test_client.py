@@ -1,4 +1,4 @@
-"""The HTTP client against faulty servers, and replicas: every failure is reported by name, and no request hangs."""
+"""The HTTP client against faulty servers: every failure is reported by name, and no request hangs."""
 
 import asyncio
 import json
@@ -6,7 +6,6 @@ import socket
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -15,9 +14,8 @@ from specs.engines.event_loop import gather, wait
 from specs.engines.protocol import Stopped, never_stop
 from specs.engines.vllm import client as client_module
 from specs.engines.vllm.client import Client, Refused
-from specs.engines.vllm.replicas import Replicas
-from specs.engines.vllm.server import Facts, Server
-from specs.errors import EngineError, InputError
+from specs.engines.vllm.facts import Facts
+from specs.errors import EngineError
 from specs.types import Finish
 
 
@@ -56,7 +54,7 @@ def serving(answer):
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}", seen
     finally:
@@ -230,60 +228,5 @@ def test_the_first_failure_cancels_the_other_requests():
     assert ended == [1, 1]
 
 
+# What a test knows of a server to which it does not connect
 FACTS = Facts("0.32.0", "m", "/m", 4096, 32, True, False, True, True, False, True, True, lists=True)
-ONE, TWO, THREE = (Server(Client(f"http://{name}"), FACTS) for name in "abc")
-
-
-def asked(replicas, broken=(), error=EngineError, times=1):
-    """The servers that a solve sends its requests to, in order."""
-    calls = []
-
-    async def request(server):
-        calls.append(server)
-        if server in broken:
-            raise error("no")
-        return server
-
-    chosen = replicas.next()
-    for _ in range(times):
-        wait(chosen.send(request), never_stop)
-    return calls
-
-
-def test_solves_take_replicas_in_turn_and_keep_theirs():
-    replicas = Replicas([ONE, TWO])
-    assert [asked(replicas, times=3) for _ in range(3)] == [[ONE] * 3, [TWO] * 3, [ONE] * 3]
-
-
-def test_a_solve_leaves_a_failed_replica_and_new_solves_avoid_it():
-    replicas = Replicas([ONE, TWO, THREE])
-    assert asked(replicas, [ONE], times=2) == [ONE, TWO, TWO]
-    assert {asked(replicas)[0] for _ in range(6)} == {TWO, THREE}
-    with pytest.raises(EngineError, match="no"):
-        asked(replicas, [ONE, TWO, THREE])
-    assert {asked(replicas)[0] for _ in range(6)} == {ONE, TWO, THREE}, "once all have failed, all are tried again"
-
-
-def test_requests_that_fail_together_change_the_replica_once():
-    chosen = Replicas([ONE, TWO]).next()
-
-    async def request(server):
-        await asyncio.sleep(0.01)
-        if server is ONE:
-            raise EngineError("no")
-        return server
-
-    assert wait(gather(chosen.send(request) for _ in range(4)), never_stop) == [TWO] * 4
-
-
-def test_a_refused_request_is_not_sent_to_other_replicas():
-    def refused(message):
-        return Refused(message, 400)
-
-    with pytest.raises(Refused):
-        asked(Replicas([ONE, TWO]), [ONE, TWO], refused)
-
-
-def test_replicas_that_differ_are_refused():
-    with pytest.raises(InputError, match=r"^http://a and http://d are not alike \(context 4096 and 2048\)"):
-        Replicas([ONE, Server(Client("http://d"), replace(FACTS, context=2048))])

@@ -16,6 +16,7 @@ from helpers import tiny
 from specs.core.keys import Key
 from specs.engines.protocol import never_stop
 from specs.engines.text import HubText, to_text
+from specs.engines.vllm.client import Refused
 from specs.engines.vllm.replicas import Replicas
 from specs.engines.vllm.server import Server
 from specs.engines.vllm.session import RemotePolicy, RemoteReward
@@ -43,7 +44,7 @@ class Vllm:
         counts: whether it has the plugin that counts cached tokens.
     """
 
-    url = "http://server"
+    url, failed_at = "http://server", None
 
     def __init__(self, text, counts=True, forgets=0.0):
         """`forgets` is the probability that it drops its cache before a request."""
@@ -308,3 +309,19 @@ def test_the_end_of_a_solve_ends_its_background_request(text):
     session.score([(trace, [Candidate((8,), "", End.CAP)])], LAW)
     assert session.counts.processed == vllm.computed
     assert session.counts.cached >= len(session.trace_ids(trace)) // BLOCK * BLOCK - BLOCK
+
+
+def test_another_replica_draws_and_scores_what_the_first_would_have(text):
+    """Seeds come from the solve, not from the server."""
+
+    class Dead(Vllm):
+        async def post(self, path, body):
+            raise Refused("its engine has died", 500)
+
+    def solved(*clients):
+        policy = RemotePolicy(Replicas([served(client) for client in clients]), text, False)
+        session = policy.open(policy.prompt("b c"), frozenset({policy.fingerprint}), never_stop)
+        samples = session.sample([Trace("b c")], 4, LAW, [Key.from_seed(5)])
+        return samples, session.score(groups_of([Trace("b c")], samples), LAW)
+
+    assert solved(Dead(text), Vllm(text)) == solved(Vllm(text))

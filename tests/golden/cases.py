@@ -45,7 +45,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("draft", {"n": 1, "max_steps": 2, "max_step_tokens": 3, "delimiter": None}),
 ]
 """Methods and options; `n` is 4 where nothing else is said."""
-LEFT_OUT = ("latency_s", "time_to_first_step_s", "flops", "settings", "models")
+LEFT_OUT = ("latency_s", "time_to_first_step_s", "flops", "settings", "models", "unfinished")
 """What is measured, follows from what is kept, or only repeats what was asked for."""
 DEADLINES = (0.02, 0.05, 0.1, 0.2, 1.0)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from specs.errors import SpecsError
 from specs.types import Role, Seconds
 
 
@@ -20,12 +21,18 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A finished call: the `value` that it returned, and when it ran, in seconds on the clock of `now`."""
+    """A call that has ended: what it returned or raised, and when it ran, in seconds on the clock of `now`.
+
+    Attributes:
+        value: what it returned; None if it failed.
+        failure: what it raised: an error of a model, or the end of the solve.
+    """
 
     phase: str
     value: Any
     start: float
     end: float
+    failure: SpecsError | MemoryError | None = None
 
 
 def now() -> float:
@@ -34,9 +41,12 @@ def now() -> float:
 
 
 def timed(call: Call) -> Done:
-    """Run a call and record when it ran."""
+    """Run a call and record when it ran, and how it failed if it did."""
     start = now()
-    value = call.run()
+    try:
+        value = call.run()
+    except (SpecsError, MemoryError) as failure:
+        return Done(call.phase, None, start, now(), failure)
     return Done(call.phase, value, start, now())
 
 
@@ -68,6 +78,19 @@ class SolveClock:
     def elapsed_s(self) -> float:
         return now() - self._start - self._paused_s
 
+    def run(self, calls: list[Call]) -> Generator[list[Call], list[Done], list[Any]]:
+        """Have calls run at the same time, count their time towards the current step, and return their values.
+
+        Raises:
+            SpecsError, MemoryError: what the first call that failed has raised.
+        """
+        ended = yield calls
+        self.spans += ended
+        for done in ended:
+            if done.failure is not None:
+                raise done.failure
+        return [done.value for done in ended]
+
     def stands(self) -> None:
         """Note that a step of the result is now final."""
         self.first_step_s = self.first_step_s or self.elapsed_s()
@@ -87,6 +110,11 @@ class SolveClock:
         seconds = Seconds(**busy, wall=wall, orchestration=wall - covered_s(self.spans))
         self.spans = []
         return seconds
+
+    def close_unfinished(self, prefetched: Callable[[float, float], Done] | None) -> Seconds:
+        """The busy seconds since the last recorded step; all 0 if no model was busy. Arguments as of `close_step`."""
+        rest = self.close_step(prefetched)
+        return rest if rest.wall > rest.orchestration else Seconds()
 
     def handed_out(self, since: float) -> None:
         """Exclude the time from `since` to now, in which the caller had the step; the next step begins now."""

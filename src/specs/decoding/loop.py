@@ -41,6 +41,7 @@ from specs.types import (
     Role,
     SamplingParams,
     Score,
+    Seconds,
     SelectTrace,
     StepRecord,
     Trace,
@@ -120,9 +121,10 @@ class Solve:
             finish, error = Finish.ERROR, " ".join(str(failure).split()) or "out of memory"
         finally:
             self.verification.cancel()
+            unfinished = self.clock.close_unfinished(self.prefetch.span)
             self.prefetch.drop()
         recording.finalize(trace)
-        result = self._result(trace, finish, error)
+        result = self._result(trace, finish, error, unfinished)
         self.sessions.clear()  # breaks a reference cycle with this solve, so that their memory is freed at once
         return result
 
@@ -175,9 +177,8 @@ class Solve:
             args = (traces, request.n, sampling, keys, request.keep, proposer, score_law, request.needs_own_scores)
             work = partial(session.sample, *args)
             call = Call(writing_phase(writer), work)
-        (done,) = yield [call]
-        self.clock.spans.append(done)
-        samples: Sequence[Sample] = done.value
+        samples: Sequence[Sample]
+        (samples,) = yield from self.clock.run([call])
         firsts = first_of_equals([(k // request.n, *sample.token_ids) for k, sample in enumerate(samples)])
         own = "log_q" if writer is Role.DRAFT else "log_p"
         candidates = [
@@ -216,9 +217,7 @@ class Solve:
     def _recorded(
         self, taken: Taken, decision: Decision, accepted: bool = True, kept: tuple[int, ...] | None = None
     ) -> StepRecord:
-        in_flight = self.prefetch.in_flight
-        seconds = self.clock.close_step(None if in_flight is None else in_flight.span)
-        return self.recording.record(taken, decision, seconds, accepted, kept)
+        return self.recording.record(taken, decision, self.clock.close_step(self.prefetch.span), accepted, kept)
 
     def _hand_out(self, record: StepRecord) -> Generator[StepRecord, Any, None]:
         """Yield a step to the caller; the time until the caller resumes does not count."""
@@ -226,7 +225,7 @@ class Solve:
         yield record
         self.clock.handed_out(before)
 
-    def _result(self, trace: Trace, finish: Finish, error: str | None) -> Result:
+    def _result(self, trace: Trace, finish: Finish, error: str | None, unfinished: Seconds) -> Result:
         text = readable(trace.text)
         usage = {role: use for role in self.sessions if (use := self.ledger.usage(role, self.recording.records))}
         models = {role: getattr(self.models, role) for role in self.sessions}
@@ -250,6 +249,7 @@ class Solve:
             error=error,
             chat=self.chat,
             notes=self.models.notes(self.question),
+            unfinished=unfinished,
         )
 
 

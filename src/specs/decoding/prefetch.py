@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,6 +33,11 @@ class Prefetch:
     def __init__(self, sessions: dict[Role, Any], sampling_plan: SamplingPlan) -> None:
         self._sessions, self._sampling_plan = sessions, sampling_plan
         self.in_flight: _InFlight | None = None
+
+    @property
+    def span(self) -> Callable[[float, float], Done] | None:
+        """Returns the part of the step in flight that ran between two times; None if none is in flight."""
+        return None if self.in_flight is None else self.in_flight.span
 
     def begin(self, request: Propose, candidates: Sequence[Candidate]) -> None:
         """If `request.lookahead` predicts which candidate will be chosen, start to sample the step after it."""

@@ -20,7 +20,7 @@ from specs.decoding.latency_model import LatencyModel
 from specs.decoding.loop import Machine, Solve
 from specs.decoding.threads import threads_for
 from specs.engines.protocol import Models
-from specs.errors import InputError, SpecsError
+from specs.errors import InputError
 from specs.types import NO_CONTEXT, Chat, Result, StepRecord
 from specs.types.checks import check_value
 
@@ -89,7 +89,7 @@ class Stream:
         with ThreadPoolExecutor(1) as pool:
             item = self._turn(machine, None)
             while item is not None:
-                reply: list[Done] | Exception | None = None
+                reply: list[Done] | None = None
                 if isinstance(item, StepRecord):
                     if not left:
                         try:
@@ -98,17 +98,14 @@ class Stream:
                             self.cancel()
                             left = True
                 else:
-                    try:
-                        beside = [pool.submit(timed, call) for call in item[1:]]
-                        reply = [timed(item[0]), *(future.result() for future in beside)]
-                    except (SpecsError, MemoryError) as failure:
-                        reply = failure
+                    beside = [pool.submit(timed, call) for call in item[1:]]
+                    reply = [timed(item[0]), *(future.result() for future in beside)]
                 item = self._turn(machine, reply)
 
-    def _turn(self, machine: Machine, reply: list[Done] | Exception | None) -> list[Call] | StepRecord | None:
+    def _turn(self, machine: Machine, reply: list[Done] | None) -> list[Call] | StepRecord | None:
         """What the machine yields next; None once it has returned, which sets the result."""
         try:
-            return machine.throw(reply) if isinstance(reply, Exception) else machine.send(reply)
+            return machine.send(reply)
         except StopIteration as stop:
             self._result = stop.value
             if self._latency_model is not None:

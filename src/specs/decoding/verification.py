@@ -76,10 +76,9 @@ class Verification:
             calls["log_q"] = Call("draft", lambda: draft.score(drawn, sampling))
         if calls:
             pending = list(calls)
-            finished = yield [with_look_ahead(name, call) for name, call in calls.items()]
-            self._clock.spans += finished
-            for name, done in zip(calls, finished, strict=True):
-                candidates = scored(name, done.value)
+            found = yield from self._clock.run([with_look_ahead(name, call) for name, call in calls.items()])
+            for name, values in zip(calls, found, strict=True):
+                candidates = scored(name, values)
         return candidates, drawn
 
     def score(
@@ -105,13 +104,12 @@ class Verification:
         target: PolicySession = self._sessions[Role.TARGET]
         look_ahead(candidates)
         law = request.score_law or sampling
-        (done,) = yield [Call("target_score", lambda: target.score(groups, law, others))]
-        self._clock.spans.append(done)
+        (found,) = yield from self._clock.run([Call("target_score", lambda: target.score(groups, law, others))])
         firsts = [candidate.duplicates_of for candidate in candidates]
-        value_of = dict(zip((*read, *unread), done.value, strict=True))
-        found = _with_scores(candidates, firsts, "log_p", {idx: value_of[idx] for idx in read}, request.by_token)
+        value_of = dict(zip((*read, *unread), found, strict=True))
+        scored = _with_scores(candidates, firsts, "log_p", {idx: value_of[idx] for idx in read}, request.by_token)
         bounds = {idx: value_of[idx] for idx in unread}
-        return _with_scores(found, firsts, "log_p_at_most", bounds, request.by_token), groups
+        return _with_scores(scored, firsts, "log_p_at_most", bounds, request.by_token), groups
 
     def cancel(self) -> None:
         """Cancel the background work that is still running; finished work ignores it."""

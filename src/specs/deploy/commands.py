@@ -99,10 +99,10 @@ def solve_command(commands: list[Command], load: Workload, raw: bool) -> str:
 
 def _serve_words(role: Role, model: Model, load: Workload, host: str, port: int, plugins: bool) -> list[str]:
     folder = local_folder(model.name, role)
-    name = model.name if folder is None else str(folder.resolve())
+    name, served = (model.name,) * 2 if folder is None else (str(folder.resolve()), folder.resolve().name)
     flags = _prm_flags(model, plugins) if role is Role.PRM else POLICY_FLAGS
-    words = ["vllm", "serve", name, "--host", host, "--port", str(port), "--max-model-len", str(load.context)]
-    return [*words, *flags]
+    words = ["vllm", "serve", name, "--served-model-name", served, "--host", host, "--port", str(port)]
+    return [*words, "--max-model-len", str(load.context), *flags]
 
 
 def _prm_flags(model: Model, plugins: bool) -> list[str]:

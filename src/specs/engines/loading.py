@@ -15,8 +15,7 @@ from specs.engines.local.backend import Backend
 from specs.engines.local.models import LocalPolicy, LocalReward
 from specs.engines.protocol import LanguageModel, Models, never_stop
 from specs.engines.text import HubText
-from specs.engines.vllm.replicas import Replicas
-from specs.engines.vllm.server import connect
+from specs.engines.vllm.replicas import Replicas, connect_replicas
 from specs.engines.vllm.session import RemotePolicy, RemoteReward
 from specs.errors import InputError, ModelError
 from specs.rewards.families import family_for
@@ -149,10 +148,9 @@ def _is_url(name: str) -> bool:
 def _connected(urls: dict[str, str], timeout_s: float) -> dict[str, Replicas]:
     """Connect to the servers of each role, to all at the same time."""
     key = os.environ.get("SPECS_API_KEY")
-    each = {role: [url.strip() for url in text.split(",")] for role, text in urls.items()}
-    work = [connect(url, key, timeout_s) for several in each.values() for url in several]
-    servers = iter(wait(gather(work), never_stop) if work else ())
-    return {role: Replicas([next(servers) for _ in several]) for role, several in each.items()}
+    each = [[url.strip() for url in text.split(",")] for text in urls.values()]
+    found = wait(gather(connect_replicas(several, key, timeout_s) for several in each), never_stop) if each else []
+    return dict(zip(urls, found, strict=True))
 
 
 def _check_kind(role: str, server: Replicas, generates: bool) -> None:

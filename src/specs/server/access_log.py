@@ -91,9 +91,9 @@ class _Writer(logging.Handler):
 
 
 def start_event_log(stream: TextIO = sys.stderr) -> None:
-    """Send the server's log and uvicorn's errors to a stream."""
+    """Send the server's log, warnings of engines and uvicorn's errors to a stream."""
     handler = _Writer(stream)
-    for name in ("specs.server", "uvicorn.error"):
+    for name in ("specs.server", "specs.engines", "uvicorn.error"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(logging.INFO if name == "specs.server" else logging.WARNING)

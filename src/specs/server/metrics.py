@@ -70,8 +70,9 @@ class Metrics:
             self.first.observe(result.time_to_first_step_s)
         for record in result.steps:
             self.steps.labels(str(record.writer), "accepted" if record.accepted else "rewritten").inc()
+        for seconds in (*(record.seconds for record in result.steps), result.unfinished):
             for phase in PHASES:
-                if busy := getattr(record.seconds, phase):
+                if busy := getattr(seconds, phase):
                     self.phases.labels(phase).observe(busy)
         for role, use in result.usage.items():
             for kind in KINDS:

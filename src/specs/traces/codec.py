@@ -111,6 +111,7 @@ def result_from(value: Any, where: str) -> Result:
         error=solve.optional("error", str),
         chat=_chat(solve.part("chat")) if solve.has("chat") else NO_CONTEXT,
         notes=solve.texts("notes") if solve.has("notes") else (),
+        unfinished=_seconds(solve.part("unfinished")) if solve.has("unfinished") else Seconds(),  # not in early traces
     )
 
 
@@ -152,7 +153,6 @@ def _step(step: _JsonObject) -> StepRecord:
     kept = step.ids("kept") if step.has("kept") else None
     if any(not 0 <= idx < len(rows) for idx in kept or ()):
         raise InputError(f"{step.where}: 'kept' is {list(kept or ())} of {len(rows)} candidates")
-    seconds = step.part("seconds")
     return StepRecord(
         step_idx=step.take("step_idx", int),
         writer=step.name("writer", Role),
@@ -177,11 +177,15 @@ def _step(step: _JsonObject) -> StepRecord:
             ess=step.optional("ess", float),
             chi2=step.optional("chi2", float),
         ),
-        seconds=Seconds(*(seconds.number(phase) for phase in Seconds.__slots__)),
+        seconds=_seconds(step.part("seconds")),
         accepted=step.take("accepted", bool),
         kept=kept,
         parents=step.ids("parents") if step.has("parents") else None,
     )
+
+
+def _seconds(busy: _JsonObject) -> Seconds:
+    return Seconds(*(busy.number(phase) for phase in Seconds.__slots__))
 
 
 def _usage(use: _JsonObject) -> Usage:

@@ -41,6 +41,7 @@ def result_json(result: Result, candidates: bool = False) -> dict[str, Any]:
         "text_scoring": result.text_scoring,
         "raw_scoring": result.raw_scoring,
         "error": result.error,
+        "unfinished": asdict(result.unfinished),
     }
     if result.notes:
         record["notes"] = list(result.notes)

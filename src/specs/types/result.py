@@ -139,6 +139,8 @@ class Result:
         chat: the conversation that the question ended.
         draws: the rule for the keys of the method's own draws (`DRAWS`).
         notes: what the reader of the answer should know, such as that the question is of no kind that the models know.
+        unfinished: busy seconds after the last recorded step: of the step that a deadline, an error or a cancellation
+            cut off, and of work ahead that was dropped.
     """
 
     answer: str | None
@@ -161,6 +163,7 @@ class Result:
     chat: Chat = NO_CONTEXT
     draws: int = DRAWS
     notes: tuple[str, ...] = ()
+    unfinished: Seconds = Seconds()
 
     def __repr__(self) -> str:
         """The result in short; `to_dict` has everything."""
@@ -200,8 +203,8 @@ class Result:
 
     @property
     def seconds(self) -> Seconds:
-        """Busy seconds of the whole solve, by phase."""
-        total = Seconds()
+        """Busy seconds of the whole solve, by phase; those of a step that was cut off count too."""
+        total = self.unfinished
         for record in self.steps:
             total = total + record.seconds
         return total

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Coroutine
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
@@ -18,9 +19,11 @@ if TYPE_CHECKING:  # engines in this process need no HTTP
     import httpx2
 
 HEALTH_S = 2.0
-"""Seconds between two health checks of a server that owes an answer."""
+"""Seconds between two health checks of a server that owes an answer; a check may take five times as long."""
 MISSES = 3
-"""Consecutive health checks that must fail before a server counts as dead."""
+"""Consecutive health checks that must fail before the only server of a model counts as dead."""
+MISSES_OF_REPLICA = 1
+"""The same for one of several servers: moving to another one costs only a prefix that is not in its cache."""
 AT_A_TIME = 256
 """The most requests that a server gets at the same time, so that its backlog of connections holds them. Others wait."""
 PAUSES_S = (0.2, 1.0)
@@ -52,6 +55,11 @@ class Refused(EngineError):
         super().__init__(message)
         self.status = status
 
+    @property
+    def by_any_server(self) -> bool:
+        """Whether the request is at fault: not if the server fails (500), or serves something else by now (404)."""
+        return self.status < 500 and self.status != 404
+
 
 class _Busy(EngineError):
     """The server did not answer the request, so it can be sent again."""
@@ -62,12 +70,14 @@ class Client:
 
     Attributes:
         url: base address, without a slash at its end.
+        failed_at: when it last failed, on the clock of `time.monotonic`; None if it has answered since.
     """
 
-    def __init__(self, url: str, api_key: str | None = None, timeout_s: float = 120.0) -> None:
-        """`timeout_s` is the longest that one request may take."""
+    def __init__(self, url: str, api_key: str | None = None, timeout_s: float = 120.0, misses: int = MISSES) -> None:
+        """`timeout_s` is the longest that one request may take; after `misses` failed health checks it ends earlier."""
         self.url = url.rstrip("/")
-        self._timeout_s = timeout_s
+        self.failed_at: float | None = None
+        self._timeout_s, self._misses = timeout_s, misses
         self._slots = asyncio.Semaphore(AT_A_TIME)
         self._owed = 0
         self._health_task: asyncio.Task[str] | None = None
@@ -121,27 +131,34 @@ class Client:
                 raise EngineError(f"{self.url} fails its health checks ({health_task.result()}); see its log")
             raise EngineError(f"{self.url} gave no answer within {self._timeout_s:g} s; raise timeout or see its log")
         finally:
-            request.cancel()
             self._owed -= 1
-            if not self._owed:
+            # If a deadline cuts the request off, the health check goes on, to find out whether the server hangs.
+            if request.done() and not self._owed:
                 health_task.cancel()
                 self._health_task = None
+            request.cancel()
 
     async def _watch_health(self) -> str:
-        """Return when the server counts as dead; the result says why."""
+        """Return why the server counts as dead, or nothing once it owes no answer and is healthy."""
+        misses, reason = 0, ""
+        while misses < self._misses:
+            await asyncio.sleep(HEALTH_S)
+            reason = await self._health()
+            misses = misses + 1 if reason else 0
+            if not reason and not self._owed:
+                return ""
+        self.failed_at = time.monotonic()
+        return reason
+
+    async def _health(self) -> str:
+        """Why the server is not healthy; nothing if it is."""
         import httpx2
 
-        misses = 0
-        while True:
-            await asyncio.sleep(HEALTH_S)
-            try:
-                answer = await _network().http.get(f"{self.url}/health", timeout=5 * HEALTH_S)
-                reason = "" if answer.is_success else f"health {answer.status_code}"
-            except httpx2.HTTPError as error:
-                reason = _reason(error)
-            misses = misses + 1 if reason else 0
-            if misses == MISSES:
-                return reason
+        try:
+            answer = await _network().http.get(f"{self.url}/health", timeout=5 * HEALTH_S)
+        except httpx2.HTTPError as error:
+            return _reason(error)
+        return "" if answer.is_success else f"health {answer.status_code}"
 
     async def _request(self, method: str, path: str, body: dict[str, Any] | None) -> httpx2.Response:
         import httpx2

@@ -12,7 +12,7 @@ from typing import Any
 
 from specs.engines.event_loop import gather
 from specs.engines.vllm.answers import Field
-from specs.engines.vllm.client import Client
+from specs.engines.vllm.client import MISSES, Client
 from specs.engines.vllm.facts import GENERATE, Facts, facts_of
 from specs.engines.vllm.tally import Tally, tally_of
 from specs.errors import EngineError
@@ -230,6 +230,12 @@ class Server:
         return Field(self.client.url, await self.client.post(path, body))
 
 
+def client_of(url: str, api_key: str | None, timeout_s: float, misses: int = MISSES) -> tuple[Client, str]:
+    """The client of the server at `url`, and the model that `url#name` names; empty for the first."""
+    address, _, wanted = url.partition("#")
+    return Client(address.rstrip("/").removesuffix("/v1"), api_key, timeout_s, misses), wanted
+
+
 async def connect(url: str, api_key: str | None, timeout_s: float) -> Server:
     """Connect to the server at `url`; `url#name` names one of its models.
 
@@ -238,8 +244,7 @@ async def connect(url: str, api_key: str | None, timeout_s: float) -> Server:
         ModelError: the model states no context.
         EngineError: nothing answers, or it is not vLLM.
     """
-    address, _, wanted = url.partition("#")
-    client = Client(address.rstrip("/").removesuffix("/v1"), api_key, timeout_s)
+    client, wanted = client_of(url, api_key, timeout_s)
     return Server(client, await facts_of(client, wanted))
 
 

@@ -26,6 +26,11 @@ function reach(solve) {
   return Math.max(within(solve.latency_s, 0, LONG), spans(solve.steps).at(-1)?.end ?? 0);
 }
 
+/** The seconds in which a model was busy; a step that was cut off counts too. */
+function atWork(solve, phase) {
+  return total([...solve.steps.map((step) => step.seconds), solve.unfinished ?? {}].map((busy) => busy[phase]));
+}
+
 /** The next of 1, 2, 5, 10, ... at or above `value`. */
 function round(value) {
   const power = 10 ** Math.floor(Math.log10(value));
@@ -59,7 +64,7 @@ function figure(solve, width, domain, point) {
   }
   LANES.forEach(([phase, name], k) => {
     const down = lanes + k * LANE;
-    const busy = total(solve.steps.map((step) => step.seconds[phase]));
+    const busy = atWork(solve, phase);
     canvas.append(
       text(left - 8, down + 12, (narrow && SHORT[phase]) || name, { class: `ink-${phase}`, "text-anchor": "end" }),
       s("line", { class: "rule", x1: left, x2: width - right, y1: down + LANE - 1, y2: down + LANE - 1 }),
@@ -150,6 +155,6 @@ function summary(step) {
 
 /** The figure in words, for screen readers. */
 function said(solve) {
-  const parts = LANES.map(([phase, name]) => `${name} ${time(total(solve.steps.map((step) => step.seconds[phase])))}`);
+  const parts = LANES.map(([phase, name]) => `${name} ${time(atWork(solve, phase))}`);
   return `Time line of ${many(solve.steps.length, "step")}: ${parts.join(", ")} at work.`;
 }
