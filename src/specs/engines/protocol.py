@@ -259,12 +259,14 @@ class Models:
     """The models of a solve by role; a method may need only some of them.
 
     Attributes:
+        scope: one sentence on the only questions that these models can solve; None if there is no such bound.
         caveat: says why a question is beyond these models, or None if it sees no reason; None if nothing is known.
     """
 
     draft: LanguageModel | None = None
     target: LanguageModel | None = None
     prm: RewardModel | None = None
+    scope: str | None = None
     caveat: Callable[[str], str | None] | None = None
 
     def notes(self, question: str) -> tuple[str, ...]:

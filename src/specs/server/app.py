@@ -56,7 +56,7 @@ def create_app(runner: JobRunner, catalog: Mapping[str, ServedModel], settings: 
         docs_url=None,
         redoc_url=None,
     )
-    page = html()
+    page = html(scope=runner.models.scope)
     started = int(time.time())
 
     @app.get("/", include_in_schema=False)
@@ -153,6 +153,7 @@ def _model_entry(served: ServedModel, created: int) -> dict[str, Any]:
     adjustable = {name: settings[name] for name in METHOD_OPTIONS if name in option_names}
     specs_fields = {
         "method": served.method,
+        "group": served.group,
         "description": served.description,
         "options": served.options | adjustable,
         "law": served.law,
