@@ -1,6 +1,7 @@
-// The list of steps. It may have thousands: only steps near the window are elements of the page.
+// The list of steps. It may have thousands: of a long list only steps near the window are elements of the page.
 
 const CHUNK = 20; // steps that come and go together
+const ALWAYS = 100; // a list of at most so many steps is on the page as a whole, so that it can be searched
 const NEAR = "900px 0px"; // how far outside the window they come and go
 const GUESS = 62; // px, the height of a step before any was measured
 
@@ -25,7 +26,7 @@ class StepList {
     this.steps = steps;
     this.scale = largest(1, steps.flatMap(ratios));
     for (let first = this.chunks.length * CHUNK; first < steps.length; first += CHUNK) {
-      const near = first === 0 || (steps.length - old <= CHUNK && this.chunks.at(-1).near);
+      const near = steps.length <= ALWAYS || first === 0 || (steps.length - old <= CHUNK && this.chunks.at(-1).near);
       const chunk = { element: h("div", { class: "chunk" }), first, near, built: [] };
       this.chunks.push(chunk);
       this.element.append(chunk.element);
@@ -110,7 +111,7 @@ class StepList {
     for (const { target, isIntersecting } of seen) {
       const chunk = this.chunks.find(({ element }) => element === target);
       if (!chunk) continue;
-      chunk.near = isIntersecting || target.contains(document.activeElement);
+      chunk.near = isIntersecting || this.steps.length <= ALWAYS || target.contains(document.activeElement);
       this.build(chunk);
     }
   }

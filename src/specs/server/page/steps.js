@@ -62,8 +62,8 @@ function row(step, group, scale, open) {
     cell({ class: "times" }, idxs.length > 1 ? `×${idxs.length}` : ""),
     bar("reward", fixed(lead.reward, 3), { "--w": within(lead.reward, 0, 1) }),
     bar("log p/q", signed(found), { class: found === null ? "share none" : "share ratio", "--w": share, "--from": found < 0 ? 0.5 - share : 0.5 }),
-    probability === null && chosen
-      ? bar("chance", "drawn", { class: "share none" })
+    probability === null
+      ? bar("chance", chosen ? "drawn" : NONE, { class: "share none" })
       : bar("chance", percent(probability), { "--w": chance(group) }),
     open ? cell({ class: "details" }, details(group)) : null,
   );
