@@ -56,7 +56,7 @@ WRONG = [
     (lambda trace: "[" * 100_000, "bad.json, line 1: not JSON"),
     (lambda trace: "\n", "bad.json holds no trace"),
     (lambda trace: "[]", "bad.json, line 1 is not an object"),
-    (lambda trace: {"model": "specs", "messages": []}, "bad.json, line 1: 'question' is not text"),
+    (lambda trace: {"model": "specs", "messages": []}, "bad.json, line 1: no 'question'; give what"),
     (lambda trace: trace | {"question": 1}, "bad.json, line 1: 'question' is not text"),
     (lambda trace: trace | {"steps": None}, "bad.json, line 1: 'steps' is not a list"),
     (lambda trace: trace | {"steps": [None]}, "bad.json, line 1, step 1 is not an object"),
@@ -67,7 +67,7 @@ WRONG = [
     (lambda trace: trace | {"settings": {"version": "<b>"}}, "line 1, settings: 'version' is not a whole number"),
     (lambda trace: changed_step(trace, step_idx="0"), "step 1: 'step_idx' is not a whole number"),
     (lambda trace: changed_step(trace, chosen=8), "step 1: 'chosen' is not one of its 8 candidates or null"),
-    (lambda trace: changed_step(trace, candidates=[{}], chosen=None, kept=None), CANDIDATE + "'text' is not text"),
+    (lambda trace: changed_step(trace, candidates=[{}], chosen=None, kept=None), CANDIDATE + "no 'text'"),
     (lambda trace: changed_step(trace, candidates=None), "step 1: 'candidates' is not a list"),
     (lambda trace: changed_step(trace, seconds={"wall": "1 s"}), "step 1: 'seconds' is not an object of numbers"),
 ]

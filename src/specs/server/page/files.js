@@ -95,7 +95,10 @@ function checked(trace, where) {
 /** Throw `BadTrace` unless `value` is an object whose fields are of these kinds. */
 function need(value, kinds, where) {
   if (!OBJECT[0](value)) throw new BadTrace(`${where} is not an object; ${GIVE}`);
-  for (const [name, [fits, kind]] of Object.entries(kinds))
-    if (!fits(Object.hasOwn(value, name) ? value[name] : undefined))
-      throw new BadTrace(`${where}: '${name}' is not ${kind}; give a whole trace`);
+  for (const [name, [fits, kind]] of Object.entries(kinds)) {
+    const found = Object.hasOwn(value, name) ? value[name] : undefined;
+    if (fits(found)) continue;
+    if (found === undefined) throw new BadTrace(`${where}: no '${name}'; ${GIVE}`);
+    throw new BadTrace(`${where}: '${name}' is not ${kind}; give a whole trace`);
+  }
 }

@@ -26,10 +26,9 @@ function totals(solve) {
     failed: "failed",
     done: ended === "answer" ? "" : `ended by: ${ENDS.get(ended) ?? ended}`,
   }[solve.state];
-  const fact = (name, value, note) =>
-    h("div", {}, h("dt", {}, name), h("dd", {}, value, note ? h("small", {}, note) : null));
+  const fact = (name, value, note) => h("div", {}, h("dt", {}, name), h("dd", {}, value, h("small", {}, note)));
   const first = number(solve.time_to_first_step_s) ?? number(solve.steps.find((step) => step.accepted)?.seconds.wall);
-  const queued = number(solve.queue_s) > 0.0005 ? ` + ${time(solve.queue_s)} in the queue` : "";
+  const queued = number(solve.queue_s) > 0.0005 ? ` + queue ${time(solve.queue_s)}` : "";
   const busy = solve.state === "waiting" || solve.state === "running";
   return [
     h("h3", {}, solve.method, state ? h("span", { class: `state ${solve.state}` }, state) : null),
