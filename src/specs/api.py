@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from specs.bundled.grammar import caveat
+from specs.bundled.grammar import SCOPE, caveat
 from specs.config import SolveConfig, configure
 from specs.decoding import stream as streams
 from specs.decoding.latency_model import LatencyModel
@@ -80,7 +80,7 @@ def load(
         allow_text_scoring=allow_text_scoring,
         timeout_s=timeout_s,
     )
-    return replace(models, caveat=caveat) if "bundled" in (draft, target) else models
+    return replace(models, scope=SCOPE, caveat=caveat) if "bundled" in (draft, target) else models
 
 
 def stream(

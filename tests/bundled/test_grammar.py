@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import specs
-from specs.bundled.grammar import caveat
+from specs.bundled.grammar import SCOPE, caveat
 from specs.bundled.problems import TIERS, generate
 from specs.cli import main
 from specs.traces.codec import read_traces
@@ -34,6 +34,13 @@ def test_other_questions_are_named(question):
     said = caveat(question)
     assert said is not None
     assert "bundled models know only" in said
+
+
+def test_loaded_models_say_what_they_can_solve_if_they_are_the_bundled_ones():
+    assert specs.load().scope == SCOPE
+    assert specs.load(draft=None).scope == SCOPE
+    assert specs.load(None, None, "bundled").scope is None
+    assert SCOPE.count(".") == 1
 
 
 def test_the_question_of_the_readme_is_not_doubted():

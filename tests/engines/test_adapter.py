@@ -19,7 +19,7 @@ from specs.decoding.stream import stream
 from specs.engines.adapter.sessions import SEEDS
 from specs.engines.adapter.steps import contents, sample_of
 from specs.engines.protocol import Models, never_stop
-from specs.engines.vllm.session import RemoteReward
+from specs.engines.vllm.reward import RemoteReward
 from specs.errors import EngineError, InputError
 from specs.methods import needs_of
 from specs.methods.registry import NAMES, SPECULATING, make

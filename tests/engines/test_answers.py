@@ -20,8 +20,9 @@ from specs.engines.event_loop import wait
 from specs.engines.protocol import never_stop
 from specs.engines.text import HubText
 from specs.engines.vllm.replicas import Replicas
+from specs.engines.vllm.reward import RemoteReward
 from specs.engines.vllm.server import Drawn, Server, connect
-from specs.engines.vllm.session import MOST_BIASES, RemotePolicy, RemoteReward
+from specs.engines.vllm.session import MOST_BIASES, RemotePolicy
 from specs.errors import EngineError, ModelError
 from specs.rewards.families import TokenClassification
 from specs.types import Candidate, End, Judge, Role, SamplingParams, StepPolicy, Trace

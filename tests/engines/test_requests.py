@@ -18,8 +18,9 @@ from specs.engines.protocol import never_stop
 from specs.engines.text import HubText, to_text
 from specs.engines.vllm.client import Refused
 from specs.engines.vllm.replicas import Replicas
+from specs.engines.vllm.reward import RemoteReward
 from specs.engines.vllm.server import Server
-from specs.engines.vllm.session import RemotePolicy, RemoteReward
+from specs.engines.vllm.session import RemotePolicy
 from specs.rewards.families import TokenClassification
 from specs.types import Candidate, End, Judge, Role, SamplingParams, StepPolicy, Trace
 from specs.vllm_plugins.counting import CACHED

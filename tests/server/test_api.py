@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections import Counter
+from dataclasses import replace
 
 import httpx2
 import numpy as np
@@ -14,7 +15,9 @@ from helpers import toy
 from helpers.server_app import app_of, chat_body, http_client, running_server
 from specs import api
 from specs.bundled.problems import generate
+from specs.config.describe import describe
 from specs.config.presets import Preset
+from specs.methods.registry import NAMES
 from specs.server.app import ServerSettings
 from specs.server.request_parsing import RequestLimits
 from specs.server.schemas import UNSUPPORTED, ChatRequest, CompletionRequest, SpecsOptions
@@ -344,6 +347,25 @@ def test_presets_are_models(models):
     result = api.solve(QUESTION, models, seed=1, n=2, tau=0.5, max_tokens=300, **law)
     assert answer["choices"][0]["message"]["content"] == result.text
     assert "quick" in [model["id"] for model in client.get("/v1/models").json()["data"]]
+
+
+def test_every_method_is_listed_in_its_group_with_its_description(models):
+    presets = {"quick": Preset("beam", {"n": 2}, {}, {})}
+    listed = http_client(models=models, presets=presets).get("/v1/models").json()["data"]
+    entries = {entry["id"]: entry["specs"] for entry in listed}
+    assert set(NAMES) <= set(entries)
+    for name, entry in entries.items():
+        found = describe(entry["method"])
+        assert entry["group"] == ("Presets" if name == "quick" else found.group)
+        if name in NAMES:
+            assert entry["description"] == found.summary.rstrip(".")
+
+
+def test_the_page_says_what_the_models_can_solve_only_if_that_is_known():
+    said = "They can <only> add."
+    assert 'id="scope"' not in http_client().get("/").text
+    page = http_client(models=replace(toy.models(), scope=said)).get("/").text
+    assert '<p id="scope">They can &lt;only&gt; add.</p>' in page
 
 
 def test_the_server_caps_candidates():

@@ -12,11 +12,12 @@ import pytest
 
 from helpers import toy
 from helpers.fitting import fitting
+from helpers.odd_values import odd_versions, short
 from specs import api
 from specs.errors import InputError
 from specs.methods.registry import NAMES
 from specs.traces.codec import read_traces, result_from
-from specs.traces.schema import result_json, write_json, write_text
+from specs.traces.schema import json_text, result_json, write_json, write_text
 from specs.types import DRAWS, Chat, Turn
 
 OPTIONS = dict(n=4, max_steps=4, max_step_tokens=4, temperature=0.9)
@@ -107,7 +108,25 @@ WRONG = {
     "t, line 1, step 1, candidate 1: 'token_ids' are not all whole numbers": lambda v: set_to(
         v, [1.5], "steps", 0, "candidates", 0, "token_ids"
     ),
+    "t, line 1, step 1: 'writer' is 'prm', none of draft, target": lambda v: set_to(v, "prm", "steps", 0, "writer"),
+    "t, line 1, step 1, candidate 2: 'duplicates_of' is 4 of 4 candidates": lambda v: set_to(
+        v, 4, "steps", 0, "candidates", 1, "duplicates_of"
+    ),
+    "t, line 1, step 1, candidate 1: 'log_p' is too large for a number": lambda v: set_to(
+        v, 10**400, "steps", 0, "candidates", 0, "log_p"
+    ),
+    "t, line 1, prompt_token_ids: 'draft' is not a list": lambda v: set_to(v, 1, "prompt_token_ids", "draft"),
+    "t, line 1: its settings have version 99, which is newer": lambda v: set_to(v, 99, "settings", "version"),
+    "t, line 1: the settings' version is 'new'; give a whole number": lambda v: set_to(v, "new", "settings", "version"),
+    "t, line 1: its settings 'method' are nested too deeply": lambda v: set_to(v, nested(9), "settings", "method", "x"),
+    "t, line 1, chat, turn 1: no 'content'": lambda v: set_to(
+        v, {"before": [{"role": "user"}], "template": True}, "chat"
+    ),
 }
+
+
+def nested(levels):
+    return [nested(levels - 1)] if levels else 0
 
 
 @pytest.mark.parametrize("message", WRONG)
@@ -132,7 +151,9 @@ def test_files_without_traces_are_refused(tmp_path):
             list(read_traces(file))
     with pytest.raises(InputError, match="is not a file"):
         list(read_traces(tmp_path / "nowhere"))
-    for content in (b"{}", gzip.compress(b"{}" * 99)[:-9]):
+    broken = bytearray(gzip.compress(b"{}" * 99))
+    broken[10] ^= 0xFF
+    for content in (b"{}", gzip.compress(b"{}" * 99)[:-9], bytes(broken)):
         (tmp_path / "t.gz").write_bytes(content)
         with pytest.raises(InputError, match="cannot be read"):
             list(read_traces(tmp_path / "t.gz"))
@@ -190,3 +211,14 @@ def test_a_question_with_a_lone_surrogate_is_solved_and_written(tmp_path):
     assert (one.question, one.chat, one.text) == (marked, chats[1], other.text)
     write_json(tmp_path / "trace.json", result_json(one, candidates=True))
     assert json.loads((tmp_path / "trace.json").read_text())["question"] == marked
+
+
+def test_any_value_in_any_field_is_read_and_written_again_or_refused_in_one_line():
+    refused = []
+    for _, _, changed in odd_versions(short(written(solve()))):
+        try:
+            json_text(written(result_from(changed, "t, line 1")))
+        except InputError as error:
+            refused.append(str(error))
+    assert len(refused) > 300
+    assert [message for message in refused if not message.startswith("t, line 1") or not message.isprintable()] == []

@@ -20,6 +20,12 @@ _WORDS = frozenset(word.lower() for word in (*SHE, *HE, *THINGS, *PACKS, *SINGUL
 """All words of the grammar, and a few that change nothing ("left", "what", "from")."""
 _SHOWN = 3
 
+SCOPE = (
+    "The bundled models can solve only word problems of their own kind: "
+    "short stories about how many things a person has."
+)
+"""What the bundled models can do, in one sentence."""
+
 
 def caveat(question: str) -> str | None:
     """Why a question is beyond the bundled models; None if it looks like one of theirs.

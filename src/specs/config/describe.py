@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from specs.config.text import allowed, classes_of, defaults_of
-from specs.methods.registry import NAMES, SPECULATING, make
+from specs.methods.registry import GROUPS, NAMES, SPECULATING, make
 from specs.methods.token_speculation import SUFFIX, WithSpeculation
 from specs.types import Role
 
@@ -42,6 +42,7 @@ class Description:
     """The description of a method for its users.
 
     Attributes:
+        group: the kind of method, one of `specs.methods.registry.GROUPS`.
         roles: the models that it needs.
         examples: values of `--method`.
         speculating: its name with token-level speculation; None if it has no such variant.
@@ -49,6 +50,7 @@ class Description:
 
     name: str
     summary: str
+    group: str
     roles: tuple[Role, ...]
     options: tuple[Option, ...]
     examples: tuple[str, ...]
@@ -73,6 +75,7 @@ def describe(name: str) -> Description:
     return Description(
         name,
         summary,
+        next(group for group, names in GROUPS.items() if plain in names),
         tuple(role for role in Role if role in make(name).roles),
         tuple(
             Option(option, default, allowed(name, option), texts.get(option, ""))

@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 from specs.config.solve_config import SETTINGS_VERSION, Limits
 from specs.errors import InputError
 from specs.types import SamplingParams
-from specs.types.checks import REMOVED, check_value, shown
+from specs.types.checks import REMOVED, at_least, check_value, shown
 
 _GSI = {"n", "beta", "threshold"}
 """The options of `gsi` before version 4, which no other method had; `switch_back` is one of `specs-released`."""
@@ -22,9 +22,9 @@ def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a trace of any version, converted to the current one.
 
     Raises:
-        InputError: the version is newer than this code.
+        InputError: the version is newer than this code, or none.
     """
-    version = settings.get("version", 1)
+    version = check_value("the settings' version", settings.get("version", 1), int, at_least(1))
     if version not in range(1, SETTINGS_VERSION + 1):
         raise InputError(f"its settings have version {shown(version)}, which is newer than this specs; update specs")
     found = _nested(settings) if version == 1 else dict(settings)

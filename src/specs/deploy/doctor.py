@@ -17,8 +17,9 @@ from specs.engines.event_loop import wait
 from specs.engines.loading import different_vocabularies
 from specs.engines.local.models import LocalPolicy, LocalReward
 from specs.engines.protocol import LanguageModel, Models, never_stop
+from specs.engines.vllm.reward import RemoteReward
 from specs.engines.vllm.server import Facts, Server
-from specs.engines.vllm.session import MOST_BIASES, RemotePolicy, RemoteReward
+from specs.engines.vllm.session import MOST_BIASES, RemotePolicy
 from specs.errors import InputError
 from specs.types import Role, SamplingParams
 

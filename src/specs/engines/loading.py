@@ -16,7 +16,8 @@ from specs.engines.local.models import LocalPolicy, LocalReward
 from specs.engines.protocol import LanguageModel, Models, never_stop
 from specs.engines.text import HubText
 from specs.engines.vllm.replicas import Replicas, connect_replicas
-from specs.engines.vllm.session import RemotePolicy, RemoteReward
+from specs.engines.vllm.reward import RemoteReward
+from specs.engines.vllm.session import RemotePolicy
 from specs.errors import InputError, ModelError
 from specs.rewards.families import family_for
 from specs.types.checks import check_fields

@@ -54,8 +54,7 @@ class Sample:
     """One sampled step.
 
     Attributes:
-        log_probability: nats under the sampling distribution; may be None if the request did not ask for it, or the
-            engine does not say, in which case the solve asks for it (`PolicySession.score`) where the method needs it.
+        log_probability: nats under the sampling distribution; None if not asked for, or if only `score` gives it.
         log_p_by_token: nats of each token under the `score_law` of `PolicySession.sample`; None without one.
     """
 
@@ -273,6 +272,7 @@ class Models:
     """The models of a solve by role; a method may need only some of them.
 
     Attributes:
+        scope: one sentence on the only questions that these models can solve; None if there is no such bound.
         caveat: says why a question is beyond these models, or None if it sees no reason; None if nothing is known.
 
     Raises:
@@ -282,6 +282,7 @@ class Models:
     draft: LanguageModel | None = None
     target: LanguageModel | None = None
     prm: RewardModel | None = None
+    scope: str | None = None
     caveat: Callable[[str], str | None] | None = None
 
     def __post_init__(self) -> None:
@@ -292,8 +293,7 @@ class Models:
 
     def notes(self, question: str) -> tuple[str, ...]:
         """What the reader of an answer to this question should know."""
-        said = self.caveat(question) if self.caveat is not None else None
-        return (said,) if said is not None else ()
+        return () if self.caveat is None or (said := self.caveat(question)) is None else (said,)
 
     def writer(self, role: Role) -> LanguageModel | None:
         """The model that writes in this role; None for the PRM's role and for missing models."""

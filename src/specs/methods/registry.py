@@ -26,34 +26,42 @@ from specs.methods.token_speculation import SUFFIX, WithSpeculation
 from specs.types import Role
 from specs.types.checks import OptionValue, check_names, shown, suggestion
 
-_METHODS: dict[str, tuple[type, dict[str, Any]]] = {
-    "specs": (Specs, {}),
-    "specs-released": (SpecsReleased, {}),
-    "random-switch": (Specs, {"draft_share": 0.5}),
-    "random-rewrite": (RandomRewrite, {}),
-    "beam": (Beam, {"writer": Role.TARGET}),
-    "beam-draft": (Beam, {"writer": Role.DRAFT}),
-    "soft-beam": (SoftBeam, {}),
-    "one-first": (OneFirst, {}),
-    "dvts": (Dvts, {}),
-    "best-of-n": (BestOfN, {}),
-    "soft-best-of-n": (SoftBestOfN, {}),
-    "majority": (Majority, {}),
-    "adaptive-majority": (AdaptiveMajority, {}),
-    "weighted-majority": (WeightedMajority, {}),
-    "cascade": (Cascade, {}),
-    "rsd": (Rsd, {}),
-    "gsi": (Gsi, {}),
-    "hard-reject": (HardReject, {}),
-    "prm-free": (PrmFree, {}),
-    "specreason": (SpecReason, {}),
-    "ssr": (Ssr, {}),
-    "oracle-route": (OracleRoute, {}),
-    "target": (Single, {"writer": Role.TARGET}),
-    "draft": (Single, {"writer": Role.DRAFT}),
+_SPECS, _SEARCHES, _BASELINES = "SPECS", "Searches", "Baselines"
+_METHODS: dict[str, tuple[str, type, dict[str, Any]]] = {
+    "specs": (_SPECS, Specs, {}),
+    "specs-released": (_SPECS, SpecsReleased, {}),
+    "random-switch": (_SPECS, Specs, {"draft_share": 0.5}),
+    "random-rewrite": (_SPECS, RandomRewrite, {}),
+    "beam": (_SEARCHES, Beam, {"writer": Role.TARGET}),
+    "beam-draft": (_SEARCHES, Beam, {"writer": Role.DRAFT}),
+    "soft-beam": (_SEARCHES, SoftBeam, {}),
+    "one-first": (_SEARCHES, OneFirst, {}),
+    "dvts": (_SEARCHES, Dvts, {}),
+    "best-of-n": (_SEARCHES, BestOfN, {}),
+    "soft-best-of-n": (_SEARCHES, SoftBestOfN, {}),
+    "majority": (_SEARCHES, Majority, {}),
+    "adaptive-majority": (_SEARCHES, AdaptiveMajority, {}),
+    "weighted-majority": (_SEARCHES, WeightedMajority, {}),
+    "cascade": (_SEARCHES, Cascade, {}),
+    "rsd": (_BASELINES, Rsd, {}),
+    "gsi": (_BASELINES, Gsi, {}),
+    "hard-reject": (_BASELINES, HardReject, {}),
+    "prm-free": (_SPECS, PrmFree, {}),
+    "specreason": (_BASELINES, SpecReason, {}),
+    "ssr": (_BASELINES, Ssr, {}),
+    "oracle-route": (_BASELINES, OracleRoute, {}),
+    "target": (_BASELINES, Single, {"writer": Role.TARGET}),
+    "draft": (_BASELINES, Single, {"writer": Role.DRAFT}),
 }
+"""For each name the group in lists of methods, the class, and the options that the name fixes."""
 NAMES = tuple(_METHODS)
-SPECULATING = tuple(f"{name}{SUFFIX}" for name, (_, fixed) in _METHODS.items() if fixed.get("writer") is not Role.DRAFT)
+GROUPS = {
+    group: tuple(name for name in NAMES if _METHODS[name][0] == group) for group in (_SPECS, _SEARCHES, _BASELINES)
+}
+"""The names by group; each is in one group."""
+SPECULATING = tuple(
+    f"{name}{SUFFIX}" for name, (_, _, fixed) in _METHODS.items() if fixed.get("writer") is not Role.DRAFT
+)
 """Names of the methods with token-level speculation: all whose target writes."""
 
 
@@ -65,7 +73,7 @@ def _kind(name: str) -> tuple[type, dict[str, Any]]:
     """
     if name not in NAMES and name not in SPECULATING:
         raise InputError(f"there is no method {shown(name)}; {suggestion(name, (*NAMES, *SPECULATING))}")
-    return _METHODS[name.removesuffix(SUFFIX)]
+    return _METHODS[name.removesuffix(SUFFIX)][1:]
 
 
 def options_of(name: str) -> frozenset[str]:

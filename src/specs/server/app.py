@@ -58,7 +58,7 @@ def create_app(runner: JobRunner, catalog: Mapping[str, ServedModel], settings: 
         redoc_url=None,
     )
     app.router.route_class = BoundedRoute
-    page = html()
+    page = html(scope=runner.models.scope)
     started = int(time.time())
 
     @app.get("/", include_in_schema=False)
@@ -154,6 +154,7 @@ def _model_entry(served: ServedModel, created: int) -> dict[str, Any]:
     adjustable = {name: settings[name] for name in METHOD_OPTIONS if name in option_names}
     specs_fields = {
         "method": served.method,
+        "group": served.group,
         "description": served.description,
         "options": served.options | adjustable,
         "law": served.law,

@@ -9,7 +9,9 @@ from __future__ import annotations
 import gzip
 import json
 import math
-from collections.abc import Iterator
+import sys
+import zlib
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -30,9 +32,14 @@ from specs.types import (
     Turn,
     Usage,
 )
+from specs.types.checks import shown
 
 _Name = TypeVar("_Name", bound=StrEnum)
 _NOT_FINITE = {str(value): value for value in (math.inf, -math.inf, math.nan)}
+_LARGEST = int(sys.float_info.max)
+_WRITERS = (Role.DRAFT, Role.TARGET)
+_DEEPEST = 8
+"""Lists and objects that a setting may have inside each other; more than any has."""
 _KINDS = {
     str: "text",
     int: "a whole number",
@@ -65,7 +72,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
         with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
             yield from enumerate(lines, 1)
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise InputError(f"{path} cannot be read ({error}); give JSON lines in UTF-8, gzipped if named .gz") from None
 
 
@@ -124,6 +131,8 @@ def _settings(value: dict[str, Any], where: str) -> dict[str, Any]:
     for owner in ("method", "sampling", "steps", "limits"):
         if not isinstance(found.get(owner), dict):
             raise InputError(f"{where}: its settings have no object {owner!r}; give a whole trace")
+        if not all(_shallow(value, _DEEPEST) for value in found[owner].values()):
+            raise InputError(f"{where}: its settings {owner!r} are nested too deeply; give a whole trace")
         found[owner] = {
             name: _NOT_FINITE.get(value, value) if isinstance(value, str) else value
             for name, value in found[owner].items()
@@ -131,13 +140,22 @@ def _settings(value: dict[str, Any], where: str) -> dict[str, Any]:
     return found
 
 
+def _shallow(value: Any, levels: int) -> bool:
+    """Whether a JSON value has at most so many levels of lists and objects."""
+    if not isinstance(value, (dict, list)):
+        return True
+    parts = cast(dict[str, Any], value).values() if isinstance(value, dict) else cast(list[Any], value)
+    return levels > 0 and all(_shallow(part, levels - 1) for part in parts)
+
+
 def _chat(chat: _JsonObject) -> Chat:
     turns = [
         _JsonObject(turn, f"{chat.where}, turn {number}") for number, turn in enumerate(chat.take("before", list), 1)
     ]
+    texts = [(turn.take("role", str), turn.take("content", str)) for turn in turns]
+    template = chat.take("template", bool)
     try:
-        before = tuple(Turn(turn.take("role", str), turn.take("content", str)) for turn in turns)
-        return Chat(before, chat.take("template", bool))
+        return Chat(tuple(Turn(role, content) for role, content in texts), template)
     except InputError as error:
         raise InputError(f"{chat.where}: {error}") from None
 
@@ -153,9 +171,14 @@ def _step(step: _JsonObject) -> StepRecord:
     kept = step.ids("kept") if step.has("kept") else None
     if any(not 0 <= idx < len(rows) for idx in kept or ()):
         raise InputError(f"{step.where}: 'kept' is {list(kept or ())} of {len(rows)} candidates")
+    for row in rows:
+        if row.has("duplicates_of") and not 0 <= row.take("duplicates_of", int) < len(rows):
+            raise InputError(
+                f"{row.where}: 'duplicates_of' is {row.take('duplicates_of', int)} of {len(rows)} candidates"
+            )
     return StepRecord(
         step_idx=step.take("step_idx", int),
-        writer=step.name("writer", Role),
+        writer=step.name("writer", Role, _WRITERS),
         candidates=tuple(
             Candidate(
                 token_ids=row.ids("token_ids"),
@@ -204,10 +227,10 @@ class _JsonObject:
     def take(self, name: str, kind: type) -> Any:
         """The value of a field, checked to be of this type."""
         if name not in self._value:
-            raise InputError(f"{self.where}: no {name!r}; give a whole trace, as 'specs solve --trace' writes it")
+            raise InputError(f"{self.where}: no {str(name)!r}; give a whole trace, as 'specs solve --trace' writes it")
         value = self._value[name]
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise InputError(f"{self.where}: {name!r} is not {_KINDS[kind]}")
+            raise InputError(f"{self.where}: {str(name)!r} is not {_KINDS[kind]}")
         return value
 
     def optional(self, name: str, kind: type) -> Any:
@@ -226,6 +249,8 @@ class _JsonObject:
         if isinstance(value, str) and value in _NOT_FINITE:
             return _NOT_FINITE[value]
         if isinstance(value, int) and not isinstance(value, bool):
+            if abs(value) > _LARGEST:
+                raise InputError(f"{self.where}: {str(name)!r} is too large for a number")
             return value
         return self.take(name, float)
 
@@ -234,18 +259,19 @@ class _JsonObject:
         values = self.take(name, list)
         return tuple(_JsonObject({name: value}, self.where).number(name) for value in values)
 
-    def name(self, name: str, names: type[_Name]) -> _Name:
-        """A member of an enumeration."""
+    def name(self, name: str, names: type[_Name], allowed: Sequence[_Name] = ()) -> _Name:
+        """A member of an enumeration, or only one of `allowed`."""
         value = self.take(name, str)
-        if value not in tuple(names):
-            raise InputError(f"{self.where}: {name!r} is {value!r}, none of {', '.join(names)}")
+        known = tuple(allowed or names)
+        if value not in known:
+            raise InputError(f"{self.where}: {name!r} is {shown(value)}, none of {', '.join(known)}")
         return names(value)
 
     def ids(self, name: str) -> tuple[int, ...]:
         """A list of token ids or candidate indices."""
         values = self.take(name, list)
         if not all(isinstance(value, int) and not isinstance(value, bool) for value in values):
-            raise InputError(f"{self.where}: {name!r} are not all whole numbers")
+            raise InputError(f"{self.where}: {str(name)!r} are not all whole numbers")
         return tuple(values)
 
     def texts(self, name: str) -> tuple[str, ...]:

@@ -17,24 +17,31 @@ from pathlib import Path
 from typing import Any
 
 from specs import __version__
+from specs.config.solve_config import SETTINGS_VERSION
 from specs.traces.schema import plain
 
-SCRIPTS = ("dom.js", "traces.js", "figure.js", "steps.js", "solve.js", "client.js", "page.js")
+SCRIPTS = (
+    "dom.js", "traces.js", "files.js", "figure.js", "steps.js", "step_list.js", "totals.js", "solve.js", "client.js",
+    "page.js",
+)  # fmt: skip
 """Parts of the page's script, in order."""
 
 
-def html(traces: Sequence[dict[str, Any]] | None = None) -> str:
+def html(traces: Sequence[dict[str, Any]] | None = None, scope: str | None = None) -> str:
     """The whole page.
 
     Args:
         traces: solves in the form of `specs.traces.schema.result_json(result, candidates=True)`, shown without a
             server; None for the live page, which sends questions to its server.
+        scope: one sentence on the only questions that the server's models can solve; None if there is no such bound.
     """
     parts = {
         "mode": "live" if traces is None else "file",
         "policy": markup.escape(_policy("'none'" if traces is not None else "'self'")),
         "style": _style(),
         "script": _script(),
+        "scope": f'<p id="scope">{markup.escape(scope)}</p>' if scope else "",
+        "settings": str(SETTINGS_VERSION),
         "traces": _embedded(list(traces or ())),
         "version": __version__,
     }

@@ -10,15 +10,45 @@ const SHORT = { target_generate: "t. writes", target_score: "t. scores" };
 const REWARDS = 66; // heights, px
 const LANE = 17;
 const LONG = 1e9; // the longest time that is drawn, in seconds
+const MOST_BARS = 240; // of a lane; where there are more steps, a bar stands for several
+const MOST_DOTS = 64; // of a step
 
-/** When each step ran: [{ step, start, end }], in seconds since the start of the solve. */
+/** When each step ran: [{ step, idx, start, end }], in seconds since the start of the solve. */
 function spans(steps) {
   let end = 0;
-  return steps.map((step) => {
+  return steps.map((step, idx) => {
     const start = end;
     end += within(step.seconds.wall, 0, LONG);
-    return { step, start, end };
+    return { step, idx, start, end };
   });
+}
+
+/** At most `MOST_BARS` spans: where there are more steps, each stands for equally many and `idx` is its first one. */
+function condensed(all) {
+  const size = Math.ceil(all.length / MOST_BARS);
+  if (size <= 1) return all;
+  const found = [];
+  for (let idx = 0; idx < all.length; idx += size) {
+    const part = all.slice(idx, idx + size);
+    found.push({ step: together(part.map(({ step }) => step)), idx, start: part[0].start, end: part.at(-1).end });
+  }
+  return found;
+}
+
+/** Several steps as one: the sums of their seconds and the mean reward of the accepted ones. */
+function together(steps) {
+  const accepted = steps.filter((step) => step.accepted && step.chosen !== null);
+  const rewards = accepted.map((step) => number(step.candidates[step.chosen].reward)).filter((reward) => reward !== null);
+  const sum = (phase) => total(steps.map((step) => within(step.seconds[phase], 0, LONG)));
+  return {
+    ...(accepted[0] ?? steps[0]),
+    steps: steps.length,
+    accepted: accepted.length > 0,
+    seconds: Object.fromEntries(["wall", ...LANES.map(([phase]) => phase)].map((phase) => [phase, sum(phase)])),
+    candidates: [{ reward: rewards.length ? total(rewards) / rewards.length : null, probability: 1 }],
+    chosen: 0,
+    kept: null,
+  };
 }
 
 /** The end of a solve in seconds: its latency, or the end of its last step if a file puts that later. */
@@ -51,7 +81,7 @@ function figure(solve, width, domain, point) {
   const height = lanes + LANES.length * LANE + 24;
   const x = (seconds) => left + (seconds / domain) * (width - left - right);
   const y = (reward) => top + (1 - within(reward, 0, 1)) * REWARDS;
-  const all = spans(solve.steps);
+  const all = condensed(spans(solve.steps));
   const canvas = s("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": said(solve) });
   const text = (at, down, words, attributes) => s("text", { x: at, y: down, ...attributes }, words);
 
@@ -88,7 +118,7 @@ function figure(solve, width, domain, point) {
     canvas.append(s("path", { class: "way", d: way(all, x, y) }));
   }
   let labelled = -Infinity;
-  all.forEach(({ step, start, end }, idx) => {
+  all.forEach(({ step, idx, start, end }) => {
     const [from, to] = [x(start), x(end)];
     const band = s(
       "g",
@@ -97,7 +127,7 @@ function figure(solve, width, domain, point) {
       s("rect", { class: "ground", x: from, width: Math.max(0, to - from), y: 0, height: height - 18 }),
       s("line", { class: "edge", x1: to, x2: to, y1: top - 4, y2: height - 18 }),
     );
-    if (step.accepted && (from + to) / 2 - labelled > 13) {
+    if (step.accepted && (from + to) / 2 - labelled > 6 + 7 * String(step.step_idx + 1).length) {
       labelled = (from + to) / 2;
       band.append(text(labelled, 9, step.step_idx + 1, { class: `ink-${step.writer} number`, "text-anchor": "middle" }));
     }
@@ -122,6 +152,7 @@ function figure(solve, width, domain, point) {
 /** Circles for a step's candidates at the end of the step; the chosen one is filled, a larger area means more chance. */
 function dots(step, at, y) {
   return distinct(step)
+    .slice(0, MOST_DOTS)
     .filter((group) => number(group.lead.reward) !== null)
     .reverse()
     .map((group) =>
@@ -150,7 +181,8 @@ function summary(step) {
   const busy = LANES.filter(([phase]) => number(step.seconds[phase]) > 0);
   const parts = busy.map(([phase, name]) => `${name} ${time(step.seconds[phase])}`);
   const fate = step.accepted ? "" : ", thrown away";
-  return `step ${step.step_idx + 1}, ${step.writer}${fate}: ${time(step.seconds.wall)} (${parts.join(", ")})`;
+  const which = step.steps ? `${many(step.steps, "step")} from step ${step.step_idx + 1}` : `step ${step.step_idx + 1}, ${step.writer}`;
+  return `${which}${fate}: ${time(step.seconds.wall)} (${parts.join(", ")})`;
 }
 
 /** The figure in words, for screen readers. */

@@ -45,10 +45,8 @@ function arrange() {
   panels = now.map((solve) => new Panel(solve, domain));
   $("panels").replaceChildren(...panels.map((panel) => panel.element));
   $("panels").classList.toggle("two", now.length === 2);
-  $("open-all").setAttribute("aria-pressed", "false");
   $("shown").hidden = !now.length;
-  $("choose").hidden = !solves.length;
-  for (const label of $("choose").querySelectorAll("label")) label.hidden = solves.length < 2;
+  $("choose").hidden = solves.length < 2;
   refresh();
 }
 
@@ -61,7 +59,7 @@ function refresh() {
   $("asked").replaceChildren(...questions.map((question) => h("span", {}, question)));
   $("verdict").replaceChildren(...verdict(now));
   for (const panel of panels) panel.update();
-  $("save").disabled = !now.some((solve) => solve.trace);
+  $("save").hidden = !now.some((solve) => solve.trace);
 }
 
 /** The end of all panels' time axes in seconds; rounded up while a solve runs, so that the axes rarely change. */
@@ -240,11 +238,16 @@ function secret(why) {
   });
 }
 
+/** Nodes for a line of text with `code` in it. */
+function prose(line) {
+  return line.split("`").map((part, idx) => (idx % 2 ? h("code", {}, part) : part));
+}
+
 /** Show the description and the options of the chosen method. */
 function describe() {
   const method = $("method").value;
   const { description, options } = offered.get(method);
-  $("hint").textContent = description;
+  $("hint").replaceChildren(...prose(description));
   for (const field of $("options").querySelectorAll("[data-own]")) {
     field.disabled = field.parentElement.hidden = !(field.name in options);
     field.placeholder = options[field.name] ?? "";
@@ -257,7 +260,10 @@ async function connect() {
   try {
     const found = await withKey(methods);
     offered = new Map(found.map((one) => [one.id, one]));
-    $("method").replaceChildren(...found.map(({ id }) => h("option", { value: id }, id)));
+    const groups = [...new Set(found.map(({ group }) => group))];
+    const choice = ({ id, description }) => h("option", { value: id }, `${id} – ${description.replaceAll("`", "")}`);
+    const inGroup = (group) => found.filter((one) => one.group === group).map(choice);
+    $("method").replaceChildren(...groups.map((group) => h("optgroup", { label: group }, inGroup(group))));
     describe();
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
@@ -283,11 +289,6 @@ $("more").addEventListener("click", () => {
   $("more").setAttribute("aria-expanded", String(!$("options").hidden));
 });
 for (const id of ["first", "second"]) $(id).addEventListener("change", arrange);
-$("open-all").addEventListener("click", () => {
-  const now = $("open-all").getAttribute("aria-pressed") !== "true";
-  $("open-all").setAttribute("aria-pressed", String(now));
-  for (const panel of panels) panel.openAll(now);
-});
 $("save").addEventListener("click", save);
 $("file").addEventListener("change", async () => {
   await open($("file").files);
@@ -311,4 +312,4 @@ setInterval(() => {
 const embedded = JSON.parse($("traces").textContent);
 if (embedded.length) add(embedded);
 if (LIVE) connect();
-document.querySelector(".reading").open = LIVE;
+document.querySelector(".reading").open = LIVE && matchMedia("(min-width: 48rem)").matches;

@@ -1,17 +1,6 @@
-// One solve on the page, running or recorded: its totals, its figure, its steps.
+// One solve on the page, running or recorded: its totals, its solution, its figure, its steps.
 
-const ENDS = new Map([
-  ["answer", "an answer"],
-  ["end_of_text", "end of text"],
-  ["max_steps", "cap on steps"],
-  ["max_tokens", "cap on tokens"],
-  ["context", "context full"],
-  ["deadline", "deadline"],
-  ["cancelled", "stopped"],
-  ["no_support", "no candidate had support"],
-  ["error", "an error"],
-]);
-const ROLES = ["draft", "target", "prm"];
+const MOST_PARAGRAPHS = 400; // of a solution; the rest is one element
 
 /** A solve that has just begun; `state` is "waiting", "running", "done", "stopped" or "failed". */
 function begun(method, question) {
@@ -26,27 +15,34 @@ class Panel {
   constructor(solve, domain) {
     this.solve = solve;
     this.domain = domain;
-    this.opened = new Set();
-    this.drawn = [];
     this.head = h("div", { class: "totals" });
+    this.text = h("div", { class: "text", role: "group", "aria-label": "Text of the solution" });
+    this.copy = copier("solution", () => solutionOf(solve));
     this.canvas = h("div", { class: "canvas" });
-    const names = [["", "candidate"], ["times", ""], ["", "reward"], ["", "log p/q"], ["", "chance"]];
-    this.table = h(
-      "table",
-      { role: "table", "aria-label": `Steps of ${solve.method}` },
-      h(
-        "thead",
-        { role: "rowgroup" },
-        h("tr", { role: "row" }, names.map(([kind, name]) => h("th", { role: "columnheader", class: kind }, name))),
-      ),
-    );
+    this.list = new StepList(`Steps of ${solve.method}`);
+    this.go = h("input", { type: "number", min: 1, step: 1, onchange: () => this.jump(Number(this.go.value)) });
+    this.openAll = h("button", { type: "button", class: "small", "aria-pressed": "false", onclick: () => this.turn() }, "Open all candidates");
+    this.jumper = h("label", { class: "inline" }, "Go to step ", this.go);
     this.work = h("div", { class: "work" });
+    const columns = ["candidate", "", "reward", "log p/q", "chance"];
+    this.steps = h(
+      "section",
+      { class: "steps", "aria-label": "Steps" },
+      h("div", { class: "title" }, h("h4", {}, "Steps"), this.jumper, this.openAll),
+      h("div", { class: "row columns", "aria-hidden": "true" }, columns.map((name) => h("span", {}, name))),
+      this.list.element,
+    );
     this.element = h(
       "article",
-      { "aria-label": `Solve with ${solve.method}` },
+      { "aria-label": `Solve with ${solve.method}`, class: "since" in solve ? "streamed" : "" },
       this.head,
-      h("figure", {}, this.canvas),
-      this.table,
+      h(
+        "div",
+        { class: "overview" },
+        h("section", { class: "solution", "aria-label": "Solution" }, h("div", { class: "title" }, h("h4", {}, "Solution"), this.copy), this.text),
+        h("figure", {}, h("figcaption", { class: "title" }, h("h4", {}, "Time line")), this.canvas),
+      ),
+      this.steps,
       this.work,
     );
     this.watch = new ResizeObserver(() => this.draw());
@@ -57,46 +53,51 @@ class Panel {
   /** Show the current state of the solve. */
   update() {
     const { solve } = this;
-    this.head.replaceChildren(...totals(solve));
+    const busy = solve.state === "waiting" || solve.state === "running";
+    if (busy || this.state !== solve.state) this.head.replaceChildren(...totals(solve));
+    this.state = solve.state;
+    this.element.classList.toggle("busy", busy);
+    this.fill(busy);
+    this.list.update(solve.steps, solve.state === "running");
+    this.jumper.hidden = solve.steps.length <= CHUNK;
+    this.go.max = solve.steps.length;
+    this.steps.hidden = !busy && !solve.steps.length;
     this.work.replaceChildren(...work(solve));
-    const scale = Math.max(1, ...solve.steps.flatMap(ratios));
-    solve.steps.forEach((step, idx) => {
-      const open = this.opened.has(idx);
-      const before = this.drawn[idx];
-      if (before && before.step === step && before.open === open && before.scale === scale) return;
-      const made = body(step, scale, open, () => this.toggle(idx));
-      if (before) {
-        const focused = before.element.contains(document.activeElement);
-        before.element.replaceWith(made);
-        if (focused) made.querySelector("button").focus();
-      } else {
-        if (solve.state === "running") made.classList.add("new");
-        this.table.append(made);
-      }
-      this.drawn[idx] = { step, open, scale, element: made };
-    });
-    this.drawn.splice(solve.steps.length).forEach(({ element }) => element.remove());
-    this.table.hidden = !solve.steps.length;
     this.draw();
+  }
+
+  /** The text of the solution; while it is being written, its end stays in view. */
+  fill(busy) {
+    const text = solutionOf(this.solve).trim();
+    this.copy.disabled = !text;
+    if (text !== this.shown) {
+      this.shown = text;
+      const paragraphs = text.split(/\n\s*\n/);
+      const rest = paragraphs.splice(MOST_PARAGRAPHS).join("\n\n");
+      this.text.replaceChildren(...[...paragraphs, rest].filter(Boolean).map((part) => h("p", {}, part)));
+    }
+    if (!text) this.text.replaceChildren(h("p", { class: "note" }, busy ? "It appears here step by step." : "There is none."));
+    if (busy) this.text.scrollTop = this.text.scrollHeight;
   }
 
   /** Draw the figure again, for new steps or another width. */
   draw() {
     const width = Math.floor(this.canvas.clientWidth);
     if (width < 100) return;
-    const point = (idx, go) => this.point(idx, go);
+    this.text.tabIndex = this.text.scrollHeight > this.text.clientHeight ? 0 : -1;
+    const point = (idx, go) => this.list.point(idx, go);
     this.canvas.replaceChildren(this.solve.steps.length ? figure(this.solve, width, this.domain(), point) : "");
   }
 
-  toggle(idx) {
-    if (!this.opened.delete(idx)) this.opened.add(idx);
-    this.update();
+  /** Open the candidates of all steps, or close them again. */
+  turn() {
+    this.list.openAll(!this.list.allOpen);
+    this.openAll.setAttribute("aria-pressed", String(this.list.allOpen));
   }
 
-  /** Open or close all steps. */
-  openAll(open) {
-    this.opened = new Set(open ? this.solve.steps.keys() : []);
-    this.update();
+  /** Scroll to a step; `place` counts from 1. */
+  jump(place) {
+    if (Number.isInteger(place) && place >= 1 && place <= this.solve.steps.length) this.list.point(place - 1, true);
   }
 
   /** Advance the clock of a running solve. */
@@ -105,95 +106,9 @@ class Panel {
     if (clock && this.solve.since) clock.textContent = time((performance.now() - this.solve.since) / 1e3);
   }
 
-  /** Highlight a step (null for none); with `go`, also scroll to it. */
-  point(idx, go) {
-    this.drawn.forEach(({ element }, at) => element.classList.toggle("pointed", at === idx));
-    if (go && idx !== null) this.drawn[idx].element.scrollIntoView({ block: "center" });
-  }
-
   close() {
     this.watch.disconnect();
+    this.list.close();
     this.element.remove();
   }
-}
-
-/** The absolute log-ratios of a step's candidates, without those whose probability is known to be below 1%. */
-function ratios(step) {
-  const likely = step.candidates.filter((one) => (number(one.probability) ?? 1) > 0.01);
-  return likely.map((one) => Math.abs(ratio(step, one) ?? 0)).filter(Number.isFinite);
-}
-
-/** The heading, totals and notes of a solve. */
-function totals(solve) {
-  const accepted = solve.steps.filter((step) => step.accepted);
-  const drafted = accepted.filter((step) => step.writer === "draft").length;
-  const thrown = solve.steps.length - accepted.length;
-  const ended = solve.finish_reason;
-  const state = {
-    waiting: solve.status,
-    running: `step ${Math.max(0, ...accepted.map((step) => step.step_idx + 1)) + 1} is being written`,
-    stopped: "stopped",
-    failed: "failed",
-    done: ended === "answer" ? "" : `ended by: ${ENDS.get(ended) ?? ended}`,
-  }[solve.state];
-  const fact = (name, value, note) =>
-    h("div", {}, h("dt", {}, name), h("dd", {}, value, note ? h("small", {}, note) : null));
-  const first = number(solve.time_to_first_step_s) ?? number(solve.steps.find((step) => step.accepted)?.seconds.wall);
-  const queued = number(solve.queue_s) > 0.0005 ? ` + ${time(solve.queue_s)} in the queue` : "";
-  const busy = solve.state === "waiting" || solve.state === "running";
-  return [
-    h("h3", {}, solve.method, state ? h("span", { class: `state ${solve.state}` }, state) : null),
-    h(
-      "dl",
-      { class: "facts" },
-      fact("answer", h("span", { class: "answer" }, solve.answer ?? (busy ? "…" : "none"))),
-      fact(
-        "latency",
-        busy ? h("span", { class: "clock" }, "…") : time(solve.latency_s),
-        number(first) === null ? null : `first step ${time(first)}${queued}`,
-      ),
-      fact("steps", count(accepted.length), thrown ? `${thrown} more thrown away` : null),
-      fact("by the draft", accepted.length ? percent(drafted / accepted.length) : NONE, `${drafted} of ${accepted.length}`),
-    ),
-    solve.error ? h("p", { class: "trouble" }, solve.error) : null,
-    ...(solve.notes ?? []).map((note) => h("p", { class: "note" }, note)),
-    solve.text_scoring
-      ? h("p", { class: "note" }, "Draft and target have different vocabularies and read each other's text: log-ratios are inexact.")
-      : null,
-    solve.raw_scoring
-      ? h("p", { class: "note" }, "Log-probabilities are at temperature 1, steps are not: log-ratios are inexact.")
-      : null,
-  ].filter(Boolean);
-}
-
-/** Token counts by role, and the settings of the solve. */
-function work(solve) {
-  const roles = ROLES.filter((role) => solve.usage[role]);
-  if (!roles.length) return [];
-  const columns = [["processed", "computed"], ["cached", "reused"], ["generated", "written"], ["discarded", "unused"]];
-  const guesses = total(roles.map((role) => solve.usage[role].speculated));
-  const settings = Object.entries(settingsOf(solve)).filter(([, value]) => ["number", "string", "boolean"].includes(typeof value));
-  return [
-    h(
-      "table",
-      { class: "tokens" },
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "tokens"), columns.map(([, name]) => h("th", { scope: "col" }, name)))),
-      h(
-        "tbody",
-        {},
-        roles.map((role) =>
-          h(
-            "tr",
-            {},
-            h("th", { scope: "row", class: role }, role, h("small", {}, solve.models[role] ?? "")),
-            columns.map(([key]) => h("td", {}, count(solve.usage[role][key]))),
-          ),
-        ),
-      ),
-    ),
-    guesses ? h("p", { class: "note" }, `${count(guesses)} of the computed positions were guessed ahead and not needed.`) : null,
-    settings.length
-      ? h("p", { class: "note" }, [...settings, ["seed", solve.seed]].map(([name, value]) => `${name} ${value}`).join(" · "))
-      : null,
-  ].filter(Boolean);
 }
