@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import re
 import threading
 import time
 
@@ -41,6 +42,34 @@ def slow(seconds=0.02):
 
 
 SLOW = dict(method="target", max_step_tokens=64, delimiter=None)
+
+
+def test_solves_that_are_late_because_they_share_the_cores_say_so(monkeypatch):
+    """40 solves that all miss their deadline; the bundled kind of model, in this process, on one core."""
+    monkeypatch.setattr("specs.decoding.stream.cores", lambda: 1)
+    options = dict(deadline_s=0.01, **SLOW)
+    (alone,) = specs.solve_many(["a"], slow(), **options)
+    assert alone.result.latency_s > 0.01
+    assert alone.result.notes == ()
+    together = [result for _, result in specs.solve_many(["a"] * 40, slow(), concurrency=40, **options)]
+    assert len(together) == 40
+    for result in together:
+        (note,) = result.notes
+        late, after, most, *_ = re.findall(r"[\d.e-]+(?= s after)|after|\d+(?= solves)", note)
+        assert float(late) == pytest.approx(result.latency_s - 0.01, rel=0.1)
+        assert (after, note.partition(": ")[2]) == ("after", f"{most} solves shared 1 cores")
+        assert 1 < int(most) <= 40
+
+
+def test_solves_on_servers_share_no_cores():
+    from specs.decoding.threads import sharing_cores
+
+    models = toy.models()
+    with sharing_cores(models) as first, sharing_cores(models) as second:
+        pass
+    with sharing_cores(models) as later, sharing_cores(specs.Models()) as elsewhere:
+        pass
+    assert (first.most, second.most, later.most, elsewhere.most) == (2, 2, 1, 0)
 
 
 @pytest.mark.parametrize("concurrency", [1, 2, 5])

@@ -1,4 +1,4 @@
-"""docs/deadlines.md quotes research/records/deadlines-TIER.json.
+"""docs/deadlines.md quotes research/records/deadlines-TIER.json and crowd.json.
 
 python tests/docs/test_deadlines.py     prints the rows
 """
@@ -45,6 +45,26 @@ def rows():
             yield f"| `{tier}`, {name} | {' | '.join(cells)} |"
 
 
+def crowded():
+    """The table of many solves at once."""
+    found = json.loads((RECORDS / "crowd.json").read_text())
+    yield "| solves | ended within deadline + step, % | late, median | 95% | at most | say so |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for way, one in found["ways"].items():
+        late = " | ".join(f"{1000 * one[f'late_{which}_s']:.0f} ms" for which in ("p50", "p95", "max"))
+        yield f"| {way} | {share(one['in_time'])} | {late} | {one['noted']} of {one['solves']} |"
+
+
+def test_the_page_quotes_the_record_of_many_solves_at_once():
+    found = json.loads((RECORDS / "crowd.json").read_text())
+    page = (DOCS / "deadlines.md").read_text()
+    assert "\n".join(crowded()) in page
+    said = f"{found['runs']} runs of {found['solves']} solves, {found['cores']} cores"
+    assert (
+        f"{said}, a deadline of {1000 * found['deadline_s']:.0f} ms, a step of {1000 * found['step_s']:.0f} ms" in page
+    )
+
+
 def test_the_page_quotes_the_records():
     page = (DOCS / "deadlines.md").read_text()
     assert FOUND
@@ -54,4 +74,4 @@ def test_the_page_quotes_the_records():
 
 
 if __name__ == "__main__":
-    print("\n".join(rows()))
+    print("\n".join([*rows(), *crowded()]))

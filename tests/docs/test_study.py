@@ -12,10 +12,23 @@ import numpy as np
 import pytest
 
 from research.study import rows
-from research.study.plan import GROUPS, TIERS
-from research.study.tables import PLACES, accuracy, bars, cost, front, means, places, points, summary, tables, worse
+from research.study.plan import CLAIMS, GROUPS, TIERS
+from research.study.tables import (
+    PLACES,
+    accuracy,
+    bars,
+    cost,
+    front,
+    means,
+    oracle,
+    places,
+    points,
+    summary,
+    tables,
+    worse,
+)
 from research.study.timing import with_speculation
-from research.study.tuning import by_setting, chosen, difference, mean
+from research.study.tuning import by_setting, chosen, difference, mean, pairs_needed
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/study/README.md").read_text()
@@ -41,6 +54,24 @@ def test_the_page_says_on_how_many_problems(tier):
     cells = by_setting([row for row in rows.read("main") if row["tier"] == tier])
     assert {len(solves) for solves in cells.values()} == {len(problems)}
     assert f"{len(problems)} of `{tier}`" in PAGE
+
+
+def test_the_page_has_the_oracle():
+    assert "\n".join(oracle()) in PAGE
+
+
+def test_the_page_has_the_pairs_and_says_how_many_were_planned():
+    lines = list(accuracy("pairs", "hard"))
+    assert len(lines) == 2 + 1 + len(CLAIMS)
+    assert "\n".join(lines) in PAGE
+    cells = by_setting(rows.read("pairs"))
+    (made,) = {len(solves) for solves in cells.values()}
+    assert f"on {made} other problems of `hard`" in PAGE
+    planned = pairs_needed(rows.read("main"), chosen())
+    assert planned["gsi"] <= made
+    others = [number for group, number in planned.items() if group != "gsi"]
+    assert f"For `gsi` these are {planned['gsi']} problems" in PAGE
+    assert f"it would be {min(others):,} to {max(others):,}; we stopped at {made}" in PAGE
 
 
 def test_the_readme_has_the_summary():

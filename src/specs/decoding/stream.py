@@ -18,7 +18,7 @@ from specs.core.text import readable
 from specs.decoding.clock import Call, Done, timed
 from specs.decoding.latency_model import LatencyModel
 from specs.decoding.loop import Machine, Solve
-from specs.decoding.threads import threads_for
+from specs.decoding.threads import Crowd, cores, sharing_cores, threads_for
 from specs.engines.protocol import Models
 from specs.errors import InputError
 from specs.types import NO_CONTEXT, Chat, Result, StepRecord
@@ -86,7 +86,7 @@ class Stream:
             return
         machine, left = self._solve.machine(), False
         # At most two calls run at the same time (target and PRM scoring), one of them in this thread.
-        with ThreadPoolExecutor(1) as pool:
+        with sharing_cores(self._solve.models) as crowd, ThreadPoolExecutor(1) as pool:
             item = self._turn(machine, None)
             while item is not None:
                 reply: list[Done] | None = None
@@ -101,6 +101,16 @@ class Stream:
                     beside = [pool.submit(timed, call) for call in item[1:]]
                     reply = [timed(item[0]), *(future.result() for future in beside)]
                 item = self._turn(machine, reply)
+        self._note_lateness(crowd)
+
+    def _note_lateness(self, crowd: Crowd) -> None:
+        """Say in the result that it is late because too many solves shared the cores."""
+        assert self._result is not None
+        deadline_s = self._solve.config.limits.deadline_s
+        late_s = 0.0 if deadline_s is None else self._result.latency_s - deadline_s
+        if late_s > 0 and crowd.most > cores():
+            note = f"{late_s:.2g} s after its deadline: {crowd.most} solves shared {cores()} cores"
+            self._result = replace(self._result, notes=(*self._result.notes, note))
 
     def _turn(self, machine: Machine, reply: list[Done] | None) -> list[Call] | StepRecord | None:
         """What the machine yields next; None once it has returned, which sets the result."""

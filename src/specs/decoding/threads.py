@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock
 
 from specs.engines.protocol import Models
 
@@ -26,5 +30,36 @@ def threads_for(models: Models) -> ThreadPoolExecutor:
     return _IN_PROCESS if in_process(models) else _ON_SERVERS
 
 
+@dataclass(eq=False)
+class Crowd:
+    """The solves that have shared the cores of this process with one of them.
+
+    Attributes:
+        most: the most that ran at the same time, itself included.
+    """
+
+    most: int = 0
+
+
+@contextmanager
+def sharing_cores(models: Models) -> Iterator[Crowd]:
+    """Count a solve among those that run on models in this process; models on servers share no cores with it."""
+    crowd = Crowd()
+    if not in_process(models):
+        yield crowd
+        return
+    with _lock:
+        _running.append(crowd)
+        for other in _running:
+            other.most = max(other.most, len(_running))
+    try:
+        yield crowd
+    finally:
+        with _lock:
+            _running.remove(crowd)
+
+
+_lock = Lock()
+_running: list[Crowd] = []
 _IN_PROCESS = ThreadPoolExecutor(cores(), thread_name_prefix="specs-solve")
 _ON_SERVERS = ThreadPoolExecutor(ON_SERVERS, thread_name_prefix="specs-solve")
