@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class Crowd:
 
 
 @contextmanager
-def sharing_cores(models: Models) -> Iterator[Crowd]:
+def sharing_cores(models: Models) -> Generator[Crowd]:
     """Count a solve among those that run on models in this process; models on servers share no cores with it."""
     crowd = Crowd()
     if not in_process(models):
