@@ -52,7 +52,8 @@ def check_records(result, local, law):
         groups = [(trace, candidates)]
         own = draft if record.writer is Role.DRAFT else target
         written = [c.log_q if record.writer is Role.DRAFT else c.log_p for c in candidates]
-        assert written == pytest.approx(log_probabilities(own, groups, law), abs=1e-3)
+        if written != [None] * len(written):  # a server is asked for them only where the method reads them
+            assert written == pytest.approx(log_probabilities(own, groups, law), abs=1e-3)
         if record.writer is Role.DRAFT:
             check_target(candidates, log_probabilities(target, groups, law))
         if Role.PRM in result.usage and candidates[0].reward is not None:

@@ -211,17 +211,22 @@ def test_lm_eval(tools, served, folder, route):
 
 @contextmanager
 def drained(server):
-    """Another program with the same key takes every request that the server's rate allows; yields what ends it."""
-    ended = threading.Event()
+    """Another program with the same key takes every request that the server's rate allows; yields what ends it.
+
+    It begins when nothing is left of the rate.
+    """
+    ended, empty = threading.Event(), threading.Event()
 
     def take():
         with server.client() as client:
-            while not ended.wait(0.05):
-                client.get("/v1/models", headers={"Authorization": f"Bearer {KEY}"})
+            while not ended.wait(0.05 if empty.is_set() else 0):
+                if client.get("/v1/models", headers={"Authorization": f"Bearer {KEY}"}).status_code == 429:
+                    empty.set()
 
     thread = threading.Thread(target=take)
     thread.start()
     try:
+        assert empty.wait(60)
         yield ended.set
     finally:
         ended.set()

@@ -91,6 +91,10 @@ def test_what_a_solve_records_is_what_this_process_computes(remote, local, name,
     law = SamplingParams(0.7, 0.95, StepPolicy(delimiter=None, max_tokens=2048)) if name == "best-of-n" else LAW
     if name != "ssr":
         check_records(result, local, law)
+    drafted = [one.log_q for record in result.steps if record.writer is Role.DRAFT for one in record.candidates]
+    if name in ("specs", "gsi"):
+        assert drafted
+        assert None not in drafted
     assert all(use.processed > 0 and use.minimum is not None for use in result.usage.values())
 
 
