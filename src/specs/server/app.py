@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from specs.server.jobs import JobRunner
 from specs.server.middleware import AccessMiddleware, AccessRules, HostMiddleware
 from specs.server.model_catalog import ServedModel
 from specs.server.page import POLICY, html
+from specs.server.patience import Patience
 from specs.server.request_parsing import METHOD_OPTIONS, RequestLimits, note_unknown_fields, parse_request
 from specs.server.schemas import UNSUPPORTED, ChatRequest, CompletionRequest
 from specs.server.streaming import SolveEvents, complete_response, stream_response
@@ -60,6 +62,7 @@ def create_app(runner: JobRunner, catalog: Mapping[str, ServedModel], settings: 
     app.router.route_class = BoundedRoute
     page = html(scope=runner.models.scope)
     started = int(time.time())
+    patience = Patience()
 
     @app.get("/", include_in_schema=False)
     async def show_page() -> HTMLResponse:
@@ -120,6 +123,8 @@ def create_app(runner: JobRunner, catalog: Mapping[str, ServedModel], settings: 
     @app.exception_handler(Refused)
     async def refused(request: Request, refusal: Exception) -> Response:
         assert isinstance(refusal, Refused)
+        if refusal.status == 429:
+            await asyncio.sleep(patience.pause_s(request.state.client))
         return JSONResponse(refusal.body, refusal.status, refusal.headers)
 
     @app.exception_handler(RequestValidationError)
