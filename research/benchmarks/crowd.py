@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from research.benchmarks.bundled import finish
+from research.benchmarks.deadlines import share_of
 from specs import load, solve_many
 from specs.bundled.problems import generate
 from specs.config import configure
-from specs.core.statistics import percentiles, wilson
+from specs.core.statistics import percentiles
 from specs.decoding.latency_model import LatencyModel
 from specs.decoding.threads import cores
 from specs.types import Result
@@ -62,11 +63,10 @@ def main() -> None:
 def summary(found: list[Result], deadline_s: float, step_s: float) -> dict[str, Any]:
     """How many solves ended in time, how many seconds late they were (0 if not), and how many say why."""
     late = [max(0.0, result.latency_s - deadline_s) for result in found]
-    in_time = sum(each <= step_s for each in late)
-    low, high = wilson(in_time, len(found))
+    in_time = [float(each <= step_s) for each in late]
     median, p95 = percentiles(late, (50, 95))
     return {
-        "in_time": {"mean": round(in_time / len(found), 4), "low": round(low, 4), "high": round(high, 4)},
+        "in_time": share_of(in_time),
         "late_p50_s": round(median, 4),
         "late_p95_s": round(p95, 4),
         "late_max_s": round(max(late), 4),

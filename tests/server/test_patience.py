@@ -22,9 +22,9 @@ def test_refusals_beyond_a_few_are_late_until_the_client_waits(clock):
 
 
 def test_clients_without_recent_refusals_are_forgotten(clock, monkeypatch):
-    monkeypatch.setattr(module, "_MANY", 10)
+    monkeypatch.setattr("specs.server.middleware.MAX_TRACKED_CLIENTS", 10)
     patience = Patience()
     for k in range(100):
         patience.pause_s(str(k))
         clock[0] += WINDOW_S / 5
-    assert len(patience._recent) <= 11
+    assert len(patience._at_once._busy_until) <= 10

@@ -56,11 +56,11 @@ class AccessRules:
 
 
 class RateLimiter:
-    """Limits requests per client by a token bucket: it allows the requests of a minute at once, then the rate."""
+    """Limits requests per client by a token bucket: it allows those of `burst_s` seconds at once, then the rate."""
 
-    def __init__(self, per_minute: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, per_minute: float, clock: Callable[[], float] = time.monotonic, burst_s: float = 60.0) -> None:
         self._each_s = 60 / per_minute
-        self._burst_s = 60.0
+        self._burst_s = burst_s
         self._clock = clock
         self._busy_until: OrderedDict[str, float] = OrderedDict()
 
