@@ -32,7 +32,7 @@ def lively(body):
     body["stream"] = len(str(body)) % 2 == 0
     for name in ("max_completion_tokens", "specs")[: 1 + len(str(body)) // 2 % 2]:
         body.pop(name, None)
-    if "messages" in body:
+    if isinstance(body.get("messages"), list):
         body["messages"] = [*body["messages"], {"role": "user", "content": "1 + 1"}]
 
 
