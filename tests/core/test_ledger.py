@@ -1,4 +1,6 @@
-from specs.core.ledger import minimum
+import numpy as np
+
+from specs.core.ledger import Minimum, minimum
 
 
 def test_one_writer_worked_by_hand():
@@ -76,3 +78,65 @@ def test_an_empty_query_costs_nothing_and_drops_nothing():
     first, second = [((), [(1, 2, 0)])], [((1, 2, 0), [(4, 0)])]
     assert minimum(3, [[], first, [], second, []]) == minimum(3, [first, second]) == 3 + 3 + 2
     assert minimum(3, [[], []]) == 0
+
+
+def by_definition(prompt, queries, scored):
+    """The minimum with sets of whole prefixes, as the module's docstring defines it."""
+    total, held, open_ = 0, None, set()
+    for idx, query in enumerate(queries):
+        if not query:
+            continue
+        if held is None:
+            total, held = prompt, set()
+        traces, needed, ends = set(), set(), {trace for trace, _ in query}
+        for trace, paths in query:
+            begun = {trace[:k] for k in range(1, len(trace) + 1)}
+            traces |= begun if paths else begun & held
+            needed |= {(*trace, *path[:k]) for path in paths for k in range(1, len(path) + 1)}
+        needed |= traces
+        kept = held & traces
+        for node in sorted(open_, key=len):
+            if node[:-1] in ends or (node[:-1] in kept and node[:-1] not in traces):
+                kept.add(node)
+        total += len(needed - kept)
+        held = kept | needed
+        open_ = ((open_ & kept) | (needed if idx in scored else set())) - traces
+    return total
+
+
+def random_solve(rng):
+    """Queries of a role while traces grow, fork, are rewritten, fall back and are skipped; few tokens, so they meet."""
+    queries, traces = [], [()]
+    for _ in range(rng.integers(1, 12)):
+        paths = [
+            [tuple(rng.integers(1, 3, rng.integers(0, 4)).tolist()) for _ in range(rng.integers(0, 4))] for _ in traces
+        ]
+        queries.append([] if rng.random() < 0.1 else list(zip(traces, paths, strict=True)))
+        grown = [(*trace, *path) for trace, some in zip(traces, paths, strict=True) for path in some]
+        chance = rng.random()
+        if grown and chance < 0.6:
+            picked = rng.choice(len(grown), min(len(grown), int(rng.integers(1, 3))), replace=False)
+            traces = [(*grown[k], *rng.integers(1, 3, rng.integers(0, 2)).tolist()) for k in picked]
+        elif chance > 0.9:  # back to an earlier trace
+            traces = [trace[: rng.integers(0, len(trace) + 1)] for trace in traces]
+    return queries, {k for k in range(len(queries)) if rng.random() < 0.5}
+
+
+def test_counting_query_by_query_is_the_definition():
+    for seed in range(3000):
+        queries, scored = random_solve(np.random.default_rng(seed))
+        assert minimum(5, queries, scored) == by_definition(5, queries, scored), seed
+
+
+def test_a_query_takes_work_for_its_candidates_whatever_the_length_of_the_trace():
+    """Counted in nodes of the tree: every 500th step of a trace of 32,000 tokens costs as much as the first."""
+    counted, trace, work = Minimum(5), (), []
+    for step in range(500):
+        paths = [(*range(10 * k, 10 * k + 60), step) for k in range(8)]
+        before = counted._last
+        counted.add([(trace, paths)], scored=step % 2 == 0)
+        work.append(counted._last - before)
+        assert len(counted._nodes) <= 2 * 8 * 61
+        trace += paths[step % 8]
+    assert max(work) <= 8 * 61 + 61
+    assert len(trace) == 500 * 61

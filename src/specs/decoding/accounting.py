@@ -1,31 +1,30 @@
-"""Records the queries that each role of a solve answers, and computes the token usage from them (docs/engines.md)."""
+"""Counts what each role of a solve has to compute, and sums up its token usage (docs/engines.md)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from specs.core.ledger import Query, minimum
+from specs.core.ledger import Minimum, Query
 from specs.engines.protocol import CandidateGroup, TokenCounts
 from specs.types import Propose, Role, StepRecord, Usage
 
 
 class Ledger:
-    """The queries of one solve, by role."""
+    """The token positions of one solve, by role."""
 
     def __init__(self, sessions: dict[Role, Any]) -> None:
         """`sessions` may still be empty: the solve adds each role's session when it opens the role (`open`)."""
         self._sessions = sessions
-        self._queries: dict[Role, list[Query]] = {}
-        self._scored: dict[Role, set[int]] = {}
-        """The argument `scored` of `specs.core.ledger.minimum`, by role."""
+        self._fewest: dict[Role, Minimum] = {}
 
-    def open(self, role: Role) -> None:
-        self._queries[role], self._scored[role] = [], set()
+    def open(self, role: Role, prompt: int) -> None:
+        """Begin with a role whose prompt has `prompt` tokens."""
+        self._fewest[role] = Minimum(prompt)
 
     def is_new(self, role: Role) -> bool:
         """Whether a role has had no query yet."""
-        return not self._queries[role]
+        return not self._fewest[role].queries
 
     def note(
         self,
@@ -41,26 +40,23 @@ class Ledger:
             guessed: whether the draft has proposed tokens of this step (token-level speculation).
         """
         kept = [(trace.token_ids, ()) for trace in request.keep]
-        for role, queries in self._queries.items():
-            if role in request.verify:
-                self._scored[role].add(len(queries))
+        for role, fewest in self._fewest.items():
+            scored = role in request.verify
             if role is Role.PRM:
-                if role in request.verify:
-                    queries.append(self._sessions[role].query(drawn, delimiter))
+                if scored:
+                    fewest.add(self._sessions[role].query(drawn, delimiter), scored)
             elif role is request.writer:
-                queries.append([*_paths(drawn), *kept])
-            elif role in request.verify:
-                queries.append(_paths(drawn))
+                fewest.add([*_paths(drawn), *kept], scored)
+            elif scored:
+                fewest.add(_paths(drawn), scored)
             elif (judge := request.judge) is not None:
-                queries.append(self._sessions[role].query(drawn, judge))
+                fewest.add(self._sessions[role].query(drawn, judge))
             elif guessed:  # the draft has read the traces; the tokens that it proposed count as speculated
-                queries.append([(trace.token_ids, [()]) for trace in request.traces])
+                fewest.add([(trace.token_ids, [()]) for trace in request.traces])
 
     def note_scores(self, groups: Sequence[CandidateGroup]) -> None:
         """Record that the target has scored these candidates in a round of its own."""
-        queries = self._queries[Role.TARGET]
-        self._scored[Role.TARGET].add(len(queries))
-        queries.append(_paths(groups))
+        self._fewest[Role.TARGET].add(_paths(groups), scored=True)
 
     def usage(self, role: Role, records: Iterable[StepRecord]) -> Usage | None:
         """The token usage of one role, None if its engine does not know it; `records` are all steps of the solve."""
@@ -69,7 +65,6 @@ class Ledger:
         if counts is None:
             return None
         written = [record for record in records if record.writer is role]
-        fewest = minimum(counts.prompt, self._queries[role], self._scored[role])
         return Usage(
             prompt=counts.prompt,
             processed=counts.processed,
@@ -77,7 +72,7 @@ class Ledger:
             generated=sum(len(c.token_ids) for record in written for c in record.candidates),
             discarded=sum(record.discarded for record in written),
             speculated=counts.speculated,
-            minimum=None if getattr(session, "through_text", False) else fewest,
+            minimum=None if getattr(session, "through_text", False) else self._fewest[role].total,
         )
 
 

@@ -135,7 +135,7 @@ class Solve:
         for role in roles:
             model = getattr(self.models, role)
             self.prompts[role] = self.models.prompt(role, self.question, self.chat)
-            self.ledger.open(role)
+            self.ledger.open(role, len(self.prompts[role]))
             args = (
                 (self.prompts[role], self.check_stop)
                 if role is Role.PRM
