@@ -4,11 +4,11 @@ Notation as in docs/method.md: `q` draft model, `p` target model, `r` process re
 (PRM), `c` context, `y` one candidate step, `n` candidates a step.
 """
 
-from specs.types.enums import Capability, End, Finish, Role
+from specs.types.enums import Capability, End, Finish, Phase, Role
 from specs.types.requests import Accept, Branch, Decision, Judge, Proposal, Propose, Score, SelectTrace
 from specs.types.result import DRAWS, Result, Seconds, StepRecord, Usage
 from specs.types.sampling import SamplingParams, StepPolicy
-from specs.types.trace import NO_CONTEXT, Candidate, Chat, Trace, Turn
+from specs.types.trace import NO_CONTEXT, Candidate, Chat, Thinking, Trace, Turn
 
 __all__ = [
     "DRAWS",
@@ -22,6 +22,7 @@ __all__ = [
     "End",
     "Finish",
     "Judge",
+    "Phase",
     "Proposal",
     "Propose",
     "Result",
@@ -32,6 +33,7 @@ __all__ = [
     "SelectTrace",
     "StepPolicy",
     "StepRecord",
+    "Thinking",
     "Trace",
     "Turn",
     "Usage",

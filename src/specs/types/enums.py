@@ -13,6 +13,13 @@ class Role(StrEnum):
     PRM = "prm"
 
 
+class Phase(StrEnum):
+    """What a trace is in the middle of."""
+
+    THINKING = "thinking"
+    ANSWER = "answer"
+
+
 class Capability(StrEnum):
     """What a method may need of a language model besides samples."""
 
@@ -44,5 +51,7 @@ class End(StrEnum):
     CAP = "cap"
     CONTEXT = "context"
     """It ended before its cap, because the model's context is full: nothing can follow it."""
+    CLOSE = "close"
+    """It closed the thinking, by the model's own token or by a forced tail (`Candidate.forced`)."""
     CUT = "cut"
     """Only in traces of version 0.1, whose option `enough` cut off long candidates unscored."""

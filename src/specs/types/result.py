@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from specs.types.enums import Finish, Role
+from specs.types.enums import Finish, Phase, Role
 from specs.types.requests import Decision
 from specs.types.trace import NO_CONTEXT, Candidate, Chat
 
@@ -75,6 +75,7 @@ class StepRecord:
             part of the answer.
         parents: in a search, for each candidate the index of its predecessor among the candidates of all records
             of the previous step; None in the first step.
+        phase: what the trace was in the middle of when the step was written.
     """
 
     step_idx: int
@@ -85,6 +86,7 @@ class StepRecord:
     accepted: bool = True
     kept: tuple[int, ...] | None = None
     parents: tuple[int, ...] | None = None
+    phase: Phase = Phase.ANSWER
 
     @property
     def step(self) -> Candidate | None:
@@ -122,8 +124,8 @@ class Result:
     """A finished solve.
 
     Attributes:
-        answer: content of the last complete `\\boxed{}`; None without one.
-        text: the accepted steps joined.
+        answer: content of the last complete `\\boxed{}` after the thinking; None without one.
+        text: the accepted steps joined, those inside the thinking too.
         steps: all steps in the order in which they were decided, including those thrown away.
         usage: token counts by role, without roles whose engines do not know them.
         flops: 2 x parameters x processed positions, summed over roles; None if these are not known of every role.
@@ -141,6 +143,7 @@ class Result:
         notes: what the reader of the answer should know, such as that the question is of no kind that the models know.
         unfinished: busy seconds after the last recorded step: of the step that a deadline, an error or a cancellation
             cut off, and of work ahead that was dropped.
+        thinking: the part of `text` inside the thinking, with what closed it; empty if the models did not think.
     """
 
     answer: str | None
@@ -164,6 +167,7 @@ class Result:
     draws: int = DRAWS
     notes: tuple[str, ...] = ()
     unfinished: Seconds = Seconds()
+    thinking: str = ""
 
     def __repr__(self) -> str:
         """The result in short; `to_dict` has everything."""
@@ -200,6 +204,17 @@ class Result:
     def accepted(self) -> tuple[StepRecord, ...]:
         """The records of the steps in the final trace."""
         return tuple(record for record in self.steps if record.accepted)
+
+    @property
+    def answer_text(self) -> str:
+        """What follows the thinking: the whole text if the models did not think."""
+        return self.text[len(self.thinking) :]
+
+    @property
+    def thinking_tokens(self) -> int:
+        """Tokens of the accepted steps inside the thinking, forced ones included."""
+        thinking = [record.step for record in self.accepted if record.phase is Phase.THINKING]
+        return sum(len(step.token_ids) for step in thinking if step is not None)
 
     @property
     def seconds(self) -> Seconds:

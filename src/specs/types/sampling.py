@@ -52,14 +52,21 @@ class SamplingParams:
         temperature: divides the logits, >= 0; 0 always takes the most likely token.
         top_p: nucleus in (0, 1]: tokens are drawn from the smallest set of most likely tokens whose mass reaches it.
         steps: where a step ends.
+        thinking: where a step ends inside the thinking; None if the models do not think.
     """
 
     temperature: float = 1.0
     top_p: float = 1.0
     steps: StepPolicy = field(default_factory=StepPolicy)
+    thinking: StepPolicy | None = None
 
     def __post_init__(self) -> None:
         check_fields(self, temperature=at_least(0), top_p=SHARE)
+
+    @property
+    def thinks(self) -> bool:
+        """Whether a solve begins inside the thinking."""
+        return self.thinking is not None
 
     @property
     def neutral(self) -> bool:

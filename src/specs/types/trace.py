@@ -8,7 +8,7 @@ from typing import Literal
 
 from specs.errors import InputError
 from specs.types.checks import check_fields, check_value
-from specs.types.enums import End, Role
+from specs.types.enums import End, Phase, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,8 @@ class Candidate:
         token_ids: in the writer's vocabulary, including end-of-text if the step ended with it.
         text: the step's text with its delimiter, without end-of-text; undecodable bytes are surrogates.
         end: how the step ended.
-        log_p: `log p(y|c)` in nats, at most 0, summed over `token_ids`; None if not computed.
+        forced: how many of the last tokens nobody sampled: they were appended to close the thinking.
+        log_p: `log p(y|c)` in nats, at most 0, summed over the sampled tokens; None if not computed.
         log_q: `log q(y|c)` in nats, summed likewise; None if the draft did not write the step.
         reward: `r` in [0, 1], or the rating of a `Judge`; None if not computed.
         duplicates_of: index of the first candidate with the same tokens; None if this is it.
@@ -37,6 +38,34 @@ class Candidate:
     duplicates_of: int | None = None
     log_p_by_token: tuple[float, ...] | None = None
     log_p_at_most: float | None = None
+    forced: int = 0
+
+    @property
+    def length(self) -> int:
+        """L, the number of sampled tokens."""
+        return len(self.token_ids) - self.forced
+
+    @property
+    def sampled_ids(self) -> tuple[int, ...]:
+        """The sampled tokens: those that have log-probabilities."""
+        return self.token_ids[: self.length]
+
+
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """How a model marks its thinking.
+
+    Attributes:
+        opening: the text that opens a thinking block at the end of a prompt.
+        close_id: the token that closes it.
+        closing: the text that closes it when the budget is spent; it ends the thinking and begins the answer.
+        closing_ids: the tokens of `closing`; `close_id` is one of them.
+    """
+
+    opening: str
+    close_id: int
+    closing: str
+    closing_ids: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +87,15 @@ class Chat:
         before: turns before the question; a system turn replaces the models' own system prompts.
         template: whether writers read the question in their chat templates. If false, they continue the question's
             raw text, without prior turns; control tokens that the text spells are read as such.
+        think: whether the models think before they answer.
 
     Raises:
-        InputError: a field is wrong, or there are prior turns although `template` is false.
+        InputError: a field is wrong, or there are prior turns or thinking although `template` is false.
     """
 
     before: tuple[Turn, ...] = ()
     template: bool = True
+    think: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -72,6 +103,8 @@ class Chat:
             check_value("a turn of before", turn, Turn)
         if self.before and not self.template:
             raise InputError("a raw-text continuation (template=False) cannot have prior turns; leave out 'before'")
+        if self.think and not self.template:
+            raise InputError("a raw-text continuation (template=False) cannot think; leave out 'think'")
 
     def as_single_question(self, question: str) -> str:
         """The question and the turns before it, without system turns, as one text: PRM formats take one question."""
@@ -87,14 +120,34 @@ NO_CONTEXT = Chat()
 
 @dataclass(frozen=True)
 class Trace:
-    """A question, the steps accepted so far, and who wrote each; `extend` returns a new trace."""
+    """A question, the steps accepted so far, and who wrote each; `extend` returns a new trace.
+
+    Attributes:
+        answer_from: index of the first step of the answer; None while the trace thinks. The answer follows the first
+            step that closes the thinking.
+    """
 
     question: str
     steps: tuple[Candidate, ...] = ()
     writers: tuple[Role, ...] = ()
+    answer_from: int | None = 0
+
+    @classmethod
+    def start(cls, question: str, thinks: bool) -> Trace:
+        """The trace without steps; `thinks`: whether it begins inside the thinking."""
+        return cls(question, answer_from=None if thinks else 0)
 
     def extend(self, step: Candidate, writer: Role) -> Trace:
-        return Trace(self.question, (*self.steps, step), (*self.writers, writer))
+        steps = (*self.steps, step)
+        closes = self.answer_from is None and step.end is End.CLOSE
+        grown = Trace(self.question, steps, (*self.writers, writer), len(steps) if closes else self.answer_from)
+        # In long traces, joining all steps anew for each step would take quadratic time.
+        grown.__dict__["token_ids"] = self.token_ids + step.token_ids
+        return grown
+
+    @property
+    def phase(self) -> Phase:
+        return Phase.THINKING if self.answer_from is None else Phase.ANSWER
 
     @cached_property
     def token_ids(self) -> tuple[int, ...]:
@@ -104,3 +157,18 @@ class Trace:
     @cached_property
     def text(self) -> str:
         return "".join(step.text for step in self.steps)
+
+    @property
+    def thinking_text(self) -> str:
+        """The text of the steps inside the thinking, with what closed it."""
+        return "".join(step.text for step in self.steps[: self.answer_from])
+
+    @property
+    def answer_text(self) -> str:
+        """The text of the steps after the thinking; empty while the trace thinks."""
+        return "" if self.answer_from is None else "".join(step.text for step in self.steps[self.answer_from :])
+
+    @property
+    def answer_tokens(self) -> int:
+        """The number of tokens after the thinking."""
+        return 0 if self.answer_from is None else sum(len(step.token_ids) for step in self.steps[self.answer_from :])
