@@ -27,6 +27,7 @@ class Blank:
     end_ids: frozenset[int] = frozenset()
     end_id = -1
     bos = None
+    thinking = None
 
     def encode(self, text: str) -> list[int]:
         marked = text.replace(DELIMITER, chr(_FIRST)).replace("\n", chr(_FIRST + 1))

@@ -21,15 +21,8 @@ from specs import load
 from specs.core.keys import Key
 from specs.core.ledger import Query
 from specs.engines.folders import BUNDLED
-from specs.engines.protocol import (
-    CandidateGroup,
-    CheckStop,
-    Models,
-    RewardModel,
-    RewardOverlap,
-    RewardSession,
-    TokenCounts,
-)
+from specs.engines.overlap import RewardOverlap
+from specs.engines.protocol import CandidateGroup, CheckStop, Models, RewardModel, RewardSession, TokenCounts
 from specs.types import Candidate, Trace
 
 SEED = Key.from_seed(0)

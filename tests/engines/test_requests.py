@@ -25,7 +25,7 @@ from specs.engines.vllm.reward import RemoteReward
 from specs.engines.vllm.server import Server
 from specs.engines.vllm.session import RemotePolicy
 from specs.rewards.families import TokenClassification
-from specs.types import Candidate, End, Finish, Judge, Role, SamplingParams, StepPolicy, Trace
+from specs.types import Candidate, End, Finish, Judge, Role, SamplingParams, StepPolicy, Thinking, Trace
 from specs.vllm_plugins.counting import CACHED
 from specs.vllm_plugins.scoring import START
 
@@ -313,6 +313,36 @@ def test_the_end_of_a_solve_ends_its_background_request(text):
     session.score([(trace, [Candidate((8,), "", End.CAP)])], LAW)
     assert session.counts.processed == vllm.computed
     assert session.counts.cached >= len(session.trace_ids(trace)) // BLOCK * BLOCK - BLOCK
+
+
+def test_inside_the_thinking_a_server_stops_at_the_token_that_closes_it(text):
+    """The token is the last of its step; outside the thinking it stops nothing."""
+    close = text.encode("b")[0]
+    stops = Counter()
+
+    class Closing(Vllm):
+        def continuation(self, ids, body, seed):
+            drawn = super().continuation(ids, body, seed)
+            stops[tuple(body["stop_token_ids"])] += 1
+            for place, token in enumerate(drawn):
+                if token in body["stop_token_ids"]:
+                    return drawn[: place + 1]
+            return drawn
+
+    for thinks in (True, False):
+        vllm = Closing(text)
+        vllm.text = text
+        session = opened(vllm)
+        session.text.thinking = Thinking("<think>", close, "b", (close,))
+        try:
+            samples = session.sample([Trace.start("b c", thinks)], 40, LAW, [Key.from_seed(0)])
+        finally:
+            del session.text.thinking
+        ended = [sample for sample in samples if sample.end is End.CLOSE]
+        assert all(sample.token_ids.index(close) == len(sample.token_ids) - 1 for sample in ended)
+        assert bool(ended) == thinks
+        assert any(close in sample.token_ids for sample in samples)
+    assert set(stops) == {(close,), ()}
 
 
 def test_a_step_sampled_ahead_is_the_step_that_would_be_sampled_later(text):

@@ -36,7 +36,8 @@ class Limits:
 
     Attributes:
         max_steps: most accepted steps, >= 1.
-        max_tokens: most tokens of the accepted trace, >= 1.
+        max_tokens: most tokens of the answer, >= 1: of the whole trace if the models do not think.
+        max_thinking_tokens: tokens after which the thinking is closed, >= 1; it may end up to one closing text longer.
         deadline_s: most seconds from the start, > 0, plus the overtime of the request under way
             (`Propose.overtime_s`); None for no deadline.
     """
@@ -44,9 +45,11 @@ class Limits:
     max_steps: int = 32
     max_tokens: int = 2048
     deadline_s: float | None = None
+    max_thinking_tokens: int = 16_384
 
     def __post_init__(self) -> None:
-        check_fields(self, max_steps=at_least(1), max_tokens=at_least(1), deadline_s=POSITIVE)
+        one = at_least(1)
+        check_fields(self, max_steps=one, max_tokens=one, max_thinking_tokens=one, deadline_s=POSITIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +77,17 @@ class SolveConfig:
     @property
     def settings(self) -> dict[str, Any]:
         """Everything but the seed, as plain values nested by owner, for traces."""
-        sampling = asdict(self.sampling)
+        sampling, limits = asdict(self.sampling), asdict(self.limits)
+        steps, thinking = sampling.pop("steps"), sampling.pop("thinking")
+        if thinking is None:
+            del limits["max_thinking_tokens"]
         return {
             "version": SETTINGS_VERSION,
             "method": settings_of(self.method),
-            "steps": sampling.pop("steps"),
+            "steps": steps,
+            **({} if thinking is None else {"thinking": thinking}),
             "sampling": sampling,
-            "limits": asdict(self.limits),
+            "limits": limits,
         }
 
 

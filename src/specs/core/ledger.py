@@ -90,7 +90,7 @@ class Minimum:
         return self._last
 
     def _lengthen(self, rests: Sequence[Ids]) -> None:
-        """Move the trunk's end along the common beginning of all traces, as far as it is held; drop what is not held."""
+        """Move the trunk's end along the held common beginning of all traces, and drop what is not held."""
         first, shared = rests[0], min(_shared(rests[0], rest) for rest in rests)
         path = takewhile(self._held.__contains__, self._walk(ROOT, first[:shared]))
         trunk = [ROOT, *path]

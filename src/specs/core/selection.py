@@ -42,7 +42,7 @@ def log_ratio(candidate: Candidate, length_power: float = 0.0) -> float:
     if math.isinf(candidate.log_p) or not math.isfinite(candidate.log_q):
         return -math.inf
     ratio = candidate.log_p - candidate.log_q
-    return ratio * len(candidate.token_ids) ** -length_power if length_power else ratio
+    return ratio * candidate.length**-length_power if length_power else ratio
 
 
 def tilt(reward: float, beta: float, reward_as: RewardAs = "raw") -> float:

@@ -69,7 +69,7 @@ class Ledger:
             prompt=counts.prompt,
             processed=counts.processed,
             cached=counts.cached,
-            generated=sum(len(c.token_ids) for record in written for c in record.candidates),
+            generated=sum(c.length for record in written for c in record.candidates),
             discarded=sum(record.discarded for record in written),
             speculated=counts.speculated,
             minimum=None if getattr(session, "through_text", False) else self._fewest[role].total,
@@ -78,4 +78,4 @@ class Ledger:
 
 def _paths(groups: Sequence[CandidateGroup]) -> Query:
     """The query that computes these candidates, without their last tokens, since nothing follows them yet."""
-    return [(trace.token_ids, [c.token_ids[:-1] for c in candidates]) for trace, candidates in groups]
+    return [(trace.token_ids, [c.sampled_ids[:-1] for c in candidates]) for trace, candidates in groups]

@@ -50,13 +50,13 @@ class LatencyModel:
         """
         if isinstance(method, WithSpeculation):
             return replace(method, method=self.timed(method.method, sampling, limits))
-        if limits.deadline_s is None or not isinstance(method, Specs):
+        if limits.deadline_s is None or sampling.thinks or not isinstance(method, Specs):
             return method
         return Deadline(method, limits.deadline_s, self.estimate(sampling.steps))
 
     def learn(self, result: Result) -> None:
         """Learn from the times of a solve's steps, and from their number if the solve was not cut short."""
-        if result.method.removesuffix("+speculation") not in _STEPWISE:
+        if result.thinking or result.method.removesuffix("+speculation") not in _STEPWISE:
             return
         whole = result.answer is not None or result.finish_reason in (Finish.END_OF_TEXT, Finish.MAX_STEPS)
         name = _name(result.settings["steps"])

@@ -14,13 +14,13 @@ def finish_of(trace: Trace, limits: Limits, at_answer: bool = True) -> Finish | 
 
     `at_answer`: whether an answer ends it.
     """
-    if at_answer and boxed(trace.text) is not None:
+    if at_answer and boxed(trace.answer_text) is not None:
         return Finish.ANSWER
     if trace.steps[-1].end is End.END_OF_TEXT:
         return Finish.END_OF_TEXT
     if trace.steps[-1].end is End.CONTEXT:
         return Finish.CONTEXT
-    if len(trace.token_ids) >= limits.max_tokens:
+    if trace.answer_tokens >= limits.max_tokens:
         return Finish.MAX_TOKENS
     if len(trace.steps) >= limits.max_steps:
         return Finish.MAX_STEPS

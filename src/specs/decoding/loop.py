@@ -20,12 +20,14 @@ from specs.core.text import readable
 from specs.core.votes import boxed
 from specs.decoding.accounting import Ledger
 from specs.decoding.clock import Call, Done, SolveClock, now, writing_phase
+from specs.decoding.closing import closed, thinking_of
 from specs.decoding.limits import finish_of, reasons
 from specs.decoding.prefetch import Prefetch
 from specs.decoding.recording import Recording, Taken
 from specs.decoding.sampling_plan import SamplingPlan
 from specs.decoding.verification import Verification
-from specs.engines.protocol import LanguageModel, Models, PolicySession, Sample, Stopped, TokenProposer
+from specs.engines.overlap import TokenProposer
+from specs.engines.protocol import LanguageModel, Models, PolicySession, Sample, Stopped
 from specs.errors import SpecsError
 from specs.types import (
     Accept,
@@ -35,6 +37,7 @@ from specs.types import (
     Decision,
     End,
     Finish,
+    Phase,
     Proposal,
     Propose,
     Result,
@@ -73,7 +76,8 @@ class Solve:
         self.prefetch = Prefetch(self.sessions, self.sampling_plan)
         self.verification = Verification(self.sessions, self.clock, config.sampling.steps.delimiter)
         self.recording = recording = Recording(self.clock)
-        trace = Trace(self.question)
+        self.thinking = thinking_of(self.models, config.method, config.sampling)
+        trace = Trace.start(self.question, config.sampling.thinks)
         complete: list[tuple[float, Trace]] = []
         """Traces of a search that ended with an answer or end-of-text."""
         error: str | None = None
@@ -180,17 +184,21 @@ class Solve:
         samples: Sequence[Sample]
         (samples,) = yield from self.clock.run([call])
         firsts = first_of_equals([(k // request.n, *sample.token_ids) for k, sample in enumerate(samples)])
-        own = "log_q" if writer is Role.DRAFT else "log_p"
         candidates = [
             Candidate(
                 s.token_ids,
                 s.text,
                 _ended(s, sampling),
                 duplicates_of=first,
+                log_p=s.log_probability if writer is Role.TARGET else None,
+                log_q=s.log_probability if writer is Role.DRAFT else None,
                 log_p_by_token=s.log_p_by_token,
-                **{own: s.log_probability},
             )
             for s, first in zip(samples, firsts, strict=True)
+        ]
+        candidates = [
+            closed(traces[idx // request.n], candidate, self.thinking, self.config.limits)
+            for idx, candidate in enumerate(candidates)
         ]
         self.check_stop()
         look_ahead = partial(self.prefetch.begin, request)
@@ -230,7 +238,7 @@ class Solve:
         usage = {role: use for role in self.sessions if (use := self.ledger.usage(role, self.recording.records))}
         models = {role: getattr(self.models, role) for role in self.sessions}
         return Result(
-            answer=boxed(text),
+            answer=boxed(readable(trace.answer_text)),
             text=text,
             finish_reason=finish,
             method=self.config.method.name,
@@ -250,6 +258,7 @@ class Solve:
             chat=self.chat,
             notes=self.models.notes(self.question),
             unfinished=unfinished,
+            thinking=readable(trace.thinking_text) if self.thinking is not None else "",
         )
 
 
@@ -271,7 +280,8 @@ def _complete(
         return [(-math.inf if math.isnan(score) else score, grown[k]) for k, score in finished.items()]
     ended = (Finish.ANSWER, Finish.END_OF_TEXT)
     pairs = zip(grown.values(), reasons, strict=True)
-    return [(trace.steps[-1].reward or 0.0, trace) for trace, reason in pairs if reason in ended]
+    answered = [trace for trace, reason in pairs if reason in ended and trace.phase is Phase.ANSWER]
+    return [(trace.steps[-1].reward or 0.0, trace) for trace in answered]
 
 
 def _ended(sample: Sample, sampling: SamplingParams) -> End:

@@ -9,7 +9,8 @@ from typing import Any
 from specs.decoding.clock import Done, writing_phase
 from specs.decoding.limits import finish_of
 from specs.decoding.sampling_plan import SampleKey, SamplingPlan
-from specs.engines.protocol import PolicySession, PrefetchedStep
+from specs.engines.overlap import PrefetchedStep
+from specs.engines.protocol import PolicySession
 from specs.types import Candidate, Propose, Role
 
 
@@ -50,9 +51,8 @@ class Prefetch:
         grown = {c.token_ids: request.trace.extend(c, request.writer) for c in candidates}
         trace = grown.pop(likely)
         # If one candidate is a prefix of another, dropping the prefetched step would also drop tokens of the other.
-        if finish_of(trace, self._sampling_plan.limits) or any(
-            _begins(ids, likely) or _begins(likely, ids) for ids in grown
-        ):
+        ends = finish_of(trace, self._sampling_plan.limits) or trace.phase is not request.trace.phase
+        if ends or any(_begins(ids, likely) or _begins(likely, ids) for ids in grown):
             return
         following = replace(request, trace=trace, attempt=0)
         sampling, key = self._sampling_plan.params(following), self._sampling_plan.key(following, 0)

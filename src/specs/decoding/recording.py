@@ -60,6 +60,7 @@ class Recording:
             accepted=accepted,
             kept=kept,
             parents=self._parents(request.traces, request.n) if searching and request.trace.steps else None,
+            phase=request.trace.phase,
         )
         self.records.append(record)
         return record

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from specs.config import Limits
 from specs.core.keys import Key
-from specs.types import Propose, Role, SamplingParams, StepPolicy, Trace
+from specs.types import Phase, Propose, Role, SamplingParams, StepPolicy, Trace
 
 SampleKey = tuple[int, SamplingParams, list[Key], tuple[Trace, ...]]
 """Identifies a sample: candidates per trace, sampling parameters, a key per trace, and the traces to keep."""
@@ -29,9 +29,19 @@ class SamplingPlan:
         return [self.key(request, trace_idx) for trace_idx in range(len(request.traces))]
 
     def params(self, request: Propose) -> SamplingParams:
-        """The request's sampling parameters, with steps capped at the tokens that the solve may still write."""
-        left = self.limits.max_tokens - max(len(trace.token_ids) for trace in request.traces)
+        """The request's sampling parameters, with steps capped at the tokens that the solve may still write.
+
+        While a trace of a search thinks, the steps of all of them end as inside the thinking.
+        """
+        left = min(map(self._left, request.traces))
         if request.whole:
             return replace(request.sampling, steps=StepPolicy(delimiter=None, max_tokens=left))
-        steps = request.sampling.steps
+        thinks = any(trace.phase is Phase.THINKING for trace in request.traces)
+        steps = (request.sampling.thinking if thinks else None) or request.sampling.steps
         return replace(request.sampling, steps=replace(steps, max_tokens=min(steps.max_tokens, left)))
+
+    def _left(self, trace: Trace) -> int:
+        """The tokens that a trace may still get in its phase."""
+        if trace.phase is Phase.THINKING:
+            return self.limits.max_thinking_tokens - len(trace.token_ids)
+        return self.limits.max_tokens - trace.answer_tokens

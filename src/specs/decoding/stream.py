@@ -16,6 +16,7 @@ from dataclasses import replace
 from specs.config import SolveConfig
 from specs.core.text import readable
 from specs.decoding.clock import Call, Done, timed
+from specs.decoding.closing import thinking_of
 from specs.decoding.latency_model import LatencyModel
 from specs.decoding.loop import Machine, Solve
 from specs.decoding.threads import Crowd, cores, sharing_cores, threads_for
@@ -214,6 +215,8 @@ def stream(
     question = readable(question)  # text that models can read and files can hold
     chat = replace(chat, before=tuple(replace(turn, content=readable(turn.content)) for turn in chat.before))
     models.require(config.method, config.sampling)
+    thinking_of(models, config.method, config.sampling)
+    chat = replace(chat, think=config.sampling.thinks)
     if latency_model is not None:
         timed = latency_model.timed(config.method, config.sampling, config.limits)
         config = replace(config, method=timed)

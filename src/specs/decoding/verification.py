@@ -8,14 +8,8 @@ from typing import Any
 
 from specs.core.sampling import total_log_probability
 from specs.decoding.clock import Call, Done, SolveClock, now
-from specs.engines.protocol import (
-    CandidateGroup,
-    PendingWork,
-    PolicyOverlap,
-    PolicySession,
-    RewardOverlap,
-    RewardSession,
-)
+from specs.engines.overlap import PendingWork, PolicyOverlap, RewardOverlap
+from specs.engines.protocol import CandidateGroup, PolicySession, RewardSession
 from specs.types import Candidate, Capability, Propose, Role, SamplingParams
 
 

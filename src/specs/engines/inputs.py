@@ -16,7 +16,7 @@ from specs.engines.protocol import CandidateGroup
 from specs.engines.text import Text, checked_ids
 from specs.errors import EngineError, InputError
 from specs.rewards.format import PRMFormat
-from specs.types import NO_CONTEXT, Candidate, Chat, End, Judge, Trace
+from specs.types import NO_CONTEXT, Candidate, Chat, End, Judge, Phase, Trace
 
 
 class PolicyInputs:
@@ -38,16 +38,21 @@ class PolicyInputs:
         """The tokens of the prompt and the trace."""
         return self._prompt + (tuple(self.text.encode_plain(trace.text)) if self.through_text else trace.token_ids)
 
+    def close_id(self, trace: Trace) -> int | None:
+        """The token that closes the thinking in the middle of which a trace is; None outside it."""
+        thinking = self.text.thinking if trace.phase is Phase.THINKING else None
+        return None if thinking is None else thinking.close_id
+
     def candidate_paths(self, trace: Trace, candidates: Sequence[Candidate]) -> tuple[Ids, list[Ids]]:
         """The tokens common to all candidates, prompt included, and the remaining tokens of each.
 
         If the vocabularies differ, this model tokenises the text of the trace and a candidate together; that is
         inexact, and the result says so. A candidate's own tokens begin where any candidate first differs from the
         trace alone; the common part cancels. A candidate that adds no text (a single special token) has no tokens:
-        this model cannot read it.
+        this model cannot read it. Tokens that nobody sampled (`Candidate.forced`) are left out.
         """
         if not self.through_text:
-            return self.trace_ids(trace), [candidate.token_ids for candidate in candidates]
+            return self.trace_ids(trace), [candidate.sampled_ids for candidate in candidates]
         end = [self.text.end_id]
         whole = [
             (*self.text.encode_plain(trace.text + c.text), *(end if c.end is End.END_OF_TEXT else []))
@@ -71,7 +76,7 @@ class PolicyInputs:
     def query(self, groups: Sequence[CandidateGroup], judge: Judge) -> Query:
         """See `specs.engines.protocol.PolicySession.query`."""
         return [
-            (trace.token_ids, [self.judge_path(candidate.token_ids, judge) for candidate in candidates])
+            (trace.token_ids, [self.judge_path(candidate.sampled_ids, judge) for candidate in candidates])
             for trace, candidates in groups
         ]
 

@@ -12,10 +12,23 @@ from typing import Protocol
 
 from specs.core.keys import Key
 from specs.core.ledger import Query
+from specs.engines.overlap import PolicyOverlap, RewardOverlap, TokenProposer
 from specs.errors import InputError, SpecsError
 from specs.methods import Method, needs_of
 from specs.methods.token_speculation import WithSpeculation
-from specs.types import NO_CONTEXT, Candidate, Capability, Chat, End, Finish, Judge, Role, SamplingParams, Trace
+from specs.types import (
+    NO_CONTEXT,
+    Candidate,
+    Capability,
+    Chat,
+    End,
+    Finish,
+    Judge,
+    Role,
+    SamplingParams,
+    Thinking,
+    Trace,
+)
 from specs.types.checks import shown
 
 
@@ -63,83 +76,6 @@ class Sample:
     end: End
     log_probability: float | None
     log_p_by_token: tuple[float, ...] | None = None
-
-
-class PendingWork(Protocol):
-    """Work that runs in the background; every `concurrent.futures.Future` is one."""
-
-    def cancel(self) -> bool: ...
-    def add_done_callback(self, fn: Callable[..., object], /) -> None: ...
-
-
-class PrefetchedStep(Protocol):
-    """A step that the engine samples before the method requests it.
-
-    The caller takes or drops it before it calls the session again.
-
-    Attributes:
-        started, ended: times of `time.perf_counter`; `ended` is None while the engine samples.
-    """
-
-    started: float
-    ended: float | None
-
-    def take(self) -> Sequence[Sample]:
-        """Return what `sample` would have returned."""
-        ...
-
-    def drop(self) -> None:
-        """Stop sampling and count the token positions computed so far as speculated."""
-        ...
-
-
-class TokenProposer(Protocol):
-    """Proposes tokens for candidates that another model is writing.
-
-    Attributes:
-        used: whether it has computed anything.
-    """
-
-    used: bool
-
-    def propose(self, drawn: Mapping[int, Sequence[int]]) -> Mapping[int, Sequence[int]]:
-        """Return, by candidate index, tokens that may follow the tokens that each candidate has drawn."""
-        ...
-
-    def close(self) -> None:
-        """End the step and drop what was computed for it."""
-        ...
-
-
-class PolicyOverlap(Protocol):
-    """Work of a language model that overlaps with other calls of the solve.
-
-    A method returns None if the engine cannot or need not do this work now.
-    """
-
-    def prefill(self, trace: Trace) -> PendingWork | None:
-        """Start to compute the prompt and the trace."""
-        ...
-
-    def prefetch(
-        self, trace: Trace, alternatives: Sequence[Trace], n: int, sampling: SamplingParams, key: Key
-    ) -> PrefetchedStep | None:
-        """Start to sample the step after `trace`; the method may still continue one of `alternatives` instead."""
-        ...
-
-    def token_proposer(
-        self, traces: Sequence[Trace], n: int, sampling: SamplingParams, keys: Sequence[Key], tokens: int
-    ) -> TokenProposer | None:
-        """Return a proposer of `tokens` tokens at a time for a writer that samples with these arguments."""
-        ...
-
-
-class RewardOverlap(Protocol):
-    """Work of a process reward model that overlaps with other calls of the solve; for None see `PolicyOverlap`."""
-
-    def prefill(self) -> PendingWork | None:
-        """Start to compute the prompt."""
-        ...
 
 
 class PolicySession(Protocol):
@@ -232,10 +168,10 @@ class LanguageModel(Protocol):
     Attributes:
         fingerprint: equal exactly for equal vocabularies.
         raw: whether the engine returns log-probabilities at temperature 1 over all tokens, however it samples.
-        in_process: whether its sessions compute in this process, so that more solves than cores only slow each other
-            down.
+        in_process: whether its sessions compute in this process: more solves than cores only slow each other down.
         parameters: None if the engine does not know.
         lacks: what its sessions cannot do, each with the reason and the remedy for an error message.
+        thinking: how it marks its thinking; None if it does not think.
     """
 
     @property
@@ -250,6 +186,8 @@ class LanguageModel(Protocol):
     def in_process(self) -> bool: ...
     @property
     def lacks(self) -> Mapping[Capability, str]: ...
+    @property
+    def thinking(self) -> Thinking | None: ...
     def prompt(self, question: str, chat: Chat = NO_CONTEXT) -> tuple[int, ...]: ...
     def open(
         self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str], check_stop: CheckStop

@@ -11,12 +11,14 @@ from specs.types import End, StepPolicy
 class Stepper:
     """Receives the tokens of one candidate and says when its step ends.
 
-    A step ends at the first token whose text completes the delimiter after non-blank text, at end-of-text, or at the
-    cap. The stepper keeps text as bytes, so it handles characters that span tokens and delimiters inside a token.
+    A step ends at the first token whose text completes the delimiter after non-blank text, at end-of-text, at the cap,
+    or, inside the thinking, at the token that closes it. The stepper keeps text as bytes, so it handles characters that
+    span tokens and delimiters inside a token.
     """
 
-    def __init__(self, policy: StepPolicy, text: Text, cap: int) -> None:
-        self._text, self._cap = text, cap
+    def __init__(self, policy: StepPolicy, text: Text, cap: int, close_id: int | None = None) -> None:
+        """`close_id` is the token that closes the thinking; None outside it."""
+        self._text, self._cap, self._close_id = text, cap, close_id
         self._delimiter = policy.delimiter.encode() if policy.delimiter and policy.pattern is None else None
         self._pattern = re.compile(policy.pattern) if policy.pattern else None
         self._data = bytearray()
@@ -31,6 +33,8 @@ class Stepper:
             return End.END_OF_TEXT
         piece = self._text.piece(token)
         self._data += piece
+        if token == self._close_id:
+            return End.CLOSE
         if self._solid is None:
             blank = len(self._data) - len(self._data.lstrip())
             self._solid = blank if blank < len(self._data) else None

@@ -14,7 +14,7 @@ from specs.engines.chat.control import Guarded, Span, encoded, guarded, is_contr
 from specs.engines.chat.prompts import Templated
 from specs.engines.files import end_tokens_of, read_object
 from specs.errors import ModelError
-from specs.types import NO_CONTEXT, Chat, Judge
+from specs.types import NO_CONTEXT, Chat, Judge, Thinking
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
@@ -31,6 +31,8 @@ class Text(Protocol):
     """End-of-text tokens."""
     end_id: int
     """The end-of-text token that normally ends the model's answers."""
+    thinking: Thinking | None
+    """How the model marks its thinking; None if it does not think."""
 
     def encode(self, text: str) -> list[int]:
         """Ids of text that a chat template or this package wrote.

@@ -23,6 +23,9 @@ class Method(Protocol):
     Attributes:
         name: its name on the command line.
         roles: the models that it needs.
+
+    An attribute `whole_solutions` that is true says that it chooses among whole solutions; models that think cannot use
+    it.
     """
 
     @property

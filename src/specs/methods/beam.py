@@ -88,7 +88,8 @@ class Beam:
 
     def solve(self, question: str, sampling: SamplingParams, key: Key) -> Flow:
         each = self.n // self.width
-        return _search(self.writer, sampling, [Trace(question)], self.n, each, self.width, _best, self.answer)
+        start = [Trace.start(question, sampling.thinks)]
+        return _search(self.writer, sampling, start, self.n, each, self.width, _best, self.answer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ class SoftBeam:
 
     def solve(self, question: str, sampling: SamplingParams, key: Key) -> Flow:
         each, keep = self.n // self.width, _drawn(self.beta, key)
-        return _search(Role.TARGET, sampling, [Trace(question)], self.n, each, self.width, keep)
+        return _search(Role.TARGET, sampling, [Trace.start(question, sampling.thinks)], self.n, each, self.width, keep)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ class Dvts:
 
     def solve(self, question: str, sampling: SamplingParams, key: Key) -> Flow:
         each = self.n // self.width
-        live, keep = [Trace(question)] * self.width, _best_of_each(each)
+        live, keep = [Trace.start(question, sampling.thinks)] * self.width, _best_of_each(each)
         return _search(Role.TARGET, sampling, live, each, each, self.width, keep, self.answer)
 
 
@@ -175,7 +176,7 @@ def _search(
     if not complete:
         return Finish.NO_SUPPORT
     final = [rewards(trace.steps)[-1] for trace, _ in complete]
-    votes = majority([boxed(trace.text) for trace, _ in complete], final) if answer == "vote" else [0.0]
+    votes = majority([boxed(trace.answer_text) for trace, _ in complete], final) if answer == "vote" else [0.0]
     # Without a single answer there is nothing to vote on.
     trace, finish = complete[int(np.argmax(votes if any(votes) else final))]
     yield SelectTrace(trace)

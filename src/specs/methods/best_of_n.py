@@ -37,6 +37,7 @@ class BestOfN:
 
     n: int = 8
     name = "best-of-n"
+    whole_solutions = True
     roles = frozenset({Role.TARGET, Role.PRM})
 
     def __post_init__(self) -> None:
@@ -64,6 +65,7 @@ class SoftBestOfN:
     n: int = 8
     beta: float = 32.0
     name = "soft-best-of-n"
+    whole_solutions = True
     roles = frozenset({Role.TARGET, Role.PRM})
 
     def __post_init__(self) -> None:
@@ -90,6 +92,7 @@ class Majority:
 
     n: int = 8
     name = "majority"
+    whole_solutions = True
     roles = frozenset({Role.TARGET})
 
     def __post_init__(self) -> None:
@@ -116,6 +119,7 @@ class AdaptiveMajority:
     n: int = 8
     batch: int = 2
     name = "adaptive-majority"
+    whole_solutions = True
     roles = frozenset({Role.TARGET})
 
     def __post_init__(self) -> None:
@@ -160,6 +164,7 @@ class WeightedMajority:
 
     n: int = 8
     name = "weighted-majority"
+    whole_solutions = True
     roles = frozenset({Role.TARGET, Role.PRM})
 
     def __post_init__(self) -> None:

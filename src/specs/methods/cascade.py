@@ -32,6 +32,7 @@ class Cascade:
     n: int = 8
     tau: float = 0.8
     name = "cascade"
+    whole_solutions = True
     roles = frozenset(Role)
 
     def __post_init__(self) -> None:

@@ -41,7 +41,7 @@ class OneFirst:
         check_fields(self, n=at_least(1), tau=UNIT)
 
     def solve(self, question: str, sampling: SamplingParams, key: Key) -> Flow:
-        trace = Trace(question)
+        trace = Trace.start(question, sampling.thinks)
         while True:
             tried: list[Proposal] = []
             for size in (1, self.n - 1):

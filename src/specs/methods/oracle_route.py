@@ -38,7 +38,7 @@ class OracleRoute:
         check_fields(self, n=at_least(1))
 
     def solve(self, question: str, sampling: SamplingParams, key: Key) -> Flow:
-        trace = Trace(question)
+        trace = Trace.start(question, sampling.thinks)
         while True:
             drafted: Proposal = yield Propose(Role.DRAFT, trace, self.n, frozenset({Role.PRM}), sampling)
             written: Proposal = yield Propose(Role.TARGET, trace, self.n, frozenset({Role.PRM}), sampling)

@@ -40,7 +40,7 @@ class Single:
         return frozenset({self.writer})
 
     def solve(self, question: str, sampling: SamplingParams, key: Key) -> Flow:
-        trace = Trace(question)
+        trace = Trace.start(question, sampling.thinks)
         while True:
             proposal = yield Propose(self.writer, trace, 1, frozenset(), sampling)
             if finish := (yield Accept(choose_best([0.0]))):

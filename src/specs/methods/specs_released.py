@@ -82,6 +82,7 @@ class SpecsReleased(Policy):
     last_round: Literal["whole", "step"] = "whole"
     verify: Literal["all", "drawn"] = "all"
     name = "specs-released"
+    whole_solutions = True
     roles = frozenset(Role)
 
     def __post_init__(self) -> None:
@@ -166,7 +167,7 @@ class SpecsReleased(Policy):
         read = candidate.log_p_by_token
         if read is None:  # a bound of the sum, and so of the mean, which may have fewer terms, but none above 0
             most = 0.0 if shifted or candidate.log_p == -math.inf else candidate.log_p
-            return (most - candidate.log_q) / len(candidate.token_ids) if math.isfinite(candidate.log_q) else -math.inf
+            return (most - candidate.log_q) / candidate.length if math.isfinite(candidate.log_q) else -math.inf
         # At temperature 1 the mean leaves out tokens that the target lacks, unless it can read none of the step.
         if -math.inf in read and (self.ratio_law == "sampling" or not any(map(math.isfinite, read))):
             return -math.inf
@@ -176,7 +177,7 @@ class SpecsReleased(Policy):
         finite = [log_p for log_p in read if math.isfinite(log_p)]
         if not finite or not math.isfinite(candidate.log_q):
             return -math.inf
-        return math.fsum(finite) / len(finite) - candidate.log_q / len(candidate.token_ids)
+        return math.fsum(finite) / len(finite) - candidate.log_q / candidate.length
 
     def _going_on(self, candidates: Sequence[Candidate]) -> list[int]:
         """Indices of the candidates that may become the next step."""

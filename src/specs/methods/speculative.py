@@ -10,7 +10,8 @@ Until the solve is over:
 
 Methods differ only in these four answers; the file of each method holds its own. A policy with a pool (`Pool`) also
 sets finished candidates aside, and its answer comes from there. A `Schedule` may change the answers while the solve
-runs: it narrows steps when time is short.
+runs: it narrows steps when time is short. Methods decide about the thinking of models that think; the answer after it
+is one sample of the target (`ByTarget`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from specs.core.keys import Key
-from specs.core.selection import optimistic
+from specs.core.selection import choose_best, optimistic
 from specs.methods import Flow
 from specs.types import (
     Accept,
@@ -29,6 +30,7 @@ from specs.types import (
     Candidate,
     Decision,
     Finish,
+    Phase,
     Proposal,
     Propose,
     Role,
@@ -102,6 +104,24 @@ class Policy(ABC):
     def solve(self, question: str, sampling: SamplingParams, key: Key, schedule: Schedule | None = None) -> Flow:
         """See `specs.methods.Method`."""
         return speculative_steps(self, question, sampling, key, schedule or AsPlanned())
+
+
+class ByTarget(Policy):
+    """The target alone, one sample a step."""
+
+    __slots__ = ()
+
+    def propose(self, step: Step) -> Propose:
+        return Propose(Role.TARGET, step.trace, 1, frozenset(), step.sampling)
+
+    def choose(self, step: Step, candidates: Sequence[Candidate]) -> Decision:
+        return choose_best([0.0])
+
+    def accepts(self, step: Step, candidates: Sequence[Candidate], decision: Decision) -> bool:
+        return True
+
+    def next_writer(self, step: Step, after: Trace) -> Role:
+        return Role.TARGET
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +203,8 @@ def next_unread(
 
 def speculative_steps(policy: Policy, question: str, sampling: SamplingParams, key: Key, schedule: Schedule) -> Flow:
     """Solve a question by the loop above."""
-    usual, trace, writer, pool = policy, Trace(question), policy.first_writer(), policy.pool()
+    usual, trace, writer = policy, Trace.start(question, sampling.thinks), policy.first_writer()
+    pool = policy.pool()
     while True:
         policy, step = schedule.plan(usual, Step(trace, writer, sampling, key))
         proposal, decision = yield from _proposed(policy, step, schedule)
@@ -198,6 +219,8 @@ def speculative_steps(policy: Policy, question: str, sampling: SamplingParams, k
             break
         trace = trace.extend(proposal.candidates[decision.chosen], step.writer)
         writer = policy.next_writer(step, trace)
+        if sampling.thinks and trace.phase is Phase.ANSWER:
+            usual, writer = ByTarget(), Role.TARGET
     if pool is None:
         return schedule.ends(finish) if finish else Finish.NO_SUPPORT
     answer = pool.best() if pool.solutions else Finished(Trace(question), 0.0, finish or Finish.NO_SUPPORT)

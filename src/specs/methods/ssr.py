@@ -81,7 +81,7 @@ class Ssr:
         check_fields(self, n=at_least(1), tau=UNIT)
 
     def solve(self, question: str, sampling: SamplingParams, key: Key) -> Flow:
-        tracks = [Track(Trace(question))] * self.n
+        tracks = [Track(Trace.start(question, sampling.thinks))] * self.n
         while (live := [k for k, track in enumerate(tracks) if not track.finish]) and not self._agreed(tracks):
             first, *beside = (tracks[k].trace for k in live)
             drafted: Proposal = yield Propose(
@@ -106,7 +106,7 @@ class Ssr:
                 for k, step, finish in zip(bad, written.candidates, finishes, strict=True):
                     tracks[k] = tracks[k].extend(step, Role.TARGET, 1.0, finish)
         complete = [track for track in tracks if track.finish]
-        votes = majority([boxed(track.trace.text) for track in complete])
+        votes = majority([boxed(track.trace.answer_text) for track in complete])
         ranked = sorted(range(len(complete)), key=lambda k: (-votes[k], -complete[k].mean_rating))
         winner = complete[ranked[0]]
         yield SelectTrace(winner.trace)
@@ -118,6 +118,6 @@ class Ssr:
         complete = [track for track in tracks if track.finish]
         if self.fast < 2:
             return self.fast == 1 and bool(complete)
-        answers = [boxed(track.trace.text) for track in complete]
+        answers = [boxed(track.trace.answer_text) for track in complete]
         counts = Counter(normal(answer) for answer in answers if answer is not None)
         return any(count > 1 for count in counts.values())

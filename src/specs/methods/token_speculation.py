@@ -54,6 +54,10 @@ class WithSpeculation:
         return f"{self.method.name}{SUFFIX}"
 
     @property
+    def whole_solutions(self) -> bool:
+        return getattr(self.method, "whole_solutions", False)
+
+    @property
     def roles(self) -> frozenset[Role]:
         return self.method.roles | {Role.DRAFT}
 

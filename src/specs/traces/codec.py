@@ -25,6 +25,7 @@ from specs.types import (
     Decision,
     End,
     Finish,
+    Phase,
     Result,
     Role,
     Seconds,
@@ -118,6 +119,7 @@ def result_from(value: Any, where: str) -> Result:
         error=solve.optional("error", str),
         chat=_chat(solve.part("chat")) if solve.has("chat") else NO_CONTEXT,
         notes=solve.texts("notes") if solve.has("notes") else (),
+        thinking=_thinking(solve) if solve.has("thinking") else "",
         unfinished=_seconds(solve.part("unfinished")) if solve.has("unfinished") else Seconds(),  # not in early traces
     )
 
@@ -128,7 +130,7 @@ def _settings(value: dict[str, Any], where: str) -> dict[str, Any]:
         found = current_settings(value)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
-    for owner in ("method", "sampling", "steps", "limits"):
+    for owner in ("method", "sampling", "steps", "limits", *(["thinking"] if "thinking" in found else [])):
         if not isinstance(found.get(owner), dict):
             raise InputError(f"{where}: its settings have no object {owner!r}; give a whole trace")
         if not all(_shallow(value, _DEEPEST) for value in found[owner].values()):
@@ -148,14 +150,22 @@ def _shallow(value: Any, levels: int) -> bool:
     return levels > 0 and all(_shallow(part, levels - 1) for part in parts)
 
 
+def _thinking(solve: _JsonObject) -> str:
+    """The thinking of a solve, with which its text begins."""
+    text = solve.take("thinking", str)
+    if not solve.take("text", str).startswith(text):
+        raise InputError(f"{solve.where}: 'text' does not begin with 'thinking'; give a whole trace")
+    return text
+
+
 def _chat(chat: _JsonObject) -> Chat:
     turns = [
         _JsonObject(turn, f"{chat.where}, turn {number}") for number, turn in enumerate(chat.take("before", list), 1)
     ]
     texts = [(turn.take("role", str), turn.take("content", str)) for turn in turns]
-    template = chat.take("template", bool)
+    template, think = chat.take("template", bool), chat.has("think") and chat.take("think", bool)
     try:
-        return Chat(tuple(Turn(role, content) for role, content in texts), template)
+        return Chat(tuple(Turn(role, content) for role, content in texts), template, think)
     except InputError as error:
         raise InputError(f"{chat.where}: {error}") from None
 
@@ -172,6 +182,10 @@ def _step(step: _JsonObject) -> StepRecord:
     if any(not 0 <= idx < len(rows) for idx in kept or ()):
         raise InputError(f"{step.where}: 'kept' is {list(kept or ())} of {len(rows)} candidates")
     for row in rows:
+        if row.has("forced") and not 0 < row.take("forced", int) <= len(row.ids("token_ids")):
+            raise InputError(
+                f"{row.where}: 'forced' is {row.take('forced', int)} of {len(row.ids('token_ids'))} tokens"
+            )
         if row.has("duplicates_of") and not 0 <= row.take("duplicates_of", int) < len(rows):
             raise InputError(
                 f"{row.where}: 'duplicates_of' is {row.take('duplicates_of', int)} of {len(rows)} candidates"
@@ -190,6 +204,7 @@ def _step(step: _JsonObject) -> StepRecord:
                 duplicates_of=row.optional("duplicates_of", int),
                 log_p_by_token=row.numbers("log_p_by_token") if row.has("log_p_by_token") else None,
                 log_p_at_most=row.number("log_p_at_most") if row.has("log_p_at_most") else None,
+                forced=row.take("forced", int) if row.has("forced") else 0,
             )
             for row in rows
         ),
@@ -204,6 +219,7 @@ def _step(step: _JsonObject) -> StepRecord:
         accepted=step.take("accepted", bool),
         kept=kept,
         parents=step.ids("parents") if step.has("parents") else None,
+        phase=step.name("phase", Phase) if step.has("phase") else Phase.ANSWER,
     )
 
 

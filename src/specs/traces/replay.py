@@ -293,7 +293,8 @@ def _settings_of_record(result: Result, options: dict[str, Any]) -> tuple[Method
             raise InputError(f"settings: no {lost[0]!r}; give a whole trace, as 'specs solve --trace' writes it")
     try:
         method = make(result.method, **recorded)
-        sampling = SamplingParams(**settings["sampling"], steps=StepPolicy(**settings["steps"]))
+        thinking = StepPolicy(**settings["thinking"]) if "thinking" in settings else None
+        sampling = SamplingParams(**settings["sampling"], steps=StepPolicy(**settings["steps"]), thinking=thinking)
         recorded_limits: dict[str, Any] = {**settings["limits"], "deadline_s": None}
         limits = Limits(**recorded_limits)
     except TypeError as error:

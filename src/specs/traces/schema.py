@@ -14,7 +14,7 @@ from typing import Any, cast
 from specs.core.selection import log_ratio
 from specs.core.text import readable
 from specs.errors import InputError
-from specs.types import NO_CONTEXT, Candidate, Result, Role, StepRecord
+from specs.types import NO_CONTEXT, Candidate, Phase, Result, Role, StepRecord
 
 
 def result_json(result: Result, candidates: bool = False) -> dict[str, Any]:
@@ -43,10 +43,14 @@ def result_json(result: Result, candidates: bool = False) -> dict[str, Any]:
         "error": result.error,
         "unfinished": asdict(result.unfinished),
     }
+    if result.thinking:
+        record["thinking"] = result.thinking
     if result.notes:
         record["notes"] = list(result.notes)
     if result.chat != NO_CONTEXT:
         record["chat"] = {"before": [asdict(turn) for turn in result.chat.before], "template": result.chat.template}
+        if result.chat.think:
+            record["chat"]["think"] = True
     if candidates:
         record["prompt_token_ids"] = {str(role): list(ids) for role, ids in result.prompt_token_ids.items()}
     return record
@@ -72,6 +76,8 @@ def step_json(record: StepRecord, candidates: bool) -> dict[str, Any]:
         "discarded": record.discarded,
         "seconds": asdict(record.seconds),
     }
+    if record.phase is not Phase.ANSWER:
+        value["phase"] = str(record.phase)
     if record.kept is not None or record.parents is not None:
         value |= {"kept": record.kept, "parents": record.parents}
     if candidates:
@@ -86,6 +92,7 @@ def step_json(record: StepRecord, candidates: bool) -> dict[str, Any]:
                 "score": _number(score),
                 "probability": None if math.isnan(probability) else probability,
                 "duplicates_of": c.duplicates_of,
+                **({"forced": c.forced} if c.forced else {}),
                 **({} if c.log_p_by_token is None else {"log_p_by_token": plain(c.log_p_by_token)}),
                 **({} if c.log_p_at_most is None else {"log_p_at_most": _number(c.log_p_at_most)}),
             }

@@ -72,6 +72,11 @@ class AdaptedPolicy:
         self.fingerprint = f"{type(model).__name__} at {id(model):x}"
 
     @property
+    def thinking(self) -> None:
+        """None: the interface has no thinking."""
+        return None
+
+    @property
     def lacks(self) -> Mapping[Capability, str]:
         kind = type(self.model).__name__
         lacks = {

@@ -11,7 +11,8 @@ from specs.core.text import readable
 from specs.engines.adapter.calls import Calls
 from specs.engines.adapter.interface import EndName, StepText
 from specs.engines.adapter.steps import contents, sample_of
-from specs.engines.protocol import CandidateGroup, CheckStop, Sample, TokenProposer
+from specs.engines.overlap import TokenProposer
+from specs.engines.protocol import CandidateGroup, CheckStop, Sample
 from specs.errors import EngineError, InputError
 from specs.types import Judge, SamplingParams, Trace
 from specs.types.checks import Range, shown

@@ -10,7 +10,7 @@ from specs.core.text import readable
 from specs.engines.chat.control import Span
 from specs.engines.chat.layout import Layout, lay_out
 from specs.errors import ModelError
-from specs.types import NO_CONTEXT, Chat, Judge, Turn
+from specs.types import NO_CONTEXT, Chat, Judge, Thinking, Turn
 
 _THOUGHTS = re.compile(
     r"[<\[{|](?!/)(?:(?!end|/)[^\s<>\[\]{}]){0,40}think(?:(?!end|/)[^\s<>\[\]{}]){0,40}[>\]}|]\s*\Z", re.I
@@ -29,8 +29,10 @@ class Templated(ABC):
     Attributes:
         name: the model's name in error messages.
         bos: spelling of the beginning-of-text token; None if no file names one.
+        thinking: see `Text.thinking`.
     """
 
+    thinking: Thinking | None = None
     name: str
     fingerprint: str
     size: int

@@ -11,7 +11,7 @@ from specs.engines.local.session import LocalPolicySession, LocalRewardSession
 from specs.engines.protocol import CheckStop
 from specs.engines.text import Text
 from specs.rewards.format import PRMFamily
-from specs.types import NO_CONTEXT, Capability, Chat
+from specs.types import NO_CONTEXT, Capability, Chat, Thinking
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,10 @@ class LocalPolicy:
     @property
     def fingerprint(self) -> str:
         return self.text.fingerprint
+
+    @property
+    def thinking(self) -> Thinking | None:
+        return self.text.thinking
 
     def prompt(self, question: str, chat: Chat = NO_CONTEXT) -> tuple[int, ...]:
         check_size(self.name, self.backend.context, question, chat)

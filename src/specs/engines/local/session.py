@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -22,14 +23,9 @@ from specs.engines.local.prefetch import BackgroundPrefetch
 from specs.engines.local.step_sampler import StepSampler
 from specs.engines.local.token_speculation import DraftTokenProposer
 from specs.engines.local.tree import TokenTree
-from specs.engines.protocol import (
-    CandidateGroup,
-    CheckStop,
-    PendingWork,
-    Sample,
-    TokenCounts,
-    TokenProposer,
-)
+from specs.engines.overlap import PendingWork, TokenProposer
+from specs.engines.protocol import CandidateGroup, CheckStop, Sample, TokenCounts
+from specs.engines.steps import Stepper
 from specs.engines.text import Text
 from specs.rewards.format import PRMFormat
 from specs.types import Judge, SamplingParams, Trace
@@ -103,7 +99,8 @@ class LocalPolicySession(PolicyInputs):
         with finite(self.tree.backend, "logits"):
             tails = self.tree.rebase(*sequences, *map(self.trace_ids, keep), logits=True)[: len(sequences)]
             lengths = list(map(len, sequences))
-            sampler = StepSampler(self.tree, self.text, lengths, n, sampling, keys, score_law)
+            close_ids = list(map(self.close_id, traces))
+            sampler = StepSampler(self.tree, self.text, lengths, n, sampling, keys, score_law, close_ids)
             return sampler.run(tails, check_stop, proposer)
 
     def score(
@@ -226,7 +223,11 @@ class LocalPolicyOverlap:
     ) -> DraftTokenProposer:
         session = self._session
         sequences = [session.trace_ids(trace) for trace in traces]
-        return DraftTokenProposer(session.tree, session.text, sequences, n, sampling, keys, tokens, session.check_stop)
+        steppers = [
+            partial(Stepper, sampling.steps, session.text, sampling.steps.max_tokens, session.close_id(trace))
+            for trace in traces
+        ]
+        return DraftTokenProposer(session.tree, steppers, sequences, n, sampling, keys, tokens, session.check_stop)
 
 
 class LocalRewardSession(RewardInputs):

@@ -8,7 +8,8 @@ from specs.core.keys import Key, TokenUniforms
 from specs.engines.local.logits import Logits
 from specs.engines.local.token_speculation import TokenVerifier
 from specs.engines.local.tree import TokenTree
-from specs.engines.protocol import CheckStop, Sample, Stopped, TokenProposer
+from specs.engines.overlap import TokenProposer
+from specs.engines.protocol import CheckStop, Sample, Stopped
 from specs.engines.steps import Stepper
 from specs.engines.text import Text
 from specs.types import End, Finish, SamplingParams
@@ -29,8 +30,9 @@ class StepSampler:
         sampling: SamplingParams,
         keys: Sequence[Key],
         score_law: SamplingParams | None = None,
+        close_ids: Sequence[int | None] = (),
     ) -> None:
-        """`lengths` holds, for each trace, the number of tokens of prompt and trace.
+        """`lengths` holds, for each trace, the number of tokens of prompt and trace; for `close_ids` see `Stepper`.
 
         Raises:
             Stopped: the context is full.
@@ -44,7 +46,8 @@ class StepSampler:
         self._log_probability = [0.0] * len(self._drawn)
         self._score_law = score_law
         self._by_token: list[list[float]] = [[] for _ in self._drawn]
-        self._steppers = [Stepper(sampling.steps, text, cap) for cap in caps for _ in range(n)]
+        pairs = list(zip(caps, close_ids or [None] * len(caps), strict=True))
+        self._steppers = [Stepper(sampling.steps, text, cap, close_id) for cap, close_id in pairs for _ in range(n)]
         self._samples: dict[int, Sample] = {}
 
     def run(

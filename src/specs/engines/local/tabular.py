@@ -22,7 +22,7 @@ from specs.engines.arrays import Bools, Floats, Ints
 from specs.engines.local.logits import NUMPY_LOGITS_OPS, LogitsOps
 from specs.engines.local.session import LocalPolicySession, LocalRewardSession
 from specs.engines.protocol import CheckStop
-from specs.types import NO_CONTEXT, Capability, Chat, Judge
+from specs.types import NO_CONTEXT, Capability, Chat, Judge, Thinking
 
 Table = Callable[[tuple[int, ...]], ArrayLike]
 """Tokens after the prompt -> [V] logits (-inf allowed), or a single reward."""
@@ -32,11 +32,13 @@ Table = Callable[[tuple[int, ...]], ArrayLike]
 class TabularText:
     """A vocabulary that is a list of pieces; each token adds its piece to the text.
 
-    Encoding takes the longest piece that fits. The prompt is always empty, so tables see only the tokens of the answer.
+    Encoding takes the longest piece that fits. The prompt is always empty, so tables see only the tokens of the answer,
+    and before it those of the thinking if there is any.
     """
 
     pieces: Sequence[str]
     end_id: int
+    thinking: Thinking | None = None
 
     def __post_init__(self) -> None:
         self.fingerprint = hashlib.sha256(repr((list(self.pieces), self.end_id)).encode()).hexdigest()[:16]
@@ -121,7 +123,7 @@ class TabularPolicy:
 
     def __init__(self, name: str, text: TabularText, table: Table) -> None:
         self.name, self.text, self.parameters = name, text, 0
-        self.fingerprint = text.fingerprint
+        self.fingerprint, self.thinking = text.fingerprint, text.thinking
         self.lacks: Mapping[Capability, str] = {}
         self.backend = TabularBackend(name, table, text.size, text.size)
 

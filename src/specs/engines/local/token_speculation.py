@@ -3,7 +3,7 @@ them in one pass (`specs.methods.token_speculation`)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import takewhile
 
 from specs.core.keys import Key, TokenUniforms
@@ -11,9 +11,9 @@ from specs.core.ledger import Ids
 from specs.engines.local.backend import finite
 from specs.engines.local.logits import Logits
 from specs.engines.local.tree import TokenTree
-from specs.engines.protocol import CheckStop, TokenProposer
+from specs.engines.overlap import TokenProposer
+from specs.engines.protocol import CheckStop
 from specs.engines.steps import Stepper
-from specs.engines.text import Text
 from specs.types import SamplingParams
 
 MOST_UNREACHED = 64
@@ -33,7 +33,7 @@ class DraftTokenProposer:
     def __init__(
         self,
         tree: TokenTree,
-        text: Text,
+        steppers: Sequence[Callable[[], Stepper]],
         sequences: Sequence[Ids],
         n: int,
         sampling: SamplingParams,
@@ -41,8 +41,11 @@ class DraftTokenProposer:
         tokens: int,
         check_stop: CheckStop,
     ) -> None:
-        """Propose `tokens` tokens at a time for `n` candidates of each sequence (prompt and trace) and its key."""
-        self._tree, self._text, self._sequences, self._n = tree, text, sequences, n
+        """Propose `tokens` tokens at a time for `n` candidates of each sequence (prompt and trace) and its key.
+
+        `steppers` make, for each sequence, what says where its candidates end.
+        """
+        self._tree, self._steppers, self._sequences, self._n = tree, steppers, sequences, n
         self._law, self._check_stop = sampling, check_stop
         readable = all(max(sequence, default=0) < tree.backend.vocabulary for sequence in sequences)
         self._tokens = tokens if readable else 0
@@ -72,9 +75,7 @@ class DraftTokenProposer:
         if not self.used:
             self._begin()
         live = list(drawn)
-        steppers = {
-            candidate_idx: Stepper(sampling.steps, self._text, sampling.steps.max_tokens) for candidate_idx in live
-        }
+        steppers = {candidate_idx: self._steppers[candidate_idx // self._n]() for candidate_idx in live}
         for candidate_idx, path in drawn.items():
             for token in path:
                 steppers[candidate_idx].push(token)

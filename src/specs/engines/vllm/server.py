@@ -48,8 +48,11 @@ class Server:
         n: int = 1,
         bias: Mapping[str, float] = NO_BIAS,
         log_probabilities: bool = True,
+        stop_ids: Sequence[int] = (),
     ) -> tuple[list[Drawn], Tally]:
-        """Sample `n` continuations of at most `cap` tokens, which end at end-of-text or at the first delimiter.
+        """Sample `n` continuations of at most `cap` tokens.
+
+        They end at end-of-text, at the first delimiter, or at a token of `stop_ids`, which is their last one.
 
         The server gives continuation `i` the seed `seed + i`, and adds `bias` to the logits of tokens, by id.
         Log-probabilities cost it time; without them it cannot show that its model's numbers are NaN.
@@ -63,6 +66,7 @@ class Server:
             "top_p": sampling.top_p,
             "max_tokens": cap,
             "stop": [] if stop is None else [stop],
+            "stop_token_ids": list(stop_ids),
             "include_stop_str_in_output": True,
             "return_token_ids": True,
             **({"logprobs": 0} if log_probabilities else {}),

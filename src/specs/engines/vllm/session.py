@@ -18,15 +18,8 @@ from specs.core.keys import Key
 from specs.core.ledger import Ids
 from specs.engines.event_loop import gather, wait
 from specs.engines.inputs import PolicyInputs, check_size, checked_prompt
-from specs.engines.protocol import (
-    CandidateGroup,
-    CheckStop,
-    PendingWork,
-    Sample,
-    Stopped,
-    TokenCounts,
-    TokenProposer,
-)
+from specs.engines.overlap import PendingWork, TokenProposer
+from specs.engines.protocol import CandidateGroup, CheckStop, Sample, Stopped, TokenCounts
 from specs.engines.steps import Stepper
 from specs.engines.text import Text, checked_ids
 from specs.engines.vllm.in_flight import InFlightRequests
@@ -35,7 +28,7 @@ from specs.engines.vllm.replicas import Replicas
 from specs.engines.vllm.server import Drawn, Server
 from specs.engines.vllm.tally import Tally
 from specs.errors import EngineError
-from specs.types import NO_CONTEXT, Capability, Chat, End, Finish, Judge, SamplingParams, Trace
+from specs.types import NO_CONTEXT, Capability, Chat, End, Finish, Judge, SamplingParams, Thinking, Trace
 
 FORBIDDEN = -100.0
 """The lowest logit bias that a server accepts; with it, a token has practically no probability."""
@@ -81,6 +74,10 @@ class RemotePolicy:
     @property
     def fingerprint(self) -> str:
         return self.text.fingerprint
+
+    @property
+    def thinking(self) -> Thinking | None:
+        return self.text.thinking
 
     def prompt(self, question: str, chat: Chat = NO_CONTEXT) -> tuple[int, ...]:
         facts = self.replicas.facts
@@ -132,7 +129,7 @@ class RemotePolicySession(PolicyInputs):
         A server keeps what fits into its cache, whatever `keep` says. `Models.require` rules out a proposer.
         """
         sample = partial(self._sample, n=n, sampling=sampling, log_probabilities=log_probabilities)
-        work = (sample(self.trace_ids(trace), key=key) for trace, key in zip(traces, keys, strict=True))
+        work = (sample(trace, key=key) for trace, key in zip(traces, keys, strict=True))
         found = [sample for samples in wait(gather(work), self._check_stop) for sample in samples]
         if score_law is None:
             return found
@@ -141,18 +138,26 @@ class RemotePolicySession(PolicyInputs):
         return [replace(sample, log_p_by_token=tuple(score)) for sample, score in zip(found, scores, strict=True)]
 
     async def _sample(
-        self, ids: Ids, n: int, sampling: SamplingParams, key: Key, log_probabilities: bool
+        self, trace: Trace, n: int, sampling: SamplingParams, key: Key, log_probabilities: bool
     ) -> list[Sample]:
-        checked_ids(ids, self._name, self._facts.vocabulary)
+        ids = checked_ids(self.trace_ids(trace), self._name, self._facts.vocabulary)
         # A request that scores also samples one token.
         cap = min(sampling.steps.max_tokens, self._facts.context - len(ids) - 1)
         if cap < 1:
             raise Stopped(Finish.CONTEXT)
 
         different = 1 if sampling.temperature == 0 else n
-        request = partial(Server.sample, sampling=sampling, bias=self._bias, log_probabilities=log_probabilities)
+        close_id = self.close_id(trace)
+        request = partial(
+            Server.sample,
+            sampling=sampling,
+            bias=self._bias,
+            log_probabilities=log_probabilities,
+            stop_ids=() if close_id is None else (close_id,),
+        )
+        stepper = partial(Stepper, sampling.steps, self.text, cap, close_id)
         drawn = await self._drawn(request, ids, cap, key.fold("server", ids).integer(), different)
-        steps = await gather(self._step(request, ids, one, sampling, cap, key, idx) for idx, one in enumerate(drawn))
+        steps = await gather(self._step(request, stepper(), ids, one, cap, key, idx) for idx, one in enumerate(drawn))
         if doubtful := [] if log_probabilities else [(*ids, *step.token_ids) for step in steps if _may_be_nan(step)]:
             self._requests.counted(await self._next(doubtful))  # with log-probabilities, NaN is an error
         return steps if different == n else steps * n
@@ -163,9 +168,9 @@ class RemotePolicySession(PolicyInputs):
     async def _step(
         self,
         request: DrawRequest,
+        stepper: Stepper,
         ids: Ids,
         drawn: Drawn,
-        sampling: SamplingParams,
         cap: int,
         key: Key,
         candidate_idx: int,
@@ -174,7 +179,6 @@ class RemotePolicySession(PolicyInputs):
 
         A server stops at any delimiter; a step ends at the first delimiter after text.
         """
-        stepper = Stepper(sampling.steps, self.text, cap)
         tokens: list[int] = []
         total = None if drawn.log_probabilities is None else 0.0
         while True:
@@ -212,7 +216,7 @@ class RemotePolicySession(PolicyInputs):
         own = TokenCounts()
         session = copy(self)
         session._requests = InFlightRequests(own, self._check_stop)
-        step = session._sample(self.trace_ids(trace), n, sampling, key, log_probabilities=True)
+        step = session._sample(trace, n, sampling, key, log_probabilities=True)
         return RemotePrefetch(step, own, self.counts, self._check_stop)
 
     def score(
