@@ -106,7 +106,7 @@ class Solve:
                         grown = {k: taken.grown(k) for k in request.kept}
                         if chosen is not None:
                             trace = grown[chosen]
-                            if all(len(one.kept or (0,)) == 1 for one in recording.records):
+                            if not recording.forks:
                                 self.clock.stands()
                         reply = reasons(grown, config.limits, finished)
                         complete += _complete(grown, reply, finished)
