@@ -105,8 +105,8 @@ def stream(
         latency_model: estimates the time of steps from earlier solves with these models, to plan for a deadline; it
             learns from this solve too. None for a new one.
         options: of every method `seed`, `temperature`, `top_p`, `max_steps`, `max_step_tokens`, `max_tokens`,
-            `deadline_s` and `delimiter` (`configure` says what they are), and the method's own (`n`, `beta`, `tau`,
-            ...; `specs methods NAME` lists them). Not allowed with a `SolveConfig`.
+            `deadline_s`, `delimiter` and `think` (`configure` says what they are), and the method's own (`n`, `beta`,
+            `tau`, ...; `specs methods NAME` lists them). Not allowed with a `SolveConfig`.
 
     Raises:
         InputError: a wrong argument or option, or the method needs a model that is not loaded.
@@ -133,7 +133,7 @@ def solve(
     Args:
         question, models, method, chat, latency_model: as in `stream`.
         options: of every method `seed`, `temperature`, `top_p`, `max_steps`, `max_step_tokens`, `max_tokens`,
-            `deadline_s` and `delimiter`, and the method's own (`n`, `beta`, `tau`, ...), as in `stream`.
+            `deadline_s`, `delimiter` and `think`, and the method's own (`n`, `beta`, `tau`, ...), as in `stream`.
 
     Raises:
         InputError: a wrong argument or option, or the method needs a model that is not loaded.
