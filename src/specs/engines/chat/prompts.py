@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 from specs.core.text import readable
-from specs.engines.chat.control import Span
 from specs.engines.chat.layout import Layout, lay_out
+from specs.engines.chat.vocabulary import Vocabulary
 from specs.errors import ModelError
 from specs.types import NO_CONTEXT, Chat, Judge, Turn
 
@@ -20,7 +19,7 @@ _ANSWER = "{the answer}"
 """Stands for a trace while a template is rendered."""
 
 
-class Templated(ABC):
+class Templated(Vocabulary):
     """A vocabulary with a chat template: makes prompts, and questions about an answer.
 
     A model without a template gets the text of the turns, with a blank line after each. Control tokens come
@@ -32,10 +31,6 @@ class Templated(ABC):
     """
 
     name: str
-    fingerprint: str
-    size: int
-    end_ids: frozenset[int]
-    end_id: int
 
     def __init__(self, name: str, template: str | None, tokens: Mapping[str, str]) -> None:
         """`tokens` are the special tokens by name (`bos_token`, ...)."""
@@ -45,35 +40,6 @@ class Templated(ABC):
         self._template = None if template is None else ChatTemplate(template, tokens)
         self.bos = tokens.get("bos_token")
         self._judgements: dict[Judge, tuple[list[int], list[int]]] = {}
-
-    @abstractmethod
-    def piece(self, token: int) -> bytes:
-        """See `Text.piece`."""
-
-    @abstractmethod
-    def spelling(self, token: int) -> str:
-        """A token for people to read: its text, or its name if it adds no text."""
-
-    @abstractmethod
-    def _encode(self, text: str, written: Sequence[Span]) -> list[int]:
-        """Ids of `text`; the spans in `written` never become control tokens."""
-
-    @abstractmethod
-    def _control_in(self, text: str) -> list[tuple[int, Span]]:
-        """The control tokens that `text` spells, with their spans."""
-
-    @abstractmethod
-    def _start(self) -> list[int] | None:
-        """The tokens that the tokenizer puts before a text; None if its file does not say."""
-
-    def encode(self, text: str) -> list[int]:
-        """See `Text.encode`."""
-        return self._encode(readable(text), ())
-
-    def encode_plain(self, text: str, before: str = "", after: str = "") -> list[int]:
-        """See `Text.encode_plain`."""
-        before, text, after = map(readable, (before, text, after))
-        return self._encode(before + text + after, [(len(before), len(before) + len(text))])
 
     def prompt(
         self, question: str, system: str | None = None, generation: bool = True, chat: Chat = NO_CONTEXT
@@ -171,21 +137,6 @@ class Templated(ABC):
             if not found:
                 raise ModelError("the chat template changes answers, so the model cannot be asked about one")
         return self.labelled(asked + judge.opening, judge.labels)
-
-    def labelled(self, before: str, labels: Sequence[str]) -> tuple[list[int], list[int]]:
-        """Ids of `before`, and the id of each label after it.
-
-        Raises:
-            ModelError: a label is not a single token there.
-        """
-        whole = [self.encode(before + label) for label in labels]
-        ids = [sequence[-1] for sequence in whole]
-        if any(sequence[:-1] != whole[0][:-1] for sequence in whole) or len(set(ids)) < len(ids):
-            raise ModelError(
-                f"this vocabulary does not write each of {', '.join(labels)} as one token after {before[-20:]!r}: "
-                "use a model whose vocabulary does, or a method or PRM format that needs no labels"
-            )
-        return whole[0][:-1], ids
 
     def turns(self) -> tuple[str, str, str]:
         """What the template writes before a user's turn, between it and the answer, and after the answer.
