@@ -14,7 +14,7 @@ from specs.engines.chat.control import Guarded, Span, encoded, guarded, is_contr
 from specs.engines.chat.prompts import Templated
 from specs.engines.files import end_tokens_of, read_object
 from specs.errors import ModelError
-from specs.types import NO_CONTEXT, Chat, Judge
+from specs.types import NO_CONTEXT, Chat, Judge, Thinking
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
@@ -31,6 +31,11 @@ class Text(Protocol):
     """End-of-text tokens."""
     end_id: int
     """The end-of-text token that normally ends the model's answers."""
+
+    @property
+    def thinking(self) -> Thinking | None:
+        """How the model marks its thinking; None if it cannot think, or specs cannot follow its markers."""
+        ...
 
     def encode(self, text: str) -> list[int]:
         """Ids of text that a chat template or this package wrote.
@@ -50,7 +55,10 @@ class Text(Protocol):
     def prompt(
         self, question: str, system: str | None = None, generation: bool = True, chat: Chat = NO_CONTEXT
     ) -> list[int]:
-        """Ids up to the start of the answer; a system turn in `chat` replaces `system`."""
+        """Ids up to the start of the answer; a system turn in `chat` replaces `system`.
+
+        If `chat.think`, they end inside an open thinking block, whoever opens it: all models start in the same phase.
+        """
         ...
 
     def judgement(self, judge: Judge) -> tuple[list[int], list[int]]:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 
 from specs.core.text import readable
 from specs.engines.chat.layout import Layout, lay_out
+from specs.engines.chat.thinking import answering, block_at_end, closes_block, thinking_of, thinking_on
 from specs.engines.chat.vocabulary import Vocabulary
 from specs.errors import ModelError
-from specs.types import NO_CONTEXT, Chat, Judge, Turn
+from specs.types import NO_CONTEXT, Chat, Judge, Thinking, Turn
 
-_THOUGHTS = re.compile(
-    r"[<\[{|](?!/)(?:(?!end|/)[^\s<>\[\]{}]){0,40}think(?:(?!end|/)[^\s<>\[\]{}]){0,40}[>\]}|]\s*\Z", re.I
-)
-"""A tag at the end of a text that opens a thinking block: `<think>`, `[THINK]`, `<|START_THINKING|>`."""
 _ANSWER = "{the answer}"
 """Stands for a trace while a template is rendered."""
 
@@ -41,14 +39,23 @@ class Templated(Vocabulary):
         self.bos = tokens.get("bos_token")
         self._judgements: dict[Judge, tuple[list[int], list[int]]] = {}
 
+    @property
+    def thinking(self) -> Thinking | None:
+        """See `Text.thinking`."""
+        return found if isinstance(found := self._found_thinking, Thinking) else None
+
+    @cached_property
+    def _found_thinking(self) -> Thinking | str:
+        return thinking_of(self._template, self)
+
     def prompt(
         self, question: str, system: str | None = None, generation: bool = True, chat: Chat = NO_CONTEXT
     ) -> list[int]:
         """See `Text.prompt`.
 
         Raises:
-            ModelError: the chat template refuses the conversation, drops or changes a part of it, or
-                opens a thinking block.
+            ModelError: the chat template refuses the conversation, drops or changes a part of it, or opens a thinking
+                block although thinking is off; or the model is asked to think and cannot.
         """
         if not chat.template:
             start, ids = self._raw_start(), self.encode(question)  # the user writes the layout
@@ -56,6 +63,9 @@ class Templated(Vocabulary):
         turns = [*chat.before, Turn("user", question)]
         if system is not None and turns[0].role != "system":
             turns.insert(0, Turn("system", system))
+        if generation and chat.think:
+            layout = self._thinking_on(turns)
+            return self._encode(layout.text, layout.written)
         if self._template is None:
             return [*(self._start() or ()), *self.encode_plain("".join(f"{turn.content}\n\n" for turn in turns))]
         layout = self._laid_out(turns, generation)
@@ -69,20 +79,40 @@ class Templated(Vocabulary):
             return self.encode(self.bos)
         return start or []
 
-    def _laid_out(self, turns: Sequence[Turn], generation: bool) -> Layout:
+    def _laid_out(self, turns: Sequence[Turn], generation: bool, close: bool = False) -> Layout:
+        """The conversation without thinking; with `close`, a block that the template opens nevertheless is closed."""
         assert self._template is not None
         turns = [Turn(turn.role, readable(turn.content)) for turn in turns]
         try:
-            layout = lay_out(self._template, turns, generation)
+            if not generation:
+                return lay_out(self._template, turns, False)
+            layout = answering(self._template, turns)
         except ModelError as error:
             raise ModelError(f"{self.name}: {error}") from None
-        ends = layout.written[-1][1] if layout.written else 0
-        if generation and (opened := _THOUGHTS.search(layout.text, ends)):
+        if (marker := block_at_end(layout)) is None:
+            return layout
+        if close and self.thinking is not None:
+            return replace(layout, text=layout.text + closes_block(self.thinking))
+        opens = f"{self.name}: the chat template opens a {marker} block"
+        if self.thinking is None:
             raise ModelError(
-                f"{self.name}: the chat template opens a {opened.group().strip()} block, which cannot be stepped "
-                "through; use a model or template that can switch thinking off"
+                f"{opens}, which cannot be stepped through; use a model or template that can switch thinking off"
             )
-        return layout
+        raise ModelError(
+            f"{opens} although thinking is off; let the model think ('think', --think), or use a model or template "
+            "that can switch thinking off"
+        )
+
+    def _thinking_on(self, turns: Sequence[Turn]) -> Layout:
+        """The conversation up to the first token inside the thinking."""
+        try:
+            if isinstance(self._found_thinking, str):
+                raise ModelError(self._found_thinking)
+            assert self._template is not None
+            readable_turns = [Turn(turn.role, readable(turn.content)) for turn in turns]
+            return thinking_on(self._template, readable_turns, self._found_thinking)
+        except ModelError as error:
+            raise ModelError(f"{self.name}: {error}") from None
 
     def _turn_end(self) -> int | None:
         """The control token that the template writes directly after an answer, last or not; None if there is none.
@@ -133,7 +163,7 @@ class Templated(Vocabulary):
             asked = f"\n\n{judge.instruction}\n\n"
         else:
             turns = [Turn("user", ""), Turn("assistant", _ANSWER), Turn("user", judge.instruction)]
-            _, found, asked = self._laid_out(turns, True).text.rpartition(_ANSWER)
+            _, found, asked = self._laid_out(turns, True, close=True).text.rpartition(_ANSWER)
             if not found:
                 raise ModelError("the chat template changes answers, so the model cannot be asked about one")
         return self.labelled(asked + judge.opening, judge.labels)
