@@ -315,6 +315,16 @@ def test_the_end_of_a_solve_ends_its_background_request(text):
     assert session.counts.cached >= len(session.trace_ids(trace)) // BLOCK * BLOCK - BLOCK
 
 
+class Thinker:
+    """A vocabulary whose model thinks."""
+
+    def __init__(self, text, thinking):
+        self.text, self.thinking = text, thinking
+
+    def __getattr__(self, name):
+        return getattr(self.text, name)
+
+
 def test_inside_the_thinking_a_server_stops_at_the_token_that_closes_it(text):
     """The token is the last of its step; outside the thinking it stops nothing."""
     close = text.encode("b")[0]
@@ -331,13 +341,9 @@ def test_inside_the_thinking_a_server_stops_at_the_token_that_closes_it(text):
 
     for thinks in (True, False):
         vllm = Closing(text)
-        vllm.text = text
         session = opened(vllm)
-        session.text.thinking = Thinking("<think>", close, "b", (close,))
-        try:
-            samples = session.sample([Trace.start("b c", thinks)], 40, LAW, [Key.from_seed(0)])
-        finally:
-            del session.text.thinking
+        session.text = Thinker(session.text, Thinking("<think>", close, "b", (close,)))
+        samples = session.sample([Trace.start("b c", thinks)], 40, LAW, [Key.from_seed(0)])
         ended = [sample for sample in samples if sample.end is End.CLOSE]
         assert all(sample.token_ids.index(close) == len(sample.token_ids) - 1 for sample in ended)
         assert bool(ended) == thinks

@@ -31,8 +31,6 @@ class Text(Protocol):
     """End-of-text tokens."""
     end_id: int
     """The end-of-text token that normally ends the model's answers."""
-    thinking: Thinking | None
-    """How the model marks its thinking; None if it does not think."""
 
     @property
     def thinking(self) -> Thinking | None:

@@ -26,10 +26,8 @@ class Templated(Vocabulary):
     Attributes:
         name: the model's name in error messages.
         bos: spelling of the beginning-of-text token; None if no file names one.
-        thinking: see `Text.thinking`.
     """
 
-    thinking: Thinking | None = None
     name: str
 
     def __init__(self, name: str, template: str | None, tokens: Mapping[str, str]) -> None:
