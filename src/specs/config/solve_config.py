@@ -74,7 +74,7 @@ class SolveConfig:
     @property
     def settings(self) -> dict[str, Any]:
         """Everything but the seed, as plain values nested by owner, for traces."""
-        sampling = asdict(self.sampling)
+        sampling = self.sampling.settings
         return {
             "version": SETTINGS_VERSION,
             "method": settings_of(self.method),
@@ -90,6 +90,8 @@ def configure(
     seed: int = 0,
     temperature: float = TEMPERATURE,
     top_p: float = 1.0,
+    top_k: int = 0,
+    min_p: float = 0.0,
     max_steps: int = 32,
     max_step_tokens: int = MAX_STEP_TOKENS,
     max_tokens: int = 2048,
@@ -104,6 +106,8 @@ def configure(
         seed: any whole number; the same configuration, models and seed give the same solve.
         temperature: divides the logits, >= 0.
         top_p: nucleus, in (0, 1].
+        top_k: only the `top_k` most likely tokens, >= 0; 0 for all.
+        min_p: only tokens at least `min_p` times as likely as the most likely one, in [0, 1]; 0 for all.
         max_steps: most steps of the solve, >= 1.
         max_step_tokens: most tokens of one step, >= 1.
         max_tokens: most tokens of the solve, >= 1.
@@ -115,7 +119,8 @@ def configure(
         InputError: an unknown method, an option that the method lacks, or a value of a wrong type or out of range.
     """
     check_value("max_step_tokens", max_step_tokens, int, at_least(1))  # StepPolicy calls it max_tokens
-    sampling = SamplingParams(temperature, top_p, StepPolicy(delimiter=delimiter, max_tokens=max_step_tokens))
+    steps = StepPolicy(delimiter=delimiter, max_tokens=max_step_tokens)
+    sampling = SamplingParams(temperature, top_p, steps, top_k=top_k, min_p=min_p)
     limits = Limits(max_steps, max_tokens, deadline_s)
     if isinstance(method, str):
         check_names(f"method {method} has no option", options, {*options_of(method), *COMMON})

@@ -79,7 +79,7 @@ class Plan:
         return {
             "dataset": dataset,
             "models": {role: f"bundled:{role}" if name == "bundled" else name for role, name in models.items()},
-            "law": asdict(self.sampling),
+            "law": self.sampling.settings,
             "limits": asdict(self.limits),
             "seed": self.seed,
             "draws": DRAWS,
