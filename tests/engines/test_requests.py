@@ -294,7 +294,9 @@ def test_the_whole_law_goes_with_every_request_that_samples_or_scores(text, fact
         assert any("prompt_logprobs" in one for one in sent)
 
 
-@pytest.mark.parametrize("facts", [{"filters": False}, {"processed": False}, {"lists": False, "filters": False}], ids=str)
+@pytest.mark.parametrize(
+    "facts", [{"filters": False}, {"processed": False}, {"lists": False, "filters": False}], ids=str
+)
 def test_a_server_that_does_not_score_under_filters_is_not_asked_to(text, facts):
     """An earlier plugin would leave them out and answer with log-probabilities of another law."""
     vllm = Vllm(text)

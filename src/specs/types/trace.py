@@ -19,7 +19,8 @@ class Candidate:
         token_ids: in the writer's vocabulary, including end-of-text if the step ended with it.
         text: the step's text with its delimiter, without end-of-text; undecodable bytes are surrogates.
         end: how the step ended.
-        log_p: `log p(y|c)` in nats, at most 0, summed over `token_ids`; None if not computed.
+        log_p: `log p(y|c)` in nats, at most 0, summed over `token_ids`; None if not computed. Of a draft's step it is
+            under `Propose.score_law`, of a target's own under the law of sampling.
         log_q: `log q(y|c)` in nats, summed likewise; None if the draft did not write the step.
         reward: `r` in [0, 1], or the rating of a `Judge`; None if not computed.
         duplicates_of: index of the first candidate with the same tokens; None if this is it.
