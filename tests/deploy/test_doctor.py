@@ -145,14 +145,24 @@ def test_a_hint_about_padding_appears_exactly_where_padding_has_probability(role
     assert not hint or "specs-llm beside vLLM" in hint
 
 
-@pytest.mark.parametrize("law", [SamplingParams(0.7), SamplingParams(1.0, 0.9), SamplingParams(1.0)])
+@pytest.mark.parametrize(
+    "law",
+    [
+        SamplingParams(0.7),
+        SamplingParams(1.0, 0.9),
+        SamplingParams(1.0),
+        SamplingParams(1.0, 0.9, top_k=20),
+        SamplingParams(0.7, min_p=0.1),
+    ],
+)
 @pytest.mark.parametrize("changes", [{}, {"plugin": False}, {"processed": False}, {"v2": True}])
 @pytest.mark.parametrize("role", [Role.DRAFT, Role.TARGET])
 def test_a_hint_about_log_probabilities_appears_exactly_where_they_are_not_those_of_the_law(role, changes, law):
     facts = Facts(**FACTS | changes)
     raw = facts.raw_scores if role is Role.TARGET else not facts.processed
     hint = _sampling_hint(role, facts, law)
-    assert bool(hint) is (raw and law != SamplingParams(1.0))
+    scored = law.scored if role is Role.TARGET else law  # the target scores without top_k and all other filters
+    assert bool(hint) is (raw and scored != SamplingParams(1.0))
     if hint:
         assert "processed_logprobs" in hint
         assert ("specs-llm beside vLLM" in hint) is (role is Role.TARGET)

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast, get_args, get_type_hints
 from specs import api
 from specs.cli.parsing import above_zero, count, counts, not_negative
 from specs.config import Limits, configure
-from specs.config.presets import Preset
+from specs.config.presets import FILTERS, Preset
 from specs.config.solve_config import TEMPERATURE
 from specs.config.text import UNREADABLE, assignment_from_text, method_from_text, text_of, value_from_text
 from specs.engines.loading import Dtype, Engine
@@ -23,7 +23,7 @@ from specs.rewards.families import FAMILIES
 from specs.types import Role, SamplingParams
 from specs.types.checks import above, check_names, check_value
 
-SAMPLING = ("top_p", "max_steps", "max_step_tokens", "delimiter")
+SAMPLING = ("top_p", *FILTERS, "max_steps", "max_step_tokens", "delimiter")
 LOADING = ("draft_system", "target_system", "tokenizer", "timeout", "allow_text_scoring", "prm_format")
 ALL = (*SAMPLING, *LOADING)
 """Names that `--set` may know."""

@@ -177,7 +177,7 @@ class Solve:
         if prefetched := self.prefetch.take((request.n, sampling, keys, request.keep)):
             call = Call(writing_phase(writer), prefetched.take)
         else:
-            score_law = (request.score_law or sampling) if request.by_token and writer is Role.TARGET else None
+            score_law = (request.score_law or sampling.scored) if request.by_token and writer is Role.TARGET else None
             args = (traces, request.n, sampling, keys, request.keep, proposer, score_law, request.needs_own_scores)
             work = partial(session.sample, *args)
             call = Call(writing_phase(writer), work)

@@ -169,7 +169,8 @@ def _scoring_finding(facts: Facts) -> Finding:
 
 def _sampling_hint(role: Role, facts: Facts, sampling: SamplingParams) -> str:
     """How to make log-probabilities exact under `sampling`; empty if they are exact."""
-    if sampling.neutral or not facts.raw(role):
+    law = sampling.scored if role is Role.TARGET else sampling
+    if law.neutral or not facts.raw(role):
         return ""
     plugin = ", with specs-llm beside vLLM" if role is Role.TARGET else ""
     flag = f"start it with --logprobs-mode processed_logprobs{plugin}"
