@@ -192,6 +192,8 @@ class Result:
     def save(self, path: str | Path) -> None:
         """Write the full trace to a file, which `specs view`, `specs report --replay` and `specs.traces` read.
 
+        It is gzipped if the file's name ends in .gz, which makes traces about seven times smaller.
+
         Raises:
             InputError: the file cannot be written.
         """
