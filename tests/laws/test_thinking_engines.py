@@ -65,19 +65,21 @@ def test_prompts_end_inside_an_open_block(models):
 
 def test_scored_is_what_was_sampled(models):
     """Step after step, before and behind the close: the draft's own log-probabilities, and the target's of its own."""
-    result = solve(models, "prm-free", 1)
-    chat = Chat(think=True)
-    for role, own in ((Role.DRAFT, "log_q"), (Role.TARGET, "log_p")):
-        model = getattr(models, role)
-        session = model.open(model.prompt("How many?", chat), frozenset({model.fingerprint}), never_stop)
-        trace = Trace.start("How many?", True)
-        for record in result.accepted:
-            group = [one for one in record.candidates if getattr(one, own) is not None]
-            if group:
-                scored = log_probabilities(session, [(trace, group)], LAW)
-                assert [getattr(one, own) for one in group] == pytest.approx(scored, abs=1e-3)
-            trace = trace.extend(record.step, record.writer)
-        assert trace.phase is Phase.ANSWER
+    chat, answered = Chat(think=True), 0
+    for seed in range(6):
+        result = solve(models, "prm-free", seed)
+        for role, own in ((Role.DRAFT, "log_q"), (Role.TARGET, "log_p")):
+            model = getattr(models, role)
+            session = model.open(model.prompt("How many?", chat), frozenset({model.fingerprint}), never_stop)
+            trace = Trace.start("How many?", True)
+            for record in result.accepted:
+                group = [one for one in record.candidates if getattr(one, own) is not None]
+                if group:
+                    scored = log_probabilities(session, [(trace, group)], LAW)
+                    assert [getattr(one, own) for one in group] == pytest.approx(scored, abs=1e-3)
+                trace = trace.extend(record.step, record.writer)
+            answered += trace.phase is Phase.ANSWER
+    assert answered
 
 
 def test_equal_models_have_ratio_0_throughout(folders):
