@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from specs.core.text import readable
 from specs.engines.chat.control import Span
 from specs.engines.chat.layout import Layout, lay_out
 from specs.errors import ModelError
-from specs.types import NO_CONTEXT, Chat, Judge, Thinking, Turn
+from specs.types import NO_CONTEXT, Chat, Judge, Phase, Thinking, Turn
 
 _THOUGHTS = re.compile(
     r"[<\[{|](?!/)(?:(?!end|/)[^\s<>\[\]{}]){0,40}think(?:(?!end|/)[^\s<>\[\]{}]){0,40}[>\]}|]\s*\Z", re.I
@@ -46,7 +47,7 @@ class Templated(ABC):
         self.name = name
         self._template = None if template is None else ChatTemplate(template, tokens)
         self.bos = tokens.get("bos_token")
-        self._judgements: dict[Judge, tuple[list[int], list[int]]] = {}
+        self._judgements: dict[tuple[Judge, Phase], tuple[list[int], list[int]]] = {}
 
     @abstractmethod
     def piece(self, token: int) -> bytes:
@@ -105,7 +106,8 @@ class Templated(ABC):
             return self.encode(self.bos)
         return start or []
 
-    def _laid_out(self, turns: Sequence[Turn], generation: bool) -> Layout:
+    def _laid_out(self, turns: Sequence[Turn], generation: bool, thinks: bool = False) -> Layout:
+        """The conversation; with `thinks` it ends inside the thinking."""
         assert self._template is not None
         turns = [Turn(turn.role, readable(turn.content)) for turn in turns]
         try:
@@ -113,6 +115,9 @@ class Templated(ABC):
         except ModelError as error:
             raise ModelError(f"{self.name}: {error}") from None
         ends = layout.written[-1][1] if layout.written else 0
+        if thinks and self.thinking is not None:
+            tail, _, _ = layout.text[ends:].partition(self.thinking.opening.strip())
+            return replace(layout, text=layout.text[:ends] + tail + self.thinking.opening)
         if generation and (opened := _THOUGHTS.search(layout.text, ends)):
             raise ModelError(
                 f"{self.name}: the chat template opens a {opened.group().strip()} block, which cannot be stepped "
@@ -153,26 +158,28 @@ class Templated(ABC):
         tokens = self._control_in(text.lstrip())
         return tokens[0][0] if tokens and tokens[0][1][0] == 0 else None
 
-    def judgement(self, judge: Judge) -> tuple[list[int], list[int]]:
+    def judgement(self, judge: Judge, phase: Phase = Phase.ANSWER) -> tuple[list[int], list[int]]:
         """See `Text.judgement`.
 
         Raises:
             ModelError: a label is not a single token after the opening, or the chat template
                 cannot continue after an answer.
         """
-        if (known := self._judgements.get(judge)) is None:
-            known = self._judgements[judge] = self._judgement(judge)
+        if (known := self._judgements.get((judge, phase))) is None:
+            known = self._judgements[judge, phase] = self._judgement(judge, phase)
         return known
 
-    def _judgement(self, judge: Judge) -> tuple[list[int], list[int]]:
+    def _judgement(self, judge: Judge, phase: Phase) -> tuple[list[int], list[int]]:
+        """In the thinking, the trace's block stays as it is, the template ends the turn, and a new block is opened."""
+        thinks = phase is Phase.THINKING
         if self._template is None:
             asked = f"\n\n{judge.instruction}\n\n"
         else:
             turns = [Turn("user", ""), Turn("assistant", _ANSWER), Turn("user", judge.instruction)]
-            _, found, asked = self._laid_out(turns, True).text.rpartition(_ANSWER)
+            _, found, asked = self._laid_out(turns, True, thinks).text.rpartition(_ANSWER)
             if not found:
                 raise ModelError("the chat template changes answers, so the model cannot be asked about one")
-        return self.labelled(asked + judge.opening, judge.labels)
+        return self.labelled(asked + (judge.thought if thinks else "") + judge.opening, judge.labels)
 
     def labelled(self, before: str, labels: Sequence[str]) -> tuple[list[int], list[int]]:
         """Ids of `before`, and the id of each label after it.
