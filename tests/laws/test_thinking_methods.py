@@ -169,7 +169,7 @@ CLOSING = (table(1, close=0.5), table(2, close=1.5))
 
 
 def log_of(look_up, ids, law=LAW, before=()):
-    return sum(log_law(look_up((*before, *ids[:idx])), law.temperature)[token].item() for idx, token in enumerate(ids))
+    return sum(log_law(look_up((*before, *ids[:idx])), law)[token].item() for idx, token in enumerate(ids))
 
 
 def test_importance_weights_of_all_steps_have_mean_1():
@@ -200,7 +200,7 @@ def test_the_chosen_step_follows_the_exact_law_and_the_target_answers_after_it()
             assert first.forced == (0 if CLOSE in first.sampled_ids else 4)
             assert steps[1].writer is Role.TARGET
             answers[steps[1].step.token_ids[0]] += 1
-            expected += np.exp(log_law(CLOSING[1](first.token_ids), LAW.temperature))[:8]
+            expected += np.exp(log_law(CLOSING[1](first.token_ids), LAW))[:8]
     statistic, degrees = chi_square([drawn[ids] for ids in STEPS], 2000 * exact)
     assert degrees > 20
     assert statistic < chi_square_bound(degrees)

@@ -7,8 +7,10 @@ order change no draw. The generator is numpy's Philox (Salmon et al., "Parallel 
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 
 import numpy as np
@@ -65,10 +67,7 @@ class Key:
         Args:
             attempt: distinguishes draws for the same purpose and prefix, such as a rewrite.
         """
-        content = blake2b(self.digest, digest_size=16)
-        content.update(f"{purpose}:{attempt}:{len(prefix_ids)}:".encode())
-        content.update(np.asarray(prefix_ids, np.int64).tobytes())
-        return Key(content.digest(), self.draws)
+        return Key(_folded(self.digest, purpose, tuple(prefix_ids), attempt), self.draws)
 
     def uniform(self) -> float:
         """One uniform in [0, 1)."""
@@ -99,6 +98,14 @@ class Key:
         # The low counter words advance with the stream; the high ones name the block.
         counter = np.array([0, 0, token_block, block], np.uint64)
         return np.random.Generator(np.random.Philox(key=words, counter=counter))
+
+
+@lru_cache(maxsize=16)  # a method asks several times a step, and the prefixes of long traces take long to hash
+def _folded(digest: bytes, purpose: str, prefix_ids: tuple[int, ...], attempt: int) -> bytes:
+    content = blake2b(digest, digest_size=16)
+    content.update(f"{purpose}:{attempt}:{len(prefix_ids)}:".encode())
+    content.update(array("q", prefix_ids))
+    return content.digest()
 
 
 class TokenUniforms:

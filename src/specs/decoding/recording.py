@@ -25,13 +25,20 @@ class Taken:
 
 @dataclass
 class Recording:
-    """Records of one solve, in the order in which steps were decided."""
+    """Records of one solve, in the order in which steps were decided.
+
+    Attributes:
+        searches: whether a record keeps candidates as traces side by side.
+        forks: whether a record keeps several.
+    """
 
     clock: SolveClock
     records: list[StepRecord] = field(default_factory=list[StepRecord])
     undecided: list[Taken] = field(default_factory=list[Taken])
     glimpsed: float | None = None
     """The answer to the last `Glimpse`, until the proposal after it."""
+    searches: bool = False
+    forks: bool = False
 
     def proposed(self, request: Propose, proposal: Proposal) -> Proposal:
         """Remember a proposal until the method decides on it; returns it."""
@@ -54,7 +61,8 @@ class Recording:
     ) -> StepRecord:
         """Record how a proposal was decided."""
         request = taken.request
-        searching = kept is not None or any(record.kept is not None for record in self.records)
+        self.searches = self.searches or kept is not None
+        self.forks = self.forks or len(kept or ()) > 1
         record = StepRecord(
             step_idx=len(request.trace.steps),
             writer=request.writer,
@@ -63,7 +71,7 @@ class Recording:
             seconds=seconds,
             accepted=accepted,
             kept=kept,
-            parents=self._parents(request.traces, request.n) if searching and request.trace.steps else None,
+            parents=self._parents(request.traces, request.n) if self.searches and request.trace.steps else None,
             phase=request.trace.phase,
             entropy=taken.entropy,
         )

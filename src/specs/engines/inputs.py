@@ -139,6 +139,8 @@ class RewardInputs(ABC):
         self._name, self._prm_format = name, prm_format
         self.prompt: Ids = tuple(prompt_ids)
         self._content_ids: dict[tuple[str, bool, bool], Ids] = {}
+        self._last: tuple[tuple[Candidate, ...], Ids, bool] = ((), (), False)
+        """The steps whose tokens were last made, these tokens, and whether the last step was cut at its cap."""
 
     @abstractmethod
     def head_outputs(self, query: Query) -> Floats:
@@ -192,16 +194,19 @@ class RewardInputs(ABC):
 
     def _prefix(self, trace: Trace, delimiter: str | None) -> tuple[Ids, bool]:
         """Tokens of a trace after the prompt, and whether its last step was cut at its cap."""
-        ids: list[int] = []
-        continues = False
-        for step in trace.steps:
+        steps, before, continues = self._last
+        if trace.steps[: len(steps)] != steps:
+            steps, before, continues = (), (), False
+        ids = list(before)
+        for step in trace.steps[len(steps) :]:
             content = self._content(step.text, continues, not ids, delimiter)
             ids += content
             closes = step.end is not End.CAP and bool(content or continues)
             continues = step.end is End.CAP and bool(content or continues)
             if closes:
                 ids += self._prm_format.join
-        return tuple(ids), continues
+        self._last = trace.steps, tuple(ids), continues
+        return self._last[1:]
 
     def _path(self, prefix: Ids, candidate: Candidate, continues: bool, delimiter: str | None) -> Ids:
         """The tokens that the model reads for a step, `ask` included; none for a blank step.

@@ -31,8 +31,11 @@ class Text(Protocol):
     """End-of-text tokens."""
     end_id: int
     """The end-of-text token that normally ends the model's answers."""
-    thinking: Thinking | None
-    """How the model marks its thinking; None if it does not think."""
+
+    @property
+    def thinking(self) -> Thinking | None:
+        """How the model marks its thinking; None if it cannot think, or specs cannot follow its markers."""
+        ...
 
     def encode(self, text: str) -> list[int]:
         """Ids of text that a chat template or this package wrote.
@@ -52,7 +55,10 @@ class Text(Protocol):
     def prompt(
         self, question: str, system: str | None = None, generation: bool = True, chat: Chat = NO_CONTEXT
     ) -> list[int]:
-        """Ids up to the start of the answer; a system turn in `chat` replaces `system`."""
+        """Ids up to the start of the answer; a system turn in `chat` replaces `system`.
+
+        If `chat.think`, they end inside an open thinking block, whoever opens it: all models start in the same phase.
+        """
         ...
 
     def judgement(self, judge: Judge, phase: Phase = Phase.ANSWER) -> tuple[list[int], list[int]]:

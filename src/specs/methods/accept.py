@@ -38,8 +38,11 @@ class AcceptRule:
 
     def reward_before(self, trace: Trace) -> float:
         """Reward of the trace before a step; 1 if it does not count or no step has a reward."""
-        rewards = [step.reward for step in trace.steps if step.reward is not None] if self.switch_on == "step" else []
-        return rewards[-1] if rewards else 1.0
+        if self.switch_on == "step":
+            for step in reversed(trace.steps):
+                if step.reward is not None:
+                    return step.reward
+        return 1.0
 
     def good_enough(self, step: Candidate, before: float, tau: float) -> bool:
         """Whether the merit of a step is at least `tau`; false for a step without a reward."""

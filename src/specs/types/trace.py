@@ -20,7 +20,8 @@ class Candidate:
         text: the step's text with its delimiter, without end-of-text; undecodable bytes are surrogates.
         end: how the step ended.
         forced: how many of the last tokens nobody sampled: they were appended to close the thinking.
-        log_p: `log p(y|c)` in nats, at most 0, summed over the sampled tokens; None if not computed.
+        log_p: `log p(y|c)` in nats, at most 0, summed over the sampled tokens; None if not computed. Of a draft's step
+            it is under `Propose.score_law`, of a target's own under the law of sampling.
         log_q: `log q(y|c)` in nats, summed likewise; None if the draft did not write the step.
         reward: `r` in [0, 1], or the rating of a `Judge`; None if not computed.
         duplicates_of: index of the first candidate with the same tokens; None if this is it.
@@ -141,8 +142,10 @@ class Trace:
         steps = (*self.steps, step)
         closes = self.answer_from is None and step.end is End.CLOSE
         grown = Trace(self.question, steps, (*self.writers, writer), len(steps) if closes else self.answer_from)
-        # In long traces, joining all steps anew for each step would take quadratic time.
-        grown.__dict__["token_ids"] = self.token_ids + step.token_ids
+        # In long traces, going through all steps anew for each step would take quadratic time.
+        known = grown.__dict__
+        known["_before"] = self
+        known["answer_tokens"] = self.answer_tokens + (0 if self.answer_from is None else len(step.token_ids))
         return grown
 
     @property
@@ -152,23 +155,26 @@ class Trace:
     @cached_property
     def token_ids(self) -> tuple[int, ...]:
         """Tokens of all accepted steps, each in its writer's vocabulary."""
-        return tuple(token for step in self.steps for token in step.token_ids)
+        before: Trace | None = self.__dict__.pop("_before", None)  # held only until it was read
+        if before is None:
+            return tuple(token for step in self.steps for token in step.token_ids)
+        return before.token_ids + self.steps[-1].token_ids
 
     @cached_property
     def text(self) -> str:
-        return "".join(step.text for step in self.steps)
+        return "".join([step.text for step in self.steps])
 
     @property
     def thinking_text(self) -> str:
         """The text of the steps inside the thinking, with what closed it."""
-        return "".join(step.text for step in self.steps[: self.answer_from])
+        return "".join([step.text for step in self.steps[: self.answer_from]])
 
     @property
     def answer_text(self) -> str:
         """The text of the steps after the thinking; empty while the trace thinks."""
-        return "" if self.answer_from is None else "".join(step.text for step in self.steps[self.answer_from :])
+        return "" if self.answer_from is None else "".join([step.text for step in self.steps[self.answer_from :]])
 
-    @property
+    @cached_property
     def answer_tokens(self) -> int:
         """The number of tokens after the thinking."""
         return 0 if self.answer_from is None else sum(len(step.token_ids) for step in self.steps[self.answer_from :])

@@ -8,7 +8,7 @@ shows which characters come from turns, and so whether each turn arrived and whi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import combinations, islice
@@ -45,11 +45,19 @@ class Layout:
     text: str
     written: tuple[Span, ...]
 
+    @property
+    def tail(self) -> str:
+        """What the template writes after the last turn."""
+        return self.text[self.written[-1][1] :] if self.written else self.text
 
-def lay_out(template: ChatTemplate, turns: Sequence[Turn], generation: bool) -> Layout:
+
+def lay_out(
+    template: ChatTemplate, turns: Sequence[Turn], generation: bool, switches: Mapping[str, bool] | None = None
+) -> Layout:
     """Render a conversation; `generation` opens the assistant's turn at the end.
 
-    The template gets content as text, or as a list of typed parts if it drops text.
+    The template gets content as text, or as a list of typed parts if it drops text. `switches` are variables that
+    switch thinking on or off; without them, `enable_thinking` is false.
 
     Raises:
         ModelError: the template refuses the conversation, or drops or changes a turn. It may change white
@@ -60,14 +68,14 @@ def lay_out(template: ChatTemplate, turns: Sequence[Turn], generation: bool) -> 
         # All turns of a role are blank, so they do not show which form the template reads; turns with text do.
         for typed in _ways(turns):
             try:
-                _rendered(template, filled, generation, typed)
-                return _rendered(template, turns, generation, typed)
+                _rendered(template, filled, generation, typed, switches)
+                return _rendered(template, turns, generation, typed, switches)
             except ModelError:
                 continue
     failure: ModelError | None = None
     for typed in _ways(turns):
         try:
-            return _rendered(template, turns, generation, typed)
+            return _rendered(template, turns, generation, typed, switches)
         except ModelError as error:
             failure = failure or error
     assert failure is not None
@@ -85,19 +93,25 @@ def _ways(turns: Sequence[Turn]) -> Iterator[frozenset[str]]:
     return (frozenset(some) for size in range(len(roles) + 1) for some in combinations(roles, size))
 
 
-def _rendered(template: ChatTemplate, turns: Sequence[Turn], generation: bool, typed: frozenset[str]) -> Layout:
+def _rendered(
+    template: ChatTemplate,
+    turns: Sequence[Turn],
+    generation: bool,
+    typed: frozenset[str],
+    switches: Mapping[str, bool] | None,
+) -> Layout:
     """Render with typed parts as the content of the roles `typed`.
 
     Raises:
         ModelError: as in `lay_out`.
     """
     now = datetime.now()
-    text = template.render(turns, generation, typed, now)
+    text = template.render(turns, generation, typed, now, switches)
     taken = set(template.source).union(*(turn.content for turn in turns))
     unused = (mark for code in range(0x10FFFF, 0xFFFF, -1) if (mark := chr(code)) not in taken)
     marks = list(islice(unused, len(turns)))
     marked = [Turn(turn.role, Written.by(mark, turn.content)) for turn, mark in zip(turns, marks, strict=True)]
-    runs = _laid_over(text, template.render(marked, generation, typed, now), frozenset(marks))
+    runs = _laid_over(text, template.render(marked, generation, typed, now, switches), frozenset(marks))
     brought: dict[str, list[str]] = {}
     for mark, (start, end) in runs or ():
         brought.setdefault(mark, []).append(text[start:end])

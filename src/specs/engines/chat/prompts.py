@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import re
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 from specs.core.text import readable
-from specs.engines.chat.control import Span
 from specs.engines.chat.layout import Layout, lay_out
+from specs.engines.chat.thinking import answering, block_at_end, closes_block, thinking_of, thinking_on
+from specs.engines.chat.vocabulary import Vocabulary
 from specs.errors import ModelError
 from specs.types import NO_CONTEXT, Chat, Judge, Phase, Thinking, Turn
 
-_THOUGHTS = re.compile(
-    r"[<\[{|](?!/)(?:(?!end|/)[^\s<>\[\]{}]){0,40}think(?:(?!end|/)[^\s<>\[\]{}]){0,40}[>\]}|]\s*\Z", re.I
-)
-"""A tag at the end of a text that opens a thinking block: `<think>`, `[THINK]`, `<|START_THINKING|>`."""
 _ANSWER = "{the answer}"
 """Stands for a trace while a template is rendered."""
 
 
-class Templated(ABC):
+class Templated(Vocabulary):
     """A vocabulary with a chat template: makes prompts, and questions about an answer.
 
     A model without a template gets the text of the turns, with a blank line after each. Control tokens come
@@ -30,15 +26,9 @@ class Templated(ABC):
     Attributes:
         name: the model's name in error messages.
         bos: spelling of the beginning-of-text token; None if no file names one.
-        thinking: see `Text.thinking`.
     """
 
-    thinking: Thinking | None = None
     name: str
-    fingerprint: str
-    size: int
-    end_ids: frozenset[int]
-    end_id: int
 
     def __init__(self, name: str, template: str | None, tokens: Mapping[str, str]) -> None:
         """`tokens` are the special tokens by name (`bos_token`, ...)."""
@@ -49,34 +39,14 @@ class Templated(ABC):
         self.bos = tokens.get("bos_token")
         self._judgements: dict[tuple[Judge, Phase], tuple[list[int], list[int]]] = {}
 
-    @abstractmethod
-    def piece(self, token: int) -> bytes:
-        """See `Text.piece`."""
+    @property
+    def thinking(self) -> Thinking | None:
+        """See `Text.thinking`."""
+        return found if isinstance(found := self._found_thinking, Thinking) else None
 
-    @abstractmethod
-    def spelling(self, token: int) -> str:
-        """A token for people to read: its text, or its name if it adds no text."""
-
-    @abstractmethod
-    def _encode(self, text: str, written: Sequence[Span]) -> list[int]:
-        """Ids of `text`; the spans in `written` never become control tokens."""
-
-    @abstractmethod
-    def _control_in(self, text: str) -> list[tuple[int, Span]]:
-        """The control tokens that `text` spells, with their spans."""
-
-    @abstractmethod
-    def _start(self) -> list[int] | None:
-        """The tokens that the tokenizer puts before a text; None if its file does not say."""
-
-    def encode(self, text: str) -> list[int]:
-        """See `Text.encode`."""
-        return self._encode(readable(text), ())
-
-    def encode_plain(self, text: str, before: str = "", after: str = "") -> list[int]:
-        """See `Text.encode_plain`."""
-        before, text, after = map(readable, (before, text, after))
-        return self._encode(before + text + after, [(len(before), len(before) + len(text))])
+    @cached_property
+    def _found_thinking(self) -> Thinking | str:
+        return thinking_of(self._template, self)
 
     def prompt(
         self, question: str, system: str | None = None, generation: bool = True, chat: Chat = NO_CONTEXT
@@ -84,8 +54,8 @@ class Templated(ABC):
         """See `Text.prompt`.
 
         Raises:
-            ModelError: the chat template refuses the conversation, drops or changes a part of it, or
-                opens a thinking block.
+            ModelError: the chat template refuses the conversation, drops or changes a part of it, or opens a thinking
+                block although thinking is off; or the model is asked to think and cannot.
         """
         if not chat.template:
             start, ids = self._raw_start(), self.encode(question)  # the user writes the layout
@@ -93,6 +63,9 @@ class Templated(ABC):
         turns = [*chat.before, Turn("user", question)]
         if system is not None and turns[0].role != "system":
             turns.insert(0, Turn("system", system))
+        if generation and chat.think:
+            layout = self._thinking_on(turns)
+            return self._encode(layout.text, layout.written)
         if self._template is None:
             return [*(self._start() or ()), *self.encode_plain("".join(f"{turn.content}\n\n" for turn in turns))]
         layout = self._laid_out(turns, generation)
@@ -106,24 +79,40 @@ class Templated(ABC):
             return self.encode(self.bos)
         return start or []
 
-    def _laid_out(self, turns: Sequence[Turn], generation: bool, thinks: bool = False) -> Layout:
-        """The conversation; with `thinks` it ends inside the thinking."""
+    def _laid_out(self, turns: Sequence[Turn], generation: bool, close: bool = False) -> Layout:
+        """The conversation without thinking; with `close`, a block that the template opens nevertheless is closed."""
         assert self._template is not None
         turns = [Turn(turn.role, readable(turn.content)) for turn in turns]
         try:
-            layout = lay_out(self._template, turns, generation)
+            if not generation:
+                return lay_out(self._template, turns, False)
+            layout = answering(self._template, turns)
         except ModelError as error:
             raise ModelError(f"{self.name}: {error}") from None
-        ends = layout.written[-1][1] if layout.written else 0
-        if thinks and self.thinking is not None:
-            tail, _, _ = layout.text[ends:].partition(self.thinking.opening.strip())
-            return replace(layout, text=layout.text[:ends] + tail + self.thinking.opening)
-        if generation and (opened := _THOUGHTS.search(layout.text, ends)):
+        if (marker := block_at_end(layout)) is None:
+            return layout
+        if close and self.thinking is not None:
+            return replace(layout, text=layout.text + closes_block(self.thinking))
+        opens = f"{self.name}: the chat template opens a {marker} block"
+        if self.thinking is None:
             raise ModelError(
-                f"{self.name}: the chat template opens a {opened.group().strip()} block, which cannot be stepped "
-                "through; use a model or template that can switch thinking off"
+                f"{opens}, which cannot be stepped through; use a model or template that can switch thinking off"
             )
-        return layout
+        raise ModelError(
+            f"{opens} although thinking is off; let the model think ('think', --think), or use a model or template "
+            "that can switch thinking off"
+        )
+
+    def _thinking_on(self, turns: Sequence[Turn]) -> Layout:
+        """The conversation up to the first token inside the thinking."""
+        try:
+            if isinstance(self._found_thinking, str):
+                raise ModelError(self._found_thinking)
+            assert self._template is not None
+            readable_turns = [Turn(turn.role, readable(turn.content)) for turn in turns]
+            return thinking_on(self._template, readable_turns, self._found_thinking)
+        except ModelError as error:
+            raise ModelError(f"{self.name}: {error}") from None
 
     def _turn_end(self) -> int | None:
         """The control token that the template writes directly after an answer, last or not; None if there is none.
@@ -176,25 +165,11 @@ class Templated(ABC):
             asked = f"\n\n{judge.instruction}\n\n"
         else:
             turns = [Turn("user", ""), Turn("assistant", _ANSWER), Turn("user", judge.instruction)]
-            _, found, asked = self._laid_out(turns, True, thinks).text.rpartition(_ANSWER)
+            layout = self._thinking_on(turns) if thinks else self._laid_out(turns, True, close=True)
+            _, found, asked = layout.text.rpartition(_ANSWER)
             if not found:
                 raise ModelError("the chat template changes answers, so the model cannot be asked about one")
         return self.labelled(asked + (judge.thought if thinks else "") + judge.opening, judge.labels)
-
-    def labelled(self, before: str, labels: Sequence[str]) -> tuple[list[int], list[int]]:
-        """Ids of `before`, and the id of each label after it.
-
-        Raises:
-            ModelError: a label is not a single token there.
-        """
-        whole = [self.encode(before + label) for label in labels]
-        ids = [sequence[-1] for sequence in whole]
-        if any(sequence[:-1] != whole[0][:-1] for sequence in whole) or len(set(ids)) < len(ids):
-            raise ModelError(
-                f"this vocabulary does not write each of {', '.join(labels)} as one token after {before[-20:]!r}: "
-                "use a model whose vocabulary does, or a method or PRM format that needs no labels"
-            )
-        return whole[0][:-1], ids
 
     def turns(self) -> tuple[str, str, str]:
         """What the template writes before a user's turn, between it and the answer, and after the answer.

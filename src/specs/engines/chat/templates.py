@@ -103,43 +103,66 @@ class ChatTemplate:
                 f"the chat template cannot be read: {error}; give one that transformers can read"
             ) from None
 
-    def render(self, turns: Sequence[Turn], generation: bool, typed: frozenset[str], now: datetime) -> str:
-        """The conversation as text, with thinking switched off if the template knows `enable_thinking`.
+    def render(
+        self,
+        turns: Sequence[Turn],
+        generation: bool,
+        typed: frozenset[str],
+        now: datetime,
+        switches: Mapping[str, bool] | None = None,
+    ) -> str:
+        """The conversation as text.
 
         Args:
             generation: whether to open the assistant's turn.
             typed: roles whose content is given as a list of typed parts.
             now: the date and time that the template may write.
+            switches: variables that switch thinking on or off; without them, `enable_thinking` is false.
 
         Raises:
             ModelError: the template refuses the conversation, or fails on it.
         """
-        return self._render(turns, generation, typed, now, self._tokens)
+        messages = [
+            {"role": one.role, "content": [{"type": "text", "text": one.content}] if one.role in typed else one.content}
+            for one in turns
+        ]
+        return self._render(messages, generation, now, self._tokens, switches)
+
+    def answered(self, turns: Sequence[Turn], reasoning: str, answer: str, switches: Mapping[str, bool]) -> str:
+        """The conversation with an answer whose reasoning is in the field that templates read.
+
+        Raises:
+            ModelError: the template refuses the conversation, or fails on it.
+        """
+        messages: list[dict[str, Any]] = [{"role": one.role, "content": one.content} for one in turns]
+        messages.append({"role": "assistant", "content": answer, "reasoning_content": reasoning})
+        return self._render(messages, False, datetime.now(), self._tokens, switches)
 
     @cached_property
     def writes_bos(self) -> bool:
         """Whether the template begins a conversation with the variable `bos_token`."""
         tokens = {**self._tokens, "bos_token": "{bos}"}
         try:
-            text = self._render([Turn("user", "a")], True, frozenset(), datetime.now(), tokens)
+            text = self._render([{"role": "user", "content": "a"}], True, datetime.now(), tokens)
         except ModelError:
             return False
         return text.startswith(tokens["bos_token"])
 
     def _render(
-        self, turns: Sequence[Turn], generation: bool, typed: frozenset[str], now: datetime, tokens: Mapping[str, str]
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        generation: bool,
+        now: datetime,
+        tokens: Mapping[str, str],
+        switches: Mapping[str, bool] | None = None,
     ) -> str:
-        messages = [
-            {"role": one.role, "content": [{"type": "text", "text": one.content}] if one.role in typed else one.content}
-            for one in turns
-        ]
         arguments = {
             **tokens,
             "messages": messages,
             "add_generation_prompt": generation,
             "tools": None,
             "documents": None,
-            "enable_thinking": False,
+            **(switches or {"enable_thinking": False}),
             "strftime_now": now.strftime,
         }
         try:

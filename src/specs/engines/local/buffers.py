@@ -1,4 +1,4 @@
-"""Buffers of deleted caches, which new caches use again."""
+"""How large caches are, and the buffers of deleted caches, which new caches use again."""
 
 from __future__ import annotations
 
@@ -9,6 +9,18 @@ Buffer = TypeVar("Buffer")
 
 SPARE_BUFFERS = 4
 """Buffers that a pool keeps for later caches: allocating new memory takes a tenth of a short solve's time."""
+
+
+MOST_SPARE_ENTRIES = 4096
+"""The most entries that a cache grows by at a time beyond those that it needs."""
+
+
+def enlarged(capacity: int, entries: int) -> int:
+    """The entries of a full cache of `capacity` entries after it has grown to hold `entries`.
+
+    It doubles, so that a solve seldom moves its cache, but long traces do not take twice the memory that they need.
+    """
+    return max(entries, min(2 * capacity, capacity + MOST_SPARE_ENTRIES))
 
 
 class BufferPool(Generic[Buffer]):

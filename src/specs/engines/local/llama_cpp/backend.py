@@ -18,6 +18,7 @@ import numpy as np
 
 from specs.engines.arrays import Bools, Floats, Ints
 from specs.engines.local.backend import NO_OTHER_DTYPE, finite, tree_error
+from specs.engines.local.buffers import enlarged
 from specs.engines.local.llama_cpp.gguf import Gguf, library
 from specs.engines.local.logits import NUMPY_LOGITS_OPS
 from specs.errors import EngineError, InputError, ModelError
@@ -78,7 +79,7 @@ class _Context:
         state = (ctypes.c_uint8 * size)()
         lib.llama_state_get_data(self.pointer, state, size)
         close = self._close
-        self._open(max(cells, 2 * self.cells))
+        self._open(enlarged(self.cells, cells))
         lib.llama_state_set_data(self.pointer, state, size)
         close()
 

@@ -17,7 +17,7 @@ import numpy as np
 from specs.engines.arrays import Bools, Floats, Ints
 from specs.engines.local.backend import NO_OTHER_DTYPE
 from specs.engines.local.background import cores
-from specs.engines.local.buffers import BufferPool, PooledBuffer
+from specs.engines.local.buffers import BufferPool, PooledBuffer, enlarged
 from specs.engines.local.logits import NUMPY_LOGITS_OPS
 from specs.engines.local.onnx.denormals import Flushed
 from specs.engines.local.onnx.graph import Shape, build_graph
@@ -248,9 +248,9 @@ class LightBackend:
             raise EngineError(f"the mask is {visible.shape}, not {(new, held + new)}: give [new, cached + new]")
 
     def _reserve(self, buffer: _KVBuffer, used: int, entries: int) -> None:
-        """Move the `used` entries to memory for at least `entries`, and at least twice as large."""
+        """Move the `used` entries to memory for at least `entries`."""
         shape = self.shape
-        capacity = max(entries, 2 * buffer.capacity)
+        capacity = enlarged(buffer.capacity, entries)
         buffer.calls.clear()  # their masks have a column for each entry
         keys_values = np.zeros((*buffer.keys_values.shape[:-2], capacity, shape.head), np.float32)
         keys_values[..., :used, :] = buffer.keys_values[..., :used, :]

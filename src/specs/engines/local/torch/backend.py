@@ -22,7 +22,7 @@ from transformers import DynamicCache
 
 from specs.engines.arrays import Bools, Ints
 from specs.engines.local.backend import NO_OTHER_DTYPE
-from specs.engines.local.buffers import BufferPool, PooledBuffer, release_spare_buffers
+from specs.engines.local.buffers import BufferPool, PooledBuffer, enlarged, release_spare_buffers
 from specs.engines.local.logits import LogitsOps
 from specs.engines.local.torch.cache import KVBuffer, entries_of
 from specs.engines.local.torch.kernels import suited, without_cudnn
@@ -197,12 +197,12 @@ class HFBackend:
     def _recorded(self, buffer: KVBuffer, size: int, entries: int, record: Record) -> Pass:
         """The recorded pass for `size` tokens over this buffer.
 
-        It reads `entries` entries, rounded up, but not the whole buffer: a buffer that a long solve has enlarged must
-        not make short solves slow.
+        It reads `entries` entries, rounded up as memory is (`enlarged`), but not the whole buffer: a buffer that a long
+        solve has enlarged must not make short solves slow.
         """
         span = RECORDED_CAPACITY
         while span < entries:
-            span *= 2
+            span = enlarged(span, 0)
         key = size, min(span, buffer.capacity)
         if key not in buffer.passes:
             buffer.passes[key] = Pass(buffer, *key, self._compute, record, self._model.device)

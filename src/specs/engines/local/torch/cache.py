@@ -17,6 +17,8 @@ from torch import Tensor
 from transformers import Cache
 from transformers.cache_utils import DynamicLayer
 
+from specs.engines.local.buffers import enlarged
+
 Shapes = list[tuple[torch.Size, torch.Size] | None]
 """Shapes of each layer's keys and values [1, heads, entries, head]; None for a layer that reads another layer's."""
 
@@ -104,10 +106,10 @@ class KVBuffer:
         return self.use.used
 
     def reserve(self, entries: int) -> None:
-        """Grow to at least `entries` entries, and at least to twice the capacity, if they do not fit."""
+        """Grow to at least `entries` entries if they do not fit."""
         if entries <= self.capacity:
             return
-        capacity = max(entries, 2 * self.capacity)
+        capacity = enlarged(self.capacity, entries)
         # Zeros, because attention multiplies masked entries by 0, and NaN would remain.
         blocks = [
             self._like.new_zeros(len(members), heads, capacity, head)
