@@ -162,6 +162,17 @@ def test_a_class_without_scores_runs_every_method_that_needs_none():
         assert (result.error, bool(result.accepted)) == (None, True), method
 
 
+def test_only_the_draft_has_to_give_entropies():
+    own = as_classes(Writer)
+    mixed = Models(NATIVE.draft, own.target, NATIVE.prm)
+    assert solve(mixed, "glimp", tau=1.0).error is None
+    with pytest.raises(InputError, match="method glimp needs entropies of tokens: draft Writer is of class Writer"):
+        solve(Models(own.draft, NATIVE.target), "glimp")
+    session = own.draft.open(own.draft.prompt("q"), frozenset(), never_stop)
+    with pytest.raises(InputError, match="gives no entropies"):
+        session.entropies([Trace("q")], 20)
+
+
 def test_a_class_with_scores_runs_every_method_that_needs_those_of_steps():
     assert {"specs", "gsi", "hard-reject", "prm-free"} <= set(NEED_STEP_SCORES)
     models = as_classes(Scorer)

@@ -21,7 +21,7 @@ from specs.engines.protocol import never_stop
 from specs.engines.text import HubText
 from specs.engines.vllm.replicas import Replicas
 from specs.engines.vllm.reward import RemoteReward
-from specs.engines.vllm.server import Drawn, Server, connect
+from specs.engines.vllm.server import Drawn, Server, connect, most_likely
 from specs.engines.vllm.session import MOST_BIASES, RemotePolicy
 from specs.errors import EngineError, ModelError
 from specs.rewards.families import TokenClassification
@@ -464,3 +464,10 @@ def test_nan_that_a_server_cannot_encode_is_named_as_such():
 
     with serving(nan) as (url, _), pytest.raises(EngineError, match=f"^{url}.* not finite; .*--dtype float32"):
         wait(connect(url, None, 20.0), never_stop)
+
+
+@pytest.mark.parametrize("row", [None, [], {}, {"a": -1.0}, {"token_id:": -1.0}, {"token_id:3": "-1"}])
+def test_the_most_likely_tokens_are_numbers_by_token(row):
+    answer = {"choices": choices({"logprobs": {"top_logprobs": [row]}}), "usage": USAGE}
+    with pytest.raises(EngineError, match=re.escape("choices[0].logprobs.top_logprobs[0]")):
+        wait(most_likely(served(answer), [1, 2], 20, 10), never_stop)

@@ -399,6 +399,34 @@ def test_inside_the_thinking_a_server_stops_at_the_token_that_closes_it(text):
     assert set(stops) == {(close,), ()}
 
 
+def test_an_entropy_is_that_of_the_most_likely_tokens_at_temperature_1(text):
+    """One request a trace, without filters; the sampled token and padding rows, if reported, do not count."""
+
+    class Tops(Vllm):
+        def logs(self, ids, drawn, body):
+            tops = {token: log_probability(ids, token) for token in range(40)}
+            best = sorted(tops, key=tops.get)[-body["logprobs"] :]
+            padding = {f"token_id:{self.text.size}": -0.1}
+            return {"logprobs": {"top_logprobs": [padding | {f"token_id:{t}": tops[t] for t in (*drawn, *best)}]}}
+
+        def continuation(self, ids, body, seed):
+            return [min(range(40), key=lambda token: log_probability(ids, token))]
+
+    vllm = Tops(text)
+    session, one = opened(vllm), Trace("b c")
+    traces = [one, grown(one, text)]
+    for trace, found in zip(traces, session.entropies(traces, 20), strict=True):
+        ids = session.trace_ids(trace)
+        p = np.sort(np.exp([log_probability(ids, token) for token in range(40)]))[-20:]
+        p /= p.sum()
+        assert found == pytest.approx(-(p * np.log(p)).sum())
+    assert len(vllm.bodies) == 2
+    for body in vllm.bodies:
+        assert (body["temperature"], body["top_p"], body["top_k"], body["min_p"]) == (1.0, 1.0, 0, 0.0)
+        assert (body["max_tokens"], body["logprobs"]) == (1, 20)
+    assert session.counts.processed == vllm.computed
+
+
 def test_a_step_sampled_ahead_is_the_step_that_would_be_sampled_later(text):
     """Taken, it counts like any other; dropped, what the server has reported counts as speculated."""
     asked = Key.from_seed(3)

@@ -11,7 +11,7 @@ from specs.engines.local.tabular import TabularText
 from specs.engines.steps import Stepper
 from specs.engines.text import HubText
 from specs.errors import InputError, ModelError
-from specs.types import Chat, End, Judge, StepPolicy
+from specs.types import Chat, End, Judge, Phase, StepPolicy, Thinking
 
 
 def folder_with(path, vocabulary, template=None, **config):
@@ -104,6 +104,36 @@ def test_a_judge_s_question_is_a_turn_of_its_own(tmp_path):
     (folder / "chat_template.jinja").write_text("{{ messages[-1].content }}")
     with pytest.raises(ModelError, match="drops answers"):
         HubText(folder).judgement(judge("1", "2"))
+
+
+OFF = (
+    "{% if add_generation_prompt %}<bot>"
+    "{% if enable_thinking is defined and enable_thinking is false %}<think>\n\n</think>\n\n"
+    "{% else %}<think>\n{% endif %}{% endif %}"
+)
+ALWAYS = "{% if add_generation_prompt %}<bot><think>\n{% endif %}"
+
+
+@pytest.mark.parametrize("opens", [OFF, ALWAYS], ids=["if-asked", "always"])
+def test_inside_the_thinking_a_judge_is_answered_in_a_block_of_its_own(tmp_path, opens):
+    """The trace's block stays unclosed: only the turn ends. The reply's block begins with the judge's own words."""
+
+    class Thinker(HubText):
+        _found_thinking = Thinking("<think>\n", 7, "\n</think>\n\n", (7,))
+
+    folder = tmp_path / "model"
+    tiny.write_tokenizer(folder)
+    (folder / "chat_template.jinja").write_text(tiny.TEMPLATE.partition("{% if add")[0] + opens)
+    text = Thinker(folder)
+    asking = Judge("how good?", "say {", ("1", "2"), thought="a b ")
+    asked, labels = text.judgement(asking, Phase.THINKING)
+    assert asked == text.encode("<user>how good?<bot><think>\na b say {")
+    assert labels == [text.encode("1")[0], text.encode("2")[0]]
+    if opens == OFF:
+        assert text.judgement(asking)[0] == text.encode("<user>how good?<bot><think>\n\n</think>\n\nsay {")
+    (folder / "chat_template.jinja").write_text("{{ messages[-1].content }}")
+    with pytest.raises(ModelError, match="drops answers"):
+        Thinker(folder).judgement(asking, Phase.THINKING)
 
 
 def test_a_label_is_a_single_token_behind_its_context(tmp_path):

@@ -16,8 +16,10 @@ from specs.decoding.latency_model import LatencyModel
 from specs.methods.registry import NAMES, SPECULATING
 from specs.traces.schema import plain, result_json
 
+LATER = ("glimp", "glimp+speculation")
+"""Methods that are younger than the first recording; their lines are the last ones, in this order."""
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
-    *((name, {}) for name in (*NAMES, *SPECULATING)),
+    *((name, {}) for name in (*NAMES, *SPECULATING) if name not in LATER),
     ("specs", {"deferral": "next"}),
     ("specs", {"deferral": "next", "start": "target", "switch_on": "trace", "accept_weight": 0.0}),
     ("specs", {"deferral": "next", "accept_weight": 0.0}),
@@ -43,6 +45,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("dvts", {"width": 2}),
     ("target", {"n": 1, "max_tokens": 7}),
     ("draft", {"n": 1, "max_steps": 2, "max_step_tokens": 3, "delimiter": None}),
+    *((name, {}) for name in LATER),
 ]
 """Methods and options; `n` is 4 where nothing else is said."""
 LEFT_OUT = ("latency_s", "time_to_first_step_s", "flops", "settings", "models", "unfinished")

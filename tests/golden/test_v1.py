@@ -38,7 +38,7 @@ def recorded(name):
 
 
 SINCE = {
-    "specs-released", "random-rewrite", "soft-beam", "one-first", "adaptive-majority", "cascade",
+    "specs-released", "random-rewrite", "soft-beam", "one-first", "adaptive-majority", "cascade", "glimp",
 }  # fmt: skip
 KNOWN = [name for name in (*NAMES, *SPECULATING) if name.split("+")[0] not in SINCE]
 """The methods of version 0.1."""

@@ -30,6 +30,7 @@ from specs.methods.specs import Specs
 from specs.types import Candidate, End, Finish, Judge, Role, SamplingParams, StepPolicy, Trace
 
 LAW = SamplingParams(0.8, 0.9, StepPolicy(max_tokens=10))
+NEUTRAL = SamplingParams(1.0)
 FILTERED = SamplingParams(0.8, 0.9, StepPolicy(max_tokens=10), top_k=12, min_p=0.05)
 LIMITS = Limits(max_steps=6, max_tokens=60)
 QUESTION = "a b c"
@@ -284,6 +285,27 @@ def test_ratings_are_those_of_scratch(models):
         if candidates[1].end is End.END_OF_TEXT:
             break
     assert len(ratings) > 1
+
+
+def test_entropies_are_those_of_scratch(models):
+    """At temperature 1 over the 20 most likely tokens, for several traces at once; nothing is computed twice."""
+    policy = models.draft
+    asked, trace = session(policy), Trace(QUESTION)
+    for step_idx in range(4):
+        (sample,) = asked.sample([trace], 1, LAW, [Key.from_seed(step_idx)])
+        grown = trace.extend(Candidate(sample.token_ids, sample.text, sample.end), Role.TARGET)
+        for start, found in zip((trace, grown), asked.entropies([trace, grown], 20), strict=True):
+            p = np.sort(np.exp(from_scratch(policy, [*policy.prompt(QUESTION), *start.token_ids], NEUTRAL)[-1]))[-20:]
+            assert len(p) == 20
+            p /= p.sum()
+            assert found == pytest.approx(-(p * np.log(p)).sum(), abs=1e-4)
+        before = asked.counts.processed
+        asked.entropies([trace, grown], 5)
+        assert asked.counts.processed == before
+        trace = grown
+        if sample.end is End.END_OF_TEXT:
+            break
+    assert step_idx > 0
 
 
 @pytest.mark.parametrize("role", ["draft", "target", "prm"])

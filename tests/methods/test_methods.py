@@ -22,7 +22,7 @@ from specs.methods.gsi import Gsi
 from specs.methods.registry import NAMES, make, options_of
 from specs.methods.rsd import Rsd
 from specs.methods.specs import Specs
-from specs.types import Accept, Finish, Propose, Role, SamplingParams, Score, StepPolicy
+from specs.types import Accept, Finish, Glimpse, Propose, Role, SamplingParams, Score, StepPolicy
 
 LAW = SamplingParams(0.9, 1.0, StepPolicy(max_tokens=3))
 LIMITS = Limits(max_steps=5, max_tokens=40)
@@ -422,6 +422,7 @@ CALLS = {
     "dvts": {("target", 4, True, False)},
     "oracle-route": {("draft", 4, True, False), ("target", 4, True, False)},
     "specreason": {("draft", 1, True, False), ("target", 1, False, False)},
+    "glimp": {("draft", 1, False, False), ("target", 1, False, False)},
     "ssr": {("draft", 4, True, False), *(("target", k, False, False) for k in (1, 2, 3, 4))},
 }
 AT_ONCE = {"best-of-n", "soft-best-of-n", "majority", "weighted-majority"}
@@ -451,6 +452,8 @@ def test_methods_of_whole_solutions_ask_for_whole_solutions(name):
 
     flow = make_with(name, {"n": 4}).solve("q", LAW, Key.from_seed(0))
     request = next(flow)
+    if isinstance(request, Glimpse):
+        request = flow.send(0.0)
     assert isinstance(request, Propose)
     assert request.whole == (name in {*AT_ONCE, "adaptive-majority", "cascade"})
     flow.close()

@@ -7,7 +7,7 @@ from typing import Any
 
 from specs.core.ledger import Minimum, Query
 from specs.engines.protocol import CandidateGroup, TokenCounts
-from specs.types import Propose, Role, StepRecord, Usage
+from specs.types import Propose, Role, StepRecord, Trace, Usage
 
 
 class Ledger:
@@ -53,6 +53,10 @@ class Ledger:
                 fewest.add(self._sessions[role].query(drawn, judge))
             elif guessed:  # the draft has read the traces; the tokens that it proposed count as speculated
                 fewest.add([(trace.token_ids, [()]) for trace in request.traces])
+
+    def note_glimpse(self, trace: Trace) -> None:
+        """Record that the draft has read a trace to tell how uncertain it is of the next token."""
+        self._fewest[Role.DRAFT].add([(trace.token_ids, [()])])
 
     def note_scores(self, groups: Sequence[CandidateGroup]) -> None:
         """Record that the target has scored these candidates in a round of its own."""

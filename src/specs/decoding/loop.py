@@ -27,7 +27,7 @@ from specs.decoding.recording import Recording, Taken
 from specs.decoding.sampling_plan import SamplingPlan
 from specs.decoding.verification import Verification
 from specs.engines.overlap import TokenProposer
-from specs.engines.protocol import LanguageModel, Models, PolicySession, Sample, Stopped
+from specs.engines.protocol import Models, Sample, Stopped
 from specs.errors import SpecsError
 from specs.types import (
     Accept,
@@ -37,6 +37,7 @@ from specs.types import (
     Decision,
     End,
     Finish,
+    Glimpse,
     Phase,
     Proposal,
     Propose,
@@ -113,6 +114,10 @@ class Solve:
                         yield from self._hand_out(record)
                     case Score():
                         reply = yield from self._score(request)
+                    case Glimpse():
+                        self.check_stop()
+                        reply = recording.glimpsed = yield from self.verification.glimpse(request)
+                        self.ledger.note_glimpse(request.trace)
                     case SelectTrace():
                         trace, reply = request.trace, None
                     case _:
@@ -134,8 +139,7 @@ class Solve:
 
     def _open(self) -> None:
         roles = self.config.method.roles
-        writers = [m for m in (self.models.draft, self.models.target) if m is not None]
-        used = frozenset(m.fingerprint for m in writers if self._role_of(m) in roles)
+        used = frozenset(model.fingerprint for role in roles if (model := self.models.writer(role)) is not None)
         for role in roles:
             model = getattr(self.models, role)
             self.prompts[role] = self.models.prompt(role, self.question, self.chat)
@@ -146,9 +150,6 @@ class Solve:
                 else (self.prompts[role], used, self.check_stop)
             )
             self.sessions[role] = model.open(*args)
-
-    def _role_of(self, model: LanguageModel) -> Role:
-        return Role.DRAFT if model is self.models.draft else Role.TARGET
 
     def check_stop(self) -> None:
         """Raise `Stopped` once the solve is cancelled or out of time."""
@@ -168,7 +169,6 @@ class Solve:
             request = request.at_once()
         writer, traces = request.writer, request.traces
         sampling, keys = self.sampling_plan.params(request), self.sampling_plan.keys(request)
-        session: PolicySession = self.sessions[writer]
         self.verification.prefill(request, self.ledger.is_new)
         proposer: TokenProposer | None = None
         if request.speculate:
@@ -179,8 +179,7 @@ class Solve:
         else:
             score_law = (request.score_law or sampling.scored) if request.by_token and writer is Role.TARGET else None
             args = (traces, request.n, sampling, keys, request.keep, proposer, score_law, request.needs_own_scores)
-            work = partial(session.sample, *args)
-            call = Call(writing_phase(writer), work)
+            call = Call(writing_phase(writer), partial(self.sessions[writer].sample, *args))
         samples: Sequence[Sample]
         (samples,) = yield from self.clock.run([call])
         firsts = first_of_equals([(k // request.n, *sample.token_ids) for k, sample in enumerate(samples)])
@@ -227,12 +226,11 @@ class Solve:
         self.clock.handed_out(before)
 
     def _result(self, trace: Trace, finish: Finish, error: str | None, unfinished: Seconds) -> Result:
-        text = readable(trace.text)
         usage = {role: use for role in self.sessions if (use := self.ledger.usage(role, self.recording.records))}
         models = {role: getattr(self.models, role) for role in self.sessions}
         return Result(
             answer=boxed(readable(trace.answer_text)),
-            text=text,
+            text=readable(trace.text),
             finish_reason=finish,
             method=self.config.method.name,
             question=self.question,

@@ -11,10 +11,11 @@ from specs.types import Decision, Proposal, Propose, Seconds, StepRecord, Trace
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A proposal and the request that it answers."""
+    """A proposal, the request that it answers, and the entropy that the method had asked for before."""
 
     proposal: Proposal
     request: Propose
+    entropy: float | None = None
 
     def grown(self, candidate_idx: int) -> Trace:
         """The trace that a candidate continues, extended by that candidate."""
@@ -34,12 +35,15 @@ class Recording:
     clock: SolveClock
     records: list[StepRecord] = field(default_factory=list[StepRecord])
     undecided: list[Taken] = field(default_factory=list[Taken])
+    glimpsed: float | None = None
+    """The answer to the last `Glimpse`, until the proposal after it."""
     searches: bool = False
     forks: bool = False
 
     def proposed(self, request: Propose, proposal: Proposal) -> Proposal:
         """Remember a proposal until the method decides on it; returns it."""
-        self.undecided.append(Taken(proposal, request))
+        self.undecided.append(Taken(proposal, request, self.glimpsed))
+        self.glimpsed = None
         return proposal
 
     def rescored(self, proposal: Proposal) -> Proposal:
@@ -69,6 +73,7 @@ class Recording:
             kept=kept,
             parents=self._parents(request.traces, request.n) if self.searches and request.trace.steps else None,
             phase=request.trace.phase,
+            entropy=taken.entropy,
         )
         self.records.append(record)
         return record

@@ -10,7 +10,7 @@ from specs.core.sampling import total_log_probability
 from specs.decoding.clock import Call, Done, SolveClock, now
 from specs.engines.overlap import PendingWork, PolicyOverlap, RewardOverlap
 from specs.engines.protocol import CandidateGroup, PolicySession, RewardSession
-from specs.types import Candidate, Capability, Propose, Role, SamplingParams
+from specs.types import Candidate, Capability, Glimpse, Propose, Role, SamplingParams
 
 
 class Verification:
@@ -104,6 +104,14 @@ class Verification:
         scored = _with_scores(candidates, firsts, "log_p", {idx: value_of[idx] for idx in read}, request.by_token)
         bounds = {idx: value_of[idx] for idx in unread}
         return _with_scores(scored, firsts, "log_p_at_most", bounds, request.by_token), groups
+
+    def glimpse(self, request: Glimpse) -> Generator[list[Call], Any, float]:
+        """Return how uncertain the draft is of the next token."""
+        draft: PolicySession = self._sessions[Role.DRAFT]
+        ((entropy,),) = yield from self._clock.run(
+            [Call("draft", lambda: draft.entropies([request.trace], request.top))]
+        )
+        return entropy
 
     def cancel(self) -> None:
         """Cancel the background work that is still running; finished work ignores it."""

@@ -69,20 +69,26 @@ class PolicyInputs:
         """A step without its end-of-text token: the chat template itself ends the turn before a question about it."""
         return path[:-1] if path[-1] in self.text.end_ids else path
 
-    def judge_path(self, path: Ids, judge: Judge) -> Ids:
-        """A step and the question about it."""
-        return (*self.without_end(path), *self.text.judgement(judge)[0])
+    def judge_path(self, trace: Trace, path: Ids, judge: Judge) -> Ids:
+        """A step of a trace and the question about it.
+
+        Inside the thinking, the question is the same whether or not the step closes the block.
+        """
+        return (*self.without_end(path), *self.text.judgement(judge, trace.phase)[0])
 
     def query(self, groups: Sequence[CandidateGroup], judge: Judge) -> Query:
         """See `specs.engines.protocol.PolicySession.query`."""
         return [
-            (trace.token_ids, [self.judge_path(candidate.sampled_ids, judge) for candidate in candidates])
+            (trace.token_ids, [self.judge_path(trace, candidate.sampled_ids, judge) for candidate in candidates])
             for trace, candidates in groups
         ]
 
-    def label_rating(self, token: int, judge: Judge) -> float:
-        """The rating in [0, 1] of the model's answer `token`: the rank of this label, or 0 for any other token."""
-        _, labels = self.text.judgement(judge)
+    def label_rating(self, token: int, judge: Judge, phase: Phase) -> float:
+        """The rating in [0, 1] of the model's answer `token`: the rank of this label, or 0 for any other token.
+
+        `phase` is that of the trace, since a label may be another token after another question.
+        """
+        _, labels = self.text.judgement(judge, phase)
         return labels.index(token) / (len(labels) - 1) if token in labels else 0.0
 
 

@@ -139,6 +139,10 @@ class PolicySession(Protocol):
         """Return the tokens that `judge` processes, for the ledger."""
         ...
 
+    def entropies(self, traces: Sequence[Trace], top: int) -> list[float]:
+        """Return the entropy of each trace's next token, in nats, as `specs.types.Glimpse` defines it."""
+        ...
+
 
 class RewardSession(Protocol):
     """A process reward model (PRM) in one solve."""
@@ -264,9 +268,10 @@ class Models:
                 raise InputError("+speculation needs a draft and a target with the same vocabulary; leave it out")
 
     def check_needs(self, method: Method, needs: frozenset[Capability]) -> None:
-        """Raise `InputError` if a writer of the method cannot do what is needed; only the target rates steps."""
+        """Raise `InputError` if a writer of the method cannot do what is needed of it."""
+        of_one = {Capability.RATINGS: (Role.TARGET,), Capability.ENTROPIES: (Role.DRAFT,)}
         for need in sorted(needs):
-            for role in (Role.TARGET,) if need is Capability.RATINGS else (Role.DRAFT, Role.TARGET):
+            for role in of_one.get(need, (Role.DRAFT, Role.TARGET)):
                 model = self.writer(role) if role in method.roles else None
                 if model is not None and need in model.lacks:
                     raise InputError(f"method {method.name} needs {need}: {role} {model.name} {model.lacks[need]}")

@@ -14,7 +14,7 @@ from specs.engines.chat.control import Guarded, Span, encoded, guarded, is_contr
 from specs.engines.chat.prompts import Templated
 from specs.engines.files import end_tokens_of, read_object
 from specs.errors import ModelError
-from specs.types import NO_CONTEXT, Chat, Judge, Thinking
+from specs.types import NO_CONTEXT, Chat, Judge, Phase, Thinking
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
@@ -61,8 +61,8 @@ class Text(Protocol):
         """
         ...
 
-    def judgement(self, judge: Judge) -> tuple[list[int], list[int]]:
-        """Ids of the question that follows a trace, up to the label, and the id of each label."""
+    def judgement(self, judge: Judge, phase: Phase = Phase.ANSWER) -> tuple[list[int], list[int]]:
+        """Ids of the question that follows a trace in this phase, up to the label, and the id of each label."""
         ...
 
 

@@ -10,6 +10,7 @@ from specs.methods import Method
 from specs.methods.beam import Beam, Dvts, SoftBeam
 from specs.methods.best_of_n import AdaptiveMajority, BestOfN, Majority, SoftBestOfN, WeightedMajority
 from specs.methods.cascade import Cascade
+from specs.methods.glimp import Glimp
 from specs.methods.gsi import Gsi
 from specs.methods.hard_reject import HardReject
 from specs.methods.one_first import OneFirst
@@ -48,6 +49,7 @@ _METHODS: dict[str, tuple[str, type, dict[str, Any]]] = {
     "hard-reject": (_BASELINES, HardReject, {}),
     "prm-free": (_SPECS, PrmFree, {}),
     "specreason": (_BASELINES, SpecReason, {}),
+    "glimp": (_BASELINES, Glimp, {}),
     "ssr": (_BASELINES, Ssr, {}),
     "oracle-route": (_BASELINES, OracleRoute, {}),
     "target": (_BASELINES, Single, {"writer": Role.TARGET}),

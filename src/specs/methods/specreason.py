@@ -5,6 +5,11 @@ is kept, otherwise the target writes the step again. As in the authors' code, an
 digit counts as 0. There is no PRM. The wording of the question is ours. The target must be able to
 answer it; the bundled target was not trained for that.
 
+Inside the thinking the question is put as the authors' code puts it: the block of the trace stays
+unclosed, the user asks in a turn of its own, and the target answers inside a new block whose first
+words are given (docs/method.md). A step that closes the thinking is rated with its close, and a step
+that the budget closes is rated without the text that closes it.
+
 Model calls a step: one draft sample and one target pass over the step and the question; a rejected
 step adds one target sample.
 """
@@ -26,6 +31,7 @@ RATING = Judge(
     "Answer with one digit in \\boxed{}, from 0 for certainly wrong to 9 for certainly right.",
     opening="\\boxed{",
     labels=tuple("0123456789"),
+    thought="From 0 to 9, the last step deserves ",
 )
 KEPT = 7 / 9
 """A rating of 7 as a share of the highest, 9: the threshold of SpecReason and SSR."""

@@ -220,6 +220,7 @@ def _step(step: _JsonObject) -> StepRecord:
         kept=kept,
         parents=step.ids("parents") if step.has("parents") else None,
         phase=step.name("phase", Phase) if step.has("phase") else Phase.ANSWER,
+        entropy=step.number("entropy") if step.has("entropy") else None,
     )
 
 

@@ -27,6 +27,7 @@ from specs.types import (
     Candidate,
     Decision,
     Finish,
+    Glimpse,
     Proposal,
     Propose,
     Result,
@@ -55,6 +56,7 @@ class ReplayEnd(StrEnum):
     MORE_CANDIDATES = "more candidates than recorded"
     NO_REWARD = "rewards not recorded"
     NO_LOG_P = "target's log-probability not recorded"
+    NO_ENTROPY = "entropy not recorded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,8 @@ class _Replayer:
                         reply = self._propose(request)
                     case Score():
                         reply = self._score(request)
+                    case Glimpse():
+                        reply = self._glimpse(request)
                     case Accept():
                         reply = self._accept(request)
                     case Branch():
@@ -216,6 +220,15 @@ class _Replayer:
         )
         self.open[-1] = (proposal, request, record)
         return proposal
+
+    def _glimpse(self, glimpse: Glimpse) -> float:
+        place = self.done + len(self.open)
+        if place == len(self.result.steps):
+            raise _Diverged(ReplayEnd.CUT)
+        entropy = self.result.steps[place].entropy
+        if entropy is None:
+            raise _Diverged(ReplayEnd.NO_ENTROPY)
+        return entropy
 
     def _accept(self, accept: Accept) -> Finish | None:
         proposal, request, record = self._take(accept.proposal)

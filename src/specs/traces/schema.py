@@ -79,6 +79,8 @@ def step_json(record: StepRecord, candidates: bool) -> dict[str, Any]:
     }
     if record.phase is not Phase.ANSWER:
         value["phase"] = str(record.phase)
+    if record.entropy is not None:
+        value["entropy"] = record.entropy
     if record.kept is not None or record.parents is not None:
         value |= {"kept": record.kept, "parents": record.parents}
     if candidates:

@@ -38,6 +38,7 @@ class Capability(StrEnum):
     TOKEN_LOG_PROBABILITIES = "log-probabilities of tokens"
     RATINGS = "ratings of steps"
     TOKEN_SPECULATION = "token-level speculation"
+    ENTROPIES = "entropies of tokens"
 
 
 class Finish(StrEnum):

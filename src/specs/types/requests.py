@@ -18,11 +18,14 @@ class Judge:
         instruction: the question, as a turn of the user after the trace.
         opening: the beginning of the answer, which is given.
         labels: the possible answers, the worst first; each is one token after the opening.
+        thought: what stands before the opening where the trace is inside the thinking. The answer is then given
+            inside a thinking block too, which this text begins.
     """
 
     instruction: str
     opening: str
     labels: tuple[str, ...]
+    thought: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,21 @@ class Score:
     """
 
     candidates: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """Request: how uncertain the draft is of the first token of a trace's next step; answered by the entropy in nats.
+
+    The distribution is the draft's own, at temperature 1 and without `top_p` or other filters, cut to its `top` most
+    likely tokens and scaled to 1. The record of the step that follows holds the entropy.
+
+    Attributes:
+        top: the number of tokens, at least 1.
+    """
+
+    trace: Trace
+    top: int
 
 
 @dataclass(frozen=True, slots=True)

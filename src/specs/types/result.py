@@ -76,6 +76,7 @@ class StepRecord:
         parents: in a search, for each candidate the index of its predecessor among the candidates of all records
             of the previous step; None in the first step.
         phase: what the trace was in the middle of when the step was written.
+        entropy: what the draft answered to a `Glimpse` before the step, in nats; None if it was not asked.
     """
 
     step_idx: int
@@ -87,6 +88,7 @@ class StepRecord:
     kept: tuple[int, ...] | None = None
     parents: tuple[int, ...] | None = None
     phase: Phase = Phase.ANSWER
+    entropy: float | None = None
 
     @property
     def step(self) -> Candidate | None:

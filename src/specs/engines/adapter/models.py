@@ -83,6 +83,7 @@ class AdaptedPolicy:
             Capability.TOKEN_LOG_PROBABILITIES: f"is of class {kind}, which scores steps, not tokens; use specs or gsi",
             Capability.RATINGS: f"is of class {kind}, which rates no steps; choose a method with a PRM, such as rsd",
             Capability.TOKEN_SPECULATION: f"is of class {kind}, which writes steps, not tokens; leave out +speculation",
+            Capability.ENTROPIES: f"is of class {kind}, which gives no entropies of tokens; use rsd or specreason",
         }
         if isinstance(self.model, ScoringModel):
             return lacks

@@ -90,6 +90,9 @@ class AdaptedPolicySession:
     def query(self, groups: Sequence[CandidateGroup], judge: Judge) -> Query:
         return []
 
+    def entropies(self, traces: Sequence[Trace], top: int) -> list[float]:
+        raise InputError(f"{type(self._model).__name__} gives no entropies of tokens")
+
     def _before(self, trace: Trace) -> tuple[str, str]:
         return self._question, readable(trace.text)
 

@@ -11,7 +11,7 @@ from specs.engines.chat.layout import Layout, lay_out
 from specs.engines.chat.thinking import answering, block_at_end, closes_block, thinking_of, thinking_on
 from specs.engines.chat.vocabulary import Vocabulary
 from specs.errors import ModelError
-from specs.types import NO_CONTEXT, Chat, Judge, Thinking, Turn
+from specs.types import NO_CONTEXT, Chat, Judge, Phase, Thinking, Turn
 
 _ANSWER = "{the answer}"
 """Stands for a trace while a template is rendered."""
@@ -37,7 +37,7 @@ class Templated(Vocabulary):
         self.name = name
         self._template = None if template is None else ChatTemplate(template, tokens)
         self.bos = tokens.get("bos_token")
-        self._judgements: dict[Judge, tuple[list[int], list[int]]] = {}
+        self._judgements: dict[tuple[Judge, Phase], tuple[list[int], list[int]]] = {}
 
     @property
     def thinking(self) -> Thinking | None:
@@ -147,26 +147,29 @@ class Templated(Vocabulary):
         tokens = self._control_in(text.lstrip())
         return tokens[0][0] if tokens and tokens[0][1][0] == 0 else None
 
-    def judgement(self, judge: Judge) -> tuple[list[int], list[int]]:
+    def judgement(self, judge: Judge, phase: Phase = Phase.ANSWER) -> tuple[list[int], list[int]]:
         """See `Text.judgement`.
 
         Raises:
             ModelError: a label is not a single token after the opening, or the chat template
                 cannot continue after an answer.
         """
-        if (known := self._judgements.get(judge)) is None:
-            known = self._judgements[judge] = self._judgement(judge)
+        if (known := self._judgements.get((judge, phase))) is None:
+            known = self._judgements[judge, phase] = self._judgement(judge, phase)
         return known
 
-    def _judgement(self, judge: Judge) -> tuple[list[int], list[int]]:
+    def _judgement(self, judge: Judge, phase: Phase) -> tuple[list[int], list[int]]:
+        """In the thinking, the trace's block stays as it is, the template ends the turn, and a new block is opened."""
+        thinks = phase is Phase.THINKING
         if self._template is None:
             asked = f"\n\n{judge.instruction}\n\n"
         else:
             turns = [Turn("user", ""), Turn("assistant", _ANSWER), Turn("user", judge.instruction)]
-            _, found, asked = self._laid_out(turns, True, close=True).text.rpartition(_ANSWER)
+            layout = self._thinking_on(turns) if thinks else self._laid_out(turns, True, close=True)
+            _, found, asked = layout.text.rpartition(_ANSWER)
             if not found:
                 raise ModelError("the chat template changes answers, so the model cannot be asked about one")
-        return self.labelled(asked + judge.opening, judge.labels)
+        return self.labelled(asked + (judge.thought if thinks else "") + judge.opening, judge.labels)
 
     def turns(self) -> tuple[str, str, str]:
         """What the template writes before a user's turn, between it and the answer, and after the answer.

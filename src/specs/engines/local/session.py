@@ -12,6 +12,7 @@ from functools import partial
 
 import numpy as np
 
+from specs.core.entropy import top_entropy
 from specs.core.keys import Key
 from specs.core.ledger import Ids, Query
 from specs.engines.arrays import Floats
@@ -151,17 +152,28 @@ class LocalPolicySession(PolicyInputs):
         The rating is the rank of the label that is the most likely next token. It is 0 if another token is the most
         likely one, or if the model cannot read the candidate.
         """
-        ratings = [0.0] * sum(len(candidates) for _, candidates in groups)
+        owners = [trace for trace, candidates in groups for _ in candidates]
+        ratings = [0.0] * len(owners)
         for places, tails, paths in self._passes(groups, self.tree.backend.vocabulary):
+            asked = [self.judge_path(owners[place], path, judge) for place, path in zip(places, paths, strict=True)]
             pairs = list(zip(tails, paths, strict=True))
             # The target may have to write the next step after any of these, or this one again.
             keep = [(len(tail), len(tail) + len(self.without_end(path))) for tail, path in pairs]
-            rows = self.tree.end_logits([(*tail, *self.judge_path(path, judge)) for tail, path in pairs], keep)
+            rows = self.tree.end_logits([(*tail, *path) for tail, path in zip(tails, asked, strict=True)], keep)
             with finite(self.tree.backend, "logits"):
                 best: list[int] = self.tree.backend.logits_ops.to_numpy(rows).argmax(axis=1).tolist()
             for place, token in zip(places, best, strict=True):
-                ratings[place] = self.label_rating(token, judge)
+                ratings[place] = self.label_rating(token, judge, owners[place].phase)
         return ratings
+
+    def entropies(self, traces: Sequence[Trace], top: int) -> list[float]:
+        """See `specs.engines.protocol.PolicySession.entropies`; one pass over what the trees lack."""
+        self.background.join()
+        with finite(self.tree.backend, "logits"):
+            tails = self.tree.rebase(*map(self.trace_ids, traces), logits=True)
+            rows, _, row_of = self.tree.tip_logits(tails)
+            found = self.tree.backend.logits_ops.to_numpy(rows)
+        return [top_entropy(found[row], top) for row in row_of]
 
     def _passes(
         self, groups: Sequence[CandidateGroup], below: int

@@ -22,7 +22,7 @@ from specs.engines.arrays import Bools, Floats, Ints
 from specs.engines.local.logits import NUMPY_LOGITS_OPS, LogitsOps
 from specs.engines.local.session import LocalPolicySession, LocalRewardSession
 from specs.engines.protocol import CheckStop
-from specs.types import NO_CONTEXT, Capability, Chat, Judge, Thinking
+from specs.types import NO_CONTEXT, Capability, Chat, Judge, Phase, Thinking
 
 Table = Callable[[tuple[int, ...]], ArrayLike]
 """Tokens after the prompt -> [V] logits (-inf allowed), or a single reward."""
@@ -67,9 +67,13 @@ class TabularText:
     ) -> list[int]:
         return [self.end_id]
 
-    def judgement(self, judge: Judge) -> tuple[list[int], list[int]]:
-        """The question about a trace is one end-of-text token, after which the table gives the label's logits."""
-        return [self.end_id], [self.pieces.index(label) for label in judge.labels]
+    def judgement(self, judge: Judge, phase: Phase = Phase.ANSWER) -> tuple[list[int], list[int]]:
+        """The question about a trace is one end-of-text token, after which the table gives the label's logits.
+
+        Inside the thinking it is two of them.
+        """
+        asked = [self.end_id] * (2 if phase is Phase.THINKING else 1)
+        return asked, [self.pieces.index(label) for label in judge.labels]
 
 
 @dataclass

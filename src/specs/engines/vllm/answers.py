@@ -55,6 +55,15 @@ class Field:
             raise self._wrong("object")
         return None if cast(dict[str, Any], value).get(key) is None else self[key]
 
+    def by_token(self) -> dict[int, Field]:
+        """The values of an object whose names are tokens (`token_id:7`); there is at least one."""
+        value: Any = self.value
+        names = list(map(str, cast(dict[Any, Any], value))) if isinstance(value, dict) else []
+        ids = [name.removeprefix("token_id:") for name in names]
+        if not ids or not all(token.isdecimal() for token in ids):
+            raise self._wrong("object of tokens")
+        return {int(token): self[name] for token, name in zip(ids, names, strict=True)}
+
     def items(self, length: int | None = None, first: int = 0) -> list[Field]:
         """The entries of a list from index `first` on; `length` is the required length of the list, None for any."""
         value: Any = self.value

@@ -77,9 +77,9 @@ class Server:
             "return_token_ids": True,
             **({"logprobs": 0} if log_probabilities else {}),
         }
-        answer, choices = await self._completions(body, n, bias)
+        answer, choices = await self.completions(body, n, bias)
         drawn = [_drawn(choice, log_probabilities) for choice in choices]
-        tally = self._tally(answer, [prompt], n)
+        tally = self.tally(answer, [prompt], n)
         later = sum(len(one.token_ids) - 1 for one in drawn)  # the model has not processed the last token
         return drawn, Tally(tally.processed + later, tally.cached)
 
@@ -103,8 +103,8 @@ class Server:
         if self.facts.lists:
             body["vllm_xargs"] = {START: first}
             unscored = 1  # the answer begins with null, as if `prompt` were one token
-        answer, choices = await self._completions(body, len(paths))
-        tally = self._tally(answer, whole)
+        answer, choices = await self.completions(body, len(paths))
+        tally = self.tally(answer, whole)
         if tally.cached > len(paths) * (first - 1):
             raise _other_tokens(answer)
         rows = [choice["prompt_logprobs"] for choice in choices]
@@ -126,7 +126,7 @@ class Server:
         }
         body = {"model": self.facts.model, "token_ids": [*prompt, *path], "sampling_params": params}
         answer = await self._post(GENERATE, body)
-        tally = self._tally(answer, [[*prompt, *path]])
+        tally = self.tally(answer, [[*prompt, *path]])
         if tally.cached >= len(prompt):
             raise _other_tokens(answer)
         return _scores(answer["prompt_logprobs"], path, len(prompt)), tally
@@ -169,7 +169,7 @@ class Server:
                 "sampling_params": {**params, "skip_reading_prefix_cache": skip},
             }
             answer = await self._post(GENERATE, body)
-            tallies.append(self._tally(answer, [whole]))
+            tallies.append(self.tally(answer, [whole]))
             if (rows := answer.find("prompt_token_id_logprobs")) is not None:
                 return rows.packed_log_probabilities(len(path)), Tally.total(tallies)
         raise EngineError(f"{self.client.url} scored nothing; see its log")
@@ -183,7 +183,7 @@ class Server:
         """
         answer = await self._post("/pooling", {"model": self.facts.model, "input": [list(one) for one in sequences]})
         found = [_labels(entry["data"]) for entry in answer["data"].in_order(len(sequences))]
-        return found, self._tally(answer, sequences)
+        return found, self.tally(answer, sequences)
 
     async def labelled(
         self, prompts: Sequence[Sequence[int]], labels: Sequence[int]
@@ -199,10 +199,10 @@ class Server:
             "logprob_token_ids": list(labels),
             "return_tokens_as_token_ids": True,
         }
-        answer, choices = await self._completions(body, len(prompts))
+        answer, choices = await self.completions(body, len(prompts))
         rows = [choice["logprobs"]["top_logprobs"].items(1)[0] for choice in choices]
         found = [[row[f"token_id:{label}"].log_probability() for label in labels] for row in rows]
-        return found, self._tally(answer, prompts)
+        return found, self.tally(answer, prompts)
 
     async def next_tokens(
         self, prompts: Sequence[Sequence[int]], bias: Mapping[str, float] = NO_BIAS
@@ -216,13 +216,13 @@ class Server:
             "logprobs": 0,  # so that NaN is an error
             "return_token_ids": True,
         }
-        answer, choices = await self._completions(body, len(prompts), bias)
+        answer, choices = await self.completions(body, len(prompts), bias)
         tokens = [token for choice in choices for token in _drawn(choice).token_ids[:1]]
         if len(tokens) < len(prompts):
             raise EngineError(f"{self.client.url} sampled no token; see its log")
-        return tokens, self._tally(answer, prompts)
+        return tokens, self.tally(answer, prompts)
 
-    async def _completions(
+    async def completions(
         self, body: dict[str, Any], choices: int, bias: Mapping[str, float] = NO_BIAS
     ) -> tuple[Field, list[Field]]:
         """The answer of /v1/completions, and its choices: prompt by prompt, and for each prompt seed by seed."""
@@ -232,11 +232,36 @@ class Server:
         answer = await self._post("/v1/completions", body)
         return answer, answer["choices"].in_order(choices)
 
-    def _tally(self, answer: Field, prompts: Sequence[Sequence[int]], n: int = 1) -> Tally:
+    def tally(self, answer: Field, prompts: Sequence[Sequence[int]], n: int = 1) -> Tally:
+        """The positions of a request of `n` continuations of each prompt."""
         return tally_of(answer, self.facts.block_size, prompts, n)
 
     async def _post(self, path: str, body: dict[str, Any]) -> Field:
         return Field(self.client.url, await self.client.post(path, body))
+
+
+async def most_likely(
+    server: Server, prompt: Sequence[int], top: int, below: int, bias: Mapping[str, float] = NO_BIAS
+) -> tuple[list[float], Tally]:
+    """Log-probabilities of the `top` most likely tokens after a prompt, in nats, without ids of `below` or more.
+
+    They are at temperature 1 over all tokens, whichever log-probabilities the server reports. A server reports up to
+    20 unless its `--max-logprobs` is another number; for `bias` see `Server.sample`.
+    """
+    body = {
+        "prompt": list(prompt),
+        "max_tokens": 1,
+        "temperature": 1.0,
+        "top_p": 1.0,
+        "seed": 0,
+        "logprobs": top,
+        "return_tokens_as_token_ids": True,
+    }
+    answer, choices = await server.completions(body, 1, bias)
+    row = choices[0]["logprobs"]["top_logprobs"].items(1)[0].by_token()
+    found = [log.log_probability() for token, log in row.items() if token < below]
+    # The sampled token is reported even where it is not among the most likely ones.
+    return sorted(found, reverse=True)[:top], server.tally(answer, [prompt])
 
 
 def _filters(sampling: SamplingParams) -> dict[str, float]:

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from specs.core.beginnings import beginning
+from specs.core.entropy import top_entropy
 from specs.core.keys import Key
 from specs.core.ledger import Ids
 from specs.engines.event_loop import gather, wait
@@ -25,7 +26,7 @@ from specs.engines.text import Text, checked_ids
 from specs.engines.vllm.in_flight import InFlightRequests
 from specs.engines.vllm.prefetch import RemotePrefetch
 from specs.engines.vllm.replicas import Replicas
-from specs.engines.vllm.server import Drawn, Server
+from specs.engines.vllm.server import Drawn, Server, most_likely
 from specs.engines.vllm.tally import Tally
 from specs.errors import EngineError
 from specs.types import NO_CONTEXT, Capability, Chat, End, Finish, Judge, SamplingParams, Thinking, Trace
@@ -243,9 +244,25 @@ class RemotePolicySession(PolicyInputs):
 
     def judge(self, groups: Sequence[CandidateGroup], judge: Judge) -> list[float]:
         """See `specs.engines.local.session.LocalPolicySession.judge`; one request."""
-        read = [self.candidate_paths(trace, candidates) for trace, candidates in groups]
-        prompts = [(*before, *self.judge_path(path, judge)) if path else () for before, paths in read for path in paths]
-        return [self.label_rating(token, judge) for token in self._requests.answers(prompts, self._next)]
+        read = [(trace, *self.candidate_paths(trace, candidates)) for trace, candidates in groups]
+        prompts = [
+            (*before, *self.judge_path(trace, path, judge)) if path else ()
+            for trace, before, paths in read
+            for path in paths
+        ]
+        phases = [trace.phase for trace, _, paths in read for _ in paths]
+        answers = zip(self._requests.answers(prompts, self._next), phases, strict=True)
+        return [self.label_rating(token, judge, phase) for token, phase in answers]
+
+    def entropies(self, traces: Sequence[Trace], top: int) -> list[float]:
+        """See `specs.engines.protocol.PolicySession.entropies`; a request for each trace, all at the same time."""
+        return self._requests.answers([self.trace_ids(trace) for trace in traces], partial(self._entropies, top=top))
+
+    async def _entropies(self, prompts: Sequence[Ids], top: int) -> tuple[list[float], Tally]:
+        request = partial(most_likely, top=top, bias=self._bias, below=self.text.size)
+        checked = [checked_ids(ids, self._name, self._facts.vocabulary) for ids in prompts]
+        answers = await gather(self._server.send(partial(request, prompt=ids)) for ids in checked)
+        return [top_entropy(logs, top) for logs, _ in answers], Tally.total(tally for _, tally in answers)
 
     async def _score(
         self, pairs: Sequence[tuple[Ids, Ids]], sampling: SamplingParams
