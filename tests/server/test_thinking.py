@@ -13,11 +13,12 @@ from specs import api
 from specs.cli import main
 from specs.cli import serve as serve_command
 from specs.engines.local.tabular import TabularPolicy
+from specs.errors import ModelError
 from specs.server.app import ServerSettings
 from specs.server.model_catalog import build_catalog, default_model
 from specs.server.request_parsing import RequestLimits, parse_request
 from specs.server.schemas import ChatRequest
-from specs.types import Phase
+from specs.types import NO_CONTEXT, Phase
 
 CHAT, COMPLETION = "/v1/chat/completions", "/v1/completions"
 SEEDS = range(12)
@@ -182,6 +183,20 @@ def test_models_that_cannot_think_refuse_only_those_who_ask():
         assert "--think" not in error["message"]
     for fields in ({}, {"reasoning_effort": "none"}, {"include_reasoning": True}):
         assert "reasoning" not in asked(silent, model="target", **fields)["choices"][0]["message"]
+
+
+def test_a_conversation_in_which_the_template_cannot_think_is_refused():
+    class Closed(TabularPolicy):
+        def prompt(self, question, chat=NO_CONTEXT):
+            if chat.think:
+                raise ModelError("the template closes the block; leave out 'think' (--think)")
+            return super().prompt(question, chat)
+
+    client = client_of(replace(MODELS, target=Closed("p", TEXT, MODELS.target.backend.table)))
+    error = refused(client, model="target", **ON)
+    assert error["param"] == "messages"
+    assert error["message"] == "messages: the template closes the block; leave out reasoning_effort"
+    assert asked(client, model="target")
 
 
 def test_methods_over_whole_solutions_cannot_think():

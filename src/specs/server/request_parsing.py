@@ -109,9 +109,8 @@ def parse_request(
     if config.sampling.thinks:
         prompts = [(question, replace(chat, think=True)) for question, chat in prompts]
     for question, chat in prompts:
-        _check_prompt(
-            question, chat, config.method, models, "messages" if isinstance(request, ChatRequest) else "prompt"
-        )
+        param = "messages" if isinstance(request, ChatRequest) else "prompt"
+        _check_prompt(question, chat, config.method, models, param, thinking.param)
     stop = (request.stop,) if isinstance(request.stop, str) else tuple(request.stop or ())
     first = _seed(request)
     if first + (request.n or 1) > SEED:
@@ -158,9 +157,7 @@ def _thinking_config(
         thinking_of(models, config.method, config.sampling)
     except InputError as error:
         if thinking.param is not None:
-            # The message is also that of the command line.
-            message = str(error).replace("--think", thinking.param)
-            raise Refused(400, f"{thinking.param}: {message}", param=thinking.param) from None
+            raise Refused(400, f"{thinking.param}: {_said(error, thinking.param)}", param=thinking.param) from None
         config, notes = _configure(request, served, request_limits, replace(thinking, think=False))
         return config, (*notes, f"answered without thinking: {str(error).partition(';')[0]}")
     return config, (*thinking.notes, *notes)
@@ -252,8 +249,13 @@ def _question_and_chat(messages: Sequence[Message]) -> tuple[str, Chat]:
     return messages[-1].text, Chat(tuple(turns))
 
 
-def _check_prompt(question: str, chat: Chat, method: Method, models: Models, param: str) -> None:
-    """Refuse a prompt that one of the method's models cannot read."""
+def _said(error: Exception, thinking: str | None) -> str:
+    """An error's message, in which the field that asks for thinking takes the place of the command line's option."""
+    return str(error).replace("'think' (--think)", "--think").replace("--think", thinking or "reasoning_effort")
+
+
+def _check_prompt(question: str, chat: Chat, method: Method, models: Models, param: str, thinking: str | None) -> None:
+    """Refuse a prompt that one of the method's models cannot read; `thinking` is the field that asks for thinking."""
     if not question.strip():
         raise Refused(400, f"{param}: the question is empty; write what to solve", param=param)
     for role in method.roles:
@@ -262,7 +264,7 @@ def _check_prompt(question: str, chat: Chat, method: Method, models: Models, par
         except InputError as error:
             raise Refused(400, f"{param}: {error}", param=param, code="context_length_exceeded") from None
         except ModelError as error:
-            raise Refused(400, f"{param}: {error}", param=param) from None
+            raise Refused(400, f"{param}: {_said(error, thinking)}", param=param) from None
 
 
 def remaining_limits(limits: Limits, waited_s: float) -> Limits | None:
