@@ -29,9 +29,10 @@ class ChatServer:
         if solution:
             turns.append({"role": "assistant", "content": solution})
         goes_on = {"continue_final_message": bool(solution), "add_generation_prompt": not solution}
+        filters = {"top_k": sampling.top_k, "min_p": sampling.min_p}  # fields of vLLM, 0 for none
         answer = self.client.chat.completions.create(
             model=self.name, messages=turns, n=n, seed=seed, temperature=sampling.temperature, top_p=sampling.top_p,
-            stop=sampling.steps.delimiter, max_tokens=sampling.steps.max_tokens, extra_body=goes_on,
+            stop=sampling.steps.delimiter, max_tokens=sampling.steps.max_tokens, extra_body=goes_on | filters,
         )  # fmt: skip
         found = [(choice.message.content or "", choice.finish_reason) for choice in answer.choices]
         return [StepText(text, "cap") if reason == "length" else text for text, reason in found]

@@ -60,8 +60,12 @@ def test_a_cancelled_task_cancels_the_solve():
 
 
 @pytest.mark.parametrize(
-    "options", [{"temperature": -1}, {"top_p": 0}, {"max_steps": 0}, {"deadline_s": 0}, {"n": 0}, {"betta": 1}]
-)
+    "options",
+    [
+        {"temperature": -1}, {"top_p": 0}, {"top_k": -1}, {"top_k": 1.5}, {"min_p": -0.1}, {"min_p": 1.01},
+        {"max_steps": 0}, {"deadline_s": 0}, {"n": 0}, {"betta": 1},
+    ],
+)  # fmt: skip
 def test_values_out_of_range_are_input_errors(options):
     with pytest.raises(InputError):
         specs.solve("q", toy.models(), **options)

@@ -35,7 +35,7 @@ def law_after(policy: LocalPolicy, result: Result) -> np.ndarray:
     ids = np.array([*prompt, *(token for step in result.accepted if step.step for token in step.step.token_ids)])
     wanted = np.arange(len(prompt) - 1, len(ids) - 1)
     rows = policy.backend.forward(policy.backend.cache(), ids, np.arange(len(ids)), None, wanted)
-    return np.exp(log_law(rows.astype(np.float64), LAW.temperature, LAW.top_p))
+    return np.exp(log_law(rows.astype(np.float64), LAW))
 
 
 def agreement(models: Models, result: Result) -> tuple[np.ndarray, np.ndarray]:

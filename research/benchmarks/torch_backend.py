@@ -29,14 +29,14 @@ from specs.core import sampling
 from specs.core.statistics import median_ratio_interval, percentiles
 from specs.engines.local.torch.backend import HFBackend, cache_argument
 from specs.engines.local.torch.loading import device_of, usual_dtype
-from specs.types import Role
+from specs.types import Role, SamplingParams
 
 ROWS, LENGTH = 8, 16
 PREFIXES = (128, 1024)
 BF16_ERROR = 0.25
 """Largest difference in nats between two ways of computing a log-probability that counts as rounding in bf16, where
 neighbouring logits of 8 and more are 0.06 apart."""
-TEMPERATURE = 0.7
+LAW = SamplingParams(0.7)
 SIZES = {"0.5B": ("Qwen2.5 0.5B, 1.5B, 1.5B", Role.DRAFT), "1.5B": ("Qwen2.5 0.5B, 1.5B, 1.5B", Role.TARGET)}
 SIZES |= {"7B": ("Qwen2.5 1.5B, 7B, 7B", Role.TARGET)}
 
@@ -93,19 +93,19 @@ def measure(ours: HFBackend, plain: Plain, prefix: int, repeats: int) -> dict[st
 
     def our_draw() -> Drawn:
         rows = ours.forward(cache, ids[:, 0], np.full(ROWS, prefix), first, np.arange(ROWS))
-        return ours.logits_ops.sample(rows, TEMPERATURE, 1.0, row_of, uniforms)
+        return ours.logits_ops.sample(rows, LAW, row_of, uniforms)
 
     def plain_draw() -> Drawn:
         rows = plain.forward(ids[:, 0], np.full(ROWS, prefix), first)
-        return sampling.sample(rows, TEMPERATURE, 1.0, row_of, uniforms)
+        return sampling.sample(rows, LAW, row_of, uniforms)
 
     def our_scores() -> Drawn:
         rows = ours.forward(cache, ids.ravel(), depths, tree, places)
-        return following, ours.logits_ops.log_probabilities(rows, TEMPERATURE, 1.0, places.tolist(), following).tolist()
+        return following, ours.logits_ops.log_probabilities(rows, LAW, places.tolist(), following).tolist()
 
     def plain_scores() -> Drawn:
         rows = plain.forward(ids.ravel(), depths, tree)
-        return following, sampling.log_law(rows, TEMPERATURE)[places, following].tolist()
+        return following, sampling.log_law(rows, LAW)[places, following].tolist()
 
     in_fp32 = usual_dtype(device_of(ours.device)) == "fp32"
     found: dict[str, Any] = {"prefix": prefix}

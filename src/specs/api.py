@@ -104,9 +104,9 @@ def stream(
         chat: the turns before the question, and whether a chat template is used.
         latency_model: estimates the time of steps from earlier solves with these models, to plan for a deadline; it
             learns from this solve too. None for a new one.
-        options: of every method `seed`, `temperature`, `top_p`, `max_steps`, `max_step_tokens`, `max_tokens`,
-            `deadline_s`, `delimiter` and `think` (`configure` says what they are), and the method's own (`n`, `beta`,
-            `tau`, ...; `specs methods NAME` lists them). Not allowed with a `SolveConfig`.
+        options: of every method `seed`, `temperature`, `top_p`, `top_k`, `min_p`, `max_steps`, `max_step_tokens`,
+            `max_tokens`, `deadline_s`, `delimiter` and `think` (`configure` says what they are), and the method's own
+            (`n`, `beta`, `tau`, ...; `specs methods NAME` lists them). Not allowed with a `SolveConfig`.
 
     Raises:
         InputError: a wrong argument or option, or the method needs a model that is not loaded.
@@ -132,8 +132,9 @@ def solve(
 
     Args:
         question, models, method, chat, latency_model: as in `stream`.
-        options: of every method `seed`, `temperature`, `top_p`, `max_steps`, `max_step_tokens`, `max_tokens`,
-            `deadline_s`, `delimiter` and `think`, and the method's own (`n`, `beta`, `tau`, ...), as in `stream`.
+        options: of every method `seed`, `temperature`, `top_p`, `top_k`, `min_p`, `max_steps`, `max_step_tokens`,
+            `max_tokens`, `deadline_s`, `delimiter` and `think`, and the method's own (`n`, `beta`, `tau`, ...), as in
+            `stream`.
 
     Raises:
         InputError: a wrong argument or option, or the method needs a model that is not loaded.

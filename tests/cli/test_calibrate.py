@@ -141,6 +141,9 @@ def test_flags_override_the_preset(preset, capsys):
     settings = json.loads(printed.out)["settings"]
     assert {"n": 2, "tau": 0.6, "start": "draft"}.items() <= settings["method"].items()
     assert (settings["sampling"], settings["steps"]["max_tokens"]) == ({"temperature": 0.8, "top_p": 0.9}, 32)
+    assert main(["solve", "--example", "--json", "--preset", preset, "--set", "top_k=20", "--set", "min_p=0.05"]) == 0
+    law = {"temperature": 0.5, "top_p": 0.9, "top_k": 20, "min_p": 0.05}
+    assert json.loads(capsys.readouterr().out)["settings"]["sampling"] == law
 
 
 def test_a_preset_applies_only_to_the_method_that_it_names(preset, capsys, tmp_path):

@@ -21,7 +21,7 @@ from specs.engines.loading import Names, load_models
 from specs.engines.protocol import never_stop
 from specs.engines.text import HubText
 from specs.errors import ModelError
-from specs.types import Role
+from specs.types import Role, SamplingParams
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,8 @@ def test_every_number_of_a_trace_can_be_recomputed(own, trio, tmp_path, capsys):
 
     def log_p(role, accepted, tokens):
         prompt = trace["prompt_token_ids"][role]
-        rows = log_law(outputs(getattr(models, role), [*prompt, *accepted, *tokens[:-1]]), 1.0, 0.95)[-len(tokens) :]
+        logits = outputs(getattr(models, role), [*prompt, *accepted, *tokens[:-1]])
+        rows = log_law(logits, SamplingParams(1.0, 0.95))[-len(tokens) :]
         return float(rows[range(len(tokens)), tokens].sum())
 
     def reward(steps):
@@ -150,7 +151,7 @@ def test_different_vocabularies_are_scored_through_text_when_allowed(own, trio, 
 def test_scoring_by_text_equals_scoring_by_ids_where_the_text_is_tokenised_alike(trio):
     """With one vocabulary, a text whose tokens are what the tokenizer makes of it has the same log p either way."""
     from specs.methods.specreason import RATING
-    from specs.types import Candidate, End, SamplingParams, Trace
+    from specs.types import Candidate, End, Trace
 
     models = load_models(Names(str(trio["draft"]), str(trio["target"]), None), engine="light")
     text = HubText(trio["target"])
@@ -190,6 +191,10 @@ BAD = {
     "temperature 0 with candidates": (["--temperature", "0"], "makes all 8 candidates equal"),
     "top_p 0": (["--set", "top_p=0"], "top_p is 0.0; give a number above 0"),
     "top_p no number": (["--set", "top_p=high"], "top_p is 'high'; give a number above 0 and up to 1"),
+    "top_k no number": (["--set", "top_k=many"], "top_k is 'many'; give a whole number of at least 0"),
+    "top_k a fraction": (["--set", "top_k=0.5"], "top_k is '0.5'; give a whole number of at least 0"),
+    "min_p above 1": (["--set", "min_p=2"], "min_p is 2.0; give a number from 0 to 1"),
+    "a filter as a flag": (["--top-k", "20"], "--top-k: --set top_k=20"),
     "unknown setting": (["--set", "topp=1"], "--set has no name 'topp'; did you mean 'top_p'?"),
     "setting without a value": (["--set", "top_p"], "'top_p' gives no value; write NAME=VALUE"),
     "setting with a flag": (["--set", "n=3"], "n has a flag of its own, --n"),
@@ -358,7 +363,7 @@ def test_labels_that_a_model_has_no_rows_for_are_named(trio):
 def test_a_candidate_without_any_text_is_impossible_under_text_scoring(trio):
     """Its text has no tokens: log p is -inf and its rating is 0; the other candidates keep their scores."""
     from specs.methods.specreason import RATING
-    from specs.types import Candidate, End, SamplingParams, Trace
+    from specs.types import Candidate, End, Trace
 
     models = load_models(Names(str(trio["draft"]), str(trio["target"]), None), engine="light")
     text = HubText(trio["target"])

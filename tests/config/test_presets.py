@@ -32,6 +32,16 @@ def test_solve_accepts_what_read_returns(tmp_path):
     assert (settings["sampling"], settings["steps"]["max_tokens"]) == ({"temperature": 0.9, "top_p": 0.95}, 5)
 
 
+def test_a_law_may_have_filters_and_has_none_without_them(tmp_path):
+    """Presets of earlier versions have none, and a law without filters is written as before."""
+    law = {**LAW, "top_k": 20, "min_p": 0.05}
+    read = presets.read(_written(tmp_path / "preset.json", law=law))
+    assert solve("q", toy.models(), **read).settings["sampling"] == {
+        "temperature": 0.9, "top_p": 0.95, "top_k": 20, "min_p": 0.05,
+    }  # fmt: skip
+    assert "top_k" not in Preset.of(_written(tmp_path / "plain.json")).law
+
+
 def test_options_that_are_left_out_are_the_defaults(tmp_path):
     read = presets.read(_written(tmp_path / "preset.json", method="rsd", options={"tau": 1}))
     assert read == {"method": "rsd", "tau": 1, **LAW}
@@ -58,6 +68,9 @@ def test_models_other_than_those_of_the_preset_are_reported():
         ({"law": {**LAW, "seed": 1}}, "'law' has an unknown field 'seed'"),
         ({"law": {**LAW, "temperature": "hot"}}, "temperature is 'hot'; give a number of at least 0"),
         ({"law": {**LAW, "max_step_tokens": 1.5}}, "max_step_tokens is 1.5; give a whole number"),
+        ({"law": {**LAW, "top_k": -1}}, "top_k is -1; give a whole number of at least 0"),
+        ({"law": {**LAW, "top_k": 0.5}}, "top_k is 0.5; give a whole number"),
+        ({"law": {**LAW, "min_p": 1.1}}, "min_p is 1.1; give a number from 0 to 1"),
         ({"law": {**LAW, "top_p": 7}}, "top_p is 7; give a number above 0 and up to 1"),
         ({"provenance": {"models": "q"}}, "the models of 'provenance' are 'q'"),
     ],

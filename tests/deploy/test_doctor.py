@@ -8,13 +8,17 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from helpers import tiny
+from helpers.tiny_thinkers import write_pair
 from specs import api
 from specs.cli import main
+from specs.deploy import thinking
 from specs.deploy.doctor import Severity, _padding_hint, _sampling_hint, _scoring_finding, diagnose
 from specs.engines.local.session import LocalPolicySession
-from specs.engines.vllm.server import Facts
+from specs.engines.vllm.replicas import Replicas
+from specs.engines.vllm.server import Facts, Server
+from specs.engines.vllm.session import RemotePolicy
 from specs.errors import InputError, SpecsError
-from specs.types import Role, SamplingParams
+from specs.types import Chat, Role, SamplingParams
 
 FACTS = {
     "version": "0.32.0",
@@ -50,6 +54,43 @@ def test_the_bundled_trio_is_sound(capsys):
     ]
     assert "read as token-classification: its architecture" in lines[2]
     assert lines[-1].endswith("together they solve a step")
+
+
+def test_a_model_that_can_think_is_named_with_its_markers(tmp_path, capsys):
+    pair = write_pair(tmp_path)
+    assert main(["doctor", "--target", str(pair["target"])]) == 0
+    said = capsys.readouterr().out
+    close = api.load(None, str(pair["target"])).target.thinking.close_id
+    assert f"can think (--think): <think> opens a block, token {close} closes it" in said
+
+
+class Deaf:
+    """The client of a server that stops at no blank line inside the thinking, or at every one."""
+
+    url = "http://server"
+
+    def __init__(self, hears):
+        self.hears, self.bodies = hears, []
+
+    async def post(self, path, body):
+        self.bodies.append(body)
+        return {"choices": [{"finish_reason": "stop" if self.hears else "length"}]}
+
+
+@pytest.mark.parametrize("hears", [True, False])
+def test_a_server_that_hears_no_stop_inside_the_thinking_is_found(tmp_path, hears):
+    local = api.load(None, str(write_pair(tmp_path)["target"])).target
+    client = Deaf(hears)
+    model = RemotePolicy(Replicas([Server(client, Facts(**FACTS))]), local.text, False)
+    assert (
+        [*thinking.deaf(model)] == []
+        if hears
+        else ["without --reasoning-parser" in one for one in thinking.deaf(model)] == [True]
+    )
+    body = client.bodies[0]
+    assert body["prompt"] == list(local.prompt("What is 1 + 1?", Chat(think=True)))
+    assert local.text.encode("\n\n") == body["allowed_token_ids"]
+    assert body["stop"] == ["\n\n"]
 
 
 def test_one_failure_hides_no_other(folders, capsys):
@@ -145,14 +186,24 @@ def test_a_hint_about_padding_appears_exactly_where_padding_has_probability(role
     assert not hint or "specs-llm beside vLLM" in hint
 
 
-@pytest.mark.parametrize("law", [SamplingParams(0.7), SamplingParams(1.0, 0.9), SamplingParams(1.0)])
+@pytest.mark.parametrize(
+    "law",
+    [
+        SamplingParams(0.7),
+        SamplingParams(1.0, 0.9),
+        SamplingParams(1.0),
+        SamplingParams(1.0, 0.9, top_k=20),
+        SamplingParams(0.7, min_p=0.1),
+    ],
+)
 @pytest.mark.parametrize("changes", [{}, {"plugin": False}, {"processed": False}, {"v2": True}])
 @pytest.mark.parametrize("role", [Role.DRAFT, Role.TARGET])
 def test_a_hint_about_log_probabilities_appears_exactly_where_they_are_not_those_of_the_law(role, changes, law):
     facts = Facts(**FACTS | changes)
     raw = facts.raw_scores if role is Role.TARGET else not facts.processed
     hint = _sampling_hint(role, facts, law)
-    assert bool(hint) is (raw and law != SamplingParams(1.0))
+    scored = law.scored if role is Role.TARGET else law  # the target scores without top_k and all other filters
+    assert bool(hint) is (raw and scored != SamplingParams(1.0))
     if hint:
         assert "processed_logprobs" in hint
         assert ("specs-llm beside vLLM" in hint) is (role is Role.TARGET)

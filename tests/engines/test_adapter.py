@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -497,6 +497,28 @@ def test_a_rating_is_refused_by_the_session_too():
     session = as_classes(Writer).target.open((113,), frozenset(), never_stop)
     with pytest.raises(InputError, match="Writer rates no steps"):
         session.judge([], None)
+
+
+def test_a_class_gets_the_law_that_is_sampled_from_or_scored_under():
+    """The draft's scores are of the law with filters, the target's of its temperature alone."""
+    asked = {}
+
+    class Asked(Scorer):
+        def sample(self, question, solution, n, sampling, seed):
+            asked[self.model.name, "sample"] = sampling
+            return super().sample(question, solution, n, sampling, seed)
+
+        def score(self, question, solution, steps, sampling):
+            asked[self.model.name, "score"] = sampling
+            return super().score(question, solution, steps, sampling)
+
+    law = replace(LAW, top_p=0.9, top_k=3, min_p=0.1)
+    config = SolveConfig(make("specs", n=2, start="draft", verify="all"), law, replace(LIMITS, max_steps=1))
+    assert stream("q", as_classes(Asked), config).result.error is None
+    found = {who: replace(sampling, steps=law.steps) for who, sampling in asked.items()}
+    draft, target = NATIVE.draft.name, NATIVE.target.name
+    assert found.pop((target, "score")) == replace(law, top_p=1.0, top_k=0, min_p=0.0)
+    assert {(draft, "sample"): law, (draft, "score"): law}.items() <= found.items()
 
 
 def test_an_exception_of_the_package_is_named_as_well():

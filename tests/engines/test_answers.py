@@ -418,15 +418,19 @@ def test_a_server_reports_its_number_of_rows():
     assert list(replace(facts, cuts_padding=False).padding(60)) == [60, 61, 62, 63, 64, 65, 66]
 
 
-def test_a_server_with_the_first_version_of_the_plugin_is_told_from_one_with_this():
+def test_a_server_with_an_earlier_version_of_the_plugin_is_told_from_one_with_this():
+    lists = b"specs_scoring_plugin_lists 1.0\n"
     first = b"# TYPE specs_scoring_plugin gauge\nspecs_scoring_plugin 1.0\n"
     for metrics, found in (
-        (b"", (False, False)),
-        (first, (True, False)),
-        (first + b"specs_scoring_plugin_lists 1.0\n", (True, True)),
+        (b"", (False, False, False)),
+        (first, (True, False, False)),
+        (first + lists, (True, True, False)),
+        (first + lists + b"specs_scoring_plugin_filters 1.0\n", (True, True, True)),
     ):
         facts = connected(metrics=metrics)
-        assert (facts.plugin, facts.lists) == found
+        assert (facts.plugin, facts.lists, facts.filters) == found
+        assert facts.scores_filters is facts.filters
+        assert not replace(facts, processed=False).scores_filters
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,14 @@ import pytest
 from engines.test_client import FACTS
 from helpers import tiny
 from specs.core.keys import Key
-from specs.engines.protocol import Stopped, TokenCounts, never_stop
+from specs.engines.protocol import Models, Stopped, TokenCounts, never_stop
 from specs.engines.text import HubText, to_text
 from specs.engines.vllm.client import Refused
 from specs.engines.vllm.replicas import Replicas
 from specs.engines.vllm.reward import RemoteReward
 from specs.engines.vllm.server import Server
 from specs.engines.vllm.session import RemotePolicy
+from specs.errors import InputError
 from specs.rewards.families import TokenClassification
 from specs.types import Candidate, End, Finish, Judge, Role, SamplingParams, StepPolicy, Thinking, Trace
 from specs.vllm_plugins.counting import CACHED
@@ -274,6 +275,53 @@ def test_every_token_is_scored_after_all_before_it(text, facts):
         for scores, candidate in zip(found, candidates, strict=True):
             path = candidate.token_ids
             assert scores == [log_probability([*ids, *path[:k]], token) for k, token in enumerate(path)]
+
+
+FILTERED = replace(LAW, top_k=20, min_p=0.05)
+
+
+@pytest.mark.parametrize("facts", [{}, {"lists": False}], ids=str)
+def test_the_whole_law_goes_with_every_request_that_samples_or_scores(text, facts):
+    """Also `top_k` and `min_p`, with their values for "off" too, which overrule a model's generation_config.json."""
+    for law in (LAW, FILTERED):
+        vllm = Vllm(text)
+        session, trace = opened(vllm, filters=True, **facts), Trace("b c")
+        samples = session.sample([trace], 3, law, [Key.from_seed(1)])
+        session.score(groups_of([trace], samples), law)
+        sent = [body.get("sampling_params", body) for body in vllm.bodies]
+        wanted = {name: getattr(law, name) for name in ("temperature", "top_p", "top_k", "min_p")}
+        assert [{name: one[name] for name in wanted} for one in sent] == [wanted] * len(sent)
+        assert any("prompt_logprobs" in one for one in sent)
+
+
+@pytest.mark.parametrize(
+    "facts", [{"filters": False}, {"processed": False}, {"lists": False, "filters": False}], ids=str
+)
+def test_a_server_that_does_not_score_under_filters_is_not_asked_to(text, facts):
+    """An earlier plugin would leave them out and answer with log-probabilities of another law."""
+    vllm = Vllm(text)
+    session, trace = opened(vllm, **{"filters": True, **facts}), Trace("b c")
+    samples = session.sample([trace], 3, FILTERED, [Key.from_seed(1)])
+    groups, asked = groups_of([trace], samples), vllm.sent.total()
+    with pytest.raises(InputError, match=r"^http://server does not score under top_k or min_p; score under sampling"):
+        session.score(groups, FILTERED)
+    assert vllm.sent.total() == asked
+    assert session.score(groups, FILTERED.scored) == opened(Vllm(text), filters=True).score(groups, FILTERED)
+
+
+def test_a_target_at_temperature_1_is_exact_on_any_server_whatever_the_filters(text):
+    """It scores without them. The draft's log-probabilities are of the filtered law, which a plain server lacks."""
+    raw, exact = (RemotePolicy(Replicas([served(Vllm(text))]), text, raw) for raw in (True, False))
+    plain, filtered = SamplingParams(), SamplingParams(top_k=20)
+    assert [Models(exact, raw).inexact(law) for law in (plain, filtered, FILTERED, LAW)] == [False, False, True, True]
+    assert [Models(raw, exact).inexact(law) for law in (plain, filtered)] == [False, True]
+    assert [Models(raw, raw).inexact(law) for law in (plain, filtered)] == [False, True]
+    for law in (plain, filtered):
+        Models(exact, raw).check_law(law)
+    for models, law in ((Models(exact, raw), FILTERED), (Models(raw, exact), filtered), (Models(raw, raw), filtered)):
+        with pytest.raises(InputError, match="so their ratio means nothing; sample at temperature 1 without filters"):
+            models.check_law(law)
+    Models(raw, raw).check_law(FILTERED)  # both at temperature 1; results say so (raw_scoring)
 
 
 # Counts of tokens --------------------------------------------------------------------------

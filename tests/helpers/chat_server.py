@@ -16,7 +16,7 @@ from specs.engines.protocol import LanguageModel, never_stop
 from specs.types import Candidate, End, Role, SamplingParams, StepPolicy, Trace
 
 KNOWN = {
-    "model", "messages", "n", "seed", "temperature", "top_p", "stop", "max_tokens",
+    "model", "messages", "n", "seed", "temperature", "top_p", "top_k", "min_p", "stop", "max_tokens",
     "continue_final_message", "add_generation_prompt",
 }  # fmt: skip
 
@@ -33,7 +33,8 @@ def chat(model: LanguageModel, asked: dict) -> dict:
     prompt, vocabulary = model.prompt(question), frozenset({model.fingerprint})
     session = model.open(prompt, vocabulary, never_stop)
     stop = asked.get("stop")
-    law = SamplingParams(asked["temperature"], asked["top_p"], StepPolicy(stop, max_tokens=asked["max_tokens"]))
+    filters = {name: asked[name] for name in ("top_p", "top_k", "min_p")}
+    law = SamplingParams(asked["temperature"], **filters, steps=StepPolicy(stop, max_tokens=asked["max_tokens"]))
     samples = session.sample([trace], asked["n"], law, [Key.from_seed(asked["seed"])])
     return {
         "id": "1", "object": "chat.completion", "created": 0, "model": asked["model"],

@@ -30,6 +30,7 @@ from specs.methods.specs import Specs
 from specs.types import Candidate, End, Finish, Judge, Role, SamplingParams, StepPolicy, Trace
 
 LAW = SamplingParams(0.8, 0.9, StepPolicy(max_tokens=10))
+FILTERED = SamplingParams(0.8, 0.9, StepPolicy(max_tokens=10), top_k=12, min_p=0.05)
 LIMITS = Limits(max_steps=6, max_tokens=60)
 QUESTION = "a b c"
 JUDGE = Judge("abc", "{", tuple("0123456789"))  # letters of the tiny vocabulary, which all engines tokenise alike
@@ -45,7 +46,7 @@ def from_scratch(policy, ids, law):
     rows = outputs_of(
         policy.backend, policy.backend.cache(), ids, np.arange(len(ids)), None, np.arange(len(ids), dtype=np.int64)
     )
-    return log_law(rows.astype(np.float64), law.temperature, law.top_p)
+    return log_law(rows.astype(np.float64), law)
 
 
 def log_p(policy, prompt, path, law):
@@ -61,10 +62,19 @@ def solve(models, method, law=LAW, seed=0, limits=LIMITS):
 
 
 @pytest.mark.parametrize(
-    "law", [SamplingParams(1.0), SamplingParams(0.6), SamplingParams(1.0, 0.7), SamplingParams(0.8, 0.9)]
+    "law",
+    [
+        SamplingParams(1.0),
+        SamplingParams(0.6),
+        SamplingParams(1.0, 0.7),
+        SamplingParams(0.8, 0.9),
+        SamplingParams(0.8, top_k=8),
+        SamplingParams(1.2, min_p=0.2),
+        FILTERED,
+    ],
 )
 def test_first_tokens_follow_the_law(models, law):
-    """Chi-square of 4,000 first tokens against softmax(logits / temperature) with top-p at 5 sigma (odds 3e-7)."""
+    """Chi-square of 4,000 first tokens against softmax(logits / temperature) with filters at 5 sigma (odds 3e-7)."""
     policy, law = models.draft, replace(law, steps=StepPolicy.chunks(1))
     prompt = policy.prompt(QUESTION)
     exact = np.exp(from_scratch(policy, prompt, law)[-1])
@@ -87,7 +97,7 @@ def test_pairs_of_tokens_follow_the_law(models):
     assert statistic < toy.chi_square_bound(max(degrees, 1))
 
 
-@pytest.mark.parametrize("law", [LAW, SamplingParams(1.0, 1.0, StepPolicy(max_tokens=12))])
+@pytest.mark.parametrize("law", [LAW, SamplingParams(1.0, 1.0, StepPolicy(max_tokens=12)), FILTERED])
 def test_sampled_log_probabilities_are_those_of_scoring_and_of_scratch(models, law):
     """The sampler's log-probability equals that of scoring and of one causal pass over the whole sequence."""
     policy = models.target
@@ -114,6 +124,17 @@ def test_ratio_is_zero_when_draft_and_target_are_one(models):
     for record in result.steps:
         for candidate in record.candidates:
             assert candidate.log_p == pytest.approx(candidate.log_q, abs=1e-4)
+
+
+def test_with_filters_the_target_scores_at_the_temperature_alone(models):
+    """And the draft under the law of its samples, which is never below that: their ratio is at most 0 for one model."""
+    same = Models(models.target, models.target, models.prm)
+    (record,) = solve(same, Specs(n=6, start="draft", verify="all"), FILTERED, limits=Limits(max_steps=1)).steps[:1]
+    prompt, plain = models.target.prompt(QUESTION), SamplingParams(FILTERED.temperature)
+    for candidate in record.candidates:
+        assert candidate.log_q == pytest.approx(log_p(models.target, prompt, candidate.token_ids, FILTERED), abs=1e-4)
+        assert candidate.log_p == pytest.approx(log_p(models.target, prompt, candidate.token_ids, plain), abs=1e-4)
+        assert candidate.log_p < candidate.log_q - 1e-3
 
 
 def test_target_scores_under_the_prompt_it_would_write_under(models):

@@ -57,7 +57,7 @@ def test_the_law_is_normalised_without_padding(padded, size, law):
     assert policy.backend.width == size
     last = np.array([len(prompt) - 1])
     (row,) = outputs_of(policy.backend, policy.backend.cache(), prompt, np.arange(len(prompt)), None, last)
-    exact = np.exp(log_law(row.astype(np.float64), law.temperature, law.top_p))
+    exact = np.exp(log_law(row.astype(np.float64), law))
     assert exact.sum() == pytest.approx(1)
     steps = replace(law, steps=StepPolicy.chunks(1))
     samples = opened(policy).sample([Trace(QUESTION)], 4000, steps, [Key.from_seed(1)])
@@ -140,7 +140,7 @@ def test_tokens_without_a_row_are_impossible_and_the_law_of_the_others_is_normal
         last = np.arange(len(prompt) - 1, len(ids))
         rows = outputs_of(whole.backend, whole.backend.cache(), ids, np.arange(len(ids)), None, last)
         rows[:, FEWER:] = -np.inf
-        wanted.append(float(log_law(rows, law.temperature)[np.arange(len(path)), path].sum()))
+        wanted.append(float(log_law(rows, law)[np.arange(len(path)), path].sum()))
     assert scores == pytest.approx(wanted, abs=1e-4)
     assert {score == -math.inf for score in scores} == {True, False}
 

@@ -76,6 +76,11 @@ def test_greedy_decoding_is_unchanged_too(models):
     assert solve(models, "target+speculation", law=cold).text == solve(models, "target", law=cold).text
 
 
+def test_with_filters_the_text_is_unchanged_too(models):
+    law = SamplingParams(0.8, 0.9, StepPolicy(max_tokens=10), top_k=12, min_p=0.05)
+    assert solve(models, "beam+speculation", law=law).text == solve(models, "beam", law=law).text
+
+
 def test_a_draft_without_room_guesses_nothing(models):
     class Short(tiny.CountingBackend):
         context = len(models.draft.prompt(QUESTION)) + 12

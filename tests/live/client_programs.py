@@ -50,7 +50,7 @@ def see_openai(url: str, key: str, question: str, once: bool) -> Seen:
         "sent back": ask(messages=back).choices[0].finish_reason,
         "wrong key": raised(lambda: stranger.models.list()),
         "wrong model": raised(lambda: ask(model="nothing")),
-        "wrong field": raised(lambda: ask(extra_body={"top_k": 5})),
+        "wrong field": raised(lambda: ask(extra_body={"repetition_penalty": 1.1})),
         "tools": raised(lambda: ask(tools=[{"type": "function", "function": {"name": "f"}}])),
     }
 
@@ -77,7 +77,7 @@ def see_litellm(url: str, key: str, question: str, once: bool) -> Seen:
         "sent back": ask(messages=[*messages, answer.choices[0].message, *messages]).choices[0].finish_reason,
         "wrong key": raised(lambda: ask(api_key="wrong")),
         "wrong model": raised(lambda: ask(model="openai/nothing")),
-        "wrong field": raised(lambda: ask(top_k=5)),
+        "wrong field": raised(lambda: ask(repetition_penalty=1.1)),
         "tools": raised(lambda: ask(tools=[{"type": "function", "function": {"name": "f"}}])),
     }
 
@@ -102,7 +102,7 @@ def see_langchain(url: str, key: str, question: str, once: bool) -> Seen:
         "sent back": model().invoke(back).response_metadata["finish_reason"],
         "wrong key": raised(lambda: model(api_key="wrong").invoke(question)),
         "wrong model": raised(lambda: model(model="nothing").invoke(question)),
-        "wrong field": raised(lambda: model(extra_body={"top_k": 5}).invoke(question)),
+        "wrong field": raised(lambda: model(extra_body={"repetition_penalty": 1.1}).invoke(question)),
         "tools": raised(lambda: model().bind_tools([{"type": "function", "function": {"name": "f"}}]).invoke(question)),
     }
 

@@ -161,7 +161,10 @@ def test_python_clients_get_answers_streams_counts_and_errors(tools, served, fol
     assert seen["sent back"] in ("stop", "length")
     assert "AuthenticationError" in seen["wrong key"]
     assert "NotFoundError" in seen["wrong model"]
-    for name, says in (("wrong field", "top_k: there is no such field"), ("tools", "tools: not supported")):
+    for name, says in (
+        ("wrong field", "repetition_penalty: there is no such field"),
+        ("tools", "tools: not supported"),
+    ):
         assert any(kind in seen[name] for kind in ("BadRequestError", "InvalidRequestError")), seen[name]
         assert says in seen[name]
 

@@ -1,14 +1,17 @@
 """Padding rows and invalid numbers on real servers with tiny random models."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
-from helpers import tiny
+from helpers import tiny, toy
 from helpers.fitting import make_with
-from helpers.rows import log_probabilities
+from helpers.rows import log_probabilities, outputs_of
 from live.servers import PRM_FLAGS, PROCESSED, V2
 from specs.config import Limits, SolveConfig
 from specs.core.keys import Key
+from specs.core.sampling import log_law
 from specs.decoding.stream import stream
 from specs.deploy.doctor import Severity, diagnose
 from specs.engines.loading import Names, load_models
@@ -20,6 +23,11 @@ from specs.types import Candidate, Finish, Role, SamplingParams, StepPolicy, Tra
 
 QUESTION = "b c"
 LAW = SamplingParams(0.7, 0.95, StepPolicy.chunks(6))
+FILTERED = [
+    SamplingParams(0.7, steps=LAW.steps, top_k=20),
+    SamplingParams(0.7, steps=LAW.steps, min_p=0.05),
+    SamplingParams(0.6, 0.95, LAW.steps, top_k=20, min_p=0.02),
+]
 PADDING = 7
 
 
@@ -72,6 +80,32 @@ def test_with_the_plugin_the_law_is_normalised_without_padding(start, folders, r
         assert log_probabilities(opened(remote.target), groups, law) == pytest.approx(wanted, abs=1e-3)
     found = diagnose({Role.DRAFT: server.url, Role.TARGET: server.url}, LAW)
     assert {finding.state for finding in found} == {Severity.OK}
+
+
+@pytest.mark.parametrize("runner", [{}, V2], ids=["v1", "v2"])
+def test_filters_are_those_of_this_process_in_sampling_and_scoring(start, folders, runner):
+    """First tokens follow the law (chi-square at 5 sigma: odds of 3e-7 for each law); log-probabilities are equal.
+
+    A token within rounding (1e-6) of a filter's edge may be cut on one side only: odds below 1e-2 over all tokens.
+    """
+    server = start(str(folders["plain"]), PROCESSED, **runner)
+    remote, own = load_models(Names(server.url, server.url, None)), light(folders["plain"], None, None).draft
+    assert remote.draft.replicas.facts.scores_filters
+    prompt = np.array(own.prompt(QUESTION))
+    backend = own.backend
+    places = np.arange(len(prompt))
+    row = outputs_of(backend, backend.cache(), prompt, places, None, places)[-1].astype(np.float64)
+    for law in FILTERED:
+        samples, groups = drawn(remote.draft, law, 1000)
+        exact = np.exp(log_law(row, law))
+        counts = Counter(one.token_ids[0] for one in samples)
+        statistic, degrees = toy.chi_square([counts[token] for token in range(len(exact))], 1000 * exact)
+        assert statistic < toy.chi_square_bound(max(degrees, 1))
+        for scored in (law, law.scored):
+            wanted = log_probabilities(opened(own), groups, scored)
+            assert log_probabilities(opened(remote.target), groups, scored) == pytest.approx(wanted, abs=1e-3)
+        wanted = log_probabilities(opened(own), groups, law)
+        assert [one.log_probability for one in samples] == pytest.approx(wanted, abs=1e-3)
 
 
 @pytest.mark.parametrize(

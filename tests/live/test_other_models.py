@@ -57,7 +57,7 @@ def scratch(model, prompt, groups, law):
     for candidate in candidates:
         with torch.no_grad():
             logits = model(torch.tensor([[*before, *candidate.token_ids]])).logits[0].double().numpy()
-        rows = log_law(logits[len(before) - 1 : -1], law.temperature, law.top_p)
+        rows = log_law(logits[len(before) - 1 : -1], law)
         sums.append(float(rows[np.arange(len(rows)), candidate.token_ids].sum()))
     return sums
 

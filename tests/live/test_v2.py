@@ -74,7 +74,7 @@ def test_scores_are_exact_and_read_behind_the_cached_prefix(v2, local, role, law
             logits = policy.backend.forward(
                 policy.backend.cache(), ids, np.arange(len(ids)), None, np.arange(length - 1, len(ids) - 1)
             )
-            want = log_law(logits.astype(np.float64), law.temperature, law.top_p)[np.arange(len(path)), path]
+            want = log_law(logits.astype(np.float64), law)[np.arange(len(path)), path]
             np.testing.assert_allclose(scores, want, atol=1e-3)
             finite += int(np.isfinite(want).sum())
         # At most an open block of the prefix; without the plugin a second request computes the last row of a block.

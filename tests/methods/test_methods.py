@@ -45,7 +45,7 @@ def step_law(table, prefix, law):
     open_ = [((), 1.0)]
     while open_:
         ids, p = open_.pop()
-        row = np.exp(log_law(np.asarray(table((*prefix, *ids)), float), law.temperature, law.top_p))
+        row = np.exp(log_law(np.asarray(table((*prefix, *ids)), float), law))
         for token, q in enumerate(row):
             path = (*ids, token)
             text = "".join(toy.TEXT.pieces[t] for t in path)
@@ -76,6 +76,68 @@ def test_scores_can_be_recomputed_from_the_three_models():
         assert record.decision.probabilities == pytest.approx(softmax(record.decision.scores))
         prefix += record.step.token_ids
         text += record.step.text
+
+
+FILTERED = [
+    SamplingParams(0.9, steps=LAW.steps, top_k=2),
+    SamplingParams(0.9, steps=LAW.steps, min_p=0.3),
+    SamplingParams(0.9, 0.8, LAW.steps, top_k=3, min_p=0.1),
+]
+
+
+@pytest.mark.parametrize("verify", ["all", "drawn"])
+@pytest.mark.parametrize("law", FILTERED, ids=["top_k", "min_p", "all"])
+def test_the_target_scores_without_filters_what_the_draft_sampled_with_them(law, verify):
+    """`log q` is that of sampling, and `log p` that of the temperature alone, so every step that is read has one.
+
+    Under the filters, the target gives probability 0 to some of the same steps.
+    """
+    plain = replace(law, top_p=1.0, top_k=0, min_p=0.0)
+    read = impossible = 0
+    for seed in range(6):
+        result = run(Specs(n=6, beta=3.0, tau=0.3, start="draft", verify=verify), LONG, law, seed)
+        prefix = ()
+        for record in result.steps:
+            p, filtered = step_law(LONG_P, prefix, plain), step_law(LONG_P, prefix, law)
+            for candidate in record.candidates:
+                ids = candidate.token_ids
+                if record.writer is Role.TARGET:
+                    assert candidate.log_p == pytest.approx(math.log(filtered[ids]), abs=1e-5)
+                    continue
+                assert candidate.log_q == pytest.approx(math.log(step_law(LONG_Q, prefix, law)[ids]), abs=1e-5)
+                if candidate.log_p is not None:
+                    assert candidate.log_p == pytest.approx(math.log(p[ids]), abs=1e-5)
+                    read, impossible = read + 1, impossible + (filtered[ids] == 0)
+            prefix += record.step.token_ids if record.accepted else ()
+    assert impossible > 3
+    assert read > impossible
+
+
+@pytest.mark.parametrize("law", FILTERED, ids=["top_k", "min_p", "all"])
+def test_with_filters_the_ratio_of_equal_models_is_the_mass_that_they_keep(law):
+    """`log p - log q` is the sum over tokens of the log of that mass, worked out row by row; it is never above 0."""
+    result = run(Specs(n=6, tau=0.0, start="draft", verify="all"), toy.models(LONG_P, LONG_P), law, seed=2)
+    prefix, found = (), []
+    for record in result.steps:
+        for candidate in record.candidates:
+            kept = 0.0
+            for idx in range(len(candidate.token_ids)):
+                row = np.asarray(LONG_P((*prefix, *candidate.token_ids[:idx])), float)
+                mass = np.exp(log_law(row, replace(law, top_p=1.0, top_k=0, min_p=0.0)))
+                kept += math.log(mass[np.isfinite(log_law(row, law))].sum())
+            assert candidate.log_p - candidate.log_q == pytest.approx(kept, abs=1e-5)
+            found.append(kept)
+        prefix += record.step.token_ids
+    assert max(found) <= 0
+    assert min(found) < -0.5
+
+
+def test_with_top_p_alone_both_models_score_under_it():
+    law = replace(LAW, top_p=0.8)
+    assert law.scored is law
+    result = run(Specs(n=6, tau=0.0, start="draft", verify="all"), toy.models(LONG_P, LONG_P), law, seed=2)
+    for candidate in (candidate for record in result.steps for candidate in record.candidates):
+        assert candidate.log_p == pytest.approx(candidate.log_q, abs=1e-5)
 
 
 def test_switching_follows_the_reward_of_the_trace():

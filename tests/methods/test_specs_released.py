@@ -271,6 +271,22 @@ def test_the_target_scores_at_temperature_1_and_the_draft_as_it_sampled():
         assert checked >= 4
 
 
+def test_with_filters_the_target_scores_without_them_under_the_law_of_sampling_too():
+    """Token by token, also those of the target's own steps, whose last one the shifted ratio reads."""
+    models = toy.models(toy.table(1, end=-3.0), toy.table(2, end=-3.0))
+    law = SamplingParams(0.5, 0.9, StepPolicy(max_tokens=4), top_k=2)
+    for ratio_law, scored in (("temperature-1", SamplingParams()), ("sampling", SamplingParams(0.5))):
+        policy = SpecsReleased(4, threshold=-100.0, switch_back=0.0, ratio_law=ratio_law)
+        result = stream("q", models, SolveConfig(policy, law, Limits(max_steps=3), seed=3)).result
+        writers = set()
+        for record in result.steps:
+            before = () if record.step_idx == 0 else _prefix(result, record)
+            for candidate in record.candidates:
+                assert candidate.log_p_by_token == pytest.approx(_terms(2, before, candidate, scored), abs=1e-6)
+                writers.add(record.writer)
+        assert writers == {Role.DRAFT, Role.TARGET}
+
+
 def _prefix(result, record):
     """Tokens before a record: of each earlier step, what the last round at this step continues with."""
     last = {one.step_idx: one for one in result.steps if one.step_idx < record.step_idx}
@@ -280,7 +296,7 @@ def _prefix(result, record):
 def _terms(seed, before, candidate, law):
     table = toy.table(seed, end=-3.0)
     return tuple(
-        float(log_law(table((*before, *candidate.token_ids[:idx])), law.temperature, law.top_p)[token])
+        float(log_law(table((*before, *candidate.token_ids[:idx])), law)[token])
         for idx, token in enumerate(candidate.token_ids)
     )
 

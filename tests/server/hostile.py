@@ -84,9 +84,9 @@ def broken_json(rng: random.Random, count: int) -> Iterator[Case]:
 FIELDS = {
     CHAT: (
         "model messages max_tokens max_completion_tokens n seed stop stream stream_options temperature top_p specs "
-        "user metadata frequency_penalty presence_penalty logit_bias logprobs top_logprobs tools tool_choice functions "
-        "response_format modalities audio reasoning_effort include_reasoning chat_template_kwargs reasoning "
-        f"service_tier store prediction {MARK}"
+        "top_k min_p user metadata frequency_penalty presence_penalty logit_bias logprobs top_logprobs tools "
+        "tool_choice functions response_format modalities audio reasoning_effort include_reasoning "
+        f"chat_template_kwargs reasoning service_tier store prediction {MARK}"
     ).split(),
     COMPLETION: "model prompt n stop echo logprobs suffix best_of stream_options".split(),
 }
@@ -94,7 +94,7 @@ OWN = [
     "method", "n", "beta", "tau", "width", "threshold", "max_steps", "max_step_tokens", "deadline_s", "seed",
     "trace",
 ]  # fmt: skip
-NUMBERS = ["max_tokens", "n", "seed", "temperature", "top_p", *(f"specs.{name}" for name in OWN[1:])]
+NUMBERS = ["max_tokens", "n", "seed", "temperature", "top_p", "top_k", "min_p", *(f"specs.{name}" for name in OWN[1:])]
 ODD = [
     True, -1, 0, 17, 2**63, -(2**64), 10**30, 1.5, -0.0, 1e308, 5e-324, "", " ", "1", MARK, "\x00", "none", [], [[]],
     [MARK], [None], [1, [2, [3]]], {}, {MARK: MARK}, {"type": MARK}, [{"type": "text"}], {"role": "user"},

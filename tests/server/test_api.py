@@ -162,6 +162,27 @@ def test_temperature_and_top_p_set_the_law(client, models):
     assert answer.choices[0].message.content == api.solve(QUESTION, models, seed=2, temperature=1.1, top_p=0.9).text
 
 
+@pytest.mark.parametrize("filters", [{"top_k": 3}, {"min_p": 0.3}, {"top_k": 5, "min_p": 0.02}], ids=str)
+def test_top_k_and_min_p_set_the_law_too(client, models, filters):
+    """They are not OpenAI's, so its client sends them in `extra_body`."""
+    answer = chat(client, temperature=1.1, top_p=0.9, seed=2, extra_body=filters)
+    wanted = api.solve(QUESTION, models, seed=2, temperature=1.1, top_p=0.9, **filters)
+    assert answer.choices[0].message.content == wanted.text
+    completed = client.completions.create(
+        model="specs", prompt=QUESTION, max_tokens=60, temperature=1, seed=2, extra_body=filters
+    )
+    raw = {"chat": Chat(template=False), "max_tokens": 60, "temperature": 1}
+    continued = api.solve(QUESTION, models, seed=2, **raw, **filters)
+    assert completed.choices[0].text == continued.text
+
+
+def test_filters_that_are_off_change_nothing(client, models):
+    """0 is off, and -1 for `top_k`, as on vLLM."""
+    plain = chat(client, seed=2).choices[0].message.content
+    for off in ({"top_k": -1}, {"top_k": 0, "min_p": 0}):
+        assert chat(client, seed=2, extra_body=off).choices[0].message.content == plain
+
+
 def test_a_request_may_set_options_of_the_method(client, models):
     own = {"n": 3, "beta": 5.0, "tau": 0.9, "max_steps": 2, "max_step_tokens": 40}
     answer = chat(client, seed=2, extra_body={"specs": own})
@@ -263,6 +284,8 @@ ASKS = {
     "no_such_field": 1,
     "temperature": 1e-300,
     "top_p": 0,
+    "top_k": -2,
+    "min_p": 1.5,
     "n": 0,
     "max_tokens": 0,
     "seed": 0.5,

@@ -78,7 +78,7 @@ MESSAGE = {
     "id": "1",
 }
 UNKNOWN = {
-    "top_k": ({"top_k": 5}, "top_k"),
+    "repetition_penalty": ({"repetition_penalty": 1.1}, "repetition_penalty"),
     "in an answer that is sent back": (
         {
             "messages": [
@@ -146,6 +146,8 @@ ASKS_FOR_MORE = {
     "presence_penalty": 0.5,
     "store": True,
     "top_p": "1",
+    "top_k": 2.5,
+    "min_p": -0.1,
 }
 
 
@@ -156,7 +158,7 @@ def test_known_fields_that_the_server_cannot_honour_stay_refused(lenient, name):
 
 def test_unknown_options_under_specs_stay_refused(lenient):
     """Only this server has them, so they are misspelt."""
-    error = refused(lenient.post(CHAT, json=body(specs={"tua": 0.5}, top_k=5)))
+    error = refused(lenient.post(CHAT, json=body(specs={"tua": 0.5}, repetition_penalty=1.1)))
     assert error["param"] == "specs.tua"
     assert "--ignore-unknown" not in error["message"]
 

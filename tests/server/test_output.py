@@ -92,7 +92,7 @@ CLOSES = {
 }
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(
     text=st.text(st.sampled_from("ab<>/think\né…"), max_size=20),
     places=st.lists(st.integers(0, 60), max_size=4),

@@ -251,6 +251,7 @@ def test_thinking_and_answer_are_apart_whole_and_streamed(name):
         assert message["reasoning"] == message["reasoning_content"] == shown_thinking(result.thinking)
         assert joined(chunks, "reasoning") == joined(chunks, "reasoning_content") == message["reasoning"]
         assert answer["choices"][0]["specs"]["answer"] == result.answer
+        assert answer["choices"][0]["specs"]["thinking_end"] == result.thinking_end
         opening, *deltas = (chunk["choices"][0]["delta"] for chunk in chunks)
         assert opening == {"role": "assistant", "content": ""}
         parts = [name for delta in deltas for name in delta if name != "reasoning_content"]

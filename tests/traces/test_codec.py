@@ -222,3 +222,16 @@ def test_any_value_in_any_field_is_read_and_written_again_or_refused_in_one_line
             refused.append(str(error))
     assert len(refused) > 300
     assert [message for message in refused if not message.startswith("t, line 1") or not message.isprintable()] == []
+
+
+def test_a_trace_is_gzipped_if_its_name_says_so(tmp_path):
+    """The same bytes every time, much smaller, and read like any other."""
+    result = solve("specs")
+    plain, packed, again = (tmp_path / name for name in ("t.json", "t.json.gz", "u.json.gz"))
+    for path in (plain, packed, again):
+        result.save(path)
+    assert packed.read_bytes() == again.read_bytes()
+    assert gzip.decompress(packed.read_bytes()) == plain.read_bytes()
+    ((_, found),) = read_traces(packed)
+    assert found.to_json() == result.to_json()
+    assert packed.stat().st_size < 0.5 * plain.stat().st_size

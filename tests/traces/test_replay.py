@@ -32,9 +32,9 @@ def only_a(ids):
 MODELS = toy.models(toy.table(1, end=-3.0), toy.table(2, end=-3.0))
 
 
-def solve(name, seed=0, models=None, **options):
+def solve(name, seed=0, models=None, law=LAW, **options):
     models = models or toy.models_for(name, toy.table(1, end=-3.0), toy.table(2, end=-3.0))
-    return stream("q", models, SolveConfig(make_with(name, options), LAW, LIMITS, seed=seed)).result
+    return stream("q", models, SolveConfig(make_with(name, options), law, LIMITS, seed=seed)).result
 
 
 def from_file(result):
@@ -68,6 +68,23 @@ def test_recorded_settings_reproduce_every_decision_bit_for_bit(name, options):
         result = solve(name, seed, n=4, **options)
         for record in (result, from_file(result)):
             assert_reproduced(replay(record), record)
+
+
+@pytest.mark.parametrize("name", ["specs", "gsi", "specs-released", "beam"])
+def test_solves_with_filters_are_reproduced_from_their_settings(name):
+    """These name filters only where there are some."""
+    assert solve(name, n=4).settings["sampling"] == {"temperature": 0.9, "top_p": 1.0}
+    for seed in range(5):
+        result = solve(name, seed, law=replace(LAW, top_k=3, min_p=0.05), n=4)
+        assert result.settings["sampling"] == {"temperature": 0.9, "top_p": 1.0, "top_k": 3, "min_p": 0.05}
+        assert_reproduced(replay(from_file(result)), result)
+
+
+def test_a_record_whose_target_scored_at_the_temperature_has_none_at_temperature_1():
+    for law in (LAW, replace(LAW, top_k=3), replace(LAW, temperature=1.0, top_k=3)):
+        result = solve("specs-released", law=law, n=4, ratio_law="sampling", start="draft")
+        again = replay(result, ratio_law="temperature-1")
+        assert again.ended is (ReplayEnd.COMPLETE if law.temperature == 1 else ReplayEnd.NO_LOG_P)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -15,6 +15,7 @@ from typing import cast
 from specs import api
 from specs.cli import prm_table
 from specs.cli.options import LOADING, add_models, add_settings, add_temperature, given_models, loading_of, sampling_of
+from specs.config.presets import FILTERS
 from specs.deploy.doctor import Finding, Severity, diagnose
 from specs.engines.local.models import LocalReward
 from specs.eval.check_prm import check
@@ -27,7 +28,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("doctor", help="check that models load and are set up well", description=__doc__)
     add_models(parser)
     add_temperature(parser)
-    add_settings(parser, ("top_p", *LOADING))
+    add_settings(parser, ("top_p", *FILTERS, *LOADING))
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.set_defaults(run=run)
 

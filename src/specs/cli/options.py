@@ -10,7 +10,7 @@ from typing import Any, Literal, cast, get_args, get_type_hints
 from specs import api
 from specs.cli.parsing import above_zero, count, counts, not_negative
 from specs.config import Limits, configure
-from specs.config.presets import Preset
+from specs.config.presets import FILTERS, Preset
 from specs.config.solve_config import TEMPERATURE
 from specs.config.text import UNREADABLE, assignment_from_text, method_from_text, text_of, value_from_text
 from specs.engines.loading import Dtype, Engine
@@ -23,11 +23,13 @@ from specs.rewards.families import FAMILIES
 from specs.types import Role, SamplingParams
 from specs.types.checks import above, check_names, check_value
 
-SAMPLING = ("top_p", "max_steps", "max_step_tokens", "delimiter")
+SAMPLING = ("top_p", *FILTERS, "max_steps", "max_step_tokens", "max_thinking_step_tokens", "delimiter")
 LOADING = ("draft_system", "target_system", "tokenizer", "timeout", "allow_text_scoring", "prm_format")
 ALL = (*SAMPLING, *LOADING)
 """Names that `--set` may know."""
-_OWN_FLAGS = ("n", "temperature", "seed", "max_tokens", "deadline")
+_OWN_FLAGS = ("n", "temperature", "seed", "max_tokens", "think", "thinking_tokens", "deadline")
+METHODS, THINKING_METHODS = "specs,beam,target,draft", "specreason,prm-free,target,draft"
+"""The methods of `specs eval` without `--methods`."""
 _MODELS = {
     Role.DRAFT: "the draft: a folder, a hub id, a GGUF file or http://host:port",
     Role.TARGET: "the target, likewise",
@@ -111,15 +113,27 @@ def add_sampling(parser: argparse._ActionsContainer) -> None:
         help=f"at most, of the whole answer (default: {Limits().max_tokens})",
     )
     parser.add_argument(
+        "--think",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="let models that can think do so before they answer (default: no)",
+    )
+    parser.add_argument(
+        "--thinking-tokens",
+        type=count,
+        metavar="TOKENS",
+        help=f"at most, inside the thinking (default: {Limits().max_thinking_tokens})",
+    )
+    parser.add_argument(
         "--deadline", type=above_zero, metavar="SECONDS", help="until there should be an answer (default: none)"
     )
 
 
 def add_cells(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--methods", default="specs,beam,target,draft", metavar="A,B,...",
+        "--methods", metavar="A,B,...",
         help="methods with their options: specs,specs:tau=0.7:start=target,beam "
-        "(default: %(default)s); 'specs methods' lists them",
+        f"(default: {METHODS}; with --think {THINKING_METHODS}); 'specs methods' lists them",
     )  # fmt: skip
 
 
@@ -140,7 +154,8 @@ def configured(
 
 def method_of(args: argparse.Namespace) -> tuple[Method, SamplingParams, Limits]:
     """What `--method`, `--n` and the preset ask for."""
-    name, own = args.method or (args.preset.method if args.preset else "specs", {})
+    usual = "specreason" if args.think else "specs"
+    name, own = args.method or (args.preset.method if args.preset else usual, {})
     if args.preset and args.preset.method != name:
         raise InputError(f"the preset is for {args.preset.method}, not for {name}; leave one of them out")
     if args.n is not None:
@@ -155,16 +170,17 @@ def cells_of(args: argparse.Namespace) -> tuple[list[GridPoint], SamplingParams,
     cells: dict[tuple[str, int | None], GridPoint] = {}
     sampling, limits = sampling_of(args)
     widths = args.n if isinstance(args.n, list) else [args.n]
-    for text in args.methods.split(","):
+    methods = args.methods or (THINKING_METHODS if args.think else METHODS)
+    for text in methods.split(","):
         name, own = method_from_text(text)
         label = " ".join([name, *(f"{key.replace('_', '-')}={text_of(own[key])}" for key in own if key != "n")])
         several = widths if "n" in options_of(name) and "n" not in own else [None]
         new = [GridPoint(label, configured(args, name, own, n)[0]) for n in several]
         if cells.keys() & {cell.setting.key for cell in new}:
-            raise InputError(f"--methods {args.methods}: name each method once; {text.strip()} is there twice")
+            raise InputError(f"--methods {methods}: name each method once; {text.strip()} is there twice")
         cells |= {cell.setting.key: cell for cell in new}
     if args.preset and args.preset.method not in (cell.method.name for cell in cells.values()):
-        raise InputError(f"the preset is for {args.preset.method}, which --methods {args.methods} does not name")
+        raise InputError(f"the preset is for {args.preset.method}, which --methods {methods} does not name")
     return list(cells.values()), sampling, limits
 
 
@@ -173,6 +189,9 @@ def sampling_of(args: argparse.Namespace) -> tuple[SamplingParams, Limits]:
     preset: Preset | None = getattr(args, "preset", None)
     flags = {name: getattr(args, name, None) for name in ("temperature", "max_tokens")}
     flags["deadline_s"] = getattr(args, "deadline", None)
+    flags["think"], flags["max_thinking_tokens"] = getattr(args, "think", None), getattr(args, "thinking_tokens", None)
+    if flags["max_thinking_tokens"] is not None and not flags["think"]:
+        raise InputError("--thinking-tokens is the budget of thinking; add --think")
     given = {name: value for name, value in flags.items() if value is not None}
     given |= {name: value for name, value in args.settings if name in SAMPLING}
     config = configure(**{**(preset.law if preset else {}), **given})

@@ -28,6 +28,8 @@ METHOD_OPTIONS = {
 """Flags of version 0.1 that are now options of a method, each with an example of how to write it."""
 SETTINGS = {
     "top-p": "top_p=0.9",
+    "top-k": "top_k=20",
+    "min-p": "min_p=0.05",
     "max-steps": "max_steps=16",
     "max-step-tokens": "max_step_tokens=512",
     "draft-system": "draft_system=TEXT",
@@ -37,7 +39,7 @@ SETTINGS = {
     "allow-text-scoring": "allow_text_scoring=true",
     "prm-format": "prm_format=judge",
 }
-"""Flags of version 0.1 that are now settings, each with an example of how to write it."""
+"""Settings that someone may write as flags, as version 0.1 had most of them, each with an example."""
 
 
 class Parser(argparse.ArgumentParser):

@@ -24,7 +24,7 @@ from specs.cli.options import (
 )
 from specs.cli.parsing import above_zero, count, not_negative
 from specs.config import Limits, configure
-from specs.config.presets import LAW, Preset
+from specs.config.presets import FILTERS, LAW, Preset
 from specs.decoding.closing import thinking_of
 from specs.decoding.threads import in_process
 from specs.engines.protocol import Models
@@ -93,7 +93,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--ignore-unknown", action="store_true",
         help="ignore request fields that the server does not know, and name them in the answer, instead of refusing",
     )  # fmt: skip
-    add_settings(caps, ("top_p", "max_step_tokens", *LOADING))
+    add_settings(caps, ("top_p", *FILTERS, "max_step_tokens", *LOADING))
     guard = parser.add_argument_group("access and log")
     guard.add_argument("--api-key-file", type=Path, metavar="FILE", help="API keys, one per line")
     guard.add_argument(
@@ -132,7 +132,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"specs serve needs {error.name}: {install_command('serve')}") from None
     rules = AccessRules(_keys(args.api_key_file), args.rate, args.max_bytes)
     given = {"temperature": args.temperature, **dict(args.settings)}
-    law = {name: given[name] for name in LAW if given.get(name) is not None}
+    law = {name: given[name] for name in (*LAW, *FILTERS) if given.get(name) is not None}
     drawn = configure(**law).sampling
     limits = RequestLimits(
         args.max_n, args.max_tokens, max(1024, setting(args, "max_step_tokens", 0)), law, args.ignore_unknown,

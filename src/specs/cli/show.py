@@ -8,9 +8,16 @@ from typing import TextIO
 
 from specs.core.selection import log_ratio
 from specs.core.text import readable
-from specs.types import Result, Role, StepRecord, Usage
+from specs.types import Phase, Result, Role, StepRecord, ThinkingEnd, Usage
 
 _COLOURS = {Role.DRAFT: "36", Role.TARGET: "35", "dim": "2", "bold": "1"}
+
+
+_ENDS = {
+    ThinkingEnd.CLOSED: "closed by the model",
+    ThinkingEnd.FORCED: "closed by force: the budget was spent, or it went in circles",
+    ThinkingEnd.CUT: "cut off, so there is no answer",
+}
 
 
 class Screen:
@@ -47,7 +54,7 @@ class Screen:
         scored = chosen is not None and record.writer is Role.DRAFT and chosen.log_p is not None
         ratio = f"{log_ratio(chosen):+8.2f}" if scored and chosen is not None else "     -  "
         line = f"{record.step_idx + 1:4d}  {record.writer:<6} {reward} {ratio} {record.seconds.wall * 1e3:6.0f}  {text}"
-        self.line(self._paint(line, record.writer))
+        self.line(self._paint(line, "dim" if record.phase is Phase.THINKING else record.writer))
         if self._candidates:
             self._all(record)
 
@@ -91,6 +98,8 @@ class Screen:
         # Not all steps shown are part of the trace.
         if self._set_aside or any(len(record.kept or ()) > 1 for record in accepted):
             self.line("trace    " + " ".join(result.text.split()))
+        if (end := result.thinking_end) is not None:
+            self.line(f"thinking {result.thinking_tokens} tokens, {_ENDS[end]}")
         self.line(f"finish   {result.finish_reason}" + (f": {result.error}" if result.error else ""))
         first = (
             ""

@@ -38,7 +38,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_models(parser)
     output = parser.add_argument_group("output")
     output.add_argument("--candidates", action="store_true", help="show all candidates of every step")
-    output.add_argument("--trace", type=Path, metavar="FILE", help="write the full record as JSON")
+    output.add_argument(
+        "--trace", type=Path, metavar="FILE", help="write the full record as JSON, gzipped if FILE ends in .gz"
+    )
     output.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.set_defaults(run=run)
 

@@ -25,6 +25,8 @@ from specs.traces.schema import write_json
 from specs.types.checks import REMOVED, check_names
 
 LAW = ("temperature", "top_p", "max_step_tokens")
+FILTERS = ("top_k", "min_p")
+"""Fields that a law may also have; without them they are off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +89,13 @@ def _checked(value: object) -> Preset:
         raise InputError(f"'method' is {method!r}; give a name")
     kept = {name: value for name, value in options.items() if name not in REMOVED}  # a solve refuses the others
     check_names(f"method {method} has no option", kept, options_of(method))
-    _same_names("'law'", law, LAW)
+    _same_names("'law'", law, LAW, FILTERS)
     configure(method, **kept, **law)
     return Preset(method, options, law, provenance)
 
 
-def _same_names(where: str, value: dict[str, Any], names: tuple[str, ...]) -> None:
-    if unknown := sorted(value.keys() - set(names)):
-        raise InputError(f"{where} has an unknown field {unknown[0]!r}; there are {', '.join(names)}")
+def _same_names(where: str, value: dict[str, Any], names: tuple[str, ...], further: tuple[str, ...] = ()) -> None:
+    if unknown := sorted(value.keys() - {*names, *further}):
+        raise InputError(f"{where} has an unknown field {unknown[0]!r}; there are {', '.join((*names, *further))}")
     if missing := [name for name in names if name not in value]:
         raise InputError(f"{where} has no field {missing[0]!r}")

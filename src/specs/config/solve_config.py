@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 TEMPERATURE = 0.7
 MAX_STEP_TOKENS = 64
-THINKING_TEMPERATURE, THINKING_TOP_P = 0.6, 0.95
+THINKING_TEMPERATURE, THINKING_TOP_P, THINKING_TOP_K = 0.6, 0.95, 20
 """Defaults for models that think: those that the families recommend for their models (docs/thinking.md)."""
 MAX_STEPS, MAX_THINKING_STEPS = 32, 512
 """Most steps of a solve without and with thinking."""
@@ -57,6 +57,10 @@ class Limits:
         one = at_least(1)
         check_fields(self, max_steps=one, max_tokens=one, max_thinking_tokens=one, deadline_s=POSITIVE)
 
+    def settings(self, thinks: bool) -> dict[str, Any]:
+        """The fields as plain values for records; `max_thinking_tokens` only if the models think."""
+        return {name: value for name, value in asdict(self).items() if thinks or name != "max_thinking_tokens"}
+
 
 @dataclass(frozen=True, slots=True)
 class SolveConfig:
@@ -83,17 +87,15 @@ class SolveConfig:
     @property
     def settings(self) -> dict[str, Any]:
         """Everything but the seed, as plain values nested by owner, for traces."""
-        sampling, limits = asdict(self.sampling), asdict(self.limits)
-        steps, thinking = sampling.pop("steps"), sampling.pop("thinking")
-        if thinking is None:
-            del limits["max_thinking_tokens"]
+        sampling = self.sampling.settings
+        steps, thinking = sampling.pop("steps"), sampling.pop("thinking", None)
         return {
             "version": SETTINGS_VERSION,
             "method": settings_of(self.method),
             "steps": steps,
             **({} if thinking is None else {"thinking": thinking}),
             "sampling": sampling,
-            "limits": limits,
+            "limits": self.limits.settings(self.sampling.thinks),
         }
 
 
@@ -103,6 +105,8 @@ def configure(
     seed: int = 0,
     temperature: float | None = None,
     top_p: float | None = None,
+    top_k: int | None = None,
+    min_p: float = 0.0,
     max_steps: int | None = None,
     max_step_tokens: int = MAX_STEP_TOKENS,
     max_tokens: int = 2048,
@@ -120,6 +124,8 @@ def configure(
         seed: any whole number; the same configuration, models and seed give the same solve.
         temperature: divides the logits, >= 0; None for 0.7, or 0.6 with `think`.
         top_p: nucleus, in (0, 1]; None for 1, or 0.95 with `think`.
+        top_k: only the `top_k` most likely tokens, >= 0, and 0 for all; None for 0, or 20 with `think`.
+        min_p: only tokens at least `min_p` times as likely as the most likely one, in [0, 1]; 0 for all.
         max_steps: most steps of the solve, >= 1; None for 32, or 512 with `think`.
         max_step_tokens: most tokens of one step, >= 1.
         max_tokens: most tokens of the solve, >= 1; with `think` of the answer.
@@ -141,6 +147,8 @@ def configure(
         _given(top_p, THINKING_TOP_P if think else 1.0),
         StepPolicy(delimiter=delimiter, max_tokens=max_step_tokens),
         thinking=StepPolicy(max_tokens=max_thinking_step_tokens) if think else None,
+        top_k=_given(top_k, THINKING_TOP_K if think else 0),
+        min_p=min_p,
     )
     steps = _given(max_steps, MAX_THINKING_STEPS if think else MAX_STEPS)
     limits = Limits(steps, max_tokens, deadline_s, max_thinking_tokens)

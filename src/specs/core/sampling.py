@@ -1,7 +1,8 @@
 """The distribution (law) that tokens follow, and how tokens are drawn from it.
 
 `log_law` turns logits into log-probabilities for `p` and for `q`, and `sample` draws from the same
-law, so the ratio `log p - log q` is 0, up to rounding, whenever the two models agree.
+law, so the ratio `log p - log q` is 0, up to rounding, whenever the two models agree and the law is the same for both
+(`SamplingParams.scored` says when it is not).
 """
 
 from __future__ import annotations
@@ -12,23 +13,36 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from specs.types import SamplingParams
+
 Floats = NDArray[np.float64]
 
 COLD = 1e-30
 """Lower temperatures count as 0: only the most likely token keeps mass, and dividing logits by them would overflow."""
+PLAIN = SamplingParams()
+"""The model's own law."""
 
 
-def log_law(logits: ArrayLike, temperature: float = 1.0, top_p: float = 1.0) -> NDArray[np.floating]:
+def log_law(logits: ArrayLike, sampling: SamplingParams = PLAIN) -> NDArray[np.floating]:
     """Log-probabilities of the sampled distribution.
+
+    Temperature and filters follow each other as in vLLM 0.32, and the mass is scaled to 1 after each:
+
+    1. Logits are divided by the temperature. Temperature 0 (below `COLD`) puts all mass on the most likely token, the
+       first among equals, whatever the filters.
+    2. `min_p` removes tokens whose probability is below `min_p` times the highest.
+    3. `top_k` removes tokens whose probability is below the k-th highest. Tokens as likely as the k-th all stay, so
+       that no token depends on its place in the vocabulary. vLLM does the same on CPUs; its Triton kernel for GPUs
+       keeps exactly k.
+    4. `top_p` keeps the smallest set of most likely tokens whose mass reaches it, the first among equals at its edge.
+
+    `min_p` and `top_k` compare tokens with each other, so their order makes no difference; `top_p` depends on both.
 
     Args:
         logits: [..., V] raw logits.
-        temperature: >= 0; 0 (below `COLD`) puts all mass on the most likely token (the first among equals).
-        top_p: nucleus in (0, 1]: the smallest set of most likely tokens whose mass, after
-            temperature, reaches `top_p`; its mass is scaled to 1.
 
     Returns:
-        [..., V] nats, in the precision of the logits; -inf outside the nucleus.
+        [..., V] nats, in the precision of the logits; -inf for tokens that a filter removed.
 
     Raises:
         FloatingPointError: the logits have no law (`highest`).
@@ -36,17 +50,17 @@ def log_law(logits: ArrayLike, temperature: float = 1.0, top_p: float = 1.0) -> 
     rows = np.asarray(logits)
     if rows.dtype.kind != "f":
         rows = rows.astype(np.float64)
-    if temperature < COLD:
+    if sampling.temperature < COLD:
         highest(rows)
         law = np.full_like(rows, -np.inf)
         np.put_along_axis(law, rows.argmax(-1, keepdims=True), 0.0, -1)
         return law
-    law = _normalised(_scaled(rows, temperature))
-    if top_p < 1:
+    law = _normalised(_filtered(rows, sampling))
+    if sampling.top_p < 1:
         order = np.argsort(-law, axis=-1, kind="stable")
         mass = np.exp(np.take_along_axis(law, order, -1).astype(np.float64)).cumsum(-1)
         # A token stays if the mass before it has not reached top_p: the first always does.
-        outside = np.concatenate([np.zeros_like(mass[..., :1]), mass[..., :-1]], -1) >= top_p
+        outside = np.concatenate([np.zeros_like(mass[..., :1]), mass[..., :-1]], -1) >= sampling.top_p
         cut = np.zeros(law.shape, bool)
         np.put_along_axis(cut, order, outside, -1)
         law = np.where(cut, rows.dtype.type(-np.inf), law)
@@ -74,6 +88,17 @@ def _fault(most: NDArray[np.floating]) -> str:
     return "infinite" if np.isposinf(most).any() else "-infinity for all tokens"
 
 
+def _filtered(rows: NDArray[np.floating], sampling: SamplingParams) -> NDArray[np.floating]:
+    """Unnormalised log-probabilities after temperature, `min_p` and `top_k`: the highest of each row is 0."""
+    scores = _scaled(rows, sampling.temperature)
+    if sampling.min_p > 0:
+        scores[scores < math.log(sampling.min_p)] = -np.inf
+    if 0 < sampling.top_k < (width := scores.shape[-1]):
+        place = width - sampling.top_k
+        scores[scores < np.partition(scores, place, -1)[..., place : place + 1]] = -np.inf
+    return scores
+
+
 @np.errstate(over="ignore")  # masks of -3e38 become -inf
 def _scaled(rows: NDArray[np.floating], temperature: float) -> NDArray[np.floating]:
     """Unnormalised log-probabilities: the highest of each row is 0."""
@@ -90,12 +115,12 @@ def _normalised(rows: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def sample(
-    logits: NDArray[np.floating], temperature: float, top_p: float, rows: Sequence[int], uniforms: Sequence[float]
+    logits: NDArray[np.floating], sampling: SamplingParams, rows: Sequence[int], uniforms: Sequence[float]
 ) -> tuple[list[int], list[float]]:
     """One token per draw, by inversion: the first whose cumulative mass exceeds the uniform.
 
     Args:
-        logits: [R, V] raw logits; for `temperature` and `top_p` see `log_law`.
+        logits: [R, V] raw logits.
         rows: [n] the row of each draw.
         uniforms: [n] in [0, 1).
 
@@ -105,8 +130,8 @@ def sample(
     Raises:
         FloatingPointError: the logits have no law (`highest`).
     """
-    whole = temperature >= COLD and top_p == 1
-    scores = _scaled(logits, temperature) if whole else log_law(logits, temperature, top_p)
+    whole = sampling.temperature >= COLD and sampling.top_p == 1
+    scores = _filtered(logits, sampling) if whole else log_law(logits, sampling)
     tokens, totals = _drawn(scores, rows, uniforms)
     logs = [math.log(total) for total in totals]
     return tokens, [scores.item(row, token) - logs[row] for row, token in zip(rows, tokens, strict=True)]

@@ -177,7 +177,7 @@ class Solve:
         if prefetched := self.prefetch.take((request.n, sampling, keys, request.keep)):
             call = Call(writing_phase(writer), prefetched.take)
         else:
-            score_law = (request.score_law or sampling) if request.by_token and writer is Role.TARGET else None
+            score_law = (request.score_law or sampling.scored) if request.by_token and writer is Role.TARGET else None
             args = (traces, request.n, sampling, keys, request.keep, proposer, score_law, request.needs_own_scores)
             work = partial(session.sample, *args)
             call = Call(writing_phase(writer), work)
@@ -185,20 +185,13 @@ class Solve:
         (samples,) = yield from self.clock.run([call])
         firsts = first_of_equals([(k // request.n, *sample.token_ids) for k, sample in enumerate(samples)])
         candidates = [
-            Candidate(
-                s.token_ids,
-                s.text,
-                _ended(s, sampling),
-                duplicates_of=first,
-                log_p=s.log_probability if writer is Role.TARGET else None,
-                log_q=s.log_probability if writer is Role.DRAFT else None,
-                log_p_by_token=s.log_p_by_token,
+            closed(
+                traces[idx // request.n],
+                _candidate(sample, firsts[idx], writer, sampling),
+                self.thinking,
+                self.config.limits,
             )
-            for s, first in zip(samples, firsts, strict=True)
-        ]
-        candidates = [
-            closed(traces[idx // request.n], candidate, self.thinking, self.config.limits)
-            for idx, candidate in enumerate(candidates)
+            for idx, sample in enumerate(samples)
         ]
         self.check_stop()
         look_ahead = partial(self.prefetch.begin, request)
@@ -284,7 +277,16 @@ def _complete(
     return [(trace.steps[-1].reward or 0.0, trace) for trace in answered]
 
 
-def _ended(sample: Sample, sampling: SamplingParams) -> End:
-    """How a sampled step ended; `End.CONTEXT` if the engine reported the cap before it, since the context was full."""
+def _candidate(sample: Sample, first: int | None, writer: Role, sampling: SamplingParams) -> Candidate:
+    """The candidate of a sample; `first` is the index of an earlier one with the same tokens."""
+    # The engine reports the cap also where the context was full before it.
     full = sample.end is End.CAP and len(sample.token_ids) < sampling.steps.max_tokens
-    return End.CONTEXT if full else sample.end
+    return Candidate(
+        sample.token_ids,
+        sample.text,
+        End.CONTEXT if full else sample.end,
+        log_p=sample.log_probability if writer is Role.TARGET else None,
+        log_q=sample.log_probability if writer is Role.DRAFT else None,
+        duplicates_of=first,
+        log_p_by_token=sample.log_p_by_token,
+    )

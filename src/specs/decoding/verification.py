@@ -97,7 +97,7 @@ class Verification:
         groups, others = (_grouped(request, candidates, some) for some in (read, unread))
         target: PolicySession = self._sessions[Role.TARGET]
         look_ahead(candidates)
-        law = request.score_law or sampling
+        law = request.score_law or sampling.scored
         (found,) = yield from self._clock.run([Call("target_score", lambda: target.score(groups, law, others))])
         firsts = [candidate.duplicates_of for candidate in candidates]
         value_of = dict(zip((*read, *unread), found, strict=True))
@@ -117,7 +117,8 @@ class Verification:
         if Role.TARGET in request.verify or judge is not None:
             target: PolicySession = self._sessions[Role.TARGET]
             if judge is None:
-                calls["log_p"] = Call("target_score", lambda: target.score(groups, request.score_law or sampling))
+                law = request.score_law or sampling.scored
+                calls["log_p"] = Call("target_score", lambda: target.score(groups, law))
             else:
                 calls["reward"] = Call("target_score", lambda: target.judge(groups, judge))
         if Role.PRM in request.verify:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from specs import api
-from specs.deploy import trial
+from specs.deploy import thinking, trial
 from specs.engines.event_loop import wait
 from specs.engines.loading import different_vocabularies
 from specs.engines.local.models import LocalPolicy, LocalReward
@@ -97,6 +97,8 @@ def _local_findings(role: Role, model: LocalPolicy | LocalReward) -> Iterator[Fi
         role, Severity.OK, f"{model.name}: in this process ({backend.device}), {model.parameters:,} parameters, "
         f"context of {backend.context:,} tokens{_format_note(model)}",
     )  # fmt: skip
+    if isinstance(model, LocalPolicy) and (said := thinking.about(model)):
+        yield Finding(role, Severity.OK, said)
     if model.parameters >= LARGE and backend.device == "cpu":
         yield Finding(
             role, Severity.HINT, "large for a CPU: serve it on a GPU ('specs launch') or choose a smaller one"
@@ -121,6 +123,9 @@ def _server_findings(role: Role, model: RemotePolicy | RemoteReward, sampling: S
     if role is Role.TARGET:
         yield _scoring_finding(facts)
     if isinstance(model, RemotePolicy):
+        if said := thinking.about(model):
+            yield Finding(role, Severity.OK, said)
+        yield from (Finding(role, Severity.HINT, hint) for hint in thinking.deaf(model))
         for hint in (_sampling_hint(role, facts, sampling), _padding_hint(role, facts, model.text.size)):
             if hint:
                 yield Finding(role, Severity.HINT, hint)
@@ -169,7 +174,8 @@ def _scoring_finding(facts: Facts) -> Finding:
 
 def _sampling_hint(role: Role, facts: Facts, sampling: SamplingParams) -> str:
     """How to make log-probabilities exact under `sampling`; empty if they are exact."""
-    if sampling.neutral or not facts.raw(role):
+    law = sampling.scored if role is Role.TARGET else sampling
+    if law.neutral or not facts.raw(role):
         return ""
     plugin = ", with specs-llm beside vLLM" if role is Role.TARGET else ""
     flag = f"start it with --logprobs-mode processed_logprobs{plugin}"

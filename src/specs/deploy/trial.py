@@ -57,6 +57,8 @@ def _solve(
         method,
         temperature=sampling.temperature,
         top_p=sampling.top_p,
+        top_k=sampling.top_k,
+        min_p=sampling.min_p,
         max_steps=1,
         max_step_tokens=TOKENS,
         max_tokens=TOKENS,

@@ -273,16 +273,17 @@ class Models:
 
     def check_law(self, sampling: SamplingParams) -> None:
         """Raise `InputError` unless draft and target give log-probabilities of the same distribution, if both do."""
-        both = [model for model in (self.draft, self.target) if model is not None]
-        writers = [model for model in both if Capability.LOG_PROBABILITIES not in model.lacks]
-        raw = [model.name for model in writers if model.raw]
-        exact = [model.name for model in writers if not model.raw]
-        if self.inexact(sampling) and raw and exact:
+        laws = ((self.draft, sampling), (self.target, sampling.scored))
+        writers = [(m, law) for m, law in laws if m is not None and Capability.LOG_PROBABILITIES not in m.lacks]
+        raw = [model.name for model, law in writers if model.raw and not law.neutral]
+        exact = [model.name for model, law in writers if not model.raw or law.neutral]
+        if raw and exact:
             raise InputError(
                 f"{raw[0]} gives log-probabilities at temperature 1 only and {exact[0]} at {sampling.temperature:g}, "
-                "so their ratio means nothing; sample at temperature 1 without top_p, or see docs/engines.md"
+                "so their ratio means nothing; sample at temperature 1 without filters, or see docs/engines.md"
             )
 
     def inexact(self, sampling: SamplingParams) -> bool:
-        """Whether some model's log-probabilities belong to another distribution than its samples."""
-        return not sampling.neutral and any(model is not None and model.raw for model in (self.draft, self.target))
+        """Whether some model's log-probabilities belong to another distribution than methods compare."""
+        laws = ((self.draft, sampling), (self.target, sampling.scored))
+        return any(model is not None and model.raw and not law.neutral for model, law in laws)

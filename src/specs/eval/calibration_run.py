@@ -13,7 +13,7 @@ from typing import Any
 
 from specs import __version__
 from specs.config import Limits
-from specs.config.presets import LAW, Preset
+from specs.config.presets import FILTERS, LAW, Preset
 from specs.engines.protocol import Models
 from specs.eval.calibration import (
     Choice,
@@ -123,12 +123,12 @@ class Calibration:
 
     def _preset(self, sampling: SamplingParams) -> Preset:
         point = self.points[self.choice.idx]
-        law = (sampling.temperature, sampling.top_p, sampling.steps.max_tokens)
+        law = {**sampling.settings, "max_step_tokens": sampling.steps.max_tokens}
         origin = ("dataset", "problem_seed", "problems", "models", "goal", "reference", "prediction", "check")
         return Preset(
             point.method.name,
             point.setting.options,
-            dict(zip(LAW, law, strict=True)),
+            {name: law[name] for name in (*LAW, *FILTERS) if name in law},
             {
                 **{name: self.record[name] for name in origin},
                 "specs": __version__,
@@ -159,7 +159,7 @@ def calibrate(
     called = list(names(point.setting for point in points).values())
     record = {
         **origin([point.method for point in points]),
-        "law": asdict(runs.sampling),
+        "law": runs.sampling.settings,
         "goal": {**asdict(goal), "text": str(goal)},
         "problems": evidence.right.shape[1],
         "dropped": evidence.dropped,

@@ -20,7 +20,7 @@ from specs.core.statistics import (
 )
 from specs.eval.grid import Setting, names
 from specs.eval.rows import Row
-from specs.types import Role, Seconds
+from specs.types import Role, Seconds, ThinkingEnd
 
 REFERENCE = "beam"
 """The method that the others are compared with."""
@@ -139,6 +139,15 @@ class Report:
         return alike[0] if alike else beams[0] if len(beams) == 1 else None
 
 
+def _thinking(rows: Sequence[Row]) -> dict[str, Any] | None:
+    """Mean tokens inside the thinking, and how often it ended in which way; None if no solve was thinking."""
+    found = [row for row in rows if row.thinking_end is not None]
+    if not found:
+        return None
+    ends = {str(end): _share(sum(row.thinking_end == end for row in found), len(found)) for end in ThinkingEnd}
+    return {"tokens_mean": _mean([row.thinking_tokens or 0 for row in found]), "ends": ends}
+
+
 def _alone(rows: Sequence[Row], seed: int) -> dict[str, Any]:
     """The results of one method by itself."""
     good = [row for row in rows if not row.failed]
@@ -171,6 +180,7 @@ def _alone(rows: Sequence[Row], seed: int) -> dict[str, Any]:
         },
         "processed_over_minimum": {str(role): _over_minimum(good, role) if role in used else None for role in Role},
         "orchestration_share": _share(seconds["orchestration"], seconds["wall"]),
+        **({} if (thinking := _thinking(good)) is None else {"thinking": thinking}),
         "draft_share": _share(sum(row.draft_steps for row in good), sum(row.steps for row in good)),
         "steps_mean": _mean([row.steps for row in good]),
         "tokens": {

@@ -38,6 +38,8 @@ class Row:
         seconds: busy seconds by phase (`specs.types.Seconds`).
         usage: token counts by role (`specs.types.Usage`).
         flops: as in `Result`.
+        thinking_tokens: tokens inside the thinking; None if the models did not think.
+        thinking_end: how the thinking ended (`specs.types.ThinkingEnd`); None likewise.
         trace: byte range [start, end) of the full trace in the file of traces; None if no traces are kept.
     """
 
@@ -59,6 +61,8 @@ class Row:
     usage: dict[str, dict[str, int | None]]
     flops: float | None
     trace: list[int] | None = None
+    thinking_tokens: int | None = None
+    thinking_end: str | None = None
 
     @property
     def failed(self) -> bool:
@@ -73,9 +77,9 @@ class Row:
     def of(cls, problem: Problem, point: GridPoint, result: Result, extract: bool = False) -> Row:
         """The row of a solve; `extract` also reads answers from texts without a box (`specs.eval.extraction`)."""
         if problem.read is not None:
-            answer = problem.read(result.text)
+            answer = problem.read(result.answer_text)
         else:
-            answer = read_answer(result.text, problem.answer, unboxed=extract)
+            answer = read_answer(result.answer_text, problem.answer, unboxed=extract)
         failed = result.finish_reason is Finish.ERROR
         verdict = Verdict(None) if failed else _verdict(answer, problem)
         shown = ("writer", "accepted", "reward", "log_ratio")
@@ -97,7 +101,14 @@ class Row:
             seconds=asdict(result.seconds),
             usage={str(role): asdict(usage) for role, usage in result.usage.items()},
             flops=result.flops,
+            thinking_tokens=result.thinking_tokens if result.thinking_end is not None else None,
+            thinking_end=result.thinking_end and str(result.thinking_end),
         )
+
+    def to_json(self) -> dict[str, Any]:
+        """The row as plain values, without the fields of thinking if the models did not think."""
+        values = asdict(self)
+        return values if self.thinking_end else {k: v for k, v in values.items() if not k.startswith("thinking")}
 
 
 def _verdict(answer: str | None, problem: Problem) -> Verdict:

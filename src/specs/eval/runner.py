@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from specs.config import Limits, SolveConfig
@@ -79,8 +79,8 @@ class Plan:
         return {
             "dataset": dataset,
             "models": {role: f"bundled:{role}" if name == "bundled" else name for role, name in models.items()},
-            "law": asdict(self.sampling),
-            "limits": asdict(self.limits),
+            "law": self.sampling.settings,
+            "limits": self.limits.settings(self.sampling.thinks),
             "seed": self.seed,
             "draws": DRAWS,
             **({"extract": True} if self.extract else {}),

@@ -143,7 +143,7 @@ class RunFolder(Rows):
         try:
             self._append(self._traces, gzip.compress(json_text(trace).encode() + b"\n", 6, mtime=0))
             row = replace(row, trace=[first, self._traces.tell()])
-            self._append(self._results, json_text(asdict(row)).encode() + b"\n")
+            self._append(self._results, json_text(row.to_json()).encode() + b"\n")
         except OSError as error:
             raise InputError(
                 f"{self.path} cannot take another row ({error.strerror}); correct that and run the same command again"

@@ -48,10 +48,13 @@ def table(found: dict[str, Any]) -> str:
 
 
 def notes(name: str, method: dict[str, Any]) -> list[str]:
-    """Notes on one method: whether it is worse than the reference, and how many solves failed or are undecided."""
+    """Notes on one method: whether it is worse than the reference, its thinking, and failed or undecided solves."""
     said: list[str] = []
     if method["reference"] not in (None, name) and (minus := method["accuracy_minus_beam"]):
         said.append(f"{name}: {_compared(method['reference'], minus)}")
+    if thinking := method.get("thinking"):
+        ends = ", ".join(f"{end} {share:.0%}" for end, share in thinking["ends"].items() if share)
+        said.append(f"{name}: {thinking['tokens_mean']:.0f} tokens of thinking a solve; it ended: {ends}")
     unknown = method["failed"] + method["undecided"]
     if unknown:
         kinds = [f"{method[kind]} {kind}" for kind in ("failed", "undecided") if method[kind]]

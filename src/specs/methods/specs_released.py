@@ -114,7 +114,7 @@ class SpecsReleased(Policy):
             frozenset({Role.PRM, Role.TARGET} if drafted and not later else {Role.PRM}),
             sampling,
             step.attempt,
-            score_law=replace(sampling, temperature=1.0, top_p=1.0) if self.ratio_law == "temperature-1" else None,
+            score_law=SamplingParams(steps=sampling.steps) if self.ratio_law == "temperature-1" else None,
             by_token=self.ratio == "mean" and (drafted or self.end_ratio == "shifted"),
             score_later=later,
         )

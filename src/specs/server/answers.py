@@ -133,6 +133,8 @@ class ResponseBuilder:
             "draft_share": result.draft_share,
             "notes": [*request.notes, *result.notes],
         }
+        if request.config.sampling.thinks:
+            fields["thinking_end"] = result.thinking_end
         return fields | ({"result": result_json(result, candidates=True)} if self._trace else {})
 
 

@@ -185,6 +185,10 @@ def _configure(
         law["max_step_tokens"] = own.max_step_tokens
     if request.top_p is not None:
         law["top_p"] = request.top_p
+    if request.top_k is not None:
+        law["top_k"] = max(request.top_k, 0)
+    if request.min_p is not None:
+        law["min_p"] = request.min_p
     try:
         known = options_of(name)
         if foreign := [option for option in given if option not in known]:

@@ -132,6 +132,13 @@ class Common(Body):
         description="temperature of sampling; 0 takes the best candidate at the model's own temperature, seed 0",
     )
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    # Extensions of vLLM, with its names and its values for "off".
+    top_k: Annotated[int, Field(ge=-1, lt=2**31)] | None = Field(
+        None, description="sample from this many most likely tokens; 0 or -1 for all"
+    )
+    min_p: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="sample from tokens at least this many times as likely as the most likely one; 0 for all"
+    )
     reasoning_effort: Effort | None = Field(None, description="how long the models think before they answer")
     include_reasoning: bool | None = Field(None, description="whether the answer has the thinking; default true")
     chat_template_kwargs: TemplateOptions | None = None

@@ -268,10 +268,9 @@ def _with_log_p(candidate: Candidate, recorded: Candidate, request: Propose) -> 
     return replace(candidate, log_p=recorded.log_p, log_p_by_token=by_token, log_p_at_most=None)
 
 
-def _law(request: Propose) -> tuple[float, float]:
-    """Temperature and top_p of the target's log-probabilities."""
-    law = request.score_law or request.sampling
-    return law.temperature, law.top_p
+def _law(request: Propose) -> SamplingParams:
+    """The law of the target's log-probabilities, whatever the steps."""
+    return replace(request.score_law or request.sampling.scored, steps=StepPolicy())
 
 
 def _asks_rewards(request: Propose) -> bool:

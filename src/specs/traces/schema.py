@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import os
@@ -139,19 +140,22 @@ def check_writable(path: Path) -> None:
 
 
 def write_json(path: Path, value: dict[str, Any], indent: int | None = None) -> None:
-    """Write a JSON file completely or not at all."""
+    """Write a JSON file completely or not at all; gzipped if its name ends in .gz, as long traces should be."""
     write_text(path, json_text(value, indent) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a file completely or not at all; keeps its mode, follows links, writes directly to devices and pipes."""
+    data = text.encode()
+    if path.suffix == ".gz":
+        data = gzip.compress(data, mtime=0)
     path = path.resolve()
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         if path.exists() and not path.is_file():
-            path.write_text(text, encoding="utf-8")
+            path.write_bytes(data)
             return
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(data)
         if path.exists():
             temporary.chmod(path.stat().st_mode & 0o7777)
         os.replace(temporary, path)

@@ -4,7 +4,7 @@ Notation as in docs/method.md: `q` draft model, `p` target model, `r` process re
 (PRM), `c` context, `y` one candidate step, `n` candidates a step.
 """
 
-from specs.types.enums import Capability, End, Finish, Phase, Role
+from specs.types.enums import Capability, End, Finish, Phase, Role, ThinkingEnd
 from specs.types.requests import Accept, Branch, Decision, Judge, Proposal, Propose, Score, SelectTrace
 from specs.types.result import DRAWS, Result, Seconds, StepRecord, Usage
 from specs.types.sampling import SamplingParams, StepPolicy
@@ -34,6 +34,7 @@ __all__ = [
     "StepPolicy",
     "StepRecord",
     "Thinking",
+    "ThinkingEnd",
     "Trace",
     "Turn",
     "Usage",

@@ -20,6 +20,17 @@ class Phase(StrEnum):
     ANSWER = "answer"
 
 
+class ThinkingEnd(StrEnum):
+    """How the thinking of a solve ended."""
+
+    CLOSED = "closed"
+    """The model closed it."""
+    FORCED = "forced"
+    """It was closed because the budget was spent, or because it went in circles."""
+    CUT = "cut"
+    """A limit or end-of-text cut it off, so there is no answer."""
+
+
 class Capability(StrEnum):
     """What a method may need of a language model besides samples."""
 

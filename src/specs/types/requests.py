@@ -38,7 +38,7 @@ class Propose:
         score_later: whether `Score` may follow, so that the target should compute the prompt now.
         or_at_once: with `score_later`: a target for which one request for all candidates is faster than one for each
             (on a server) scores them now, as if it were in `verify`.
-        score_law: distribution under which the target computes log-probabilities; None for that of `sampling`.
+        score_law: distribution under which the target computes log-probabilities; None for `sampling.scored`.
         by_token: whether candidates also get the log-probability of each token (`Candidate.log_p_by_token`).
         judge: a question to the target about each candidate; the rating in [0, 1] is the candidate's
             reward. Not together with `verify`.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from specs.types.enums import Finish, Phase, Role
+from specs.types.enums import End, Finish, Phase, Role, ThinkingEnd
 from specs.types.requests import Decision
 from specs.types.trace import NO_CONTEXT, Candidate, Chat
 
@@ -192,6 +192,8 @@ class Result:
     def save(self, path: str | Path) -> None:
         """Write the full trace to a file, which `specs view`, `specs report --replay` and `specs.traces` read.
 
+        It is gzipped if the file's name ends in .gz, which makes traces about seven times smaller.
+
         Raises:
             InputError: the file cannot be written.
         """
@@ -209,6 +211,17 @@ class Result:
     def answer_text(self) -> str:
         """What follows the thinking: the whole text if the models did not think."""
         return self.text[len(self.thinking) :]
+
+    @property
+    def thinking_end(self) -> ThinkingEnd | None:
+        """How the thinking ended; None if the models did not think."""
+        thinking = [record.step for record in self.accepted if record.phase is Phase.THINKING]
+        if not thinking:
+            return None
+        last = thinking[-1]
+        if last is None or last.end is not End.CLOSE:
+            return ThinkingEnd.CUT
+        return ThinkingEnd.FORCED if last.forced else ThinkingEnd.CLOSED
 
     @property
     def thinking_tokens(self) -> int:

@@ -20,7 +20,8 @@ class Candidate:
         text: the step's text with its delimiter, without end-of-text; undecodable bytes are surrogates.
         end: how the step ended.
         forced: how many of the last tokens nobody sampled: they were appended to close the thinking.
-        log_p: `log p(y|c)` in nats, at most 0, summed over the sampled tokens; None if not computed.
+        log_p: `log p(y|c)` in nats, at most 0, summed over the sampled tokens; None if not computed. Of a draft's step
+            it is under `Propose.score_law`, of a target's own under the law of sampling.
         log_q: `log q(y|c)` in nats, summed likewise; None if the draft did not write the step.
         reward: `r` in [0, 1], or the rating of a `Judge`; None if not computed.
         duplicates_of: index of the first candidate with the same tokens; None if this is it.

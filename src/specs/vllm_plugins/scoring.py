@@ -3,8 +3,8 @@
 vLLM recomputes a whole prompt if a request asks for its log-probabilities. With this plugin, a request to
 /v1/completions with `vllm_xargs: {"specs_score_from": P}` reads the tokens before P - 1 of each of its prompts from the
 cache, as far as whole blocks allow. The server computes every row from P on, and returns these rows only. With
-`--logprobs-mode processed_logprobs` the rows follow the request's temperature and top-p, as those of sampled tokens
-do; vLLM itself leaves the rows of prompts raw.
+`--logprobs-mode processed_logprobs` the rows follow the request's temperature, min-p, top-k and top-p, as those of
+sampled tokens do; vLLM itself leaves the rows of prompts raw.
 
 All of this holds on both of vLLM's model runners, V1 and V2.
 
@@ -16,6 +16,7 @@ all rows, of which those before P are zero (V1), or ask for rows themselves (`pr
 # vLLM is installed only in servers, where this runs.
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import wraps
 from itertools import pairwise
@@ -26,6 +27,7 @@ from specs.vllm_plugins.metrics import announce
 
 METRIC = "specs_scoring_plugin"
 LISTS = "specs_scoring_plugin_lists"
+FILTERS = "specs_scoring_plugin_filters"
 START = "specs_score_from"
 
 
@@ -55,6 +57,7 @@ def register() -> None:
     count_cached_tokens()
     announce(METRIC, "Prompt log-probabilities can be read through the prefix cache")
     announce(LISTS, "One request reads those of several prompts")
+    announce(FILTERS, "They follow top-k and min-p, too")
 
 
 def _start(params: Any) -> int | None:
@@ -239,14 +242,19 @@ def _for_each_request(owner: Any, name: str, work: Callable[[str, Any], dict[str
 
 
 def _processed(logits: Any, params: Any) -> Any:
-    """Logits [rows, V] under a request's temperature and top-p; greedy requests stay raw, as in vLLM's sampler."""
+    """Logits [rows, V] under a request's temperature and filters; greedy requests stay raw, as in vLLM's sampler."""
     import torch
     from vllm.v1.sample.ops.topk_topp_sampler import apply_top_k_top_p
 
     if params.temperature < 1e-5:
         return logits
     logits = logits.to(torch.float32) / params.temperature
+    if params.min_p > 0:
+        least = logits.amax(-1, keepdim=True) + math.log(params.min_p)
+        logits = logits.masked_fill(logits < least, -math.inf)
+    rows, device, top_k, top_p = len(logits), logits.device, None, None
+    if 0 < params.top_k < logits.shape[-1]:
+        top_k = torch.full((rows,), params.top_k, dtype=torch.int32, device=device)
     if params.top_p < 1:
-        top_p = torch.full((len(logits),), params.top_p, device=logits.device)
-        logits = apply_top_k_top_p(logits, None, top_p)
-    return logits
+        top_p = torch.full((rows,), params.top_p, device=device)
+    return apply_top_k_top_p(logits, top_k, top_p)

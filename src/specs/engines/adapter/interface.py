@@ -55,8 +55,9 @@ class TextModel(Protocol):
         Args:
             question: what is to be solved; earlier turns of a conversation are part of it.
             solution: the steps so far; empty at the beginning.
-            sampling: `temperature`, `top_p`, and where to stop: at `steps.delimiter` and after `steps.max_tokens`
-                tokens. Without a delimiter the whole solution is wanted.
+            sampling: `temperature`, the filters `top_p`, `top_k` and `min_p` (`specs.SamplingParams` defines them), and
+                where to stop: at `steps.delimiter` and after `steps.max_tokens` tokens. Without a delimiter the whole
+                solution is wanted.
             seed: in [0, 2^31), different for every call of a solve and the same when the solve is repeated.
 
         Returns:
@@ -75,8 +76,8 @@ class ScoringModel(TextModel, Protocol):
     ) -> Answer[Sequence[float]]:
         """The log-probability of each of `steps` as the next step, in nats, at most 0.
 
-        It is that of the whole step under the temperature and top-p of `sampling`, including end-of-text if the step
-        ended with it.
+        It is that of the whole step under the temperature and filters of `sampling`, including end-of-text if the step
+        ended with it. With `top_k` or `min_p` a target is asked for those of the temperature alone.
         """
         ...
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from specs.core import sampling
 from specs.engines.arrays import Floats
+from specs.types import SamplingParams
 
 Logits = Any
 """[rows, width] raw outputs: an array with `len` that can be indexed by a row number, a slice or a list of rows."""
@@ -35,13 +36,13 @@ class LogitsOps(Protocol):
         ...
 
     def sample(
-        self, rows: Logits, temperature: float, top_p: float, row_of: Sequence[int], uniforms: Sequence[float]
+        self, rows: Logits, params: SamplingParams, row_of: Sequence[int], uniforms: Sequence[float]
     ) -> tuple[list[int], list[float]]:
         """`specs.core.sampling.sample`: the same tokens from the same uniforms, up to rounding."""
         ...
 
     def log_probabilities(
-        self, rows: Logits, temperature: float, top_p: float, row_of: Sequence[int], tokens: Sequence[int]
+        self, rows: Logits, params: SamplingParams, row_of: Sequence[int], tokens: Sequence[int]
     ) -> NDArray[np.floating[Any]]:
         """[len(tokens)] log-probability of each token in nats, under `specs.core.sampling.log_law` of its row."""
         ...
@@ -61,14 +62,14 @@ class _NumpyLogitsOps:
         return np.concatenate([first, second])
 
     def sample(
-        self, rows: Floats, temperature: float, top_p: float, row_of: Sequence[int], uniforms: Sequence[float]
+        self, rows: Floats, params: SamplingParams, row_of: Sequence[int], uniforms: Sequence[float]
     ) -> tuple[list[int], list[float]]:
-        return sampling.sample(rows, temperature, top_p, row_of, uniforms)
+        return sampling.sample(rows, params, row_of, uniforms)
 
     def log_probabilities(
-        self, rows: Floats, temperature: float, top_p: float, row_of: Sequence[int], tokens: Sequence[int]
+        self, rows: Floats, params: SamplingParams, row_of: Sequence[int], tokens: Sequence[int]
     ) -> NDArray[np.floating[Any]]:
-        return sampling.log_law(rows, temperature, top_p)[row_of, tokens]
+        return sampling.log_law(rows, params)[row_of, tokens]
 
     def to_numpy(self, rows: Floats) -> Floats:
         sampling.highest(rows)

@@ -119,7 +119,7 @@ class LocalPolicySession(PolicyInputs):
             row_of = [row for walk in walks for row in walk]  # the row before each token of a path
             tokens = [token for path in paths for token in path]
             with finite(self.tree.backend, "logits"):
-                found = ops.log_probabilities(rows, sampling.temperature, sampling.top_p, row_of, tokens)
+                found = ops.log_probabilities(rows, sampling, row_of, tokens)
             ends = np.cumsum([len(path) for path in paths])
             for place, some in zip(places, np.split(found, ends[:-1]), strict=True):
                 scores[place] = some.tolist()
@@ -143,7 +143,7 @@ class LocalPolicySession(PolicyInputs):
         rows = self.tree.logits(nodes)
         with finite(self.tree.backend, "logits"):
             ops = self.tree.backend.logits_ops
-            return ops.log_probabilities(rows, sampling.temperature, sampling.top_p, range(len(nodes)), known).tolist()
+            return ops.log_probabilities(rows, sampling, range(len(nodes)), known).tolist()
 
     def judge(self, groups: Sequence[CandidateGroup], judge: Judge) -> list[float]:
         """Rating in [0, 1] of each trace extended by one candidate, in as few passes as `score`.

@@ -95,15 +95,11 @@ class StepSampler:
         Returns:
             The candidates with known logits, by node.
         """
-        sampling, drawn = self._law, self._drawn
+        drawn = self._drawn
         uniforms = [self._uniforms.at(len(drawn[candidate_idx]))[candidate_idx] for candidate_idx in live]
-        tokens, gains = self._tree.backend.logits_ops.sample(
-            rows, sampling.temperature, sampling.top_p, row_of, uniforms
-        )
-        if (other := self._score_law) is not None:
-            terms = self._tree.backend.logits_ops.log_probabilities(
-                rows, other.temperature, other.top_p, row_of, tokens
-            )
+        tokens, gains = self._tree.backend.logits_ops.sample(rows, self._law, row_of, uniforms)
+        if self._score_law is not None:
+            terms = self._tree.backend.logits_ops.log_probabilities(rows, self._score_law, row_of, tokens)
             for candidate_idx, term in zip(live, terms.tolist(), strict=True):
                 self._by_token[candidate_idx].append(term)
         known: dict[int, list[int]] = {}

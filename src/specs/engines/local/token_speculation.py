@@ -91,7 +91,7 @@ class DraftTokenProposer:
                     self._uniforms.at(len(drawn[candidate_idx]) + token_idx)[candidate_idx] for candidate_idx in live
                 ]
                 rows, row_of = tree.logits(distinct), [row[node] for node in nodes]
-                found, _ = tree.backend.logits_ops.sample(rows, sampling.temperature, sampling.top_p, row_of, uniforms)
+                found, _ = tree.backend.logits_ops.sample(rows, sampling, row_of, uniforms)
                 ends = [steppers[candidate_idx].push(token) for candidate_idx, token in zip(live, found, strict=True)]
                 still = [live_idx for live_idx, end in enumerate(ends) if end is None]
                 for live_idx in still:

@@ -10,7 +10,7 @@ from specs.engines.vllm.answers import Field
 from specs.engines.vllm.client import Client, Refused
 from specs.errors import EngineError, InputError, ModelError
 from specs.vllm_plugins.padding import CUTS
-from specs.vllm_plugins.scoring import LISTS, METRIC
+from specs.vllm_plugins.scoring import FILTERS, LISTS, METRIC
 
 GENERATE = "/inference/v1/generate"
 
@@ -33,10 +33,11 @@ class Facts:
         scale_out: whether it has /inference/v1/generate (--enable-scale-out).
         v2: whether it has model runner V2, which scores given tokens from a given row on and needs `scale_out`.
         plugin: whether `specs.vllm_plugins.scoring` runs in it.
-        processed: whether log-probabilities of sampled tokens follow the request's temperature and top-p.
+        processed: whether log-probabilities of sampled tokens follow the request's temperature and filters.
         rows: output rows of its model, including padding; 0 if unknown.
         cuts_padding: whether `specs.vllm_plugins.padding` runs in it, so that padding has probability 0.
         lists: whether the scoring plugin takes several sequences in a request; its first version did not.
+        filters: whether the scoring plugin knows `top_k` and `min_p`; its first two versions did not.
     """
 
     version: str
@@ -54,6 +55,7 @@ class Facts:
     rows: int = 0
     cuts_padding: bool = False
     lists: bool = False
+    filters: bool = False
 
     @property
     def vocabulary(self) -> float:
@@ -66,11 +68,16 @@ class Facts:
 
     @property
     def raw_scores(self) -> bool:
-        """Whether log-probabilities of given tokens ignore the request's temperature and top-p (temperature 1)."""
+        """Whether log-probabilities of given tokens ignore the request's temperature and filters (temperature 1)."""
         return not (self.processed and self.plugin)
 
+    @property
+    def scores_filters(self) -> bool:
+        """Whether log-probabilities of given tokens follow the request's `top_k` and `min_p`, too."""
+        return self.filters and not self.raw_scores
+
     def raw(self, role: str) -> bool:
-        """Whether the log-probabilities that a role needs ignore the request's temperature and top-p (temperature 1).
+        """Whether the log-probabilities that a role needs ignore the request's temperature and filters (temperature 1).
 
         A target needs those of given tokens, a draft those of sampled tokens.
         """
@@ -127,6 +134,7 @@ async def facts_of(client: Client, wanted: str) -> Facts:
         rows=0 if processed is None else await _rows(client, model),
         cuts_padding=_is_on(CUTS, metrics),
         lists=_is_on(LISTS, metrics),
+        filters=_is_on(FILTERS, metrics),
     )
 
 

@@ -15,12 +15,18 @@ from specs.engines.vllm.answers import Field
 from specs.engines.vllm.client import MISSES, Client
 from specs.engines.vllm.facts import GENERATE, Facts, facts_of
 from specs.engines.vllm.tally import Tally, tally_of
-from specs.errors import EngineError
+from specs.errors import EngineError, InputError
 from specs.types import SamplingParams
 from specs.vllm_plugins.scoring import START
 
-NEUTRAL = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
-"""Turns off everything that generation_config.json may turn on."""
+NEUTRAL: Mapping[str, float] = {
+    "top_k": 0,
+    "min_p": 0.0,
+    "repetition_penalty": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+}
+"""Turns off everything that generation_config.json may turn on; a law with filters turns those on again."""
 NO_BIAS: Mapping[str, float] = {}
 
 
@@ -63,7 +69,7 @@ class Server:
             "n": n,
             "seed": seed,
             "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
+            **_filters(sampling),
             "max_tokens": cap,
             "stop": [] if stop is None else [stop],
             "stop_token_ids": list(stop_ids),
@@ -83,13 +89,16 @@ class Server:
         """Log-probability of each token of each path after `prompt`, in nats (`sampling` unless `facts.raw_scores`).
 
         All paths are scored by one request, or by one each if `facts.scores_singly`.
+
+        Raises:
+            InputError: `sampling` has `top_k` or `min_p`, under which this server does not score.
         """
         if self.facts.scores_singly:
             one = self._score_rows if self.facts.v2 else self._score_one
             found = await gather(one(prompt, path, sampling) for path in paths)
             return [scores for scores, _ in found], Tally.total(tally for _, tally in found)
         whole, first = [[*prompt, *path] for path in paths], len(prompt)
-        body: dict[str, Any] = {"prompt": whole, "max_tokens": 1, "prompt_logprobs": 0, **self._law(sampling)}
+        body: dict[str, Any] = {"prompt": whole, "max_tokens": 1, "prompt_logprobs": 0, **_scoring_law(self, sampling)}
         unscored = first
         if self.facts.lists:
             body["vllm_xargs"] = {START: first}
@@ -101,14 +110,10 @@ class Server:
         rows = [choice["prompt_logprobs"] for choice in choices]
         return [_scores(*pair, unscored) for pair in zip(rows, paths, strict=True)], tally
 
-    def _law(self, sampling: SamplingParams) -> dict[str, float]:
-        """The parameters of the law under which a server scores; none if it cannot."""
-        return {} if self.facts.raw_scores else {"temperature": sampling.temperature, "top_p": sampling.top_p}
-
     def _single(self, first: int, sampling: SamplingParams) -> dict[str, Any]:
         """Parameters of a request that scores the tokens of one sequence from index `first` on."""
         start = {"extra_args": {START: first}} if self.facts.plugin else {}
-        return {**NEUTRAL, "max_tokens": 1, "detokenize": False, **self._law(sampling), **start}
+        return {**NEUTRAL, "max_tokens": 1, "detokenize": False, **_scoring_law(self, sampling), **start}
 
     async def _score_one(
         self, prompt: Sequence[int], path: Sequence[int], sampling: SamplingParams
@@ -232,6 +237,21 @@ class Server:
 
     async def _post(self, path: str, body: dict[str, Any]) -> Field:
         return Field(self.client.url, await self.client.post(path, body))
+
+
+def _filters(sampling: SamplingParams) -> dict[str, float]:
+    """The filters of a law as fields of a request."""
+    return {"top_p": sampling.top_p, "top_k": sampling.top_k, "min_p": sampling.min_p}
+
+
+def _scoring_law(server: Server, sampling: SamplingParams) -> dict[str, float]:
+    """The parameters of the law under which a server scores; none if it scores at temperature 1 only."""
+    if sampling.cuts and not server.facts.scores_filters:
+        raise InputError(
+            f"{server.client.url} does not score under top_k or min_p; score under sampling.scored, "
+            "or start it with --logprobs-mode processed_logprobs and this version of specs-llm beside vLLM"
+        )
+    return {} if server.facts.raw_scores else {"temperature": sampling.temperature, **_filters(sampling)}
 
 
 def client_of(url: str, api_key: str | None, timeout_s: float, misses: int = MISSES) -> tuple[Client, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch.nn.functional import pad
 
 from specs.core.sampling import COLD, highest
 from specs.engines.arrays import Floats
+from specs.types import SamplingParams
 
 AT_ONCE = 1 << 23
 """The most logits in one softmax, 32 MB in fp32; more rows are split."""
@@ -31,7 +33,7 @@ class TorchLogitsOps:
 
     @torch.inference_mode()
     def sample(
-        self, rows: Tensor, temperature: float, top_p: float, row_of: Sequence[int], uniforms: Sequence[float]
+        self, rows: Tensor, params: SamplingParams, row_of: Sequence[int], uniforms: Sequence[float]
     ) -> tuple[list[int], list[float]]:
         drawn: list[list[float]] = [[] for _ in range(len(rows))]
         places = []
@@ -40,7 +42,7 @@ class TorchLogitsOps:
             drawn[row].append(uniform)
         most = max(map(len, drawn))
         padded = torch.tensor([[*some, *[0.0] * (most - len(some))] for some in drawn], dtype=torch.float64)
-        scores = _scores(rows, temperature, top_p)
+        scores = _scores(rows, params)
         tokens, totals = _drawn(scores.exp(), padded.to(rows.device, non_blocking=True))
         gains = scores.gather(-1, tokens).double() - totals.log()
         found = torch.stack([tokens.double(), gains], -1).tolist()  # one transfer; fp64 holds a token exactly
@@ -51,14 +53,14 @@ class TorchLogitsOps:
 
     @torch.inference_mode()
     def log_probabilities(
-        self, rows: Tensor, temperature: float, top_p: float, row_of: Sequence[int], tokens: Sequence[int]
+        self, rows: Tensor, params: SamplingParams, row_of: Sequence[int], tokens: Sequence[int]
     ) -> NDArray[np.floating]:
         index, wanted = np.array(row_of, np.int64), np.array(tokens, np.int64)
         found = torch.empty(len(wanted), dtype=torch.float64, device=rows.device)
         step = max(1, AT_ONCE // rows.shape[-1])
         for start in range(0, len(rows), step):
             mine = np.flatnonzero((index >= start) & (index < start + step))
-            scores = _scores(rows[start : start + step], temperature, top_p)
+            scores = _scores(rows[start : start + step], params)
             totals = scores.exp().sum(-1, dtype=torch.float64).log()
             places = torch.from_numpy(np.array([mine, index[mine] - start, wanted[mine]]))
             place, row, token = places.to(rows.device, non_blocking=True)
@@ -105,23 +107,28 @@ def _drawn(mass: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
     return block * BLOCK + place, totals
 
 
-def _scores(rows: Tensor, temperature: float, top_p: float) -> Tensor:
-    """Log-probabilities up to a constant per row, -inf outside the nucleus (`specs.core.sampling.log_law`).
+def _scores(rows: Tensor, params: SamplingParams) -> Tensor:
+    """Log-probabilities up to a constant per row, -inf where a filter removed a token (`specs.core.sampling.log_law`).
 
     An unusable row gives NaN for everything drawn from it. Checking for it here would wait for the device.
     """
     rows = rows.float()
-    if temperature < COLD:
+    if params.temperature < COLD:
         best = rows.argmax(-1, keepdim=True)
         most = rows.gather(-1, best)
         return torch.full_like(rows, -torch.inf).scatter_(-1, best, most - most)
-    scores = rows / temperature
+    scores = rows / params.temperature
     scores -= scores.amax(-1, keepdim=True)
-    if top_p < 1:
+    if params.min_p > 0:
+        scores.masked_fill_(scores < math.log(params.min_p), -torch.inf)
+    if 0 < params.top_k < scores.shape[-1]:
+        last = scores.topk(params.top_k, -1).values[..., -1:]
+        scores.masked_fill_(scores < last, -torch.inf)
+    if params.top_p < 1:
         sampling = scores - scores.exp().sum(-1, keepdim=True, dtype=torch.float64).log().float()
         ordered, order = sampling.sort(dim=-1, descending=True, stable=True)
         mass = ordered.double().exp().cumsum(-1)
         # A token stays if the mass before it is below top_p; the first one always stays.
-        outside = torch.cat([torch.zeros_like(mass[..., :1]), mass[..., :-1]], -1) >= top_p
+        outside = torch.cat([torch.zeros_like(mass[..., :1]), mass[..., :-1]], -1) >= params.top_p
         scores = scores.masked_fill(torch.zeros_like(outside).scatter_(-1, order, outside), -torch.inf)
     return scores
