@@ -85,7 +85,8 @@ FIELDS = {
     CHAT: (
         "model messages max_tokens max_completion_tokens n seed stop stream stream_options temperature top_p specs "
         "top_k min_p user metadata frequency_penalty presence_penalty logit_bias logprobs top_logprobs tools "
-        f"tool_choice functions response_format modalities audio reasoning_effort service_tier store prediction {MARK}"
+        "tool_choice functions response_format modalities audio reasoning_effort include_reasoning "
+        f"chat_template_kwargs reasoning service_tier store prediction {MARK}"
     ).split(),
     COMPLETION: "model prompt n stop echo logprobs suffix best_of stream_options".split(),
 }

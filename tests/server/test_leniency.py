@@ -82,11 +82,11 @@ UNKNOWN = {
     "in an answer that is sent back": (
         {
             "messages": [
-                {"role": "assistant", "content": "a", "reasoning_content": "b"},
+                {"role": "assistant", "content": "a", "reasoning_details": [{"text": "b"}]},
                 {"role": "user", "content": "q"},
             ]
         },
-        "messages.0.reasoning_content",
+        "messages.0.reasoning_details",
     ),
     "in a message": ({"messages": [{"role": "user", "content": "q", "id": "1"}]}, "messages.0.id"),
     "in a part": (
@@ -171,10 +171,13 @@ def test_a_note_names_only_so_many_fields(lenient):
     assert len(note) < 1000
 
 
+BODIES = ("ChatRequest", "CompletionRequest", "Message", "TextPart")
+
+
 def test_the_openapi_document_says_whether_unknown_fields_are_accepted():
     for settings, accepted in ((STRICT, False), (LENIENT, True)):
         schemas = app_of(settings).openapi()["components"]["schemas"]
-        for name in ("ChatRequest", "CompletionRequest", "Message", "TextPart", "StreamOptions"):
+        for name in (*BODIES, "StreamOptions", "ReasoningOptions", "TemplateOptions"):
             assert schemas[name]["additionalProperties"] == (accepted or {"type": "null"}), name
         assert schemas["SpecsOptions"]["additionalProperties"] == {"type": "null"}
 

@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import toy
+from helpers.thinkers import THINKING
 from specs import api
 from specs.core.text import readable
-from specs.server.output import Output
-from specs.types import Candidate, Decision, End, Role, Seconds, StepRecord
+from specs.server.output import Output, ThinkingOutput
+from specs.types import Candidate, Decision, End, Phase, Role, Seconds, StepRecord
 
 RESULT = api.solve("q", toy.models(), "target", max_steps=1, max_step_tokens=1)
 
@@ -77,3 +78,47 @@ def test_streams_of_every_kind_of_method_join_to_their_text():
         running = api.stream("q", toy.models(), name, max_steps=4, max_step_tokens=4, temperature=0.9)
         shown = "".join(output.feed(step) for step in running)
         assert shown + output.end(running.result) == running.result.text
+
+
+def thought(text, end=End.DELIMITER, forced=0):
+    step = Candidate((0,) * (forced + 1), text, end, forced=forced)
+    return StepRecord(0, Role.TARGET, (step,), Decision((0.0,), (1.0,), 0), Seconds(), phase=Phase.THINKING)
+
+
+CLOSES = {
+    "by the model": ("</think>", 0, ""),
+    "by the model with a token that has no text": ("", 0, ""),
+    "by the budget": (THINKING.closing, 4, "Enough.\n"),
+}
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    text=st.text(st.sampled_from("ab<>/think\né…"), max_size=20),
+    places=st.lists(st.integers(0, 60), max_size=4),
+    answer=st.text("ab</think>", max_size=8),
+    name=st.sampled_from([None, *CLOSES]),
+    streamed=st.booleans(),
+)
+def test_the_parts_of_the_thinking_join_to_its_text_without_what_closes_it(text, places, answer, name, streamed):
+    """However its characters are split between steps, and if it spells the marker itself."""
+    data = text.encode()
+    cuts = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
+    steps = [data[a:b].decode("utf-8", "surrogateescape") for a, b in pairwise(cuts)]
+    records = [thought(step) for step in steps]
+    tail = ""
+    if name is not None:
+        closing, forced, tail = CLOSES[name]
+        steps.append(closing)
+        records.append(thought(closing, End.CLOSE, forced))
+        records.append(record(answer))
+    thinking, output = ThinkingOutput(THINKING), Output()
+    parts = [(thinking.feed(one), output.feed(one)) for one in records] if streamed else []
+    whole = readable("".join(steps))
+    after = answer if name is not None else ""
+    result = replace(RESULT, text=whole + after, thinking=whole, steps=tuple(records))
+    parts.append((thinking.end(result), output.end(result)))
+    assert "".join(part for part, _ in parts) == text + tail
+    assert "".join(part for _, part in parts) == after
+    if streamed and name is not None:
+        assert parts[-1] == ("", "")

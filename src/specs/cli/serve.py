@@ -23,8 +23,9 @@ from specs.cli.options import (
     setting,
 )
 from specs.cli.parsing import above_zero, count, not_negative
-from specs.config import configure
+from specs.config import Limits, configure
 from specs.config.presets import FILTERS, LAW, Preset
+from specs.decoding.closing import thinking_of
 from specs.decoding.threads import in_process
 from specs.engines.protocol import Models
 from specs.errors import InputError, install_command
@@ -74,6 +75,14 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="most tokens of an answer; requests for more get this many (default: %(default)s)",
     )
     caps.add_argument(
+        "--think", action="store_true",
+        help="models think before they answer, unless a request says otherwise (default: only if a request says so)",
+    )  # fmt: skip
+    caps.add_argument(
+        "--thinking-tokens", type=count, default=Limits().max_thinking_tokens, metavar="TOKENS",
+        help="most tokens of thinking; requests for more get this many (default: %(default)s)",
+    )  # fmt: skip
+    caps.add_argument(
         "--max-n", type=count, default=64, metavar="N", help="most candidates a step (default: %(default)s)"
     )
     caps.add_argument(
@@ -116,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
         from specs.server.lifecycle import bind, serve
         from specs.server.metrics import Metrics
         from specs.server.middleware import AccessRules
-        from specs.server.model_catalog import build_catalog
+        from specs.server.model_catalog import build_catalog, default_model
         from specs.server.queue import SolveQueue
         from specs.server.request_parsing import RequestLimits
     except ModuleNotFoundError as error:
@@ -126,8 +135,9 @@ def run(args: argparse.Namespace) -> int:
     law = {name: given[name] for name in (*LAW, *FILTERS) if given.get(name) is not None}
     drawn = configure(**law).sampling
     limits = RequestLimits(
-        args.max_n, args.max_tokens, max(1024, setting(args, "max_step_tokens", 0)), law, args.ignore_unknown
-    )
+        args.max_n, args.max_tokens, max(1024, setting(args, "max_step_tokens", 0)), law, args.ignore_unknown,
+        args.think, args.thinking_tokens,
+    )  # fmt: skip
     presets = {path.stem: Preset.of(path) for path in args.preset}
     with bind(args.host, args.port) as listening:
         models = _models(args)
@@ -135,6 +145,9 @@ def run(args: argparse.Namespace) -> int:
         for name, offer in offered.items():
             if candidates_of(make(offer.method, **offer.options)) > limits.n:
                 raise InputError(f"--max-n {limits.n} is less than {name} needs; raise it")
+        if args.think:
+            usual = offered[default_model(offered, thinks=True)]
+            thinking_of(models, make(usual.method, **usual.options), configure(**law, think=True).sampling)
         queue = SolveQueue(args.concurrency or (IN_PROCESS if in_process(models) else ON_SERVERS), args.queue)
         runner = JobRunner(models, queue, Metrics(queue))
         start_event_log()

@@ -30,6 +30,7 @@ class ResponseBuilder:
         self._requests, self._chat, self._trace = requests, chat, trace
         self._chunk_kind = "chat.completion.chunk" if chat else "text_completion"
         self._texts = [""] * len(requests)
+        self._thinking = [""] * len(requests)
         self.id = f"{'chatcmpl' if chat else 'cmpl'}-{uuid.uuid4().hex}"
         self._created = int(time.time())
 
@@ -38,10 +39,12 @@ class ResponseBuilder:
         choices: list[dict[str, Any]] = []
         for choice_idx, solve in enumerate(ended):
             self._texts[choice_idx] += solve.text
+            self._thinking[choice_idx] += solve.thinking
             text = self._texts[choice_idx]
-            content = (
-                {"message": {"role": "assistant", "content": text, "refusal": None}} if self._chat else {"text": text}
-            )
+            message = {"role": "assistant", "content": text, "refusal": None}
+            if self._shows_thinking(choice_idx):
+                message |= _thinking_fields(self._thinking[choice_idx])
+            content = {"message": message} if self._chat else {"text": text}
             choices.append({
                 "index": choice_idx,
                 **content,
@@ -58,26 +61,32 @@ class ResponseBuilder:
     def record_step(self, choice_idx: int, step: StepDone) -> None:
         """Add a step to a response that does not stream."""
         self._texts[choice_idx] += step.text
+        self._thinking[choice_idx] += step.thinking
 
     def opening_chunks(self) -> list[dict[str, Any]]:
         """The first chunks of a stream, which name the speaker of each choice."""
         if not self._chat:
             return []
-        return [self._chunk(choice_idx, "", None, opening=True) for choice_idx in range(len(self._requests))]
+        opening = {"role": "assistant", "content": ""}
+        return [self._chunk(choice_idx, {"delta": opening}) for choice_idx in range(len(self._requests))]
 
     def step_chunk(self, choice_idx: int, step: StepDone) -> dict[str, Any] | None:
         """The chunk for one step; None if there is nothing to send."""
         self._texts[choice_idx] += step.text
-        if not step.text and not self._trace:
+        thinking = step.thinking if self._shows_thinking(choice_idx) else ""
+        if not step.text and not thinking and not self._trace:
             return None
-        chunk = self._chunk(choice_idx, step.text, None)
+        chunk = self._chunk(choice_idx, self._part(step.text, thinking))
         return chunk | {"specs": {"step": step_json(step.record, candidates=True)}} if self._trace else chunk
 
     def closing_chunks(self, choice_idx: int, ended: SolveEnded) -> list[dict[str, Any]]:
         """The last chunks of one choice."""
         self._texts[choice_idx] += ended.text
-        chunks = [self._chunk(choice_idx, ended.text, None)] if ended.text else []
-        last = self._chunk(choice_idx, "", openai_finish_reason(ended))
+        parts = [self._part(ended.text)] if ended.text else []
+        if ended.thinking and self._shows_thinking(choice_idx):
+            parts.insert(0, self._part("", ended.thinking))
+        chunks = [self._chunk(choice_idx, part) for part in parts]
+        last = self._chunk(choice_idx, self._part(""), openai_finish_reason(ended))
         return [*chunks, last | {"specs": self._specs_fields(choice_idx, ended)}]
 
     def usage_chunk(self, ended: Sequence[SolveEnded]) -> dict[str, Any]:
@@ -96,10 +105,18 @@ class ResponseBuilder:
             "system_fingerprint": FINGERPRINT,
         }
 
-    def _chunk(self, choice_idx: int, text: str, finish: str | None, opening: bool = False) -> dict[str, Any]:
-        delta: dict[str, Any] = {"role": "assistant", "content": ""} if opening else {"content": text} if text else {}
-        content = {"delta": delta} if self._chat else {"text": text}
-        choice = {"index": choice_idx, **content, "logprobs": None, "finish_reason": finish}
+    def _shows_thinking(self, choice_idx: int) -> bool:
+        request = self._requests[choice_idx]
+        return request.config.sampling.thinks and request.include_thinking
+
+    def _part(self, text: str, thinking: str = "") -> dict[str, Any]:
+        """A part of an answer, of its thinking, or of neither."""
+        if not self._chat:
+            return {"text": text}
+        return {"delta": (_thinking_fields(thinking) if thinking else {}) | ({"content": text} if text else {})}
+
+    def _chunk(self, choice_idx: int, part: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+        choice = {"index": choice_idx, **part, "logprobs": None, "finish_reason": finish}
         return {**self._head(self._chunk_kind), "choices": [choice]}
 
     def _specs_fields(self, choice_idx: int, ended: SolveEnded) -> dict[str, Any]:
@@ -116,7 +133,14 @@ class ResponseBuilder:
             "draft_share": result.draft_share,
             "notes": [*request.notes, *result.notes],
         }
+        if request.config.sampling.thinks:
+            fields["thinking_end"] = result.thinking_end
         return fields | ({"result": result_json(result, candidates=True)} if self._trace else {})
+
+
+def _thinking_fields(text: str) -> dict[str, str]:
+    """The thinking under vLLM's name for it, and under the earlier one that many clients still read."""
+    return {"reasoning": text, "reasoning_content": text}
 
 
 def openai_finish_reason(ended: SolveEnded) -> str:
@@ -148,6 +172,7 @@ def usage(ended: Sequence[SolveEnded]) -> dict[str, Any]:
         "prompt_tokens": prompt,
         "completion_tokens": answers,
         "total_tokens": prompt + answers,
+        "completion_tokens_details": {"reasoning_tokens": sum(result.thinking_tokens for result in results)},
         "by_role": by_role,
     }
 

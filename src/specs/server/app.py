@@ -24,7 +24,7 @@ from specs.server.document import answer_responses, openapi_document, refusal_re
 from specs.server.errors import Refused, error_body, quoted
 from specs.server.jobs import JobRunner
 from specs.server.middleware import AccessMiddleware, AccessRules, HostMiddleware
-from specs.server.model_catalog import ServedModel
+from specs.server.model_catalog import ServedModel, default_model
 from specs.server.page import POLICY, html
 from specs.server.patience import Patience
 from specs.server.request_parsing import METHOD_OPTIONS, RequestLimits, note_unknown_fields, parse_request
@@ -63,6 +63,10 @@ def create_app(runner: JobRunner, catalog: Mapping[str, ServedModel], settings: 
     page = html(scope=runner.models.scope)
     started = int(time.time())
     patience = Patience()
+    usual = default_model(catalog, settings.request_limits.think)
+
+    def entry(served: ServedModel) -> dict[str, Any]:
+        return _model_entry(served, started, served.name == usual)
 
     @app.get("/", include_in_schema=False)
     async def show_page() -> HTMLResponse:
@@ -86,13 +90,13 @@ def create_app(runner: JobRunner, catalog: Mapping[str, ServedModel], settings: 
 
     @app.get("/v1/models", responses=refusal_responses(401, 429))
     async def models() -> dict[str, Any]:
-        return {"object": "list", "data": [_model_entry(served, started) for served in catalog.values()]}
+        return {"object": "list", "data": [entry(served) for served in catalog.values()]}
 
     @app.get("/v1/models/{name}", responses=refusal_responses(401, 404, 429))
     async def model(name: str) -> dict[str, Any]:
         if (served := catalog.get(name)) is None:
             raise Refused(404, f"there is no model {quoted(name)}; GET /v1/models names them", code="model_not_found")
-        return _model_entry(served, started)
+        return entry(served)
 
     @app.post("/v1/chat/completions", response_model=None, responses=answer_responses(chat=True))
     async def chat(body: ChatRequest, request: Request) -> Response:
@@ -109,7 +113,7 @@ def create_app(runner: JobRunner, catalog: Mapping[str, ServedModel], settings: 
         # In a thread, because tokenizing a long text takes a while.
         call = partial(parse_request, body, catalog, settings.request_limits, runner.models, notes)
         solve_requests = await runner.parse(request.state.client, request.is_disconnected, call)
-        log_fields.update(model=body.model, solves=len(solve_requests))
+        log_fields.update(model=solve_requests[0].model, solves=len(solve_requests))
         if settings.log_prompts:
             log_fields.update(questions=[solve_request.question for solve_request in solve_requests])
         builder = ResponseBuilder(solve_requests, isinstance(body, ChatRequest), bool(body.specs and body.specs.trace))
@@ -153,7 +157,7 @@ def create_app(runner: JobRunner, catalog: Mapping[str, ServedModel], settings: 
     return app
 
 
-def _model_entry(served: ServedModel, created: int) -> dict[str, Any]:
+def _model_entry(served: ServedModel, created: int, default: bool) -> dict[str, Any]:
     method, option_names = make(served.method, **served.options), options_of(served.method)
     settings = settings_of(method)
     adjustable = {name: settings[name] for name in METHOD_OPTIONS if name in option_names}
@@ -163,6 +167,7 @@ def _model_entry(served: ServedModel, created: int) -> dict[str, Any]:
         "description": served.description,
         "options": served.options | adjustable,
         "law": served.law,
+        "default": default,
     }
     return {"id": served.name, "object": "model", "created": created, "owned_by": "specs", "specs": specs_fields}
 

@@ -25,7 +25,10 @@ def _list_schema(items: Schema) -> Schema:
 TEXT, COUNT, NONE = {"type": "string"}, {"type": "integer", "minimum": 0}, {"type": "null"}
 TEXT_OR_NONE: Schema = {"type": ["string", "null"]}
 ERROR = _object_schema(error=_object_schema(message=TEXT, type=TEXT, param=TEXT_OR_NONE, code=TEXT_OR_NONE))
-USAGE = _object_schema(prompt_tokens=COUNT, completion_tokens=COUNT, total_tokens=COUNT, by_role={"type": "object"})
+USAGE = _object_schema(
+    prompt_tokens=COUNT, completion_tokens=COUNT, total_tokens=COUNT,
+    completion_tokens_details=_object_schema(reasoning_tokens=COUNT), by_role={"type": "object"},
+)  # fmt: skip
 
 
 def _answer_schema(kind: str, **content: Schema) -> Schema:
@@ -39,6 +42,7 @@ def _answer_schema(kind: str, **content: Schema) -> Schema:
 
 
 _MESSAGE = _object_schema(role={"const": "assistant"}, content=TEXT, refusal=NONE)
+_MESSAGE["properties"] |= {"reasoning": TEXT, "reasoning_content": TEXT}  # only if the models think
 _ANSWER_SCHEMAS = {
     True: _answer_schema("chat.completion", message=_MESSAGE),
     False: _answer_schema("text_completion", text=TEXT),
@@ -75,7 +79,7 @@ def openapi_document(app: FastAPI, names: Collection[str], limits: RequestLimits
                 schema["additionalProperties"] = (limits.ignore_unknown and name != "SpecsOptions") or NONE
         for request in ("ChatRequest", "CompletionRequest"):
             fields = schemas[request]["properties"]
-            fields["model"]["enum"] = list(names)
+            fields["model"]["anyOf"][0]["enum"] = list(names)
         specs_options = schemas["SpecsOptions"]["properties"]
         specs_options["method"]["anyOf"][0]["enum"] = list(NAMES)
         specs_options["n"]["anyOf"][0]["maximum"] = limits.n

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from starlette.requests import ClientDisconnect
 
 from specs.config import Limits, SolveConfig
+from specs.decoding.closing import thinking_of
 from specs.decoding.latency_model import LatencyModel
 from specs.decoding.stream import Stream, stream
 from specs.engines.protocol import Models
@@ -24,7 +25,7 @@ from specs.methods import Method
 from specs.server.access_log import log, log_event
 from specs.server.errors import DEFECT, Refused
 from specs.server.metrics import Metrics
-from specs.server.output import Output
+from specs.server.output import Output, ThinkingOutput
 from specs.server.queue import NeverFits, QueueClosed, QueueFull, QueuePlace, SolveQueue
 from specs.server.request_parsing import SolveRequest, remaining_limits
 from specs.server.turns import FairThread, TooMany
@@ -36,10 +37,11 @@ TRIAL_QUESTION = "Tom has 4 nuts. Then he finds 3 nuts. How many nuts does Tom h
 
 @dataclass(frozen=True, slots=True)
 class StepDone:
-    """The method has accepted or rejected a step; `text` is the new part of the answer."""
+    """The method has accepted or rejected a step; `text` and `thinking` are the new parts of answer and thinking."""
 
     record: StepRecord
     text: str
+    thinking: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +49,14 @@ class SolveEnded:
     """A solve has ended.
 
     Attributes:
-        text: the rest of the answer.
+        text, thinking: the rest of the answer and of the thinking.
         stopped: whether a stop string of the request ended it.
         queue_s: seconds from the arrival of the request to the start of the solve.
     """
 
     result: Result
     text: str
+    thinking: str
     stopped: bool
     queue_s: float
 
@@ -135,21 +138,26 @@ class SolveJob:
             latency_model=self._runner.latency_model,
         )
         output = Output(request.stop)
+        thinking = ThinkingOutput(thinking_of(self._runner.models, request.config.method, request.config.sampling))
         loop = asyncio.get_running_loop()
-        result = await loop.run_in_executor(self._runner.solve_threads, self._run_steps, self._stream, output, loop)
+        result = await loop.run_in_executor(
+            self._runner.solve_threads, self._run_steps, self._stream, output, thinking, loop
+        )
         self._runner.metrics.record_solve(request.model, result, queue_s)
         if result.finish_reason is Finish.ERROR:
             return SolveFailed(Refused(502, f"an engine failed: {result.error}", code="engine_error"))
-        return SolveEnded(result, output.end(result), output.stopped, queue_s)
+        return SolveEnded(result, output.end(result), thinking.end(result), output.stopped, queue_s)
 
     def _deadline_passed(self) -> SolveFailed:
         self._runner.metrics.rejected.labels("deadline").inc()
         return SolveFailed(Refused(503, "the deadline passed in the queue", code="deadline", retry_after_s=1))
 
-    def _run_steps(self, solve_stream: Stream, output: Output, loop: asyncio.AbstractEventLoop) -> Result:
+    def _run_steps(
+        self, solve_stream: Stream, output: Output, thinking: ThinkingOutput, loop: asyncio.AbstractEventLoop
+    ) -> Result:
         """Run the solve; called in a thread of its own."""
         for record in solve_stream:
-            loop.call_soon_threadsafe(self._on_event, StepDone(record, output.feed(record)))
+            loop.call_soon_threadsafe(self._on_event, StepDone(record, output.feed(record), thinking.feed(record)))
             if output.stopped:
                 solve_stream.cancel()
         return solve_stream.result

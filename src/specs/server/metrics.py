@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from specs.server.access_log import dropped_lines
 from specs.server.queue import SolveQueue
-from specs.types import Finish, Result
+from specs.types import Finish, Phase, Result
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250)
 PHASES = ("draft", "target_generate", "target_score", "prm", "orchestration")
@@ -33,6 +33,9 @@ class Metrics:
             registry=registry,
         )
         self.tokens = Counter("specs_tokens", "Token positions by role", ["role", "kind"], registry=registry)
+        self.thinking_tokens = Counter(
+            "specs_thinking_tokens", "Tokens of the thinking before answers, by writer", ["writer"], registry=registry
+        )
         self.seconds = Histogram(
             "specs_solve_seconds",
             "Seconds of a solve, without the queue",
@@ -70,6 +73,8 @@ class Metrics:
             self.first.observe(result.time_to_first_step_s)
         for record in result.steps:
             self.steps.labels(str(record.writer), "accepted" if record.accepted else "rewritten").inc()
+            if record.phase is Phase.THINKING and record.accepted and record.step is not None:
+                self.thinking_tokens.labels(str(record.writer)).inc(len(record.step.token_ids))
         for seconds in (*(record.seconds for record in result.steps), result.unfinished):
             for phase in PHASES:
                 if busy := getattr(seconds, phase):

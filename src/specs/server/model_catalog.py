@@ -41,6 +41,8 @@ _WIDTHS = {"specs-fast": 4, "specs-wide": 16}
 """Candidates a step of the models that are `specs` in another width."""
 PRESETS = "Presets"
 """The group of presets."""
+_IN_THINKING = ("specreason", "target", "draft")
+"""Methods for requests that name none, the best first, if the models think."""
 
 
 def build_catalog(models: Models, presets: Mapping[str, Preset] = MappingProxyType({})) -> dict[str, ServedModel]:
@@ -62,6 +64,12 @@ def build_catalog(models: Models, presets: Mapping[str, Preset] = MappingProxyTy
     if not catalog:
         raise InputError("no method can be served with these models; give at least a target or a draft")
     return catalog
+
+
+def default_model(catalog: Mapping[str, ServedModel], thinks: bool) -> str:
+    """The model of a request that names none; in thinking, one that needs no PRM."""
+    usual = next(iter(catalog))
+    return next((name for name in _IN_THINKING if name in catalog), usual) if thinks else usual
 
 
 def _all_methods() -> Iterator[ServedModel]:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from specs.config import Limits, SolveConfig, configure
-from specs.config.solve_config import TEMPERATURE
+from specs.decoding.closing import thinking_of
 from specs.engines.protocol import Models
 from specs.errors import InputError, ModelError
 from specs.methods import Method, candidates_of
 from specs.methods.registry import options_of
 from specs.server.errors import Refused, quoted
-from specs.server.model_catalog import ServedModel
+from specs.server.model_catalog import ServedModel, default_model
 from specs.server.schemas import (
     SEED,
     ChatRequest,
@@ -24,6 +24,7 @@ from specs.server.schemas import (
     SpecsOptions,
     unknown_fields,
 )
+from specs.server.thinking import ThinkingRequest, parse_thinking
 from specs.types import Chat, Turn
 
 METHOD_OPTIONS = ("n", "beta", "tau", "width", "threshold")
@@ -46,6 +47,9 @@ class RequestLimits:
         step_tokens: tokens of one step.
         law: default sampling options, as `specs.api.configure` takes them.
         ignore_unknown: ignore unknown fields, except those under `specs`, instead of refusing them.
+        think: whether the models think for a request that does not say.
+        thinking_tokens: tokens after which the thinking is closed; also the budget of a request that sets none or a
+            larger one.
     """
 
     n: int = 64
@@ -53,6 +57,8 @@ class RequestLimits:
     step_tokens: int = 1024
     law: Mapping[str, Any] = field(default_factory=dict[str, Any])
     ignore_unknown: bool = False
+    think: bool = False
+    thinking_tokens: int = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +66,10 @@ class SolveRequest:
     """One solve that a request asks for.
 
     Attributes:
-        model: the name that the client requested.
+        model: the name that the client requested, or the default for a request that names none.
         stop: stop strings; the answer ends before the first one.
         notes: remarks for the client on how the server interpreted the request.
+        include_thinking: whether the answer has the text of the thinking, if the models think.
     """
 
     model: str
@@ -71,6 +78,7 @@ class SolveRequest:
     config: SolveConfig
     stop: tuple[str, ...]
     notes: tuple[str, ...]
+    include_thinking: bool = True
 
 
 def parse_request(
@@ -85,33 +93,30 @@ def parse_request(
     Raises:
         Refused: something cannot be done; the error names the field.
     """
-    served = catalog.get(request.model)
+    thinking = parse_thinking(request, request_limits.think, request_limits.thinking_tokens)
+    model = default_model(catalog, thinking.think) if request.model is None else request.model
+    served = catalog.get(model)
     if served is None:
         raise Refused(
-            404, f"there is no model {quoted(request.model)}; GET /v1/models names them", param="model",
-            code="model_not_found",
-        )  # fmt: skip
-    specs_options = request.specs or SpecsOptions.model_validate({})
-    config, further_notes = _configure(request, specs_options, served, request_limits)
+            404, f"there is no model {quoted(model)}; GET /v1/models names them", param="model", code="model_not_found"
+        )
+    config, further_notes = _thinking_config(request, served, request_limits, models, thinking)
     notes += further_notes
-    try:
-        models.require(config.method, config.sampling)
-    except InputError as error:
-        raise Refused(400, str(error)) from None
     if isinstance(request, ChatRequest):
         prompts = [_question_and_chat(request.messages)]
     else:
         prompts = [(prompt, Chat(template=False)) for prompt in request.prompts]
+    if config.sampling.thinks:
+        prompts = [(question, replace(chat, think=True)) for question, chat in prompts]
     for question, chat in prompts:
-        _check_prompt(
-            question, chat, config.method, models, "messages" if isinstance(request, ChatRequest) else "prompt"
-        )
+        param = "messages" if isinstance(request, ChatRequest) else "prompt"
+        _check_prompt(question, chat, config.method, models, param, thinking.param)
     stop = (request.stop,) if isinstance(request.stop, str) else tuple(request.stop or ())
     first = _seed(request)
     if first + (request.n or 1) > SEED:
         raise Refused(400, f"seed: the {request.n} answers have consecutive seeds, all below 2^63", param="seed")
     return [
-        SolveRequest(request.model, question, chat, replace(config, seed=first + answer_idx), stop, notes)
+        SolveRequest(model, question, chat, replace(config, seed=first + answer_idx), stop, notes, thinking.include)
         for question, chat in prompts
         for answer_idx in range(request.n or 1)
     ]
@@ -136,15 +141,40 @@ def note_unknown_fields(request: Common, request_limits: RequestLimits) -> tuple
     return (f"ignored, because there are no such fields: {', '.join(named)}",) if named else ()
 
 
-def _configure(
-    request: Common, own: SpecsOptions, served: ServedModel, request_limits: RequestLimits
+def _thinking_config(
+    request: Common, served: ServedModel, request_limits: RequestLimits, models: Models, thinking: ThinkingRequest
 ) -> tuple[SolveConfig, tuple[str, ...]]:
+    """The configuration with or without thinking, and notes.
+
+    Where thinking is only the server's default, methods that cannot think answer without it.
+    """
+    config, notes = _configure(request, served, request_limits, thinking)
+    try:
+        models.require(config.method, config.sampling)
+    except InputError as error:
+        raise Refused(400, str(error)) from None
+    try:
+        thinking_of(models, config.method, config.sampling)
+    except InputError as error:
+        if thinking.param is not None:
+            raise Refused(400, f"{thinking.param}: {_said(error, thinking.param)}", param=thinking.param) from None
+        config, notes = _configure(request, served, request_limits, replace(thinking, think=False))
+        return config, (*notes, f"answered without thinking: {str(error).partition(';')[0]}")
+    return config, (*thinking.notes, *notes)
+
+
+def _configure(
+    request: Common, served: ServedModel, request_limits: RequestLimits, thinking: ThinkingRequest
+) -> tuple[SolveConfig, tuple[str, ...]]:
+    own = request.specs or SpecsOptions.model_validate({})
     name = own.method or served.method
     options = dict(served.options) if name == served.method else {}
     given = {option: value for option in METHOD_OPTIONS if (value := getattr(own, option)) is not None}
     law = {**request_limits.law, **served.law}
     max_tokens, notes = _tokens(request, request_limits)
     limits: dict[str, Any] = {"max_tokens": max_tokens, "deadline_s": own.deadline_s}
+    if thinking.think:
+        limits |= {"think": True, "max_thinking_tokens": thinking.max_tokens}
     if own.max_steps is not None:
         limits["max_steps"] = own.max_steps
     if own.max_step_tokens is not None:
@@ -171,12 +201,12 @@ def _configure(
         elif request.temperature == 0:
             if "select" in known:
                 options["select"] = "best"
-            temperature = law.get("temperature", TEMPERATURE)
+        config = configure(name, **law, **limits, **options)
+        if request.temperature == 0:
             notes += (
                 f"temperature 0: the best candidate of each step, seed {SEED_AT_TEMPERATURE_0} unless you set one; "
-                f"candidates are sampled at {temperature:g}",
+                f"candidates are sampled at {config.sampling.temperature:g}",
             )
-        config = configure(name, **law, **limits, **options)
     except InputError as error:
         raise Refused(400, str(error), param="specs" if request.specs else None) from None
     if candidates_of(config.method) > request_limits.n:
@@ -211,6 +241,11 @@ def _question_and_chat(messages: Sequence[Message]) -> tuple[str, Chat]:
     """The last message, which is the question, and the turns before it."""
     if messages[-1].role != "user":
         raise Refused(400, "messages: the last message must have the role user; it is the question", param="messages")
+    for place, message in enumerate(messages):
+        for name in ("reasoning", "reasoning_content"):
+            if message.role != "assistant" and getattr(message, name) is not None:
+                param = f"messages.{place}.{name}"
+                raise Refused(400, f"{param}: only the assistant's messages have reasoning; leave it out", param=param)
     turns = [
         Turn(cast(Any, "system" if message.role == "developer" else message.role), message.text)
         for message in messages[:-1]
@@ -218,8 +253,13 @@ def _question_and_chat(messages: Sequence[Message]) -> tuple[str, Chat]:
     return messages[-1].text, Chat(tuple(turns))
 
 
-def _check_prompt(question: str, chat: Chat, method: Method, models: Models, param: str) -> None:
-    """Refuse a prompt that one of the method's models cannot read."""
+def _said(error: Exception, thinking: str | None) -> str:
+    """An error's message, in which the field that asks for thinking takes the place of the command line's option."""
+    return str(error).replace("'think' (--think)", "--think").replace("--think", thinking or "reasoning_effort")
+
+
+def _check_prompt(question: str, chat: Chat, method: Method, models: Models, param: str, thinking: str | None) -> None:
+    """Refuse a prompt that one of the method's models cannot read; `thinking` is the field that asks for thinking."""
     if not question.strip():
         raise Refused(400, f"{param}: the question is empty; write what to solve", param=param)
     for role in method.roles:
@@ -228,7 +268,7 @@ def _check_prompt(question: str, chat: Chat, method: Method, models: Models, par
         except InputError as error:
             raise Refused(400, f"{param}: {error}", param=param, code="context_length_exceeded") from None
         except ModelError as error:
-            raise Refused(400, f"{param}: {error}", param=param) from None
+            raise Refused(400, f"{param}: {_said(error, thinking)}", param=param) from None
 
 
 def remaining_limits(limits: Limits, waited_s: float) -> Limits | None:

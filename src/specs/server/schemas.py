@@ -96,10 +96,31 @@ class StreamOptions(Body):
     include_obfuscation: No | None = None
 
 
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+
+
+class TemplateOptions(Body):
+    """vLLM's `chat_template_kwargs`: the names that templates of models use for one switch."""
+
+    enable_thinking: bool | None = None
+    thinking: bool | None = None
+
+
+class ReasoningOptions(Body):
+    """OpenRouter's `reasoning`."""
+
+    effort: Effort | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    enabled: bool | None = None
+    exclude: bool | None = None
+
+
 class Common(Body):
     """Fields of both chats and completions."""
 
-    model: Annotated[str, Field(max_length=1000)]
+    model: Annotated[str, Field(max_length=1000)] | None = Field(
+        None, description="without one, specreason if the models think, else the first of GET /v1/models"
+    )
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = Field(None, description="number of answers")
     seed: Annotated[int, Field(ge=-SEED, lt=SEED)] | None = None
@@ -118,6 +139,10 @@ class Common(Body):
     min_p: Annotated[float, Field(ge=0, le=1)] | None = Field(
         None, description="sample from tokens at least this many times as likely as the most likely one; 0 for all"
     )
+    reasoning_effort: Effort | None = Field(None, description="how long the models think before they answer")
+    include_reasoning: bool | None = Field(None, description="whether the answer has the thinking; default true")
+    chat_template_kwargs: TemplateOptions | None = None
+    reasoning: ReasoningOptions | None = None
     specs: SpecsOptions | None = None
     # Labels, which change no answer.
     user: Label | None = None
@@ -142,6 +167,9 @@ class Message(Body):
     function_call: None = None
     audio: None = None
     annotations: NoItems | None = None
+    # Thinking of an answer that the client sends back; it is not part of the conversation.
+    reasoning: Text | None = None
+    reasoning_content: Text | None = None
 
     @property
     def text(self) -> str:
@@ -171,7 +199,6 @@ class ChatRequest(Common):
     audio: None = None
     prediction: None = None
     web_search_options: None = None
-    reasoning_effort: Literal["none"] | None = None
     verbosity: Literal["medium"] | None = None
     service_tier: Literal["auto", "default"] | None = None
     store: No | None = None
@@ -226,7 +253,6 @@ UNSUPPORTED = {
     "response_format": "answers are text",
     "modalities": "answers are text",
     "audio": "answers are text",
-    "reasoning_effort": "choose a model or specs.n instead",
     "echo": "answers do not repeat their prompts",
     "suffix": "models write answers from left to right",
     "best_of": "request the model best-of-n instead",

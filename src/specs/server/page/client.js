@@ -27,10 +27,10 @@ async function ask(path, options = {}) {
   throw new Refused(`${reply.status}: ${message}${wait ? ` (try again in ${wait} s)` : ""}`, reply.status);
 }
 
-/** The methods that the server offers: [{ id, group, description, options }]; `options` are their defaults by name. */
+/** The methods that the server offers: [{ id, group, description, options, usual }]; `options` are their defaults by name, `usual` the one that is chosen. */
 async function methods() {
   const { data } = await (await ask("v1/models")).json();
-  return data.map(({ id, specs: { group, description, options } }) => ({ id, group, description, options }));
+  return data.map(({ id, specs: { group, description, options, default: usual } }) => ({ id, group, description, options, usual }));
 }
 
 /**

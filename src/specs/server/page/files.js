@@ -64,7 +64,7 @@ const SOLVE = {
   question: TEXT, method: TEXT, text: TEXT, finish_reason: TEXT, answer: orNull(TEXT), error: orNull(TEXT),
   latency_s: orNull(FIGURE), time_to_first_step_s: orNull(FIGURE), seed: FIGURE, settings: OBJECT,
   usage: objectOf(OBJECT, "an object of objects"), models: objectOf(TEXT, "an object of texts"), steps: LIST,
-  notes: optional(listOf(TEXT, "a list of texts")),
+  notes: optional(listOf(TEXT, "a list of texts")), thinking: optional(TEXT),
 };
 const STEP = {
   step_idx: WHOLE, accepted: YES_OR_NO, writer: [(value) => value === "draft" || value === "target", "draft or target"],

@@ -209,7 +209,7 @@ async function follow(solve, chosen) {
 function heard(step) {
   const aside = setAside(step);
   const text = step.text?.trim() ?? aside ?? "no candidate was chosen";
-  return `Step ${step.step_idx + 1} by the ${step.writer}${step.accepted || aside ? "" : ", thrown away"}: ${text}`;
+  return `${inThinking(step) ? "Thinking, step" : "Step"} ${step.step_idx + 1} by the ${step.writer}${step.accepted || aside ? "" : ", thrown away"}: ${text}`;
 }
 
 /** Call `act`; if the server wants an API key, ask the user for one and call it again. */
@@ -264,6 +264,7 @@ async function connect() {
     const choice = ({ id, description }) => h("option", { value: id }, `${id} – ${description.replaceAll("`", "")}`);
     const inGroup = (group) => found.filter((one) => one.group === group).map(choice);
     $("method").replaceChildren(...groups.map((group) => h("optgroup", { label: group }, inGroup(group))));
+    $("method").value = found.find(({ usual }) => usual).id;
     describe();
   } catch (error) {
     if (!(error instanceof Refused)) throw error;

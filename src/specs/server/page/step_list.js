@@ -82,7 +82,8 @@ class StepList {
   build(chunk, fresh = Infinity) {
     const { element, first, built } = chunk;
     if (!chunk.near) {
-      if (built.length) element.style.height = `${element.offsetHeight}px`;
+      // A folded list has no height to go by.
+      if (built.length && element.offsetHeight) element.style.height = `${element.offsetHeight}px`;
       else if (!element.style.height) element.style.height = this.guessed(chunk);
       built.length = 0;
       element.replaceChildren();

@@ -12,7 +12,7 @@ function stepElement(step, scale, open, idx, toggle) {
   const leads = step.accepted && step.kept?.length > 1 ? `leads ${step.kept.length} traces` : null;
   const n = step.candidates.length;
   const groups = distinct(step);
-  const name = [`Step ${step.step_idx + 1}`, step.writer, fate].filter(Boolean).join(", ");
+  const name = [`Step ${step.step_idx + 1}`, inThinking(step) ? "thinking" : null, step.writer, fate].filter(Boolean).join(", ");
   const facts = [
     time(step.seconds.wall),
     groups.length < n ? `${groups.length} distinct` : null,
@@ -23,7 +23,7 @@ function stepElement(step, scale, open, idx, toggle) {
   return h(
     "section",
     {
-      class: ["step", `by-${step.writer}`, step.accepted ? "" : "thrown", open ? "open" : ""].filter(Boolean).join(" "),
+      class: ["step", `by-${step.writer}`, inThinking(step) ? "thinking" : "", step.accepted ? "" : "thrown", open ? "open" : ""].filter(Boolean).join(" "),
       role: "listitem", "aria-label": name, "aria-posinset": idx + 1, "aria-setsize": -1,
     },
     h(

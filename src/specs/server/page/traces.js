@@ -41,10 +41,23 @@ function settingsOf(solve) {
   return version === undefined ? { ...solve.settings } : { ...flat, ...limits, ...sampling, ...method };
 }
 
-/** The text of a solve: as the trace has it, or else the accepted steps so far. */
+/** Whether a step is one of the thinking before the answer. */
+const inThinking = (step) => step.phase === "thinking";
+
+/** The text of the answer: as the trace has it, or else the accepted steps so far. */
 function solutionOf(solve) {
-  if (typeof solve.text === "string") return solve.text;
-  const accepted = solve.steps.filter((step) => step.accepted && step.chosen !== null);
+  if (typeof solve.text === "string") return solve.text.slice(solve.thinking?.length ?? 0);
+  return acceptedText(solve.steps.filter((step) => !inThinking(step)));
+}
+
+/** The text of the thinking before the answer, likewise, without the tag that closes it; "" without thinking. */
+function thinkingOf(solve) {
+  const text = typeof solve.text === "string" ? (solve.thinking ?? "") : acceptedText(solve.steps.filter(inThinking));
+  return text.replace(/(<\/think>|\[\/THINK\])\s*$/, "");
+}
+
+function acceptedText(steps) {
+  const accepted = steps.filter((step) => step.accepted && step.chosen !== null);
   return accepted.map((step) => step.candidates[step.chosen].text).join("");
 }
 
