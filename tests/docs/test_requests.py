@@ -45,6 +45,21 @@ def test_the_page_quotes_the_records():
     assert [row for row in rows() if row not in page] == []
 
 
+def test_the_page_on_steps_ahead_quotes_its_record():
+    page = (ROOT / "docs/experiments/steps-ahead-on-servers.md").read_text()
+    ways = json.loads((ROOT / "research/records/requests-ahead.json").read_text())["ways"]
+    found = {(way["checkout"], way["method"], way["at_a_time"]): way for way in ways}
+    for (checkout, method, at_a_time), way in found.items():
+        if checkout == "new":
+            before = found["old", method, at_a_time]
+            requests = [one["by_endpoint"].get("draft /v1/completions", 0) for one in (before, way)]
+            row = f"| `{method}` | {at_a_time} | {requests[0]:.1f} | {requests[1]:.1f} | {spread(way['latency_to_old'])} |"
+            if method != "beam":
+                assert way["same_tokens"] == way["problems"]
+                row += f" {spread(before['latency_to_beam'])} | {spread(way['latency_to_beam'])} |"
+            assert row in page
+
+
 def test_the_decision_on_who_reads_all_at_once_quotes_the_records():
     page = (ROOT / "docs/decisions/who-reads-all-at-once.md").read_text()
     for cores, place in ((1, "one core"), (2, "two cores")):

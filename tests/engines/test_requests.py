@@ -4,9 +4,6 @@ The rules are those of vLLM 0.32: sequence `i` of a request for `n` has the seed
 blocks, and a sequence reads all blocks before its last token from it; `usage` has the cached tokens of one sequence.
 """
 
-import asyncio
-import threading
-import time
 from collections import Counter
 from dataclasses import replace
 from itertools import product
@@ -17,7 +14,7 @@ import pytest
 from engines.test_client import FACTS
 from helpers import tiny
 from specs.core.keys import Key
-from specs.engines.protocol import Models, Stopped, TokenCounts, never_stop
+from specs.engines.protocol import Models, never_stop
 from specs.engines.text import HubText, to_text
 from specs.engines.vllm.client import Refused
 from specs.engines.vllm.replicas import Replicas
@@ -26,7 +23,7 @@ from specs.engines.vllm.server import Server
 from specs.engines.vllm.session import RemotePolicy
 from specs.errors import InputError
 from specs.rewards.families import TokenClassification
-from specs.types import Candidate, End, Finish, Judge, Role, SamplingParams, StepPolicy, Thinking, Trace
+from specs.types import Candidate, End, Judge, Role, SamplingParams, StepPolicy, Thinking, Trace
 from specs.vllm_plugins.counting import CACHED
 from specs.vllm_plugins.scoring import START
 
@@ -425,70 +422,6 @@ def test_an_entropy_is_that_of_the_most_likely_tokens_at_temperature_1(text):
         assert (body["temperature"], body["top_p"], body["top_k"], body["min_p"]) == (1.0, 1.0, 0, 0.0)
         assert (body["max_tokens"], body["logprobs"]) == (1, 20)
     assert session.counts.processed == vllm.computed
-
-
-def test_a_step_sampled_ahead_is_the_step_that_would_be_sampled_later(text):
-    """Taken, it counts like any other; dropped, what the server has reported counts as speculated."""
-    asked = Key.from_seed(3)
-    for law, take in product((LAW, replace(LAW, steps=StepPolicy(max_tokens=30))), (True, False)):
-        vllm = Vllm(text)
-        session, trace = opened(vllm), grown(Trace("b c"), text)
-        ahead = session.overlap.prefetch(trace, [], 8, law, asked)
-        samples = ahead.take()
-        assert ahead.started <= ahead.ended
-        assert samples == opened(Vllm(text)).sample([trace], 8, law, [asked])
-        if not take:
-            session = opened(vllm := Vllm(text))
-            ahead = session.overlap.prefetch(trace, [], 8, law, asked)
-            while ahead.ended is None:
-                time.sleep(0.001)
-            ahead.drop()
-        assert session.counts.processed == vllm.computed > 0
-        assert session.counts.processed + session.counts.cached == vllm.positions
-        assert session.counts.speculated == (0 if take else session.counts.processed)
-
-
-@pytest.mark.parametrize("ended_by", ["drop", "stop"])
-def test_a_request_for_a_step_ahead_is_broken_off(text, ended_by):
-    """The server sees the connection close (here: its task is cancelled), and nothing of it counts."""
-    broken = threading.Event()
-
-    class Slow(Vllm):
-        async def post(self, path, body):
-            try:
-                await asyncio.sleep(60)
-            finally:
-                broken.set()
-
-    def stop():
-        raise Stopped(Finish.CANCELLED)
-
-    policy = RemotePolicy(Replicas([served(Slow(text))]), text, False)
-    session = policy.open(policy.prompt("b c"), frozenset({policy.fingerprint}), stop)
-    ahead = session.overlap.prefetch(Trace("b c"), [], 2, LAW, Key.from_seed(0))
-    time.sleep(0.05)
-    assert ahead.ended is None
-    if ended_by == "drop":
-        ahead.drop()
-    else:
-        with pytest.raises(Stopped):
-            ahead.take()
-    assert broken.wait(5)
-    assert session.counts == TokenCounts(prompt=session.counts.prompt)
-
-
-def test_a_step_ahead_fails_where_it_is_taken_and_nothing_runs_ahead_through_text(text):
-    class Dead(Vllm):
-        async def post(self, path, body):
-            raise Refused("its engine has died", 500)
-
-    policy = RemotePolicy(Replicas([served(Dead(text))]), text, False)
-    session = policy.open(policy.prompt("b c"), frozenset({policy.fingerprint}), never_stop)
-    ahead = session.overlap.prefetch(Trace("b c"), [], 2, LAW, Key.from_seed(0))
-    with pytest.raises(Refused, match="engine has died"):
-        ahead.take()
-    other = policy.open(policy.prompt("b c"), frozenset({policy.fingerprint, "another"}), never_stop)
-    assert other.overlap.prefetch(Trace("b c"), [], 2, LAW, Key.from_seed(0)) is None
 
 
 def test_another_replica_draws_and_scores_what_the_first_would_have(text):

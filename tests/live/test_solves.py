@@ -19,9 +19,7 @@ from specs.decoding.stream import stream
 from specs.engines.event_loop import wait
 from specs.engines.protocol import Models, never_stop
 from specs.engines.vllm.client import Client
-from specs.engines.vllm.prefetch import RemotePrefetch
 from specs.engines.vllm.server import Server, connect
-from specs.engines.vllm.session import RemotePolicySession
 from specs.errors import InputError
 from specs.methods.registry import make
 from specs.types import Candidate, End, Finish, Role, SamplingParams, StepPolicy, Trace
@@ -98,24 +96,6 @@ def test_what_a_solve_records_is_what_this_process_computes(remote, local, name,
         assert drafted
         assert None not in drafted
     assert all(use.processed > 0 and use.minimum is not None for use in result.usage.values())
-
-
-@pytest.mark.parametrize("name", ["specs", "gsi"])
-def test_steps_sampled_ahead_change_nothing(remote, name, monkeypatch):
-    """While the target scores, the draft's server samples the step after the likely choice; some guesses are right."""
-    taken = Counter()
-    take, drop = RemotePrefetch.take, RemotePrefetch.drop
-    monkeypatch.setattr(RemotePrefetch, "take", lambda self: taken.update(["taken"]) or take(self))
-    monkeypatch.setattr(RemotePrefetch, "drop", lambda self: taken.update(["dropped"]) or drop(self))
-    config = SolveConfig(make_with(name, {"n": 4, "verify": "all"} if name == "specs" else {"n": 4}), LAW, Limits())
-    ahead = [stream(QUESTION, remote, replace(config, seed=seed)).result for seed in range(4)]
-    assert taken["taken"] > 0
-    monkeypatch.setattr(RemotePolicySession, "request_step", lambda *_: None)
-    for seed, result in enumerate(ahead):
-        alone = stream(QUESTION, remote, replace(config, seed=seed)).result
-        assert result.error is alone.error is None
-        assert [r.step for r in result.steps] == [r.step for r in alone.steps]
-        assert alone.usage[Role.DRAFT].speculated == 0
 
 
 def test_scoring_reads_the_prefix_from_the_cache(remote, servers):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -19,12 +18,11 @@ from specs.core.keys import Key
 from specs.core.ledger import Ids
 from specs.engines.event_loop import gather, wait
 from specs.engines.inputs import PolicyInputs, check_size, checked_prompt
-from specs.engines.overlap import PendingWork, TokenProposer
+from specs.engines.overlap import PendingWork, PrefetchedStep, TokenProposer
 from specs.engines.protocol import CandidateGroup, CheckStop, Sample, Stopped, TokenCounts
 from specs.engines.steps import Stepper
 from specs.engines.text import Text, checked_ids
 from specs.engines.vllm.in_flight import InFlightRequests
-from specs.engines.vllm.prefetch import RemotePrefetch
 from specs.engines.vllm.replicas import Replicas
 from specs.engines.vllm.server import Drawn, Server, most_likely
 from specs.engines.vllm.tally import Tally
@@ -208,18 +206,6 @@ class RemotePolicySession(PolicyInputs):
         """Have the server compute the prompt and the trace, so that scoring finds them in its cache."""
         return self._requests.submit(self._next([self.trace_ids(trace)])) if self._facts.suffix else None
 
-    def request_step(
-        self, trace: Trace, alternatives: Sequence[Trace], n: int, sampling: SamplingParams, key: Key
-    ) -> RemotePrefetch | None:
-        """See `specs.engines.protocol.PolicyOverlap.prefetch`; the server's cache keeps the alternatives anyway."""
-        if self.through_text:
-            return None
-        own = TokenCounts()
-        session = copy(self)
-        session._requests = InFlightRequests(own, self._check_stop)
-        step = session._sample(trace, n, sampling, key, log_probabilities=True)
-        return RemotePrefetch(step, own, self.counts, self._check_stop)
-
     def score(
         self, groups: Sequence[CandidateGroup], sampling: SamplingParams, unread: Sequence[CandidateGroup] = ()
     ) -> list[list[float]]:
@@ -300,10 +286,15 @@ def _may_be_nan(step: Sample) -> bool:
 
 
 class RemotePolicyOverlap:
-    """`PolicyOverlap` of a session on a server, which speculates by itself."""
+    """`PolicyOverlap` of a session on a server, which samples and speculates by itself."""
 
     def __init__(self, session: RemotePolicySession) -> None:
-        self.prefill, self.prefetch = session.request_prefill, session.request_step
+        self.prefill = session.request_prefill
+
+    def prefetch(
+        self, trace: Trace, alternatives: Sequence[Trace], n: int, sampling: SamplingParams, key: Key
+    ) -> PrefetchedStep | None:
+        return None
 
     def token_proposer(
         self, traces: Sequence[Trace], n: int, sampling: SamplingParams, keys: Sequence[Key], tokens: int
