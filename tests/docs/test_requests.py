@@ -52,8 +52,8 @@ def test_the_page_on_steps_ahead_quotes_its_record():
     for (checkout, method, at_a_time), way in found.items():
         if checkout == "new":
             before = found["old", method, at_a_time]
-            requests = [one["by_endpoint"].get("draft /v1/completions", 0) for one in (before, way)]
-            row = f"| `{method}` | {at_a_time} | {requests[0]:.1f} | {requests[1]:.1f} | {spread(way['latency_to_old'])} |"
+            was, now = (one["by_endpoint"].get("draft /v1/completions", 0) for one in (before, way))
+            row = f"| `{method}` | {at_a_time} | {was:.1f} | {now:.1f} | {spread(way['latency_to_old'])} |"
             if method != "beam":
                 assert way["same_tokens"] == way["problems"]
                 row += f" {spread(before['latency_to_beam'])} | {spread(way['latency_to_beam'])} |"
