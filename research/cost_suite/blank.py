@@ -10,7 +10,7 @@ from specs.engines.local.backend import Backend
 from specs.engines.local.models import LocalPolicy, LocalReward
 from specs.engines.protocol import Models
 from specs.rewards.families import DELIMITER, TokenClassification
-from specs.types import NO_CONTEXT, Chat, Judge, Role
+from specs.types import NO_CONTEXT, Chat, Judge, Phase, Role
 
 _FIRST = 0x20000
 """First code point of the tokens: characters from here on are no white space and have no meaning in text."""
@@ -53,7 +53,7 @@ class Blank:
     def labelled(self, before: str, labels: Sequence[str]) -> tuple[list[int], list[int]]:
         raise NotImplementedError("there are no labels")
 
-    def judgement(self, judge: Judge) -> tuple[list[int], list[int]]:
+    def judgement(self, judge: Judge, phase: Phase = Phase.ANSWER) -> tuple[list[int], list[int]]:
         raise NotImplementedError("there is nothing to judge")
 
 
