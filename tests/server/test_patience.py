@@ -2,6 +2,7 @@
 
 import pytest
 
+from specs.server import middleware
 from specs.server import patience as module
 from specs.server.patience import FEW, PAUSE_S, WINDOW_S, Patience
 
@@ -22,7 +23,7 @@ def test_refusals_beyond_a_few_are_late_until_the_client_waits(clock):
 
 
 def test_clients_without_recent_refusals_are_forgotten(clock, monkeypatch):
-    monkeypatch.setattr("specs.server.middleware.MAX_TRACKED_CLIENTS", 10)
+    monkeypatch.setattr(middleware, "MAX_TRACKED_CLIENTS", 10)
     patience = Patience()
     for k in range(100):
         patience.pause_s(str(k))

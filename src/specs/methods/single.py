@@ -40,9 +40,13 @@ class Single:
         return frozenset({self.writer})
 
     def solve(self, question: str, sampling: SamplingParams, key: Key) -> Flow:
-        trace = Trace.start(question, sampling.thinks)
-        while True:
-            proposal = yield Propose(self.writer, trace, 1, frozenset(), sampling)
-            if finish := (yield Accept(choose_best([0.0]))):
-                return finish
-            trace = trace.extend(proposal.candidates[0], self.writer)
+        return written_by(self.writer, Trace.start(question, sampling.thinks), sampling)
+
+
+def written_by(writer: Role, trace: Trace, sampling: SamplingParams) -> Flow:
+    """Let one model write the rest of a trace."""
+    while True:
+        proposal = yield Propose(writer, trace, 1, frozenset(), sampling)
+        if finish := (yield Accept(choose_best([0.0]))):
+            return finish
+        trace = trace.extend(proposal.candidates[0], writer)

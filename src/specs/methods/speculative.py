@@ -11,7 +11,7 @@ Until the solve is over:
 Methods differ only in these four answers; the file of each method holds its own. A policy with a pool (`Pool`) also
 sets finished candidates aside, and its answer comes from there. A `Schedule` may change the answers while the solve
 runs: it narrows steps when time is short. Methods decide about the thinking of models that think; the answer after it
-is one sample of the target (`ByTarget`).
+is one sample of the target.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from specs.core.keys import Key
-from specs.core.selection import choose_best, optimistic
+from specs.core.selection import optimistic
 from specs.methods import Flow
+from specs.methods.single import written_by
 from specs.types import (
     Accept,
     Branch,
@@ -104,24 +105,6 @@ class Policy(ABC):
     def solve(self, question: str, sampling: SamplingParams, key: Key, schedule: Schedule | None = None) -> Flow:
         """See `specs.methods.Method`."""
         return speculative_steps(self, question, sampling, key, schedule or AsPlanned())
-
-
-class ByTarget(Policy):
-    """The target alone, one sample a step."""
-
-    __slots__ = ()
-
-    def propose(self, step: Step) -> Propose:
-        return Propose(Role.TARGET, step.trace, 1, frozenset(), step.sampling)
-
-    def choose(self, step: Step, candidates: Sequence[Candidate]) -> Decision:
-        return choose_best([0.0])
-
-    def accepts(self, step: Step, candidates: Sequence[Candidate], decision: Decision) -> bool:
-        return True
-
-    def next_writer(self, step: Step, after: Trace) -> Role:
-        return Role.TARGET
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +203,7 @@ def speculative_steps(policy: Policy, question: str, sampling: SamplingParams, k
         trace = trace.extend(proposal.candidates[decision.chosen], step.writer)
         writer = policy.next_writer(step, trace)
         if sampling.thinks and trace.phase is Phase.ANSWER:
-            usual, writer = ByTarget(), Role.TARGET
+            return schedule.ends((yield from written_by(Role.TARGET, trace, sampling)))
     if pool is None:
         return schedule.ends(finish) if finish else Finish.NO_SUPPORT
     answer = pool.best() if pool.solutions else Finished(Trace(question), 0.0, finish or Finish.NO_SUPPORT)
