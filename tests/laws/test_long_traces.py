@@ -87,9 +87,10 @@ def calls_by_step(running):
 
     sys.setprofile(counted)
     try:
-        for _ in running:
-            found.append(count)
-            count = 0
+        for record in running:
+            if record.accepted:  # what was thrown away belongs to the step that replaces it
+                found.append(count)
+                count = 0
     finally:
         sys.setprofile(None)
     return found
