@@ -27,6 +27,8 @@ TEMPERATURE = 0.7
 MAX_STEP_TOKENS = 64
 THINKING_TEMPERATURE, THINKING_TOP_P, THINKING_TOP_K = 0.6, 0.95, 20
 """Defaults for models that think: those that the families recommend for their models (docs/thinking.md)."""
+MAX_THINKING_TOKENS = 16_384
+"""Most tokens inside the thinking."""
 MAX_STEPS, MAX_THINKING_STEPS = 32, 512
 """Most steps of a solve without and with thinking."""
 SETTINGS_VERSION = 5
@@ -51,7 +53,7 @@ class Limits:
     max_steps: int = MAX_STEPS
     max_tokens: int = 2048
     deadline_s: float | None = None
-    max_thinking_tokens: int = 16_384
+    max_thinking_tokens: int = MAX_THINKING_TOKENS
 
     def __post_init__(self) -> None:
         one = at_least(1)
@@ -113,7 +115,7 @@ def configure(
     deadline_s: float | None = None,
     delimiter: str | None = "\n\n",
     think: bool = False,
-    max_thinking_tokens: int = 16_384,
+    max_thinking_tokens: int = MAX_THINKING_TOKENS,
     max_thinking_step_tokens: int = 256,
     **options: OptionValue,
 ) -> SolveConfig:

@@ -52,7 +52,7 @@ class Minimum:
             return
         if not self._begun:
             self._begun, self.total = True, self._prompt
-        self._shorten(min(_shared(self._trunk, trace) for trace, _ in query))
+        self._shorten(min(shared_length(self._trunk, trace) for trace, _ in query))
         rests = [trace[len(self._trunk) :] for trace, _ in query]
         held = self._held
         traces: set[int] = set()
@@ -91,7 +91,7 @@ class Minimum:
 
     def _lengthen(self, rests: Sequence[Ids]) -> None:
         """Move the trunk's end along the held common beginning of all traces, and drop what is not held."""
-        first, shared = rests[0], min(_shared(rests[0], rest) for rest in rests)
+        first, shared = rests[0], min(shared_length(rests[0], rest) for rest in rests)
         path = takewhile(self._held.__contains__, self._walk(ROOT, first[:shared]))
         trunk = [ROOT, *path]
         self._trunk += first[: len(trunk) - 1]
@@ -132,7 +132,7 @@ def minimum(prompt: int, queries: Iterable[Query], scored: Container[int] = ()) 
     return counted.total
 
 
-def _shared(one: Ids, other: Ids) -> int:
+def shared_length(one: Ids, other: Ids) -> int:
     """Length of the longest common prefix."""
     length = min(len(one), len(other))
     if one[:length] == other[:length]:

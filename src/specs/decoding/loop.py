@@ -20,7 +20,7 @@ from specs.core.text import readable
 from specs.core.votes import boxed
 from specs.decoding.accounting import Ledger
 from specs.decoding.clock import Call, Done, SolveClock, now, writing_phase
-from specs.decoding.closing import closed, thinking_of
+from specs.decoding.closing import closed
 from specs.decoding.limits import finish_of, reasons
 from specs.decoding.prefetch import Prefetch
 from specs.decoding.recording import Recording, Taken
@@ -48,6 +48,7 @@ from specs.types import (
     Seconds,
     SelectTrace,
     StepRecord,
+    Thinking,
     Trace,
     Usage,
 )
@@ -63,6 +64,8 @@ class Solve:
     models: Models
     config: SolveConfig
     chat: Chat
+    thinking: Thinking | None
+    """How the writers mark their thinking; None if the solve does not think."""
     cancelled: threading.Event = field(default_factory=threading.Event)
     sessions: dict[Role, Any] = field(default_factory=dict[Role, Any])
     prompts: dict[Role, tuple[int, ...]] = field(default_factory=dict[Role, tuple[int, ...]])
@@ -77,7 +80,6 @@ class Solve:
         self.prefetch = Prefetch(self.sessions, self.sampling_plan)
         self.verification = Verification(self.sessions, self.clock, config.sampling.steps.delimiter)
         self.recording = recording = Recording(self.clock)
-        self.thinking = thinking_of(self.models, config.method, config.sampling)
         trace = Trace.start(self.question, config.sampling.thinks)
         complete: list[tuple[float, Trace]] = []
         """Traces of a search that ended with an answer or end-of-text."""

@@ -215,12 +215,12 @@ def stream(
     question = readable(question)  # text that models can read and files can hold
     chat = replace(chat, before=tuple(replace(turn, content=readable(turn.content)) for turn in chat.before))
     models.require(config.method, config.sampling)
-    thinking_of(models, config.method, config.sampling)
+    thinking = thinking_of(models, config.method, config.sampling)
     chat = replace(chat, think=config.sampling.thinks)
     if latency_model is not None:
         timed = latency_model.timed(config.method, config.sampling, config.limits)
         config = replace(config, method=timed)
-    return Stream(Solve(question, models, config, chat), latency_model)
+    return Stream(Solve(question, models, config, chat, thinking), latency_model)
 
 
 def astream(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from specs.config import Limits, SolveConfig, configure
+from specs.config.solve_config import MAX_THINKING_TOKENS
 from specs.decoding.closing import thinking_of
 from specs.engines.protocol import Models
 from specs.errors import InputError, ModelError
@@ -58,7 +59,7 @@ class RequestLimits:
     law: Mapping[str, Any] = field(default_factory=dict[str, Any])
     ignore_unknown: bool = False
     think: bool = False
-    thinking_tokens: int = 16_384
+    thinking_tokens: int = MAX_THINKING_TOKENS
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,10 +217,9 @@ class Result:
     @property
     def thinking_end(self) -> ThinkingEnd | None:
         """How the thinking ended; None if the models did not think."""
-        thinking = [record.step for record in self.accepted if record.phase is Phase.THINKING]
-        if not thinking:
+        if not (steps := self._thinking_steps):
             return None
-        last = thinking[-1]
+        last = steps[-1]
         if last is None or last.end is not End.CLOSE:
             return ThinkingEnd.CUT
         return ThinkingEnd.FORCED if last.forced else ThinkingEnd.CLOSED
@@ -228,8 +227,11 @@ class Result:
     @property
     def thinking_tokens(self) -> int:
         """Tokens of the accepted steps inside the thinking, forced ones included."""
-        thinking = [record.step for record in self.accepted if record.phase is Phase.THINKING]
-        return sum(len(step.token_ids) for step in thinking if step is not None)
+        return sum(len(step.token_ids) for step in self._thinking_steps if step is not None)
+
+    @property
+    def _thinking_steps(self) -> list[Candidate | None]:
+        return [record.step for record in self.accepted if record.phase is Phase.THINKING]
 
     @property
     def seconds(self) -> Seconds:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from specs.core.ledger import shared_length
 from specs.engines.local.backend import Backend
 from specs.engines.local.logits import Logits
 from specs.engines.local.nodes import ROOT, KeptLogits, TreeNodes
@@ -52,7 +53,7 @@ class TokenTree:
             The tail of each sequence: its tokens after the trunk. All paths start at the trunk's end.
         """
         trunk, tails = _split([tuple(sequence) for sequence in sequences])
-        shared = _shared_length(trunk, self._ids[: self._computed])
+        shared = shared_length(trunk, self._ids[: self._computed])
         from_root = shared == len(self._ids)  # otherwise the nodes do not continue the new trunk
         path = self.walk(ROOT, trunk[shared:]) if from_root else []
         known = from_root and (path[-1] if path else ROOT) in self._kept
@@ -227,13 +228,5 @@ def _split(sequences: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], list[
     """The common beginning of all sequences, and the rest of each."""
     trunk = sequences[0]
     for sequence in sequences[1:]:
-        trunk = trunk[: _shared_length(trunk, sequence)]
+        trunk = trunk[: shared_length(trunk, sequence)]
     return trunk, [sequence[len(trunk) :] for sequence in sequences]
-
-
-def _shared_length(one: Sequence[int], other: Sequence[int]) -> int:
-    """Length of the longest common prefix."""
-    length = min(len(one), len(other))
-    if one[:length] == other[:length]:
-        return length
-    return next(place for place in range(length) if one[place] != other[place])
