@@ -19,7 +19,7 @@ def trace_of(steps):
     """A solve with about so many steps of thinking, each of 3 tokens or fewer."""
     models = thinkers(close=NEVER, end=NEVER)
     law = {"temperature": 1.0, "think": True, "max_thinking_step_tokens": 3, "max_step_tokens": 4, "max_tokens": 20}
-    return api.solve("q", models, "specreason", seed=2, max_thinking_tokens=2 * steps, **law)
+    return api.solve("q", models, "specreason", seed=5, max_thinking_tokens=2 * steps, **law)
 
 
 def opened(tab, folder, steps, **options):
