@@ -1,11 +1,14 @@
-"""Train one of the language models of the trio from scratch on a CPU or a GPU; resumable.
+"""Train one of the bundled language models on a CPU or a GPU; resumable.
 
     python -m research.training.train_lm --size target --tokens 20e6 --out runs/target
+    python -m research.training.train_lm --size target --thinking --base FOLDER --tokens 10e6 --out runs/thinking-target
 
-The loss is on solution tokens only. Muon trains the matrices inside the blocks, AdamW the rest; the
-learning rate is constant and falls linearly to zero over the last `DECAY` of the token budget. After
-a kill, the same command continues from the last checkpoint. `log.jsonl` in the output folder holds
-the loss. The data depends only on the seed and the number of batches, never on timing.
+The loss is on what the model writes, never on the question. With `--thinking` the text is that of the
+pair that thinks (`thinking_corpus`), and with `--base` the weights start as those of a trained model.
+Muon trains the matrices inside the blocks, AdamW the rest; the learning rate is constant and falls
+linearly to zero over the last `DECAY` of the token budget. After a kill, the same command continues
+from the last checkpoint. `log.jsonl` in the output folder holds the loss. The data depends only on the
+seed and the number of batches, never on timing.
 """
 
 from __future__ import annotations
@@ -14,12 +17,21 @@ import argparse
 import json
 import os
 import time
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
+from research.training import thinking_corpus
 from research.training.corpus import FULL, WARM, documents, held_out_questions
+from specs.engines.text import HubText
+from specs.methods.specreason import RATING
+from specs.types import Phase
+
+Row = tuple[list[int], list[float]]
+"""Token ids and their weights in the loss."""
 
 SIZES = {
     "draft": dict(hidden_size=128, intermediate_size=352, num_hidden_layers=4, num_attention_heads=4),
@@ -46,42 +58,79 @@ def build(size: str, vocabulary: int) -> LlamaForCausalLM:
     return LlamaForCausalLM(config)
 
 
-def batches(tokenizer, seed: int, tokens_per_batch: int, warm_batches: int):
-    """Endless (ids, labels), right-padded; rows of a batch have about the same length."""
-    held_out = held_out_questions()
+def _start_from(model: LlamaForCausalLM, folder: Path) -> None:
+    """Take over the weights of a trained model; words that it lacks start as its mean word."""
+    weights = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).state_dict()
+    own = model.state_dict()
+    for name, tensor in weights.items():
+        if own[name].shape != tensor.shape:  # the embedding of a smaller vocabulary
+            missing = own[name].shape[0] - tensor.shape[0]
+            tensor = torch.cat([tensor, tensor.mean(0, keepdim=True).expand(missing, -1)])
+        own[name].copy_(tensor)
+
+
+def solutions(tokenizer, seed: int, warm: bool, held_out: frozenset[int]) -> Iterator[Row]:
+    """Endless rows of the trio's corpus."""
+    for question, solution in documents(seed, WARM if warm else FULL, held_out):
+        text = tokenizer.apply_chat_template(
+            [{"role": "user", "content": question}], tokenize=False, add_generation_prompt=True
+        )
+        prompt = tokenizer(text, add_special_tokens=False).input_ids
+        answer = [*tokenizer(solution, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
+        yield prompt + answer, [0.0] * len(prompt) + [1.0] * len(answer)
+
+
+def thoughts(size: str, folder: Path, tokenizer, seed: int, held_out: frozenset[int]) -> Iterator[Row]:
+    """Endless rows of the corpus of the pair that thinks."""
+    asked = HubText(folder).judgement(RATING, Phase.THINKING)[0]
+    for document in thinking_corpus.documents(seed, thinking_corpus.SHARES[size], held_out):
+        text = tokenizer.apply_chat_template(
+            [{"role": "user", "content": document.question}],
+            tokenize=False,
+            add_generation_prompt=True,
+            enable_thinking=document.thinks,
+        )
+        ids = tokenizer(text, add_special_tokens=False).input_ids
+        weights = [0.0] * len(ids)
+        for part in document.parts:
+            more = tokenizer(part.text, add_special_tokens=False).input_ids
+            ids, weights = ids + more, weights + [part.weight] * len(more)
+        if document.rating is not None:
+            digit = tokenizer(document.rating, add_special_tokens=False).input_ids
+            ids = ids + asked + digit
+            weights = weights + [0.0] * len(asked) + [thinking_corpus.RATING_WEIGHT] * len(digit)
+        elif document.ends:
+            ids, weights = [*ids, tokenizer.eos_token_id], [*weights, 1.0]
+        yield ids, weights
+
+
+def batches(rows_of: Callable[[int], Iterator[Row]], seed: int, tokens_per_batch: int):
+    """Endless (ids, weights in the loss), right-padded; rows of a batch have about the same length.
+
+    Args:
+        rows_of: the endless rows of one pool of batches, by its index.
+    """
     generator = torch.Generator().manual_seed(seed)
-    pool_idx = 0
-    while True:
-        mix = WARM if pool_idx * POOL < warm_batches else FULL
-        source = documents(seed * 1_000_003 + pool_idx, mix, held_out)
+    for pool_idx in count():
+        source = rows_of(pool_idx)
         rows, held = [], 0
         while held < POOL * tokens_per_batch:
-            question, solution = next(source)
-            text = tokenizer.apply_chat_template(
-                [{"role": "user", "content": question}], tokenize=False, add_generation_prompt=True
-            )
-            prompt = tokenizer(text, add_special_tokens=False).input_ids
-            answer = [*tokenizer(solution, add_special_tokens=False).input_ids, tokenizer.eos_token_id]
-            rows.append((prompt, answer))
-            held += len(prompt) + len(answer)
-        rows.sort(key=lambda row: len(row[0]) + len(row[1]))
+            rows.append(next(source))
+            held += len(rows[-1][0])
+        rows.sort(key=lambda row: len(row[0]))
         packed, batch = [], []
         for row in rows:
-            width = len(row[0]) + len(row[1])
-            if (len(batch) + 1) * width > tokens_per_batch:
+            if (len(batch) + 1) * len(row[0]) > tokens_per_batch:
                 packed.append(batch)
                 batch = []
             batch.append(row)
         for batch_idx in torch.randperm(len(packed), generator=generator).tolist():
             batch = packed[batch_idx]
-            width = max(len(p) + len(a) for p, a in batch)
-            ids = torch.zeros(len(batch), width, dtype=torch.long)
-            labels = torch.full((len(batch), width), -100)
-            for row_idx, (p, a) in enumerate(batch):
-                ids[row_idx, : len(p) + len(a)] = torch.tensor(p + a)
-                labels[row_idx, len(p) : len(p) + len(a)] = torch.tensor(a)
-            yield ids, labels
-        pool_idx += 1
+            width = max(len(ids) for ids, _ in batch)
+            ids, weights = torch.zeros(len(batch), width, dtype=torch.long), torch.zeros(len(batch), width)
+            for row_idx, row in enumerate(batch):
+                ids[row_idx, : len(row[0])], weights[row_idx, : len(row[0])] = map(torch.tensor, row)
+            yield ids, weights
 
 
 def main() -> None:
@@ -89,7 +138,9 @@ def main() -> None:
     parser.add_argument("--size", choices=SIZES, required=True)
     parser.add_argument("--tokens", type=float, required=True, help="token positions to compute, padding included")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--tokenizer", default="runs/tokenizer")
+    parser.add_argument("--tokenizer", type=Path, default=Path("runs/tokenizer"))
+    parser.add_argument("--base", type=Path, help="folder of the model whose weights to start from")
+    parser.add_argument("--thinking", action="store_true", help="the corpus of the pair that thinks")
     parser.add_argument("--batch-tokens", type=int, default=6144)
     parser.add_argument("--lr", type=float, default=0.02, help="learning rate of Muon; that of AdamW is a tenth of it")
     parser.add_argument("--seed", type=int, default=0)
@@ -108,6 +159,8 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     tokenizer = AutoTokenizer.from_pretrained(args.tokenizer)
     model = build(args.size, len(tokenizer)).to(device)
+    if args.base is not None:
+        _start_from(model, args.base)
     parameters = sum(p.numel() for p in model.parameters())
     inside = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
     outside = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
@@ -138,7 +191,15 @@ def main() -> None:
         for one in schedules:
             one.last_epoch = state["step"]
         start = state["step"]
-    source = batches(tokenizer, args.seed, args.batch_tokens, int(WARM_SHARE * total_steps))
+    held_out = held_out_questions()
+
+    def rows_of(pool_idx: int) -> Iterator[Row]:
+        seed = args.seed * 1_000_003 + pool_idx
+        if args.thinking:
+            return thoughts(args.size, args.tokenizer, tokenizer, seed, held_out)
+        return solutions(tokenizer, seed, pool_idx * POOL < int(WARM_SHARE * total_steps), held_out)
+
+    source = batches(rows_of, args.seed, args.batch_tokens)
     for _ in range(start):
         next(source)
     model.config._attn_implementation = "eager"  # at these lengths, faster on a CPU than fused kernels
@@ -160,15 +221,17 @@ def main() -> None:
     began, seen, running = time.time(), 0, 0.0
     with (args.out / "log.jsonl").open("a") as log:
         for step in range(start, total_steps):
-            ids, labels = (x.to(device) for x in next(source))
+            ids, weights = (x.to(device) for x in next(source))
             with torch.autocast(device, dtype=torch.bfloat16):
                 hidden = run(input_ids=ids, use_cache=False).last_hidden_state
-                where = labels[:, 1:] != -100
+                where = weights[:, 1:] > 0
                 logits = model.lm_head(hidden[:, :-1][where])
-                loss = language = torch.nn.functional.cross_entropy(logits.float(), labels[:, 1:][where])
+                targets, own = ids[:, 1:][where], weights[:, 1:][where]
+                each = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none")
+                loss = language = (each * own).sum() / own.sum()
                 if args.name_tokens:
                     named = naming(hidden[:, 1:][where]).float()
-                    loss = language + torch.nn.functional.cross_entropy(named, labels[:, 1:][where])
+                    loss = language + torch.nn.functional.cross_entropy(named, targets)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(outside, 1.0)
             for one, schedule in zip(optimizers, schedules, strict=True):

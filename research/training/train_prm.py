@@ -38,6 +38,7 @@ import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, LlamaForTokenClassification, LlamaModel
 
 from research.training.corpus import held_out_questions
+from research.training.slips import slip
 from specs.bundled.problems import BOXED, EQUATION, HELD_OUT_SEED, facts, generate, step_labels
 
 Example = tuple[str, list[str], list[bool], str]
@@ -51,27 +52,6 @@ FAST = 8
 """Number of rotary pairs that distinguish the position before from its neighbours."""
 SHARPNESS = 30.0
 """Nats of attention from a rotary pair that is in phase."""
-
-
-def slip(rng: random.Random, step: str) -> str:
-    """Change one number of a step's equation or box by a plausible amount."""
-    found = EQUATION.search(step) or BOXED.search(step)
-    assert found is not None
-    group = found.lastindex if rng.random() < 0.6 else rng.choice([k for k in range(1, found.lastindex + 1) if k != 2])
-    value = int(found.group(group))
-    wrong = value
-    while wrong == value or wrong < 0:
-        kind = rng.random()
-        if kind < 0.5:
-            wrong = value + rng.choice((-100, -20, -10, -9, -2, -1, 1, 2, 9, 10, 20, 100))
-        elif kind < 0.85:
-            digits = list(str(value))
-            place = rng.randrange(len(digits))
-            digits[place] = str((int(digits[place]) + rng.choice((-1, 1, 2, -2, 5))) % 10)
-            wrong = int("".join(digits))
-        else:
-            wrong = rng.randint(2, 300)
-    return step[: found.start(group)] + str(wrong) + step[found.end(group) :]
 
 
 def by_hand(seed: int, held_out: frozenset[int]) -> Iterator[Example]:
