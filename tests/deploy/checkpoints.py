@@ -41,6 +41,7 @@ QWEN3_0_6B = QWEN3_8B | {
     "num_hidden_layers": 28, "tie_word_embeddings": True,
 }  # fmt: skip
 QWEN3_1_7B = QWEN3_0_6B | {"hidden_size": 2048, "intermediate_size": 6144}
+QWEN3_4B = QWEN3_8B | {"hidden_size": 2560, "intermediate_size": 9728, "tie_word_embeddings": True}
 QWEN3_14B = QWEN3_8B | {
     "hidden_size": 5120, "intermediate_size": 17408, "max_window_layers": 40, "num_attention_heads": 40,
     "num_hidden_layers": 40,

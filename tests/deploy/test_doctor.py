@@ -96,14 +96,16 @@ def test_a_server_that_hears_no_stop_inside_the_thinking_is_found(tmp_path, hear
 
 def test_a_context_too_short_for_thinking_is_a_hint_with_a_way_out_that_fits():
     """20,480 tokens hold the default limits; a shorter budget is proposed as far as the context has room for one."""
-    assert thinking.short(20_480, "start it with --max-model-len {}") == ""
-    said = thinking.short(8192, "start it with --max-model-len {}")
+    assert thinking.context_hint(20_480, "start it with --max-model-len {}") == ""
+    said = thinking.context_hint(8192, "start it with --max-model-len {}")
     assert said.startswith("a context of 8,192 tokens cuts off long thinking: with --think a solve may take 20,480 (")
     assert said.endswith("; start it with --max-model-len 20480 or solve with --thinking-tokens 4096")
     assert thinking_context(4096) == 8192
-    assert thinking.short(4096, "start it with --max-model-len {}").endswith("; start it with --max-model-len 20480")
-    assert thinking.short(4097, "").endswith("; solve with --thinking-tokens 1")
-    assert thinking.short(4096, "").endswith("; choose a model with a longer one")
+    assert thinking.context_hint(4096, "start it with --max-model-len {}").endswith(
+        "; start it with --max-model-len 20480"
+    )
+    assert thinking.context_hint(4097, "").endswith("; solve with --thinking-tokens 1")
+    assert thinking.context_hint(4096, "").endswith("; choose a model with a longer one")
 
 
 @pytest.mark.parametrize("context", [4096, 20_480])

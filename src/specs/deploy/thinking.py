@@ -24,12 +24,12 @@ def about(model: LocalPolicy | RemotePolicy) -> str:
     return f"can think (--think): {thinking.opening.strip()} opens a block, token {thinking.close_id} closes it"
 
 
-def short(context: int, mend: str) -> str:
-    """Why a context of that many tokens cuts a solve with the default limits of thinking, and what to do; empty if it
-    does not.
+def context_hint(context: int, mend: str) -> str:
+    """What to do about a context that cuts off solves with the default limits of thinking; empty if it holds them.
 
     Args:
-        mend: how the model gets a longer context; empty if it cannot.
+        context: tokens of the longest sequence.
+        mend: how the model gets a longer context, with `{}` for its tokens; empty if it cannot.
     """
     limits, needed = Limits(), thinking_context(Limits().max_thinking_tokens)
     if context >= needed:
