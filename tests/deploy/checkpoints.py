@@ -9,6 +9,10 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from specs.deploy.memory_plan import Model
+from specs.deploy.sizes import model_from_config
+from specs.types import Role
+
 ITEMSIZE = {"BF16": 2, "F16": 2, "F32": 4, "I32": 4, "F8_E4M3": 1}
 
 # https://huggingface.co/Qwen/Qwen2.5-1.5B-Instruct and -7B-Instruct, config.json
@@ -25,31 +29,71 @@ QWEN_7B = QWEN_1_5B | {
 # Qwen/Qwen2.5-Math-PRM-7B: the 7B model with a reward head; it keeps an unused language-model head.
 QWEN_PRM = QWEN_7B | {"architectures": ["Qwen2ForProcessRewardModel"], "max_position_embeddings": 4096}
 
+# https://huggingface.co/Qwen/Qwen3-8B, config.json; the others of the family differ in the entries given here.
+QWEN3_8B = {
+    "architectures": ["Qwen3ForCausalLM"], "head_dim": 128, "hidden_size": 4096, "intermediate_size": 12288,
+    "max_position_embeddings": 40960, "max_window_layers": 36, "model_type": "qwen3", "num_attention_heads": 32,
+    "num_hidden_layers": 36, "num_key_value_heads": 8, "sliding_window": None, "tie_word_embeddings": False,
+    "use_sliding_window": False, "vocab_size": 151936,
+}  # fmt: skip
+QWEN3_0_6B = QWEN3_8B | {
+    "hidden_size": 1024, "intermediate_size": 3072, "max_window_layers": 28, "num_attention_heads": 16,
+    "num_hidden_layers": 28, "tie_word_embeddings": True,
+}  # fmt: skip
+QWEN3_1_7B = QWEN3_0_6B | {"hidden_size": 2048, "intermediate_size": 6144}
+QWEN3_4B = QWEN3_8B | {"hidden_size": 2560, "intermediate_size": 9728, "tie_word_embeddings": True}
+QWEN3_14B = QWEN3_8B | {
+    "hidden_size": 5120, "intermediate_size": 17408, "max_window_layers": 40, "num_attention_heads": 40,
+    "num_hidden_layers": 40,
+}  # fmt: skip
+QWEN3_32B = QWEN3_14B | {
+    "intermediate_size": 25600, "max_window_layers": 64, "num_attention_heads": 64, "num_hidden_layers": 64,
+}  # fmt: skip
+# https://huggingface.co/deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B, -7B, -14B and -32B, config.json: Qwen2.5 with a
+# longer context, and even the smallest has an output matrix of its own.
+R1_1_5B = QWEN_1_5B | {"max_position_embeddings": 131072, "sliding_window": 4096, "tie_word_embeddings": False}
+R1_7B = QWEN_7B | {"max_position_embeddings": 131072, "sliding_window": 4096}
+R1_14B = R1_7B | {
+    "hidden_size": 5120, "intermediate_size": 13824, "num_attention_heads": 40, "num_hidden_layers": 48,
+    "num_key_value_heads": 8, "sliding_window": 131072,
+}  # fmt: skip
+R1_32B = R1_14B | {"intermediate_size": 27648, "num_hidden_layers": 64}
+
 Shapes = dict[str, tuple[int, ...]]
 
 
 def qwen_shapes(config: Mapping[str, Any]) -> Shapes:
-    """The tensors of a Qwen2 checkpoint."""
+    """The tensors of a Qwen2 or Qwen3 checkpoint; Qwen3 has norms of queries and keys instead of biases."""
     hidden, inner, vocabulary = config["hidden_size"], config["intermediate_size"], config["vocab_size"]
-    kv = hidden // config["num_attention_heads"] * config["num_key_value_heads"]
+    head = config.get("head_dim") or hidden // config["num_attention_heads"]
+    q, kv = head * config["num_attention_heads"], head * config["num_key_value_heads"]
+    third = config["model_type"] == "qwen3"
     shapes: Shapes = {"model.embed_tokens.weight": (vocabulary, hidden), "model.norm.weight": (hidden,)}
     for layer in range(config["num_hidden_layers"]):
-        rows = {"self_attn.q_proj": hidden, "self_attn.k_proj": kv, "self_attn.v_proj": kv}
+        rows = {"self_attn.q_proj": q, "self_attn.k_proj": kv, "self_attn.v_proj": kv}
         for name, width in rows.items():
             shapes[f"model.layers.{layer}.{name}.weight"] = (width, hidden)
-            shapes[f"model.layers.{layer}.{name}.bias"] = (width,)
+            if not third:
+                shapes[f"model.layers.{layer}.{name}.bias"] = (width,)
         for name, shape in {
-            "self_attn.o_proj": (hidden, hidden),
+            "self_attn.o_proj": (hidden, q),
             "mlp.gate_proj": (inner, hidden),
             "mlp.up_proj": (inner, hidden),
             "mlp.down_proj": (hidden, inner),
             "input_layernorm": (hidden,),
             "post_attention_layernorm": (hidden,),
+            **({"self_attn.q_norm": (head,), "self_attn.k_norm": (head,)} if third else {}),
         }.items():
             shapes[f"model.layers.{layer}.{name}.weight"] = shape
     if not config["tie_word_embeddings"]:
         shapes["lm_head.weight"] = (vocabulary, hidden)
     return shapes
+
+
+def model_of(name: str, config: Mapping[str, Any]) -> Model:
+    """The planned sizes of a Qwen model in bfloat16."""
+    tensors = [(tensor, "BF16", 2 * prod(shape)) for tensor, shape in qwen_shapes(config).items()]
+    return model_from_config(name, Role.TARGET, dict(config), tensors)
 
 
 def write_checkpoint(

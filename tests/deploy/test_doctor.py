@@ -12,7 +12,8 @@ from helpers.tiny_thinkers import write_pair
 from specs import api
 from specs.cli import main
 from specs.deploy import thinking
-from specs.deploy.doctor import Severity, _padding_hint, _sampling_hint, _scoring_finding, diagnose
+from specs.deploy.doctor import Severity, _padding_hint, _sampling_hint, _scoring_finding, _server_findings, diagnose
+from specs.deploy.thinking_plan import thinking_context
 from specs.engines.local.session import LocalPolicySession
 from specs.engines.vllm.replicas import Replicas
 from specs.engines.vllm.server import Facts, Server
@@ -91,6 +92,31 @@ def test_a_server_that_hears_no_stop_inside_the_thinking_is_found(tmp_path, hear
     assert body["prompt"] == list(local.prompt("What is 1 + 1?", Chat(think=True)))
     assert local.text.encode("\n\n") == body["allowed_token_ids"]
     assert body["stop"] == ["\n\n"]
+
+
+def test_a_context_too_short_for_thinking_is_a_hint_with_a_way_out_that_fits():
+    """20,480 tokens hold the default limits; a shorter budget is proposed as far as the context has room for one."""
+    assert thinking.context_hint(20_480, "start it with --max-model-len {}") == ""
+    said = thinking.context_hint(8192, "start it with --max-model-len {}")
+    assert said.startswith("a context of 8,192 tokens cuts off long thinking: with --think a solve may take 20,480 (")
+    assert said.endswith("; start it with --max-model-len 20480 or solve with --thinking-tokens 4096")
+    assert thinking_context(4096) == 8192
+    assert thinking.context_hint(4096, "start it with --max-model-len {}").endswith(
+        "; start it with --max-model-len 20480"
+    )
+    assert thinking.context_hint(4097, "").endswith("; solve with --thinking-tokens 1")
+    assert thinking.context_hint(4096, "").endswith("; choose a model with a longer one")
+
+
+@pytest.mark.parametrize("context", [4096, 20_480])
+def test_a_server_for_thinking_with_a_short_context_is_found(tmp_path, context):
+    local = api.load(None, str(write_pair(tmp_path)["target"])).target
+    server = Server(Deaf(True), Facts(**FACTS | {"context": context, "generates": False, "rows": local.text.size}))
+    model = RemotePolicy(Replicas([server]), local.text, False)
+    found = list(_server_findings(Role.DRAFT, model, SamplingParams()))
+    hints = [one.text for one in found if one.state is Severity.HINT]
+    assert [hint.endswith("start it with --max-model-len 20480") for hint in hints] == [True] * (context < 20_480)
+    assert any("can think (--think)" in one.text for one in found)
 
 
 def test_one_failure_hides_no_other(folders, capsys):

@@ -61,20 +61,20 @@ class Thinker(Blank):
     thinking = Thinking("", WIDTH, chr(0x20000 + WIDTH), (WIDTH,))
 
 
-def models():
+def models(backend=Free):
     text = Thinker()
     return Models(
-        LocalPolicy(Free("q", WIDTH), text),
-        LocalPolicy(Free("pp", WIDTH), text),
-        LocalReward(Free("rrr", 1), TokenClassification(text), ""),
+        LocalPolicy(backend("q", WIDTH), text),
+        LocalPolicy(backend("pp", WIDTH), text),
+        LocalReward(backend("rrr", 1), TokenClassification(text), ""),
     )
 
 
-def run(method, thinks=True, steps=STEPS, **limits):
+def run(method, thinks=True, steps=STEPS, among=None, **limits):
     law = SamplingParams(1.0, 1.0, CHUNKS, CHUNKS if thinks else None)
     most = Limits(max_steps=steps, max_tokens=STEPS * TOKENS, max_thinking_tokens=STEPS * TOKENS + 1)
     question = "".join(map(Thinker().spelling, range(3, 43)))
-    return stream(question, models(), SolveConfig(method, law, replace(most, **limits), 0))
+    return stream(question, among or models(), SolveConfig(method, law, replace(most, **limits), 0))
 
 
 def calls_by_step(running):
@@ -134,6 +134,62 @@ def test_caches_grow_by_what_a_solve_needs():
     assert 33_000 <= capacity <= 33_000 + MOST_SPARE_ENTRIES
     assert moves <= 12
     assert enlarged(512, 100_000) == 100_000
+
+
+@dataclass
+class Entries:
+    """What happens to the entries of a cache that grows as those of real models do, from 512 entries on."""
+
+    used: int = 0
+    capacity: int = 512
+    moves: int = 0
+    copied: int = 0
+    read: int = 0
+    most: int = 0
+    """The most entries of old and new memory together."""
+
+    def add(self, new):
+        if self.used + new + 1 > self.capacity:
+            before, self.capacity = self.capacity, enlarged(self.capacity, self.used + new + 1)
+            self.moves, self.copied = self.moves + 1, self.copied + self.used
+            self.most = max(self.most, before + self.capacity)
+        self.used += new
+        self.read += self.used
+
+
+@dataclass
+class Growing(Free):
+    """`Free` with caches that count their entries."""
+
+    def cache(self):
+        self.made = Entries()
+        return self.made
+
+    def forward(self, cache, ids, positions, visible, want):
+        cache.add(len(ids))
+        return super().forward(cache, ids, positions, visible, want)
+
+    def keep(self, cache, length, moved):
+        cache.used = length + len(moved)
+
+
+def entries_by_role(method):
+    """What happens to the caches of a solve of 320 steps, which thinks 20,480 tokens after a prompt of 40."""
+    growing = models(Growing)
+    assert run(method, steps=320, among=growing).result.thinking_tokens == 320 * TOKENS == 20_480
+    return {role: growing.writer(role).backend.made for role in method.roles}
+
+
+@pytest.mark.slow
+def test_moving_the_cache_of_a_long_solve_costs_little():
+    """The figures of docs/decisions/caches-grow.md."""
+    writer = entries_by_role(make("target"))["target"]
+    assert (writer.moves, round(writer.copied, -3), round(writer.read, -5)) == (8, 65_000, 210_500_000)
+    assert writer.most == 45_056
+    assert round(writer.copied / writer.read, 4) == 0.0003
+    verifier = entries_by_role(make("prm-free", n=8))["target"]
+    assert (verifier.moves, round(verifier.copied, -2), round(verifier.read, -5)) == (8, 61_200, 3_400_000)
+    assert round(verifier.copied / verifier.read, 3) == 0.018
 
 
 def test_a_trace_of_32000_tokens_is_written_and_read():

@@ -16,9 +16,17 @@ def table(plan: Plan) -> str:
         "  ".join(cell.ljust(width) if at < 2 else cell.rjust(width) for at, (cell, width) in enumerate(cells))
         for cells in (tuple(zip(row, widths, strict=True)) for row in rows)
     ]
+    return "\n".join([*lines, _solves(plan)])
+
+
+def _solves(plan: Plan) -> str:
+    """How many solves fit at the same time."""
     load = plan.load
-    most = f"with {load.n} candidates a step, steps of at most {load.step_tokens} tokens, {load.context} tokens in all"
-    return "\n".join([*lines, f"solves at the same time: {plan.solves} ({most})"])
+    step = f"with {load.n} candidates a step, steps of at most {load.step_tokens} tokens"
+    if load.thinking_tokens is None:
+        return f"solves at the same time: {plan.solves} ({step}, {load.context} tokens in all)"
+    parts = f"thinking at most {load.thinking_tokens:,}, answer and question {load.context - load.thinking_tokens:,}"
+    return f"traces of {load.context:,} tokens at the same time: {plan.solves} ({parts}; {step})"
 
 
 def _cells(server: Server, load: Workload) -> tuple[str, ...]:
@@ -42,6 +50,11 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "context": plan.load.context,
         "max_step_tokens": plan.load.step_tokens,
         "n": plan.load.n,
+        **(
+            {}
+            if plan.load.thinking_tokens is None
+            else {"thinking_tokens": plan.load.thinking_tokens, "max_num_seqs": plan.sequences}
+        ),
         "ceiling": CEILING,
         "servers": [
             {

@@ -29,6 +29,8 @@ THINKING_TEMPERATURE, THINKING_TOP_P, THINKING_TOP_K = 0.6, 0.95, 20
 """Defaults for models that think: those that the families recommend for their models (docs/thinking.md)."""
 MAX_THINKING_TOKENS = 16_384
 """Most tokens inside the thinking."""
+MAX_THINKING_STEP_TOKENS = 256
+"""Most tokens of one step inside the thinking."""
 MAX_STEPS, MAX_THINKING_STEPS = 32, 512
 """Most steps of a solve without and with thinking."""
 SETTINGS_VERSION = 5
@@ -116,7 +118,7 @@ def configure(
     delimiter: str | None = "\n\n",
     think: bool = False,
     max_thinking_tokens: int = MAX_THINKING_TOKENS,
-    max_thinking_step_tokens: int = 256,
+    max_thinking_step_tokens: int = MAX_THINKING_STEP_TOKENS,
     **options: OptionValue,
 ) -> SolveConfig:
     """Make a configuration from plain options.

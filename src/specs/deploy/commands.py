@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from specs.config.solve_config import MAX_THINKING_STEP_TOKENS, MAX_THINKING_TOKENS
 from specs.deploy.memory_plan import BATCH_TOKENS, Model, Plan, Workload
 from specs.engines.folders import local_folder
 from specs.errors import ModelError
@@ -62,7 +63,7 @@ def gpu_commands(plan: Plan, host: str, port: int, plugins: bool) -> list[Comman
     for server_idx, server in enumerate(plan.servers):
         words = [
             *_serve_words(server.role, server.model, plan.load, host, port + server_idx, plugins),
-            *("--max-num-seqs", str(plan.load.sequences), "--max-num-batched-tokens", str(BATCH_TOKENS)),
+            *("--max-num-seqs", str(plan.sequences), "--max-num-batched-tokens", str(BATCH_TOKENS)),
             *("--gpu-memory-utilization", str(server.utilisation)),
             *(("--tensor-parallel-size", str(len(server.gpus))) if len(server.gpus) > 1 else ()),
         ]
@@ -74,12 +75,13 @@ def gpu_commands(plan: Plan, host: str, port: int, plugins: bool) -> list[Comman
 
 def cpu_commands(models: Mapping[Role, Model], load: Workload, host: str, port: int, plugins: bool) -> list[Command]:
     """Commands for a machine without GPUs: small models in float32, with KV cache for a few solves."""
+    sequences = max(CPU_SEQUENCES, load.n) if load.thinking_tokens is None else CPU_SOLVES * load.n
     commands: list[Command] = []
     for server_idx, (role, model) in enumerate(models.items()):
         kv = CPU_SOLVES * load.kv_tokens(CPU_BLOCK_TOKENS) * model.kv_per_token(itemsize=4)
         words = [
             *_serve_words(role, model, load, host, port + server_idx, plugins),
-            *("--max-num-seqs", str(max(CPU_SEQUENCES, load.n)), "--kv-cache-memory-bytes", str(kv)),
+            *("--max-num-seqs", str(sequences), "--kv-cache-memory-bytes", str(kv)),
             *CPU_FLAGS,
         ]
         commands.append(Command(role, tuple(words), CPU_ENVIRONMENT, host, port + server_idx))
@@ -93,8 +95,19 @@ def solve_command(commands: list[Command], load: Workload, raw: bool) -> str:
     """
     servers = [word for command in commands for word in (f"--{command.role}", command.url)]
     sampling = ["--temperature", "1"] if raw else []
-    sizes = ["--n", str(load.n), "--set", f"max_step_tokens={load.step_tokens}"]
-    return shlex.join(["specs", "solve", "--example", *servers, *sizes, *sampling])
+    return shlex.join(["specs", "solve", "--example", *servers, *_limits(load), *sampling])
+
+
+def _limits(load: Workload) -> list[str]:
+    """Options of `specs solve` that keep a solve within the planned size, those of thinking where not the default."""
+    if load.thinking_tokens is None:
+        return ["--n", str(load.n), "--set", f"max_step_tokens={load.step_tokens}"]
+    budget, steps = load.thinking_tokens, load.step_tokens
+    return [
+        "--think",
+        *(() if budget == MAX_THINKING_TOKENS else ("--thinking-tokens", str(budget))),
+        *(() if steps == MAX_THINKING_STEP_TOKENS else ("--set", f"max_thinking_step_tokens={steps}")),
+    ]
 
 
 def _serve_words(role: Role, model: Model, load: Workload, host: str, port: int, plugins: bool) -> list[str]:

@@ -99,6 +99,8 @@ def _local_findings(role: Role, model: LocalPolicy | LocalReward) -> Iterator[Fi
     )  # fmt: skip
     if isinstance(model, LocalPolicy) and (said := thinking.about(model)):
         yield Finding(role, Severity.OK, said)
+        if why := thinking.context_hint(backend.context, ""):
+            yield Finding(role, Severity.HINT, why)
     if model.parameters >= LARGE and backend.device == "cpu":
         yield Finding(
             role, Severity.HINT, "large for a CPU: serve it on a GPU ('specs launch') or choose a smaller one"
@@ -125,6 +127,8 @@ def _server_findings(role: Role, model: RemotePolicy | RemoteReward, sampling: S
     if isinstance(model, RemotePolicy):
         if said := thinking.about(model):
             yield Finding(role, Severity.OK, said)
+            if why := thinking.context_hint(facts.context, "start it with --max-model-len {}"):
+                yield Finding(role, Severity.HINT, why)
         yield from (Finding(role, Severity.HINT, hint) for hint in thinking.deaf(model))
         for hint in (_sampling_hint(role, facts, sampling), _padding_hint(role, facts, model.text.size)):
             if hint:

@@ -46,7 +46,8 @@ class Model:
         heads: query heads.
         kv_heads: heads that store keys and values.
         context: the most tokens of a sequence.
-        windowed: whether some layers attend only to a window, so that KV takes less than planned.
+        windowed: whether some layers attend only to a window or read another layer's KV, so that KV takes less than
+            planned.
     """
 
     name: str
@@ -90,11 +91,13 @@ class Workload:
         context: tokens of prompt, trace and current step together.
         step_tokens: the most tokens of one step.
         n: candidates per step.
+        thinking_tokens: the most tokens of the thinking among those of the context; None if the models do not think.
     """
 
     context: int
     step_tokens: int
     n: int
+    thinking_tokens: int | None = None
 
     def __post_init__(self) -> None:
         if self.step_tokens >= self.context:
@@ -117,8 +120,18 @@ class Workload:
         """Raise InputError if the model's context is shorter than the workload's."""
         if self.context > model.context:
             raise InputError(
-                f"context {self.context}: {role} {model.name} reads at most {model.context} tokens; give at most that"
+                f"context {self.context}: {role} {model.name} reads at most {model.context} tokens; "
+                f"{self._mend(role, model.context)}"
             )
+
+    def _mend(self, role: Role, context: int) -> str:
+        """What to change if a model reads only `context` tokens."""
+        if self.thinking_tokens is None:
+            return "give at most that"
+        if role is Role.PRM:
+            return "leave it out: the methods for thinking models need no prm"
+        left = self.thinking_tokens - (self.context - context)
+        return f"give thinking_tokens of at most {left}" if left > 0 else "choose a model with a longer context"
 
     @property
     def sequences(self) -> int:
@@ -155,6 +168,15 @@ class Plan:
     load: Workload
     solves: int
 
+    @property
+    def sequences(self) -> int:
+        """Sequences that each server runs at the same time (--max-num-seqs).
+
+        Long traces fill the KV cache, so a server of models that think takes no more than fit: a sequence that waits
+        keeps its turn, while one that is preempted loses its KV.
+        """
+        return self.load.sequences if self.load.thinking_tokens is None else self.solves * self.load.n
+
     def shared(self, server: Server) -> list[Server]:
         """The earlier servers that share a GPU with this one."""
         before = self.servers[: self.servers.index(server)]
@@ -168,7 +190,7 @@ def plan(models: Mapping[Role, Model], gpus: Sequence[Gpu], load: Workload) -> P
     """The best placement: it splits models the least; then the most solves fit; then the target shares the fewest GPUs.
 
     Args:
-        models: one per role.
+        models: by role; the PRM may be missing.
 
     Raises:
         NoRoom: no placement fits.

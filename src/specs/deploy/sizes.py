@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from specs.deploy.kv_layout import is_upper_bound, why_unknown
 from specs.deploy.memory_plan import GB, Gpu, Model
 from specs.engines.folders import is_gguf, local_folder
 from specs.errors import InputError, ModelError
@@ -17,17 +18,6 @@ from specs.types import Role
 
 Tensor = tuple[str, str, int]
 """Name, type in safetensors' notation, and bytes."""
-
-_ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
-_RECURRENT = (
-    "layers_block_type",
-    "hybrid_override_pattern",
-    "attn_layer_period",
-    "state_size",
-    "ssm_state_size",
-    "mamba_d_state",
-)
-"""Entries of config.json that mark recurrent and hybrid models."""
 _MAX_HEADER_BYTES = 100_000_000
 """The largest header that safetensors allows."""
 
@@ -52,12 +42,8 @@ def read_model(name: str, role: Role) -> Model:
 def model_from_config(name: str, role: Role, config: dict[str, Any], tensors: Iterable[Tensor]) -> Model:
     """The sizes of a model, from its config.json and its stored tensors."""
     kind = config.get("model_type", "unknown type")
-    if set(config.get("layer_types") or ()) - _ATTENTION or any(key in config for key in _RECURRENT):
-        raise ModelError(f"{role} {name} ({kind}) has recurrent layers, which cannot be forked; choose another model")
-    if config.get("kv_lora_rank"):
-        raise ModelError(
-            f"{role} {name} ({kind}) compresses its KV (MLA), which the plan does not support; choose another model"
-        )
+    if why := why_unknown(config):
+        raise ModelError(f"{role} {name} ({kind}) {why}")
     architecture = (config.get("architectures") or ["no architecture"])[0]
     writes = architecture.endswith("ForCausalLM")
     if role is not Role.PRM and not writes:
@@ -74,19 +60,12 @@ def model_from_config(name: str, role: Role, config: dict[str, Any], tensors: It
             head_dim=config.get("head_dim") or config["hidden_size"] // heads,
             vocabulary=config["vocab_size"],
             context=config["max_position_embeddings"],
-            windowed=_windowed(config),
+            windowed=is_upper_bound(config),
         )
     except KeyError as error:
         raise ModelError(
             f"{role} {name} ({kind}): its config.json does not say {error.args[0]}; choose a text-only model"
         ) from None
-
-
-def _windowed(config: dict[str, Any]) -> bool:
-    """Whether some layers attend only to a window."""
-    if config.get("layer_types"):
-        return set(config["layer_types"]) != {"full_attention"}
-    return bool(config.get("sliding_window")) and config.get("use_sliding_window", True)
 
 
 def _bytes_on_gpu(config: dict[str, Any], tensors: Iterable[Tensor], head: bool) -> int:

@@ -1,9 +1,11 @@
-"""Checks of models that can think: how they mark it, and whether their servers stop where steps end."""
+"""Checks of models that can think: how they mark it, whether their context holds it, and whether servers end steps."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from specs.config import Limits
+from specs.deploy.thinking_plan import PROMPT_TOKENS, thinking_context
 from specs.engines.event_loop import wait
 from specs.engines.local.models import LocalPolicy
 from specs.engines.protocol import never_stop
@@ -20,6 +22,25 @@ def about(model: LocalPolicy | RemotePolicy) -> str:
     if (thinking := model.thinking) is None:
         return ""
     return f"can think (--think): {thinking.opening.strip()} opens a block, token {thinking.close_id} closes it"
+
+
+def context_hint(context: int, mend: str) -> str:
+    """What to do about a context that cuts off solves with the default limits of thinking; empty if it holds them.
+
+    Args:
+        context: tokens of the longest sequence.
+        mend: how the model gets a longer context, with `{}` for its tokens; empty if it cannot.
+    """
+    limits, needed = Limits(), thinking_context(Limits().max_thinking_tokens)
+    if context >= needed:
+        return ""
+    left = limits.max_thinking_tokens - (needed - context)
+    ways = [*([mend.format(needed)] if mend else []), *([f"solve with --thinking-tokens {left}"] if left > 0 else [])]
+    return (
+        f"a context of {context:,} tokens cuts off long thinking: with --think a solve may take {needed:,} "
+        f"({limits.max_thinking_tokens:,} of thinking, {limits.max_tokens:,} of answer, {PROMPT_TOKENS:,} for the "
+        f"question); {' or '.join(ways) or 'choose a model with a longer one'}"
+    )
 
 
 def deaf(model: RemotePolicy) -> Iterator[str]:
