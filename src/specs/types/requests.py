@@ -37,7 +37,8 @@ class Propose:
         attempt: 0 for the first proposal at this trace, 1 for its rewrite, which draws with other uniforms.
         beside: further traces of a search; `n` candidates of each are sampled at the same time. Trace k
             (`trace` is trace 0) draws as attempt `attempt + k`, so that equal traces get different candidates.
-        keep: other traces of a search that this request does not extend; the writer keeps their caches.
+        keep: other traces of a search that this request does not extend; the writer keeps their caches, and so does
+            a draft that proposes tokens (`speculate`).
         score_later: whether `Score` may follow, so that the target should compute the prompt now.
         or_at_once: with `score_later`: a target for which one request for all candidates is faster than one for each
             (on a server) scores them now, as if it were in `verify`.
