@@ -26,7 +26,7 @@ from specs.server.schemas import (
     unknown_fields,
 )
 from specs.server.thinking import ThinkingRequest, parse_thinking
-from specs.types import Chat, Turn
+from specs.types import Chat, Thinking, Turn
 
 METHOD_OPTIONS = ("n", "beta", "tau", "width", "threshold")
 """Method options that a request may set."""
@@ -70,6 +70,7 @@ class SolveRequest:
         model: the name that the client requested, or the default for a request that names none.
         stop: stop strings; the answer ends before the first one.
         notes: remarks for the client on how the server interpreted the request.
+        thinking: how the models mark their thinking; None if they do not think.
         include_thinking: whether the answer has the text of the thinking, if the models think.
     """
 
@@ -79,6 +80,7 @@ class SolveRequest:
     config: SolveConfig
     stop: tuple[str, ...]
     notes: tuple[str, ...]
+    thinking: Thinking | None = None
     include_thinking: bool = True
 
 
@@ -101,7 +103,7 @@ def parse_request(
         raise Refused(
             404, f"there is no model {quoted(model)}; GET /v1/models names them", param="model", code="model_not_found"
         )
-    config, further_notes = _thinking_config(request, served, request_limits, models, thinking)
+    config, marks, further_notes = _thinking_config(request, served, request_limits, models, thinking)
     notes += further_notes
     if isinstance(request, ChatRequest):
         prompts = [_question_and_chat(request.messages)]
@@ -117,7 +119,9 @@ def parse_request(
     if first + (request.n or 1) > SEED:
         raise Refused(400, f"seed: the {request.n} answers have consecutive seeds, all below 2^63", param="seed")
     return [
-        SolveRequest(model, question, chat, replace(config, seed=first + answer_idx), stop, notes, thinking.include)
+        SolveRequest(
+            model, question, chat, replace(config, seed=first + answer_idx), stop, notes, marks, thinking.include
+        )
         for question, chat in prompts
         for answer_idx in range(request.n or 1)
     ]
@@ -144,8 +148,8 @@ def note_unknown_fields(request: Common, request_limits: RequestLimits) -> tuple
 
 def _thinking_config(
     request: Common, served: ServedModel, request_limits: RequestLimits, models: Models, thinking: ThinkingRequest
-) -> tuple[SolveConfig, tuple[str, ...]]:
-    """The configuration with or without thinking, and notes.
+) -> tuple[SolveConfig, Thinking | None, tuple[str, ...]]:
+    """The configuration with or without thinking, how the models mark it, and notes.
 
     Where thinking is only the server's default, methods that cannot think answer without it.
     """
@@ -155,13 +159,13 @@ def _thinking_config(
     except InputError as error:
         raise Refused(400, str(error)) from None
     try:
-        thinking_of(models, config.method, config.sampling)
+        marks = thinking_of(models, config.method, config.sampling)
     except InputError as error:
         if thinking.param is not None:
             raise Refused(400, f"{thinking.param}: {_said(error, thinking.param)}", param=thinking.param) from None
         config, notes = _configure(request, served, request_limits, replace(thinking, think=False))
-        return config, (*notes, f"answered without thinking: {str(error).partition(';')[0]}")
-    return config, (*thinking.notes, *notes)
+        return config, None, (*notes, f"answered without thinking: {str(error).partition(';')[0]}")
+    return config, marks, (*thinking.notes, *notes)
 
 
 def _configure(

@@ -61,12 +61,15 @@ class Thinking:
         close_id: the token that closes it.
         closing: the text that closes it when the budget is spent; it ends the thinking and begins the answer.
         closing_ids: the tokens of `closing`; `close_id` is one of them.
+        marker: how the vocabulary spells `close_id`, for example `</think>`; part of `closing`. The text of a trace
+            may lack it, since control tokens can have no text.
     """
 
     opening: str
     close_id: int
     closing: str
     closing_ids: tuple[int, ...]
+    marker: str
 
 
 @dataclass(frozen=True, slots=True)

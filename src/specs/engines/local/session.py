@@ -249,7 +249,9 @@ class LocalPolicyOverlap:
             partial(Stepper, sampling.steps, session.text, sampling.steps.max_tokens, session.close_id(trace))
             for trace in traces
         ]
-        return DraftTokenProposer(session.tree, steppers, sequences, kept, n, sampling, keys, tokens, session.check_stop)
+        return DraftTokenProposer(
+            session.tree, steppers, sequences, kept, n, sampling, keys, tokens, session.check_stop
+        )
 
 
 class LocalRewardSession(RewardInputs):
