@@ -25,7 +25,7 @@ from specs.server.schemas import (
     SpecsOptions,
     unknown_fields,
 )
-from specs.server.thinking import ThinkingRequest, parse_thinking
+from specs.server.thinking import ThinkingRequest, TokenLimit, divided, parse_thinking
 from specs.types import Chat, Thinking, Turn
 
 METHOD_OPTIONS = ("n", "beta", "tau", "width", "threshold")
@@ -44,7 +44,7 @@ class RequestLimits:
 
     Attributes:
         n: candidates per step.
-        tokens: tokens of an answer; also the limit of a request that sets none or a higher one.
+        tokens: tokens of an answer, thinking apart; also the limit of a request that sets none or a higher one.
         step_tokens: tokens of one step.
         law: default sampling options, as `specs.api.configure` takes them.
         ignore_unknown: ignore unknown fields, except those under `specs`, instead of refusing them.
@@ -153,6 +153,7 @@ def _thinking_config(
 
     Where thinking is only the server's default, methods that cannot think answer without it.
     """
+    limit = _token_limit(request)
     config, notes = _configure(request, served, request_limits, thinking)
     try:
         models.require(config.method, config.sampling)
@@ -160,6 +161,9 @@ def _thinking_config(
         raise Refused(400, str(error)) from None
     try:
         marks = thinking_of(models, config.method, config.sampling)
+        if marks is not None and limit is not None:
+            limits, more = divided(config.limits, limit, request_limits.tokens, marks)
+            config, notes = replace(config, limits=limits), (*notes, *more)
     except InputError as error:
         if thinking.param is not None:
             raise Refused(400, f"{thinking.param}: {_said(error, thinking.param)}", param=thinking.param) from None
@@ -176,8 +180,12 @@ def _configure(
     options = dict(served.options) if name == served.method else {}
     given = {option: value for option in METHOD_OPTIONS if (value := getattr(own, option)) is not None}
     law = {**request_limits.law, **served.law}
-    max_tokens, notes = _tokens(request, request_limits)
-    limits: dict[str, Any] = {"max_tokens": max_tokens, "deadline_s": own.deadline_s}
+    notes: tuple[str, ...] = ()
+    limits: dict[str, Any] = {"max_tokens": request_limits.tokens, "deadline_s": own.deadline_s}
+    if (limit := _token_limit(request)) is not None:
+        limits["max_tokens"] = min(limit.value, request_limits.tokens)
+        if limit.value > request_limits.tokens and not thinking.think:
+            notes = (f"{limit.param}: cut to {request_limits.tokens}, the most that this server allows",)
     if thinking.think:
         limits |= {"think": True, "max_thinking_tokens": thinking.max_tokens}
     if own.max_steps is not None:
@@ -219,17 +227,13 @@ def _configure(
     return config, notes
 
 
-def _tokens(request: Common, request_limits: RequestLimits) -> tuple[int, tuple[str, ...]]:
-    """The token limit of an answer, and a note if the request asks for more than the server allows."""
+def _token_limit(request: Common) -> TokenLimit | None:
+    """The most tokens that a request wants; None if it does not say."""
     names = [name for name in ("max_completion_tokens", "max_tokens") if name in type(request).model_fields]
     given = {name: value for name in names if (value := getattr(request, name)) is not None}
     if len(set(given.values())) > 1:
         raise Refused(400, "max_tokens and max_completion_tokens differ; give one of them", param="max_tokens")
-    for name, value in given.items():
-        if value > request_limits.tokens:
-            return request_limits.tokens, (f"{name}: cut to {request_limits.tokens}, the most that this server allows",)
-        return value, ()
-    return request_limits.tokens, ()
+    return next((TokenLimit(name, value) for name, value in given.items()), None)
 
 
 def _seed(request: Common) -> int:
