@@ -516,7 +516,7 @@ def test_serve_with_think_refuses_models_that_cannot(monkeypatch, capsys):
         assert main(["serve", "--think", "--port", "0"]) == 2
         err = capsys.readouterr().err
         assert said in err
-        assert "leave out --think" in err
+        assert "leave out 'think' (--think)" in err
 
 
 def test_serve_takes_the_budget_and_the_default_from_its_options(monkeypatch):

@@ -264,7 +264,7 @@ def _question_and_chat(messages: Sequence[Message]) -> tuple[str, Chat]:
 
 def _said(error: Exception, thinking: str | None) -> str:
     """An error's message, in which the field that asks for thinking takes the place of the command line's option."""
-    return str(error).replace("'think' (--think)", "--think").replace("--think", thinking or "reasoning_effort")
+    return str(error).replace("'think' (--think)", thinking or "reasoning_effort")
 
 
 def _check_prompt(question: str, chat: Chat, method: Method, models: Models, param: str, thinking: str | None) -> None:

@@ -18,8 +18,8 @@ class Judge:
         instruction: the question, as a turn of the user after the trace.
         opening: the beginning of the answer, which is given.
         labels: the possible answers, the worst first; each is one token after the opening.
-        thought: what stands before the opening where the trace is inside the thinking. The answer is then given
-            inside a thinking block too, which this text begins.
+        thought: for a trace that is inside the thinking: the text before `opening`. The answer then lies in a thinking
+            block of its own, which begins with this text.
     """
 
     instruction: str

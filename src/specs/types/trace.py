@@ -127,8 +127,8 @@ class Trace:
     """A question, the steps accepted so far, and who wrote each; `extend` returns a new trace.
 
     Attributes:
-        answer_from: index of the first step of the answer; None while the trace thinks. The answer follows the first
-            step that closes the thinking.
+        answer_from: index of the first step of the answer, which follows the step that closes the thinking; None while
+            the trace is in the thinking.
     """
 
     question: str
@@ -174,7 +174,7 @@ class Trace:
 
     @property
     def answer_text(self) -> str:
-        """The text of the steps after the thinking; empty while the trace thinks."""
+        """The text of the steps after the thinking; empty while the trace is in the thinking."""
         return "" if self.answer_from is None else "".join([step.text for step in self.steps[self.answer_from :]])
 
     @cached_property

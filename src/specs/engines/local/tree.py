@@ -160,11 +160,14 @@ class TokenTree:
     def end_logits(self, paths: Sequence[Sequence[int]], keep: Sequence[Sequence[int]] = ()) -> Logits:
         """The logits [len(paths), width] after each whole path, in one pass.
 
-        `keep` holds, for each path, the lengths of the beginnings whose logits the tree keeps for later paths.
+        `keep` holds, for each path, the lengths of the beginnings whose logits the tree keeps for later paths, except
+        of those that it had computed before without keeping them.
         """
         parents, tokens, walks = self._nodes.plan(paths)
         last = [walk[-1] for walk in walks]
+        held = len(self._nodes)
         stops = {[ROOT, *walk][count] for walk, counts in zip(walks, keep, strict=True) for count in counts}
+        stops = {node for node in stops if node == ROOT or node >= held or node in self._kept}
         nodes = sorted(stops.union(last))
         rows = self._node_logits(parents, tokens, nodes)
         place = {node: row for row, node in enumerate(nodes)}
