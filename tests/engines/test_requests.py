@@ -387,7 +387,7 @@ def test_inside_the_thinking_a_server_stops_at_the_token_that_closes_it(text):
     for thinks in (True, False):
         vllm = Closing(text)
         session = opened(vllm)
-        session.text = Thinker(session.text, Thinking("<think>", close, "b", (close,)))
+        session.text = Thinker(session.text, Thinking("<think>", close, "b", (close,), "b"))
         samples = session.sample([Trace.start("b c", thinks)], 40, LAW, [Key.from_seed(0)])
         ended = [sample for sample in samples if sample.end is End.CLOSE]
         assert all(sample.token_ids.index(close) == len(sample.token_ids) - 1 for sample in ended)

@@ -119,7 +119,7 @@ def test_inside_the_thinking_a_judge_is_answered_in_a_block_of_its_own(tmp_path,
     """The trace's block stays unclosed: only the turn ends. The reply's block begins with the judge's own words."""
 
     class Thinker(HubText):
-        _found_thinking = Thinking("<think>\n", 7, "\n</think>\n\n", (7,))
+        _found_thinking = Thinking("<think>\n", 7, "\n</think>\n\n", (7,), "</think>")
 
     folder = tmp_path / "model"
     tiny.write_tokenizer(folder)

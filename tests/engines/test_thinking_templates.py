@@ -58,6 +58,7 @@ def test_how_a_family_marks_its_thinking(texts, name):
     assert found.opening == thinker.opening
     assert found.closing == f"\n\n{TIME_IS_UP}{thinker.ending}"
     assert text.encode(closes) == [found.close_id]
+    assert found.marker == closes
     assert found.closing_ids.count(found.close_id) == 1
     assert list(found.closing_ids) == text.encode(found.closing)
     assert spelled(text, found.closing_ids) == found.closing

@@ -1,4 +1,7 @@
-"""Tiny random models that think: a vocabulary with markers, and a chat template that behaves like Qwen3's."""
+"""Tiny random transformers models that think, as folders: a vocabulary with markers, and a thinking family's template.
+
+They are for what reads files: engines, `doctor`, vLLM. Laws use the exact tables of `helpers.thinkers`.
+"""
 
 from __future__ import annotations
 

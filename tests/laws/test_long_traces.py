@@ -58,7 +58,7 @@ class Free:
 
 
 class Thinker(Blank):
-    thinking = Thinking("", WIDTH, chr(0x20000 + WIDTH), (WIDTH,))
+    thinking = Thinking("", WIDTH, chr(0x20000 + WIDTH), (WIDTH,), chr(0x20000 + WIDTH))
 
 
 def models(backend=Free):

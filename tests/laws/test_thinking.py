@@ -1,16 +1,19 @@
 """Thinking: no step spans the close, a forced close changes no ratio, and the thinking is no answer.
 
-The models are tables over eight tokens, so every probability is known.
+The models are tables over eight tokens (`helpers.thinkers`), so every probability is known.
 """
 
 import json
 import time
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
+from helpers import thinkers
 from helpers.fitting import make_with
+from helpers.thinkers import BOX, BREAK, CLOSE, END, PIECES, STOP, TEXT, THINKING, A, B
 from helpers.toy import chi_square, chi_square_bound
 from specs import api
 from specs.config import Limits, SolveConfig
@@ -19,46 +22,23 @@ from specs.core.selection import log_ratio
 from specs.core.text import readable
 from specs.decoding.closing import LONGEST_PERIOD, closed
 from specs.decoding.stream import stream
-from specs.engines.local.tabular import TabularPolicy, TabularReward, TabularText
-from specs.engines.protocol import Models
+from specs.engines.local.tabular import TabularPolicy
 from specs.errors import InputError
 from specs.methods.registry import make
 from specs.traces.codec import result_from
 from specs.traces.replay import ReplayEnd, replay
 from specs.traces.schema import result_json
-from specs.types import Candidate, End, Finish, Phase, Role, SamplingParams, StepPolicy, Thinking, Trace
+from specs.types import Candidate, End, Finish, Phase, Role, SamplingParams, StepPolicy, Trace
 
-A, B, BREAK, CLOSE, END, BOX, STOP, LINE = range(8)
-PIECES = ["a", "b", "\n\n", "</think>", "", "\\boxed{a}", "Enough.", "\n"]
-THINKING = Thinking("<think>\n", CLOSE, "Enough.\n</think>\n\n", (STOP, LINE, CLOSE, BREAK))
-TEXT = TabularText(PIECES, END, THINKING)
 LAW = SamplingParams(1.0, 1.0, StepPolicy(max_tokens=6), StepPolicy(max_tokens=5))
 STEPWISE = ("target", "draft", "specs", "gsi", "rsd", "prm-free", "beam", "soft-beam", "one-first", "oracle-route")
 ROOMY = Limits(max_steps=60, max_tokens=40, max_thinking_tokens=40)
 
-
-def table(seed, close=0.0, end=-1.0, box=-1.0):
-    """Random logits by context; `close`, `end` and `box` are added to those of the tokens."""
-
-    def look_up(ids):
-        row = np.random.default_rng([seed, len(ids), *ids]).normal(size=8)
-        row[[CLOSE, END, BOX]] += close, end, box
-        row[[STOP, LINE]] -= 2.0
-        return row
-
-    return look_up
-
-
-def rate(steps):
-    return float(np.random.default_rng([len(steps), *"|".join(steps).encode()]).random())
+table = partial(thinkers.table, again=True)
 
 
 def models(draft=None, target=None, text=TEXT):
-    return Models(
-        TabularPolicy("q", text, draft or table(1)),
-        TabularPolicy("p", text, target or table(2)),
-        TabularReward("r", text, rate),
-    )
+    return thinkers.thinkers(text, draft=draft or table(1), target=target or table(2))
 
 
 def solve(name="target", seed=0, limits=ROOMY, law=LAW, models_=None, **options):
@@ -116,7 +96,7 @@ def test_tokens_follow_the_model_across_the_close(name):
             if mass and not _answered((first, second)):
                 law[first, second] = mass * np.exp(log_law(look_up((first, second))))
     expected = np.concatenate([[1 - sum(row.sum() for row in law.values())], sum(law.values())])
-    counts = np.zeros(9)
+    counts = np.zeros(1 + len(PIECES))
     for seed in range(3000):
         ids = trace_of(solve(name, seed, models_=own, limits=replace(ROOMY, max_thinking_tokens=4))).token_ids
         counts[1 + ids[2] if len(ids) > 2 else 0] += 1

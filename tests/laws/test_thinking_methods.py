@@ -1,63 +1,42 @@
 """Methods inside the thinking: what is asked about a step, by which law steps are drawn, who writes which step.
 
-The models are tables over eight tokens and ten digits, so every probability and every rating is known.
+The models are tables over eight tokens and ten digits (`helpers.thinkers`): every probability and rating is known.
 """
 
 import json
 import math
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
+from helpers import thinkers
 from helpers.fitting import make_with
+from helpers.thinkers import CLOSE, END, PIECES, TEXT, digit
 from helpers.toy import chi_square, chi_square_bound
 from specs.config import Limits, SolveConfig
 from specs.core.sampling import log_law
 from specs.decoding.stream import stream
-from specs.engines.local.tabular import TabularPolicy, TabularText
-from specs.engines.protocol import Models
+from specs.engines.local.tabular import TabularPolicy
 from specs.methods.glimp import TOP
 from specs.traces.codec import result_from
 from specs.traces.replay import ReplayEnd, replay
-from specs.types import End, Finish, Phase, Role, SamplingParams, StepPolicy, Thinking, Trace
+from specs.types import End, Finish, Phase, Role, SamplingParams, StepPolicy, Trace
 
-A, B, BREAK, CLOSE, END, BOX, STOP, LINE = range(8)
-DIGITS = range(8, 18)
-PIECES = ["a", "b", "\n\n", "</think>", "", "\\boxed{a}", "Enough.", "\n", *"0123456789"]
-THINKING = Thinking("<think>\n", CLOSE, "Enough.\n</think>\n\n", (STOP, LINE, CLOSE, BREAK))
-TEXT = TabularText(PIECES, END, THINKING)
 LAW = SamplingParams(0.9, 1.0, StepPolicy(max_tokens=6), StepPolicy(max_tokens=5))
 LIMITS = Limits(max_steps=60, max_tokens=40, max_thinking_tokens=15)
 METHODS = ("specreason", "ssr", "prm-free", "glimp", "specreason+speculation", "prm-free+speculation",
            "glimp+speculation", "ssr+speculation")  # fmt: skip
 
 
-def digit(ids, questions):
-    """A pseudo-random rating of a trace, another one for each question."""
-    return int(np.random.default_rng([5, questions, len(ids), *ids]).integers(10))
-
-
-def table(seed, close=-1.0, end=-2.0, rate=digit, sharp=1.0):
-    """Random logits by context. After end-of-text, which stands for a question, a digit; after two of them, another."""
-
-    def look_up(ids):
-        row = np.full(len(PIECES), -np.inf)
-        questions = ids.count(END)
-        if questions:
-            row[DIGITS[rate(ids[: ids.index(END)], questions)]] = 0.0
-            return row
-        row[:8] = sharp * np.random.default_rng([seed, len(ids), *ids]).normal(size=8)
-        row[[CLOSE, END, BOX, STOP, LINE]] += close, end, -1.0, -2.0, -2.0
-        return row
-
-    return look_up
+table = partial(thinkers.table, close=-1.0, end=-2.0, again=True)
 
 
 def models(draft=None, target=None):
-    return Models(TabularPolicy("q", TEXT, draft or table(1)), TabularPolicy("p", TEXT, target or table(2)))
+    return thinkers.thinkers(draft=draft or table(1), target=target or table(2))
 
 
 def solve(name, seed=0, models_=None, limits=LIMITS, law=LAW, **options):
@@ -343,7 +322,7 @@ def test_calls_inside_the_thinking_are_those_that_the_docstrings_state(name):
     assert found == CALLS[name]
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if "ssr" not in name])
+@pytest.mark.parametrize("name", METHODS)
 def test_nothing_is_computed_twice(name):
     for seed in range(8):
         result = solve(name, seed, n=3)

@@ -1,17 +1,27 @@
-"""Six clients of OpenAI's API work with a real `specs serve` on the bundled models; docs/server.md lists them."""
+"""Six clients of OpenAI's API work with a real `specs serve` on the bundled models; docs/server.md lists them.
+
+Those that evaluate also meet a server whose models think.
+"""
 
 import json
 import os
 import subprocess
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from helpers.server_app import app_of, running_server
+from helpers.thinkers import BOX, BREAK, CLOSE, END, TEXT, A, B, thinkers
 from server.process import ROOT, ServerProcess
 from specs import api
 from specs.bundled.problems import generate
+from specs.server.app import ServerSettings
+from specs.server.request_parsing import RequestLimits
 
 ENVIRONMENT = Path(os.environ.get("SPECS_CLIENTS_ENV", ROOT / ".venv-clients"))
 PROGRAMS = Path(__file__).with_name("client_programs.py")
@@ -21,16 +31,23 @@ PROBLEMS = 4
 QUESTION = "Tom has 40 nuts. He gives 6 nuts to each of 3 friends. How many nuts does Tom have now?"
 KEY = "sk-of-a-client"
 
-INSPECT = """
+INSPECT = r"""
 from inspect_ai import Task, task
 from inspect_ai.dataset import FieldSpec, json_dataset
-from inspect_ai.scorer import match
+from inspect_ai.scorer import match, pattern
 from inspect_ai.solver import generate
+
+def of(scorer):
+    rows = json_dataset("rows.jsonl", FieldSpec(input="question", target="answer"))
+    return Task(dataset=rows, solver=generate(), scorer=scorer)
 
 @task
 def sums():
-    rows = json_dataset("rows.jsonl", FieldSpec(input="question", target="answer"))
-    return Task(dataset=rows, solver=generate(), scorer=match(location="any", numeric=True))
+    return of(match(location="any", numeric=True))
+
+@task
+def boxed():
+    return of(pattern(r"boxed\{(\d+)\}"))
 """
 LM_EVAL = r"""
 task: sums
@@ -128,9 +145,11 @@ def start_llm(tools, server, folder, *options, key=KEY):
     return start(folder, tools / "llm", "-m", "specs", "--key", key, *options, QUESTION)
 
 
-def start_inspect(tools, server, folder, key=KEY):
+def start_inspect(tools, server, folder, key=KEY, task="sums"):
     variables = {"SPECS_API_KEY": key, "SPECS_BASE_URL": f"{server.url}/v1"}
-    words = "eval sums.py --model openai-api/specs/specs --seed 1 --max-tokens 400 --log-format json --log-dir logs"
+    words = (
+        f"eval sums.py@{task} --model openai-api/specs/specs --seed 1 --max-tokens 400 --log-format json --log-dir logs"
+    )
     return start(folder, tools / "inspect", *words.split(), "--display", "plain", **variables)
 
 
@@ -148,9 +167,18 @@ def inspect_record(folder):
     return json.loads(log.read_text())
 
 
-def lm_eval_answers(folder):
+def lm_eval_samples(folder):
     (samples,) = (folder / "found").rglob("samples_*.jsonl")
-    return [json.loads(line)["resps"][0][0] for line in samples.read_text().splitlines()]
+    return [json.loads(line) for line in samples.read_text().splitlines()]
+
+
+def lm_eval_answers(folder):
+    return [sample["resps"][0][0] for sample in lm_eval_samples(folder)]
+
+
+def lm_eval_score(folder):
+    (found,) = (folder / "found").rglob("results_*.json")
+    return json.loads(found.read_text())["results"]["sums"]["exact_match,boxed"]
 
 
 @pytest.mark.parametrize("client", PYTHON_CLIENTS)
@@ -203,13 +231,75 @@ def test_inspect(tools, served, folder):
 @pytest.mark.parametrize("route", ["chat/completions", "completions"])
 def test_lm_eval(tools, served, folder, route):
     finish(start_lm_eval(tools, served, folder, route))
-    (found,) = (folder / "found").rglob("results_*.json")
-    score = json.loads(found.read_text())["results"]["sums"]["exact_match,boxed"]
     answers = lm_eval_answers(folder)
     assert len(answers) == PROBLEMS
     assert all(answers)
     if "chat" in route:  # the bundled models know questions only in their template
-        assert score >= 0.5
+        assert lm_eval_score(folder) >= 0.5
+
+
+WRONG, RIGHT = "\\boxed{3}", "\\boxed{4}"
+
+
+def wrong_at_first(ids):
+    """Logits of a model that always boxes a wrong number in its thinking, at least once, and the right one after it."""
+    row = np.full(len(TEXT.pieces), -np.inf)
+    if CLOSE not in ids:
+        row[[A, B, BREAK]] = 0.0
+        row[CLOSE] = 0.0 if B in ids else -np.inf
+    elif BOX in ids:
+        row[END] = 0.0
+    else:
+        row[[A, BOX]] = 0.0
+    return row
+
+
+@pytest.fixture(scope="module")
+def thinking(tools):
+    """A server whose models think unless a request says otherwise; it asks for no keys."""
+    spelled = {B: WRONG, BOX: RIGHT}
+    text = replace(TEXT, pieces=[spelled.get(token, piece) for token, piece in enumerate(TEXT.pieces)])
+    models = thinkers(text, draft=wrong_at_first, target=wrong_at_first)
+    limits = RequestLimits(think=True, thinking_tokens=60)
+    with running_server(app_of(ServerSettings(request_limits=limits), models=models)) as url:
+        yield SimpleNamespace(url=url)
+
+
+@pytest.fixture
+def fours(folder):
+    rows = [json.dumps({"question": f"How many are {one} and {4 - one}?", "answer": "4"}) for one in range(PROBLEMS)]
+    (folder / "rows.jsonl").write_text("\n".join(rows))
+    return folder
+
+
+def test_lm_eval_scores_the_answer_and_not_the_thinking(tools, thinking, fours):
+    finish(start_lm_eval(tools, thinking, fours))
+    assert lm_eval_score(fours) == 1.0
+    samples = lm_eval_samples(fours)
+    assert len(samples) == PROBLEMS
+    for sample in samples:
+        recorded = json.dumps([sample["resps"], sample["filtered_resps"]])
+        assert "boxed{4}" in recorded
+        assert not any(mark in recorded for mark in ("boxed{3}", "think>"))
+        assert sample["filtered_resps"] == ["4"]
+
+
+def test_inspect_scores_the_answer_and_shows_the_thinking_as_reasoning(tools, thinking, fours):
+    finish(start_inspect(tools, thinking, fours, task="boxed"))
+    record = inspect_record(fours)
+    assert record["status"] == "success"
+    assert len(record["samples"]) == PROBLEMS
+    for sample in record["samples"]:
+        score = sample["scores"]["pattern"]
+        assert (score["value"], score["answer"]) == ("C", "4")
+        reasoning, answer = sample["output"]["choices"][0]["message"]["content"]
+        assert (reasoning["type"], answer["type"]) == ("reasoning", "text")
+        assert WRONG in reasoning["reasoning"]
+        assert RIGHT not in reasoning["reasoning"]
+        assert RIGHT in answer["text"]
+        assert not any(mark in answer["text"] for mark in (WRONG, "think>"))
+        usage = sample["output"]["usage"]
+        assert 0 < usage["reasoning_tokens"] < usage["output_tokens"]
 
 
 @contextmanager

@@ -345,11 +345,66 @@ def test_thinking_that_a_limit_cuts_off_is_no_answer():
         assert joined(chunks, "content") == ""
 
 
-def test_max_tokens_counts_the_answer_alone():
-    client = client_of(thinkers(close=NEVER, end=NEVER, box=NEVER))
-    usage = asked(client, model="target", max_tokens=3, **ON)["usage"]
-    assert usage["completion_tokens_details"]["reasoning_tokens"] == 40 + len(THINKING.closing_ids)
-    assert usage["completion_tokens"] == usage["completion_tokens_details"]["reasoning_tokens"] + 3
+ENDLESS = thinkers(close=NEVER, end=NEVER, box=NEVER)
+CLOSING = len(THINKING.closing_ids)
+
+
+def tokens_of(answer):
+    """The tokens of the thinking, without those that close it by force, and of the answer."""
+    usage = answer["usage"]
+    thinking = usage["completion_tokens_details"]["reasoning_tokens"]
+    return thinking - CLOSING, usage["completion_tokens"] - thinking
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_the_token_limit_bounds_thinking_and_answer_together(name):
+    """The server allows 40 tokens of thinking and 30 of an answer; these models use all that they get."""
+    client = client_of(ENDLESS)
+    for value in (9, 10, 30, 51, 64, 73, 74, 75, 500):
+        answer = asked(client, model="target", specs=TRACE, **{name: value}, **ON)
+        thinking, rest = tokens_of(answer)
+        assert thinking + CLOSING + rest == min(value, 40 + CLOSING + 30)
+        assert rest >= min(30, value // 2)
+        assert answer["choices"][0]["finish_reason"] == "length"
+        notes = answer["choices"][0]["specs"]["notes"]
+        assert any(f"{thinking} of {value} tokens are for the thinking" in note for note in notes) == (thinking < 40)
+        assert any("the answer is cut to 30 tokens" in note for note in notes) == (value > 74)
+    answer = asked(client, model="target", **ON)
+    assert tokens_of(answer) == (40, 30)
+
+
+@pytest.mark.parametrize("method", ["target", "specs", "beam"])
+def test_no_answer_exceeds_the_token_limit(method):
+    """Also where the thinking closes by itself, at any time."""
+    client = client_of()
+    longest = 0
+    for seed in SEEDS:
+        for value in (10, 21, 40):
+            used = asked(client, seed, model=method, max_tokens=value, **ON)["usage"]["completion_tokens"]
+            assert used <= value
+            longest = max(longest, used)
+    assert longest > 20
+
+
+def test_a_smaller_budget_leaves_its_tokens_to_the_answer():
+    client = client_of(ENDLESS)
+    for budget, value, wanted in ((5, 39, (5, 30)), (5, 25, (5, 16)), (20, 30, (11, 15))):
+        answer = asked(client, model="target", max_tokens=value, reasoning={"max_tokens": budget})
+        assert tokens_of(answer) == wanted
+
+
+def test_a_token_limit_without_room_for_thinking_is_refused_if_the_request_asks_for_it():
+    error = refused(client_of(ENDLESS), model="target", max_tokens=2 * CLOSING, **ON)
+    assert error["message"] == (
+        f"reasoning_effort: max_tokens {2 * CLOSING} has no room for thinking and an answer; "
+        f"give at least {2 * CLOSING + 1}"
+    )
+    client = client_of(ENDLESS, think=True)
+    answer = asked(client, model="target", max_tokens=2 * CLOSING)
+    assert answer["usage"]["completion_tokens"] == 2 * CLOSING
+    assert "reasoning" not in answer["choices"][0]["message"]
+    assert any("answered without thinking: max_tokens" in note for note in answer["choices"][0]["specs"]["notes"])
+    assert asked(client, model="target", max_tokens=2 * CLOSING + 1)["choices"][0]["message"]["reasoning"]
 
 
 @pytest.mark.parametrize("name", ["target", "specs", "beam"])
@@ -461,7 +516,7 @@ def test_serve_with_think_refuses_models_that_cannot(monkeypatch, capsys):
         assert main(["serve", "--think", "--port", "0"]) == 2
         err = capsys.readouterr().err
         assert said in err
-        assert "leave out --think" in err
+        assert "leave out 'think' (--think)" in err
 
 
 def test_serve_takes_the_budget_and_the_default_from_its_options(monkeypatch):

@@ -72,7 +72,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         type=count,
         default=2048,
         metavar="TOKENS",
-        help="most tokens of an answer; requests for more get this many (default: %(default)s)",
+        help="most tokens of an answer, thinking apart; requests for more get this many (default: %(default)s)",
     )
     caps.add_argument(
         "--think", action="store_true",

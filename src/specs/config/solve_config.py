@@ -46,8 +46,8 @@ class Limits:
 
     Attributes:
         max_steps: most accepted steps, >= 1.
-        max_tokens: most tokens of the answer, >= 1: of the whole trace if the models do not think.
-        max_thinking_tokens: tokens after which the thinking is closed, >= 1; it may end up to one closing text longer.
+        max_tokens: most tokens of the answer, or of the whole trace if the models do not think, >= 1.
+        max_thinking_tokens: tokens after which the thinking is closed, >= 1; the text that closes it adds its own.
         deadline_s: most seconds from the start, > 0, plus the overtime of the request under way
             (`Propose.overtime_s`); None for no deadline.
     """

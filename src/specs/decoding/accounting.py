@@ -52,7 +52,7 @@ class Ledger:
             elif (judge := request.judge) is not None:
                 fewest.add(self._sessions[role].query(drawn, judge))
             elif guessed:  # the draft has read the traces; the tokens that it proposed count as speculated
-                fewest.add([(trace.token_ids, [()]) for trace in request.traces])
+                fewest.add([*((trace.token_ids, [()]) for trace in request.traces), *kept])
 
     def note_glimpse(self, trace: Trace) -> None:
         """Record that the draft has read a trace to tell how uncertain it is of the next token."""

@@ -1,7 +1,7 @@
 """Closes the thinking of a trace that has spent its budget or goes in circles.
 
-The closing is a fixed text. Whether it follows a step depends on the tokens up to the end of that step alone, so it is
-the same whoever writes, and neither a deadline nor a verifier ever forces it.
+The closing is a fixed text. Whether it follows a step depends only on the tokens up to the end of that step, not on the
+model that wrote them, and neither a deadline nor a verifier ever forces it.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def thinking_of(models: Models, method: Method, sampling: SamplingParams) -> Thi
     return marks
 
 
-_WITHOUT = "leave out --think, or give models of one family"
-_INSTEAD = "use target, specreason or prm-free, or leave out --think"
+_WITHOUT = "leave out 'think' (--think), or give models of one family"
+_INSTEAD = "use target, specreason or prm-free, or leave out 'think' (--think)"
 
 
 def closed(trace: Trace, candidate: Candidate, thinking: Thinking | None, limits: Limits) -> Candidate:

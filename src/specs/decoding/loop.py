@@ -175,7 +175,9 @@ class Solve:
         proposer: TokenProposer | None = None
         if request.speculate:
             overlap = self.sessions[Role.DRAFT].overlap
-            proposer = overlap and overlap.token_proposer(traces, request.n, sampling, keys, request.speculate)
+            proposer = overlap and overlap.token_proposer(
+                traces, request.n, sampling, keys, request.keep, request.speculate
+            )
         if prefetched := self.prefetch.take((request.n, sampling, keys, request.keep)):
             call = Call(writing_phase(writer), prefetched.take)
         else:

@@ -22,7 +22,7 @@ from specs.decoding.loop import Machine, Solve
 from specs.decoding.threads import Crowd, cores, sharing_cores, threads_for
 from specs.engines.protocol import Models
 from specs.errors import InputError
-from specs.types import NO_CONTEXT, Chat, Result, StepRecord
+from specs.types import NO_CONTEXT, Chat, Result, StepRecord, Thinking
 from specs.types.checks import check_value
 
 
@@ -212,11 +212,24 @@ def stream(
     check_value("chat", chat, Chat)
     if not question.strip():
         raise InputError("question is empty; say what is to be solved")
-    question = readable(question)  # text that models can read and files can hold
-    chat = replace(chat, before=tuple(replace(turn, content=readable(turn.content)) for turn in chat.before))
     models.require(config.method, config.sampling)
     thinking = thinking_of(models, config.method, config.sampling)
-    chat = replace(chat, think=config.sampling.thinks)
+    return start(question, models, config, thinking, chat=chat, latency_model=latency_model)
+
+
+def start(
+    question: str,
+    models: Models,
+    config: SolveConfig,
+    thinking: Thinking | None,
+    *,
+    chat: Chat = NO_CONTEXT,
+    latency_model: LatencyModel | None = None,
+) -> Stream:
+    """`stream` for a caller that has checked its arguments; `thinking` is what `thinking_of` says about them."""
+    question = readable(question)  # text that models can read and files can hold
+    before = tuple(replace(turn, content=readable(turn.content)) for turn in chat.before)
+    chat = replace(chat, before=before, think=config.sampling.thinks)
     if latency_model is not None:
         timed = latency_model.timed(config.method, config.sampling, config.limits)
         config = replace(config, method=timed)

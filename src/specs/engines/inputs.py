@@ -171,9 +171,12 @@ class RewardInputs(ABC):
         return rewards
 
     def query(self, groups: Sequence[CandidateGroup], delimiter: str | None) -> Query:
-        """See `specs.engines.protocol.RewardSession.query`; blank steps have no tokens."""
-        found = self._group_paths(groups, delimiter)
-        return [(prefix, filled) for prefix, paths in found if (filled := [path for path in paths if path])]
+        """See `specs.engines.protocol.RewardSession.query`; blank steps have no tokens.
+
+        A trace with blank candidates only has no paths, but the search may still extend it.
+        """
+        query = [(prefix, [path for path in paths if path]) for prefix, paths in self._group_paths(groups, delimiter)]
+        return query if any(paths for _, paths in query) else []
 
     def reward_lengths(self, path: Ids) -> list[int]:
         """The lengths of the beginnings of a path after which the format reads a reward."""

@@ -75,7 +75,13 @@ class PolicyOverlap(Protocol):
         ...
 
     def token_proposer(
-        self, traces: Sequence[Trace], n: int, sampling: SamplingParams, keys: Sequence[Key], tokens: int
+        self,
+        traces: Sequence[Trace],
+        n: int,
+        sampling: SamplingParams,
+        keys: Sequence[Key],
+        keep: Sequence[Trace],
+        tokens: int,
     ) -> TokenProposer | None:
         """Return a proposer of `tokens` tokens at a time for a writer that samples with these arguments."""
         ...

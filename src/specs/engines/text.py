@@ -57,7 +57,7 @@ class Text(Protocol):
     ) -> list[int]:
         """Ids up to the start of the answer; a system turn in `chat` replaces `system`.
 
-        If `chat.think`, they end inside an open thinking block, whoever opens it: all models start in the same phase.
+        If `chat.think`, they end inside an open thinking block, even if the template leaves its opening to the model.
         """
         ...
 

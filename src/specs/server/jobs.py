@@ -16,9 +16,8 @@ from dataclasses import dataclass, replace
 from starlette.requests import ClientDisconnect
 
 from specs.config import Limits, SolveConfig
-from specs.decoding.closing import thinking_of
 from specs.decoding.latency_model import LatencyModel
-from specs.decoding.stream import Stream, stream
+from specs.decoding.stream import Stream, start, stream
 from specs.engines.protocol import Models
 from specs.errors import described
 from specs.methods import Method
@@ -130,15 +129,16 @@ class SolveJob:
         limits = remaining_limits(request.config.limits, queue_s)
         if limits is None:
             return self._deadline_passed()
-        self._stream = stream(
+        self._stream = start(
             request.question,
             self._runner.models,
             replace(request.config, limits=limits),
+            request.thinking,
             chat=request.chat,
             latency_model=self._runner.latency_model,
         )
         output = Output(request.stop)
-        thinking = ThinkingOutput(thinking_of(self._runner.models, request.config.method, request.config.sampling))
+        thinking = ThinkingOutput(request.thinking)
         loop = asyncio.get_running_loop()
         result = await loop.run_in_executor(
             self._runner.solve_threads, self._run_steps, self._stream, output, thinking, loop

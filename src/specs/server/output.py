@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import re
 from collections.abc import Sequence
 
 from specs.core.text import readable
@@ -66,7 +65,7 @@ class ThinkingOutput:
 
     def __init__(self, thinking: Thinking | None) -> None:
         """`thinking` is how the models mark it; None if they do not think."""
-        self._marker = "" if thinking is None else _closing_marker(thinking)
+        self._marker = "" if thinking is None else thinking.marker
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._shown = 0
 
@@ -94,14 +93,6 @@ class ThinkingOutput:
         if step.forced:
             return step.text[: step.text.rindex(self._marker)]
         return step.text.removesuffix(self._marker)  # the token of a special marker has no text
-
-
-def _closing_marker(thinking: Thinking) -> str:
-    """The spelling of the token that closes the thinking: the last tag of the text that closes it by force."""
-    return ["", *_TAG.findall(thinking.closing)][-1]
-
-
-_TAG = re.compile(r"[<\[]/[^<>\[\]]+[>\]]")
 
 
 def _final(record: StepRecord) -> bool:

@@ -25,8 +25,8 @@ from specs.server.schemas import (
     SpecsOptions,
     unknown_fields,
 )
-from specs.server.thinking import ThinkingRequest, parse_thinking
-from specs.types import Chat, Turn
+from specs.server.thinking import ThinkingRequest, TokenLimit, divided, parse_thinking
+from specs.types import Chat, Thinking, Turn
 
 METHOD_OPTIONS = ("n", "beta", "tau", "width", "threshold")
 """Method options that a request may set."""
@@ -44,7 +44,7 @@ class RequestLimits:
 
     Attributes:
         n: candidates per step.
-        tokens: tokens of an answer; also the limit of a request that sets none or a higher one.
+        tokens: tokens of an answer, thinking apart; also the limit of a request that sets none or a higher one.
         step_tokens: tokens of one step.
         law: default sampling options, as `specs.api.configure` takes them.
         ignore_unknown: ignore unknown fields, except those under `specs`, instead of refusing them.
@@ -70,6 +70,7 @@ class SolveRequest:
         model: the name that the client requested, or the default for a request that names none.
         stop: stop strings; the answer ends before the first one.
         notes: remarks for the client on how the server interpreted the request.
+        thinking: how the models mark their thinking; None if they do not think.
         include_thinking: whether the answer has the text of the thinking, if the models think.
     """
 
@@ -79,6 +80,7 @@ class SolveRequest:
     config: SolveConfig
     stop: tuple[str, ...]
     notes: tuple[str, ...]
+    thinking: Thinking | None = None
     include_thinking: bool = True
 
 
@@ -101,7 +103,7 @@ def parse_request(
         raise Refused(
             404, f"there is no model {quoted(model)}; GET /v1/models names them", param="model", code="model_not_found"
         )
-    config, further_notes = _thinking_config(request, served, request_limits, models, thinking)
+    config, marks, further_notes = _thinking_config(request, served, request_limits, models, thinking)
     notes += further_notes
     if isinstance(request, ChatRequest):
         prompts = [_question_and_chat(request.messages)]
@@ -117,7 +119,9 @@ def parse_request(
     if first + (request.n or 1) > SEED:
         raise Refused(400, f"seed: the {request.n} answers have consecutive seeds, all below 2^63", param="seed")
     return [
-        SolveRequest(model, question, chat, replace(config, seed=first + answer_idx), stop, notes, thinking.include)
+        SolveRequest(
+            model, question, chat, replace(config, seed=first + answer_idx), stop, notes, marks, thinking.include
+        )
         for question, chat in prompts
         for answer_idx in range(request.n or 1)
     ]
@@ -144,24 +148,28 @@ def note_unknown_fields(request: Common, request_limits: RequestLimits) -> tuple
 
 def _thinking_config(
     request: Common, served: ServedModel, request_limits: RequestLimits, models: Models, thinking: ThinkingRequest
-) -> tuple[SolveConfig, tuple[str, ...]]:
-    """The configuration with or without thinking, and notes.
+) -> tuple[SolveConfig, Thinking | None, tuple[str, ...]]:
+    """The configuration with or without thinking, how the models mark it, and notes.
 
     Where thinking is only the server's default, methods that cannot think answer without it.
     """
+    limit = _token_limit(request)
     config, notes = _configure(request, served, request_limits, thinking)
     try:
         models.require(config.method, config.sampling)
     except InputError as error:
         raise Refused(400, str(error)) from None
     try:
-        thinking_of(models, config.method, config.sampling)
+        marks = thinking_of(models, config.method, config.sampling)
+        if marks is not None and limit is not None:
+            limits, more = divided(config.limits, limit, request_limits.tokens, marks)
+            config, notes = replace(config, limits=limits), (*notes, *more)
     except InputError as error:
         if thinking.param is not None:
             raise Refused(400, f"{thinking.param}: {_said(error, thinking.param)}", param=thinking.param) from None
         config, notes = _configure(request, served, request_limits, replace(thinking, think=False))
-        return config, (*notes, f"answered without thinking: {str(error).partition(';')[0]}")
-    return config, (*thinking.notes, *notes)
+        return config, None, (*notes, f"answered without thinking: {str(error).partition(';')[0]}")
+    return config, marks, (*thinking.notes, *notes)
 
 
 def _configure(
@@ -172,8 +180,12 @@ def _configure(
     options = dict(served.options) if name == served.method else {}
     given = {option: value for option in METHOD_OPTIONS if (value := getattr(own, option)) is not None}
     law = {**request_limits.law, **served.law}
-    max_tokens, notes = _tokens(request, request_limits)
-    limits: dict[str, Any] = {"max_tokens": max_tokens, "deadline_s": own.deadline_s}
+    notes: tuple[str, ...] = ()
+    limits: dict[str, Any] = {"max_tokens": request_limits.tokens, "deadline_s": own.deadline_s}
+    if (limit := _token_limit(request)) is not None:
+        limits["max_tokens"] = min(limit.value, request_limits.tokens)
+        if limit.value > request_limits.tokens and not thinking.think:
+            notes = (f"{limit.param}: cut to {request_limits.tokens}, the most that this server allows",)
     if thinking.think:
         limits |= {"think": True, "max_thinking_tokens": thinking.max_tokens}
     if own.max_steps is not None:
@@ -215,17 +227,13 @@ def _configure(
     return config, notes
 
 
-def _tokens(request: Common, request_limits: RequestLimits) -> tuple[int, tuple[str, ...]]:
-    """The token limit of an answer, and a note if the request asks for more than the server allows."""
+def _token_limit(request: Common) -> TokenLimit | None:
+    """The most tokens that a request wants; None if it does not say."""
     names = [name for name in ("max_completion_tokens", "max_tokens") if name in type(request).model_fields]
     given = {name: value for name in names if (value := getattr(request, name)) is not None}
     if len(set(given.values())) > 1:
         raise Refused(400, "max_tokens and max_completion_tokens differ; give one of them", param="max_tokens")
-    for name, value in given.items():
-        if value > request_limits.tokens:
-            return request_limits.tokens, (f"{name}: cut to {request_limits.tokens}, the most that this server allows",)
-        return value, ()
-    return request_limits.tokens, ()
+    return next((TokenLimit(name, value) for name, value in given.items()), None)
 
 
 def _seed(request: Common) -> int:
@@ -256,7 +264,7 @@ def _question_and_chat(messages: Sequence[Message]) -> tuple[str, Chat]:
 
 def _said(error: Exception, thinking: str | None) -> str:
     """An error's message, in which the field that asks for thinking takes the place of the command line's option."""
-    return str(error).replace("'think' (--think)", "--think").replace("--think", thinking or "reasoning_effort")
+    return str(error).replace("'think' (--think)", thinking or "reasoning_effort")
 
 
 def _check_prompt(question: str, chat: Chat, method: Method, models: Models, param: str, thinking: str | None) -> None:

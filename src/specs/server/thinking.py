@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from specs.config import Limits
+from specs.errors import InputError
 from specs.server.errors import Refused
 from specs.server.schemas import ChatRequest, Common
+from specs.types import Thinking
 
 BUDGETS = {"minimal": 2048, "low": 2048, "medium": 8192, "high": 16_384}
 """Tokens of thinking by effort. `xhigh` and `max` stand for the most that the server allows."""
@@ -29,6 +32,14 @@ class ThinkingRequest:
     include: bool
     param: str | None = None
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLimit:
+    """The most tokens that a request wants, thinking and answer together, and the field that says so."""
+
+    param: str
+    value: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +89,35 @@ def parse_thinking(request: Common, default: bool, most: int) -> ThinkingRequest
         note = f"{asked.param}: thinking is cut to {most} tokens, the most that this server allows"
         return ThinkingRequest(asked.think, most, include, asked.param, (note,))
     return ThinkingRequest(asked.think, asked.max_tokens or most, include, asked.param)
+
+
+def divided(limits: Limits, limit: TokenLimit, most: int, marks: Thinking) -> tuple[Limits, tuple[str, ...]]:
+    """Limits under which thinking and answer together keep to `limit`, and notes for the client.
+
+    Half of it, at most `most`, is reserved for the answer. The rest is for the thinking and the text that closes it;
+    what their budget leaves of it goes to the answer, too.
+
+    Args:
+        limits: limits with the thinking budget that the request would have without `limit`.
+        most: tokens of an answer that the server allows.
+
+    Raises:
+        InputError: there is no room for both.
+    """
+    closing = len(marks.closing_ids)
+    left = limit.value - min(most, limit.value // 2) - closing
+    if left < 1:
+        raise InputError(
+            f"{limit.param} {limit.value} has no room for thinking and an answer; give at least {2 * closing + 1}"
+        )
+    notes: tuple[str, ...] = ()
+    if left < limits.max_thinking_tokens:
+        notes += (f"{limit.param}: {left} of {limit.value} tokens are for the thinking",)
+    budget = min(left, limits.max_thinking_tokens)
+    answer = limit.value - budget - closing
+    if answer > most:
+        notes += (f"{limit.param}: the answer is cut to {most} tokens, the most that this server allows",)
+    return replace(limits, max_thinking_tokens=budget, max_tokens=min(answer, most)), notes
 
 
 def _wishes(request: Common, most: int) -> Iterator[_Wish]:

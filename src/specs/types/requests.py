@@ -18,8 +18,8 @@ class Judge:
         instruction: the question, as a turn of the user after the trace.
         opening: the beginning of the answer, which is given.
         labels: the possible answers, the worst first; each is one token after the opening.
-        thought: what stands before the opening where the trace is inside the thinking. The answer is then given
-            inside a thinking block too, which this text begins.
+        thought: for a trace that is inside the thinking: the text before `opening`. The answer then lies in a thinking
+            block of its own, which begins with this text.
     """
 
     instruction: str
@@ -37,7 +37,8 @@ class Propose:
         attempt: 0 for the first proposal at this trace, 1 for its rewrite, which draws with other uniforms.
         beside: further traces of a search; `n` candidates of each are sampled at the same time. Trace k
             (`trace` is trace 0) draws as attempt `attempt + k`, so that equal traces get different candidates.
-        keep: other traces of a search that this request does not extend; the writer keeps their caches.
+        keep: other traces of a search that this request does not extend; the writer keeps their caches, and so does
+            a draft that proposes tokens (`speculate`).
         score_later: whether `Score` may follow, so that the target should compute the prompt now.
         or_at_once: with `score_later`: a target for which one request for all candidates is faster than one for each
             (on a server) scores them now, as if it were in `verify`.

@@ -61,12 +61,15 @@ class Thinking:
         close_id: the token that closes it.
         closing: the text that closes it when the budget is spent; it ends the thinking and begins the answer.
         closing_ids: the tokens of `closing`; `close_id` is one of them.
+        marker: how the vocabulary spells `close_id`, for example `</think>`; part of `closing`. The text of a trace
+            may lack it, since control tokens can have no text.
     """
 
     opening: str
     close_id: int
     closing: str
     closing_ids: tuple[int, ...]
+    marker: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +127,8 @@ class Trace:
     """A question, the steps accepted so far, and who wrote each; `extend` returns a new trace.
 
     Attributes:
-        answer_from: index of the first step of the answer; None while the trace thinks. The answer follows the first
-            step that closes the thinking.
+        answer_from: index of the first step of the answer, which follows the step that closes the thinking; None while
+            the trace is in the thinking.
     """
 
     question: str
@@ -171,7 +174,7 @@ class Trace:
 
     @property
     def answer_text(self) -> str:
-        """The text of the steps after the thinking; empty while the trace thinks."""
+        """The text of the steps after the thinking; empty while the trace is in the thinking."""
         return "" if self.answer_from is None else "".join([step.text for step in self.steps[self.answer_from :]])
 
     @cached_property

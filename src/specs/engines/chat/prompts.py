@@ -99,7 +99,7 @@ class Templated(Vocabulary):
                 f"{opens}, which cannot be stepped through; use a model or template that can switch thinking off"
             )
         raise ModelError(
-            f"{opens} although thinking is off; let the model think ('think', --think), or use a model or template "
+            f"{opens} although thinking is off; let the model think with 'think' (--think), or use a model or template "
             "that can switch thinking off"
         )
 

@@ -165,7 +165,7 @@ def _thinking(vocabulary: Vocabulary, markers: Markers, opening: str, ending: st
     closing = "".join(map(vocabulary.spelling, ids))  # some control tokens absorb the white space beside them
     if ids.count(close_id) != 1 or TIME_IS_UP not in closing or vocabulary.encode(closing) != ids:
         return f"the vocabulary does not write the text that closes a {markers.opens} block as it stands"
-    return Thinking(opening, close_id, closing, tuple(ids))
+    return Thinking(opening, close_id, closing, tuple(ids), vocabulary.spelling(close_id))
 
 
 def _block(template: ChatTemplate, markers: Markers) -> tuple[str, str] | None:

@@ -19,6 +19,8 @@ class TreeNodes:
 
     def __init__(self) -> None:
         self._children: dict[tuple[int, int], int] = {}
+        self._links: list[tuple[int, int]] = []
+        """Parent and token of each node. Of nodes with the same, the newest is the child; older ones stay behind it."""
         self._depths: list[int] = []
         self._descends: Bools = np.zeros((32, 32), bool)
         """[node, node]: whether the row's node is the column's node or descends from it."""
@@ -28,7 +30,7 @@ class TreeNodes:
 
     def clear(self) -> None:
         """Drop all nodes."""
-        self._children, self._depths = {}, []
+        self._children, self._links, self._depths = {}, [], []
         self._descends = np.zeros((32, 32), bool)
 
     def child(self, parent: int, token: int) -> int | None:
@@ -111,6 +113,7 @@ class TreeNodes:
         held = len(self)
         for parent, token in zip(parents, tokens, strict=True):
             self._children[parent, token] = len(self._depths)
+            self._links.append((parent, token))
             self._depths.append(self.depth(parent))
         return self._depths[held:]
 
@@ -121,11 +124,9 @@ class TreeNodes:
             number: the new number of each kept node, and of the node that becomes `ROOT`.
             levels: by how much the depths shrink.
         """
-        self._children = {
-            (number[parent], token): number[node]
-            for (parent, token), node in self._children.items()
-            if node in number and parent in number
-        }
+        links = (self._links[node] for node in nodes)
+        self._links = [(number[parent], token) for parent, token in links]
+        self._children = {link: node for node, link in enumerate(self._links)}
         self._depths = [self._depths[node] - levels for node in nodes]
         descends = self._descends
         self._descends = np.zeros((32, 32), bool)

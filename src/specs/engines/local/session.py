@@ -156,9 +156,13 @@ class LocalPolicySession(PolicyInputs):
         ratings = [0.0] * len(owners)
         for places, tails, paths in self._passes(groups, self.tree.backend.vocabulary):
             asked = [self.judge_path(owners[place], path, judge) for place, path in zip(places, paths, strict=True)]
-            pairs = list(zip(tails, paths, strict=True))
-            # The target may have to write the next step after any of these, or this one again.
-            keep = [(len(tail), len(tail) + len(self.without_end(path))) for tail, path in pairs]
+            # The target may have to write the next step after any of these, or this one again. Then its own step may
+            # begin like the kept step of another trace, but only if these two traces are equal.
+            ends = [len(tail) + len(self.without_end(path)) for tail, path in zip(tails, paths, strict=True)]
+            keep = [
+                range(len(tail), end + 1) if tails.count(tail) > 1 else (len(tail), end)
+                for tail, end in zip(tails, ends, strict=True)
+            ]
             rows = self.tree.end_logits([(*tail, *path) for tail, path in zip(tails, asked, strict=True)], keep)
             with finite(self.tree.backend, "logits"):
                 best: list[int] = self.tree.backend.logits_ops.to_numpy(rows).argmax(axis=1).tolist()
@@ -231,15 +235,23 @@ class LocalPolicyOverlap:
         return BackgroundPrefetch(sample, session.check_stop, session.counts, forget)
 
     def token_proposer(
-        self, traces: Sequence[Trace], n: int, sampling: SamplingParams, keys: Sequence[Key], tokens: int
+        self,
+        traces: Sequence[Trace],
+        n: int,
+        sampling: SamplingParams,
+        keys: Sequence[Key],
+        keep: Sequence[Trace],
+        tokens: int,
     ) -> DraftTokenProposer:
         session = self._session
-        sequences = [session.trace_ids(trace) for trace in traces]
+        sequences, kept = ([session.trace_ids(trace) for trace in some] for some in (traces, keep))
         steppers = [
             partial(Stepper, sampling.steps, session.text, sampling.steps.max_tokens, session.close_id(trace))
             for trace in traces
         ]
-        return DraftTokenProposer(session.tree, steppers, sequences, n, sampling, keys, tokens, session.check_stop)
+        return DraftTokenProposer(
+            session.tree, steppers, sequences, kept, n, sampling, keys, tokens, session.check_stop
+        )
 
 
 class LocalRewardSession(RewardInputs):

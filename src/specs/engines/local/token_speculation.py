@@ -35,6 +35,7 @@ class DraftTokenProposer:
         tree: TokenTree,
         steppers: Sequence[Callable[[], Stepper]],
         sequences: Sequence[Ids],
+        keep: Sequence[Ids],
         n: int,
         sampling: SamplingParams,
         keys: Sequence[Key],
@@ -43,9 +44,11 @@ class DraftTokenProposer:
     ) -> None:
         """Propose `tokens` tokens at a time for `n` candidates of each sequence (prompt and trace) and its key.
 
-        `steppers` make, for each sequence, what says where its candidates end.
+        `steppers` make, for each sequence, what says where its candidates end. `keep` holds sequences that nobody
+        extends now: the tree keeps what it has of them.
         """
         self._tree, self._steppers, self._sequences, self._n = tree, steppers, sequences, n
+        self._keep = keep
         self._law, self._check_stop = sampling, check_stop
         readable = all(max(sequence, default=0) < tree.backend.vocabulary for sequence in sequences)
         self._tokens = tokens if readable else 0
@@ -106,15 +109,18 @@ class DraftTokenProposer:
         return proposed
 
     def close(self) -> None:
-        """Drop everything but the sequences."""
+        """Drop everything but the sequences and what is to be kept."""
         if self.used:
             self._tree.counts.speculated += self._tree.counts.processed - self._processed_before
-            self._tree.rebase(*self._sequences, descendants=False)
+            # First the proposed tokens: some of them may stand in front of equal tokens of a kept sequence.
+            self._tree.prune(range(self._first))
+            self._tree.rebase(*self._sequences, *self._keep, descendants=False)
 
     def _begin(self) -> None:
         """Compute the sequences, and keep the last node of each with its logits."""
         self.used = True
-        tails = self._tree.rebase(*self._sequences, logits=True, descendants=False)
+        every = self._tree.rebase(*self._sequences, *self._keep, logits=True, descendants=False)
+        tails = every[: len(self._sequences)]
         _, nodes, row_of = self._tree.tip_logits(tails)
         self._roots = [nodes[row] for row in row_of]
         self._processed_before, self._first = self._tree.counts.processed, self._tree.size

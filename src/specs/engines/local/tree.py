@@ -160,17 +160,17 @@ class TokenTree:
     def end_logits(self, paths: Sequence[Sequence[int]], keep: Sequence[Sequence[int]] = ()) -> Logits:
         """The logits [len(paths), width] after each whole path, in one pass.
 
-        `keep` holds, for each path, the lengths of the beginnings whose logits the tree keeps for later paths.
+        `keep` holds, for each path, the lengths of beginnings whose logits the tree keeps, unless it had dropped them.
         """
         parents, tokens, walks = self._nodes.plan(paths)
-        last = [walk[-1] for walk in walks]
-        stops = {[ROOT, *walk][count] for walk, counts in zip(walks, keep, strict=True) for count in counts}
-        nodes = sorted(stops.union(last))
+        last, held = [walk[-1] for walk in walks], len(self._nodes)
+        ends = {[ROOT, *walk][count] for walk, counts in zip(walks, keep, strict=True) for count in counts}
+        stops = sorted(node for node in ends if node == ROOT or node >= held or node in self._kept)
+        nodes = sorted({*stops, *last})
         rows = self._node_logits(parents, tokens, nodes)
         place = {node: row for row, node in enumerate(nodes)}
         if stops:  # a copy, so that the tree does not hold the other rows
-            kept = sorted(stops)
-            self._kept.add(kept, self.backend.logits_ops.stack([rows[place[node]] for node in kept]))
+            self._kept.add(stops, self.backend.logits_ops.stack([rows[place[node]] for node in stops]))
         return rows[[place[node] for node in last]]
 
     def walk(self, node: int, path: Sequence[int]) -> list[int]:

@@ -297,6 +297,12 @@ class RemotePolicyOverlap:
         return None
 
     def token_proposer(
-        self, traces: Sequence[Trace], n: int, sampling: SamplingParams, keys: Sequence[Key], tokens: int
+        self,
+        traces: Sequence[Trace],
+        n: int,
+        sampling: SamplingParams,
+        keys: Sequence[Key],
+        keep: Sequence[Trace],
+        tokens: int,
     ) -> TokenProposer | None:
         return None
