@@ -449,13 +449,21 @@ def test_a_deadline_in_the_middle_of_a_probe_cuts_cleanly():
         row[[FINAL, BOX]] = -30.0
         return row
 
-    result = solve(rule=NEVER, limits=replace(LIMITS, deadline_s=0.3, max_thinking_tokens=400),
-                   models_=models(target=look_up))  # fmt: skip
+    limits = replace(LIMITS, deadline_s=0.3, max_thinking_tokens=400)
+    result = solve(rule=Dynasor(every=1, agree=99), limits=limits, models_=models(target=look_up))
     assert slow
     assert (result.finish_reason, result.answer, result.thinking_end) == (Finish.DEADLINE, None, ThinkingEnd.CUT)
     assert result.unfinished.target_generate > 0
     assert all(record.step.length for record in result.steps)
     assert replay(result).ended is ReplayEnd.CUT
+
+
+def test_an_exit_at_the_last_step_leaves_no_answer():
+    """The step that closes the thinking counts as a step."""
+    results = [solve("target", seed, FIRST, replace(LIMITS, max_steps=2)) for seed in range(6)]
+    exits = [result for result in results if result.thinking_end is ThinkingEnd.EXITED]
+    assert exits
+    assert {(result.finish_reason, result.answer) for result in exits} == {(Finish.MAX_STEPS, None)}
 
 
 def test_a_probe_without_room_ends_nothing():

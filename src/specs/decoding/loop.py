@@ -124,7 +124,6 @@ class Solve:
                         self.ledger.note_glimpse(request.trace)
                     case Probe():
                         self.check_stop()
-                        self.prefetch.drop_of(request.writer)
                         session = self.sessions[request.writer]
                         reply = recording.probed = yield from probed(
                             request, self.models, session, self.clock, self.ledger

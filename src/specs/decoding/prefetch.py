@@ -72,11 +72,6 @@ class Prefetch:
         self.in_flight = None
         return in_flight.step
 
-    def drop_of(self, writer: Role) -> None:
-        """Drop the prefetched step if it is this writer's: another request needs its cache."""
-        if self.in_flight is not None and self.in_flight.writer is writer:
-            self.drop()
-
     def drop(self) -> None:
         """Drop the prefetched step, if there is one."""
         if (in_flight := self.in_flight) is not None:
