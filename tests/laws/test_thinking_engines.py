@@ -10,9 +10,12 @@ from helpers.tiny_thinkers import write_pair
 from specs.cli import main
 from specs.config import Limits, SolveConfig
 from specs.core.selection import log_ratio
+from specs.core.text import readable
 from specs.decoding.stream import stream
 from specs.engines.loading import Names, load_models
 from specs.engines.protocol import never_stop
+from specs.methods.early_exit import Deer, Dynasor
+from specs.traces.replay import ReplayEnd, replay
 from specs.types import Chat, End, Phase, Role, SamplingParams, StepPolicy, ThinkingEnd, Trace
 
 LAW = SamplingParams(1.0, 1.0, StepPolicy(max_tokens=10), StepPolicy(max_tokens=9))
@@ -134,3 +137,47 @@ def test_an_evaluation_reports_the_thinking(folders, tmp_path, capsys):
     ends = summary["methods"]["target"]["thinking"]["ends"]
     assert sum(ends.values()) == pytest.approx(1)
     assert main(run) == 0  # read again, nothing to do
+
+
+ALWAYS, NEVER = Deer(threshold=0.0, word=""), Dynasor(every=1, agree=10**6)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_early_exits(models, name):
+    """The rule that always exits leaves one step of thinking, one that never does leaves the solve as it was."""
+    exits = probes = 0
+    for seed in range(3):
+        without, never, always = (
+            stream("How many?", models, SolveConfig(make_with(name, {"n": 4}), LAW, LIMITS, seed, rule)).result
+            for rule in (None, NEVER, ALWAYS)
+        )
+        assert never.text == without.text
+        probes += sum(record.probe is not None for record in never.steps)
+        for result in (never, always):
+            assert result.error is None
+            assert replay(result).ended is ReplayEnd.COMPLETE
+            for role in result.usage:
+                assert result.usage[role].processed == result.usage[role].minimum + result.usage[role].speculated
+        if always.thinking_end is ThinkingEnd.EXITED:
+            exits += 1
+            assert always.thinking == readable(always.accepted[0].text) + models.target.thinking.closing
+    assert exits
+    assert probes
+
+
+def test_early_exits_on_the_command_line(folders, tmp_path, capsys):
+    own = ["--target", str(folders["target"]), "--temperature", "1", "--set", "top_p=1", "--set", "top_k=0"]
+    size = ["--max-tokens", "8", "--thinking-tokens", "30", "--set", "max_thinking_step_tokens=9"]
+    exits = ["--early-exit", "deer:threshold=0:word="]
+    assert main(["solve", "How many?", "--method", "target", *own, *size, "--think", *exits]) == 0
+    assert "closed early: a trial answer was sure enough" in capsys.readouterr().out
+    assert main(["solve", "How many?", "--method", "target", *own, *exits]) == 2
+    assert "--early-exit ends the thinking early; add --think" in capsys.readouterr().err
+    assert main(["solve", "How many?", "--method", "target", *own, "--think", "--early-exit", "dear"]) == 2
+    assert "did you mean 'deer'?" in capsys.readouterr().err
+    run = ["eval", "--dataset", "bundled:easy", "--limit", "2", "--methods", "target", *own, *size, "--think", *exits]
+    assert main([*run, "--out", str(tmp_path)]) == 0
+    assert "exited" in capsys.readouterr().out
+    ends = json.loads((tmp_path / "summary.json").read_text())["methods"]["target"]["thinking"]["ends"]
+    assert ends["exited"] > 0
+    assert sum(ends.values()) == pytest.approx(1)

@@ -13,6 +13,7 @@ from specs.decoding.stream import stream
 from specs.deploy import thinking
 from specs.engines.loading import Names, load_models
 from specs.engines.protocol import Models, never_stop
+from specs.methods.early_exit import Deer, Dynasor
 from specs.methods.registry import make
 from specs.types import Candidate, Chat, End, Phase, Role, SamplingParams, StepPolicy, ThinkingEnd, Trace
 
@@ -118,3 +119,27 @@ def test_equal_models_have_ratio_0_throughout(remote, local):
                 assert log_ratio(candidate) == pytest.approx(0, abs=2e-3)
                 forced += candidate.forced > 0
     assert forced
+
+
+def test_probes_say_what_they_say_in_this_process(remote, local):
+    """Each trial answer in a solve on servers is that of the same trace here; a rule that always exits does so."""
+    probes = exits = 0
+    for rule in (Deer(threshold=2.0, word=""), Dynasor(every=1, agree=10**6), Deer(threshold=0.0, word="")):
+        config = SolveConfig(make("specreason"), LAW, LIMITS, 1, rule)
+        result = stream(QUESTION, remote, config).result
+        assert result.error is None
+        exits += result.thinking_end is ThinkingEnd.EXITED
+        session, trace = opened(local.target), Trace.start(QUESTION, True)
+        for record in result.steps:
+            if record.probe is not None:
+                ids = local.target.encode(rule.opening)
+                extended = trace.extend(Candidate(ids, rule.opening, End.CAP, forced=len(ids)), Role.TARGET)
+                law = SamplingParams(temperature=0.0, steps=rule.steps)
+                (own,) = session.sample([extended], 1, law, [Key.from_seed(0)], (trace,), None, SamplingParams())
+                assert record.probe.token_ids == own.token_ids
+                assert record.probe.log_p == pytest.approx(own.log_p_by_token, abs=2e-3)
+                probes += 1
+            if record.accepted:
+                trace = trace.extend(record.step, record.writer)
+    assert probes > 2
+    assert exits == 1

@@ -14,6 +14,7 @@ from specs.cli import main
 from specs.cli import serve as serve_command
 from specs.engines.local.tabular import TabularPolicy
 from specs.errors import ModelError
+from specs.methods.early_exit import Deer
 from specs.server.app import ServerSettings
 from specs.server.model_catalog import build_catalog, default_model
 from specs.server.request_parsing import RequestLimits, parse_request
@@ -152,6 +153,16 @@ def test_the_server_may_think_by_default():
         assert budget(asked(thinking, model="target", specs=TRACE, **off)) is None
     answer = thinking.post(COMPLETION, json={"model": "target", "prompt": "q", "seed": 1}).json()
     assert answer["usage"]["completion_tokens_details"]["reasoning_tokens"] == 0
+
+
+def test_early_exits_are_for_all_requests_that_think():
+    client = client_of(early_exit=Deer())
+
+    def settings(**fields):
+        return settings_of(asked(client, model="target", specs=TRACE, **fields))
+
+    assert settings(**ON)["early_exit"]["rule"] == "deer"
+    assert "early_exit" not in settings()
 
 
 def test_a_request_without_a_model_gets_specreason_in_thinking():

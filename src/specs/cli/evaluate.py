@@ -15,12 +15,14 @@ from typing import Any
 from specs.cli.dataset import add_dataset, problems_of
 from specs.cli.options import (
     add_cells,
+    add_early_exit,
     add_models,
     add_n,
     add_preset,
     add_sampling,
     add_settings,
     cells_of,
+    early_exit_of,
     loading_of,
     models_of,
     names_of,
@@ -61,6 +63,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_preset(parser)
     limits = parser.add_argument_group("sampling and limits")
     add_sampling(limits)
+    add_early_exit(limits)
     add_settings(limits)
     add_models(parser)
     parser.set_defaults(run=run)
@@ -79,7 +82,8 @@ def run(args: argparse.Namespace) -> int:
     require_matplotlib()
     require_math_verify()  # fail now, not in the middle of a run at the first formula
     cells, sampling, limits = cells_of(args)
-    plan = Plan(problems_of(args), cells, sampling, limits, args.seed, args.seeds, extract=args.extract)
+    exits = early_exit_of(args)
+    plan = Plan(problems_of(args), cells, sampling, limits, args.seed, args.seeds, args.extract, exits)
     configuration = {**configuration_of(args, plan), "concurrency": args.concurrency}
     with RunFolder(args.out, configuration, plan.settings) as folder:
         models = models_of(args, plan.methods)

@@ -12,12 +12,20 @@ from specs.cli.parsing import above_zero, count, counts, not_negative
 from specs.config import Limits, configure
 from specs.config.presets import FILTERS, Preset
 from specs.config.solve_config import TEMPERATURE
-from specs.config.text import UNREADABLE, assignment_from_text, method_from_text, text_of, value_from_text
+from specs.config.text import (
+    UNREADABLE,
+    assignment_from_text,
+    early_exit_from_text,
+    method_from_text,
+    text_of,
+    value_from_text,
+)
 from specs.engines.loading import Dtype, Engine
 from specs.engines.protocol import Models
 from specs.errors import InputError
 from specs.eval.grid import GridPoint
 from specs.methods import Method, candidates_of
+from specs.methods.early_exit import RULES, EarlyExit
 from specs.methods.registry import make, options_of
 from specs.rewards.families import FAMILIES
 from specs.types import Role, SamplingParams
@@ -127,6 +135,24 @@ def add_sampling(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--deadline", type=above_zero, metavar="SECONDS", help="until there should be an answer (default: none)"
     )
+
+
+def add_early_exit(parser: argparse._ActionsContainer, what: str = "") -> None:
+    rules = " or ".join(RULES)
+    parser.add_argument(
+        "--early-exit", metavar="RULE",
+        help=f"end the thinking once a trial answer is sure enough{what}: {rules}, perhaps with options, such as "
+        "deer:threshold=0.9 (default: never)",
+    )  # fmt: skip
+
+
+def early_exit_of(args: argparse.Namespace) -> EarlyExit | None:
+    """The rule that `--early-exit` names."""
+    if args.early_exit is None:
+        return None
+    if not args.think:
+        raise InputError("--early-exit ends the thinking early; add --think")
+    return early_exit_from_text(args.early_exit)
 
 
 def add_cells(parser: argparse.ArgumentParser) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from specs import api
 from specs.cli.options import (
     LOADING,
+    add_early_exit,
     add_models,
     add_settings,
     add_temperature,
@@ -25,6 +26,7 @@ from specs.cli.options import (
 from specs.cli.parsing import above_zero, count, not_negative
 from specs.config import Limits, configure
 from specs.config.presets import FILTERS, LAW, Preset
+from specs.config.text import early_exit_from_text
 from specs.decoding.closing import thinking_of
 from specs.decoding.threads import in_process
 from specs.engines.protocol import Models
@@ -82,6 +84,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--thinking-tokens", type=count, default=Limits().max_thinking_tokens, metavar="TOKENS",
         help="most tokens of thinking; requests for more get this many (default: %(default)s)",
     )  # fmt: skip
+    add_early_exit(caps, " (of every request that thinks)")
     caps.add_argument(
         "--max-n", type=count, default=64, metavar="N", help="most candidates a step (default: %(default)s)"
     )
@@ -136,7 +139,7 @@ def run(args: argparse.Namespace) -> int:
     drawn = configure(**law).sampling
     limits = RequestLimits(
         args.max_n, args.max_tokens, max(1024, setting(args, "max_step_tokens", 0)), law, args.ignore_unknown,
-        args.think, args.thinking_tokens,
+        args.think, args.thinking_tokens, args.early_exit and early_exit_from_text(args.early_exit),
     )  # fmt: skip
     presets = {path.stem: Preset.of(path) for path in args.preset}
     with bind(args.host, args.port) as listening:

@@ -16,6 +16,7 @@ _COLOURS = {Role.DRAFT: "36", Role.TARGET: "35", "dim": "2", "bold": "1"}
 _ENDS = {
     ThinkingEnd.CLOSED: "closed by the model",
     ThinkingEnd.FORCED: "closed by force: the budget was spent, or it went in circles",
+    ThinkingEnd.EXITED: "closed early: a trial answer was sure enough",
     ThinkingEnd.CUT: "cut off, so there is no answer",
 }
 

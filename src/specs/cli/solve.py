@@ -10,7 +10,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from specs.bundled.problems import generate
-from specs.cli.options import add_models, add_n, add_preset, add_sampling, add_settings, method_of, models_of
+from specs.cli.options import (
+    add_early_exit,
+    add_models,
+    add_n,
+    add_preset,
+    add_sampling,
+    add_settings,
+    early_exit_of,
+    method_of,
+    models_of,
+)
 from specs.cli.show import Screen
 from specs.config import SolveConfig
 from specs.config.text import method_from_text
@@ -33,6 +43,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     add_n(parser)
     add_sampling(parser)
+    add_early_exit(parser)
     add_settings(parser)
     add_preset(parser)
     add_models(parser)
@@ -48,13 +59,12 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     question, right = _question(args)
     method, sampling, limits = method_of(args)
+    config = SolveConfig(method, sampling, limits, args.seed, early_exit_of(args))
     if args.trace is not None:
         check_writable(args.trace)
     models = models_of(args, [method])
     screen = None if args.json else Screen(sys.stdout, args.candidates)
-    running = stream(
-        question, models, SolveConfig(method, sampling, limits, seed=args.seed), latency_model=LatencyModel()
-    )
+    running = stream(question, models, config, latency_model=LatencyModel())
     if screen:
         screen.question(question, {str(role): getattr(models, role).name for role in sorted(method.roles)})
     for note in models.notes(question):

@@ -6,8 +6,11 @@ import inspect
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
+from specs.config.text import early_exit_from_text
+from specs.core.keys import Key
 from specs.errors import InputError
-from specs.methods import Method, settings_of
+from specs.methods import Flow, Method, settings_of
+from specs.methods.early_exit import EarlyExit, early_exit_settings, with_early_exit
 from specs.methods.registry import make, options_of
 from specs.types import SamplingParams, StepPolicy
 from specs.types.checks import (
@@ -72,12 +75,17 @@ class SolveConfig:
 
     Attributes:
         seed: any whole number; the same configuration, models and seed give the same solve.
+        early_exit: the rule that may end the thinking early; None for no rule.
+
+    Raises:
+        InputError: a value is of a wrong type, or there is a rule for early exits and the models do not think.
     """
 
     method: Method
     sampling: SamplingParams = field(default_factory=SamplingParams)
     limits: Limits = field(default_factory=Limits)
     seed: int = 0
+    early_exit: EarlyExit | None = None
 
     def __post_init__(self) -> None:
         if not hasattr(self.method, "solve"):
@@ -87,6 +95,13 @@ class SolveConfig:
         check_value("sampling", self.sampling, SamplingParams)
         check_value("limits", self.limits, Limits)
         object.__setattr__(self, "seed", check_value("seed", self.seed, int))
+        if check_value("early_exit", self.early_exit, EarlyExit | None) is not None and not self.sampling.thinks:
+            raise InputError("early_exit ends the thinking, and thinking is off; add 'think' (--think)")
+
+    def flow(self, question: str, key: Key) -> Flow:
+        """The requests that solve `question`: those of the method and of early exits (`Method.solve`)."""
+        flow = self.method.solve(question, self.sampling, key)
+        return flow if self.early_exit is None else with_early_exit(flow, self.early_exit, self.method, self.sampling)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -100,6 +115,7 @@ class SolveConfig:
             **({} if thinking is None else {"thinking": thinking}),
             "sampling": sampling,
             "limits": self.limits.settings(self.sampling.thinks),
+            **({} if self.early_exit is None else {"early_exit": early_exit_settings(self.early_exit)}),
         }
 
 
@@ -119,6 +135,7 @@ def configure(
     think: bool = False,
     max_thinking_tokens: int = MAX_THINKING_TOKENS,
     max_thinking_step_tokens: int = MAX_THINKING_STEP_TOKENS,
+    early_exit: str | EarlyExit | None = None,
     **options: OptionValue,
 ) -> SolveConfig:
     """Make a configuration from plain options.
@@ -138,6 +155,8 @@ def configure(
         think: whether the models think before they answer (docs/thinking.md).
         max_thinking_tokens: tokens after which the thinking is closed, >= 1.
         max_thinking_step_tokens: most tokens of one step inside the thinking, >= 1; such steps end at blank lines.
+        early_exit: the rule that may end the thinking early (`specs.methods.early_exit`), as an object or as text such
+            as `deer:threshold=0.9`; None for no rule.
         options: the method's own options (`n`, `beta`, `tau`, ...; `specs methods NAME` lists them); only with a name.
 
     Raises:
@@ -156,13 +175,14 @@ def configure(
     )
     steps = _given(max_steps, MAX_THINKING_STEPS if think else MAX_STEPS)
     limits = Limits(steps, max_tokens, deadline_s, max_thinking_tokens)
+    rule = early_exit_from_text(early_exit) if isinstance(early_exit, str) else early_exit
     if isinstance(method, str):
         check_names(f"method {method} has no option", options, {*options_of(method), *COMMON})
-        return SolveConfig(make(method, **options), sampling, limits, seed)
+        return SolveConfig(make(method, **options), sampling, limits, seed, rule)
     check_removed("there is no option", options)
     if options:
         raise InputError(f"{', '.join(options)}: the method is configured already; set its options where you make it")
-    return SolveConfig(method, sampling, limits, seed)
+    return SolveConfig(method, sampling, limits, seed, rule)
 
 
 def _given(value: T | None, default: T) -> T:

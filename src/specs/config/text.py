@@ -1,6 +1,7 @@
 """Reads options from text, as on the command line.
 
-    method_from_text("specs:n=16:tau=0.8")      ("specs", {"n": 16, "tau": 0.8})
+    method_from_text("specs:n=16:tau=0.8")              ("specs", {"n": 16, "tau": 0.8})
+    early_exit_from_text("deer:threshold=0.9")          Deer(threshold=0.9)
 
 The annotation of an option decides how its value is read: as a number (including `inf`), a word of a `Literal`, `true`
 or `false`, or `none`. Making the method checks whether the options go together.
@@ -14,6 +15,7 @@ from typing import Any, Literal, cast, get_args, get_origin
 
 from specs.errors import InputError
 from specs.methods import settings_of
+from specs.methods.early_exit import RULES, EarlyExit
 from specs.methods.registry import NAMES, SPECULATING, make, options_of
 from specs.methods.token_speculation import WithSpeculation
 from specs.types.checks import alternatives, check_names, check_value, field_kinds, shown
@@ -40,6 +42,27 @@ def method_from_text(text: str) -> tuple[str, dict[str, Any]]:
             raise InputError(f"{text.strip()}: {option} is given twice")
         options[option] = _checked(name, option, value, kinds[option])
     return name, options
+
+
+def early_exit_from_text(text: str) -> EarlyExit:
+    """The rule for early exits of `RULE:option=value:option=value`.
+
+    Raises:
+        InputError: an unknown rule, an option that the rule lacks or that is given twice, or a value that it cannot
+            have.
+    """
+    name, *changes = text.strip().split(":")
+    check_names("there is no rule for early exits", [name], RULES)
+    kinds = field_kinds(RULES[name])
+    options: dict[str, Any] = {}
+    for change in changes:
+        option, value = assignment_from_text(change)
+        check_names(f"rule {name} has no option", [option], kinds)
+        if option in options:
+            raise InputError(f"{text.strip()}: {option} is given twice")
+        found = value_from_text(value, kinds[option])
+        options[option] = value if found is UNREADABLE else found  # the rule's own check names the value
+    return RULES[name](**options)
 
 
 def option_from_text(text: str) -> tuple[str, Any]:

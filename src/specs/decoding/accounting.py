@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from specs.core.ledger import Minimum, Query
+from specs.core.ledger import Ids, Minimum, Query
 from specs.engines.protocol import CandidateGroup, TokenCounts
 from specs.types import Propose, Role, StepRecord, Trace, Usage
 
@@ -17,6 +17,8 @@ class Ledger:
         """`sessions` may still be empty: the solve adds each role's session when it opens the role (`open`)."""
         self._sessions = sessions
         self._fewest: dict[Role, Minimum] = {}
+        self._probed: dict[Role, int] = {}
+        """Tokens that were sampled for probes."""
 
     def open(self, role: Role, prompt: int) -> None:
         """Begin with a role whose prompt has `prompt` tokens."""
@@ -58,6 +60,12 @@ class Ledger:
         """Record that the draft has read a trace to tell how uncertain it is of the next token."""
         self._fewest[Role.DRAFT].add([(trace.token_ids, [()])])
 
+    def note_probe(self, role: Role, trace: Trace, opening: Ids, sampled: Ids, keep: Sequence[Trace]) -> None:
+        """Record that a writer has read a trace and the opening of a probe, and has sampled a trial answer."""
+        others = [(one.token_ids, ()) for one in keep]
+        self._fewest[role].add([(trace.token_ids, [(*opening, *sampled[:-1])]), *others])
+        self._probed[role] = self._probed.get(role, 0) + len(sampled)
+
     def note_scores(self, groups: Sequence[CandidateGroup]) -> None:
         """Record that the target has scored these candidates in a round of its own."""
         self._fewest[Role.TARGET].add(_paths(groups), scored=True)
@@ -69,12 +77,13 @@ class Ledger:
         if counts is None:
             return None
         written = [record for record in records if record.writer is role]
+        probed = self._probed.get(role, 0)
         return Usage(
             prompt=counts.prompt,
             processed=counts.processed,
             cached=counts.cached,
-            generated=sum(c.length for record in written for c in record.candidates),
-            discarded=sum(record.discarded for record in written),
+            generated=sum(c.length for record in written for c in record.candidates) + probed,
+            discarded=sum(record.discarded for record in written) + probed,
             speculated=counts.speculated,
             minimum=None if getattr(session, "through_text", False) else self._fewest[role].total,
         )

@@ -69,6 +69,12 @@ def closed(trace: Trace, candidate: Candidate, thinking: Thinking | None, limits
     )
 
 
+def closing_step(thinking: Thinking | None) -> Candidate:
+    """A step of the closing text alone, for an early exit of a solve that thinks; nobody sampled any of it."""
+    assert thinking is not None
+    return Candidate(thinking.closing_ids, thinking.closing, End.CLOSE, forced=len(thinking.closing_ids))
+
+
 def _loops(trace: Trace, candidate: Candidate, ids: Sequence[int]) -> bool:
     """Whether the step has come `SAME_STEPS` times in a row, or the last tokens repeat with a short period."""
     before = trace.steps[1 - SAME_STEPS :]

@@ -20,9 +20,10 @@ from specs.core.text import readable
 from specs.core.votes import boxed
 from specs.decoding.accounting import Ledger
 from specs.decoding.clock import Call, Done, SolveClock, now, writing_phase
-from specs.decoding.closing import closed
+from specs.decoding.closing import closed, closing_step
 from specs.decoding.limits import finish_of, reasons
 from specs.decoding.prefetch import Prefetch
+from specs.decoding.probing import probed
 from specs.decoding.recording import Recording, Taken
 from specs.decoding.sampling_plan import SamplingPlan
 from specs.decoding.verification import Verification
@@ -39,6 +40,7 @@ from specs.types import (
     Finish,
     Glimpse,
     Phase,
+    Probe,
     Proposal,
     Propose,
     Result,
@@ -87,7 +89,7 @@ class Solve:
         reply: Any = None
         try:
             self._open()
-            method = config.method.solve(self.question, config.sampling, Key.for_method(config.seed, self.prompts))
+            method = config.flow(self.question, Key.for_method(config.seed, self.prompts))
             while True:
                 try:
                     request = method.send(reply)
@@ -120,6 +122,12 @@ class Solve:
                         self.check_stop()
                         reply = recording.glimpsed = yield from self.verification.glimpse(request)
                         self.ledger.note_glimpse(request.trace)
+                    case Probe():
+                        self.check_stop()
+                        session = self.sessions[request.writer]
+                        reply = recording.probed = yield from probed(
+                            request, self.models, session, self.clock, self.ledger
+                        )
                     case SelectTrace():
                         trace, reply = request.trace, None
                     case _:
@@ -165,6 +173,8 @@ class Solve:
         """Sample candidates, then verify them by all roles at once."""
         self.overtime = request.overtime_s
         self.check_stop()
+        if request.closes:
+            return self.recording.proposed(request, Proposal((closing_step(self.thinking),), self._remaining_s()))
         self.models.check_needs(self.config.method, request.needs)
         target = self.models.target
         if request.or_at_once and target is not None and not target.in_process:
@@ -187,14 +197,9 @@ class Solve:
         samples: Sequence[Sample]
         (samples,) = yield from self.clock.run([call])
         firsts = first_of_equals([(k // request.n, *sample.token_ids) for k, sample in enumerate(samples)])
+        steps = [_candidate(sample, first, writer, sampling) for sample, first in zip(samples, firsts, strict=True)]
         candidates = [
-            closed(
-                traces[idx // request.n],
-                _candidate(sample, firsts[idx], writer, sampling),
-                self.thinking,
-                self.config.limits,
-            )
-            for idx, sample in enumerate(samples)
+            closed(traces[idx // request.n], step, self.thinking, self.config.limits) for idx, step in enumerate(steps)
         ]
         self.check_stop()
         look_ahead = partial(self.prefetch.begin, request)

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from specs.decoding.clock import SolveClock
-from specs.types import Decision, Proposal, Propose, Seconds, StepRecord, Trace
+from specs.types import Decision, Probed, Proposal, Propose, Seconds, StepRecord, Trace
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A proposal, the request that it answers, and the entropy that the method had asked for before."""
+    """A proposal, the request that it answers, and the entropy and the trial answer that were asked for before."""
 
     proposal: Proposal
     request: Propose
     entropy: float | None = None
+    probe: Probed | None = None
 
     def grown(self, candidate_idx: int) -> Trace:
         """The trace that a candidate continues, extended by that candidate."""
@@ -37,13 +38,15 @@ class Recording:
     undecided: list[Taken] = field(default_factory=list[Taken])
     glimpsed: float | None = None
     """The answer to the last `Glimpse`, until the proposal after it."""
+    probed: Probed | None = None
+    """The answer to the last `Probe`, likewise."""
     searches: bool = False
     forks: bool = False
 
     def proposed(self, request: Propose, proposal: Proposal) -> Proposal:
         """Remember a proposal until the method decides on it; returns it."""
-        self.undecided.append(Taken(proposal, request, self.glimpsed))
-        self.glimpsed = None
+        self.undecided.append(Taken(proposal, request, self.glimpsed, self.probed))
+        self.glimpsed = self.probed = None
         return proposal
 
     def rescored(self, proposal: Proposal) -> Proposal:
@@ -74,6 +77,7 @@ class Recording:
             parents=self._parents(request.traces, request.n) if self.searches and request.trace.steps else None,
             phase=request.trace.phase,
             entropy=taken.entropy,
+            probe=taken.probe,
         )
         self.records.append(record)
         return record

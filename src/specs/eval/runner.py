@@ -21,6 +21,7 @@ from specs.eval.files import Problem
 from specs.eval.grid import GridPoint, Setting, names
 from specs.eval.rows import Key, Row, Rows
 from specs.methods import Method
+from specs.methods.early_exit import EarlyExit, early_exit_settings
 from specs.types import DRAWS, Result, SamplingParams
 
 
@@ -45,6 +46,7 @@ class Plan:
         seed: the first sampling seed, and the seed of the bootstrap.
         seeds: number of sampling seeds (`seed`, `seed + 1`, ...), >= 1.
         extract: whether to also read answers from texts without a box.
+        early_exit: the rule that may end the thinking early; None for no rule.
     """
 
     problems: Sequence[Problem]
@@ -54,6 +56,7 @@ class Plan:
     seed: int = 0
     seeds: int = 1
     extract: bool = False
+    early_exit: EarlyExit | None = None
 
     def __post_init__(self) -> None:
         """Raise `InputError` if there is nothing to solve, or if two points or problems have the same key."""
@@ -84,6 +87,7 @@ class Plan:
             "seed": self.seed,
             "draws": DRAWS,
             **({"extract": True} if self.extract else {}),
+            **({"early_exit": early_exit_settings(self.early_exit)} if self.early_exit is not None else {}),
         }
 
     def solves(self) -> Iterator[PlannedSolve]:
@@ -138,7 +142,7 @@ def solve_all(plan: Plan, models: Models, rows: Rows, progress: OnProgress | Non
     latency_model = LatencyModel()
 
     def config_of(planned: PlannedSolve) -> SolveConfig:
-        return SolveConfig(planned.point.method, plan.sampling, plan.limits, seed=planned.seed)
+        return SolveConfig(planned.point.method, plan.sampling, plan.limits, planned.seed, plan.early_exit)
 
     def start_unmeasured(planned: PlannedSolve) -> Stream:
         return stream(planned.problem.question, models, config_of(planned))

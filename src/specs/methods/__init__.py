@@ -7,13 +7,26 @@ from dataclasses import asdict
 from typing import Any, Protocol, cast
 
 from specs.core.keys import Key
-from specs.types import Accept, Branch, Capability, Finish, Glimpse, Propose, Role, SamplingParams, Score, SelectTrace
+from specs.types import (
+    Accept,
+    Branch,
+    Capability,
+    Finish,
+    Glimpse,
+    Probe,
+    Propose,
+    Role,
+    SamplingParams,
+    Score,
+    SelectTrace,
+)
 
-Flow = Generator[Propose | Score | Glimpse | Accept | Branch | SelectTrace, Any, Finish]
+Flow = Generator[Propose | Score | Glimpse | Probe | Accept | Branch | SelectTrace, Any, Finish]
 """A running method: it yields requests, is sent their replies, and returns the finish reason.
 
 The reply to `Propose` and to `Score` is a `Proposal`; to `Accept` the finish reason if the solve is over, else None; to
-`Branch` a tuple with a finish reason or None for each kept candidate; to `Glimpse` an entropy; to `SelectTrace` None.
+`Branch` a tuple with a finish reason or None for each kept candidate; to `Glimpse` an entropy; to `Probe` a `Probed`;
+to `SelectTrace` None.
 """
 
 

@@ -43,10 +43,10 @@ class Single:
         return written_by(self.writer, Trace.start(question, sampling.thinks), sampling)
 
 
-def written_by(writer: Role, trace: Trace, sampling: SamplingParams) -> Flow:
-    """Let one model write the rest of a trace."""
+def written_by(writer: Role, trace: Trace, sampling: SamplingParams, speculate: int = 0) -> Flow:
+    """Let one model write the rest of a trace; `speculate` is that of `Propose`."""
     while True:
-        proposal = yield Propose(writer, trace, 1, frozenset(), sampling)
+        proposal = yield Propose(writer, trace, 1, frozenset(), sampling, speculate=speculate)
         if finish := (yield Accept(choose_best([0.0]))):
             return finish
         trace = trace.extend(proposal.candidates[0], writer)

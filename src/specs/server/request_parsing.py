@@ -13,6 +13,7 @@ from specs.decoding.closing import thinking_of
 from specs.engines.protocol import Models
 from specs.errors import InputError, ModelError
 from specs.methods import Method, candidates_of
+from specs.methods.early_exit import EarlyExit
 from specs.methods.registry import options_of
 from specs.server.errors import Refused, quoted
 from specs.server.model_catalog import ServedModel, default_model
@@ -51,6 +52,7 @@ class RequestLimits:
         think: whether the models think for a request that does not say.
         thinking_tokens: tokens after which the thinking is closed; also the budget of a request that sets none or a
             larger one.
+        early_exit: the rule that may end the thinking of any request early; None for no rule.
     """
 
     n: int = 64
@@ -60,6 +62,7 @@ class RequestLimits:
     ignore_unknown: bool = False
     think: bool = False
     thinking_tokens: int = MAX_THINKING_TOKENS
+    early_exit: EarlyExit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +191,7 @@ def _configure(
             notes = (f"{limit.param}: cut to {request_limits.tokens}, the most that this server allows",)
     if thinking.think:
         limits |= {"think": True, "max_thinking_tokens": thinking.max_tokens}
+        limits["early_exit"] = request_limits.early_exit
     if own.max_steps is not None:
         limits["max_steps"] = own.max_steps
     if own.max_step_tokens is not None:

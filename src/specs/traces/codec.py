@@ -26,6 +26,7 @@ from specs.types import (
     End,
     Finish,
     Phase,
+    Probed,
     Result,
     Role,
     Seconds,
@@ -130,7 +131,8 @@ def _settings(value: dict[str, Any], where: str) -> dict[str, Any]:
         found = current_settings(value)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
-    for owner in ("method", "sampling", "steps", "limits", *(["thinking"] if "thinking" in found else [])):
+    further = [owner for owner in ("thinking", "early_exit") if owner in found]
+    for owner in ("method", "sampling", "steps", "limits", *further):
         if not isinstance(found.get(owner), dict):
             raise InputError(f"{where}: its settings have no object {owner!r}; give a whole trace")
         if not all(_shallow(value, _DEEPEST) for value in found[owner].values()):
@@ -221,7 +223,12 @@ def _step(step: _JsonObject) -> StepRecord:
         parents=step.ids("parents") if step.has("parents") else None,
         phase=step.name("phase", Phase) if step.has("phase") else Phase.ANSWER,
         entropy=step.number("entropy") if step.has("entropy") else None,
+        probe=_probe(step.part("probe")) if step.has("probe") else None,
     )
+
+
+def _probe(probe: _JsonObject) -> Probed:
+    return Probed(probe.ids("token_ids"), probe.take("text", str), probe.name("end", End), probe.numbers("log_p"))
 
 
 def _seconds(busy: _JsonObject) -> Seconds:

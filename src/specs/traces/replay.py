@@ -20,6 +20,7 @@ from specs.core.keys import Key
 from specs.decoding.limits import finish_of, reasons
 from specs.errors import InputError
 from specs.methods import Method, settings_of
+from specs.methods.early_exit import EarlyExit, early_exit_of, with_early_exit
 from specs.methods.registry import make, options_of
 from specs.types import (
     Accept,
@@ -28,6 +29,8 @@ from specs.types import (
     Decision,
     Finish,
     Glimpse,
+    Probe,
+    Probed,
     Proposal,
     Propose,
     Result,
@@ -57,6 +60,7 @@ class ReplayEnd(StrEnum):
     NO_REWARD = "rewards not recorded"
     NO_LOG_P = "target's log-probability not recorded"
     NO_ENTROPY = "entropy not recorded"
+    NO_PROBE = "trial answer not recorded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,8 @@ class _Replayer:
         except ValueError as error:
             raise InputError(str(error)) from None
         steps = self.method.solve(result.question, self.sampling, key)
+        if (rule := _early_exit_of_record(result)) is not None:
+            steps = with_early_exit(steps, rule, self.method, self.sampling)
         try:
             reply = None
             while True:
@@ -144,6 +150,8 @@ class _Replayer:
                         reply = self._score(request)
                     case Glimpse():
                         reply = self._glimpse(request)
+                    case Probe():
+                        reply = self._probe()
                     case Accept():
                         reply = self._accept(request)
                     case Branch():
@@ -162,10 +170,7 @@ class _Replayer:
         return Replay(self.method, tuple(self.decisions), self.done, len(self.result.steps), ended)
 
     def _propose(self, request: Propose) -> Proposal:
-        place = self.done + len(self.open)
-        if place == len(self.result.steps):
-            raise _Diverged(ReplayEnd.CUT)
-        record = self.result.steps[place]
+        place, record = self.done + len(self.open), self._next_record()
         was = self.recorded[place] if place < len(self.recorded) else None
         if request.or_at_once and not any(_lacks_log_p(candidate, request) for candidate in record.candidates):
             request = request.at_once()
@@ -183,7 +188,7 @@ class _Replayer:
         first = record.candidates[0]
         if request.writer is not record.writer:
             return ReplayEnd.WRITER
-        if len(request.trace.steps) != record.step_idx:
+        if len(request.trace.steps) != record.step_idx or request.closes is not (first.length == 0):
             return ReplayEnd.PROPOSAL
         if was is not None and (request.sampling.steps, request.whole) != (was.sampling.steps, was.whole):
             return ReplayEnd.PROPOSAL
@@ -222,13 +227,22 @@ class _Replayer:
         return proposal
 
     def _glimpse(self, glimpse: Glimpse) -> float:
-        place = self.done + len(self.open)
-        if place == len(self.result.steps):
-            raise _Diverged(ReplayEnd.CUT)
-        entropy = self.result.steps[place].entropy
+        entropy = self._next_record().entropy
         if entropy is None:
             raise _Diverged(ReplayEnd.NO_ENTROPY)
         return entropy
+
+    def _probe(self) -> Probed:
+        probe = self._next_record().probe
+        if probe is None:
+            raise _Diverged(ReplayEnd.NO_PROBE)
+        return probe
+
+    def _next_record(self) -> StepRecord:
+        place = self.done + len(self.open)
+        if place == len(self.result.steps):
+            raise _Diverged(ReplayEnd.CUT)
+        return self.result.steps[place]
 
     def _accept(self, accept: Accept) -> Finish | None:
         proposal, request, record = self._take(accept.proposal)
@@ -288,6 +302,14 @@ def _law(request: Propose) -> SamplingParams:
 
 def _asks_rewards(request: Propose) -> bool:
     return Role.PRM in request.verify or request.judge is not None
+
+
+def _early_exit_of_record(result: Result) -> EarlyExit | None:
+    settings = result.settings.get("early_exit")
+    try:
+        return None if settings is None else early_exit_of(settings)
+    except (KeyError, TypeError, InputError) as error:
+        raise InputError(f"settings: early_exit: {error}; give a whole trace") from None
 
 
 def _settings_of_record(result: Result, options: dict[str, Any]) -> tuple[Method, Method, SamplingParams, Limits]:

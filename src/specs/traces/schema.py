@@ -15,7 +15,7 @@ from typing import Any, cast
 from specs.core.selection import log_ratio
 from specs.core.text import readable
 from specs.errors import InputError
-from specs.types import NO_CONTEXT, Candidate, Phase, Result, Role, StepRecord
+from specs.types import NO_CONTEXT, Candidate, Phase, Probed, Result, Role, StepRecord
 
 
 def result_json(result: Result, candidates: bool = False) -> dict[str, Any]:
@@ -81,6 +81,8 @@ def step_json(record: StepRecord, candidates: bool) -> dict[str, Any]:
         value["phase"] = str(record.phase)
     if record.entropy is not None:
         value["entropy"] = record.entropy
+    if record.probe is not None:
+        value["probe"] = _probe_json(record.probe)
     if record.kept is not None or record.parents is not None:
         value |= {"kept": record.kept, "parents": record.parents}
     if candidates:
@@ -102,6 +104,15 @@ def step_json(record: StepRecord, candidates: bool) -> dict[str, Any]:
             for c, score, probability in zip(record.candidates, decision.scores, decision.probabilities, strict=True)
         ]
     return value
+
+
+def _probe_json(probe: Probed) -> dict[str, Any]:
+    return {
+        "token_ids": list(probe.token_ids),
+        "text": readable(probe.text),
+        "end": str(probe.end),
+        "log_p": plain(probe.log_p),
+    }
 
 
 def _ratio(record: StepRecord, step: Candidate) -> float | None:

@@ -5,7 +5,19 @@ Notation as in docs/method.md: `q` draft model, `p` target model, `r` process re
 """
 
 from specs.types.enums import Capability, End, Finish, Phase, Role, ThinkingEnd
-from specs.types.requests import Accept, Branch, Decision, Glimpse, Judge, Proposal, Propose, Score, SelectTrace
+from specs.types.requests import (
+    Accept,
+    Branch,
+    Decision,
+    Glimpse,
+    Judge,
+    Probe,
+    Probed,
+    Proposal,
+    Propose,
+    Score,
+    SelectTrace,
+)
 from specs.types.result import DRAWS, Result, Seconds, StepRecord, Usage
 from specs.types.sampling import SamplingParams, StepPolicy
 from specs.types.trace import NO_CONTEXT, Candidate, Chat, Thinking, Trace, Turn
@@ -24,6 +36,8 @@ __all__ = [
     "Glimpse",
     "Judge",
     "Phase",
+    "Probe",
+    "Probed",
     "Proposal",
     "Propose",
     "Result",

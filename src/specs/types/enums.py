@@ -27,6 +27,8 @@ class ThinkingEnd(StrEnum):
     """The model closed it."""
     FORCED = "forced"
     """It was closed because the budget was spent, or because it went in circles."""
+    EXITED = "exited"
+    """It was closed early, because a trial answer was sure enough."""
     CUT = "cut"
     """A limit or end-of-text cut it off, so there is no answer."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from specs.types.enums import Capability, Role
-from specs.types.sampling import SamplingParams
+from specs.types.enums import Capability, End, Role
+from specs.types.sampling import SamplingParams, StepPolicy
 from specs.types.trace import Candidate, Trace
 
 
@@ -52,6 +52,7 @@ class Propose:
         speculate: tokens that the draft proposes at a time while the target writes; 0 for none.
         overtime_s: seconds that the work may take beyond a deadline.
         whole: whether candidates are whole solutions instead of steps.
+        closes: whether the only candidate is the text that closes the thinking, of which nothing is sampled.
     """
 
     writer: Role
@@ -71,6 +72,7 @@ class Propose:
     speculate: int = 0
     overtime_s: float = 0.0
     whole: bool = False
+    closes: bool = False
 
     @property
     def traces(self) -> tuple[Trace, ...]:
@@ -123,6 +125,43 @@ class Glimpse:
 
     trace: Trace
     top: int
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Request: a trial answer in the middle of the thinking; answered by a `Probed`.
+
+    The trace is continued by a fixed text and then by the writer's most likely tokens. None of this becomes part of the
+    trace. The record of the step that follows holds the reply.
+
+    Attributes:
+        opening: the fixed text.
+        steps: where the trial answer ends.
+        keep: other traces of a search; the writer keeps their caches.
+    """
+
+    writer: Role
+    trace: Trace
+    opening: str
+    steps: StepPolicy
+    keep: tuple[Trace, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """Reply to `Probe`: the trial answer; it has no tokens if the writer's context has no room for it.
+
+    Attributes:
+        token_ids: the sampled tokens, without those of the opening.
+        text: their text.
+        end: how the trial answer ended.
+        log_p: the writer's log-probability of each token in nats, at temperature 1 and without filters.
+    """
+
+    token_ids: tuple[int, ...] = ()
+    text: str = ""
+    end: End = End.CONTEXT
+    log_p: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

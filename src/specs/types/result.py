@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from specs.types.enums import End, Finish, Phase, Role, ThinkingEnd
-from specs.types.requests import Decision
+from specs.types.requests import Decision, Probed
 from specs.types.trace import NO_CONTEXT, Candidate, Chat
 
 
@@ -77,6 +77,7 @@ class StepRecord:
             of the previous step; None in the first step.
         phase: what the trace was in the middle of when the step was written.
         entropy: what the draft answered to a `Glimpse` before the step, in nats; None if it was not asked.
+        probe: the trial answer that was asked for before the step (`Probe`); None if there was none.
     """
 
     step_idx: int
@@ -89,6 +90,7 @@ class StepRecord:
     parents: tuple[int, ...] | None = None
     phase: Phase = Phase.ANSWER
     entropy: float | None = None
+    probe: Probed | None = None
 
     @property
     def step(self) -> Candidate | None:
@@ -222,7 +224,9 @@ class Result:
         last = steps[-1]
         if last is None or last.end is not End.CLOSE:
             return ThinkingEnd.CUT
-        return ThinkingEnd.FORCED if last.forced else ThinkingEnd.CLOSED
+        if last.forced:
+            return ThinkingEnd.FORCED if last.length else ThinkingEnd.EXITED
+        return ThinkingEnd.CLOSED
 
     @property
     def thinking_tokens(self) -> int:

@@ -102,6 +102,10 @@ class AdaptedPolicy:
             raise InputError(f"{self.name} takes questions, not raw text to continue; leave out template=False")
         return _bytes(chat.as_single_question(question))
 
+    def encode(self, text: str) -> tuple[int, ...]:
+        """The bytes of the text."""
+        return _bytes(text)
+
     def open(
         self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str], check_stop: CheckStop
     ) -> AdaptedPolicySession:
@@ -125,8 +129,8 @@ class AdaptedReward:
         return AdaptedRewardSession(self.model, bytes(prompt_ids).decode(), check_stop)
 
 
-def _bytes(question: str) -> tuple[int, ...]:
-    return tuple(question.encode())
+def _bytes(text: str) -> tuple[int, ...]:
+    return tuple(text.encode())
 
 
 def _name(model: object) -> str:

@@ -59,6 +59,9 @@ class LocalPolicy:
         ids = self.text.prompt(question, self.system, chat=chat)
         return checked_prompt(ids, self.name, self.backend.context, self.backend.vocabulary)
 
+    def encode(self, text: str) -> tuple[int, ...]:
+        return tuple(self.text.encode(text))
+
     def open(
         self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str], check_stop: CheckStop
     ) -> LocalPolicySession:

@@ -98,11 +98,23 @@ class LocalPolicySession(PolicyInputs):
         self.background.join()
         sequences = [self.trace_ids(trace) for trace in traces]
         with finite(self.tree.backend, "logits"):
-            tails = self.tree.rebase(*sequences, *map(self.trace_ids, keep), logits=True)[: len(sequences)]
+            tails = self.tree.rebase(*sequences, *map(self.trace_ids, keep), logits=True)
+            tails, kept = tails[: len(sequences)], tails[len(sequences) :]
+            self._keep_ends(tails, kept)
             lengths = list(map(len, sequences))
             close_ids = list(map(self.close_id, traces))
             sampler = StepSampler(self.tree, self.text, lengths, n, sampling, keys, score_law, close_ids)
             return sampler.run(tails, check_stop, proposer)
+
+    def _keep_ends(self, tails: Sequence[Ids], kept: Sequence[Ids]) -> None:
+        """Keep the logits after each kept trace that a sampled one continues, which the same pass computes.
+
+        Without them, a sample of the kept trace would have to compute its last token again.
+        """
+        inner = [{len(one) for one in kept if len(one) < len(tail) and tail[: len(one)] == one} for tail in tails]
+        if any(inner):
+            stops = [[*sorted(lengths), len(tail)] for tail, lengths in zip(tails, inner, strict=True)]
+            self.tree.end_logits(tails, stops)
 
     def score(
         self, groups: Sequence[CandidateGroup], sampling: SamplingParams, unread: Sequence[CandidateGroup] = ()

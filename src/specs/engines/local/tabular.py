@@ -134,6 +134,9 @@ class TabularPolicy:
     def prompt(self, question: str, chat: Chat = NO_CONTEXT) -> tuple[int, ...]:
         return tuple(self.text.prompt(question, chat=chat))
 
+    def encode(self, text: str) -> tuple[int, ...]:
+        return tuple(self.text.encode(text))
+
     def open(
         self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str], check_stop: CheckStop
     ) -> LocalPolicySession:

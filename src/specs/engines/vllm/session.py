@@ -84,6 +84,9 @@ class RemotePolicy:
         ids = self.text.prompt(question, self.system, chat=chat)
         return checked_prompt(ids, self.name, facts.context, facts.vocabulary)
 
+    def encode(self, text: str) -> tuple[int, ...]:
+        return tuple(self.text.encode(text))
+
     def open(
         self, prompt_ids: tuple[int, ...], fingerprints: frozenset[str], check_stop: CheckStop
     ) -> RemotePolicySession:
