@@ -2,7 +2,8 @@
 
 The thinking goes through the solution's steps. A step may be followed by a check, which undoes its arithmetic. A wrong
 number is put into some steps; the check finds it, and the step is done again. Nobody learns to write the wrong number:
-it has no loss. Half of the traces then go over all equations once more, as models that think like to do.
+it has no loss. Models that think like to doubt what is right: some checks follow a "Wait", and half of the traces check
+their last step once more.
 
     <think>
     Maya now has 12 + 15 = 28 shells.
@@ -11,8 +12,6 @@ it has no loss. Half of the traces then go over all equations once more, as mode
     <blank line>
     Again: 12 + 15 = 27.
     </think>
-    <blank line>
-    Maya now has 12 + 15 = 27 shells.
     <blank line>
     The answer is \\boxed{27}.
 """
@@ -36,11 +35,12 @@ PROBES = (
 )
 """The beginnings of a trial answer in DEER and in Dynasor (docs/thinking.md)."""
 AGAIN = ("Wait, let me go over it again.", "Let me check all of it once more.")
-PROBE_WEIGHT, RATING_WEIGHT = 3.0, 10.0
-"""Weights in the loss of a trial answer and of a rating, each of which is a token or few beside hundreds."""
+ANSWER_WEIGHT, PROBE_WEIGHT, RATING_WEIGHT = 3.0, 3.0, 10.0
+"""Weights in the loss of what is only a few tokens beside hundreds: answer, trial answer, rating."""
 TIERS = ("easy", "medium", "medium", "hard", "hard")
-SLIPPED, CHECKED, LOOKED_OVER = 0.15, 0.35, 0.5
-"""Shares: of steps that get a wrong number, of right steps that are checked, of traces that go over all equations."""
+SLIPPED, CHECKED, DOUBTED, CHECKED_AGAIN = 0.15, 0.35, 0.2, 0.5
+"""Shares: of steps that get a wrong number, of right steps that are checked, of these checks that follow a doubt, and
+of traces that check the last step again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,28 +112,29 @@ def calculate(x: int, sign: str, y: int) -> str:
 
 
 def check(x: int, sign: str, y: int, result: int) -> str:
-    """The step that undoes `x sign y = result` and compares: it begins with the result and ends at `x`, or at `y`."""
+    """The step that undoes `x sign y = result` and compares what it gets with `x`, or with the larger factor."""
     undone, other, want = {
         "+": ("-", y, x),
         "-": ("+", y, x),
-        "*": ("/", x, y),
+        "*": ("/", min(x, y), max(x, y)),
         "/": ("*", y, x),
     }[sign]
     got = calculate(result, undone, other)
-    return f"Check: {result} {undone} {other} = {got}, " + ("right." if got == str(want) else f"not {want}.")
+    return f"Check: {result} {undone} {other} = {got}, " + (f"right: {result}." if got == str(want) else f"not {want}.")
 
 
 def thoughts(problem: WordProblem, rng: random.Random) -> list[Thought]:
     """The thinking about a problem, step by step; it ends with the right number."""
     found: list[Thought] = []
     equations: list[str] = []
+    x, sign, y, result = 0, "+", 0, "0"
     for step in problem.solution.split(DELIMITER)[:-1]:
         equation = EQUATION.search(step)
         assert equation is not None
         x, sign, y, result = int(equation[1]), equation[2], int(equation[3]), equation[4]
         if rng.random() < SLIPPED:
             wrong = slip(rng, step, group=4)
-            start = equation.start(4)
+            start = equation.start(4) - 1  # the space belongs to the first digit
             end = len(wrong) - (len(step) - equation.end(4))
             parts = [Part(step[:start]), Part(wrong[start:end], weight=0.0), Part(wrong[end:])]
             found.append(Thought(parts, False, len(equations)))
@@ -144,10 +145,12 @@ def thoughts(problem: WordProblem, rng: random.Random) -> list[Thought]:
         equations.append(equation[0])
         found.append(Thought([Part(step)], True, len(equations)))
         if rng.random() < CHECKED:
+            if rng.random() < DOUBTED:
+                found.append(Thought([Part(rng.choice(AGAIN))], True, len(equations)))
             found.append(Thought([Part(check(x, sign, y, int(result)))], True, len(equations)))
-    if rng.random() < LOOKED_OVER:
+    if rng.random() < CHECKED_AGAIN:
         found.append(Thought([Part(rng.choice(AGAIN))], True, len(equations)))
-        found += [Thought([Part(f"{equation}.")], True, len(equations)) for equation in equations]
+        found.append(Thought([Part(check(x, sign, y, int(result)))], True, len(equations)))
     return found
 
 
@@ -160,14 +163,13 @@ def written(steps: Sequence[Thought]) -> list[Part]:
 
 
 def answer(problem: WordProblem, done: int) -> str:
-    """The answer after thinking that got as far as `done` equations: the rest of the solution, or its last equation."""
-    steps = problem.solution.split(DELIMITER)
-    return DELIMITER.join(steps[min(done, len(steps) - 2) :])
+    """The answer after thinking that got as far as `done` equations: the rest of the solution."""
+    return DELIMITER.join(problem.solution.split(DELIMITER)[done:])
 
 
 def thinking(problem: WordProblem, rng: random.Random) -> Document:
     steps = thoughts(problem, rng)
-    tail = [Part(CLOSE), Part(answer(problem, steps[-1].done))]
+    tail = [Part(CLOSE), Part(answer(problem, steps[-1].done), ANSWER_WEIGHT)]
     return Document(problem.question, True, [*written(steps), *tail])
 
 

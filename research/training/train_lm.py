@@ -6,7 +6,7 @@
 The loss is on what the model writes, never on the question. With `--thinking` the text is that of the
 pair that thinks (`thinking_corpus`), and with `--base` the weights start as those of a trained model.
 Muon trains the matrices inside the blocks, AdamW the rest; the learning rate is constant and falls
-linearly to zero over the last `DECAY` of the token budget. After a kill, the same command continues
+linearly to zero over the last 30% of the token budget (`--decay`). After a kill, the same command continues
 from the last checkpoint. `log.jsonl` in the output folder holds the loss. The data depends only on the
 seed and the number of batches, never on timing.
 """
@@ -39,7 +39,6 @@ SIZES = {
     "target": dict(hidden_size=320, intermediate_size=864, num_hidden_layers=6, num_attention_heads=5),
 }
 WARM_SHARE = 0.12
-DECAY = 0.3
 POOL = 32
 """Number of batches that are drawn at once and sorted by length, so that they need little padding."""
 
@@ -142,7 +141,9 @@ def main() -> None:
     parser.add_argument("--base", type=Path, help="folder of the model whose weights to start from")
     parser.add_argument("--thinking", action="store_true", help="the corpus of the pair that thinks")
     parser.add_argument("--batch-tokens", type=int, default=6144)
-    parser.add_argument("--lr", type=float, default=0.02, help="learning rate of Muon; that of AdamW is a tenth of it")
+    parser.add_argument("--lr", type=float, default=0.02, help="learning rate of Muon")
+    parser.add_argument("--adamw-lr", type=float, help="learning rate of AdamW (default: a tenth of --lr)")
+    parser.add_argument("--decay", type=float, default=0.3, help="share of the steps in which the learning rates fall")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--compile", action="store_true")
@@ -155,6 +156,7 @@ def main() -> None:
 
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
+    adamw_lr = args.lr / 10 if args.adamw_lr is None else args.adamw_lr
     device = "cuda" if torch.cuda.is_available() else "cpu"
     args.out.mkdir(parents=True, exist_ok=True)
     tokenizer = AutoTokenizer.from_pretrained(args.tokenizer)
@@ -166,17 +168,17 @@ def main() -> None:
     outside = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
     optimizers = [
         torch.optim.Muon(inside, lr=args.lr, momentum=0.95, weight_decay=0.01),
-        torch.optim.AdamW(outside, lr=args.lr / 10, betas=(0.9, 0.95), weight_decay=0.0),
+        torch.optim.AdamW(outside, lr=adamw_lr, betas=(0.9, 0.95), weight_decay=0.0),
     ]
     # Late layers do not need the current token to predict the next one, so they forget it. But a reward
     # model on top of them has to compare it with what was expected.
     naming = torch.nn.Linear(model.config.hidden_size, len(tokenizer), bias=False, device=device)
     if args.name_tokens:
-        optimizers.append(torch.optim.AdamW(naming.parameters(), lr=args.lr / 10, weight_decay=0.0))
+        optimizers.append(torch.optim.AdamW(naming.parameters(), lr=adamw_lr, weight_decay=0.0))
     total_steps = int(args.tokens / args.batch_tokens)
     schedules = [
         torch.optim.lr_scheduler.LambdaLR(
-            o, lambda step: min(1.0, (step + 1) / 50, max(0.0, (total_steps - step) / (DECAY * total_steps)))
+            o, lambda step: min(1.0, (step + 1) / 50, max(0.0, (total_steps - step) / (args.decay * total_steps)))
         )
         for o in optimizers
     ]
