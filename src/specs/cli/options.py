@@ -138,11 +138,9 @@ def add_sampling(parser: argparse._ActionsContainer) -> None:
 
 
 def add_early_exit(parser: argparse._ActionsContainer, what: str = "") -> None:
-    rules = " or ".join(RULES)
     parser.add_argument(
         "--early-exit", metavar="RULE",
-        help=f"end the thinking once a trial answer is sure enough{what}: {rules}, perhaps with options, such as "
-        "deer:threshold=0.9 (default: never)",
+        help=f"end thinking once a trial answer is sure{what}: {' or '.join(RULES)} (default: never)",
     )  # fmt: skip
 
 

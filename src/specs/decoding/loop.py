@@ -185,9 +185,8 @@ class Solve:
         proposer: TokenProposer | None = None
         if request.speculate:
             overlap = self.sessions[Role.DRAFT].overlap
-            proposer = overlap and overlap.token_proposer(
-                traces, request.n, sampling, keys, request.keep, request.speculate
-            )
+            args = (traces, request.n, sampling, keys, request.keep, request.speculate)
+            proposer = overlap and overlap.token_proposer(*args)
         if prefetched := self.prefetch.take((request.n, sampling, keys, request.keep)):
             call = Call(writing_phase(writer), prefetched.take)
         else:
