@@ -32,16 +32,10 @@ def method_from_text(text: str) -> tuple[str, dict[str, Any]]:
         InputError: an unknown name, an option that the method lacks or that is given twice, or a value that it
             cannot have.
     """
-    name, *changes = text.strip().split(":")
+    name = text.strip().split(":")[0]
     kinds = kinds_of(name)
-    options: dict[str, Any] = {}
-    for change in changes:
-        option, value = assignment_from_text(change)
-        check_names(f"method {name} has no option", [option], kinds)
-        if option in options:
-            raise InputError(f"{text.strip()}: {option} is given twice")
-        options[option] = _checked(name, option, value, kinds[option])
-    return name, options
+    given = _assignments(text.strip(), f"method {name}", kinds)
+    return name, {option: _checked(name, option, value, kinds[option]) for option, value in given.items()}
 
 
 def early_exit_from_text(text: str) -> EarlyExit:
@@ -51,18 +45,26 @@ def early_exit_from_text(text: str) -> EarlyExit:
         InputError: an unknown rule, an option that the rule lacks or that is given twice, or a value that it cannot
             have.
     """
-    name, *changes = text.strip().split(":")
+    name = text.strip().split(":")[0]
     check_names("there is no rule for early exits", [name], RULES)
     kinds = field_kinds(RULES[name])
     options: dict[str, Any] = {}
-    for change in changes:
-        option, value = assignment_from_text(change)
-        check_names(f"rule {name} has no option", [option], kinds)
-        if option in options:
-            raise InputError(f"{text.strip()}: {option} is given twice")
+    for option, value in _assignments(text.strip(), f"rule {name}", kinds).items():
         found = value_from_text(value, kinds[option])
         options[option] = value if found is UNREADABLE else found  # the rule's own check names the value
     return RULES[name](**options)
+
+
+def _assignments(text: str, owner: str, kinds: Mapping[str, Any]) -> dict[str, str]:
+    """The options, as text, of `NAME:option=value:option=value`; `kinds` are those that the owner has."""
+    found: dict[str, str] = {}
+    for change in text.split(":")[1:]:
+        option, value = assignment_from_text(change)
+        check_names(f"{owner} has no option", [option], kinds)
+        if option in found:
+            raise InputError(f"{text}: {option} is given twice")
+        found[option] = value
+    return found
 
 
 def option_from_text(text: str) -> tuple[str, Any]:
