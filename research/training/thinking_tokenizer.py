@@ -3,7 +3,7 @@
     python -m research.training.thinking_tokenizer OUT_DIR
 
 Ids, merges and the encoding of everything that the trio writes stay as they are. The new words are those of checks,
-probes and the rating question of SpecReason, which would cost three times as many tokens without them.
+probes and the rating question of SpecReason, which would cost twice as many tokens without them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from tokenizers import AddedToken, Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from research.training.thinking_corpus import AGAIN, PROBES, TIME_IS_UP
+from research.training.tokenizer import with_template
 from specs.methods.specreason import RATING
 
 BASE = Path("src/specs/bundled/models/target/tokenizer.json")
@@ -57,11 +58,7 @@ def extended(base: str, texts: Iterable[str]) -> str:
 def make() -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer.from_str(extended(BASE.read_text(), (*TEXTS, *WORDS)))
     tokenizer.add_tokens([AddedToken(mark, normalized=False) for mark in ("<think>", "</think>")])
-    made = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<|pad|>", bos_token="<|bos|>", eos_token="<|end|>", model_max_length=4096
-    )
-    made.chat_template = CHAT_TEMPLATE
-    return made
+    return with_template(tokenizer, CHAT_TEMPLATE)
 
 
 if __name__ == "__main__":

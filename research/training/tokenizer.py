@@ -41,11 +41,16 @@ def make() -> PreTrainedTokenizerFast:
     )
     pairs = itertools.islice(documents(0, FULL, frozenset()), 40_000)
     bpe.train_from_iterator((text for pair in pairs for text in pair), trainer)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=bpe, pad_token="<|pad|>", bos_token="<|bos|>", eos_token="<|end|>", model_max_length=4096
+    return with_template(bpe, CHAT_TEMPLATE)
+
+
+def with_template(tokenizer: Tokenizer, chat_template: str) -> PreTrainedTokenizerFast:
+    """A tokenizer of the bundled models as transformers reads and saves it."""
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<|pad|>", bos_token="<|bos|>", eos_token="<|end|>", model_max_length=4096
     )
-    tokenizer.chat_template = CHAT_TEMPLATE
-    return tokenizer
+    made.chat_template = chat_template
+    return made
 
 
 if __name__ == "__main__":
