@@ -63,7 +63,7 @@ def _away(url, origin):
 
 @pytest.fixture(scope="session")
 def traces(tmp_path_factory):
-    """A folder with traces: a solve that switches writers, one of beam, and one whose texts are hostile."""
+    """A folder with traces: a solve that switches writers, one of beam, and one with hostile texts, also long."""
     folder = tmp_path_factory.mktemp("traces")
     options = ["--seed", "3", "--json", "--trace"]
     rewriting = ["--method", "specs:start=target:tau=0.999:deferral=rewrite"]
@@ -76,6 +76,8 @@ def traces(tmp_path_factory):
     for step in one["steps"]:
         step["candidates"] = [candidate | {"text": HOSTILE, "end": HOSTILE} for candidate in step["candidates"]]
     (folder / "hostile.json").write_text(json.dumps(one))
+    many = [step | {"step_idx": k} for k, step in enumerate(one["steps"] * 6)]
+    (folder / "long.html").write_text(html([one | {"steps": many}]))
     return folder
 
 

@@ -24,7 +24,10 @@ def test_all_blocks_end_at_one_right_edge_and_nothing_sticks_out(width, address,
     hostile = tab((traces / "both.html").as_uri(), **window)
     hostile.locator("#file").set_input_files(traces / "hostile.json")
     hostile.locator("#first option").nth(2).wait_for(state="attached")
-    for page in (live, hostile, tab(written, **window)):
+    # So many steps that the title also asks which one to go to.
+    long = tab((traces / "long.html").as_uri(), **window)
+    long.get_by_label("Go to step").wait_for()
+    for page in (live, hostile, long, tab(written, **window)):
         open_all(page)
         # Steps are laid out as they come into view, so the page may be too wide for a moment.
         page.wait_for_function("(width) => document.documentElement.scrollWidth <= width", arg=width)
