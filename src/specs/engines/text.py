@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from functools import cached_property, lru_cache
-from itertools import islice, takewhile
+from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -180,13 +180,6 @@ def _byte_table() -> dict[str, int]:
 def to_text(pieces: Sequence[bytes]) -> str:
     """The bytes of consecutive tokens as text; bytes that are not UTF-8 become surrogates (`core.text.readable`)."""
     return b"".join(pieces).decode("utf-8", "surrogateescape")
-
-
-@lru_cache(maxsize=8)
-def tokens_with(text: Text, part: str, most: int) -> tuple[int, ...]:
-    """The first `most` tokens whose own bytes hold `part`, by id; the most frequent merges have the lowest ids."""
-    wanted = part.encode()
-    return tuple(islice((token for token in range(text.size) if wanted in text.piece(token)), most))
 
 
 def checked_ids(ids: Sequence[int], name: str, vocabulary: float) -> tuple[int, ...]:

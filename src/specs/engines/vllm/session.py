@@ -21,13 +21,13 @@ from specs.engines.inputs import PolicyInputs, check_size, checked_prompt
 from specs.engines.overlap import PendingWork, PrefetchedStep, TokenProposer
 from specs.engines.protocol import CandidateGroup, CheckStop, Sample, Stopped, TokenCounts
 from specs.engines.steps import Stepper
-from specs.engines.text import Text, checked_ids, tokens_with
+from specs.engines.text import Text, checked_ids
 from specs.engines.vllm.in_flight import InFlightRequests
 from specs.engines.vllm.replicas import Replicas
 from specs.engines.vllm.server import Drawn, Server, most_likely
 from specs.engines.vllm.tally import Tally
 from specs.errors import EngineError
-from specs.types import NO_CONTEXT, Capability, Chat, End, Finish, Judge, SamplingParams, StepPolicy, Thinking, Trace
+from specs.types import NO_CONTEXT, Capability, Chat, End, Finish, Judge, SamplingParams, Thinking, Trace
 
 FORBIDDEN = -100.0
 """The lowest logit bias that a server accepts; with it, a token has practically no probability."""
@@ -38,8 +38,6 @@ OF_SERVERS = {
     "(vllm serve --speculative-config); leave out +speculation"
 }
 """What models on servers lack."""
-MOST_STOPS = 64
-"""The most tokens that a request names because the delimiter is inside them."""
 MOST_BIASES = 1024
 """The most tokens that one request can bias on a server with model runner V2."""
 
@@ -157,7 +155,7 @@ class RemotePolicySession(PolicyInputs):
             sampling=sampling,
             bias=self._bias,
             log_probabilities=log_probabilities,
-            stop_ids=(*self._stops(sampling.steps), *(() if close_id is None else (close_id,))),
+            stop_ids=() if close_id is None else (close_id,),
         )
         stepper = partial(Stepper, sampling.steps, self.text, cap, close_id)
         drawn = await self._drawn(request, ids, cap, key.fold("server", ids).integer(), different)
@@ -165,15 +163,6 @@ class RemotePolicySession(PolicyInputs):
         if doubtful := [] if log_probabilities else [(*ids, *step.token_ids) for step in steps if _may_be_nan(step)]:
             self._requests.counted(await self._next(doubtful))  # with log-probabilities, NaN is an error
         return steps if different == n else steps * n
-
-    def _stops(self, steps: StepPolicy) -> tuple[int, ...]:
-        """Tokens that hold the delimiter.
-
-        A server's engine stops at a token by itself, but at a string only once another process has found it in the
-        text; by then it has computed one or two tokens more, for which the next request waits.
-        """
-        found = steps.delimiter if steps.pattern is None else None
-        return () if not found else tokens_with(self.text, found, MOST_STOPS)
 
     async def _drawn(self, request: DrawRequest, ids: Ids, cap: int, seed: int, n: int) -> list[Drawn]:
         return self._requests.counted(await self._server.send(partial(request, prompt=ids, cap=cap, seed=seed, n=n)))
