@@ -222,6 +222,37 @@ def test_the_page_asks_for_a_key_until_the_server_accepts_it(tab):
         shows(other.locator("#trouble"), "401")
 
 
+def test_a_question_that_is_asked_before_the_methods_are_listed_waits_for_them(address, tab):
+    page, held = tab(address), []
+    page.route("**/v1/models", lambda route: held.append(route))
+    with page.expect_request("**/v1/models"):
+        page.reload()
+    page.get_by_label("Question").fill(SWITCHED)
+    page.get_by_role("button", name="Solve", exact=True).click()
+    page.locator("#stop").wait_for(state="visible")
+    assert page.get_by_role("article").count() == 0
+    (only,) = held
+    only.continue_()
+    ended(page)
+    assert saved(page)[0]["method"] == "specs"
+
+
+def test_after_a_failure_a_question_asks_for_the_methods_again(tab):
+    with served(keys="open sesame") as (_, url):
+        page = tab(url)
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_role("button", name="Cancel").click()
+        shows(page.locator("#trouble"), "The server did not list its methods. 401")
+        page.get_by_label("Question").fill(SWITCHED)
+        page.get_by_role("button", name="Solve", exact=True).click()
+        page.get_by_label("This server needs an API key:").fill("open sesame")
+        page.keyboard.press("Enter")
+        ended(page)
+        assert page.locator("#trouble").is_hidden()
+        assert saved(page)[0]["method"] == "specs"
+        page.locator("#method option").first.wait_for(state="attached")
+
+
 def test_a_server_that_does_not_answer_is_named(tab):
     with served() as (process, url):
         page = tab(url)

@@ -11,6 +11,7 @@ const EXAMPLES = [
 const solves = []; // all solves of this page, oldest first
 let panels = [];
 let offered = new Map(); // the server's methods by name
+let listing = null; // resolves to whether the server has listed them; null after a failure
 let running = null; // AbortController of the solve that is running
 let example = 0;
 
@@ -161,17 +162,18 @@ function options() {
 
 async function start() {
   const question = $("question").value.trim();
-  const [method, chosen] = [$("method").value, options()];
-  const beside = $("compare").checked && method !== REFERENCE;
   trouble();
-  const first = begun(method, question);
-  const second = beside ? begun(REFERENCE, question) : null;
-  if (second) second.status = `begins when ${method} is done, with the same n and seed`;
-  solves.push(...[first, second].filter(Boolean));
-  show(first, second);
   running = new AbortController();
   busy(true);
   try {
+    if (!(await connected())) return;
+    const [method, chosen] = [$("method").value, options()];
+    const beside = $("compare").checked && method !== REFERENCE;
+    const first = begun(method, question);
+    const second = beside ? begun(REFERENCE, question) : null;
+    if (second) second.status = `begins when ${method} is done, with the same n and seed`;
+    solves.push(...[first, second].filter(Boolean));
+    show(first, second);
     await follow(first, chosen);
     // One after the other, so that neither takes time from the other.
     if (second && first.state === "done") {
@@ -255,6 +257,14 @@ function describe() {
   $("beside-beam").hidden = method === REFERENCE || !offered.has(REFERENCE);
 }
 
+/** Whether the methods are known; asks the server for them unless it has listed them or is about to. */
+async function connected() {
+  listing ??= connect();
+  if (await listing) return true;
+  listing = null;
+  return false;
+}
+
 async function connect() {
   $("ask").hidden = false;
   try {
@@ -266,9 +276,11 @@ async function connect() {
     $("method").replaceChildren(...groups.map((group) => h("optgroup", { label: group }, inGroup(group))));
     $("method").value = found.find(({ usual }) => usual).id;
     describe();
+    return true;
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     trouble(`The server did not list its methods. ${error.message}`);
+    return false;
   }
 }
 
@@ -312,5 +324,5 @@ setInterval(() => {
 
 const embedded = JSON.parse($("traces").textContent);
 if (embedded.length) add(embedded);
-if (LIVE) connect();
+if (LIVE) connected();
 document.querySelector(".reading").open = LIVE && matchMedia("(min-width: 48rem)").matches;
