@@ -49,6 +49,10 @@ def test_all_blocks_end_at_one_right_edge_and_nothing_sticks_out(width, address,
             BLOCKS,
         )
         assert edge <= width
+        shares = page.locator(".chosen .share").evaluate_all(
+            "all => all.filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.textContent)"
+        )
+        assert shares == []
         assert [one for one in ends["out"] if one[1] > edge + 0.5] == []
         assert len(ends["blocks"]) > 8
         assert [one for one in ends["blocks"] if abs(one[1] - edge) > 0.5] == []
