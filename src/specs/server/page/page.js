@@ -11,7 +11,7 @@ const EXAMPLES = [
 const solves = []; // all solves of this page, oldest first
 let panels = [];
 let offered = new Map(); // the server's methods by name
-let listing = null; // resolves to whether the server has listed them; null after a failure
+let listing = null; // the request for them, while it runs
 let running = null; // AbortController of the solve that is running
 let example = 0;
 
@@ -259,10 +259,8 @@ function describe() {
 
 /** Whether the methods are known; asks the server for them unless it has listed them or is about to. */
 async function connected() {
-  listing ??= connect();
-  if (await listing) return true;
-  listing = null;
-  return false;
+  if (!offered.size) await (listing ??= connect().finally(() => (listing = null)));
+  return offered.size > 0;
 }
 
 async function connect() {
@@ -276,11 +274,9 @@ async function connect() {
     $("method").replaceChildren(...groups.map((group) => h("optgroup", { label: group }, inGroup(group))));
     $("method").value = found.find(({ usual }) => usual).id;
     describe();
-    return true;
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     trouble(`The server did not list its methods. ${error.message}`);
-    return false;
   }
 }
 
