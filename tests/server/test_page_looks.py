@@ -29,8 +29,7 @@ def test_all_blocks_end_at_one_right_edge_and_nothing_sticks_out(width, address,
     long.get_by_label("Go to step").wait_for()
     for page in (live, hostile, long, tab(written, **window)):
         open_all(page)
-        # Steps are laid out as they come into view, so the page may be too wide for a moment.
-        page.wait_for_function("(width) => document.documentElement.scrollWidth <= width", arg=width)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
         edge, ends = page.evaluate(
             """(blocks) => {
                 const visible = [...document.querySelectorAll("body *")].filter((one) => one.checkVisibility());
